@@ -2,7 +2,10 @@
 //!
 //! The eBPF target has no precompiled `core`, so cargo builds it from source (`-Z build-std`), which a stable
 //! compiler allows only with `RUSTC_BOOTSTRAP=1`. The variable is set here, for that one build, and nowhere else.
-#![expect(unsafe_code, reason = "set_var is the only way to hand the variable through aya-build")]
+#![expect(
+    unsafe_code,
+    reason = "set_var is the only way to hand the variable through aya-build"
+)]
 
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};

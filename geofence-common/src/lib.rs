@@ -1,1 +1,12 @@
-#![no_std]
+//! The decision about a packet, compiled twice: into the kernel's XDP program and into userspace.
+//!
+//! This crate parses a frame, looks its source up in a policy image and chooses its fate. It never allocates, never
+//! panics and knows neither kernel nor libc; a frame comes in through `Frame`, the policy through `Tables`.
+#![cfg_attr(not(test), no_std)]
+
+pub mod address;
+pub mod class;
+pub mod country;
+pub mod frame;
+pub mod image;
+pub mod verdict;

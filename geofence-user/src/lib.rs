@@ -1,1 +1,3 @@
-//! Geofence.
+//! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
+
+pub mod policy;

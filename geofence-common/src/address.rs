@@ -1,0 +1,156 @@
+//! Addresses and prefixes as the core sees them: bytes in network order, never a kernel or libc type.
+
+/// An IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    V4([u8; 4]),
+    V6([u8; 16]),
+}
+
+impl Address {
+    /// Whether the address is an IPv6 link-local one (fe80::/10) or the unspecified address (::).
+    #[must_use]
+    #[inline]
+    pub const fn is_on_link_v6(&self) -> bool {
+        match self {
+            Self::V4(_) => false,
+            Self::V6(bytes) => {
+                (bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80) || u128::from_be_bytes(*bytes) == 0
+            }
+        }
+    }
+}
+
+/// What kind of special-use space an address block is (RFC 6890 and its registry), as far as decisions differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialUse {
+    /// Belongs to no country: private, shared, loopback, link-local, multicast, documentation and the like.
+    Local,
+    /// An IPv4 address in IPv6 clothes that may not appear on a wire: ::ffff:0:0/96 and the deprecated ::/96.
+    Mapped,
+    /// An IPv6 address that carries the IPv4 address by which it is judged.
+    Embedded(Embedding),
+}
+
+/// Where an IPv6 address carries an IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Embedding {
+    /// 2002::/16, bytes 2 to 5 (RFC 3056).
+    SixToFour,
+    /// 2001::/32, the last four bytes inverted: the client's address (RFC 4380).
+    Teredo,
+    /// 64:ff9b::/96, the last four bytes (RFC 6052).
+    Nat64,
+}
+
+impl Embedding {
+    /// The IPv4 address inside.
+    #[must_use]
+    #[inline]
+    pub const fn inner(self, a: [u8; 16]) -> [u8; 4] {
+        match self {
+            Self::SixToFour => [a[2], a[3], a[4], a[5]],
+            Self::Teredo => [!a[12], !a[13], !a[14], !a[15]],
+            Self::Nat64 => [a[12], a[13], a[14], a[15]],
+        }
+    }
+}
+
+/// IPv4 special-use blocks: base address, prefix length. Whatever a database claims, these have no country.
+pub const SPECIAL_USE_V4: &[([u8; 4], u8)] = &[
+    ([0, 0, 0, 0], 8),       // this network, RFC 791
+    ([10, 0, 0, 0], 8),      // private, RFC 1918
+    ([100, 64, 0, 0], 10),   // shared by carrier-grade NAT, RFC 6598
+    ([127, 0, 0, 0], 8),     // loopback, RFC 1122
+    ([169, 254, 0, 0], 16),  // link-local, RFC 3927
+    ([172, 16, 0, 0], 12),   // private, RFC 1918
+    ([192, 0, 0, 0], 24),    // protocol assignments, RFC 6890
+    ([192, 0, 2, 0], 24),    // documentation, RFC 5737
+    ([192, 168, 0, 0], 16),  // private, RFC 1918
+    ([198, 18, 0, 0], 15),   // benchmarking, RFC 2544
+    ([198, 51, 100, 0], 24), // documentation, RFC 5737
+    ([203, 0, 113, 0], 24),  // documentation, RFC 5737
+    ([224, 0, 0, 0], 4),     // multicast, RFC 5771
+    ([240, 0, 0, 0], 4),     // reserved and broadcast, RFC 1112
+];
+
+/// IPv6 special-use blocks; a longer block inside a shorter one wins.
+pub const SPECIAL_USE_V6: &[(u128, u8, SpecialUse)] = &[
+    (0, 96, SpecialUse::Mapped), // IPv4-compatible, RFC 4291 section 2.5.5.1
+    (0, 127, SpecialUse::Local), // unspecified and loopback, RFC 4291
+    (0xffff << 32, 96, SpecialUse::Mapped), // IPv4-mapped, RFC 4291 section 2.5.5.2
+    (
+        0x0064_ff9b << 96,
+        96,
+        SpecialUse::Embedded(Embedding::Nat64),
+    ), // RFC 6052
+    (0x0064_ff9b_0001 << 80, 48, SpecialUse::Local), // local-use translation, RFC 8215
+    (0x0100 << 112, 64, SpecialUse::Local), // discard-only, RFC 6666
+    (0x2001 << 112, 32, SpecialUse::Embedded(Embedding::Teredo)), // RFC 4380
+    (0x2001_0002 << 96, 48, SpecialUse::Local), // benchmarking, RFC 5180
+    (0x2001_0010 << 96, 28, SpecialUse::Local), // ORCHID, RFC 4843
+    (0x2001_0020 << 96, 28, SpecialUse::Local), // ORCHIDv2, RFC 7343
+    (0x2001_0db8 << 96, 32, SpecialUse::Local), // documentation, RFC 3849
+    (
+        0x2002 << 112,
+        16,
+        SpecialUse::Embedded(Embedding::SixToFour),
+    ), // RFC 3056
+    (0x3fff << 112, 20, SpecialUse::Local), // documentation, RFC 9637
+    (0x5f00 << 112, 16, SpecialUse::Local), // segment routing SIDs, RFC 9602
+    (0xfc00 << 112, 7, SpecialUse::Local), // unique local, RFC 4193
+    (0xfe80 << 112, 10, SpecialUse::Local), // link-local, RFC 4291
+    (0xfec0 << 112, 10, SpecialUse::Local), // site-local, deprecated by RFC 3879
+    (0xff00 << 112, 8, SpecialUse::Local), // multicast, RFC 4291
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_addresses_come_out() {
+        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        assert_eq!(
+            Embedding::SixToFour.inner(v6("2002:5102:0304::1")),
+            [81, 2, 3, 4]
+        );
+        assert_eq!(
+            Embedding::Teredo.inner(v6("2001::aefd:fcfb")),
+            [81, 2, 3, 4]
+        );
+        assert_eq!(
+            Embedding::Nat64.inner(v6("64:ff9b::81.2.3.4")),
+            [81, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn blocks_have_no_host_bits() {
+        for (base, length) in SPECIAL_USE_V4 {
+            assert_eq!(
+                u32::from_be_bytes(*base)
+                    .checked_shl(u32::from(*length))
+                    .unwrap_or(0),
+                0,
+                "{base:?}"
+            );
+        }
+        for (base, length, _) in SPECIAL_USE_V6 {
+            assert_eq!(
+                base.checked_shl(u32::from(*length)).unwrap_or(0),
+                0,
+                "{base:x}"
+            );
+        }
+    }
+
+    #[test]
+    fn on_link_is_link_local_or_unspecified() {
+        let on_link = |text: &str| {
+            Address::V6(text.parse::<std::net::Ipv6Addr>().unwrap().octets()).is_on_link_v6()
+        };
+        assert!(on_link("fe80::1") && on_link("febf::1") && on_link("::"));
+        assert!(!on_link("fec0::1") && !on_link("::1") && !on_link("2001:db8::1"));
+    }
+}

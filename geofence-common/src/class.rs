@@ -1,0 +1,148 @@
+//! The class of an address: everything the policy knows about it, in one word.
+//!
+//! Userspace compiles every distinct combination (country, lists it is on, the policy's answer) into a class and stores
+//! the word in the image's class table. The data path only tests bits.
+
+use crate::address::{Embedding, SpecialUse};
+use crate::country::Country;
+
+/// What is known about an address. Bits 0 to 7 are the country's number; the rest are flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(u32);
+
+const COUNTRY: u32 = 0xff;
+const BLOCKED: u32 = 1 << 8;
+const MANAGEMENT: u32 = 1 << 9;
+const ALLOWED: u32 = 1 << 10;
+const DENIED: u32 = 1 << 11;
+const MAPPED: u32 = 1 << 12;
+const SIX_TO_FOUR: u32 = 1 << 13;
+const TEREDO: u32 = 1 << 14;
+const NAT64: u32 = 1 << 15;
+const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED;
+
+/// A list of prefixes that is laid over the countries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// The operator's own prefixes.
+    Management,
+    /// Sources that pass whatever their country.
+    Allow,
+    /// Sources that are dropped whatever their country.
+    Deny,
+}
+
+impl Class {
+    /// The class of an address in this country and on no list.
+    #[must_use]
+    pub const fn of_country(country: Country) -> Self {
+        Self(country.number() as u32)
+    }
+
+    /// The class of an address in special-use space and on no list.
+    #[must_use]
+    pub const fn of_special_use(kind: SpecialUse) -> Self {
+        let flags = match kind {
+            SpecialUse::Local => 0,
+            SpecialUse::Mapped => MAPPED,
+            SpecialUse::Embedded(Embedding::SixToFour) => SIX_TO_FOUR,
+            SpecialUse::Embedded(Embedding::Teredo) => TEREDO,
+            SpecialUse::Embedded(Embedding::Nat64) => NAT64,
+        };
+        Self(Country::SPECIAL.number() as u32 | flags)
+    }
+
+    /// The class as the image stores it.
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        self.0
+    }
+
+    /// The class that the image stores as this word.
+    #[must_use]
+    #[inline]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    /// The same class with the policy's answer for its country.
+    #[must_use]
+    pub const fn with_blocked(self, blocked: bool) -> Self {
+        if blocked {
+            Self(self.0 | BLOCKED)
+        } else {
+            Self(self.0 & !BLOCKED)
+        }
+    }
+
+    /// The same class, on one more list.
+    #[must_use]
+    pub const fn with_list(self, list: List) -> Self {
+        let flag = match list {
+            List::Management => MANAGEMENT,
+            List::Allow => ALLOWED,
+            List::Deny => DENIED,
+        };
+        Self(self.0 | flag)
+    }
+
+    /// This class on the other's lists too: what an embedded address inherits from the address around it.
+    #[must_use]
+    #[inline]
+    pub const fn with_lists_of(self, other: Self) -> Self {
+        Self(self.0 | (other.0 & LISTS))
+    }
+
+    /// The country by which an address of this class is counted.
+    #[must_use]
+    #[inline]
+    pub const fn country(self) -> Country {
+        Country::from_number((self.0 & COUNTRY) as u8)
+    }
+
+    /// Whether the policy blocks this class, lists aside.
+    #[must_use]
+    #[inline]
+    pub const fn is_blocked(self) -> bool {
+        self.0 & BLOCKED != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn is_management(self) -> bool {
+        self.0 & MANAGEMENT != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn is_allowed(self) -> bool {
+        self.0 & ALLOWED != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn is_denied(self) -> bool {
+        self.0 & DENIED != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn is_mapped(self) -> bool {
+        self.0 & MAPPED != 0
+    }
+
+    /// Where the address carries the IPv4 address by which it is judged, if it does.
+    #[must_use]
+    #[inline]
+    pub const fn embedding(self) -> Option<Embedding> {
+        if self.0 & (SIX_TO_FOUR | TEREDO | NAT64) == 0 {
+            None
+        } else if self.0 & SIX_TO_FOUR != 0 {
+            Some(Embedding::SixToFour)
+        } else if self.0 & TEREDO != 0 {
+            Some(Embedding::Teredo)
+        } else {
+            Some(Embedding::Nat64)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The policy image: one flat block of 32-bit words that holds all a verdict needs, read the same way on both sides.
+//!
+//! ```text
+//! line 0              header: magic, layout, generation, flags, times, counts, checksum
+//! line 1              reserved
+//! line 2    ..  258   TCP services, two bits a port
+//! line 258  ..  514   UDP services, two bits a port
+//! line 514  .. 4610   IPv4 root, one entry for each value of the first 16 bits
+//! line 4610 .. 8706   IPv6 root, likewise
+//! line 8706 ..        class table, then trie nodes, in any order
+//! ```
+//!
+//! A line is 16 words, one cache line. A trie node is a line: one entry for each value of the next four bits. An entry
+//! is either a leaf (top bit set, the rest is the word in the image where its class stands) or the line of the next
+//! node. Both are absolute, so a look-up needs no header and each step is one array access.
+//!
+//! Userspace compiles images; nothing here writes.
+
+use crate::address::Address;
+use crate::class::Class;
+use crate::verdict::Mode;
+
+/// Words in a line.
+pub const LINE_WORDS: usize = 16;
+/// A line as the kernel's array holds it.
+pub type Line = [u32; LINE_WORDS];
+
+/// The first word of every image: "GFPI".
+pub const MAGIC: u32 = 0x4746_5049;
+/// The layout described above; any change to the meaning of a word is a new number.
+pub const LAYOUT: u32 = 1;
+
+/// Words of the header, by position.
+pub mod header {
+    pub const MAGIC: usize = 0;
+    pub const LAYOUT: usize = 1;
+    pub const GENERATION: usize = 2;
+    pub const FLAGS: usize = 3;
+    /// When the image was compiled, seconds since 1970, low word then high word.
+    pub const COMPILED: usize = 4;
+    /// When the GeoIP data was built, seconds since 1970, low word then high word.
+    pub const DATA_BUILT: usize = 6;
+    pub const LINES: usize = 8;
+    pub const CLASSES: usize = 9;
+    /// Where the class table starts, a word position.
+    pub const CLASS_TABLE: usize = 10;
+    pub const PREFIXES_V4: usize = 11;
+    pub const PREFIXES_V6: usize = 12;
+    /// CRC-32 of the image with this word zero.
+    pub const CHECKSUM: usize = 13;
+}
+
+/// Bits of the header's flags.
+pub mod flag {
+    /// Count what would be dropped and pass it.
+    pub const MONITOR: u32 = 1;
+    /// Drop sources in special-use space.
+    pub const SPECIAL_USE_BLOCKED: u32 = 1 << 1;
+    /// Pass ICMP echo requests from blocked countries.
+    pub const ICMP_ECHO: u32 = 1 << 2;
+    /// Set when the kernel's tries of the second slot belong to this image.
+    pub const SECOND_SLOT: u32 = 1 << 3;
+}
+
+/// Lines of one protocol's services.
+pub const SERVICES_LINES: usize = 65_536 * 2 / 32 / LINE_WORDS;
+/// Lines of one family's root.
+pub const ROOT_LINES: usize = 65_536 / LINE_WORDS;
+pub const TCP_SERVICES_LINE: usize = 2;
+pub const UDP_SERVICES_LINE: usize = TCP_SERVICES_LINE + SERVICES_LINES;
+pub const ROOT_V4_LINE: usize = UDP_SERVICES_LINE + SERVICES_LINES;
+pub const ROOT_V6_LINE: usize = ROOT_V4_LINE + ROOT_LINES;
+/// The first line that no fixed section occupies.
+pub const FREE_LINE: usize = ROOT_V6_LINE + ROOT_LINES;
+
+/// Set in a trie entry that ends the walk.
+pub const LEAF: u32 = 1 << 31;
+/// Address bits the root consumes.
+pub const ROOT_BITS: u32 = 16;
+/// Address bits a node consumes.
+pub const NODE_BITS: u32 = 4;
+/// Nodes on the longest walk: 112 bits of an IPv6 address behind the root, four at a time.
+const NODES_MAX_V6: u32 = (128 - ROOT_BITS) / NODE_BITS;
+const NODES_MAX_V4: u32 = (32 - ROOT_BITS) / NODE_BITS;
+
+/// What the services section says of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exemption {
+    None = 0,
+    Mail = 1,
+    Service = 2,
+}
+
+/// The settings in the header that a verdict depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    #[must_use]
+    #[inline]
+    pub const fn mode(self) -> Mode {
+        if self.0 & flag::MONITOR != 0 {
+            Mode::Monitor
+        } else {
+            Mode::Enforce
+        }
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn blocks_special_use(self) -> bool {
+        self.0 & flag::SPECIAL_USE_BLOCKED != 0
+    }
+
+    #[must_use]
+    #[inline]
+    pub const fn passes_icmp_echo(self) -> bool {
+        self.0 & flag::ICMP_ECHO != 0
+    }
+
+    /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
+    #[must_use]
+    #[inline]
+    pub const fn slot(self) -> u32 {
+        if self.0 & flag::SECOND_SLOT != 0 {
+            1
+        } else {
+            0
+        }
+    }
+}
+
+/// Reads an image.
+pub trait Words {
+    /// The word at this position, or nothing past the end.
+    fn word(&self, at: u32) -> Option<u32>;
+
+    /// The header's settings.
+    #[inline]
+    fn flags(&self) -> Option<Flags> {
+        self.word(header::FLAGS as u32).map(Flags)
+    }
+
+    /// Whether traffic to this port is exempt, by the services section that starts at this line.
+    #[inline]
+    fn exemption(&self, section: usize, port: u16) -> Option<Exemption> {
+        let word = self.word((section * LINE_WORDS) as u32 + u32::from(port >> 4))?;
+        Some(match (word >> ((u32::from(port) & 15) * 2)) & 3 {
+            1 => Exemption::Mail,
+            2 => Exemption::Service,
+            _ => Exemption::None,
+        })
+    }
+
+    /// The position of the class of the longest prefix that holds the address.
+    #[inline]
+    fn trie_lookup(&self, address: &Address) -> Option<u32> {
+        match address {
+            Address::V4(bytes) => {
+                let bits = u128::from(u32::from_be_bytes(*bytes)) << 96;
+                walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE, (bits >> 64) as u64, 0)
+            }
+            Address::V6(bytes) => {
+                let bits = u128::from_be_bytes(*bytes);
+                walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE, (bits >> 64) as u64, bits as u64)
+            }
+        }
+    }
+
+    /// The class stored at a position that a look-up gave.
+    #[inline]
+    fn class_at(&self, position: u32) -> Option<Class> {
+        self.word(position).map(Class::from_word)
+    }
+}
+
+/// Walks from a root to a leaf, four bits a step; `high` and `low` are the address, left-aligned in 128 bits.
+#[inline(always)]
+fn walk<W: Words + ?Sized, const NODES_MAX: u32>(
+    words: &W,
+    root: usize,
+    mut high: u64,
+    mut low: u64,
+) -> Option<u32> {
+    let mut entry = words.word((root * LINE_WORDS) as u32 + (high >> (64 - ROOT_BITS)) as u32)?;
+    high = (high << ROOT_BITS) | (low >> (64 - ROOT_BITS));
+    low <<= ROOT_BITS;
+    for _ in 0..NODES_MAX {
+        if entry & LEAF != 0 {
+            break;
+        }
+        entry = words.word((entry << 4) | (high >> (64 - NODE_BITS)) as u32)?;
+        high = (high << NODE_BITS) | (low >> (64 - NODE_BITS));
+        low <<= NODE_BITS;
+    }
+    if entry & LEAF != 0 {
+        Some(entry & !LEAF)
+    } else {
+        None
+    }
+}
+
+impl Words for &[u32] {
+    #[inline]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.get(at as usize).copied()
+    }
+}
+
+impl Words for &[Line] {
+    #[inline]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.get(at as usize / LINE_WORDS)?
+            .get(at as usize % LINE_WORDS)
+            .copied()
+    }
+}

@@ -1,0 +1,43 @@
+//! How a decision is watched while it is made. The kernel watches with `()`, which costs nothing; `explain` records.
+
+use crate::address::{Address, Embedding};
+use crate::class::Class;
+use crate::packet::Transport;
+use crate::verdict::Reason;
+
+/// Something that happened on the way to a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Tags were skipped and the EtherType behind them read.
+    Ethernet { tags: u8, ether_type: u16 },
+    /// The addresses were read.
+    Network { source: Address, destination: Address, protocol: u8 },
+    /// An IPv6 extension header was walked over.
+    Extension { header: u8 },
+    /// The transport header was looked for.
+    Transport(Transport),
+    /// An address was looked up and fell into this class.
+    Class { address: Address, class: Class },
+    /// The address carries an IPv4 address, which is judged in its place.
+    Embedded { how: Embedding, inner: [u8; 4] },
+    /// The decision was made.
+    Decided(Reason),
+}
+
+/// Watches a decision being made.
+pub trait Observer {
+    /// Called once for each step, in order.
+    fn step(&mut self, step: Step);
+}
+
+impl Observer for () {
+    #[inline(always)]
+    fn step(&mut self, _: Step) {}
+}
+
+impl<O: Observer> Observer for &mut O {
+    #[inline(always)]
+    fn step(&mut self, step: Step) {
+        (**self).step(step);
+    }
+}

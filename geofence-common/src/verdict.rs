@@ -1,0 +1,205 @@
+//! What becomes of a packet, and why: `Reason` is the closed list of answers, `Action` what each does to the packet.
+//!
+//! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. Adding a reason means
+//! adding a line to the macro below; the exhaustive matches elsewhere then ask what it means to them.
+
+/// How many reasons the counters have room for; the next power of two above the list, so the kernel masks an index.
+pub const REASONS_MAX: usize = 64;
+
+/// What is done to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Pass,
+    Drop,
+}
+
+impl Action {
+    /// The spelling used in metrics and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $action:ident;)+) => {
+        /// Why a packet was passed or dropped. Every packet ends in exactly one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Reason { $($(#[doc = $doc])+ $variant = $number,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The spelling used in metrics, JSON and the documentation.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What enforcing this reason does to the packet; monitor mode passes it all the same.
+            #[must_use]
+            pub const fn action(self) -> Action {
+                match self { $(Self::$variant => Action::$action,)+ }
+            }
+
+            /// One sentence for people: what the reason means.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Not IP: ARP, LLDP, 802.2 frames and every other EtherType the country rule does not concern.
+    NonIp = 0, "non_ip", Pass;
+    /// Traffic that keeps the link itself alive: neighbour discovery, MLD, DHCP, IGMP, OSPF, VRRP.
+    LinkControl = 1, "link_control", Pass;
+    /// The source is one of the operator's management prefixes.
+    Management = 2, "management", Pass;
+    /// The source is in the allow list.
+    Allowed = 3, "allowed", Pass;
+    /// The source's country is not blocked.
+    CountryAllowed = 4, "country_allowed", Pass;
+    /// No database knows the source's country, and the policy lets unknown countries pass.
+    CountryUnknown = 5, "country_unknown", Pass;
+    /// The source is special-use space (RFC 6890), which belongs to no country.
+    SpecialUse = 6, "special_use", Pass;
+    /// From a blocked country, but addressed to a mail port over TCP.
+    Mail = 7, "mail", Pass;
+    /// From a blocked country, but addressed to a service the policy exempts.
+    Service = 8, "service", Pass;
+    /// No policy image is in place; the filter passes rather than cut the machine off.
+    NoPolicy = 9, "no_policy", Pass;
+
+    /// The IPv4 header cannot be read: version, header length or total length is wrong.
+    MalformedIpv4 = 16, "malformed_ipv4", Drop;
+    /// The IPv6 header cannot be read: version or payload length is wrong.
+    MalformedIpv6 = 17, "malformed_ipv6", Drop;
+    /// More VLAN tags than the two that are read, so the source is unknown.
+    TooManyTags = 18, "too_many_tags", Drop;
+    /// An IPv4-mapped or IPv4-compatible IPv6 source, which may not appear on a wire.
+    Mapped = 19, "mapped", Drop;
+    /// The source is in the deny list.
+    Denied = 20, "denied", Drop;
+    /// The source is special-use space and the policy drops it.
+    SpecialUseBlocked = 21, "special_use_blocked", Drop;
+    /// The source's country is blocked and nothing exempts the packet.
+    CountryBlocked = 22, "country_blocked", Drop;
+    /// No database knows the source's country, and the policy drops unknown countries.
+    CountryUnknownBlocked = 23, "country_unknown_blocked", Drop;
+    /// From a blocked country, and its transport header is cut short or contradicts itself.
+    MalformedTransport = 24, "malformed_transport", Drop;
+    /// From a blocked country, and its IPv6 extension headers are too many, out of order or cut short.
+    ExtensionHeaders = 25, "extension_headers", Drop;
+    /// From a blocked country, a first fragment that ends before its transport header does (RFC 7112, RFC 1858).
+    ShortFirstFragment = 26, "short_first_fragment", Drop;
+    /// From a blocked country, a later fragment; nothing shows that it belongs to an accepted datagram.
+    LaterFragment = 27, "later_fragment", Drop;
+    /// From a blocked country, with a second IPv6 fragment header.
+    DoubleFragment = 28, "double_fragment", Drop;
+    /// From a blocked country, with a source-route or record-route option or a live routing header (RFC 7126).
+    SourceRoute = 29, "source_route", Drop;
+    /// From a blocked country, shaped like a reply to mail or DNS; nothing shows that we asked.
+    UnprovenReply = 30, "unproven_reply", Drop;
+    /// From a blocked country, an ICMP error; nothing shows that it is about traffic of ours.
+    UnprovenIcmpError = 31, "unproven_icmp_error", Drop;
+}
+
+impl Reason {
+    /// The reason with this number, if one has it.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| *reason as u8 == number)
+    }
+}
+
+/// Whether drops are carried out or only counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Enforce,
+    Monitor,
+}
+
+/// The end of the decision: the reason, the country it was judged by, and what is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub reason: Reason,
+    pub country: crate::country::Country,
+    pub action: Action,
+}
+
+impl Verdict {
+    /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
+    #[must_use]
+    pub const fn new(reason: Reason, country: crate::country::Country, mode: Mode) -> Self {
+        let action = match mode {
+            Mode::Enforce => reason.action(),
+            Mode::Monitor => Action::Pass,
+        };
+        Self {
+            reason,
+            country,
+            action,
+        }
+    }
+
+    /// The position of this verdict's counter among a country's counters.
+    #[must_use]
+    pub const fn counter(self) -> usize {
+        counter(self.reason, self.action)
+    }
+}
+
+/// Counters of one country: one for each reason and action.
+pub const COUNTERS: usize = 2 * REASONS_MAX;
+
+/// The position of a counter: passed packets first, then dropped ones.
+#[must_use]
+pub const fn counter(reason: Reason, action: Action) -> usize {
+    let base = match action {
+        Action::Pass => 0,
+        Action::Drop => REASONS_MAX,
+    };
+    (base | reason as usize) & (COUNTERS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_fit_names_differ_and_counters_are_apart() {
+        for (at, one) in Reason::ALL.iter().enumerate() {
+            assert!((*one as usize) < REASONS_MAX);
+            assert_eq!(Reason::from_number(*one as u8), Some(*one));
+            for other in &Reason::ALL[at + 1..] {
+                assert_ne!(one.name(), other.name());
+                assert_ne!(counter(*one, Action::Drop), counter(*other, Action::Drop));
+            }
+            assert_ne!(counter(*one, Action::Pass), counter(*one, Action::Drop));
+        }
+    }
+
+    #[test]
+    fn monitor_passes_and_keeps_the_reason() {
+        let verdict = Verdict::new(
+            Reason::CountryBlocked,
+            crate::country::Country::NONE,
+            Mode::Monitor,
+        );
+        assert_eq!(
+            (verdict.action, verdict.reason),
+            (Action::Pass, Reason::CountryBlocked)
+        );
+    }
+}
