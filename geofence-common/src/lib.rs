@@ -3,10 +3,16 @@
 //! This crate parses a frame, looks its source up in a policy image and chooses its fate. It never allocates, never
 //! panics and knows neither kernel nor libc; a frame comes in through `Frame`, the policy through `Tables`.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 pub mod address;
 pub mod class;
 pub mod country;
 pub mod frame;
 pub mod image;
+pub mod layout;
+pub mod observe;
+pub mod packet;
+pub mod policy;
 pub mod verdict;
+pub mod wire;

@@ -11,7 +11,11 @@ pub enum Step {
     /// Tags were skipped and the EtherType behind them read.
     Ethernet { tags: u8, ether_type: u16 },
     /// The addresses were read.
-    Network { source: Address, destination: Address, protocol: u8 },
+    Network {
+        source: Address,
+        destination: Address,
+        protocol: u8,
+    },
     /// An IPv6 extension header was walked over.
     Extension { header: u8 },
     /// The transport header was looked for.

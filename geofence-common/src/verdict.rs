@@ -139,6 +139,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The verdict while no image is in place.
+    pub const NO_POLICY: Self = Self {
+        reason: Reason::NoPolicy,
+        country: crate::country::Country::NONE,
+        action: Action::Pass,
+    };
+
     /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
     #[must_use]
     pub const fn new(reason: Reason, country: crate::country::Country, mode: Mode) -> Self {

@@ -1,1 +1,40 @@
-fn main() {}
+//! The ingress hook: decide about a frame, count the verdict, carry it out; nothing else.
+//!
+//! The decision is `geofence_common::policy::filter`; this crate gives it the packet (`frame`) and the tables (`maps`).
+//! There is one way out of the program, so no packet goes uncounted. XDP_ABORTED is never returned.
+#![no_std]
+#![no_main]
+
+mod account;
+mod frame;
+mod maps;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use geofence_common::policy::filter;
+use geofence_common::verdict::{Action, Verdict};
+
+#[xdp(frags)]
+pub fn geofence(ctx: XdpContext) -> u32 {
+    let frame = frame::XdpFrame::new(&ctx);
+    let verdict = match maps::Live::current() {
+        Some(tables) => filter(&frame, &tables, &mut ()),
+        None => Verdict::NO_POLICY,
+    };
+    account::count(&ctx, &frame, verdict);
+    match verdict.action {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

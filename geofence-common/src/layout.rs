@@ -1,0 +1,78 @@
+//! Keys and values of the kernel's maps, as both sides lay them out, and the names of the maps.
+//!
+//! The only file of this crate with `unsafe`: the promise to aya that these types are plain bytes.
+#![cfg_attr(
+    feature = "user",
+    expect(unsafe_code, reason = "Pod is an unsafe trait")
+)]
+
+use crate::country::COUNTRIES_MAX;
+use crate::verdict::COUNTERS;
+
+/// Packets and bytes that ended in one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// The counters of one country on one interface; one element of a per-CPU map, so that a scrape is a few hundred reads.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CountryCounters(pub [Counter; COUNTERS]);
+
+/// Interfaces with counters of their own; slot 0 is for frames of an interface that has none.
+pub const INTERFACE_SLOTS_MAX: u32 = 64;
+/// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
+pub const INTERFACES_MAX: u32 = 4096;
+
+/// The element that holds an interface's counters of a country.
+#[must_use]
+#[inline(always)]
+pub const fn counters_key(slot: u32, country: u8) -> u32 {
+    slot * COUNTRIES_MAX as u32 + country as u32
+}
+
+/// Names of maps, programs and globals, as the loader finds them.
+pub mod name {
+    pub const PROGRAM: &str = "geofence";
+    pub const IMAGES: &str = "IMAGES";
+    pub const INTERFACES: &str = "INTERFACES";
+    pub const COUNTERS: &str = "COUNTERS";
+    pub const TRIES_V4: [&str; 2] = ["TRIE_V4_A", "TRIE_V4_B"];
+    pub const TRIES_V6: [&str; 2] = ["TRIE_V6_A", "TRIE_V6_B"];
+    pub const VERDICT: &str = "VERDICT";
+    /// Global: non-zero when look-ups go to the kernel's tries.
+    pub const LPM: &str = "LPM";
+    /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
+    pub const TRACE: &str = "TRACE";
+}
+
+/// The last verdict on a CPU, written when a program is loaded to be asked, never while it filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TracedVerdict {
+    pub reason: u8,
+    pub country: u8,
+    pub dropped: u8,
+    pub padding: u8,
+}
+
+const _: () = assert!(size_of::<Counter>() == 16);
+const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
+// The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
+const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
+const _: () = assert!(size_of::<TracedVerdict>() == 4);
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Counter, CountryCounters, TracedVerdict};
+
+    // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
+    unsafe impl aya::Pod for Counter {}
+    // SAFETY: an array of `Counter`.
+    unsafe impl aya::Pod for CountryCounters {}
+    // SAFETY: four bytes, no padding, every bit pattern valid.
+    unsafe impl aya::Pod for TracedVerdict {}
+}

@@ -1,0 +1,65 @@
+//! The headers that exemptions are proven by: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443).
+
+use crate::frame::Frame;
+use crate::packet::{Fragment, Transport};
+use crate::verdict::Reason;
+use crate::wire::{ipv6::Upper, protocol};
+
+const TCP_HEADER_MIN: usize = 20;
+const UDP_HEADER: usize = 8;
+const ICMP_HEADER: usize = 8;
+
+/// Reads the header that `upper` points at; the datagram ends at `end`.
+#[inline(always)]
+pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport, Reason> {
+    let broken = if upper.fragment == Fragment::First {
+        Reason::ShortFirstFragment
+    } else {
+        Reason::MalformedTransport
+    };
+    let room = end - upper.at;
+    match upper.protocol {
+        protocol::TCP => {
+            if room < TCP_HEADER_MIN {
+                return Err(broken);
+            }
+            let [s0, s1, d0, d1] = frame.bytes(upper.at).ok_or(broken)?;
+            let [offset, flags] = frame.bytes(upper.at + 12).ok_or(broken)?;
+            let header = usize::from(offset >> 4) << 2;
+            if header < TCP_HEADER_MIN || header > room {
+                return Err(broken);
+            }
+            Ok(Transport::Tcp {
+                source: u16::from_be_bytes([s0, s1]),
+                destination: u16::from_be_bytes([d0, d1]),
+                flags,
+            })
+        }
+        protocol::UDP => {
+            if room < UDP_HEADER {
+                return Err(broken);
+            }
+            let [s0, s1, d0, d1, l0, l1] = frame.bytes(upper.at).ok_or(broken)?;
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            if length < UDP_HEADER || (length > room && upper.fragment == Fragment::Whole) {
+                return Err(broken);
+            }
+            Ok(Transport::Udp {
+                source: u16::from_be_bytes([s0, s1]),
+                destination: u16::from_be_bytes([d0, d1]),
+            })
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            if room < ICMP_HEADER {
+                return Err(broken);
+            }
+            let [kind, code] = frame.bytes(upper.at).ok_or(broken)?;
+            if upper.protocol == protocol::ICMP {
+                Ok(Transport::Icmp { kind, code })
+            } else {
+                Ok(Transport::Icmpv6 { kind, code })
+            }
+        }
+        other => Ok(Transport::Other { protocol: other }),
+    }
+}

@@ -1,0 +1,41 @@
+//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::programs::XdpContext;
+use geofence_common::frame::Frame as _;
+use geofence_common::layout::{INTERFACES_MAX, TracedVerdict, counters_key};
+use geofence_common::verdict::{Action, COUNTERS, Verdict};
+
+use crate::frame::XdpFrame;
+use crate::maps;
+
+#[inline(always)]
+pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
+    // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
+    let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
+    let slot = maps::INTERFACES
+        .get(interface % INTERFACES_MAX)
+        .copied()
+        .unwrap_or(0);
+    if let Some(counters) = maps::COUNTERS.get_ptr_mut(counters_key(slot, verdict.country.number()))
+    {
+        let at = verdict.counter() & (COUNTERS - 1);
+        // SAFETY: the element is this CPU's own, and the mask keeps the position inside it.
+        unsafe {
+            let counter = (*counters).0.get_unchecked_mut(at);
+            counter.packets += 1;
+            counter.bytes += frame.length() as u64;
+        }
+    }
+    if maps::is_traced() {
+        let traced = TracedVerdict {
+            reason: verdict.reason as u8,
+            country: verdict.country.number(),
+            dropped: u8::from(verdict.action == Action::Drop),
+            padding: 0,
+        };
+        // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
+        let _ = maps::VERDICT.set(0, traced, 0);
+    }
+}

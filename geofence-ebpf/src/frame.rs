@@ -1,0 +1,62 @@
+//! The frame behind an XDP context.
+//!
+//! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame is copied by a
+//! helper. A header may be split between the two.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use geofence_common::frame::Frame;
+
+/// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
+const OFFSET_MAX: usize = 0x3fff;
+
+pub struct XdpFrame<'a> {
+    ctx: &'a XdpContext,
+    length: usize,
+}
+
+impl<'a> XdpFrame<'a> {
+    #[inline(always)]
+    pub fn new(ctx: &'a XdpContext) -> Self {
+        // SAFETY: the helper takes the context this program was called with.
+        let length = unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) };
+        Self {
+            ctx,
+            length: length as usize,
+        }
+    }
+}
+
+impl Frame for XdpFrame<'_> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        if at > OFFSET_MAX {
+            return None;
+        }
+        let start = self.ctx.data() + at;
+        if start + N <= self.ctx.data_end() {
+            // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
+            return Some(unsafe { (start as *const [u8; N]).read_unaligned() });
+        }
+        if at + N > self.length {
+            return None;
+        }
+        let mut bytes = [0; N];
+        // SAFETY: the buffer is N bytes long; the helper checks the offset itself.
+        let failed = unsafe {
+            bpf_xdp_load_bytes(
+                self.ctx.as_ptr().cast(),
+                at as u32,
+                bytes.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        (failed == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.length
+    }
+}
