@@ -27,6 +27,12 @@ pub const INTERFACE_SLOTS_MAX: u32 = 64;
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
 pub const INTERFACES_MAX: u32 = 4096;
 
+/// The size of an image in the program's type information, which the loader replaces by the size the policy needs.
+///
+/// The kernel inlines look-ups in an inner array only when every array has the size of the declared one, and aya has
+/// no way to set that size at load time; an odd number can be found and replaced.
+pub const IMAGE_LINES_PLACEHOLDER: u32 = 0x00c0_ffee;
+
 /// The element that holds an interface's counters of a country.
 #[must_use]
 #[inline(always)]

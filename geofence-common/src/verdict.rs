@@ -7,7 +7,7 @@
 pub const REASONS_MAX: usize = 64;
 
 /// What is done to a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     Pass,
     Drop,
@@ -27,7 +27,7 @@ impl Action {
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $action:ident;)+) => {
         /// Why a packet was passed or dropped. Every packet ends in exactly one.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Reason { $($(#[doc = $doc])+ $variant = $number,)+ }
 

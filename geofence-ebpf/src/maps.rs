@@ -12,18 +12,15 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
 use geofence_common::image::{LINE_WORDS, Line, Words, header};
-use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict};
+use geofence_common::layout::{
+    CountryCounters, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
+};
 use geofence_common::policy::Tables;
-
-/// BPF_F_MMAPABLE: userspace writes a whole image through a mapping instead of a call for each line.
-const MMAPABLE: usize = 1 << 10;
-/// BPF_F_NO_PREALLOC, which the kernel demands of tries.
-const NO_PREALLOC: usize = 1;
 
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
 
-type Image = Array<Line, SIZED_BY_LOADER, MMAPABLE>;
+type Image = Array<Line, { IMAGE_LINES_PLACEHOLDER as usize }>;
 
 #[btf_map]
 static IMAGES: ArrayOfMaps<Image, 1> = ArrayOfMaps::new();
@@ -35,13 +32,13 @@ pub static COUNTERS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray
 pub static VERDICT: Array<TracedVerdict, 1> = Array::new();
 
 #[btf_map]
-static TRIE_V4_A: LpmTrie<[u8; 4], u32, SIZED_BY_LOADER, NO_PREALLOC> = LpmTrie::new();
+static TRIE_V4_A: LpmTrie<[u8; 4], u32, SIZED_BY_LOADER> = LpmTrie::new();
 #[btf_map]
-static TRIE_V4_B: LpmTrie<[u8; 4], u32, SIZED_BY_LOADER, NO_PREALLOC> = LpmTrie::new();
+static TRIE_V4_B: LpmTrie<[u8; 4], u32, SIZED_BY_LOADER> = LpmTrie::new();
 #[btf_map]
-static TRIE_V6_A: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER, NO_PREALLOC> = LpmTrie::new();
+static TRIE_V6_A: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER> = LpmTrie::new();
 #[btf_map]
-static TRIE_V6_B: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER, NO_PREALLOC> = LpmTrie::new();
+static TRIE_V6_B: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER> = LpmTrie::new();
 
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]

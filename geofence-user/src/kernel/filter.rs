@@ -1,0 +1,362 @@
+//! A loaded program and its maps: two images, the tries of the reference engine, the counters.
+
+use std::collections::BTreeMap;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, ArrayOfMaps, MapData, MapError, PerCpuArray};
+use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use geofence_common::country::{COUNTRIES_MAX, Country};
+use geofence_common::image::{LINE_WORDS, Line, Words as _};
+use geofence_common::layout::{
+    Counter, CountryCounters, INTERFACE_SLOTS_MAX, INTERFACES_MAX, TracedVerdict, counters_key,
+    name,
+};
+use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
+
+use super::KERNEL_MIN;
+use super::object;
+use crate::policy::Lookup;
+
+/// One image in the kernel.
+type ImageMap = Array<MapData, Line>;
+
+/// What the size and shape of the maps depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub lookup: Lookup,
+    /// Room in each of the two images.
+    pub image_lines: u32,
+    /// Room in each of the tries, when they are used.
+    pub trie_entries: u32,
+    /// Interfaces that get counters of their own.
+    pub interfaces: u32,
+    /// Whether the program is loaded to be asked about frames, and writes its verdicts down.
+    pub traced: bool,
+}
+
+/// Why the program is not loaded or does not have its image.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(
+        "Linux {found} is too old: geofence needs {}.{} or later, for XDP on frames of several buffers. \
+         Boot a newer kernel",
+        KERNEL_MIN.0, KERNEL_MIN.1
+    )]
+    KernelTooOld { found: String },
+    #[error(
+        "missing privilege: {call} was refused. geofence loads a program into the kernel, which takes root, or the \
+         capabilities CAP_BPF and CAP_NET_ADMIN: run it with sudo, or give its service unit \
+         AmbientCapabilities=CAP_BPF CAP_NET_ADMIN"
+    )]
+    Privilege { call: &'static str },
+    #[error("the program in this binary has no place for the image size; rebuild geofence")]
+    Object,
+    #[error("the kernel does not load the program: {0}")]
+    Ebpf(#[from] Box<EbpfError>),
+    #[error("the kernel's verifier refuses the program: {0}")]
+    Program(#[from] Box<ProgramError>),
+    #[error("{call}: {source}")]
+    Map {
+        call: &'static str,
+        source: Box<MapError>,
+    },
+    #[error("the program has no map {0}; rebuild geofence")]
+    NoMap(&'static str),
+    #[error(
+        "the policy needs an image of {needed} lines of 64 bytes and there is room for {room}; the running policy \
+         stays. Set capacity-mib to at least {} and restart", needed.div_ceil(16_384)
+    )]
+    ImageTooLarge { needed: usize, room: u32 },
+}
+
+impl From<EbpfError> for LoadError {
+    fn from(error: EbpfError) -> Self {
+        if is_permission(&error) {
+            Self::Privilege {
+                call: "BPF_MAP_CREATE",
+            }
+        } else {
+            Self::Ebpf(Box::new(error))
+        }
+    }
+}
+
+impl From<ProgramError> for LoadError {
+    fn from(error: ProgramError) -> Self {
+        if is_permission(&error) {
+            Self::Privilege {
+                call: "BPF_PROG_LOAD",
+            }
+        } else {
+            Self::Program(Box::new(error))
+        }
+    }
+}
+
+/// Whether an error, or one behind it, is EPERM or EACCES.
+pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    })
+}
+
+fn map_error(call: &'static str) -> impl Fn(MapError) -> LoadError {
+    move |source| LoadError::Map {
+        call,
+        source: Box::new(source),
+    }
+}
+
+/// A loaded filter. Dropped, it detaches and takes its maps along.
+pub struct Filter {
+    ebpf: Ebpf,
+    images: [ImageMap; 2],
+    /// Which image the kernel reads; none before the first.
+    current: Option<usize>,
+    options: Options,
+}
+
+impl Filter {
+    /// Loads the program and creates its maps. Nothing is attached and no image is in place.
+    pub fn load(options: Options) -> Result<Self, LoadError> {
+        let version = KernelVersion::current().map_err(|error| LoadError::KernelTooOld {
+            found: error.to_string(),
+        })?;
+        if version < KernelVersion::new(KERNEL_MIN.0, KERNEL_MIN.1, 0) {
+            return Err(LoadError::KernelTooOld {
+                found: format!("{version:?}"),
+            });
+        }
+        let object = object::with_image_lines(options.image_lines).ok_or(LoadError::Object)?;
+        let tries = match options.lookup {
+            Lookup::ArrayTrie => 1,
+            Lookup::LpmTrie => options.trie_entries,
+        };
+        let (lpm, traced) = (
+            u8::from(options.lookup == Lookup::LpmTrie),
+            u8::from(options.traced),
+        );
+        let slots = (options.interfaces + 1).min(INTERFACE_SLOTS_MAX);
+        let mut loader = EbpfLoader::new();
+        loader
+            .verifier_log_level(VerifierLogLevel::STATS)
+            .override_global(name::LPM, &lpm, true)
+            .override_global(name::TRACE, &traced, true)
+            .map_max_entries(name::COUNTERS, slots * COUNTRIES_MAX as u32);
+        for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
+            loader.map_max_entries(trie, tries);
+        }
+        let mut ebpf = loader.load(&object)?;
+        let program: &mut Xdp = program(&mut ebpf)?;
+        program.load()?;
+        let create = || {
+            ImageMap::create(options.image_lines, 0).map_err(|error| {
+                if is_permission(&error) {
+                    LoadError::Privilege {
+                        call: "BPF_MAP_CREATE",
+                    }
+                } else {
+                    map_error("creating the image map")(error)
+                }
+            })
+        };
+        let images = [create()?, create()?];
+        Ok(Self {
+            ebpf,
+            images,
+            current: None,
+            options,
+        })
+    }
+
+    /// The tries' slot that the next image must be compiled for.
+    #[must_use]
+    pub fn next_slot(&self) -> u32 {
+        match self.current {
+            Some(0) => 1,
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Writes an image aside and puts it in place of the current one with a single swap.
+    ///
+    /// The kernel lets the last packet that reads the old image finish before the swap returns, so the old image may be
+    /// overwritten by the next call. Any error leaves the current image in place.
+    pub fn install(&mut self, image: &crate::compile::Image) -> Result<(), LoadError> {
+        let words: &[u32] = image.words();
+        let lines = words.len().div_ceil(LINE_WORDS);
+        if lines > self.options.image_lines as usize {
+            return Err(LoadError::ImageTooLarge {
+                needed: lines,
+                room: self.options.image_lines,
+            });
+        }
+        let idle = self.next_slot() as usize;
+        if self.options.lookup == Lookup::LpmTrie {
+            let slot = words.flags().map_or(0, |flags| flags.slot()) as usize;
+            self.fill_trie(name::TRIES_V4[slot & 1], image.prefixes_v4())?;
+            self.fill_trie(name::TRIES_V6[slot & 1], image.prefixes_v6())?;
+        }
+        let write = map_error("writing the image");
+        for (at, words) in words.chunks(LINE_WORDS).enumerate() {
+            let mut line = Line::default();
+            line[..words.len()].copy_from_slice(words);
+            self.images[idle].set(at as u32, line, 0).map_err(&write)?;
+        }
+        let map = self
+            .ebpf
+            .map_mut(name::IMAGES)
+            .ok_or(LoadError::NoMap(name::IMAGES))?;
+        let mut outer: ArrayOfMaps<_, ImageMap> =
+            map.try_into().map_err(map_error("opening IMAGES"))?;
+        outer
+            .set(0, &self.images[idle], 0)
+            .map_err(map_error("swapping the image"))?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    fn fill_trie<const N: usize>(
+        &mut self,
+        trie: &'static str,
+        prefixes: impl IntoIterator<Item = ([u8; N], u8, u32)>,
+    ) -> Result<(), LoadError>
+    where
+        [u8; N]: aya::Pod,
+    {
+        let map = self.ebpf.map_mut(trie).ok_or(LoadError::NoMap(trie))?;
+        let mut trie: LpmTrie<_, [u8; N], u32> =
+            map.try_into().map_err(map_error("opening a trie"))?;
+        let stale: Vec<_> = trie
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(map_error("reading a trie"))?;
+        for key in stale {
+            trie.remove(&key).map_err(map_error("emptying a trie"))?;
+        }
+        for (address, length, class) in prefixes {
+            trie.insert(&Key::new(u32::from(length), address), class, 0)
+                .map_err(map_error("filling a trie"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives an interface counters of its own.
+    pub fn assign_slot(&mut self, interface_index: u32, slot: u32) -> Result<(), LoadError> {
+        let map = self
+            .ebpf
+            .map_mut(name::INTERFACES)
+            .ok_or(LoadError::NoMap(name::INTERFACES))?;
+        let mut interfaces: Array<_, u32> =
+            map.try_into().map_err(map_error("opening INTERFACES"))?;
+        interfaces
+            .set(interface_index % INTERFACES_MAX, slot, 0)
+            .map_err(map_error("writing INTERFACES"))
+    }
+
+    /// The counters of a slot, summed over CPUs: what is not zero.
+    pub fn counters(
+        &self,
+        slot: u32,
+    ) -> Result<BTreeMap<(Country, Action, Reason), Counter>, LoadError> {
+        let map = self
+            .ebpf
+            .map(name::COUNTERS)
+            .ok_or(LoadError::NoMap(name::COUNTERS))?;
+        let counters: PerCpuArray<_, CountryCounters> =
+            map.try_into().map_err(map_error("opening COUNTERS"))?;
+        let mut sums = BTreeMap::new();
+        for number in 0..COUNTRIES_MAX {
+            let country = Country::from_number(number as u8);
+            let cpus = counters
+                .get(&counters_key(slot, country.number()), 0)
+                .map_err(map_error("reading COUNTERS"))?;
+            for one in cpus.iter() {
+                for (at, counter) in one
+                    .0
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, counter)| counter.packets != 0)
+                {
+                    let action = if at < REASONS_MAX {
+                        Action::Pass
+                    } else {
+                        Action::Drop
+                    };
+                    let Some(reason) = Reason::from_number((at % REASONS_MAX) as u8) else {
+                        continue;
+                    };
+                    let sum: &mut Counter = sums.entry((country, action, reason)).or_default();
+                    sum.packets += counter.packets;
+                    sum.bytes += counter.bytes;
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Asks the kernel's program about a frame, which must have been loaded traced.
+    pub fn ask(&mut self, frame: &[u8]) -> Result<Verdict, LoadError> {
+        let map = self
+            .ebpf
+            .map_mut(name::VERDICT)
+            .ok_or(LoadError::NoMap(name::VERDICT))?;
+        let mut verdict: Array<_, TracedVerdict> =
+            map.try_into().map_err(map_error("opening VERDICT"))?;
+        let stale = TracedVerdict {
+            reason: u8::MAX,
+            ..TracedVerdict::default()
+        };
+        verdict
+            .set(0, stale, 0)
+            .map_err(map_error("clearing VERDICT"))?;
+        let mut frame_options = TestRunOptions::new();
+        frame_options.data_in = Some(frame);
+        let program: &mut Xdp = program(&mut self.ebpf)?;
+        let result = program.test_run(frame_options)?;
+        let map = self
+            .ebpf
+            .map(name::VERDICT)
+            .ok_or(LoadError::NoMap(name::VERDICT))?;
+        let verdict: Array<_, TracedVerdict> =
+            map.try_into().map_err(map_error("opening VERDICT"))?;
+        let traced = verdict.get(&0, 0).map_err(map_error("reading VERDICT"))?;
+        let reason = Reason::from_number(traced.reason).ok_or(LoadError::NoMap(name::VERDICT))?;
+        let action = match result.return_value {
+            XDP_PASS => Action::Pass,
+            _ => Action::Drop,
+        };
+        Ok(Verdict {
+            reason,
+            country: Country::from_number(traced.country),
+            action,
+        })
+    }
+
+    /// Instructions the verifier walked through, by program.
+    pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, LoadError> {
+        let program: &mut Xdp = program(&mut self.ebpf)?;
+        Ok(vec![(
+            name::PROGRAM,
+            program.info()?.verified_instruction_count().unwrap_or(0),
+        )])
+    }
+
+    pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {
+        program(&mut self.ebpf)
+    }
+}
+
+/// The kernel's number for letting a packet through (`enum xdp_action`).
+const XDP_PASS: u32 = 2;
+
+fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
+    let program = ebpf
+        .program_mut(name::PROGRAM)
+        .ok_or(LoadError::NoMap(name::PROGRAM))?;
+    Ok(program.try_into()?)
+}

@@ -1,0 +1,14 @@
+//! The kernel's side of the filter: load the program, fill its maps, attach it, read it back.
+//!
+//! Only this folder names aya. Nothing here decides anything about a packet, and every failed call is reported by the
+//! name of the call and what an operator can do about it.
+
+mod attach;
+mod filter;
+mod object;
+
+pub use attach::{AttachError, Attached, XdpMode};
+pub use filter::{Filter, LoadError, Options};
+
+/// The oldest kernel with everything the program uses: multi-buffer XDP and `bpf_xdp_load_bytes` (Linux 5.18).
+pub const KERNEL_MIN: (u8, u8) = (5, 18);
