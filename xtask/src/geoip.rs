@@ -159,7 +159,7 @@ impl Facts {
              | built | {date} |\n\
              | networks | {ipv4} IPv4, {ipv6} IPv6 |\n\
              | source | npm package `{PACKAGE}` {release}, file `{file}` |\n\
-             | licence | [Creative Commons Attribution 4.0](https://creativecommons.org/licenses/by/4.0/), with a link to \
+             | licence | [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/), with a link to \
              [db-ip.com](https://db-ip.com) |\n\
              | sha256 of `{STORED}` | `{checksum}` |\n\
              | sha256 of the database in it | `{original_checksum}` |\n\n\

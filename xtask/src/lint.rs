@@ -2,6 +2,7 @@
 //!
 //! Every check runs even when an earlier one found something, so that one run tells everything.
 
+use std::io::IsTerminal as _;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -55,7 +56,12 @@ fn tidy_is_clean() -> Result<bool> {
 }
 
 fn formatting() -> Command {
-    workspace::cargo(&["fmt", "--all", "--check"])
+    let mut cargo = workspace::cargo(&["fmt", "--all", "--check"]);
+    if !std::io::stderr().is_terminal() {
+        // rustfmt colours by the look of TERM, whoever reads.
+        cargo.args(["--", "--color", "never"]);
+    }
+    cargo
 }
 
 fn clippy() -> Command {

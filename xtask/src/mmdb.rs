@@ -185,7 +185,8 @@ mod tests {
         }
         file.extend([0; 16]);
         file.extend(MARKER);
-        file.extend(b"\xe4Kbuild_epoch\x04\x02\x6a\x1d\xec\x7aJip_version\xa1\x06Jnode_count\xc1\x61Krecord_size\xa1\x18");
+        file.extend(b"\xe4Kbuild_epoch\x04\x02\x6a\x1d\xec\x7aJip_version\xa1\x06");
+        file.extend(b"Jnode_count\xc1\x61Krecord_size\xa1\x18");
         file
     }
 

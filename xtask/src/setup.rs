@@ -85,10 +85,10 @@ fn rust_source() -> Result<()> {
             return Ok(());
         }
         bail!(
-            "the Rust library source is missing, and there is no rustup to fetch it. Two ways out:\n  \
-             - install rustup (package rustup, or see rustup.rs); it then fetches Rust {version} with rust-src by itself\n  \
-             - on Debian install rustc-web, cargo-web and rust-web-src, and let /usr/lib/rustlib/src/rust point at the\n    \
-               source: mkdir -p /usr/lib/rustlib/src && ln -s /usr/src/rustc-* /usr/lib/rustlib/src/rust"
+            "the Rust library source is missing, and there is no rustup to fetch it. Two ways out:\n\
+            - install rustup, from Debian's package rustup or from rustup.rs: it fetches Rust {version} with rust-src\n\
+            - on Debian, install rustc-web, cargo-web and rust-web-src, and let /usr/lib/rustlib/src/rust point at the\n  \
+              source: mkdir -p /usr/lib/rustlib/src && ln -s /usr/src/rustc-* /usr/lib/rustlib/src/rust"
         );
     }
     let mut rustc = process::command("rustup");
