@@ -1,1 +1,169 @@
-fn main() {}
+//! The commands of the project, run as `cargo xtask COMMAND`.
+//!
+//! Each command lives in a file of its own and is a function from arguments to an exit code: 0 success, 1 "no" (a
+//! lint finding, a failed test), 2 trouble (the command could not do its work). What a command is asked for goes to
+//! standard output, what it does on the way to standard error. This crate is the first thing a fresh clone compiles,
+//! so it depends on nothing that takes long to build, and never on the crates it builds.
+
+mod build;
+mod demo;
+mod geoip;
+mod lint;
+mod mmdb;
+mod privilege;
+mod process;
+mod run;
+mod setup;
+mod source;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The exit code for "no": the command worked and the answer is bad news.
+const NO: u8 = 1;
+/// The exit code for trouble: the command could not do its work.
+const TROUBLE: u8 = 2;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The commands of the geofence repository"
+)]
+#[command(disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what a build or a test needs and this machine lacks
+    ///
+    /// Looks for the Rust library source, bpf-linker with the right LLVM, a C compiler, iproute2 and promtool, and
+    /// installs what is missing, one line for each. Says nothing when nothing is missing. The other commands call
+    /// it, so there is no need to run it by hand.
+    Setup,
+    /// Build the geofence command with its eBPF programs and print its path
+    Build {
+        /// Build the optimised binary, the one to install
+        #[arg(long)]
+        release: bool,
+    },
+    /// Check formatting, clippy (host and eBPF) and the repository's own rules
+    ///
+    /// Exit code 0 when clean, 1 when something was found, 2 when a check could not run.
+    Lint,
+    /// Run every test, those that need root included
+    ///
+    /// Without root, sudo is used when it works; otherwise the tests that need root are skipped and listed at the
+    /// end. Exit code 0 when all passed, 1 when a test failed, 2 when the tests could not be built or run.
+    Test {
+        /// Run only the tests whose names contain one of these
+        filters: Vec<String>,
+        /// Options for the test harness, for example `-- --nocapture`
+        #[arg(last = true, value_name = "OPTION")]
+        options: Vec<String>,
+    },
+    /// Show geofence at work between two isolated network namespaces
+    ///
+    /// Needs root for the namespaces and the eBPF programs; offers sudo without it. Changes nothing outside the
+    /// namespaces it creates.
+    Demo {
+        /// Arguments for the demo (see `cargo xtask demo -- --help`)
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARG"
+        )]
+        arguments: Vec<OsString>,
+    },
+    /// Build geofence and run `geofence ARGS` with the privileges it needs
+    ///
+    /// check, lookup and explain (without --kernel) run as they are; everything else runs as root, through sudo
+    /// where needed. Standard output, signals and the exit code are those of geofence.
+    Run {
+        /// Arguments for geofence, for example `-- run --interface eth0`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARG"
+        )]
+        arguments: Vec<OsString>,
+    },
+    /// Refresh the embedded GeoIP database from its newest release
+    ///
+    /// Needs npm, tar, zstd and sha256sum. Replaces the database and its README in geofence-user/data; commit the
+    /// two together.
+    Geoip,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Setup => setup::run(setup::Scope::Everything).map(|()| ExitCode::SUCCESS),
+        Command::Build { release } => build::run(release),
+        Command::Lint => lint::run(),
+        Command::Test { filters, options } => test::run(&filters, &options),
+        Command::Demo { arguments } => demo::run(arguments),
+        Command::Run { arguments } => run::run(arguments),
+        Command::Geoip => geoip::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_command_is_a_usage_error() {
+        let error = Cli::try_parse_from(["xtask", "frobnicate"]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn run_hands_over_options_it_does_not_know() {
+        for line in [
+            &["xtask", "run", "--", "lookup", "--json", "192.0.2.1"][..],
+            &["xtask", "run", "lookup", "--json", "192.0.2.1"],
+        ] {
+            let Command::Run { arguments } = Cli::try_parse_from(line).unwrap().command else {
+                panic!("not parsed as run: {line:?}");
+            };
+            assert_eq!(arguments, ["lookup", "--json", "192.0.2.1"]);
+        }
+    }
+
+    #[test]
+    fn test_tells_filters_from_harness_options() {
+        let cli = Cli::try_parse_from(["xtask", "test", "vlan", "--", "--nocapture"]).unwrap();
+        let Command::Test { filters, options } = cli.command else {
+            panic!("not parsed as test");
+        };
+        assert_eq!(filters, ["vlan"]);
+        assert_eq!(options, ["--nocapture"]);
+    }
+}
