@@ -39,7 +39,17 @@ pub struct Attached {
     pub slot: u32,
     /// `native`, `generic` or `offload`, as the kernel reports it.
     pub mode: &'static str,
+    program: u32,
     _link: FdLink,
+}
+
+impl Attached {
+    /// Whether the interface runs the program at this moment.
+    pub async fn is_in_place(&self) -> bool {
+        find(&self.interface).await.is_ok_and(|interface| {
+            interface.index == self.index && interface.program == Some(self.program)
+        })
+    }
 }
 
 /// Why an interface is not protected.
@@ -139,12 +149,17 @@ impl Filter {
                 other => other?,
             },
         };
-        let mode = find(name).await?.mode.unwrap_or("none");
+        let found = find(name).await?;
+        let (mode, program) = (
+            found.mode.unwrap_or("none"),
+            found.program.unwrap_or_default(),
+        );
         Ok(Attached {
             interface: name.to_owned(),
             index: interface.index,
             slot,
             mode,
+            program,
             _link: link,
         })
     }

@@ -1,0 +1,249 @@
+//! What a running filter exports: a snapshot of its counters, in OpenMetrics or in Prometheus' older text format.
+//!
+//! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the number
+//! of series has a bound that no sender can move.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+
+use geofence_common::country::Country;
+use geofence_common::layout::Counter;
+use geofence_common::verdict::{Action, Mode, Reason};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+/// The counters of one interface.
+pub type Counters = BTreeMap<(Country, Action, Reason), Counter>;
+
+/// Everything a scrape shows, read at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub interfaces: Vec<Interface>,
+    pub facts: Facts,
+}
+
+/// One interface.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    pub name: String,
+    /// The mode the kernel reported when the program was attached.
+    pub mode: &'static str,
+    /// Whether the program is there now.
+    pub is_protected: bool,
+    pub counters: Counters,
+}
+
+/// What changes only with a new image.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub mode: Mode,
+    pub generation: u32,
+    /// The build time of each database, seconds since 1970, by name.
+    pub databases: Vec<(String, u64)>,
+    pub prefixes_v4: usize,
+    pub prefixes_v6: usize,
+}
+
+/// The content type of OpenMetrics.
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The content type of the text format.
+pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Writes a snapshot as OpenMetrics.
+pub fn openmetrics(snapshot: Snapshot) -> Result<String, Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// Rewrites OpenMetrics in the text format: counters keep their suffix in comments, and there is no end mark.
+#[must_use]
+pub fn text(openmetrics: &str) -> String {
+    let counters: Vec<&str> = openmetrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut text = String::with_capacity(openmetrics.len());
+    for line in openmetrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), _, _) => continue,
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
+                text.extend(["# ", what, " ", name, "_total ", rest]);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        self.encode_counters(
+            &mut encoder,
+            "geofence_packets",
+            "Packets by what became of them",
+            |one| one.packets,
+        )?;
+        self.encode_counters(
+            &mut encoder,
+            "geofence_bytes",
+            "Bytes by what became of them",
+            |one| one.bytes,
+        )?;
+        let interfaces = self.interfaces.iter();
+        gauge(
+            &mut encoder,
+            "geofence_interface_protected",
+            "Whether the filter is attached to the interface",
+            interfaces.clone().map(|one| {
+                (
+                    vec![("interface", one.name.as_str())],
+                    i64::from(one.is_protected),
+                )
+            }),
+        )?;
+        gauge(
+            &mut encoder,
+            "geofence_interface_mode",
+            "The XDP mode the filter was attached in",
+            interfaces.map(|one| {
+                (
+                    vec![("interface", one.name.as_str()), ("mode", one.mode)],
+                    1,
+                )
+            }),
+        )?;
+        let facts = &self.facts;
+        gauge(
+            &mut encoder,
+            "geofence_enforcing",
+            "Whether drops are carried out (1) or only counted (0)",
+            [(vec![], i64::from(facts.mode == Mode::Enforce))],
+        )?;
+        gauge(
+            &mut encoder,
+            "geofence_image_generation",
+            "Generation of the policy image in the kernel",
+            [(vec![], i64::from(facts.generation))],
+        )?;
+        gauge(
+            &mut encoder,
+            "geofence_database_build_time_seconds",
+            "When the GeoIP database was built, in seconds since 1970",
+            facts
+                .databases
+                .iter()
+                .map(|(name, built)| (vec![("database", name.as_str())], built.cast_signed())),
+        )?;
+        gauge(
+            &mut encoder,
+            "geofence_database_prefixes",
+            "Prefixes in the GeoIP databases",
+            [
+                (vec![("family", "ipv4")], facts.prefixes_v4 as i64),
+                (vec![("family", "ipv6")], facts.prefixes_v6 as i64),
+            ],
+        )?;
+        gauge(
+            &mut encoder,
+            "geofence_build_info",
+            "The running version",
+            [(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
+        )
+    }
+}
+
+impl Snapshot {
+    fn encode_counters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Counter) -> u64,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for interface in &self.interfaces {
+            for ((country, action, reason), counter) in &interface.counters {
+                let labels = [
+                    ("interface", interface.name.as_str()),
+                    ("country", country.name()),
+                    ("action", action.name()),
+                    ("reason", reason.name()),
+                ];
+                let one: MetricEncoder<'_> = family.encode_family(&labels)?;
+                ConstCounter::new(value(counter)).encode(one)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gauge<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl IntoIterator<Item = (Vec<(&'static str, &'a str)>, i64)>,
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in series {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let counter = Counter {
+            packets: 3,
+            bytes: 180,
+        };
+        let country = Country::from_code(*b"RU").unwrap();
+        Snapshot {
+            interfaces: vec![Interface {
+                name: "eth0".into(),
+                mode: "native",
+                is_protected: true,
+                counters: [((country, Action::Drop, Reason::CountryBlocked), counter)].into(),
+            }],
+            facts: Facts {
+                mode: Mode::Enforce,
+                generation: 1,
+                databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
+                prefixes_v4: 2,
+                prefixes_v6: 3,
+            },
+        }
+    }
+
+    #[test]
+    fn openmetrics_names_counters_without_suffix_and_ends() {
+        let text = openmetrics(snapshot()).unwrap();
+        assert!(text.contains("# TYPE geofence_packets counter\n"), "{text}");
+        let series = r#"geofence_packets_total{interface="eth0",country="RU",action="drop",reason="country_blocked"} 3"#;
+        assert!(text.contains(series), "{text}");
+        assert!(text.contains(r#"{database="a \"quoted\" name"}"#), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_text_format_names_counters_with_suffix_and_does_not_end() {
+        let text = text(&openmetrics(snapshot()).unwrap());
+        assert!(
+            text.contains("# TYPE geofence_packets_total counter\n"),
+            "{text}"
+        );
+        assert!(text.contains("# HELP geofence_bytes_total Bytes"), "{text}");
+        assert!(!text.contains("EOF"));
+    }
+}
