@@ -1,27 +1,26 @@
 //! The compiled program as it is embedded, and the one number in it that depends on the policy.
 
 use geofence_common::layout::IMAGE_LINES_PLACEHOLDER;
+use object::{Object as _, ObjectSection as _};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
 
 /// The program with room for images of this many lines.
 ///
-/// The declared size of the inner map stands in the object's type information as the length of an array type.
+/// The declared size of the inner map stands in the object's type information (`.BTF`) as the length of an array type.
 pub(super) fn with_image_lines(lines: u32) -> Option<Vec<u8>> {
+    let file = object::File::parse(OBJECT).ok()?;
+    let (start, size) = file.section_by_name(".BTF")?.file_range()?;
+    let (start, size) = (usize::try_from(start).ok()?, usize::try_from(size).ok()?);
+    let mut copy = OBJECT.to_vec();
+    let types = copy.get_mut(start..start.checked_add(size)?)?;
     let placeholder = IMAGE_LINES_PLACEHOLDER.to_ne_bytes();
-    let mut found = OBJECT
-        .windows(placeholder.len())
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == placeholder);
-    let (at, _) = found.next()?;
-    if found.next().is_some() {
-        return None;
-    }
-    let mut object = OBJECT.to_vec();
-    object
-        .get_mut(at..at + placeholder.len())?
-        .copy_from_slice(&lines.to_ne_bytes());
-    Some(object)
+    let found: Vec<usize> = (0..types.len())
+        .filter(|at| types[*at..].starts_with(&placeholder))
+        .collect();
+    let [at] = found[..] else { return None };
+    types[at..at + placeholder.len()].copy_from_slice(&lines.to_ne_bytes());
+    Some(copy)
 }
 
 #[cfg(test)]
