@@ -10,7 +10,7 @@ pub enum Address {
 impl Address {
     /// Whether the address is an IPv6 link-local one (fe80::/10) or the unspecified address (::).
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_on_link_v6(&self) -> bool {
         match self {
             Self::V4(_) => false,
@@ -46,7 +46,7 @@ pub enum Embedding {
 impl Embedding {
     /// The IPv4 address inside.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn inner(self, a: [u8; 16]) -> [u8; 4] {
         match self {
             Self::SixToFour => [a[2], a[3], a[4], a[5]],

@@ -60,7 +60,7 @@ impl Class {
 
     /// The class that the image stores as this word.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn from_word(word: u32) -> Self {
         Self(word)
     }
@@ -88,52 +88,52 @@ impl Class {
 
     /// This class on the other's lists too: what an embedded address inherits from the address around it.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn with_lists_of(self, other: Self) -> Self {
         Self(self.0 | (other.0 & LISTS))
     }
 
     /// The country by which an address of this class is counted.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn country(self) -> Country {
         Country::from_number((self.0 & COUNTRY) as u8)
     }
 
     /// Whether the policy blocks this class, lists aside.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_blocked(self) -> bool {
         self.0 & BLOCKED != 0
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_management(self) -> bool {
         self.0 & MANAGEMENT != 0
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_allowed(self) -> bool {
         self.0 & ALLOWED != 0
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_denied(self) -> bool {
         self.0 & DENIED != 0
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_mapped(self) -> bool {
         self.0 & MAPPED != 0
     }
 
     /// Where the address carries the IPv4 address by which it is judged, if it does.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn embedding(self) -> Option<Embedding> {
         if self.0 & (SIX_TO_FOUR | TEREDO | NAT64) == 0 {
             None

@@ -98,7 +98,7 @@ pub struct Flags(pub u32);
 
 impl Flags {
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn mode(self) -> Mode {
         if self.0 & flag::MONITOR != 0 {
             Mode::Monitor
@@ -108,20 +108,20 @@ impl Flags {
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn blocks_special_use(self) -> bool {
         self.0 & flag::SPECIAL_USE_BLOCKED != 0
     }
 
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn passes_icmp_echo(self) -> bool {
         self.0 & flag::ICMP_ECHO != 0
     }
 
     /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn slot(self) -> u32 {
         if self.0 & flag::SECOND_SLOT != 0 {
             1
@@ -137,13 +137,13 @@ pub trait Words {
     fn word(&self, at: u32) -> Option<u32>;
 
     /// The header's settings.
-    #[inline]
+    #[inline(always)]
     fn flags(&self) -> Option<Flags> {
         self.word(header::FLAGS as u32).map(Flags)
     }
 
     /// Whether traffic to this port is exempt, by the services section that starts at this line.
-    #[inline]
+    #[inline(always)]
     fn exemption(&self, section: usize, port: u16) -> Option<Exemption> {
         let word = self.word((section * LINE_WORDS) as u32 + u32::from(port >> 4))?;
         Some(match (word >> ((u32::from(port) & 15) * 2)) & 3 {
@@ -154,7 +154,7 @@ pub trait Words {
     }
 
     /// The position of the class of the longest prefix that holds the address.
-    #[inline]
+    #[inline(always)]
     fn trie_lookup(&self, address: &Address) -> Option<u32> {
         match address {
             Address::V4(bytes) => {
@@ -169,7 +169,7 @@ pub trait Words {
     }
 
     /// The class stored at a position that a look-up gave.
-    #[inline]
+    #[inline(always)]
     fn class_at(&self, position: u32) -> Option<Class> {
         self.word(position).map(Class::from_word)
     }
@@ -202,14 +202,14 @@ fn walk<W: Words + ?Sized, const NODES_MAX: u32>(
 }
 
 impl Words for &[u32] {
-    #[inline]
+    #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
         self.get(at as usize).copied()
     }
 }
 
 impl Words for &[Line] {
-    #[inline]
+    #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
         self.get(at as usize / LINE_WORDS)?
             .get(at as usize % LINE_WORDS)

@@ -84,7 +84,7 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
 
 impl Packet {
     /// Looks for the transport header; an error is the reason why nothing can be proven by it.
-    #[inline]
+    #[inline(always)]
     pub fn transport<F: Frame, O: Observer>(
         &self,
         frame: &F,

@@ -20,7 +20,7 @@ pub trait Tables: Words {
 }
 
 impl Tables for &[u32] {
-    #[inline]
+    #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         self.trie_lookup(address)
     }
@@ -50,6 +50,7 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     Verdict::new(reason, country, flags.mode())
 }
 
+#[inline(always)]
 fn no_policy<O: Observer>(observer: &mut O) -> Verdict {
     observer.step(Step::Decided(Reason::NoPolicy));
     Verdict::NO_POLICY
@@ -130,8 +131,7 @@ fn is_link_control<F: Frame>(frame: &F, packet: &Packet) -> bool {
         Address::V4([to, ..]) => match packet.protocol {
             protocol::UDP => {
                 packet.fragment != Fragment::Later
-                    && packet.payload + 8 <= packet.end
-                    && ports(frame, packet.payload) == Some((67, 68))
+                    && ports(frame, packet, packet.payload) == Some((67, 68))
             }
             protocol::IGMP | protocol::OSPF => to & 0xf0 == 224 && packet.hop_limit == 1,
             // RFC 9568 section 5.1.1.3: a router discards VRRP with any other TTL.
@@ -143,49 +143,57 @@ fn is_link_control<F: Frame>(frame: &F, packet: &Packet) -> bool {
             if !on_link && packet.hop_limit != 255 {
                 return false;
             }
-            if !on_link && packet.protocol != protocol::ICMPV6 && packet.protocol != protocol::VRRP
-            {
-                return false;
-            }
-            match packet.transport(frame, &mut ()) {
-                // Router solicitation and neighbour discovery may come from any address of a neighbour.
-                Ok(Transport::Icmpv6 {
-                    kind: 133 | 135 | 136,
-                    ..
-                }) => packet.hop_limit == 255,
-                // Advertisements of routers and redirects come from their link-local address (RFC 4861 sections 6.1.2, 8.1).
-                Ok(Transport::Icmpv6 {
-                    kind: 134 | 137, ..
-                }) => packet.hop_limit == 255 && on_link,
-                // Multicast listener discovery: hop limit one (RFC 3810 section 5).
-                Ok(Transport::Icmpv6 {
-                    kind: 130..=132 | 143,
-                    ..
-                }) => packet.hop_limit == 1 && on_link,
-                Ok(Transport::Udp {
-                    source: 547,
-                    destination: 546,
-                }) => on_link,
-                Ok(Transport::Other {
-                    protocol: protocol::VRRP,
-                }) => packet.hop_limit == 255,
-                Ok(Transport::Other {
-                    protocol: protocol::OSPF,
-                }) => on_link,
+            match packet.protocol {
+                protocol::ICMPV6 => is_link_control_icmpv6(frame, packet, packet.payload, on_link),
+                // Multicast listener discovery comes with a router alert option in front (RFC 3810 section 5).
+                protocol::HOP_BY_HOP => {
+                    frame.bytes(packet.payload) == Some([protocol::ICMPV6, 0])
+                        && is_link_control_icmpv6(frame, packet, packet.payload + 8, on_link)
+                }
+                protocol::UDP => {
+                    on_link && ports(frame, packet, packet.payload) == Some((547, 546))
+                }
+                protocol::OSPF => on_link,
+                protocol::VRRP => packet.hop_limit == 255,
                 _ => false,
             }
         }
     }
 }
 
+/// Whether the ICMPv6 message at this offset is one that neighbours exchange. Such messages are never fragmented
+/// (RFC 6980), so an extension header that says so is not looked behind.
 #[inline(always)]
-fn ports<F: Frame>(frame: &F, at: usize) -> Option<(u16, u16)> {
+fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_link: bool) -> bool {
+    if at + 8 > packet.end {
+        return false;
+    }
+    let Some([kind, _]) = frame.bytes(at) else {
+        return false;
+    };
+    match kind {
+        // Router solicitation and neighbour discovery may come from any address of a neighbour.
+        133 | 135 | 136 => packet.hop_limit == 255,
+        // Router advertisements and redirects come from a link-local address (RFC 4861 sections 6.1.2 and 8.1).
+        134 | 137 => packet.hop_limit == 255 && on_link,
+        // Multicast listener discovery has a hop limit of one.
+        130..=132 | 143 => packet.hop_limit == 1 && on_link,
+        _ => false,
+    }
+}
+
+/// The ports of a datagram that starts at this offset.
+#[inline(always)]
+fn ports<F: Frame>(frame: &F, packet: &Packet, at: usize) -> Option<(u16, u16)> {
+    if at + 8 > packet.end {
+        return None;
+    }
     let [s0, s1, d0, d1] = frame.bytes(at)?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
 }
 
 /// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
-#[inline]
+#[inline(always)]
 fn exempt<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     packet: &Packet,

@@ -31,6 +31,7 @@ impl<'a> XdpFrame<'a> {
 impl Frame for XdpFrame<'_> {
     #[inline(always)]
     fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        const { assert!(N > 1) };
         if at > OFFSET_MAX {
             return None;
         }
@@ -39,11 +40,13 @@ impl Frame for XdpFrame<'_> {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
             return Some(unsafe { (start as *const [u8; N]).read_unaligned() });
         }
-        if at + N > self.length {
-            return None;
-        }
+        self.bytes_in_loop(at)
+    }
+
+    #[inline(always)]
+    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        // SAFETY: the buffer is N bytes long; the helper checks the offset itself.
+        // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_xdp_load_bytes(
                 self.ctx.as_ptr().cast(),

@@ -75,7 +75,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
 /// Whether the header carries an option that routes or records the route, or options that cannot be read.
 ///
 /// Such a packet is never proven to be a service's: RFC 7126 (sections 4.3 to 4.5) has them dropped.
-#[inline]
+#[inline(always)]
 pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
     const END: u8 = 0;
     const NO_OPERATION: u8 = 1;
@@ -90,22 +90,16 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
         if at >= packet.payload {
             return false;
         }
-        let Some([kind]) = frame.bytes(at) else {
-            return true;
+        // Where no two bytes are left there is no transport header either, which says more than an option would.
+        let Some([kind, length]) = frame.bytes_in_loop(at) else {
+            return false;
         };
         match kind {
             END => return false,
             NO_OPERATION => at += 1,
             RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return true,
-            _ => {
-                let Some([length]) = frame.bytes(at + 1) else {
-                    return true;
-                };
-                if length < 2 {
-                    return true;
-                }
-                at += usize::from(length);
-            }
+            _ if length < 2 => return true,
+            _ => at += usize::from(length),
         }
     }
     at != packet.payload

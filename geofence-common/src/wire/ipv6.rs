@@ -22,12 +22,19 @@ pub const EXTENSION_HEADERS_MAX: usize = 8;
 /// Reads the header at this offset; what lies behind it is left to `walk`.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
-    let [version]: [u8; 1] = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
+    let [
+        version,
+        _,
+        _,
+        _,
+        length_high,
+        length_low,
+        protocol,
+        hop_limit,
+    ] = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
     if version >> 4 != 6 {
         return Err(Reason::MalformedIpv6);
     }
-    let [length_high, length_low, protocol, hop_limit] =
-        frame.bytes(at + 4).ok_or(Reason::MalformedIpv6)?;
     let source = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
     let destination = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
     let room = frame.length() - at;
@@ -63,7 +70,7 @@ pub struct Upper {
 ///
 /// Only real extension headers are walked: to take an unknown header for one would let its sender choose where the
 /// ports are read.
-#[inline]
+#[inline(always)]
 pub fn walk<F: Frame, O: Observer>(
     frame: &F,
     packet: &Packet,
@@ -89,7 +96,7 @@ pub fn walk<F: Frame, O: Observer>(
         if position == EXTENSION_HEADERS_MAX || (header == protocol::HOP_BY_HOP && position != 0) {
             return Err(Reason::ExtensionHeaders);
         }
-        let [next, length, high, low]: [u8; 4] = frame.bytes(upper.at).ok_or(cut_short)?;
+        let [next, length, high, low]: [u8; 4] = frame.bytes_in_loop(upper.at).ok_or(cut_short)?;
         observer.step(Step::Extension { header });
         let size = match header {
             protocol::FRAGMENT => {

@@ -10,6 +10,8 @@ const UDP_HEADER: usize = 8;
 const ICMP_HEADER: usize = 8;
 
 /// Reads the header that `upper` points at; the datagram ends at `end`.
+///
+/// Where it starts depends on a walk over other headers, so it is read as a loop reads.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport, Reason> {
     let broken = if upper.fragment == Fragment::First {
@@ -23,8 +25,8 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < TCP_HEADER_MIN {
                 return Err(broken);
             }
-            let [s0, s1, d0, d1] = frame.bytes(upper.at).ok_or(broken)?;
-            let [offset, flags] = frame.bytes(upper.at + 12).ok_or(broken)?;
+            let [s0, s1, d0, d1, _, _, _, _, _, _, _, _, offset, flags] =
+                frame.bytes_in_loop(upper.at).ok_or(broken)?;
             let header = usize::from(offset >> 4) << 2;
             if header < TCP_HEADER_MIN || header > room {
                 return Err(broken);
@@ -39,7 +41,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < UDP_HEADER {
                 return Err(broken);
             }
-            let [s0, s1, d0, d1, l0, l1] = frame.bytes(upper.at).ok_or(broken)?;
+            let [s0, s1, d0, d1, l0, l1] = frame.bytes_in_loop(upper.at).ok_or(broken)?;
             let length = usize::from(u16::from_be_bytes([l0, l1]));
             if length < UDP_HEADER || (length > room && upper.fragment == Fragment::Whole) {
                 return Err(broken);
@@ -53,7 +55,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < ICMP_HEADER {
                 return Err(broken);
             }
-            let [kind, code] = frame.bytes(upper.at).ok_or(broken)?;
+            let [kind, code] = frame.bytes_in_loop(upper.at).ok_or(broken)?;
             if upper.protocol == protocol::ICMP {
                 Ok(Transport::Icmp { kind, code })
             } else {

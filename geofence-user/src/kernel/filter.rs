@@ -95,12 +95,12 @@ impl From<ProgramError> for LoadError {
     }
 }
 
-/// Whether an error, or one behind it, is EPERM or EACCES.
+/// Whether an error, or one behind it, is EPERM. The verifier refuses with EACCES, which is no matter of privilege.
 pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
         error
             .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
     })
 }
 
