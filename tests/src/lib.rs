@@ -6,8 +6,10 @@
 //! bare panic; the one exception is the frame builder, which panics with a sentence when a caller contradicts itself.
 
 pub mod call;
+pub mod corpus;
 pub mod frames;
 pub mod link;
+pub mod mutate;
 pub mod namespace;
 pub mod packet_socket;
 mod wait;
