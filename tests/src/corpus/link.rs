@@ -1,0 +1,141 @@
+//! Frames that are not IP as a host would read it: neighbours talking, other protocols, and IP in disguise.
+
+use std::net::Ipv4Addr;
+
+use super::Named;
+use crate::frames::Frame;
+
+pub(super) fn frames(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {
+    let of_type = |ethertype: u16, bytes: &[u8]| Frame::ethernet().raw(ethertype, bytes).build();
+    let packet = Frame::packet()
+        .ipv4(source, destination)
+        .tcp(40000, 22)
+        .syn()
+        .build();
+    let snap = |bytes: &[u8]| {
+        let header = [&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00][..], bytes].concat();
+        Frame::ethernet().length_field(true).payload(header)
+    };
+    let pppoe_length = (packet.len() as u16 + 2).to_be_bytes();
+    let pppoe = [&[0x11, 0, 0, 1][..], &pppoe_length, &[0x00, 0x21], &packet].concat();
+    let mut frames = vec![
+        (
+            "arp_request",
+            Frame::ethernet()
+                .destination_mac([0xff; 6])
+                .arp(1, source, destination)
+                .build(),
+        ),
+        (
+            "arp_reply",
+            Frame::ethernet().arp(2, source, destination).build(),
+        ),
+        (
+            "arp_cut_short",
+            Frame::ethernet().arp(1, source, destination).cut(20),
+        ),
+        (
+            "arp_tagged",
+            Frame::ethernet()
+                .vlan(0x8100, 5)
+                .arp(1, source, destination)
+                .build(),
+        ),
+        ("rarp", of_type(0x8035, &[0, 1, 8, 0, 6, 4, 0, 3])),
+        (
+            "lldp",
+            of_type(0x88cc, &[0x02, 0x07, 0x04, 2, 0, 0, 0, 0, 2, 0, 0]),
+        ),
+        ("eapol", of_type(0x888e, &[1, 1, 0, 0])),
+        ("lacp", of_type(0x8809, &[1, 1, 1, 20])),
+        ("ptp", of_type(0x88f7, &[0, 2, 0, 44])),
+        ("fcoe", of_type(0x8906, &[0; 46])),
+        ("macsec", of_type(0x88e5, &[0x20, 0, 0, 0, 0, 1])),
+        ("connectivity_fault", of_type(0x8902, &[0; 8])),
+        ("wake_on_lan", of_type(0x0842, &[0xff; 102])),
+        ("trill", of_type(0x22f3, &[0; 6])),
+        ("loopback_test", of_type(0x9000, &[0; 46])),
+        ("service_header", of_type(0x894f, &[0x0f, 0xc6, 1, 1])),
+        (
+            "mpls_ipv4",
+            of_type(0x8847, &[&[0, 1, 0x01, 64][..], &packet].concat()),
+        ),
+        (
+            "mpls_multicast",
+            of_type(0x8848, &[&[0, 1, 0x01, 64][..], &packet].concat()),
+        ),
+        (
+            "pppoe_discovery",
+            of_type(0x8863, &[0x11, 0x09, 0, 0, 0, 4, 1, 1, 0, 0]),
+        ),
+        ("pppoe_session_ipv4", of_type(0x8864, &pppoe)),
+        ("ethertype_unknown", of_type(0x88b5, b"anything")),
+        ("ethertype_ffff", of_type(0xffff, &packet)),
+        ("ethertype_just_below", of_type(0x05ff, &packet)),
+        ("ethertype_just_above", of_type(0x0600, &packet)),
+        ("ethertype_zero", of_type(0, &packet)),
+        ("ethernet_only", of_type(0x88cc, &[])),
+        ("ethernet_only_zeroes", vec![0; 14]),
+        ("ethernet_only_ones", vec![0xff; 14]),
+        ("llc_spanning_tree", {
+            let bytes = [0x42, 0x42, 0x03, 0, 0, 0, 0, 0, 0, 0];
+            let group = [0x01, 0x80, 0xc2, 0, 0, 0];
+            Frame::ethernet()
+                .destination_mac(group)
+                .length_field(true)
+                .payload(bytes)
+                .build()
+        }),
+        ("llc_snap_ipv4", snap(&packet).build()),
+        (
+            "llc_raw_ipx",
+            Frame::ethernet()
+                .length_field(true)
+                .payload([0xff, 0xff, 0, 30])
+                .build(),
+        ),
+        ("llc_tagged_snap_ipv4", {
+            let header = [&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00][..], &packet].concat();
+            Frame::ethernet()
+                .vlan(0x8100, 5)
+                .ethertype(header.len() as u16)
+                .payload(header)
+                .build()
+        }),
+    ];
+    // What follows a tag may be nothing at all.
+    for (name, frame) in [
+        (
+            "vlan_tag_only",
+            Frame::ethernet().vlan(0x8100, 5).ethertype(0x0800),
+        ),
+        (
+            "vlan_two_tags_only",
+            Frame::ethernet()
+                .vlan(0x88a8, 5)
+                .vlan(0x8100, 6)
+                .ethertype(0x0800),
+        ),
+        (
+            "vlan_unknown_inside",
+            Frame::ethernet().vlan(0x8100, 5).payload(b"anything"),
+        ),
+        (
+            "vlan_tags_all_the_way",
+            (0..12).fold(Frame::ethernet(), |frame, _| frame.vlan(0x8100, 5)),
+        ),
+    ] {
+        frames.push((name, frame.build()));
+    }
+    let tagged = Frame::ethernet().vlan(0x8100, 5).ethertype(0x0800);
+    frames.push(("vlan_tag_cut_to_14", tagged.cut(14)));
+    frames.push(("vlan_tag_cut_to_15", tagged.cut(15)));
+    frames.push(("vlan_tag_cut_to_17", tagged.cut(17)));
+    let two = Frame::ethernet()
+        .vlan(0x88a8, 5)
+        .vlan(0x8100, 6)
+        .ethertype(0x0800);
+    frames.push(("vlan_second_tag_cut_to_18", two.cut(18)));
+    frames.push(("vlan_second_tag_cut_to_21", two.cut(21)));
+    frames
+}

@@ -1,0 +1,259 @@
+//! Raw frames in and out of an interface, exactly as they are on the wire.
+//!
+//! The kernel shows a packet socket what came in *after* a native or generic XDP program let it pass, so a socket at
+//! the edge sees what the filter passed. Two things need undoing: the kernel moves a frame's first VLAN tag aside
+//! before it shows the frame, and it shows what the socket's own host sends. This file puts the tag back and leaves
+//! out what goes out. It assumes Ethernet.
+//!
+//! Two things it cannot undo. The kernel drops a frame that ends less than two bytes behind its first tag before it
+//! shows it, filter or not. And frames of a host's own TCP or UDP may arrive unsegmented and without checksums, as
+//! the kernel leaves that work to hardware that a veth does not have.
+#![expect(
+    unsafe_code,
+    reason = "libc offers the packet(7) address and ancillary data only as raw structures"
+)]
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socket, sockopt,
+};
+
+use crate::namespace::Namespace;
+
+/// Holds a burst of some ten thousand small frames, so that a slow reader loses none.
+const RECEIVE_BUFFER: usize = 32 << 20;
+/// Longer than any frame a veth carries; a longer one is an error, not a silent cut.
+const FRAME_MAX: usize = 128 << 10;
+/// Where a VLAN tag sits: behind the two MAC addresses.
+const TAG_OFFSET: usize = 12;
+
+/// Room for the ancillary data, aligned as the kernel's headers in it must be.
+#[repr(C, align(8))]
+struct Ancillary([u8; 128]);
+
+/// A socket for the raw frames of one interface.
+#[derive(Debug)]
+pub struct PacketSocket {
+    descriptor: OwnedFd,
+    interface: String,
+}
+
+impl PacketSocket {
+    /// Opens a socket on an interface of a namespace; it receives from now on.
+    pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
+        let descriptor = namespace
+            .enter(|| open(interface))?
+            .with_context(|| format!("opening a packet socket on {interface}"))?;
+        Ok(Self {
+            descriptor,
+            interface: interface.to_owned(),
+        })
+    }
+
+    /// Sends one frame as it is, MAC addresses first.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let sent =
+            send(self.descriptor.as_raw_fd(), frame, MsgFlags::empty()).with_context(|| {
+                let length = frame.len();
+                format!(
+                    "sending a frame of {length} bytes on {} (14 at least, its MTU + 18 at most)",
+                    self.interface
+                )
+            })?;
+        if sent != frame.len() {
+            bail!(
+                "{} took {sent} of a frame's {} bytes",
+                self.interface,
+                frame.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns the next frame that came in, as it was sent; `None` when `patience` ran out first.
+    pub fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(frame) = self.take()? {
+                return Ok(Some(frame));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            // Rounded up, or the last fraction of a millisecond would be spent spinning.
+            let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+            match poll(
+                &mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)],
+                timeout,
+            ) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("waiting for a frame on {}", self.interface));
+                }
+            }
+        }
+    }
+
+    /// Returns the frames that came in before the one that `last` recognises, which it leaves out.
+    ///
+    /// This is how to see that something did *not* arrive: send it, send a frame sure to pass, and receive up to that.
+    pub fn receive_until(
+        &self,
+        patience: Duration,
+        last: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Vec<u8>>> {
+        let deadline = Instant::now() + patience;
+        let mut frames = Vec::new();
+        loop {
+            match self.receive(deadline.saturating_duration_since(Instant::now()))? {
+                Some(frame) if last(&frame) => return Ok(frames),
+                Some(frame) => frames.push(frame),
+                None => bail!(
+                    "{} got {} other frames but not the one awaited within {patience:?}",
+                    self.interface,
+                    frames.len()
+                ),
+            }
+        }
+    }
+
+    /// The next incoming frame if one is queued.
+    fn take(&self) -> Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0; FRAME_MAX];
+        let mut ancillary = Ancillary([0; 128]);
+        loop {
+            // SAFETY: sockaddr_ll is plain numbers, for which all zeroes is a value.
+            let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+            let mut slice = libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: buffer.len(),
+            };
+            // SAFETY: msghdr is numbers and pointers, for which all zeroes is a value.
+            let mut message: libc::msghdr = unsafe { mem::zeroed() };
+            message.msg_name = (&raw mut address).cast();
+            message.msg_namelen = size_of_val(&address) as libc::socklen_t;
+            message.msg_iov = &raw mut slice;
+            message.msg_iovlen = 1;
+            message.msg_control = ancillary.0.as_mut_ptr().cast();
+            message.msg_controllen = ancillary.0.len();
+            // SAFETY: every pointer in `message` is to a local that outlives the call, with that local's size.
+            let received = unsafe {
+                libc::recvmsg(
+                    self.descriptor.as_raw_fd(),
+                    &raw mut message,
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            let Ok(length) = usize::try_from(received) else {
+                let error = Errno::last();
+                if error == Errno::EINTR {
+                    continue;
+                }
+                if error == Errno::EAGAIN {
+                    return Ok(None);
+                }
+                return Err(error)
+                    .with_context(|| format!("receiving a frame on {}", self.interface));
+            };
+            if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+                bail!(
+                    "{} received a frame that does not fit into {FRAME_MAX} bytes",
+                    self.interface
+                );
+            }
+            if address.sll_pkttype == libc::PACKET_OUTGOING {
+                continue;
+            }
+            let mut frame = buffer[..length].to_vec();
+            if let Some(tag) = stripped_tag(&message) {
+                let at = TAG_OFFSET.min(frame.len());
+                frame.splice(at..at, tag);
+            }
+            return Ok(Some(frame));
+        }
+    }
+}
+
+/// Opens the socket in the calling thread's namespace.
+fn open(interface: &str) -> Result<OwnedFd> {
+    let index =
+        nix::net::if_::if_nametoindex(interface).context("no such interface in its namespace")?;
+    // Without a protocol the socket hears nothing until it is bound, so nothing of another interface slips in.
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)
+        .context("it needs CAP_NET_RAW")?;
+    setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+        .context("enlarging its buffer")?;
+    for option in [libc::PACKET_AUXDATA, libc::PACKET_IGNORE_OUTGOING] {
+        let one: libc::c_int = 1;
+        // SAFETY: the option takes a C int, and that is what it is given, with its size.
+        let status = unsafe {
+            libc::setsockopt(
+                descriptor.as_raw_fd(),
+                libc::SOL_PACKET,
+                option,
+                (&raw const one).cast(),
+                size_of_val(&one) as libc::socklen_t,
+            )
+        };
+        Errno::result(status).with_context(|| format!("setting its option {option}"))?;
+    }
+    // SAFETY: sockaddr_ll is plain numbers, for which all zeroes is a value.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = i32::try_from(index)?;
+    // SAFETY: the address is a complete sockaddr_ll, given with its size.
+    let status = unsafe {
+        libc::bind(
+            descriptor.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    if status != 0 {
+        return Err(io::Error::last_os_error()).context("binding it");
+    }
+    Ok(descriptor)
+}
+
+/// The four bytes of the VLAN tag that the kernel moved aside, if it did.
+fn stripped_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+    // SAFETY: recvmsg filled `message`, and its control buffer is still alive in the caller.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header inside the aligned control buffer.
+        let control = unsafe { &*header };
+        if control.cmsg_level == libc::SOL_PACKET && control.cmsg_type == libc::PACKET_AUXDATA {
+            // SAFETY: the kernel puts a whole tpacket_auxdata behind a header of this level and type.
+            let data: libc::tpacket_auxdata = unsafe {
+                libc::CMSG_DATA(header)
+                    .cast::<libc::tpacket_auxdata>()
+                    .read_unaligned()
+            };
+            if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+                return None;
+            }
+            let identified = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+            let protocol = if identified {
+                data.tp_vlan_tpid
+            } else {
+                0x8100
+            };
+            let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+            return Some([a, b, c, d]);
+        }
+        // SAFETY: `header` came from this message, and its control buffer is still alive in the caller.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+    None
+}
