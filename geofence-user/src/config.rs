@@ -28,7 +28,7 @@ pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy};
-use error::Fault;
+use error::{Fault, quoted};
 use given::Given;
 use keys::KEYS;
 
@@ -38,8 +38,11 @@ pub const DEFAULT: &str = include_str!("../../deploy/geofence.toml");
 /// The name errors would give to the shipped file.
 const DEFAULT_NAME: &str = "deploy/geofence.toml";
 
-/// The most that is read of a file: a hundred thousand prefixes fit ten times, /dev/zero does not.
-const FILE_BYTES_MAX: u64 = 32 << 20;
+/// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// How many of the parser's complaints are looked at: behind so many, the file is something else.
+const SYNTAX_ERRORS_MAX: usize = 1000;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,10 +127,12 @@ impl Config {
     }
 
     fn read(mut self, text: &str, name: &str) -> Result<Self, ConfigErrors> {
+        // Some editors put a mark before the text that shows nowhere and would shift every column of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut faults = Vec::new();
         let mut broken = BTreeSet::new();
-        for error in &errors {
+        for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
             let span = error.span().unwrap_or(0..0);
             if error.message() == "duplicate key" {
                 faults.push(duplicate_key(text, span, table.get_ref()));
@@ -136,7 +141,7 @@ impl Config {
             // One mistake makes the parser stumble several times in a line; the first is the one to mend.
             let line = text.get(..span.start).unwrap_or(text).matches('\n').count();
             if broken.insert(line) {
-                faults.push(not_toml(error.message()).at(span));
+                faults.push(not_toml(error.message()).at(visible(text, span)));
             }
         }
         // What could be made of broken text would only be complained about.
@@ -275,24 +280,54 @@ fn unreadable(name: &str, error: &std::io::Error) -> Problem {
     )
 }
 
+/// The span, or the character behind it where the parser points between two.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    let next = text.get(span.end..).and_then(|rest| rest.chars().next());
+    match next {
+        Some(next) if span.is_empty() && next != '\n' && next != '\r' => {
+            span.start..span.end + next.len_utf8()
+        }
+        _ => span,
+    }
+}
+
 fn not_toml(message: &str) -> Problem {
-    let help = if message.starts_with("string values must be quoted") {
-        "put the value in quotes"
-    } else {
-        "a line is: key = \"word\", key = [\"one\", \"two\"] or key = 1; `#` begins a comment"
-    };
+    /// What the parser says first, and the way out of it.
+    const WAYS_OUT: [(&str, &str); 5] = [
+        ("string values must be quoted", "put the value in quotes"),
+        (
+            "key with no value",
+            "write `=` and a value behind the key: mode = \"enforce\"",
+        ),
+        ("unclosed array", "end the list with `]`"),
+        (
+            "invalid basic string",
+            "end the string with `\"` on its own line",
+        ),
+        (
+            "missing escaped value",
+            "write a backslash as `\\\\`, or put the string in single quotes",
+        ),
+    ];
+    let known = WAYS_OUT
+        .iter()
+        .find(|(start, _)| message.starts_with(start));
+    let help = known.map_or(
+        "a line is: key = \"word\", key = [\"one\", \"two\"] or key = 1; `#` begins a comment",
+        |(_, help)| help,
+    );
     Problem::new(format!("this is not TOML: {message}"), "here", help)
 }
 
 fn duplicate_key(text: &str, span: Range<usize>, table: &DeTable<'_>) -> Fault {
     let name = text.get(span.clone()).unwrap_or_default();
+    let plain = name.trim_matches(['"', '\'']);
     let fault = Problem::new(
-        format!("`{name}` is set twice"),
+        format!("{} is set twice", quoted(plain)),
         "set again here",
         "keep one of the two lines",
     )
     .at(span.clone());
-    let plain = name.trim_matches(['"', '\'']);
     match table.get_key_value(plain) {
         Some((first, _)) if first.span() != span => fault.and(first.span(), "first set here"),
         _ => fault,
@@ -308,5 +343,9 @@ fn unknown_key(name: &str, is_table: bool) -> Problem {
         }
         None => format!("the keys are {}", names().collect::<Vec<_>>().join(", ")),
     };
-    Problem::new(format!("there is no key `{name}`"), "unknown key", help)
+    Problem::new(
+        format!("there is no key {}", quoted(name)),
+        "unknown key",
+        help,
+    )
 }

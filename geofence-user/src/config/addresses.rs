@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::error::Problem;
+use super::error::{Problem, quoted};
 
 /// Reads a prefix, or an address as the prefix that holds it alone.
 pub(super) fn prefix(text: &str) -> Result<IpNet, Problem> {
     let refuse = |label: String, help: String| {
-        Problem::new(format!("`{text}` is not a prefix"), label, help)
+        Problem::new(format!("{} is not a prefix", quoted(text)), label, help)
     };
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -126,7 +126,10 @@ pub(super) fn management(text: &str) -> Result<IpNet, Problem> {
     let net = prefix(text)?;
     if net.prefix_len() == 0 {
         return Err(Problem::new(
-            format!("`{text}` would let the whole world manage this machine"),
+            format!(
+                "{} would let the whole world manage this machine",
+                quoted(text)
+            ),
             "every address is in this prefix, so nothing would be filtered",
             "list the prefixes you log in from; to watch without dropping, set mode = \"monitor\"",
         ));
@@ -159,7 +162,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
         .flatten()
         .find_map(|text| text.parse::<SocketAddr>().ok());
         Problem::new(
-            format!("`{text}` is not an address to listen on"),
+            format!("{} is not an address to listen on", quoted(text)),
             "expected an IP address and a port",
             match meant {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
@@ -188,7 +191,7 @@ pub(super) fn interface(text: &str) -> Result<String, Problem> {
         _ => "`ip link` lists the interfaces there are, such as \"eth0\"".to_owned(),
     };
     Err(Problem::new(
-        format!("`{text}` is not the name of an interface"),
+        format!("{} is not the name of an interface", quoted(text)),
         label,
         help,
     ))

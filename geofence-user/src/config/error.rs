@@ -3,7 +3,7 @@
 //! A `Fault` knows its place in one source, a file or an option of the command line. All faults are kept and shown
 //! together, so that a file is corrected in one go. Nothing here decides what is wrong.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::ops::Range;
 
@@ -147,23 +147,25 @@ impl ConfigErrors {
     /// The message, with terminal colours or without.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
+        /// Nobody mends more at a time, and a file that is something else altogether has one on each line.
+        const SHOWN_MAX: usize = 50;
         let renderer = if colours {
             Renderer::styled()
         } else {
             Renderer::plain()
         };
-        let mut out = String::new();
-        for report in &self.reports {
-            for fault in &report.faults {
-                if !out.is_empty() {
-                    out.push_str("\n\n");
-                }
-                let group = report.group(fault);
-                // Writing to a string cannot fail.
-                _ = write!(out, "{}", renderer.render(&[group]));
-            }
+        let all = self
+            .reports
+            .iter()
+            .flat_map(|report| report.faults.iter().map(move |fault| (report, fault)));
+        let mut shown: Vec<_> = all
+            .take(SHOWN_MAX)
+            .map(|(report, fault)| renderer.render(&[report.group(fault)]))
+            .collect();
+        if self.count() > SHOWN_MAX {
+            shown.push(format!("and {} errors more", self.count() - SHOWN_MAX));
         }
-        out
+        shown.join("\n\n")
     }
 }
 
@@ -213,4 +215,13 @@ fn inside(text: &str, span: &Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(span.start.min(text.len()));
     let end = text.ceil_char_boundary(span.end.clamp(start, text.len()));
     start..end
+}
+
+/// A text from outside as titles show it: empty ones visible, control characters spelled out.
+pub(super) fn quoted(text: &str) -> String {
+    if text.is_empty() {
+        "an empty text".to_owned()
+    } else {
+        format!("`{}`", text.escape_debug())
+    }
 }

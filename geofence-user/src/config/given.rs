@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::error::{Fault, Problem};
+use super::error::{Fault, Problem, quoted};
 use super::keys::{Key, Kind};
 
 /// A text and its place.
@@ -47,7 +47,6 @@ impl<'a> Given<'a> {
                 Some(Self::Number(number.unwrap_or(i64::MAX), span))
             }
             (DeValue::Array(items), Kind::List(_)) => {
-                let before = faults.len();
                 let mut list = Vec::new();
                 for item in items.iter() {
                     match item.get_ref() {
@@ -63,7 +62,7 @@ impl<'a> Given<'a> {
                         | DeValue::Table(_) => faults.push(wrong_entry(key, item)),
                     }
                 }
-                (faults.len() == before).then_some(Self::List(list, span))
+                Some(Self::List(list, span))
             }
             (
                 DeValue::String(_)
@@ -154,7 +153,7 @@ impl<'a> Given<'a> {
 
 fn twice(text: &str) -> Problem {
     Problem::new(
-        format!("`{text}` is given twice"),
+        format!("{} is given twice", quoted(text)),
         "given again here",
         "remove one of the two",
     )

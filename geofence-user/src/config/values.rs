@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use geofence_common::verdict::Mode;
 
 use super::XdpMode;
-use super::error::Problem;
+use super::error::{Problem, quoted};
 use crate::countries::{self, Entry, Guess};
 use crate::policy::{Fate, Lookup, Mail, Service, ServiceProtocol};
 
@@ -104,7 +104,7 @@ pub(super) fn word<T: Word>(text: &str) -> Result<T, Problem> {
     let words: Vec<_> = T::WORDS.iter().map(|(word, _, _)| *word).collect();
     let expected = either(&words);
     Err(Problem::new(
-        format!("`{text}` is not a value of this key"),
+        format!("{} is not a value this setting takes", quoted(text)),
         format!("expected {expected}"),
         match nearest(text, words.iter().copied()) {
             Some(word) => format!("did you mean \"{word}\"?"),
@@ -131,8 +131,13 @@ pub(super) fn nearest<'a>(
     let plain = text.trim().to_lowercase().replace(['_', ' '], "-");
     // Words that share a beginning or differ in a letter or two; measured on the keys and words there are.
     const ALIKE: f64 = 0.8;
+    let score = |candidate: &str| match strsim::damerau_levenshtein(&plain, candidate) {
+        // One slip in a word of three letters already looks like another word to the other measure.
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(&plain, candidate),
+    };
     candidates
-        .map(|candidate| (strsim::jaro_winkler(&plain, candidate), candidate))
+        .map(|candidate| (score(candidate), candidate))
         .filter(|(score, _)| *score >= ALIKE)
         .max_by(|(one, _), (two, _)| one.total_cmp(two))
         .map(|(_, candidate)| candidate)
@@ -159,7 +164,7 @@ pub(super) fn entry(text: &str) -> Result<Entry, Problem> {
             }
         };
         Problem::new(
-            format!("`{text}` is not a country"),
+            format!("{} is not a country", quoted(text)),
             "neither an ISO 3166-1 alpha-2 code in upper case nor a group",
             help,
         )
@@ -186,8 +191,9 @@ impl fmt::Display for Service {
 
 /// Reads a service: `tcp/443`, `udp/9000-9010`.
 pub(super) fn service(text: &str) -> Result<Service, Problem> {
-    let refuse =
-        |label: &str, help: String| Problem::new(format!("`{text}` is not a service"), label, help);
+    let refuse = |label: &str, help: String| {
+        Problem::new(format!("{} is not a service", quoted(text)), label, help)
+    };
     let form = "protocol/port or protocol/first-last, such as \"tcp/443\" or \"udp/9000-9010\"";
     let Some((protocol, ports)) = text.split_once('/') else {
         let help = match text.trim().parse::<u16>() {
@@ -231,7 +237,7 @@ pub(super) fn service(text: &str) -> Result<Service, Problem> {
             } else {
                 meant(&format!("{}/{trimmed}", protocol_name(protocol)), form)
             };
-            Err(refuse(&format!("`{text}` is not a port"), help))
+            Err(refuse(&format!("{} is not a port", quoted(text)), help))
         }
     };
     let (first, last) = (port(first)?, port(last)?);
@@ -274,7 +280,7 @@ pub(super) fn database(text: &str) -> Result<PathBuf, Problem> {
         return Ok(PathBuf::from(text));
     };
     Err(Problem::new(
-        format!("`{}` is not the path of a database", text.escape_debug()),
+        format!("{} is not the path of a database", quoted(text)),
         label,
         "write the path of an MMDB file, such as \"/var/lib/geofence/country.mmdb\", or leave the list \
          empty for the embedded data",
