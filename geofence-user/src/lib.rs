@@ -1,9 +1,17 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
+pub mod cli;
 pub mod compile;
+pub mod config;
+pub mod countries;
 pub mod daemon;
+pub mod explain;
+pub mod geoip;
 pub mod kernel;
 pub mod metrics;
+#[doc(hidden)]
+pub mod oracle;
 pub mod page;
 pub mod policy;
+pub mod prepare;
 pub mod serve;

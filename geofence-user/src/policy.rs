@@ -76,14 +76,14 @@ impl Mail {
 }
 
 /// A protocol whose ports can be exempted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceProtocol {
     Tcp,
     Udp,
 }
 
 /// Ports that stay open to blocked countries, first and last included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Service {
     pub protocol: ServiceProtocol,
     pub first: u16,

@@ -10,17 +10,7 @@ use aya::programs::{ProgramError, XdpMode as AyaMode, loaded_programs};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::filter::{Filter, LoadError, is_permission};
-
-/// Where in the kernel the program is to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
-    /// In the driver, before anything is allocated for the packet.
-    Native,
-    /// In the network stack: every driver, at a fraction of the speed.
-    Generic,
-    /// Native where the driver can, generic where it cannot.
-    Auto,
-}
+use crate::config::XdpMode;
 
 /// What an interface was found to be.
 #[derive(Clone, Debug)]

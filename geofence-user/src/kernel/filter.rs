@@ -8,7 +8,7 @@ use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::{COUNTRIES_MAX, Country};
-use geofence_common::image::{LINE_WORDS, Line, Words as _};
+use geofence_common::image::{LINE_WORDS, Line};
 use geofence_common::layout::{
     Counter, CountryCounters, INTERFACE_SLOTS_MAX, INTERFACES_MAX, TracedVerdict, counters_key,
     name,
@@ -17,6 +17,7 @@ use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
 
 use super::KERNEL_MIN;
 use super::object;
+use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
 use crate::policy::Lookup;
 
 /// One image in the kernel.
@@ -34,6 +35,13 @@ pub struct Options {
     pub interfaces: u32,
     /// Whether the program is loaded to be asked about frames, and writes its verdicts down.
     pub traced: bool,
+}
+
+/// What the tries of the reference engine are filled with.
+#[derive(Clone, Debug)]
+pub struct Tries {
+    pub v4: Vec<ClassifiedV4>,
+    pub v6: Vec<ClassifiedV6>,
 }
 
 /// Why the program is not loaded or does not have its image.
@@ -186,7 +194,7 @@ impl Filter {
     ///
     /// The kernel lets the last packet that reads the old image finish before the swap returns, so the old image may be
     /// overwritten by the next call. Any error leaves the current image in place.
-    pub fn install(&mut self, image: &crate::compile::Image) -> Result<(), LoadError> {
+    pub fn install(&mut self, image: &Image, tries: Option<&Tries>) -> Result<(), LoadError> {
         let words: &[u32] = image.words();
         let lines = words.len().div_ceil(LINE_WORDS);
         if lines > self.options.image_lines as usize {
@@ -196,10 +204,10 @@ impl Filter {
             });
         }
         let idle = self.next_slot() as usize;
-        if self.options.lookup == Lookup::LpmTrie {
-            let slot = words.flags().map_or(0, |flags| flags.slot()) as usize;
-            self.fill_trie(name::TRIES_V4[slot & 1], image.prefixes_v4())?;
-            self.fill_trie(name::TRIES_V6[slot & 1], image.prefixes_v6())?;
+        if let Some(tries) = tries {
+            let slot = image.flags().slot() as usize & 1;
+            self.fill_trie(name::TRIES_V4[slot], &tries.v4)?;
+            self.fill_trie(name::TRIES_V6[slot], &tries.v6)?;
         }
         let write = map_error("writing the image");
         for (at, words) in words.chunks(LINE_WORDS).enumerate() {
@@ -223,7 +231,7 @@ impl Filter {
     fn fill_trie<const N: usize>(
         &mut self,
         trie: &'static str,
-        prefixes: impl IntoIterator<Item = ([u8; N], u8, u32)>,
+        prefixes: &[([u8; N], u8, u32)],
     ) -> Result<(), LoadError>
     where
         [u8; N]: aya::Pod,
@@ -239,7 +247,7 @@ impl Filter {
             trie.remove(&key).map_err(map_error("emptying a trie"))?;
         }
         for (address, length, class) in prefixes {
-            trie.insert(&Key::new(u32::from(length), address), class, 0)
+            trie.insert(&Key::new(u32::from(*length), *address), class, 0)
                 .map_err(map_error("filling a trie"))?;
         }
         Ok(())

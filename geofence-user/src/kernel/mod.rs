@@ -7,8 +7,8 @@ mod attach;
 mod filter;
 mod object;
 
-pub use attach::{AttachError, Attached, XdpMode};
-pub use filter::{Filter, LoadError, Options};
+pub use attach::{AttachError, Attached};
+pub use filter::{Filter, LoadError, Options, Tries};
 
 /// The oldest kernel with everything the program uses: multi-buffer XDP and `bpf_xdp_load_bytes` (Linux 5.18).
 pub const KERNEL_MIN: (u8, u8) = (5, 18);

@@ -1,0 +1,45 @@
+//! The options that mean the same for every command that looks at a policy.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, ConfigErrors, overrides};
+
+/// Which policy, and which GeoIP data.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PolicyArgs {
+    /// Configuration file; without one the default policy applies: RU, UA, BY, CN and KP blocked, mail open
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors who split the families
+    #[arg(long, value_name = "FILE")]
+    pub database: Vec<PathBuf>,
+    /// Countries to block instead of those of the configuration: codes and groups, such as RU,BY,south-america
+    #[arg(long, value_name = "CC,...")]
+    pub block: Option<String>,
+}
+
+impl PolicyArgs {
+    /// The configuration these options ask for.
+    ///
+    /// # Errors
+    /// Everything wrong with the file and the options together.
+    pub fn config(&self) -> Result<Config, ConfigErrors> {
+        let loaded = match &self.config {
+            Some(path) => Config::load(path),
+            None => Ok(Config::default()),
+        };
+        let (mut config, file) = match loaded {
+            Ok(config) => (config, Ok(())),
+            // The options are read all the same, for their errors.
+            Err(errors) => (Config::default(), Err(errors)),
+        };
+        let block = match &self.block {
+            Some(countries) => overrides::block(&mut config, countries),
+            None => Ok(()),
+        };
+        overrides::databases(&mut config, &self.database);
+        ConfigErrors::both(file, block).map(|()| config)
+    }
+}

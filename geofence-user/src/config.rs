@@ -1,0 +1,351 @@
+//! Configuration: text to a checked `Config`, or to every error in it at once.
+//!
+//! The shipped file `deploy/geofence.toml` is the default; a key that a file leaves out keeps the value it has there.
+//! Nothing here touches the kernel, an interface or a database, and nothing is fetched.
+
+mod addresses;
+mod docs;
+mod error;
+mod given;
+mod keys;
+pub mod overrides;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use geofence_common::verdict::Mode;
+use toml::de::DeTable;
+
+pub use docs::docs;
+pub use error::{ConfigErrors, Located, Problem};
+
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy};
+use error::{Fault, quoted};
+use given::Given;
+use keys::KEYS;
+
+/// The default configuration as it is shipped.
+pub const DEFAULT: &str = include_str!("../../deploy/geofence.toml");
+
+/// The name errors would give to the shipped file.
+const DEFAULT_NAME: &str = "deploy/geofence.toml";
+
+/// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// How many of the parser's complaints are looked at: behind so many, the file is something else.
+const SYNTAX_ERRORS_MAX: usize = 1000;
+
+/// Everything an operator can set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub policy: Policy,
+    pub interfaces: Vec<String>,
+    /// Files to read instead of the embedded database; empty for the embedded one.
+    pub databases: Vec<PathBuf>,
+    pub listen: SocketAddr,
+    pub xdp_mode: XdpMode,
+    /// Bytes of each image slot; nothing for automatic.
+    pub image_capacity: Option<u64>,
+}
+
+/// Where on a packet's way the filter is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    Native,
+    Generic,
+    /// Native where the driver can, generic elsewhere.
+    Auto,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // The shipped file sets every key, so nothing of the blank remains; a test holds it to that.
+        static SHIPPED: LazyLock<Config> = LazyLock::new(|| {
+            Config::blank()
+                .read(DEFAULT, DEFAULT_NAME)
+                .unwrap_or_else(|_| Config::blank())
+        });
+        SHIPPED.clone()
+    }
+}
+
+impl Config {
+    /// Reads a configuration; keys that are left out keep their defaults.
+    ///
+    /// # Errors
+    /// All that is wrong with the text, each with its place under the name of the file.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        Self::default().read(text, file_name)
+    }
+
+    /// Reads a configuration file; relative paths in it start at its directory.
+    ///
+    /// # Errors
+    /// As for `parse`, and when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let mut config = Self::parse(&text(path, &name)?, &name)?;
+        if let Some(directory) = path.parent() {
+            for database in &mut config.databases {
+                *database = directory.join(&*database);
+            }
+        }
+        Ok(config)
+    }
+
+    /// What holds before anything is read.
+    fn blank() -> Self {
+        Self {
+            policy: Policy {
+                rule: CountryRule::Block(BTreeSet::new()),
+                unknown: Fate::Pass,
+                special_use: Fate::Pass,
+                mode: Mode::Enforce,
+                lookup: Lookup::ArrayTrie,
+                mail: Mail::Full,
+                services: Vec::new(),
+                icmp_echo: Fate::Drop,
+                management: Vec::new(),
+                allow: Vec::new(),
+                deny: Vec::new(),
+            },
+            interfaces: Vec::new(),
+            databases: Vec::new(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            xdp_mode: XdpMode::Native,
+            image_capacity: None,
+        }
+    }
+
+    fn read(mut self, text: &str, name: &str) -> Result<Self, ConfigErrors> {
+        // Some editors put a mark before the text that shows nowhere and would shift every column of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut faults = Vec::new();
+        let mut broken = BTreeSet::new();
+        for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
+            let span = error.span().unwrap_or(0..0);
+            if error.message() == "duplicate key" {
+                faults.push(duplicate_key(text, span, table.get_ref()));
+                continue;
+            }
+            // One mistake makes the parser stumble several times in a line; the first is the one to mend.
+            let line = text.get(..span.start).unwrap_or(text).matches('\n').count();
+            if broken.insert(line) {
+                faults.push(not_toml(error.message()).at(visible(text, span)));
+            }
+        }
+        // What could be made of broken text would only be complained about.
+        if broken.is_empty() {
+            self.set(table.get_ref(), &mut faults);
+        }
+        ConfigErrors::of(name, text, faults).map(|()| self)
+    }
+
+    fn set(&mut self, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
+        let mut places = BTreeMap::new();
+        for (name, value) in table {
+            let Some(key) = keys::find(name.get_ref()) else {
+                let is_table = value.get_ref().is_table();
+                faults.push(unknown_key(name.get_ref(), is_table).at(name.span()));
+                continue;
+            };
+            places.insert(key.name, name.span());
+            if let Some(given) = Given::from_toml(key, name.span(), value, faults) {
+                (key.set)(self, &given, faults);
+            }
+        }
+        if let (Some(block), Some(allow_only)) = (places.get("block"), places.get("allow-only")) {
+            let (first, second) = if block.start < allow_only.start {
+                (block, allow_only)
+            } else {
+                (allow_only, block)
+            };
+            let problem = Problem::new(
+                "`block` and `allow-only` are both set",
+                "the other",
+                "keep `block` to block the countries listed, or `allow-only` to block all but those listed",
+            );
+            faults.push(
+                problem
+                    .at(second.clone())
+                    .and(first.clone(), "one of the two"),
+            );
+        }
+    }
+
+    /// What is legal but seldom meant, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let policy = &self.policy;
+        let mut warnings = Vec::new();
+        if policy.rule == CountryRule::Block(BTreeSet::new()) {
+            warnings.push("the block list is empty: no country is blocked".to_owned());
+        }
+        for prefix in policy
+            .allow
+            .iter()
+            .filter(|prefix| prefix.prefix_len() == 0)
+        {
+            warnings.push(format!(
+                "allow has {prefix}: nothing of that family is filtered"
+            ));
+        }
+        for prefix in policy.deny.iter().filter(|prefix| prefix.prefix_len() == 0) {
+            warnings.push(format!("deny has {prefix}: all of that family is dropped but what management and allow list"));
+        }
+        for prefix in policy
+            .deny
+            .iter()
+            .filter(|prefix| policy.allow.contains(prefix))
+        {
+            warnings.push(format!("{prefix} is in both allow and deny: it is allowed"));
+        }
+        if !self.listen.ip().is_loopback() {
+            warnings.push(format!(
+                "{} can be reached from other machines: they can read the counters",
+                self.listen
+            ));
+        }
+        warnings
+    }
+}
+
+/// The text of a file.
+fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
+    let whole =
+        |problem| ConfigErrors::of(name, "", vec![Fault::whole(problem)]).map(|()| String::new());
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => whole(unreadable(name, &error)),
+        Ok(length) if length as u64 > FILE_BYTES_MAX => whole(Problem::new(
+            format!(
+                "{name} is no configuration: it has more than {} MiB",
+                FILE_BYTES_MAX >> 20
+            ),
+            "",
+            "check the path given to `--config`",
+        )),
+        Ok(_) => String::from_utf8(bytes).or_else(|error| {
+            let start = error.utf8_error().valid_up_to();
+            let utf16 = error.as_bytes().starts_with(&[0xff, 0xfe])
+                || error.as_bytes().starts_with(&[0xfe, 0xff]);
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let problem = Problem::new(
+                "the configuration is not UTF-8 text",
+                "these bytes are no character",
+                if utf16 {
+                    "the file looks like UTF-16; save it as UTF-8"
+                } else {
+                    "save the file as UTF-8"
+                },
+            );
+            let span = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+            ConfigErrors::of(name, &text, vec![problem.at(span)]).map(|()| String::new())
+        }),
+    }
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Problem {
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        return Problem::new(
+            format!("there is no configuration file {name}"),
+            "",
+            "check the path; without `--config` the default policy applies",
+        );
+    }
+    let help = if kind == ErrorKind::PermissionDenied {
+        "make the file readable for this user, or run as a user who may read it"
+    } else if kind == ErrorKind::IsADirectory {
+        "give `--config` the path of a file"
+    } else {
+        "check the path given to `--config`; without it the default policy applies"
+    };
+    Problem::new(
+        format!("cannot read the configuration file {name}: {error}"),
+        "",
+        help,
+    )
+}
+
+/// The span, or the character behind it where the parser points between two.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    let next = text.get(span.end..).and_then(|rest| rest.chars().next());
+    match next {
+        Some(next) if span.is_empty() && next != '\n' && next != '\r' => {
+            span.start..span.end + next.len_utf8()
+        }
+        _ => span,
+    }
+}
+
+fn not_toml(message: &str) -> Problem {
+    /// What the parser says first, and the way out of it.
+    const WAYS_OUT: [(&str, &str); 5] = [
+        ("string values must be quoted", "put the value in quotes"),
+        (
+            "key with no value",
+            "write `=` and a value behind the key: mode = \"enforce\"",
+        ),
+        ("unclosed array", "end the list with `]`"),
+        (
+            "invalid basic string",
+            "end the string with `\"` on its own line",
+        ),
+        (
+            "missing escaped value",
+            "write a backslash as `\\\\`, or put the string in single quotes",
+        ),
+    ];
+    let known = WAYS_OUT
+        .iter()
+        .find(|(start, _)| message.starts_with(start));
+    let help = known.map_or(
+        "a line is: key = \"word\", key = [\"one\", \"two\"] or key = 1; `#` begins a comment",
+        |(_, help)| help,
+    );
+    Problem::new(format!("this is not TOML: {message}"), "here", help)
+}
+
+fn duplicate_key(text: &str, span: Range<usize>, table: &DeTable<'_>) -> Fault {
+    let name = text.get(span.clone()).unwrap_or_default();
+    let plain = name.trim_matches(['"', '\'']);
+    let fault = Problem::new(
+        format!("{} is set twice", quoted(plain)),
+        "set again here",
+        "keep one of the two lines",
+    )
+    .at(span.clone());
+    match table.get_key_value(plain) {
+        Some((first, _)) if first.span() != span => fault.and(first.span(), "first set here"),
+        _ => fault,
+    }
+}
+
+fn unknown_key(name: &str, is_table: bool) -> Problem {
+    let names = || KEYS.iter().map(|key| key.name);
+    let help = match values::nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if is_table => {
+            "there are no tables here: every key stands at the top, without a header".to_owned()
+        }
+        None => format!("the keys are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Problem::new(
+        format!("there is no key {}", quoted(name)),
+        "unknown key",
+        help,
+    )
+}

@@ -1,0 +1,334 @@
+//! The keys of the configuration: the one table from which files are read and documentation is written.
+//!
+//! A key that is not in `KEYS` does not exist. Defaults are not here: they are what the shipped file says.
+
+use geofence_common::verdict::Mode;
+
+use super::error::{Fault, Problem};
+use super::given::Given;
+use super::values::{self, Word};
+use super::{Config, XdpMode, addresses};
+use crate::countries::Entry;
+use crate::policy::{CountryRule, Fate, Lookup, Mail};
+
+/// A key: what it is called, takes, means, and how it changes a configuration.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// One line.
+    pub(super) meaning: &'static str,
+    /// What else an operator should know, in sentences.
+    pub(super) details: &'static str,
+    /// A line that could stand in a file.
+    pub(super) example: &'static str,
+    /// What is refused beyond a wrong type.
+    pub(super) refused: &'static str,
+    /// Reads a value of the kind into the configuration; what it refuses changes nothing.
+    pub(super) set: fn(&mut Config, &Given<'_>, &mut Vec<Fault>),
+}
+
+/// The type of a key's value.
+pub(super) enum Kind {
+    /// One of these words, each with its meaning.
+    Word(fn() -> Vec<(&'static str, &'static str)>),
+    /// A string of this form.
+    Text(&'static str),
+    /// A list of strings of this form.
+    List(&'static str),
+    /// A number of mebibytes.
+    Size,
+}
+
+impl Kind {
+    /// The type as people call it.
+    pub(super) fn called(&self) -> String {
+        match self {
+            Self::Word(words) => {
+                let words: Vec<_> = words().iter().map(|(word, _)| *word).collect();
+                values::either(&words)
+            }
+            Self::Text(form) => format!("a string: {form}"),
+            Self::List(form) => format!("a list of strings: {form}"),
+            Self::Size => "an integer".to_owned(),
+        }
+    }
+}
+
+fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
+    T::WORDS
+        .iter()
+        .map(|(word, _, meaning)| (*word, *meaning))
+        .collect()
+}
+
+/// The largest slot: entries name a line with 31 bits, and nobody needs 4 GiB of prefixes.
+const CAPACITY_MIB_MAX: i64 = 4096;
+
+const COUNTRIES: &str = "country codes and groups";
+const PREFIXES: &str = "prefixes and addresses";
+const COUNTRIES_REFUSED: &str = "What is neither an upper-case code nor a group, with the spelling that was probably \
+     meant (`UK` suggests `GB`, `Russia` suggests `RU`); an entry given twice; both `block` and `allow-only`.";
+const PREFIXES_REFUSED: &str = "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form \
+     (`::ffff:192.0.2.1`); a prefix given twice.";
+
+/// Every key, in the order of the documentation.
+pub(super) static KEYS: [Key; 17] = [
+    Key {
+        name: "interfaces",
+        kind: Kind::List("names of interfaces"),
+        meaning: "The network interfaces to protect.",
+        details: "Without any, `geofence run` needs `--interface`. The other commands do not look at them.",
+        example: r#"interfaces = ["eth0", "eth1"]"#,
+        refused: "What the kernel would not take as a name: empty, longer than 15 bytes, with blanks, `/` or `:`; a \
+                  name given twice.",
+        set: |config, given, faults| {
+            if let Some(names) = given.many(faults, addresses::interface) {
+                config.interfaces = names;
+            }
+        },
+    },
+    Key {
+        name: "mode",
+        kind: Kind::Word(words::<Mode>),
+        meaning: "Whether drops are carried out or only counted.",
+        details: "In either mode every packet is counted under the same reason.",
+        example: r#"mode = "monitor""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(mode) = given.one(faults, values::word) {
+                config.policy.mode = mode;
+            }
+        },
+    },
+    Key {
+        name: "xdp-mode",
+        kind: Kind::Word(words::<XdpMode>),
+        meaning: "Where on a packet's way the filter is attached.",
+        details: "",
+        example: r#"xdp-mode = "auto""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(mode) = given.one(faults, values::word) {
+                config.xdp_mode = mode;
+            }
+        },
+    },
+    Key {
+        name: "lookup",
+        kind: Kind::Word(words::<Lookup>),
+        meaning: "The engine that finds an address's country and lists.",
+        details: "Both give the same answers. The second is there to compare the first with.",
+        example: r#"lookup = "lpm-trie""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(lookup) = given.one(faults, values::word) {
+                config.policy.lookup = lookup;
+            }
+        },
+    },
+    Key {
+        name: "listen",
+        kind: Kind::Text("an IP address and a port"),
+        meaning: "Where /metrics and /healthz are answered.",
+        details: "There is no authentication: an address that others can reach shows them the counters.",
+        example: r#"listen = "[::1]:10317""#,
+        refused: "Host names, and an address without a port.",
+        set: |config, given, faults| {
+            if let Some(listen) = given.one(faults, addresses::listen) {
+                config.listen = listen;
+            }
+        },
+    },
+    Key {
+        name: "databases",
+        kind: Kind::List("paths of MMDB files"),
+        meaning: "The GeoIP databases; with none, the embedded one is used.",
+        details: "Several files are read together, for vendors who split the address families. A relative path \
+                  starts at the directory of the configuration file.",
+        example: r#"databases = ["/var/lib/geofence/country.mmdb"]"#,
+        refused: "An empty path, a URL, and a path given twice. Whether a file is a database shows when it is read.",
+        set: |config, given, faults| {
+            if let Some(paths) = given.many(faults, values::database) {
+                config.databases = paths;
+            }
+        },
+    },
+    Key {
+        name: "capacity-mib",
+        kind: Kind::Size,
+        meaning: "The size of each of the two slots for policy images, in MiB; 0 is automatic.",
+        details: "Automatic is twice the size of the first image and at least 16 MiB. The size is fixed while the \
+                  filter runs; an image that does not fit is refused and the one in place stays.",
+        example: "capacity-mib = 64",
+        refused: "Negative numbers, and more than 4096.",
+        set: |config, given, faults| {
+            let Given::Number(mib, span) = given else {
+                return;
+            };
+            match u64::try_from(*mib) {
+                Ok(0) => config.image_capacity = None,
+                Ok(size) if *mib <= CAPACITY_MIB_MAX => config.image_capacity = Some(size << 20),
+                _ => faults.push(
+                    Problem::new(
+                        "this is no size for an image slot",
+                        format!("expected 0 to {CAPACITY_MIB_MAX}"),
+                        "write 0 for automatic, or the MiB to reserve, such as capacity-mib = 64",
+                    )
+                    .at(span.clone()),
+                ),
+            }
+        },
+    },
+    Key {
+        name: "block",
+        kind: Kind::List(COUNTRIES),
+        meaning: "The countries whose packets are dropped.",
+        details: "Either this or `allow-only`. `block = []` blocks no country.",
+        example: r#"block = ["RU", "BY", "south-america"]"#,
+        refused: COUNTRIES_REFUSED,
+        set: |config, given, faults| {
+            if let Some(entries) = given.many(faults, values::entry) {
+                config.policy.rule = CountryRule::Block(Entry::expand(&entries));
+            }
+        },
+    },
+    Key {
+        name: "allow-only",
+        kind: Kind::List(COUNTRIES),
+        meaning: "The only countries whose packets are not dropped.",
+        details: "The inverse of `block`: every other country is blocked. Addresses without a known country follow \
+                  `unknown`.",
+        example: r#"allow-only = ["EU", "CH", "NO"]"#,
+        refused: "An empty list, which would block the world. As for `block`: what is neither an upper-case code nor \
+                  a group; an entry given twice; both `block` and `allow-only`.",
+        set: |config, given, faults| {
+            let Some(entries) = given.many(faults, values::entry) else {
+                return;
+            };
+            if entries.is_empty() {
+                let Given::List(_, span) = given else { return };
+                faults.push(
+                    Problem::new(
+                        "`allow-only` allows no country, which would block the whole world",
+                        "the list is empty",
+                        "list the countries to allow, or remove the line; block = [] blocks no country",
+                    )
+                    .at(span.clone()),
+                );
+            } else {
+                config.policy.rule = CountryRule::AllowOnly(Entry::expand(&entries));
+            }
+        },
+    },
+    Key {
+        name: "unknown",
+        kind: Kind::Word(words::<Fate>),
+        meaning: "What happens to packets from addresses that no database knows.",
+        details: "",
+        example: r#"unknown = "drop""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(fate) = given.one(faults, values::word) {
+                config.policy.unknown = fate;
+            }
+        },
+    },
+    Key {
+        name: "special-use",
+        kind: Kind::Word(words::<Fate>),
+        meaning: "What happens to packets from special-use addresses (RFC 6890).",
+        details: "Private, shared, link-local, documentation space and the like belong to no country, whatever a \
+                  database says. Dropping them is for interfaces that face the internet alone.",
+        example: r#"special-use = "drop""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(fate) = given.one(faults, values::word) {
+                config.policy.special_use = fate;
+            }
+        },
+    },
+    Key {
+        name: "mail",
+        kind: Kind::Word(words::<Mail>),
+        meaning: "Which TCP ports of mail stay open to blocked countries.",
+        details: "UDP or SCTP to the same ports is not mail.",
+        example: r#"mail = "mta""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(mail) = given.one(faults, values::word) {
+                config.policy.mail = mail;
+            }
+        },
+    },
+    Key {
+        name: "services",
+        kind: Kind::List("services"),
+        meaning: "Further ports that stay open to blocked countries.",
+        details: "A service is a protocol, `tcp` or `udp`, and a port or a range of ports.",
+        example: r#"services = ["tcp/443", "udp/51820", "tcp/9000-9010"]"#,
+        refused: "Other protocols, with the nearest; port 0 and ports above 65535; a range that ends before it \
+                  begins; a service given twice.",
+        set: |config, given, faults| {
+            if let Some(services) = given.many(faults, values::service) {
+                config.policy.services = services;
+            }
+        },
+    },
+    Key {
+        name: "icmp-echo",
+        kind: Kind::Word(words::<Fate>),
+        meaning: "What happens to echo requests (ping) from blocked countries.",
+        details: "",
+        example: r#"icmp-echo = "pass""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(fate) = given.one(faults, values::word) {
+                config.policy.icmp_echo = fate;
+            }
+        },
+    },
+    Key {
+        name: "management",
+        kind: Kind::List(PREFIXES),
+        meaning: "Where the machine is managed from: these sources pass before anything can drop them.",
+        details: "List the addresses you log in from before you enforce a policy that might block them.",
+        example: r#"management = ["198.51.100.7", "2001:db8:17::/48"]"#,
+        refused: "As for `allow`, and `0.0.0.0/0` and `::/0`, with which nothing would be filtered.",
+        set: |config, given, faults| {
+            if let Some(prefixes) = given.many(faults, addresses::management) {
+                config.policy.management = prefixes;
+            }
+        },
+    },
+    Key {
+        name: "allow",
+        kind: Kind::List(PREFIXES),
+        meaning: "Sources that pass whatever their country, and even if `deny` lists them too.",
+        details: "An address without a length is that address alone.",
+        example: r#"allow = ["203.0.113.0/24"]"#,
+        refused: PREFIXES_REFUSED,
+        set: |config, given, faults| {
+            if let Some(prefixes) = given.many(faults, addresses::prefix) {
+                config.policy.allow = prefixes;
+            }
+        },
+    },
+    Key {
+        name: "deny",
+        kind: Kind::List(PREFIXES),
+        meaning: "Sources that are dropped whatever their country, mail included.",
+        details: "An address without a length is that address alone.",
+        example: r#"deny = ["192.0.2.66", "2001:db8:bad::/48"]"#,
+        refused: PREFIXES_REFUSED,
+        set: |config, given, faults| {
+            if let Some(prefixes) = given.many(faults, addresses::prefix) {
+                config.policy.deny = prefixes;
+            }
+        },
+    },
+];
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,176 @@
+//! A decision in words: the frame an operator asks about, the steps the filter took, and its verdict.
+//!
+//! The steps come from the function that the kernel runs, watched while it runs; nothing here decides.
+
+use std::net::IpAddr;
+
+use etherparse::PacketBuilder;
+use geofence_common::address::{Address, Embedding};
+use geofence_common::country::Country;
+use geofence_common::observe::{Observer, Step};
+use geofence_common::packet::Transport;
+use geofence_common::verdict::Verdict;
+
+use crate::countries;
+
+/// Collects the steps of a decision.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(pub Vec<Step>);
+
+impl Observer for Recorder {
+    fn step(&mut self, step: Step) {
+        self.0.push(step);
+    }
+}
+
+/// Decides about a frame as the kernel would, over an image in memory, and records how.
+#[must_use]
+pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
+    let mut recorder = Recorder::default();
+    let verdict = geofence_common::policy::filter(&frame, &words, &mut recorder);
+    (verdict, recorder.0)
+}
+
+/// The addresses a decision was about, if it got so far.
+#[must_use]
+pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
+    steps.iter().find_map(|step| match step {
+        Step::Network { source, destination, .. } => Some((to_ip(*source), to_ip(*destination))),
+        Step::Ethernet { .. }
+        | Step::Extension { .. }
+        | Step::Transport(_)
+        | Step::Class { .. }
+        | Step::Embedded { .. }
+        | Step::Decided(_) => None,
+    })
+}
+
+/// One step in words.
+#[must_use]
+pub fn describe(step: &Step) -> String {
+    match step {
+        Step::Ethernet { tags: 0, ether_type } => format!("EtherType 0x{ether_type:04x}"),
+        Step::Ethernet { tags, ether_type } => format!("{tags} VLAN tag(s), then EtherType 0x{ether_type:04x}"),
+        Step::Network { source, destination, protocol } => {
+            format!("from {} to {}, protocol {protocol}", to_ip(*source), to_ip(*destination))
+        }
+        Step::Extension { header } => format!("IPv6 extension header {header}"),
+        Step::Transport(Transport::Tcp { source, destination, flags }) => {
+            format!("TCP from port {source} to port {destination}, flags {}", tcp_flags(*flags))
+        }
+        Step::Transport(Transport::Udp { source, destination }) => {
+            format!("UDP from port {source} to port {destination}")
+        }
+        Step::Transport(Transport::Icmp { kind, code }) => format!("ICMP type {kind} code {code}"),
+        Step::Transport(Transport::Icmpv6 { kind, code }) => format!("ICMPv6 type {kind} code {code}"),
+        Step::Transport(Transport::Other { protocol }) => format!("protocol {protocol}, which has no ports here"),
+        Step::Class { address, class } => {
+            let mut facts = vec![country(class.country())];
+            let blocked = if class.country() == Country::SPECIAL { None } else { Some(class.is_blocked()) };
+            facts.extend(blocked.map(|blocked| if blocked { "blocked" } else { "not blocked" }.to_owned()));
+            for (is, list) in [
+                (class.is_management(), "on the management list"),
+                (class.is_allowed(), "on the allow list"),
+                (class.is_denied(), "on the deny list"),
+            ] {
+                facts.extend(is.then(|| list.to_owned()));
+            }
+            format!("{}: {}", to_ip(*address), facts.join(", "))
+        }
+        Step::Embedded { how, inner } => {
+            let how = match how {
+                Embedding::SixToFour => "6to4",
+                Embedding::Teredo => "Teredo",
+                Embedding::Nat64 => "NAT64",
+            };
+            format!("{how}: judged as {}", to_ip(Address::V4(*inner)))
+        }
+        Step::Decided(reason) => format!("{}: {}", reason.name(), reason.meaning()),
+    }
+}
+
+/// A country with its name, or what stands in its place.
+#[must_use]
+pub fn country(country: Country) -> String {
+    match country.code() {
+        Some(code) => format!("{code} ({})", countries::name(country)),
+        None => match country {
+            Country::SPECIAL => "special-use space".to_owned(),
+            Country::NONE => "none".to_owned(),
+            _ => "unknown country".to_owned(),
+        },
+    }
+}
+
+fn to_ip(address: Address) -> IpAddr {
+    match address {
+        Address::V4(bytes) => bytes.into(),
+        Address::V6(bytes) => bytes.into(),
+    }
+}
+
+fn tcp_flags(flags: u8) -> String {
+    let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+    let set: Vec<&str> =
+        names.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1).map(|(_, name)| *name).collect();
+    if set.is_empty() { "none".to_owned() } else { set.join(" ") }
+}
+
+/// The protocol of a packet an operator asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// A connection attempt: a TCP segment with SYN set
+    Tcp,
+    Udp,
+    /// An echo request, ICMP or ICMPv6 by the address
+    Icmp,
+}
+
+/// A packet an operator asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub protocol: Protocol,
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Why there is no such packet.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    #[error("{source_ip} and {destination} are not of one family; give --dst an address of the source's")]
+    Families { source_ip: IpAddr, destination: IpAddr },
+    #[error("building the packet: {0}")]
+    Build(#[from] etherparse::err::packet::BuildWriteError),
+}
+
+impl Question {
+    /// The frame in question.
+    pub fn frame(&self) -> Result<Vec<u8>, QuestionError> {
+        /// What a host sends with unless told otherwise.
+        const HOP_LIMIT: u8 = 64;
+        const WINDOW: u16 = 64_240;
+
+        let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        let network = match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                ethernet.ipv4(source.octets(), destination.octets(), HOP_LIMIT)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                ethernet.ipv6(source.octets(), destination.octets(), HOP_LIMIT)
+            }
+            (source_ip, destination) => return Err(QuestionError::Families { source_ip, destination }),
+        };
+        let mut frame = Vec::new();
+        match (self.protocol, self.source) {
+            (Protocol::Tcp, _) => {
+                network.tcp(self.source_port, self.destination_port, 0, WINDOW).syn().write(&mut frame, &[])
+            }
+            (Protocol::Udp, _) => network.udp(self.source_port, self.destination_port).write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V4(_)) => network.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V6(_)) => network.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
+        }?;
+        Ok(frame)
+    }
+}

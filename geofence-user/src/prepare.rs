@@ -1,0 +1,124 @@
+//! From a checked configuration to everything the kernel needs: the GeoIP data read, the image compiled.
+//!
+//! Nothing here touches the kernel, so a mistake in a file or a database is found before anything changes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use geofence_common::image::Line;
+
+use crate::compile::{ForeignImage, Image, Target, TooLarge, compile};
+use crate::config::Config;
+use crate::geoip::{self, Database, Reader};
+use crate::kernel::{Options, Tries};
+use crate::policy::Lookup;
+
+/// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
+pub const DATA_AGE_MAX_DAYS: u64 = 60;
+
+/// Room for an image when the configuration leaves it open: twice the first image, and at least this.
+const CAPACITY_MIN_BYTES: u64 = 16 << 20;
+const LINE_BYTES: u64 = size_of::<Line>() as u64;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Database(#[from] geoip::Error),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    ForeignImage(#[from] ForeignImage),
+}
+
+/// A policy with its data and its image.
+pub struct Prepared {
+    pub config: Config,
+    pub database: Database,
+    /// The files themselves, for their records.
+    pub readers: Vec<Reader>,
+    pub image: Image,
+}
+
+/// Reads the databases and compiles the first image.
+pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
+    let (database, readers) = if config.databases.is_empty() {
+        let (database, reader) = Database::embedded_with_reader()?;
+        (database, vec![reader])
+    } else {
+        Database::open_with_readers(&config.databases)?
+    };
+    let lines_max = config.image_capacity.map_or(u32::MAX >> 4, lines);
+    let target = Target { generation: 1, slot: 0, compiled: now(), lines_max };
+    let image = compile(&config.policy, &database, &target)?;
+    Ok(Prepared { config, database, readers, image })
+}
+
+impl Prepared {
+    /// How the kernel's maps are to be sized for this image and its successors.
+    #[must_use]
+    pub fn options(&self, traced: bool) -> Options {
+        let automatic = (2 * self.image.size() as u64).max(CAPACITY_MIN_BYTES);
+        let [v4, v6] = self.image.prefixes();
+        let lists = self.config.policy.management.len() + self.config.policy.allow.len() + self.config.policy.deny.len();
+        // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
+        let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
+        Options {
+            lookup: self.config.policy.lookup,
+            image_lines: lines(self.config.image_capacity.unwrap_or(automatic)),
+            trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
+            interfaces: u32::try_from(self.config.interfaces.len()).unwrap_or(u32::MAX),
+            traced,
+        }
+    }
+
+    /// What the reference engine is filled with, when it is used.
+    pub fn tries(&self) -> Result<Option<Tries>, PrepareError> {
+        if self.config.policy.lookup != Lookup::LpmTrie {
+            return Ok(None);
+        }
+        let (policy, database) = (&self.config.policy, &self.database);
+        let v4 = self.image.prefixes_v4(policy, database)?;
+        let v6 = self.image.prefixes_v6(policy, database)?;
+        Ok(Some(Tries { v4, v6 }))
+    }
+
+    /// What the operator should know about the data before it is used, in sentences.
+    #[must_use]
+    pub fn data_warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let info = self.database.info();
+        let age = info.age_days(now());
+        if age > DATA_AGE_MAX_DAYS {
+            warnings.push(format!(
+                "the GeoIP data is {age} days old; addresses move between countries, so name a newer file with \
+                 --database or `databases`, or upgrade geofence"
+            ));
+        }
+        for source in info.sources.iter().filter(|source| !source.foreign_codes.is_empty()) {
+            let codes: Vec<&str> = source.foreign_codes.keys().map(String::as_str).collect();
+            warnings.push(format!(
+                "{} uses {}, which ISO 3166-1 does not list; {} networks count as unknown",
+                source.name,
+                codes.join(", "),
+                source.foreign_codes.values().sum::<usize>()
+            ));
+        }
+        if info.conflicts > 0 {
+            warnings.push(format!(
+                "the databases disagree about {} networks; the first file named decides",
+                info.conflicts
+            ));
+        }
+        warnings
+    }
+}
+
+fn lines(bytes: u64) -> u32 {
+    u32::try_from(bytes / LINE_BYTES).unwrap_or(u32::MAX)
+}
+
+/// Seconds since 1970; zero on a clock before that.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
