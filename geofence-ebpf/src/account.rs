@@ -39,3 +39,24 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
         let _ = maps::VERDICT.set(0, traced, 0);
     }
 }
+
+/// Says that there is no image to judge by, at the first such packet and at every doubling of their number.
+#[cold]
+#[inline(never)]
+pub fn report_no_policy(ctx: &XdpContext) {
+    let Some(faults) = maps::FAULTS.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the element is this CPU's own.
+    let count = unsafe {
+        *faults += 1;
+        *faults
+    };
+    if count & (count - 1) == 0 {
+        aya_log_ebpf::error!(
+            ctx,
+            "no policy image in place: {} packets passed unjudged on this CPU",
+            count
+        );
+    }
+}

@@ -13,7 +13,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use geofence_common::policy::filter;
-use geofence_common::verdict::{Action, Verdict};
+use geofence_common::verdict::{Action, Reason, Verdict};
 
 #[xdp(frags)]
 pub fn geofence(ctx: XdpContext) -> u32 {
@@ -22,6 +22,9 @@ pub fn geofence(ctx: XdpContext) -> u32 {
         Some(tables) => filter(&frame, &tables, &mut ()),
         None => Verdict::NO_POLICY,
     };
+    if verdict.reason == Reason::NoPolicy {
+        account::report_no_policy(&ctx);
+    }
     account::count(&ctx, &frame, verdict);
     match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,

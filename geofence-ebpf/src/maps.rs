@@ -5,6 +5,7 @@
 //! INTERFACES   interface index -> slot of counters
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
+//! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
 //! ```
 
@@ -28,6 +29,8 @@ static IMAGES: ArrayOfMaps<Image, 1> = ArrayOfMaps::new();
 pub static INTERFACES: Array<u32, { INTERFACES_MAX as usize }> = Array::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray::new();
+#[btf_map]
+pub static FAULTS: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 pub static VERDICT: Array<TracedVerdict, 1> = Array::new();
 

@@ -35,7 +35,11 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
 #[must_use]
 pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
     steps.iter().find_map(|step| match step {
-        Step::Network { source, destination, .. } => Some((to_ip(*source), to_ip(*destination))),
+        Step::Network {
+            source,
+            destination,
+            ..
+        } => Some((to_ip(*source), to_ip(*destination))),
         Step::Ethernet { .. }
         | Step::Extension { .. }
         | Step::Transport(_)
@@ -49,25 +53,58 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
 #[must_use]
 pub fn describe(step: &Step) -> String {
     match step {
-        Step::Ethernet { tags: 0, ether_type } => format!("EtherType 0x{ether_type:04x}"),
-        Step::Ethernet { tags, ether_type } => format!("{tags} VLAN tag(s), then EtherType 0x{ether_type:04x}"),
-        Step::Network { source, destination, protocol } => {
-            format!("from {} to {}, protocol {protocol}", to_ip(*source), to_ip(*destination))
+        Step::Ethernet {
+            tags: 0,
+            ether_type,
+        } => format!("EtherType 0x{ether_type:04x}"),
+        Step::Ethernet { tags, ether_type } => {
+            format!("{tags} VLAN tag(s), then EtherType 0x{ether_type:04x}")
+        }
+        Step::Network {
+            source,
+            destination,
+            protocol,
+        } => {
+            format!(
+                "from {} to {}, protocol {protocol}",
+                to_ip(*source),
+                to_ip(*destination)
+            )
         }
         Step::Extension { header } => format!("IPv6 extension header {header}"),
-        Step::Transport(Transport::Tcp { source, destination, flags }) => {
-            format!("TCP from port {source} to port {destination}, flags {}", tcp_flags(*flags))
+        Step::Transport(Transport::Tcp {
+            source,
+            destination,
+            flags,
+        }) => {
+            format!(
+                "TCP from port {source} to port {destination}, flags {}",
+                tcp_flags(*flags)
+            )
         }
-        Step::Transport(Transport::Udp { source, destination }) => {
+        Step::Transport(Transport::Udp {
+            source,
+            destination,
+        }) => {
             format!("UDP from port {source} to port {destination}")
         }
         Step::Transport(Transport::Icmp { kind, code }) => format!("ICMP type {kind} code {code}"),
-        Step::Transport(Transport::Icmpv6 { kind, code }) => format!("ICMPv6 type {kind} code {code}"),
-        Step::Transport(Transport::Other { protocol }) => format!("protocol {protocol}, which has no ports here"),
+        Step::Transport(Transport::Icmpv6 { kind, code }) => {
+            format!("ICMPv6 type {kind} code {code}")
+        }
+        Step::Transport(Transport::Other { protocol }) => {
+            format!("protocol {protocol}, which has no ports here")
+        }
         Step::Class { address, class } => {
             let mut facts = vec![country(class.country())];
-            let blocked = if class.country() == Country::SPECIAL { None } else { Some(class.is_blocked()) };
-            facts.extend(blocked.map(|blocked| if blocked { "blocked" } else { "not blocked" }.to_owned()));
+            let blocked = if class.country() == Country::SPECIAL {
+                None
+            } else {
+                Some(class.is_blocked())
+            };
+            facts.extend(
+                blocked.map(|blocked| if blocked { "blocked" } else { "not blocked" }.to_owned()),
+            );
             for (is, list) in [
                 (class.is_management(), "on the management list"),
                 (class.is_allowed(), "on the allow list"),
@@ -111,9 +148,17 @@ fn to_ip(address: Address) -> IpAddr {
 
 fn tcp_flags(flags: u8) -> String {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    let set: Vec<&str> =
-        names.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1).map(|(_, name)| *name).collect();
-    if set.is_empty() { "none".to_owned() } else { set.join(" ") }
+    let set: Vec<&str> = names
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| flags >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    if set.is_empty() {
+        "none".to_owned()
+    } else {
+        set.join(" ")
+    }
 }
 
 /// The protocol of a packet an operator asks about.
@@ -139,8 +184,13 @@ pub struct Question {
 /// Why there is no such packet.
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
-    #[error("{source_ip} and {destination} are not of one family; give --dst an address of the source's")]
-    Families { source_ip: IpAddr, destination: IpAddr },
+    #[error(
+        "{source_ip} and {destination} are not of one family; give --dst an address of the source's"
+    )]
+    Families {
+        source_ip: IpAddr,
+        destination: IpAddr,
+    },
     #[error("building the packet: {0}")]
     Build(#[from] etherparse::err::packet::BuildWriteError),
 }
@@ -160,16 +210,28 @@ impl Question {
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 ethernet.ipv6(source.octets(), destination.octets(), HOP_LIMIT)
             }
-            (source_ip, destination) => return Err(QuestionError::Families { source_ip, destination }),
+            (source_ip, destination) => {
+                return Err(QuestionError::Families {
+                    source_ip,
+                    destination,
+                });
+            }
         };
         let mut frame = Vec::new();
         match (self.protocol, self.source) {
-            (Protocol::Tcp, _) => {
-                network.tcp(self.source_port, self.destination_port, 0, WINDOW).syn().write(&mut frame, &[])
+            (Protocol::Tcp, _) => network
+                .tcp(self.source_port, self.destination_port, 0, WINDOW)
+                .syn()
+                .write(&mut frame, &[]),
+            (Protocol::Udp, _) => network
+                .udp(self.source_port, self.destination_port)
+                .write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V4(_)) => {
+                network.icmpv4_echo_request(1, 1).write(&mut frame, &[])
             }
-            (Protocol::Udp, _) => network.udp(self.source_port, self.destination_port).write(&mut frame, &[]),
-            (Protocol::Icmp, IpAddr::V4(_)) => network.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
-            (Protocol::Icmp, IpAddr::V6(_)) => network.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V6(_)) => {
+                network.icmpv6_echo_request(1, 1).write(&mut frame, &[])
+            }
         }?;
         Ok(frame)
     }

@@ -1,1 +1,38 @@
-fn main() {}
+//! The `geofence` command: parse arguments, dispatch, print the error, choose the exit code.
+
+use std::io::{ErrorKind, Write as _, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use geofence_user::cli::{Arguments, Outcome};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut out = stdout().lock();
+    let outcome = arguments
+        .dispatch(&mut out)
+        .and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
+    match outcome {
+        Ok(Outcome::Yes) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        // Whoever closed the pipe has read enough.
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let text = format!("{error:#}");
+            let prefix = if text.starts_with("error") {
+                ""
+            } else {
+                "error: "
+            };
+            // Where standard error is closed, nobody is there to be told.
+            let _ = writeln!(stderr(), "{prefix}{}", text.trim_end());
+            ExitCode::from(2)
+        }
+    }
+}

@@ -48,9 +48,19 @@ pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
         Database::open_with_readers(&config.databases)?
     };
     let lines_max = config.image_capacity.map_or(u32::MAX >> 4, lines);
-    let target = Target { generation: 1, slot: 0, compiled: now(), lines_max };
+    let target = Target {
+        generation: 1,
+        slot: 0,
+        compiled: now(),
+        lines_max,
+    };
     let image = compile(&config.policy, &database, &target)?;
-    Ok(Prepared { config, database, readers, image })
+    Ok(Prepared {
+        config,
+        database,
+        readers,
+        image,
+    })
 }
 
 impl Prepared {
@@ -59,7 +69,9 @@ impl Prepared {
     pub fn options(&self, traced: bool) -> Options {
         let automatic = (2 * self.image.size() as u64).max(CAPACITY_MIN_BYTES);
         let [v4, v6] = self.image.prefixes();
-        let lists = self.config.policy.management.len() + self.config.policy.allow.len() + self.config.policy.deny.len();
+        let lists = self.config.policy.management.len()
+            + self.config.policy.allow.len()
+            + self.config.policy.deny.len();
         // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
         let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
         Options {
@@ -94,7 +106,11 @@ impl Prepared {
                  --database or `databases`, or upgrade geofence"
             ));
         }
-        for source in info.sources.iter().filter(|source| !source.foreign_codes.is_empty()) {
+        for source in info
+            .sources
+            .iter()
+            .filter(|source| !source.foreign_codes.is_empty())
+        {
             let codes: Vec<&str> = source.foreign_codes.keys().map(String::as_str).collect();
             warnings.push(format!(
                 "{} uses {}, which ISO 3166-1 does not list; {} networks count as unknown",
@@ -120,5 +136,7 @@ fn lines(bytes: u64) -> u32 {
 /// Seconds since 1970; zero on a clock before that.
 #[must_use]
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -1,3 +1,52 @@
-//! The commands, one a file, and the options they share.
+//! The command line: one verb a file. A verb reads its arguments, asks the library, writes an answer and says how it
+//! went; `main` turns that into an exit code.
 
+pub mod check;
+pub mod explain;
+pub mod lookup;
 pub mod options;
+pub mod run;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+/// How a command went, where it went at all; an error is trouble, exit code 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or the packet passes. Exit code 0.
+    Yes,
+    /// The answer is no, or the packet is dropped. Exit code 1.
+    No,
+}
+
+/// Blocks network traffic by country in the kernel, and lets mail through.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Lookup(lookup::Arguments),
+    Explain(explain::Arguments),
+}
+
+impl Arguments {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// Whatever kept it from an answer, with the way out.
+    pub fn dispatch(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+        match self.command {
+            Command::Run(arguments) => run::run(arguments),
+            Command::Check(arguments) => check::check(&arguments, out),
+            Command::Lookup(arguments) => lookup::lookup(&arguments, out),
+            Command::Explain(arguments) => explain::explain(&arguments, out),
+        }
+    }
+}

@@ -15,6 +15,10 @@ use geofence_common::layout::{
 };
 use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
 
+use aya_log::EbpfLogger;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::KERNEL_MIN;
 use super::object;
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
@@ -352,6 +356,26 @@ impl Filter {
             name::PROGRAM,
             program.info()?.verified_instruction_count().unwrap_or(0),
         )])
+    }
+
+    /// Passes what the program has to say about itself to the log; never ends. The program speaks of faults of its own,
+    /// never of a packet.
+    pub fn diagnostics(&mut self) -> impl Future<Output = ()> + use<> {
+        let logger = EbpfLogger::init(&mut self.ebpf)
+            .map_err(std::io::Error::other)
+            .and_then(|logger| AsyncFd::register_with_interest(logger, Interest::READABLE));
+        async move {
+            match logger {
+                Err(error) => tracing::warn!("the data path's own log cannot be read: {error}"),
+                Ok(mut logger) => {
+                    while let Ok(mut ready) = logger.readable_mut().await {
+                        ready.get_inner_mut().flush();
+                        ready.clear_ready();
+                    }
+                }
+            }
+            std::future::pending().await
+        }
     }
 
     pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {

@@ -1,0 +1,202 @@
+//! `geofence explain`: what the filter does with a packet, and why.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use geofence_common::observe::Step;
+use geofence_common::verdict::{Action, Verdict};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::options::PolicyArgs;
+use crate::capture;
+use crate::explain::{Protocol, Question, addresses, country, describe, explain as decide};
+use crate::kernel::Filter;
+use crate::prepare::{Prepared, prepare};
+
+/// Explain what the filter does with a packet, or with every frame of a capture
+///
+/// Exits with 0 if the packet passes and 1 if it is dropped; for a capture, 1 if any frame is dropped.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Source address of the packet
+    #[arg(
+        value_name = "SRC",
+        required_unless_present = "pcap",
+        conflicts_with = "pcap"
+    )]
+    source: Option<IpAddr>,
+    /// Destination address; a documentation address when left out
+    #[arg(long, value_name = "IP", conflicts_with = "pcap")]
+    dst: Option<IpAddr>,
+    /// Protocol
+    #[arg(long, default_value = "tcp", conflicts_with = "pcap")]
+    proto: Protocol,
+    /// Source port
+    #[arg(long, default_value_t = 40_000, conflicts_with = "pcap")]
+    sport: u16,
+    /// Destination port
+    #[arg(long, default_value_t = 443, conflicts_with = "pcap")]
+    dport: u16,
+    /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Ask the kernel's program, loaded for the purpose and attached to nothing; takes root
+    #[arg(long)]
+    kernel: bool,
+    /// Print one JSON object, or one a line for a capture
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// Who is asked: this process, or the kernel.
+struct Judge {
+    prepared: Prepared,
+    kernel: Option<Filter>,
+}
+
+impl Judge {
+    fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+        let prepared = prepare(arguments.policy.config()?)?;
+        let kernel = if arguments.kernel {
+            let mut filter = Filter::load(prepared.options(true))?;
+            filter.install(&prepared.image, prepared.tries()?.as_ref())?;
+            Some(filter)
+        } else {
+            None
+        };
+        Ok(Self { prepared, kernel })
+    }
+
+    /// The verdict, and the steps of the host's decision. A kernel that decides otherwise is an error of geofence.
+    fn judge(&mut self, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<Step>)> {
+        let (verdict, steps) = decide(frame, self.prepared.image.words());
+        let Some(kernel) = &mut self.kernel else {
+            return Ok((verdict, steps));
+        };
+        let theirs = kernel.ask(frame).context("asking the kernel's program")?;
+        if theirs != verdict {
+            bail!(
+                "the kernel's program decides otherwise: {} for {}, where this process has {} for {}. This is a bug; \
+                 please report it with the frame",
+                theirs.action.name(),
+                theirs.reason.name(),
+                verdict.action.name(),
+                verdict.reason.name()
+            );
+        }
+        Ok((theirs, steps))
+    }
+}
+
+pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let verdict = match (&arguments.pcap, arguments.source) {
+        (Some(path), _) => return explain_capture(arguments, path, out),
+        (None, Some(source)) => {
+            let destination = arguments.dst.unwrap_or(match source {
+                IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+                IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+            });
+            let question = Question {
+                source,
+                destination,
+                protocol: arguments.proto,
+                source_port: arguments.sport,
+                destination_port: arguments.dport,
+            };
+            let frame = question.frame()?;
+            let (verdict, steps) = Judge::new(arguments)?.judge(&frame)?;
+            if arguments.json {
+                writeln!(out, "{}", object(None, verdict, &steps))?;
+            } else {
+                write_steps(out, verdict, &steps)?;
+            }
+            verdict
+        }
+        (None, None) => bail!("give a source address, or a capture with --pcap"),
+    };
+    Ok(outcome(verdict))
+}
+
+fn explain_capture(
+    arguments: &Arguments,
+    path: &Path,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let file =
+        File::open(path).with_context(|| format!("opening the capture {}", path.display()))?;
+    let mut judge = Judge::new(arguments)?;
+    let mut worst = Outcome::Yes;
+    capture::for_each_frame(file, |number, frame| {
+        let (verdict, steps) = judge
+            .judge(frame)
+            .with_context(|| format!("frame {number}"))?;
+        if outcome(verdict) == Outcome::No {
+            worst = Outcome::No;
+        }
+        if arguments.json {
+            writeln!(out, "{}", object(Some(number), verdict, &steps))?;
+        } else {
+            let (source, destination) = addresses(&steps)
+                .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
+                    (source.to_string(), to.to_string())
+                });
+            writeln!(
+                out,
+                "{number:>6}  {:<4}  {:<24} {:<8} {source} -> {destination}",
+                verdict.action.name(),
+                verdict.reason.name(),
+                verdict.country.name()
+            )?;
+        }
+        Ok(())
+    })
+    .with_context(|| format!("reading the capture {}", path.display()))?;
+    Ok(worst)
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict.action {
+        Action::Pass => Outcome::Yes,
+        Action::Drop => Outcome::No,
+    }
+}
+
+fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step]) -> Value {
+    let addresses = addresses(steps);
+    let mut object = json!({
+        "action": verdict.action.name(),
+        "reason": verdict.reason.name(),
+        "country": verdict.country.name(),
+        "src": addresses.map(|(source, _)| source),
+        "dst": addresses.map(|(_, destination)| destination),
+    });
+    match frame {
+        Some(number) => object["frame"] = number.into(),
+        None => object["steps"] = steps.iter().map(describe).collect(),
+    }
+    object
+}
+
+fn write_steps(out: &mut dyn Write, verdict: Verdict, steps: &[Step]) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{}: {}, country {}",
+        verdict.action.name(),
+        verdict.reason.name(),
+        country(verdict.country)
+    )?;
+    for (number, step) in (1..).zip(steps) {
+        writeln!(out, "  {number}. {}", describe(step))?;
+    }
+    if verdict.action != verdict.reason.action() {
+        writeln!(out, "  monitor mode: passed, where enforce mode drops")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `geofence lookup`: what the data says of an address, and what the policy makes of it.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use clap::Args;
+use geofence_common::address::Address;
+use geofence_common::policy::classify;
+use serde_json::json;
+
+use super::Outcome;
+use super::options::PolicyArgs;
+use crate::explain::{Recorder, country, describe};
+use crate::prepare::prepare;
+
+/// Show the database record, the class and the country of addresses
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Addresses to look up
+    #[arg(required = true, value_name = "IP")]
+    addresses: Vec<IpAddr>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Print one JSON object a line, one for each address
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let prepared = prepare(arguments.policy.config()?)?;
+    for ip in &arguments.addresses {
+        let mut recorder = Recorder::default();
+        let address = match ip {
+            IpAddr::V4(ip) => Address::V4(ip.octets()),
+            IpAddr::V6(ip) => Address::V6(ip.octets()),
+        };
+        let class =
+            classify(&address, &prepared.image.words(), &mut recorder).ok_or_else(|| {
+                anyhow::anyhow!(
+                    "the image has no class for {ip}; please report this with the database's name"
+                )
+            })?;
+        let mut records = Vec::new();
+        for reader in &prepared.readers {
+            if let Some((network, record)) = reader.record(*ip)? {
+                records.push((reader.info().name.clone(), network, record));
+            }
+        }
+        if arguments.json {
+            let object = json!({
+                "address": ip,
+                "country": class.country().name(),
+                "blocked": class.is_blocked(),
+                "management": class.is_management(),
+                "allowed": class.is_allowed(),
+                "denied": class.is_denied(),
+                "class": class.to_word(),
+                "records": records
+                    .iter()
+                    .map(|(database, network, record)| json!({ "database": database, "network": network, "record": record }))
+                    .collect::<Vec<_>>(),
+            });
+            writeln!(out, "{object}")?;
+            continue;
+        }
+        writeln!(out, "{ip}: {}", country(class.country()))?;
+        for step in &recorder.0 {
+            writeln!(
+                out,
+                "  class   {} (0x{:x})",
+                describe(step),
+                class.to_word()
+            )?;
+        }
+        if records.is_empty() {
+            writeln!(out, "  record  none: no database has the address")?;
+        }
+        for (database, network, record) in records {
+            writeln!(out, "  record  {network} in {database}: {record}")?;
+        }
+    }
+    if !arguments.json
+        && let Some(attribution) = prepared.database.info().attribution
+    {
+        writeln!(out, "{attribution}")?;
+    }
+    Ok(Outcome::Yes)
+}

@@ -1,0 +1,190 @@
+//! An image in memory: its lines for the kernel, its words for look-ups, its bytes for the state directory.
+//!
+//! An `Image` is whole: made by the compiler, or read back with every check that does not need the data it was made
+//! from. As bytes, words are little-endian on every machine.
+
+use geofence_common::class::Class;
+use geofence_common::image::{FREE_LINE, Flags, LAYOUT, LINE_WORDS, Line, MAGIC, flag, header};
+
+/// A compiled policy image.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    lines: Vec<Line>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Image")
+            .field("header", &self.lines[0])
+            .field("lines", &self.lines.len())
+            .finish()
+    }
+}
+
+/// Why bytes are no image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    #[error("it is not a policy image")]
+    NotAnImage,
+    #[error("it has layout {found}, and this program reads layout {LAYOUT}; compile it again")]
+    Layout { found: u32 },
+    #[error(
+        "it is cut short or padded: {found} bytes where its header says {expected}; compile it again"
+    )]
+    Length { found: usize, expected: usize },
+    #[error("it is damaged: its checksum does not match; compile it again")]
+    Checksum,
+}
+
+const LINE_BYTES: usize = size_of::<Line>();
+
+impl Image {
+    /// An image of lines that are complete but for the checksum.
+    pub(super) fn sealed(lines: Vec<Line>) -> Self {
+        let mut image = Self { lines };
+        image.lines[0][header::CHECKSUM] = checksum(&image.lines);
+        image
+    }
+
+    /// The lines, as the kernel's array holds them.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// The words, for look-ups by `Words`.
+    #[must_use]
+    pub fn words(&self) -> &[u32] {
+        self.lines.as_flattened()
+    }
+
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.lines[0][header::GENERATION]
+    }
+
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags(self.lines[0][header::FLAGS])
+    }
+
+    /// When the image was compiled, seconds since 1970.
+    #[must_use]
+    pub fn compiled(&self) -> u64 {
+        self.long(header::COMPILED)
+    }
+
+    /// When the GeoIP data was built, seconds since 1970.
+    #[must_use]
+    pub fn data_built(&self) -> u64 {
+        self.long(header::DATA_BUILT)
+    }
+
+    /// How many prefixes the data had, IPv4 and IPv6.
+    #[must_use]
+    pub fn prefixes(&self) -> [u32; 2] {
+        [header::PREFIXES_V4, header::PREFIXES_V6].map(|at| self.lines[0][at])
+    }
+
+    /// How many trie nodes there are, roots aside.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.lines.len() - FREE_LINE - self.class_table().1.len().div_ceil(LINE_WORDS)
+    }
+
+    /// The size in bytes, in memory and as stored.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.lines.len() * LINE_BYTES
+    }
+
+    /// The classes, in order.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        self.class_table()
+            .1
+            .iter()
+            .map(|word| Class::from_word(*word))
+    }
+
+    /// The class table's position and words.
+    pub(super) fn class_table(&self) -> (u32, &[u32]) {
+        let [at, count] = [header::CLASS_TABLE, header::CLASSES].map(|word| self.lines[0][word]);
+        let words = self
+            .words()
+            .get(at as usize..)
+            .and_then(|words| words.get(..count as usize));
+        (at, words.unwrap_or(&[]))
+    }
+
+    /// The same image as another generation, for the other slot perhaps.
+    #[must_use]
+    pub fn restamped(mut self, generation: u32, slot: u32) -> Self {
+        self.lines[0][header::GENERATION] = generation;
+        let flags = &mut self.lines[0][header::FLAGS];
+        *flags &= !flag::SECOND_SLOT;
+        if slot == 1 {
+            *flags |= flag::SECOND_SLOT;
+        }
+        Self::sealed(self.lines)
+    }
+
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.words()
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect()
+    }
+
+    /// Reads an image back.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
+        let (lines, rest) = bytes.as_chunks::<LINE_BYTES>();
+        let lines: Vec<Line> = lines
+            .iter()
+            .map(|line| {
+                let (words, _) = line.as_chunks::<4>();
+                std::array::from_fn(|at| u32::from_le_bytes(words[at]))
+            })
+            .collect();
+        let head = lines.first().ok_or(ImageError::NotAnImage)?;
+        if head[header::MAGIC] != MAGIC {
+            return Err(ImageError::NotAnImage);
+        }
+        if head[header::LAYOUT] != LAYOUT {
+            return Err(ImageError::Layout {
+                found: head[header::LAYOUT],
+            });
+        }
+        let expected = head[header::LINES] as usize;
+        if lines.len() != expected || !rest.is_empty() || expected < FREE_LINE {
+            return Err(ImageError::Length {
+                found: bytes.len(),
+                expected: expected.max(FREE_LINE) * LINE_BYTES,
+            });
+        }
+        if head[header::CHECKSUM] != checksum(&lines) {
+            return Err(ImageError::Checksum);
+        }
+        Ok(Self { lines })
+    }
+
+    fn long(&self, at: usize) -> u64 {
+        u64::from(self.lines[0][at]) | u64::from(self.lines[0][at + 1]) << 32
+    }
+}
+
+/// CRC-32 of the image as bytes, its own word taken for zero.
+fn checksum(lines: &[Line]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for (number, line) in lines.iter().enumerate() {
+        let mut bytes = [0; LINE_BYTES];
+        for (at, (word, place)) in line.iter().zip(bytes.as_chunks_mut::<4>().0).enumerate() {
+            if (number, at) != (0, header::CHECKSUM) {
+                *place = word.to_le_bytes();
+            }
+        }
+        hasher.update(&bytes);
+    }
+    hasher.finalize()
+}

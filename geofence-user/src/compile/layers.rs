@@ -1,0 +1,118 @@
+//! The class of every address, as steps: sources of truth laid over each other range by range.
+//!
+//! A layer is a value for every address, written as the addresses where the value changes. Each source is made a
+//! layer by itself; layers are then combined two at a time.
+
+use geofence_common::class::{Class, List};
+use geofence_common::country::Country;
+
+use super::prefix::{self, Family, LISTS, Prefix};
+use crate::geoip::Database;
+use crate::policy::Policy;
+
+/// A value for every address: from each first address to the next, in order, starting with address zero. No two
+/// neighbours are equal.
+pub(super) type Layer<T> = Vec<(u128, T)>;
+
+/// The class of every address, without the policy's answer for its country.
+pub(super) fn classes(policy: &Policy, database: &Database, family: Family) -> Layer<Class> {
+    let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
+    let special_use = prefix::special_use(family)
+        .into_iter()
+        .map(|(prefix, class)| (prefix, Some(class)));
+    let special_use = layer(special_use, None);
+    let overlay = LISTS
+        .into_iter()
+        .map(|list| members(policy, list, family))
+        .fold(vec![(0, NO_LIST)], |all, one| {
+            combine(&all, &one, |all, one| all.with_lists_of(one))
+        });
+    let overlay = combine(&special_use, &overlay, |special_use, lists| {
+        (special_use, lists)
+    });
+    combine(&countries, &overlay, |country, (special_use, lists)| {
+        special_use
+            .unwrap_or(Class::of_country(country))
+            .with_lists_of(lists)
+    })
+}
+
+/// A class that is on no list; only its lists are ever looked at.
+const NO_LIST: Class = Class::of_country(Country::NONE);
+
+/// Who is on a list.
+fn members(policy: &Policy, list: List, family: Family) -> Layer<Class> {
+    let member = NO_LIST.with_list(list);
+    let prefixes = prefix::list(policy, list, family);
+    layer(prefixes.into_iter().map(|prefix| (prefix, member)), NO_LIST)
+}
+
+/// The value of the longest prefix that holds each address. Prefixes come sorted; of equal ones the last counts.
+fn layer<T: Copy + PartialEq>(
+    prefixes: impl Iterator<Item = (Prefix, T)>,
+    elsewhere: T,
+) -> Layer<T> {
+    let mut steps = vec![(0, elsewhere)];
+    // The prefixes that hold the present address, longest last.
+    let mut open: Vec<(u128, T)> = Vec::new();
+    for (prefix, value) in prefixes {
+        close(&mut open, &mut steps, elsewhere, Some(prefix.start));
+        step(&mut steps, prefix.start, value);
+        open.push((prefix.end(), value));
+    }
+    close(&mut open, &mut steps, elsewhere, None);
+    steps
+}
+
+/// Ends the prefixes that end before this address, or all of them.
+fn close<T: Copy + PartialEq>(
+    open: &mut Vec<(u128, T)>,
+    steps: &mut Layer<T>,
+    elsewhere: T,
+    before: Option<u128>,
+) {
+    while let Some((end, _)) = open.pop_if(|(end, _)| before.is_none_or(|before| *end < before)) {
+        let value = open.last().map_or(elsewhere, |(_, value)| *value);
+        if let Some(next) = end.checked_add(1) {
+            step(steps, next, value);
+        }
+    }
+}
+
+/// Adds a step, which is none if the value stays the same; of two at one address the later counts.
+fn step<T: Copy + PartialEq>(steps: &mut Layer<T>, start: u128, value: T) {
+    steps.pop_if(|(last, _)| *last == start);
+    if steps.last().is_none_or(|(_, last)| *last != value) {
+        steps.push((start, value));
+    }
+}
+
+/// What becomes of two layers' values at every address.
+fn combine<A: Copy, B: Copy, C: Copy + PartialEq>(
+    a: &[(u128, A)],
+    b: &[(u128, B)],
+    value: impl Fn(A, B) -> C,
+) -> Layer<C> {
+    let mut steps = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut present = (None, None);
+    while let Some(start) = [
+        a.peek().map(|(start, _)| *start),
+        b.peek().map(|(start, _)| *start),
+    ]
+    .into_iter()
+    .flatten()
+    .min()
+    {
+        if let Some((_, value)) = a.next_if(|(next, _)| *next == start) {
+            present.0 = Some(*value);
+        }
+        if let Some((_, value)) = b.next_if(|(next, _)| *next == start) {
+            present.1 = Some(*value);
+        }
+        if let (Some(a), Some(b)) = present {
+            step(&mut steps, start, value(a, b));
+        }
+    }
+    steps
+}

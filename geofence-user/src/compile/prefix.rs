@@ -1,0 +1,113 @@
+//! Prefixes of both families in one form: left-aligned in 128 bits, so that one algorithm serves both.
+
+use geofence_common::address::{SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
+use geofence_common::class::{Class, List};
+use geofence_common::country::Country;
+use ipnet::IpNet;
+
+use crate::geoip::Database;
+use crate::policy::Policy;
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+/// A prefix; in order of address, then length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Prefix {
+    /// The first address. An IPv4 address takes the upper 32 bits.
+    pub(super) start: u128,
+    pub(super) length: u8,
+}
+
+impl Prefix {
+    pub(super) const ALL: Self = Self {
+        start: 0,
+        length: 0,
+    };
+
+    /// The last address; below an IPv4 address, all bits are set.
+    pub(super) fn end(self) -> u128 {
+        self.start | u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0)
+    }
+
+    /// Whether the other prefix is this one or a part of it.
+    pub(super) fn holds(self, other: Self) -> bool {
+        self.length <= other.length && self.start <= other.start && other.start <= self.end()
+    }
+
+    /// The prefix in this form, if it is of the family.
+    fn of(net: &IpNet, family: Family) -> Option<Self> {
+        let (bits, length) = match (net, family) {
+            (IpNet::V4(net), Family::V4) => {
+                (u128::from(net.network().to_bits()) << 96, net.prefix_len())
+            }
+            (IpNet::V6(net), Family::V6) => (net.network().to_bits(), net.prefix_len()),
+            (IpNet::V4(_), Family::V6) | (IpNet::V6(_), Family::V4) => return None,
+        };
+        Some(Self {
+            start: bits,
+            length,
+        })
+    }
+}
+
+/// The database's prefixes, sorted.
+pub(super) fn countries(
+    database: &Database,
+    family: Family,
+) -> impl Iterator<Item = (Prefix, Country)> {
+    let (v4, v6) = match family {
+        Family::V4 => (database.prefixes_v4(), [].as_slice()),
+        Family::V6 => ([].as_slice(), database.prefixes_v6()),
+    };
+    let v4 = v4.iter().map(|(net, country)| {
+        let start = u128::from(net.network().to_bits()) << 96;
+        (start, net.prefix_len(), *country)
+    });
+    let v6 = v6
+        .iter()
+        .map(|(net, country)| (net.network().to_bits(), net.prefix_len(), *country));
+    v4.chain(v6)
+        .map(|(start, length, country)| (Prefix { start, length }, country))
+}
+
+/// The special-use blocks, sorted.
+pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
+    let mut blocks: Vec<_> = match family {
+        Family::V4 => SPECIAL_USE_V4
+            .iter()
+            .map(|(base, length)| {
+                let start = u128::from(u32::from_be_bytes(*base)) << 96;
+                (start, *length, SpecialUse::Local)
+            })
+            .collect(),
+        Family::V6 => SPECIAL_USE_V6.to_vec(),
+    }
+    .into_iter()
+    .map(|(start, length, kind)| (Prefix { start, length }, Class::of_special_use(kind)))
+    .collect();
+    blocks.sort_unstable();
+    blocks
+}
+
+/// The prefixes of one of the policy's lists, sorted.
+pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
+    let nets = match list {
+        List::Management => &policy.management,
+        List::Allow => &policy.allow,
+        List::Deny => &policy.deny,
+    };
+    let mut prefixes: Vec<_> = nets
+        .iter()
+        .filter_map(|net| Prefix::of(net, family))
+        .collect();
+    prefixes.sort_unstable();
+    prefixes
+}
+
+/// Every list there is.
+pub(super) const LISTS: [List; 3] = [List::Management, List::Allow, List::Deny];

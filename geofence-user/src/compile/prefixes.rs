@@ -1,0 +1,227 @@
+//! The prefixes of an image for a longest-prefix engine, with the class of each.
+//!
+//! Made from the policy and the data, never from the image's trie: an engine filled with these must answer as the
+//! trie does, and this is what makes their comparison worth something. Of the image, only the class table is read.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use geofence_common::class::{Class, List};
+use geofence_common::country::Country;
+
+use super::image::Image;
+use super::prefix::{self, Family, LISTS, Prefix};
+use crate::geoip::Database;
+use crate::policy::Policy;
+
+/// An IPv4 prefix: address, length, and where in the image its class stands.
+pub type ClassifiedV4 = ([u8; 4], u8, u32);
+/// An IPv6 prefix: address, length, and where in the image its class stands.
+pub type ClassifiedV6 = ([u8; 16], u8, u32);
+
+/// The image was not compiled from this policy and this data: it lacks a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the image was compiled from another policy or database")]
+pub struct ForeignImage;
+
+impl Image {
+    /// Every IPv4 prefix at which the class may change, 0.0.0.0/0 included, in order of address, then length.
+    pub fn prefixes_v4(
+        &self,
+        policy: &Policy,
+        database: &Database,
+    ) -> Result<Vec<ClassifiedV4>, ForeignImage> {
+        self.prefixes_of(policy, database, Family::V4, |prefix, class| {
+            let address = Ipv4Addr::from_bits((prefix.start >> 96) as u32);
+            (address.octets(), prefix.length, class)
+        })
+    }
+
+    /// Every IPv6 prefix at which the class may change, ::/0 included, in order of address, then length.
+    pub fn prefixes_v6(
+        &self,
+        policy: &Policy,
+        database: &Database,
+    ) -> Result<Vec<ClassifiedV6>, ForeignImage> {
+        self.prefixes_of(policy, database, Family::V6, |prefix, class| {
+            let address = Ipv6Addr::from_bits(prefix.start);
+            (address.octets(), prefix.length, class)
+        })
+    }
+
+    fn prefixes_of<T>(
+        &self,
+        policy: &Policy,
+        database: &Database,
+        family: Family,
+        classified: impl Fn(Prefix, u32) -> T,
+    ) -> Result<Vec<T>, ForeignImage> {
+        let (table, words) = self.class_table();
+        let position = |class: Class| {
+            let word = class.with_blocked(policy.blocks(class)).to_word();
+            (table..)
+                .zip(words)
+                .find_map(|(at, known)| (*known == word).then_some(at))
+        };
+        let mut last: Option<(Class, u32)> = None;
+        let mut all = Vec::new();
+        let mut shadows = Shadows::default();
+        nested(policy, database, family, |prefix, class| {
+            shadows.pass(prefix);
+            let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
+            match known.or_else(|| position(class)) {
+                Some(at) => {
+                    last = Some((class, at));
+                    all.push(classified(prefix, at));
+                }
+                None => shadows.expect(prefix),
+            }
+        });
+        if shadows.are_complete() {
+            Ok(all)
+        } else {
+            Err(ForeignImage)
+        }
+    }
+}
+
+/// Prefixes whose class the image lacks. No address may have that class, so longer prefixes must hold all of theirs;
+/// then they can be left out, and otherwise the image is of another policy.
+#[derive(Default)]
+struct Shadows {
+    /// Those that may hold more prefixes to come, each with the last address of it that longer ones are known to hold.
+    open: Vec<(Prefix, Option<u128>)>,
+    failed: bool,
+}
+
+impl Shadows {
+    fn expect(&mut self, prefix: Prefix) {
+        self.open.push((prefix, None));
+    }
+
+    /// Takes note of the next prefix in order.
+    fn pass(&mut self, prefix: Prefix) {
+        self.close_unless(|open| open.holds(prefix));
+        for (open, last) in &mut self.open {
+            let next = last.map_or(Some(open.start), |last| last.checked_add(1));
+            self.failed |= next.is_some_and(|next| prefix.start > next);
+            *last = (*last).max(Some(prefix.end()));
+        }
+    }
+
+    fn close_unless(&mut self, stays: impl Fn(Prefix) -> bool) {
+        while let Some((closed, last)) = self.open.pop_if(|(open, _)| !stays(*open)) {
+            self.failed |= last != Some(closed.end());
+        }
+    }
+
+    fn are_complete(mut self) -> bool {
+        self.close_unless(|_| false);
+        !self.failed
+    }
+}
+
+/// What is said about a prefix by one source.
+#[derive(Clone, Copy)]
+enum Statement {
+    /// Nothing: the prefix of all addresses, which is always there.
+    Default,
+    Country(Country),
+    SpecialUse(Class),
+    OnList(List),
+}
+
+/// What is known inside a prefix: what was said about it and about all that hold it.
+#[derive(Clone, Copy)]
+struct Known {
+    country: Country,
+    special_use: Option<Class>,
+    lists: Class,
+}
+
+impl Known {
+    const NOTHING: Self = Self {
+        country: Country::UNKNOWN,
+        special_use: None,
+        lists: Class::of_country(Country::NONE),
+    };
+
+    fn with(self, statement: Statement) -> Self {
+        match statement {
+            Statement::Default => self,
+            Statement::Country(country) => Self { country, ..self },
+            Statement::SpecialUse(class) => Self {
+                special_use: Some(class),
+                ..self
+            },
+            Statement::OnList(list) => Self {
+                lists: self.lists.with_list(list),
+                ..self
+            },
+        }
+    }
+
+    fn class(self) -> Class {
+        self.special_use
+            .unwrap_or(Class::of_country(self.country))
+            .with_lists_of(self.lists)
+    }
+}
+
+/// Calls back with every prefix and its class. A prefix of the data inside special-use space is left out, for it
+/// changes nothing there.
+fn nested(
+    policy: &Policy,
+    database: &Database,
+    family: Family,
+    mut each: impl FnMut(Prefix, Class),
+) {
+    let mut data = prefix::countries(database, family)
+        .map(|(prefix, country)| (prefix, Statement::Country(country)))
+        .peekable();
+    let mut overlay = overlay(policy, family).into_iter().peekable();
+    // The prefixes that hold the present one, longest last.
+    let mut holding: Vec<(Prefix, Known)> = Vec::new();
+    while let Some(prefix) = [
+        data.peek().map(|(prefix, _)| *prefix),
+        overlay.peek().map(|(prefix, _)| *prefix),
+    ]
+    .into_iter()
+    .flatten()
+    .min()
+    {
+        while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
+        let inherited = holding.last().map_or(Known::NOTHING, |(_, known)| *known);
+        let mut known = inherited;
+        let mut matters = inherited.special_use.is_none();
+        while let Some((_, statement)) = data.next_if(|(next, _)| *next == prefix) {
+            known = known.with(statement);
+        }
+        while let Some((_, statement)) = overlay.next_if(|(next, _)| *next == prefix) {
+            known = known.with(statement);
+            matters = true;
+        }
+        if matters {
+            each(prefix, known.class());
+        }
+        holding.push((prefix, known));
+    }
+}
+
+/// What is said by others than the database, sorted by prefix.
+fn overlay(policy: &Policy, family: Family) -> Vec<(Prefix, Statement)> {
+    let special_use = prefix::special_use(family)
+        .into_iter()
+        .map(|(prefix, class)| (prefix, Statement::SpecialUse(class)));
+    let lists = LISTS.into_iter().flat_map(|list| {
+        prefix::list(policy, list, family)
+            .into_iter()
+            .map(move |prefix| (prefix, Statement::OnList(list)))
+    });
+    let mut all: Vec<_> = [(Prefix::ALL, Statement::Default)]
+        .into_iter()
+        .chain(special_use)
+        .chain(lists)
+        .collect();
+    all.sort_by_key(|(prefix, _)| *prefix);
+    all
+}

@@ -1,0 +1,420 @@
+//! Small databases and lists, checked address by address against the oracle and a second, independent trie.
+
+use std::collections::BTreeSet;
+
+use geofence_common::address::Address;
+use geofence_common::image::Words as _;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use proptest::prelude::*;
+
+use super::*;
+use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
+use crate::policy::{CountryRule, Mail, Service};
+
+const TARGET: Target = Target {
+    generation: 7,
+    slot: 1,
+    compiled: 0x1_0000_0002,
+    lines_max: 1 << 20,
+};
+
+fn country(code: &str) -> Country {
+    Country::from_code(code.as_bytes().try_into().unwrap()).unwrap()
+}
+
+fn database(prefixes: &[(&str, &str)]) -> Database {
+    let mut v4 = Vec::new();
+    let mut v6 = Vec::new();
+    for (prefix, code) in prefixes {
+        match prefix.parse().unwrap() {
+            IpNet::V4(net) => v4.push((net, country(code))),
+            IpNet::V6(net) => v6.push((net, country(code))),
+        }
+    }
+    Database::from_prefixes(v4, v6)
+}
+
+fn address(text: &str) -> Address {
+    match text.parse().unwrap() {
+        std::net::IpAddr::V4(ip) => Address::V4(ip.octets()),
+        std::net::IpAddr::V6(ip) => Address::V6(ip.octets()),
+    }
+}
+
+fn class_in(image: &Image, address: &Address) -> Class {
+    let position = image.words().trie_lookup(address).unwrap();
+    image.words().class_at(position).unwrap()
+}
+
+fn class_of(image: &Image, text: &str) -> Class {
+    class_in(image, &address(text))
+}
+
+/// A database and lists that try each rule once.
+fn example() -> (Policy, Database) {
+    let mut policy = default_policy();
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    policy.management = nets(&["198.51.100.0/25", "81.2.69.142/32", "2002:5102::/32"]);
+    policy.allow = nets(&["81.0.0.0/8", "81.2.69.142/32", "2a02:100::1/128"]);
+    policy.deny = nets(&["81.2.69.128/25", "0.0.0.0/1"]);
+    let database = database(&[
+        ("81.2.0.0/16", "GB"),
+        ("81.2.69.0/24", "RU"),
+        ("192.168.3.0/24", "AU"),
+        ("128.0.0.0/2", "CN"),
+        ("2a02:100::/24", "DE"),
+        ("2a02:100::/128", "KP"),
+        ("2002::/16", "US"),
+        ("fc00:1::/32", "US"),
+    ]);
+    (policy, database)
+}
+
+#[test]
+fn layers_lie_in_order() {
+    let (policy, database) = example();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let class = |text| class_of(&image, text);
+
+    assert_eq!(class("81.2.1.1").country(), country("GB"));
+    assert!(!class("81.2.1.1").is_blocked());
+    assert!(
+        class("81.2.1.1").is_allowed() && class("81.2.1.1").is_denied(),
+        "a shorter list prefix flags longer data"
+    );
+    assert_eq!(class("81.2.69.1").country(), country("RU"));
+    assert!(class("81.2.69.1").is_blocked() && !class("81.2.69.1").is_management());
+    let host = class("81.2.69.142");
+    assert!(host.is_management() && host.is_allowed() && host.is_denied() && host.is_blocked());
+    assert_eq!(class("8.8.8.8").country(), Country::UNKNOWN);
+    assert!(class("8.8.8.8").is_denied() && !class("200.8.8.8").is_denied());
+    assert_eq!(class("192.168.3.1"), Class::of_country(Country::SPECIAL));
+    assert_eq!(class("191.255.255.255").country(), country("CN"));
+    let documentation = class("198.51.100.127");
+    assert!(documentation.country() == Country::SPECIAL && documentation.is_management());
+    assert!(!class("198.51.100.128").is_management());
+
+    assert_eq!(class("2a02:100::").country(), country("KP"));
+    assert!(class("2a02:100::1").is_allowed() && class("2a02:100::1").country() == country("DE"));
+    assert_eq!(class("fc00:1::1"), Class::of_country(Country::SPECIAL));
+    let six_to_four = class("2002:5102::1");
+    assert!(six_to_four.embedding().is_some() && six_to_four.is_management());
+    assert!(class("2001::1").embedding().is_some() && class("64:ff9b::1").embedding().is_some());
+    assert!(class("::ffff:1.2.3.4").is_mapped() && class("::1.2.3.4").is_mapped());
+    assert_eq!(class("::1"), Class::of_country(Country::SPECIAL));
+}
+
+#[test]
+fn the_header_says_what_was_compiled() {
+    let (mut policy, database) = example();
+    policy.mode = Mode::Monitor;
+    policy.special_use = Fate::Drop;
+    policy.icmp_echo = Fate::Pass;
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let flags = image.flags();
+    assert_eq!((flags.mode(), flags.slot()), (Mode::Monitor, 1));
+    assert!(flags.blocks_special_use() && flags.passes_icmp_echo());
+    assert_eq!(
+        (image.generation(), image.compiled(), image.data_built()),
+        (7, TARGET.compiled, 0)
+    );
+    assert_eq!(image.prefixes(), [4, 4]);
+    assert_eq!(image.words()[header::LINES] as usize, image.lines().len());
+    assert_eq!(
+        image.words()[header::CLASSES] as usize,
+        image.classes().count()
+    );
+    assert!(image.nodes() > 0 && image.size() == image.to_bytes().len());
+
+    let plain = compile(&default_policy(), &database, &Target { slot: 0, ..TARGET }).unwrap();
+    assert_eq!(plain.flags().0, 0);
+}
+
+#[test]
+fn services_stand_in_their_sections() {
+    let (mut policy, database) = example();
+    policy.mail = Mail::Mta;
+    policy.services = vec![
+        Service {
+            protocol: ServiceProtocol::Tcp,
+            first: 20,
+            last: 40,
+        },
+        Service {
+            protocol: ServiceProtocol::Udp,
+            first: 65_535,
+            last: 65_535,
+        },
+        Service {
+            protocol: ServiceProtocol::Tcp,
+            first: 0,
+            last: 0,
+        },
+    ];
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    for port in 0..=u16::MAX {
+        let tcp = match port {
+            25 => Exemption::Mail,
+            0 | 20..=40 => Exemption::Service,
+            _ => Exemption::None,
+        };
+        let udp = if port == 65_535 {
+            Exemption::Service
+        } else {
+            Exemption::None
+        };
+        assert_eq!(
+            image.words().exemption(TCP_SERVICES_LINE, port),
+            Some(tcp),
+            "{port}"
+        );
+        assert_eq!(
+            image.words().exemption(UDP_SERVICES_LINE, port),
+            Some(udp),
+            "{port}"
+        );
+    }
+}
+
+#[test]
+fn a_change_of_mind_about_a_country_rewrites_class_records_only() {
+    let (mut policy, database) = example();
+    let before = compile(&policy, &database, &TARGET).unwrap();
+    policy.rule = CountryRule::AllowOnly(BTreeSet::from([country("GB")]));
+    policy.unknown = Fate::Drop;
+    let after = compile(&policy, &database, &TARGET).unwrap();
+    assert!(
+        class_of(&after, "2a02:1ff::").is_blocked() && !class_of(&after, "81.2.1.1").is_blocked()
+    );
+    assert!(class_of(&after, "9.9.9.9").is_blocked() && !class_of(&after, "10.0.0.1").is_blocked());
+    let table = FREE_LINE..FREE_LINE + before.classes().count().div_ceil(LINE_WORDS);
+    for (line, (a, b)) in before.lines().iter().zip(after.lines()).enumerate().skip(1) {
+        assert!(a == b || table.contains(&line), "line {line} changed");
+    }
+    assert_eq!(before.lines().len(), after.lines().len());
+}
+
+#[test]
+fn images_survive_storage_and_damage_is_noticed() {
+    let (policy, database) = example();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let bytes = image.to_bytes();
+    assert_eq!(Image::from_bytes(&bytes).as_ref(), Ok(&image));
+
+    let mut damaged = bytes.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    assert_eq!(Image::from_bytes(&damaged), Err(ImageError::Checksum));
+    damaged = bytes.clone();
+    damaged[header::CHECKSUM * 4] ^= 1;
+    assert_eq!(Image::from_bytes(&damaged), Err(ImageError::Checksum));
+    damaged = bytes.clone();
+    damaged[header::LAYOUT * 4] = 9;
+    assert_eq!(
+        Image::from_bytes(&damaged),
+        Err(ImageError::Layout { found: 9 })
+    );
+    for cut in [63, 64, bytes.len() - 64, bytes.len() - 1] {
+        assert!(Image::from_bytes(&bytes[..cut]).is_err(), "{cut}");
+    }
+    for padding in [1, 64] {
+        let padded = [bytes.as_slice(), &vec![0; padding]].concat();
+        assert!(matches!(
+            Image::from_bytes(&padded),
+            Err(ImageError::Length { .. })
+        ));
+    }
+    assert_eq!(Image::from_bytes(&[0; 640]), Err(ImageError::NotAnImage));
+
+    let other = image.clone().restamped(8, 0);
+    assert_eq!((other.generation(), other.flags().slot()), (8, 0));
+    assert_eq!(other.lines()[1..], image.lines()[1..]);
+    assert_eq!(Image::from_bytes(&other.to_bytes()), Ok(other));
+}
+
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    let (policy, database) = example();
+    let [one, two] = [(); 2].map(|()| compile(&policy, &database, &TARGET).unwrap().to_bytes());
+    assert!(one == two);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_both_sizes() {
+    let (policy, database) = example();
+    let lines = compile(&policy, &database, &TARGET).unwrap().lines().len() as u32;
+    let fitting = Target {
+        lines_max: lines,
+        ..TARGET
+    };
+    assert!(compile(&policy, &database, &fitting).is_ok());
+    let tight = Target {
+        lines_max: lines - 1,
+        ..TARGET
+    };
+    let error = compile(&policy, &database, &tight).unwrap_err();
+    assert_eq!(
+        error,
+        TooLarge {
+            lines,
+            lines_max: lines - 1
+        }
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains(&lines.to_string()) && text.contains(&(lines - 1).to_string()),
+        "{text}"
+    );
+}
+
+#[test]
+fn prefixes_of_another_policy_are_refused() {
+    let (policy, database) = example();
+    let image = compile(&default_policy(), &database, &TARGET).unwrap();
+    assert_eq!(image.prefixes_v4(&policy, &database), Err(ForeignImage));
+}
+
+#[test]
+fn a_prefix_that_longer_ones_cover_whole_decides_nothing() {
+    // Multicast and reserved space fill the first, its halves the second: no address is in France or Peru.
+    let database = database(&[
+        ("224.0.0.0/3", "FR"),
+        ("2a02:100::/127", "PE"),
+        ("2a02:100::/128", "DE"),
+        ("2a02:100::1/128", "KP"),
+    ]);
+    let policy = default_policy();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let prefixes = image.prefixes_v4(&policy, &database).unwrap();
+    assert!(!prefixes.iter().any(|prefix| prefix.1 == 3), "{prefixes:?}");
+    let prefixes = image.prefixes_v6(&policy, &database).unwrap();
+    let lengths =
+        [126, 127, 128].map(|length| prefixes.iter().filter(|prefix| prefix.1 == length).count());
+    // ::/127 is special-use space.
+    assert_eq!(lengths, [0, 1, 2]);
+}
+
+#[test]
+fn statistics_count_prefixes_and_addresses() {
+    let (policy, database) = example();
+    let statistics = Statistics::new(&policy, &database);
+    let gb = statistics.of(country("GB"));
+    assert_eq!(
+        (gb.prefixes_v4, gb.addresses_v4, gb.prefixes_v6),
+        (1, 65_536 - 256, 0)
+    );
+    let au = statistics.of(country("AU"));
+    assert_eq!(
+        (au.prefixes_v4, au.addresses_v4),
+        (1, 0),
+        "private space is not Australia"
+    );
+    let de = statistics.of(country("DE"));
+    assert_eq!((de.prefixes_v6, de.addresses_v6), (1, (1 << 104) - 1));
+    assert_eq!(statistics.of(country("KP")).addresses_v6, 1);
+    let v4: u64 = statistics
+        .countries
+        .values()
+        .map(|country| country.addresses_v4)
+        .sum();
+    assert_eq!(v4, 1 << 32);
+    let v6 = statistics.countries.values().fold(0_u128, |sum, country| {
+        sum.wrapping_add(country.addresses_v6)
+    });
+    assert_eq!(v6, 0, "all of 2^128, which wraps to nothing");
+}
+
+/// Prefixes that crowd into little space, so that they nest, touch and repeat.
+fn crowded_v4() -> impl Strategy<Value = Ipv4Net> {
+    let base = prop_oneof![
+        Just(0_u32),
+        Just(0xc0a8_0000),
+        Just(0x5102_0000),
+        Just(0xffff_0000),
+        any::<u32>()
+    ];
+    (base, any::<u32>(), 0_u8..=32).prop_map(|(base, low, length)| {
+        Ipv4Net::new((base ^ (low & 0x0003_0303)).into(), length)
+            .unwrap()
+            .trunc()
+    })
+}
+
+fn crowded_v6() -> impl Strategy<Value = Ipv6Net> {
+    let base = prop_oneof![
+        Just(0_u128),
+        Just(0x2002 << 112),
+        Just(0x2a02 << 112),
+        Just(0x64_ff9b << 96),
+        Just(u128::MAX << 64),
+        any::<u128>(),
+    ];
+    (base, any::<u128>(), 0_u8..=128).prop_map(|(base, low, length)| {
+        let low = low & 0x0003_0000_0003_0000_0000_0000_0000_0303;
+        Ipv6Net::new((base ^ low).into(), length).unwrap().trunc()
+    })
+}
+
+fn crowded() -> impl Strategy<Value = IpNet> {
+    prop_oneof![
+        crowded_v4().prop_map(IpNet::V4),
+        crowded_v6().prop_map(IpNet::V6)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_engine_agrees(
+        v4 in proptest::collection::vec((crowded_v4(), 3_u8..12), 0..25),
+        v6 in proptest::collection::vec((crowded_v6(), 3_u8..12), 0..25),
+        lists in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 3),
+        probes in proptest::collection::vec(crowded(), 30),
+    ) {
+        let mut policy = default_policy();
+        policy.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
+        [policy.management, policy.allow, policy.deny] = lists.try_into().unwrap();
+        let database = Database::from_prefixes(
+            v4.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
+            v6.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
+        );
+        let image = compile(&policy, &database, &TARGET).unwrap();
+        let oracle = Oracle::new(&policy, &database);
+
+        let mut lpm_v4 = LongestPrefix::new(32);
+        let mut map_v4 = PrefixMap::<Ipv4Net, u32>::new();
+        for (octets, length, class) in image.prefixes_v4(&policy, &database).unwrap() {
+            *lpm_v4.entry(u32::from_be_bytes(octets).into(), length, 0) = class;
+            let previous = map_v4.insert(Ipv4Net::new(octets.into(), length).unwrap(), class);
+            prop_assert_eq!(previous, None, "a prefix given twice");
+        }
+        let mut map_v6 = PrefixMap::<Ipv6Net, u32>::new();
+        for (octets, length, class) in image.prefixes_v6(&policy, &database).unwrap() {
+            let previous = map_v6.insert(Ipv6Net::new(octets.into(), length).unwrap(), class);
+            prop_assert_eq!(previous, None, "a prefix given twice");
+        }
+
+        let probes = probes.iter().map(|net| match net {
+            IpNet::V4(net) => Address::V4(net.addr().octets()),
+            IpNet::V6(net) => Address::V6(net.addr().octets()),
+        });
+        for address in edges_v4(&policy, &database).chain(edges_v6(&policy, &database)).chain(probes) {
+            let expected = oracle.class(&address);
+            let position = image.words().trie_lookup(&address).unwrap();
+            prop_assert_eq!(class_in(&image, &address), expected, "{:?}", address);
+            match address {
+                Address::V4(octets) => {
+                    let host = Ipv4Net::new(octets.into(), 32).unwrap();
+                    prop_assert_eq!(map_v4.get_lpm(&host).map(|(_, class)| *class), Some(position));
+                    prop_assert_eq!(lpm_v4.get(u32::from_be_bytes(octets).into()), Some(position));
+                }
+                Address::V6(octets) => {
+                    let host = Ipv6Net::new(octets.into(), 128).unwrap();
+                    prop_assert_eq!(map_v6.get_lpm(&host).map(|(_, class)| *class), Some(position));
+                }
+            }
+        }
+    }
+}
