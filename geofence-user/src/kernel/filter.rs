@@ -1,6 +1,7 @@
 //! A loaded program and its maps: two images, the tries of the reference engine, the counters.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, MapData, MapError, PerCpuArray};
@@ -16,8 +17,6 @@ use geofence_common::layout::{
 use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
 
 use aya_log::EbpfLogger;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::KERNEL_MIN;
 use super::object;
@@ -361,16 +360,17 @@ impl Filter {
     /// Passes what the program has to say about itself to the log; never ends. The program speaks of faults of its own,
     /// never of a packet.
     pub fn diagnostics(&mut self) -> impl Future<Output = ()> + use<> {
-        let logger = EbpfLogger::init(&mut self.ebpf)
-            .map_err(std::io::Error::other)
-            .and_then(|logger| AsyncFd::register_with_interest(logger, Interest::READABLE));
+        /// How often the log is looked at; what it says is a fault and no answer is timed by it.
+        const PERIOD: Duration = Duration::from_secs(1);
+        let logger = EbpfLogger::init(&mut self.ebpf);
         async move {
             match logger {
                 Err(error) => tracing::warn!("the data path's own log cannot be read: {error}"),
                 Ok(mut logger) => {
-                    while let Ok(mut ready) = logger.readable_mut().await {
-                        ready.get_inner_mut().flush();
-                        ready.clear_ready();
+                    let mut ticks = tokio::time::interval(PERIOD);
+                    loop {
+                        ticks.tick().await;
+                        logger.flush();
                     }
                 }
             }
