@@ -269,10 +269,18 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
 }
 
 #[test]
-fn prefixes_of_another_policy_are_refused() {
-    let (policy, database) = example();
-    let image = compile(&default_policy(), &database, &TARGET).unwrap();
-    assert_eq!(image.prefixes_v4(&policy, &database), Err(ForeignImage));
+fn prefixes_of_another_policy_or_database_are_refused() {
+    let (policy, data) = example();
+    let image = compile(&default_policy(), &data, &TARGET).unwrap();
+    assert_eq!(image.prefixes_v4(&policy, &data), Err(ForeignImage));
+    for foreign in [&[("81.2.0.0/16", "FR")], &[("2a02:100::/24", "FR")]] {
+        let foreign = database(foreign);
+        let result = (
+            image.prefixes_v4(&default_policy(), &foreign).err(),
+            image.prefixes_v6(&default_policy(), &foreign).err(),
+        );
+        assert!(result == (Some(ForeignImage), None) || result == (None, Some(ForeignImage)));
+    }
 }
 
 #[test]
@@ -351,7 +359,7 @@ fn crowded_v6() -> impl Strategy<Value = Ipv6Net> {
         any::<u128>(),
     ];
     (base, any::<u128>(), 0_u8..=128).prop_map(|(base, low, length)| {
-        let low = low & 0x0003_0000_0003_0000_0000_0000_0000_0303;
+        let low = low & 0x0003_0000_0003_0000_0000_0000_0000_0f0f;
         Ipv6Net::new((base ^ low).into(), length).unwrap().trunc()
     })
 }
