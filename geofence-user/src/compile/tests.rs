@@ -269,15 +269,61 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
 }
 
 #[test]
-fn prefixes_of_another_policy_are_refused() {
-    let (policy, database) = example();
+fn prefixes_of_another_policy_or_database_are_refused() {
+    let (policy, data) = example();
+    let image = compile(&default_policy(), &data, &TARGET).unwrap();
+    assert_eq!(image.prefixes_v4(&policy, &data), Err(ForeignImage));
+    // The image has no class for France. Longer prefixes hold all of it but the start, the middle, the end, nothing.
+    let hosts = [
+        "2a02:100::/128",
+        "2a02:100::1/128",
+        "2a02:100::2/128",
+        "2a02:100::3/128",
+    ];
+    for missing in 0..=4 {
+        let mut prefixes = vec![("2a02:100::/126", "FR")];
+        prefixes.extend(hosts.map(|host| (host, "DE")));
+        if missing < 4 {
+            prefixes.remove(missing + 1);
+        }
+        let other = image.prefixes_v6(&default_policy(), &database(&prefixes));
+        assert_eq!(
+            other.err(),
+            (missing < 4).then_some(ForeignImage),
+            "{missing}"
+        );
+    }
+    let alone = database(&[("81.2.0.0/16", "FR")]);
+    assert_eq!(
+        image.prefixes_v4(&default_policy(), &alone),
+        Err(ForeignImage)
+    );
+}
+
+#[test]
+fn the_last_address_of_a_node_is_told_from_the_others() {
+    let database = database(&[
+        ("81.2.69.15/32", "GB"),
+        ("255.255.255.255/32", "US"),
+        ("2a02:100::f/128", "DE"),
+        ("2a02:1ff:ffff:ffff:ffff:ffff:ffff:ffff/128", "FR"),
+    ]);
     let image = compile(&default_policy(), &database, &TARGET).unwrap();
-    assert_eq!(image.prefixes_v4(&policy, &database), Err(ForeignImage));
+    let country_of = |text| class_of(&image, text).country();
+    assert_eq!(country_of("81.2.69.15"), country("GB"));
+    assert_eq!(country_of("81.2.69.14"), Country::UNKNOWN);
+    assert_eq!(country_of("255.255.255.255"), Country::SPECIAL);
+    assert_eq!(country_of("2a02:100::f"), country("DE"));
+    assert_eq!(country_of("2a02:100::e"), Country::UNKNOWN);
+    assert_eq!(
+        country_of("2a02:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        country("FR")
+    );
 }
 
 #[test]
 fn a_prefix_that_longer_ones_cover_whole_decides_nothing() {
-    // Multicast and reserved space fill the first, its halves the second: no address is in France or Peru.
+    // Multicast and reserved space fill the first, its hosts the second: no address is in France or Peru.
     let database = database(&[
         ("224.0.0.0/3", "FR"),
         ("2a02:100::/127", "PE"),
@@ -351,7 +397,7 @@ fn crowded_v6() -> impl Strategy<Value = Ipv6Net> {
         any::<u128>(),
     ];
     (base, any::<u128>(), 0_u8..=128).prop_map(|(base, low, length)| {
-        let low = low & 0x0003_0000_0003_0000_0000_0000_0000_0303;
+        let low = low & 0x0003_0000_0003_0000_0000_0000_0000_0f0f;
         Ipv6Net::new((base ^ low).into(), length).unwrap().trunc()
     })
 }
