@@ -16,7 +16,7 @@ use crate::{NO, TROUBLE, process, setup, workspace};
 
 /// Builds and runs the tests whose names contain one of the filters, or all of them.
 pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
-    setup::run(setup::Scope::Everything)?;
+    setup::run(setup::Scope::Test)?;
     let mut build = workspace::cargo(&["build"]);
     // Not --all-targets: benches are not run here. Binaries, because tests start them.
     build
