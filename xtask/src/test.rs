@@ -16,7 +16,7 @@ use crate::{NO, TROUBLE, process, setup, workspace};
 
 /// Builds and runs the tests whose names contain one of the filters, or all of them.
 pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
-    setup::run(setup::Scope::Everything)?;
+    setup::run(setup::Scope::Test)?;
     let mut build = workspace::cargo(&["build"]);
     // Not --all-targets: benches are not run here. Binaries, because tests start them.
     build
@@ -27,19 +27,23 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
     let way = privilege::offer("part of the tests")?;
     let notes = Notes::create()?;
     let (tally, passed) = run_tests(&mut cargo_test(way, &notes, filters, options))?;
-    report(&notes, way, tally)?;
+    let skipped = report(&notes, way)?;
     notes.remove();
 
-    if !passed {
-        process::answer("tests: FAILED");
-        return Ok(ExitCode::from(NO));
-    }
-    if tally.passed == 0 && options.is_empty() {
-        process::answer("tests: NONE RAN: no test has such a name");
-        return Ok(ExitCode::from(TROUBLE));
-    }
-    process::answer("tests: passed");
-    Ok(ExitCode::SUCCESS)
+    let (outcome, code) = match (passed, tally.passed) {
+        (false, _) => ("FAILED", NO),
+        (true, 0) if options.is_empty() => ("NONE RAN, no test has such a name", TROUBLE),
+        (true, _) => ("passed", 0),
+    };
+    let Tally {
+        passed,
+        failed,
+        ignored,
+    } = tally;
+    process::answer(&format!(
+        "tests: {outcome} ({passed} passed, {failed} failed, {ignored} ignored; {skipped} of the passed skipped)"
+    ));
+    Ok(ExitCode::from(code))
 }
 
 fn cargo_test(way: Option<Way>, notes: &Notes, filters: &[String], options: &[String]) -> Command {
@@ -97,7 +101,8 @@ fn run_tests(cargo: &mut Command) -> Result<(Tally, bool)> {
     Ok((tally, status.success()))
 }
 
-fn report(notes: &Notes, way: Option<Way>, tally: Tally) -> Result<()> {
+/// Prints what the tests reported, and returns how many were skipped.
+fn report(notes: &Notes, way: Option<Way>) -> Result<usize> {
     let budgets = budgets(&read(&notes.budget)?);
     if !budgets.is_empty() {
         process::answer("verified instructions, of the budget:");
@@ -114,19 +119,10 @@ fn report(notes: &Notes, way: Option<Way>, tally: Tally) -> Result<()> {
         .for_each(|line| process::answer(&format!("  {line}")));
     if way.is_none() {
         process::answer(
-            "THESE TESTS RAN WITHOUT ROOT: what needs the kernel was not tested; run them as root or with sudo",
+            "THE TESTS RAN WITHOUT ROOT: nothing was tried in the kernel; run them as root or with sudo",
         );
     }
-    let Tally {
-        passed,
-        failed,
-        ignored,
-    } = tally;
-    process::answer(&format!(
-        "{passed} passed, {failed} failed, {ignored} ignored, {} skipped",
-        skipped.len()
-    ));
-    Ok(())
+    Ok(skipped.len())
 }
 
 fn plural(noun: &str, count: usize) -> String {
