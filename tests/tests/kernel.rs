@@ -1,0 +1,277 @@
+//! The program in the kernel against the same decision on the host, and one look-up engine against the other.
+//!
+//! The kernel is asked by BPF_PROG_TEST_RUN, attached to nothing. A frame that the two builds judge differently is a
+//! bug by definition, so nothing here says what the right verdict is.
+
+use std::net::IpAddr;
+
+use geofence_common::address::Address;
+use geofence_tests::mutate::Generator;
+use geofence_tests::{budget, privilege};
+use geofence_user::config::Config;
+use geofence_user::explain::{Protocol, Question, explain};
+use geofence_user::kernel::Filter;
+use geofence_user::oracle;
+use geofence_user::policy::{Fate, Lookup, Policy};
+use geofence_user::prepare::{Prepared, prepare};
+
+/// Instructions the verifier may walk through; a tenth above what the program takes today.
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 61_000;
+
+const FRAMES: usize = 120_000;
+const RANDOM_ADDRESSES: usize = 2_000_000;
+const OVERLAYS: usize = 10_000;
+
+fn prepared(change: impl FnOnce(&mut Policy)) -> Prepared {
+    let mut config = Config::default();
+    change(&mut config.policy);
+    prepare(config).expect("the embedded database and the default policy")
+}
+
+fn filter(prepared: &Prepared) -> Filter {
+    let mut filter = Filter::load(prepared.options(true)).expect("loads");
+    filter
+        .install(
+            &prepared.image,
+            prepared.tries().expect("its own image").as_ref(),
+        )
+        .expect("installs");
+    filter
+}
+
+fn sources() -> Vec<IpAddr> {
+    [
+        "77.88.8.8",
+        "114.114.114.114",
+        "175.45.176.1",
+        "8.8.8.8",
+        "84.200.69.80",
+        "10.1.2.3",
+        "169.254.1.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "192.0.2.1",
+        "2a02:6b8::feed:ff",
+        "240c::6666",
+        "2001:4860:4860::8888",
+        "2002:4d58:808::1",
+        "2001:0:1:2:3:4:b2a7:f7f7",
+        "64:ff9b::4d58:808",
+        "::ffff:77.88.8.8",
+        "fe80::1",
+        "::",
+        "fd00::1",
+    ]
+    .map(|text| text.parse().expect("an address"))
+    .to_vec()
+}
+
+#[test]
+fn every_program_stays_within_its_budget_of_verified_instructions() {
+    if !privilege::privileged("every_program_stays_within_its_budget_of_verified_instructions") {
+        return;
+    }
+    for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
+        let prepared = prepared(|policy| policy.lookup = lookup);
+        let mut filter = Filter::load(prepared.options(false)).expect("loads");
+        for (program, instructions) in filter
+            .verified_instructions()
+            .expect("the kernel counts them")
+        {
+            let name = format!("{program}/{lookup:?}");
+            budget::record(&name, instructions, VERIFIED_INSTRUCTIONS_MAX).expect("recorded");
+            assert!(instructions > 0, "{name} was not counted");
+            assert!(
+                instructions <= VERIFIED_INSTRUCTIONS_MAX,
+                "{name} takes {instructions}"
+            );
+        }
+    }
+}
+
+#[test]
+fn kernel_and_host_agree_on_frames() {
+    if !privilege::privileged("kernel_and_host_agree_on_frames") {
+        return;
+    }
+    let policies: [fn(&mut Policy); 3] = [
+        |_| {},
+        |policy| {
+            *policy = oracle::overlays(
+                policy,
+                &geofence_user::geoip::Database::embedded().expect("embedded"),
+                3,
+                500,
+            );
+            policy.special_use = Fate::Drop;
+            policy.unknown = Fate::Drop;
+            policy.icmp_echo = Fate::Pass;
+        },
+        |policy| {
+            policy.lookup = Lookup::LpmTrie;
+            policy.mode = geofence_common::verdict::Mode::Monitor;
+        },
+    ];
+    for (seed, change) in (1..).zip(policies) {
+        let prepared = prepared(change);
+        let mut filter = filter(&prepared);
+        let mut generator = Generator::new(seed, sources());
+        let mut reasons = std::collections::BTreeSet::new();
+        for number in 0..FRAMES {
+            let (name, frame) = generator.draw();
+            let (host, _) = explain(&frame, prepared.image.words());
+            let kernel = filter
+                .ask(&frame)
+                .unwrap_or_else(|error| panic!("frame {number}, {name}: {error}"));
+            assert_eq!(
+                kernel, host,
+                "seed {seed}, frame {number}, {name}: {frame:02x?}"
+            );
+            reasons.insert(host.reason);
+        }
+        assert!(reasons.len() >= 15, "seed {seed} met only {reasons:?}");
+        println!(
+            "seed {seed}: {FRAMES} frames, {} reasons, no disagreement",
+            reasons.len()
+        );
+    }
+}
+
+#[test]
+fn engines_agree_on_the_whole_database_and_random_addresses() {
+    if !privilege::privileged("engines_agree_on_the_whole_database_and_random_addresses") {
+        return;
+    }
+    let database = geofence_user::geoip::Database::embedded().expect("embedded");
+    let policy = oracle::overlays(&oracle::default_policy(), &database, 7, OVERLAYS);
+    let array = prepared(|p| {
+        *p = Policy {
+            lookup: Lookup::ArrayTrie,
+            ..policy.clone()
+        }
+    });
+    let lpm = prepared(|p| {
+        *p = Policy {
+            lookup: Lookup::LpmTrie,
+            ..policy.clone()
+        }
+    });
+    let (mut array_filter, mut lpm_filter) = (filter(&array), filter(&lpm));
+
+    let mut templates = [
+        template("192.0.2.1", "192.0.2.2"),
+        template("2001:db8::1", "2001:db8::2"),
+    ];
+    let edges = oracle::edges_v4(&policy, &database).chain(oracle::edges_v6(&policy, &database));
+    let random = oracle::random_v4(&database, 8, RANDOM_ADDRESSES).chain(oracle::random_v6(
+        &database,
+        9,
+        RANDOM_ADDRESSES,
+    ));
+    let mut count = 0_u64;
+    for address in edges.chain(random) {
+        let frame = match address {
+            Address::V4(bytes) => {
+                templates[0][26..30].copy_from_slice(&bytes);
+                &templates[0]
+            }
+            Address::V6(bytes) => {
+                templates[1][22..38].copy_from_slice(&bytes);
+                &templates[1]
+            }
+        };
+        let (host, _) = explain(frame, array.image.words());
+        assert_eq!(
+            array_filter.ask(frame).expect("answers"),
+            host,
+            "array trie, {address:?}"
+        );
+        assert_eq!(
+            lpm_filter.ask(frame).expect("answers"),
+            host,
+            "kernel's trie, {address:?}"
+        );
+        count += 1;
+    }
+    assert!(
+        count > 2 * RANDOM_ADDRESSES as u64 + 1_000_000,
+        "only {count} addresses"
+    );
+    println!("{count} addresses, both engines and the host, no disagreement");
+}
+
+/// A TCP segment to a port that nothing exempts; its source is filled in.
+fn template(source: &str, destination: &str) -> Vec<u8> {
+    Question {
+        source: source.parse().expect("an address"),
+        destination: destination.parse().expect("an address"),
+        protocol: Protocol::Tcp,
+        source_port: 40_000,
+        destination_port: 22,
+    }
+    .frame()
+    .expect("one family")
+}
+
+#[test]
+fn an_image_is_swapped_whole_and_the_counters_stay() {
+    if !privilege::privileged("an_image_is_swapped_whole_and_the_counters_stay") {
+        return;
+    }
+    let blocking = prepared(|_| {});
+    let open = prepared(|policy| {
+        policy.rule = geofence_user::policy::CountryRule::Block(std::collections::BTreeSet::new());
+    });
+    let mut frame = template("77.88.8.8", "192.0.2.2");
+    frame.resize(60, 0);
+    let mut filter = filter(&blocking);
+    for turn in 1..=6_u64 {
+        let image = if turn % 2 == 1 {
+            &blocking.image
+        } else {
+            &open.image
+        };
+        filter.install(image, None).expect("installs");
+        let verdict = filter.ask(&frame).expect("answers");
+        assert_eq!(verdict, explain(&frame, image.words()).0, "turn {turn}");
+        let counters = filter.counters(0).expect("reads");
+        let total: u64 = counters.values().map(|counter| counter.packets).sum();
+        let bytes: u64 = counters.values().map(|counter| counter.bytes).sum();
+        assert_eq!((total, bytes), (turn, turn * 60));
+    }
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
+    if !privilege::privileged("an_image_that_does_not_fit_is_refused_and_the_current_one_stays") {
+        return;
+    }
+    let small = {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("small.mmdb");
+        let mut writer =
+            geofence_user::geoip::writer::Writer::new(geofence_user::geoip::writer::Schema::Flat);
+        writer.add_code("77.88.8.0/24".parse().expect("a network"), "RU");
+        std::fs::write(&path, writer.finish()).expect("written");
+        let mut config = Config {
+            databases: vec![path],
+            ..Config::default()
+        };
+        config.image_capacity = Some(1 << 20);
+        prepare(config).expect("a small image")
+    };
+    let mut filter = filter(&small);
+    let error = filter
+        .install(&prepared(|_| {}).image, None)
+        .expect_err("too large")
+        .to_string();
+    assert!(
+        error.contains("capacity-mib") && error.contains("stays"),
+        "{error}"
+    );
+    let frame = template("77.88.8.8", "192.0.2.2");
+    assert_eq!(
+        filter.ask(&frame).expect("answers"),
+        explain(&frame, small.image.words()).0
+    );
+}
