@@ -15,7 +15,7 @@ const COLUMNS_MAX: usize = 120;
 const LINES_MAX: usize = 600;
 
 /// What may lie at the root of the repository; a star stands for any ending.
-const ROOT_ENTRIES: [&str; 16] = [
+const ROOT_ENTRIES: [&str; 15] = [
     ".cargo",
     ".ci",
     ".gitignore",
@@ -31,7 +31,6 @@ const ROOT_ENTRIES: [&str; 16] = [
     "rust-toolchain.toml",
     "tests",
     "xtask",
-    "CHANGELOG.md",
 ];
 
 /// Where unsafe code may be. Everywhere else the compiler refuses it, unless a file opts in; this list is the opt-in's
