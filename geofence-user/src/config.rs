@@ -26,6 +26,7 @@ use toml::de::DeTable;
 
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
+pub(crate) use values::Word;
 
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy};
 use error::{Fault, quoted};

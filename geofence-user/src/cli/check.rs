@@ -1,9 +1,334 @@
-//! `geofence check`.
-use super::Outcome;
+//! `geofence check`: reads a configuration and its databases as `run` would, and says what they amount to.
+//!
+//! It compiles the image and throws it away, so what it accepts `run` accepts, as far as no kernel is concerned.
+
+use std::fmt::{Display, Write as _};
 use std::io::Write;
-/// Check
-#[derive(clap::Args, Debug)]
-pub struct Arguments {}
-pub(super) fn check(_: &Arguments, _: &mut dyn Write) -> anyhow::Result<Outcome> {
+
+use clap::Args;
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use geofence_common::country::Country;
+use geofence_common::verdict::Mode;
+use serde::Serialize;
+
+use super::Outcome;
+use super::numbers::{date, grouped};
+use super::options::PolicyArgs;
+use crate::compile::Statistics;
+use crate::config::{Word, XdpMode};
+use crate::countries;
+use crate::policy::{CountryRule, Fate, Lookup, Mail};
+use crate::prepare::{Prepared, now, prepare};
+
+/// Check a configuration and its databases, and print the policy they amount to
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let effective = Effective::of(&prepare(arguments.policy.config()?)?);
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&effective)?)?;
+    } else {
+        out.write_all(effective.text().as_bytes())?;
+    }
     Ok(Outcome::Yes)
 }
+
+/// What a configuration amounts to. The names of the fields are those of the JSON.
+#[derive(Debug, Serialize)]
+struct Effective {
+    mode: &'static str,
+    /// `block` or `allow-only`, and the countries listed there, groups written out.
+    rule: &'static str,
+    countries: Vec<&'static str>,
+    unknown: &'static str,
+    special_use: &'static str,
+    mail: &'static str,
+    mail_ports: &'static [u16],
+    services: Vec<String>,
+    icmp_echo: &'static str,
+    management: Vec<String>,
+    allow: Vec<String>,
+    deny: Vec<String>,
+    interfaces: Vec<String>,
+    xdp_mode: &'static str,
+    lookup: &'static str,
+    listen: String,
+    databases: Vec<Source>,
+    attribution: Option<&'static str>,
+    image_bytes: usize,
+    slot_bytes: u64,
+    blocked: Vec<Blocked>,
+    warnings: Vec<String>,
+}
+
+/// A database.
+#[derive(Debug, Serialize)]
+struct Source {
+    name: String,
+    #[serde(rename = "type")]
+    database_type: String,
+    /// Seconds since 1970.
+    built: u64,
+    age_days: u64,
+    prefixes_v4: usize,
+    prefixes_v6: usize,
+}
+
+/// A blocked country and what the data knows of it.
+#[derive(Debug, Serialize)]
+struct Blocked {
+    country: &'static str,
+    name: String,
+    prefixes_v4: usize,
+    prefixes_v6: usize,
+    addresses_v4: u64,
+    /// Networks of the size a site is given; addresses would be numbers nobody can read.
+    sites_v6: u64,
+}
+
+impl Effective {
+    fn of(prepared: &Prepared) -> Self {
+        let config = &prepared.config;
+        let policy = &config.policy;
+        let (rule, listed) = match &policy.rule {
+            CountryRule::Block(countries) => ("block", countries),
+            CountryRule::AllowOnly(countries) => ("allow-only", countries),
+        };
+        let info = prepared.database.info();
+        let sources = info.sources.iter().map(|source| Source {
+            name: source.name.clone(),
+            database_type: source.database_type.clone(),
+            built: source.built,
+            age_days: now().saturating_sub(source.built) / 86_400,
+            prefixes_v4: source.prefixes_v4,
+            prefixes_v6: source.prefixes_v6,
+        });
+        let line_bytes = size_of::<geofence_common::image::Line>() as u64;
+        Self {
+            mode: policy.mode.word(),
+            rule,
+            countries: listed.iter().map(|country| country.name()).collect(),
+            unknown: policy.unknown.word(),
+            special_use: policy.special_use.word(),
+            mail: policy.mail.word(),
+            mail_ports: policy.mail.ports(),
+            services: texts(&policy.services),
+            icmp_echo: policy.icmp_echo.word(),
+            management: texts(&policy.management),
+            allow: texts(&policy.allow),
+            deny: texts(&policy.deny),
+            interfaces: config.interfaces.clone(),
+            xdp_mode: config.xdp_mode.word(),
+            lookup: policy.lookup.word(),
+            listen: config.listen.to_string(),
+            databases: sources.collect(),
+            attribution: info.attribution,
+            image_bytes: prepared.image.size(),
+            slot_bytes: u64::from(prepared.options(false).image_lines) * line_bytes,
+            blocked: blocked(prepared),
+            warnings: [config.warnings(), prepared.data_warnings()].concat(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: &dyn Display| {
+            // Writing to a string cannot fail, here and below.
+            _ = writeln!(out, "{name:<13}{value}");
+        };
+        line("countries", &self.rule_in_words());
+        line("mode", &described::<Mode>(self.mode));
+        line("mail", &described::<Mail>(self.mail));
+        line(
+            "services",
+            &listed(&self.services, "no other port is open to blocked countries"),
+        );
+        line(
+            "icmp-echo",
+            &fate(self.icmp_echo, "echo requests from blocked countries"),
+        );
+        line(
+            "unknown",
+            &fate(self.unknown, "addresses that no database knows"),
+        );
+        line(
+            "special-use",
+            &fate(self.special_use, "private and other special-use addresses"),
+        );
+        line("management", &listed(&self.management, "none"));
+        line("allow", &listed(&self.allow, "none"));
+        line("deny", &listed(&self.deny, "none"));
+        line(
+            "interfaces",
+            &listed(&self.interfaces, "none; `geofence run` needs --interface"),
+        );
+        line("xdp-mode", &described::<XdpMode>(self.xdp_mode));
+        line("lookup", &described::<Lookup>(self.lookup));
+        line("listen", &self.listen);
+        for source in &self.databases {
+            line("database", &source.in_words());
+        }
+        if let Some(attribution) = self.attribution {
+            line("", &attribution);
+        }
+        line("image", &self.image_in_words());
+        if !self.blocked.is_empty() {
+            _ = writeln!(out, "\n{}", self.table().trim_fmt());
+        }
+        for warning in &self.warnings {
+            _ = writeln!(out, "\nwarning: {warning}");
+        }
+        out
+    }
+
+    fn rule_in_words(&self) -> String {
+        let names: Vec<_> = self.countries.iter().map(|code| named(code)).collect();
+        match (self.rule, names.as_slice()) {
+            ("block", []) => "no country is blocked".to_owned(),
+            ("block", names) => format!("blocked: {}", names.join(", ")),
+            (_, names) => format!("all blocked but: {}", names.join(", ")),
+        }
+    }
+
+    fn image_in_words(&self) -> String {
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        format!(
+            "{:.1} MiB, with room for {:.1} MiB",
+            mib(self.image_bytes as f64),
+            mib(self.slot_bytes as f64)
+        )
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+        let columns = [
+            "blocked",
+            "",
+            "IPv4 prefixes",
+            "IPv4 addresses",
+            "IPv6 prefixes",
+            "IPv6 /48 sites",
+        ];
+        table.set_header(columns);
+        let row = |code: &str, name: &str, numbers: [u128; 4]| {
+            [
+                [code.to_owned(), name.to_owned()].as_slice(),
+                &numbers.map(grouped),
+            ]
+            .concat()
+        };
+        let mut sums = [0; 4];
+        for country in &self.blocked {
+            let numbers = country.numbers();
+            sums = std::array::from_fn(|at| sums[at] + numbers[at]);
+            table.add_row(row(country.country, &country.name, numbers));
+        }
+        if self.blocked.len() > 1 {
+            table.add_row(row("", "together", sums));
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    }
+}
+
+impl Source {
+    fn in_words(&self) -> String {
+        format!(
+            "{} ({}), built {}, {} days ago: {} IPv4 and {} IPv6 prefixes",
+            self.name,
+            self.database_type,
+            date(self.built),
+            self.age_days,
+            grouped(self.prefixes_v4 as u64),
+            grouped(self.prefixes_v6 as u64),
+        )
+    }
+}
+
+impl Blocked {
+    fn numbers(&self) -> [u128; 4] {
+        [
+            self.prefixes_v4 as u128,
+            u128::from(self.addresses_v4),
+            self.prefixes_v6 as u128,
+            u128::from(self.sites_v6),
+        ]
+    }
+}
+
+/// The blocked countries by name, with what the data has of each.
+fn blocked(prepared: &Prepared) -> Vec<Blocked> {
+    let policy = &prepared.config.policy;
+    let statistics = Statistics::new(policy, &prepared.database);
+    let is_blocked = |country: &Country| match &policy.rule {
+        CountryRule::Block(countries) => countries.contains(country),
+        CountryRule::AllowOnly(countries) => !countries.contains(country),
+    };
+    let mut blocked: Vec<_> = Country::all()
+        .filter(is_blocked)
+        .map(|country| {
+            let found = statistics.of(country);
+            Blocked {
+                country: country.name(),
+                name: countries::name(country),
+                prefixes_v4: found.prefixes_v4,
+                prefixes_v6: found.prefixes_v6,
+                addresses_v4: found.addresses_v4,
+                // Whatever is smaller than a site counts together with its like.
+                sites_v6: u64::try_from(found.addresses_v6 >> 80).unwrap_or(u64::MAX),
+            }
+        })
+        .collect();
+    blocked.sort_by(|one, two| one.name.cmp(&two.name));
+    blocked
+}
+
+/// `Russia (RU)`.
+fn named(code: &str) -> String {
+    let country = code.as_bytes().try_into().ok().and_then(Country::from_code);
+    country.map_or_else(
+        || code.to_owned(),
+        |country| format!("{} ({code})", countries::name(country)),
+    )
+}
+
+/// A word with its meaning.
+fn described<T: Word>(word: &str) -> String {
+    match T::WORDS.iter().find(|(listed, _, _)| *listed == word) {
+        Some((_, _, meaning)) => format!("{word}: {meaning}"),
+        None => word.to_owned(),
+    }
+}
+
+fn fate(word: &str, who: &str) -> String {
+    let passes = word == Fate::Pass.word();
+    format!(
+        "{word}: {who} {}",
+        if passes { "pass" } else { "are dropped" }
+    )
+}
+
+fn listed(entries: &[String], none: &str) -> String {
+    if entries.is_empty() {
+        none.to_owned()
+    } else {
+        entries.join(", ")
+    }
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests;

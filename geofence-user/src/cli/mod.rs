@@ -4,6 +4,7 @@
 pub mod check;
 pub mod explain;
 pub mod lookup;
+pub mod numbers;
 pub mod options;
 pub mod run;
 

@@ -14,7 +14,7 @@ use crate::countries::{self, Entry, Guess};
 use crate::policy::{Fate, Lookup, Mail, Service, ServiceProtocol};
 
 /// A setting that is one of a few words.
-pub(super) trait Word: Copy + PartialEq + 'static {
+pub(crate) trait Word: Copy + PartialEq + 'static {
     /// The words, what they stand for and what they mean.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 

@@ -199,8 +199,7 @@ fn all_errors_of_a_file_are_reported_in_its_order() {
 
 #[test]
 fn a_file_that_is_something_else_does_not_fill_the_screen() {
-    let text = "key = 1\n".repeat(1).to_owned()
-        + &(0..500).map(|n| format!("k{n}k = 1\n")).collect::<String>();
+    let text: String = (0..501).map(|n| format!("k{n}k = 1\n")).collect();
     let errors = Config::parse(&text, "broken.toml").unwrap_err();
     assert_eq!(errors.count(), 501);
     let shown = errors.render(false);
