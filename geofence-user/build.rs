@@ -17,6 +17,8 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=../geofence-common/src");
     // SAFETY: a build script has one thread here, so nobody reads the environment while it changes.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // SAFETY: as above. Without it aya-build repeats cargo's progress as warnings at every build.
+    unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };
     build_ebpf(
         [Package {
             name: "geofence-ebpf",
