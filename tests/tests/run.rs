@@ -42,9 +42,7 @@ fn through(peer: &PacketSocket, edge: &PacketSocket, frames: &[Vec<u8>]) -> Resu
         peer.send(frame)?;
     }
     peer.send(&marker)?;
-    let mut seen = edge.receive_until(PATIENCE, |frame| frame == marker)?;
-    ensure!(seen.pop() == Some(marker), "the marker did not arrive");
-    Ok(seen)
+    edge.receive_until(PATIENCE, |frame| frame == marker)
 }
 
 #[test]
@@ -222,7 +220,7 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
         (vec!["run", "--interface", interface, "--block", "UK"], "GB"),
         (
             vec!["run", "--interface", interface, "--database", &page],
-            "HTML",
+            "is a web page",
         ),
         (vec!["run", "--interface", "lo"], "xdp-mode"),
         (vec!["explain"], "SRC"),
