@@ -64,10 +64,20 @@ impl Seen {
                 format!("{country} {action} {reason}, packets {packets}, bytes {bytes}")
             })
             .collect();
-        let reason = self.packet.expected.reason;
+        let Fate {
+            passes,
+            country,
+            reason,
+        } = &self.packet.expected;
         format!(
-            "WRONG: not {reason}, or counted as [{}]",
-            counted.join("; ")
+            "NO: the policy says {country} {} {reason}, of 1 packet and {} bytes; counted: {}",
+            action(*passes),
+            self.packet.frame.len(),
+            if counted.is_empty() {
+                "nothing".to_owned()
+            } else {
+                counted.join("; ")
+            }
         )
     }
 
