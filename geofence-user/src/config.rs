@@ -202,7 +202,9 @@ impl Config {
             ));
         }
         for prefix in policy.deny.iter().filter(|prefix| prefix.prefix_len() == 0) {
-            warnings.push(format!("deny has {prefix}: all of that family is dropped but what management and allow list"));
+            warnings.push(format!(
+                "deny has {prefix}: all of it is dropped but what management and allow list"
+            ));
         }
         for prefix in policy
             .deny

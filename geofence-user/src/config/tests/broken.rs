@@ -178,7 +178,12 @@ fn each_broken_file_is_refused_at_the_right_place_with_the_way_out() {
 
 #[test]
 fn all_errors_of_a_file_are_reported_in_its_order() {
-    let text = "deny = [\"10.0.0.1/8\", \"x\", 5]\nmoed = 1\nblock = [\"UK\", \"RU\", \"RU\"]\nmail = \"of\"\nmail = \"off\"\n";
+    let text = r#"deny = ["10.0.0.1/8", "x", 5]
+moed = 1
+block = ["UK", "RU", "RU"]
+mail = "of"
+mail = "off"
+"#;
     let errors = Config::parse(text, "broken.toml").unwrap_err();
     let places: Vec<_> = errors
         .faults()

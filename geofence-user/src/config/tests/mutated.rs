@@ -1,6 +1,7 @@
 //! Whatever is done to a file, reading it ends in a configuration or in errors that can be shown.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::super::*;
 
@@ -67,9 +68,14 @@ fn piece() -> impl Strategy<Value = String> {
     prop_oneof![known.prop_map(str::to_owned), ".{0,6}"]
 }
 
+/// Where, how many bytes are cut out, and what is put there.
+fn replacement() -> impl Strategy<Value = (Index, usize, String)> {
+    (any::<Index>(), 0_usize..40, piece())
+}
+
 proptest! {
     #[test]
-    fn pieces_put_into_the_shipped_file(edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, piece()), 1..6)) {
+    fn pieces_put_into_the_shipped_file(edits in prop::collection::vec(replacement(), 1..6)) {
         let mut text = DEFAULT.to_owned();
         for (at, cut, piece) in edits {
             let start = text.floor_char_boundary(at.index(text.len() + 1));
@@ -80,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_the_shipped_file_flipped(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+    fn bytes_of_the_shipped_file_flipped(edits in prop::collection::vec(any::<(Index, u8)>(), 1..8)) {
         let mut bytes = DEFAULT.as_bytes().to_vec();
         for (at, byte) in edits {
             let at = at.index(bytes.len());
