@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use geofence_user::cli::{Arguments, Outcome};
+use geofence_user::config::ConfigErrors;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,7 +1,7 @@
 //! What a running filter exports: a snapshot of its counters, in OpenMetrics or in Prometheus' older text format.
 //!
-//! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the number
-//! of series has a bound that no sender can move.
+//! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the
+//! number of series has a bound that no sender can move.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -230,7 +230,10 @@ mod tests {
     fn openmetrics_names_counters_without_suffix_and_ends() {
         let text = openmetrics(snapshot()).unwrap();
         assert!(text.contains("# TYPE geofence_packets counter\n"), "{text}");
-        let series = r#"geofence_packets_total{interface="eth0",country="RU",action="drop",reason="country_blocked"} 3"#;
+        let series = concat!(
+            r#"geofence_packets_total{interface="eth0",country="RU","#,
+            r#"action="drop",reason="country_blocked"} 3"#
+        );
         assert!(text.contains(series), "{text}");
         assert!(text.contains(r#"{database="a \"quoted\" name"}"#), "{text}");
         assert!(text.ends_with("# EOF\n"));

@@ -57,7 +57,9 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 "class": class.to_word(),
                 "records": records
                     .iter()
-                    .map(|(database, network, record)| json!({ "database": database, "network": network, "record": record }))
+                    .map(|(database, network, record)| {
+                        json!({ "database": database, "network": network, "record": record })
+                    })
                     .collect::<Vec<_>>(),
             });
             writeln!(out, "{object}")?;

@@ -21,7 +21,8 @@ pub enum Error {
     Empty { file: String },
 
     #[error(
-        "database {file} is larger than {limit_mib} MiB, more than any country database; check that it is the right file"
+        "database {file} is larger than {limit_mib} MiB, more than any country database; \
+         check that it is the right file"
     )]
     Oversized { file: String, limit_mib: u64 },
 

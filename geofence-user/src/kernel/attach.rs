@@ -1,7 +1,7 @@
 //! Attaching the program to an interface, and saying plainly why it does not attach.
 //!
-//! By bpf_link only: a link dies with its owner unless it is pinned, and nobody else can remove or replace it. A program
-//! that somebody else attached is named and never touched.
+//! By bpf_link only: a link dies with its owner unless it is pinned, and nobody else can remove or replace it. A
+//! program that somebody else attached is named and never touched.
 
 use std::fmt;
 
