@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let text = format!("{error:#}");
-            let prefix = if text.starts_with("error") {
+            // Errors of a configuration come with a heading of their own and the lines they are about.
+            let prefix = if error.is::<ConfigErrors>() {
                 ""
             } else {
                 "error: "
