@@ -8,7 +8,8 @@ use crate::metrics::Snapshot;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
     color:#222}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;\
-    border-bottom:1px solid #ddd}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.drop{color:#a40000}.pass{color:#1b6e1b}\
+    border-bottom:1px solid #ddd}\
+    td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.drop{color:#a40000}.pass{color:#1b6e1b}\
     .bad{background:#a40000;color:#fff;padding:.1rem .5rem}@media(prefers-color-scheme:dark){body{background:#181818;\
     color:#ddd}th,td{border-color:#444}.drop{color:#ff8080}.pass{color:#80d080}}";
 
