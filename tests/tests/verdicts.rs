@@ -1,0 +1,138 @@
+//! What becomes of every frame of the corpus: the expected reason of each stands in tests/frames/, by name, for a source
+//! in a blocked country; from any other country, nothing may fall for being odd.
+//!
+//! A change to those files is a change to the policy and is to be read as one. GEOFENCE_BLESS=1 writes them anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use geofence_common::verdict::{Action, Reason};
+use geofence_tests::corpus::corpus;
+use geofence_tests::privilege;
+use geofence_user::config::Config;
+use geofence_user::explain::explain;
+use geofence_user::kernel::Filter;
+use geofence_user::prepare::{Prepared, prepare};
+
+fn prepared() -> Prepared {
+    prepare(Config::default()).expect("the embedded database and the default policy")
+}
+
+fn frames(source: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let destination = if source.contains(':') {
+        "2001:db8::2"
+    } else {
+        "192.0.2.2"
+    };
+    corpus(
+        source.parse().expect("an address"),
+        destination.parse().expect("an address"),
+    )
+}
+
+/// One paragraph for each reason: what it does, its name, and the frames that end in it.
+fn account(prepared: &Prepared, source: &str) -> String {
+    let mut reasons: BTreeMap<Reason, Vec<&str>> = BTreeMap::new();
+    for (name, frame) in frames(source) {
+        reasons
+            .entry(explain(&frame, prepared.image.words()).0.reason)
+            .or_default()
+            .push(name);
+    }
+    let mut text = String::new();
+    for (reason, mut names) in reasons {
+        names.sort_unstable();
+        let _ = writeln!(text, "{} {}", reason.action().name(), reason.name());
+        for name in names {
+            let _ = writeln!(text, "    {name}");
+        }
+    }
+    text
+}
+
+#[test]
+fn every_frame_from_a_blocked_country_ends_in_its_reason() {
+    let prepared = prepared();
+    for (source, file) in [
+        ("77.88.8.8", "blocked_v4.txt"),
+        ("2a02:6b8::1", "blocked_v6.txt"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("frames")
+            .join(file);
+        let found = account(&prepared, source);
+        if std::env::var_os("GEOFENCE_BLESS").is_some() {
+            std::fs::write(&path, &found).expect("written");
+        }
+        let expected = std::fs::read_to_string(&path).expect("tests/frames holds the expectations");
+        for (number, (found, expected)) in (1..).zip(found.lines().zip(expected.lines())) {
+            assert_eq!(
+                found, expected,
+                "tests/frames/{file}:{number}; GEOFENCE_BLESS=1 writes what is found"
+            );
+        }
+        assert_eq!(
+            found.lines().count(),
+            expected.lines().count(),
+            "tests/frames/{file} has another length"
+        );
+    }
+}
+
+#[test]
+fn from_a_country_that_is_not_blocked_nothing_falls_for_being_odd() {
+    let prepared = prepared();
+    let mut passed = 0;
+    for source in ["84.200.69.80", "2001:4860:4860::8888"] {
+        for (name, frame) in frames(source) {
+            let (verdict, _) = explain(&frame, prepared.image.words());
+            // Only a frame whose source cannot be read, or that may not be on a wire, is dropped.
+            let unreadable = [
+                Reason::MalformedIpv4,
+                Reason::MalformedIpv6,
+                Reason::TooManyTags,
+                Reason::Mapped,
+            ];
+            assert!(
+                verdict.action == Action::Pass || unreadable.contains(&verdict.reason),
+                "{name} from {source} was dropped for {}",
+                verdict.reason.name()
+            );
+            passed += u32::from(verdict.reason == Reason::CountryAllowed);
+        }
+    }
+    assert!(
+        passed > 300,
+        "only {passed} frames passed for their country"
+    );
+}
+
+#[test]
+fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
+    if !privilege::privileged("the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason") {
+        return;
+    }
+    let prepared = prepared();
+    let mut filter = Filter::load(prepared.options(true)).expect("loads");
+    filter.install(&prepared.image, None).expect("installs");
+    for source in [
+        "77.88.8.8",
+        "84.200.69.80",
+        "2a02:6b8::1",
+        "2001:4860:4860::8888",
+    ] {
+        // The kernel runs no test on a frame shorter than an Ethernet header.
+        for (name, frame) in frames(source)
+            .into_iter()
+            .filter(|(_, frame)| frame.len() >= 14)
+        {
+            let kernel = filter.ask(&frame).expect(name);
+            assert_eq!(
+                kernel,
+                explain(&frame, prepared.image.words()).0,
+                "{name} from {source}"
+            );
+        }
+    }
+}
