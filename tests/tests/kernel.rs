@@ -274,3 +274,21 @@ fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
         explain(&frame, small.image.words()).0
     );
 }
+
+#[test]
+fn more_interfaces_than_can_be_counted_are_refused() {
+    let interfaces = (0..64).map(|number| format!("eth{number}")).collect();
+    let config = Config {
+        interfaces,
+        ..Config::default()
+    };
+    let prepared = prepare(config).expect("the embedded database and the default policy");
+    let error = Filter::load(prepared.options(false))
+        .err()
+        .expect("too many")
+        .to_string();
+    assert!(
+        error.contains("64 interfaces are more than the 63"),
+        "{error}"
+    );
+}

@@ -1,5 +1,5 @@
-//! What becomes of every frame of the corpus: the expected reason of each stands in tests/frames/, by name, for a source
-//! in a blocked country; from any other country, nothing may fall for being odd.
+//! What becomes of every frame of the corpus: the expected reason of each stands in tests/frames/, by name, for a
+//! source in a blocked country; from any other country, nothing may fall for being odd.
 //!
 //! A change to those files is a change to the policy and is to be read as one. GEOFENCE_BLESS=1 writes them anew.
 

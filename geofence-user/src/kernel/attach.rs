@@ -129,6 +129,12 @@ impl Filter {
                 program: Program::with_id(id),
             });
         }
+        if let Some(first) = self.clash(interface.index) {
+            return Err(AttachError::IndexClash {
+                first,
+                second: interface.index,
+            });
+        }
         // Counters first: a packet must not be counted for another interface while the link is being made.
         self.assign_slot(interface.index, slot)?;
         let link = match mode {

@@ -62,6 +62,11 @@ pub enum LoadError {
          AmbientCapabilities=CAP_BPF CAP_NET_ADMIN"
     )]
     Privilege { call: &'static str },
+    #[error(
+        "{given} interfaces are more than the {} one geofence counts; run another for the rest",
+        INTERFACE_SLOTS_MAX - 1
+    )]
+    TooManyInterfaces { given: u32 },
     #[error("the program in this binary has no place for the image size; rebuild geofence")]
     Object,
     #[error("the kernel does not load the program: {0}")]
@@ -128,6 +133,8 @@ pub struct Filter {
     images: [ImageMap; 2],
     /// Which image the kernel reads; none before the first.
     current: Option<usize>,
+    /// Indexes of the interfaces that have slots of their own.
+    indexes: Vec<u32>,
     options: Options,
 }
 
@@ -142,6 +149,11 @@ impl Filter {
                 found: format!("{version:?}"),
             });
         }
+        if options.interfaces >= INTERFACE_SLOTS_MAX {
+            return Err(LoadError::TooManyInterfaces {
+                given: options.interfaces,
+            });
+        }
         let object = object::with_image_lines(options.image_lines).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
@@ -151,7 +163,8 @@ impl Filter {
             u8::from(options.lookup == Lookup::LpmTrie),
             u8::from(options.traced),
         );
-        let slots = (options.interfaces + 1).min(INTERFACE_SLOTS_MAX);
+        // Slot 0 is for frames of an interface that has none of its own.
+        let slots = options.interfaces + 1;
         let mut loader = EbpfLoader::new();
         loader
             .verifier_log_level(VerifierLogLevel::STATS)
@@ -180,6 +193,7 @@ impl Filter {
             ebpf,
             images,
             current: None,
+            indexes: Vec::new(),
             options,
         })
     }
@@ -256,8 +270,16 @@ impl Filter {
         Ok(())
     }
 
+    /// The index of an interface that an interface with this index would share its slot with.
+    pub(super) fn clash(&self, index: u32) -> Option<u32> {
+        self.indexes
+            .iter()
+            .copied()
+            .find(|other| *other != index && *other % INTERFACES_MAX == index % INTERFACES_MAX)
+    }
+
     /// Gives an interface counters of its own.
-    pub fn assign_slot(&mut self, interface_index: u32, slot: u32) -> Result<(), LoadError> {
+    pub(super) fn assign_slot(&mut self, interface_index: u32, slot: u32) -> Result<(), LoadError> {
         let map = self
             .ebpf
             .map_mut(name::INTERFACES)
@@ -266,7 +288,9 @@ impl Filter {
             map.try_into().map_err(map_error("opening INTERFACES"))?;
         interfaces
             .set(interface_index % INTERFACES_MAX, slot, 0)
-            .map_err(map_error("writing INTERFACES"))
+            .map_err(map_error("writing INTERFACES"))?;
+        self.indexes.push(interface_index);
+        Ok(())
     }
 
     /// The counters of a slot, summed over CPUs: what is not zero.
