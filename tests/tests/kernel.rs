@@ -292,3 +292,15 @@ fn more_interfaces_than_can_be_counted_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn without_an_image_everything_passes_and_is_named() {
+    if !privilege::privileged("without_an_image_everything_passes_and_is_named") {
+        return;
+    }
+    let mut filter = Filter::load(prepared(|_| {}).options(true)).expect("loads");
+    let verdict = filter
+        .ask(&template("77.88.8.8", "192.0.2.2"))
+        .expect("answers");
+    assert_eq!(verdict, geofence_common::verdict::Verdict::NO_POLICY);
+}
