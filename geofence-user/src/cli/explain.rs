@@ -15,7 +15,7 @@ use super::Outcome;
 use super::options::PolicyArgs;
 use crate::capture;
 use crate::explain::{Protocol, Question, addresses, country, describe, explain as decide};
-use crate::kernel::Filter;
+use crate::kernel::{Filter, Running};
 use crate::prepare::{Prepared, prepare};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
@@ -45,7 +45,8 @@ pub struct Arguments {
     /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Ask the kernel's program, loaded for the purpose and attached to nothing; takes root
+    /// Ask the kernel's program: the running filter by its own policy, or one loaded for the purpose and attached to
+    /// nothing where none runs; takes root
     #[arg(long)]
     kernel: bool,
     /// Print one JSON object, or one a line for a capture
@@ -55,32 +56,50 @@ pub struct Arguments {
     policy: PolicyArgs,
 }
 
-/// Who is asked: this process, or the kernel.
-struct Judge {
-    prepared: Prepared,
-    kernel: Option<Filter>,
+/// Who is asked.
+enum Judge {
+    /// This process, by the policy given.
+    Host(Prepared),
+    /// The kernel's program, loaded with the policy given.
+    Loaded(Box<Filter>, Prepared),
+    /// The filter that runs on this machine, by its own policy.
+    Running(Running),
 }
 
 impl Judge {
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+        if arguments.kernel
+            && let Some(running) = Running::find()?
+        {
+            return Ok(Self::Running(running));
+        }
         let prepared = prepare(arguments.policy.config()?)?;
-        let kernel = if arguments.kernel {
-            let mut filter = Filter::load(prepared.options(true))?;
-            filter.install(&prepared.image, prepared.tries()?.as_ref())?;
-            Some(filter)
-        } else {
-            None
-        };
-        Ok(Self { prepared, kernel })
+        if !arguments.kernel {
+            return Ok(Self::Host(prepared));
+        }
+        let mut filter = Filter::load(prepared.options(true))?;
+        filter.install(&prepared.image, prepared.tries()?.as_ref())?;
+        Ok(Self::Loaded(Box::new(filter), prepared))
     }
 
     /// The verdict, and the steps of the host's decision. A kernel that decides otherwise is an error of geofence.
     fn judge(&mut self, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<Step>)> {
-        let (verdict, steps) = decide(frame, self.prepared.image.words());
-        let Some(kernel) = &mut self.kernel else {
-            return Ok((verdict, steps));
+        let asking = "asking the kernel's program";
+        let (verdict, steps, theirs) = match self {
+            Self::Host(prepared) => return Ok(decide(frame, prepared.image.words())),
+            Self::Loaded(filter, prepared) => {
+                let (verdict, steps) = decide(frame, prepared.image.words());
+                (verdict, steps, filter.ask(frame).context(asking)?)
+            }
+            Self::Running(running) => {
+                // A program that filters does not write its reasons down; what it does with the frame, it says.
+                let (verdict, steps) = decide(frame, running.words());
+                let action = running
+                    .ask(frame)
+                    .with_context(|| format!("{asking} (id {})", running.id()))?;
+                (verdict, steps, Verdict { action, ..verdict })
+            }
         };
-        let theirs = kernel.ask(frame).context("asking the kernel's program")?;
         if theirs != verdict {
             bail!(
                 "the kernel's program decides otherwise: {} for {}, where this process has {} for {}. This is a bug; \

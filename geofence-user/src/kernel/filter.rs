@@ -120,7 +120,7 @@ pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-fn map_error(call: &'static str) -> impl Fn(MapError) -> LoadError {
+pub(super) fn map_error(call: &'static str) -> impl Fn(MapError) -> LoadError {
     move |source| LoadError::Map {
         call,
         source: Box::new(source),
@@ -361,10 +361,7 @@ impl Filter {
             map.try_into().map_err(map_error("opening VERDICT"))?;
         let traced = verdict.get(&0, 0).map_err(map_error("reading VERDICT"))?;
         let reason = Reason::from_number(traced.reason).ok_or(LoadError::NoMap(name::VERDICT))?;
-        let action = match result.return_value {
-            XDP_PASS => Action::Pass,
-            _ => Action::Drop,
-        };
+        let action = to_action(result.return_value);
         Ok(Verdict {
             reason,
             country: Country::from_number(traced.country),
@@ -404,6 +401,15 @@ impl Filter {
 
     pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {
         program(&mut self.ebpf)
+    }
+}
+
+/// What the program's return value does to a packet.
+pub(super) fn to_action(value: u32) -> Action {
+    if value == XDP_PASS {
+        Action::Pass
+    } else {
+        Action::Drop
     }
 }
 

@@ -1,0 +1,87 @@
+//! A filter that runs on this machine already: found by its name and its link, asked without disturbing it.
+//!
+//! Its image is read from the kernel, so an answer is about what it filters by now, whatever the files say. A question
+//! is counted in slot 0, which no interface has.
+
+use std::borrow::Cow;
+
+use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapInfo};
+use aya::programs::{
+    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_links, loaded_programs,
+};
+use aya_obj::programs::XdpAttachType;
+use geofence_common::image::Line;
+use geofence_common::layout::name;
+use geofence_common::verdict::Action;
+
+use super::filter::{LoadError, map_error, to_action};
+
+/// A running filter, and its image as it was when the filter was found.
+pub struct Running {
+    id: u32,
+    program: Xdp,
+    lines: Vec<Line>,
+}
+
+impl Running {
+    /// Finds the attached filter with the lowest number, if there is one.
+    pub fn find() -> Result<Option<Self>, LoadError> {
+        let attached: Vec<u32> = loaded_links()
+            .filter_map(Result::ok)
+            .map(|link| link.program_id())
+            .collect();
+        let found = loaded_programs().filter_map(Result::ok).find(|program| {
+            program.name_as_str() == Some(name::PROGRAM) && attached.contains(&program.id())
+        });
+        found.map(Self::open).transpose()
+    }
+
+    fn open(info: ProgramInfo) -> Result<Self, LoadError> {
+        let id = info.id();
+        let mut lines = None;
+        for map in info.map_ids()?.unwrap_or_default() {
+            let map_info =
+                MapInfo::from_id(map).map_err(map_error("reading a map of the running filter"))?;
+            if map_info.name_as_str() == Some(name::IMAGES) {
+                lines = Some(read_image(map)?);
+            }
+        }
+        let lines = lines.ok_or(LoadError::NoMap(name::IMAGES))?;
+        let program =
+            Xdp::from_program_info(info, Cow::Borrowed(name::PROGRAM), XdpAttachType::Interface)?;
+        Ok(Self { id, program, lines })
+    }
+
+    /// The program's number, as bpftool shows it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The words of its image.
+    #[must_use]
+    pub fn words(&self) -> &[u32] {
+        self.lines.as_flattened()
+    }
+
+    /// What it does with a frame.
+    pub fn ask(&self, frame: &[u8]) -> Result<Action, ProgramError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        Ok(to_action(self.program.test_run(options)?.return_value))
+    }
+}
+
+fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
+    let failed = map_error("reading the image of the running filter");
+    let outer = Map::from_map_data(MapData::from_id(id).map_err(&failed)?).map_err(&failed)?;
+    let outer: ArrayOfMaps<_, Array<MapData, Line>> = outer.try_into().map_err(&failed)?;
+    let image = outer.get(&0, 0).map_err(&failed)?;
+    // The header says how many of the array's lines are in use.
+    let header = image.get(&0, 0).map_err(&failed)?;
+    let used = header[geofence_common::image::header::LINES].min(image.len());
+    (0..used)
+        .map(|at| image.get(&at, 0))
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}

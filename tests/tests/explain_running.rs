@@ -1,0 +1,72 @@
+//! `geofence explain --kernel` while a filter runs: the answer is the running filter's, not that of the policy given.
+//!
+//! Alone in its file, because the kernel's programs are the whole machine's and the first filter found is asked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::link::veth;
+use geofence_tests::namespace::Namespace;
+use geofence_tests::{http, privilege};
+use geofence_user::kernel::Running;
+
+const NAME: &str = "the_running_filter_is_asked_by_its_own_policy";
+const LISTEN: &str = "127.0.0.1:10317";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn the_running_filter_is_asked_by_its_own_policy() -> Result<()> {
+    if !privilege::privileged(NAME) {
+        return Ok(());
+    }
+    if Running::find()?.is_some() {
+        privilege::skip(NAME, "a filter runs on this machine already");
+        return Ok(());
+    }
+    let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+    let pair = veth(&peer, &edge)?;
+    let explain = |source: &str| -> Result<(Option<i32>, String)> {
+        let output = geofence(&edge)?
+            .args(["explain", "--kernel", source, "--dport", "22"])
+            .output()?;
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ))
+    };
+    // Where none runs, a program is loaded with the policy given.
+    assert_eq!(explain("77.88.8.8")?.0, Some(1));
+    assert_eq!(explain("84.200.69.80")?.0, Some(0));
+
+    let options = [
+        "--interface",
+        pair.edge_interface.as_str(),
+        "--listen",
+        LISTEN,
+        "--block",
+        "DE",
+    ];
+    let mut daemon = Daemon::run(&edge, &options, &[])?;
+    let listen: SocketAddr = LISTEN.parse()?;
+    daemon.wait_healthy(listen, PATIENCE)?;
+    let before = http::get(&edge, listen, "/metrics", &[])?.body;
+    let (code, said) = explain("84.200.69.80")?;
+    ensure!(
+        code == Some(1) && said.starts_with("drop: country_blocked, country DE (Germany)"),
+        "{code:?} {said}"
+    );
+    assert_eq!(
+        explain("77.88.8.8")?.0,
+        Some(0),
+        "the running filter blocks DE and nothing else"
+    );
+    let after = http::get(&edge, listen, "/metrics", &[])?.body;
+    assert_eq!(before, after, "a question is not traffic");
+
+    let ended = daemon.interrupt(PATIENCE)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    assert!(Running::find()?.is_none(), "an ended filter is not found");
+    Ok(())
+}
