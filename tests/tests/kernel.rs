@@ -16,7 +16,7 @@ use geofence_user::policy::{Fate, Lookup, Policy};
 use geofence_user::prepare::{Prepared, prepare};
 
 /// Instructions the verifier may walk through; a tenth above what the program takes today.
-const VERIFIED_INSTRUCTIONS_MAX: u32 = 61_000;
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 52_000;
 
 const FRAMES: usize = 120_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;

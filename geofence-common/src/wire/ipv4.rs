@@ -76,7 +76,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
 ///
 /// Such a packet is never proven to be a service's: RFC 7126 (sections 4.3 to 4.5) has them dropped. The options are
 /// read a byte at a time with what to expect next as the only state; to follow their lengths through the packet would
-/// be shorter here and a hundred times more for the verifier.
+/// be shorter here and forty times more for the verifier.
 #[inline(always)]
 pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
     /// A header of sixty bytes has forty of options, read in words of four.
