@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use geofence_common::address::Address;
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, privilege};
 use geofence_user::config::Config;
@@ -169,13 +168,13 @@ fn engines_agree_on_the_whole_database_and_random_addresses() {
     ));
     let mut count = 0_u64;
     for address in edges.chain(random) {
-        let frame = match address {
-            Address::V4(bytes) => {
-                templates[0][26..30].copy_from_slice(&bytes);
+        let frame = match address.ip() {
+            IpAddr::V4(ip) => {
+                templates[0][26..30].copy_from_slice(&ip.octets());
                 &templates[0]
             }
-            Address::V6(bytes) => {
-                templates[1][22..38].copy_from_slice(&bytes);
+            IpAddr::V6(ip) => {
+                templates[1][22..38].copy_from_slice(&ip.octets());
                 &templates[1]
             }
         };
