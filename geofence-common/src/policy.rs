@@ -8,7 +8,7 @@ use crate::class::Class;
 use crate::country::Country;
 use crate::exempt::exempt;
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame};
 use crate::image::{Flags, Words};
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, parse};
@@ -197,7 +197,7 @@ fn is_link_control_v6<F: Frame>(frame: &F, packet: &Packet) -> bool {
         protocol::ICMPV6 => is_link_control_icmpv6(frame, packet, packet.payload, on_link),
         // Multicast listener discovery comes with a router alert option in front (RFC 3810 section 5).
         protocol::HOP_BY_HOP => {
-            frame.bytes(packet.payload) == Some([protocol::ICMPV6, 0])
+            frame.bytes(packet.payload) == Some(Bytes([protocol::ICMPV6, 0]))
                 && is_link_control_icmpv6(frame, packet, packet.payload + 8, on_link)
         }
         protocol::UDP => on_link && ports(frame, packet, packet.payload) == Some((547, 546)),
@@ -214,7 +214,7 @@ fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_li
     if at + 8 > packet.end {
         return false;
     }
-    let Some([kind, _]) = frame.bytes(at) else {
+    let Some(Bytes([kind, _])) = frame.bytes(at) else {
         return false;
     };
     match kind {
@@ -234,6 +234,6 @@ fn ports<F: Frame>(frame: &F, packet: &Packet, at: usize) -> Option<(u16, u16)> 
     if at + 8 > packet.end {
         return None;
     }
-    let [s0, s1, d0, d1] = frame.bytes(at)?;
+    let Bytes([s0, s1, d0, d1]) = frame.bytes(at)?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
 }

@@ -6,14 +6,10 @@
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use geofence_common::frame::Frame;
+use geofence_common::frame::{Bytes, Frame};
 
 /// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
 const OFFSET_MAX: usize = 0x3fff;
-
-/// Where a helper copies bytes to. The verifier wants words on the stack to be aligned, and words are what is read.
-#[repr(C, align(8))]
-struct Aligned<const N: usize>([u8; N]);
 
 pub struct XdpFrame<'a> {
     ctx: &'a XdpContext,
@@ -34,7 +30,7 @@ impl<'a> XdpFrame<'a> {
 
 impl Frame for XdpFrame<'_> {
     #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         const { assert!(N > 1) };
         if at > OFFSET_MAX {
             return None;
@@ -42,14 +38,14 @@ impl Frame for XdpFrame<'_> {
         let start = self.ctx.data() + at;
         if start + N <= self.ctx.data_end() {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
-            return Some(unsafe { (start as *const [u8; N]).read_unaligned() });
+            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
         }
         self.bytes_in_loop(at)
     }
 
     #[inline(always)]
-    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let mut buffer = Aligned([0; N]);
+    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        let mut buffer = Bytes([0; N]);
         // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_xdp_load_bytes(
@@ -59,7 +55,7 @@ impl Frame for XdpFrame<'_> {
                 N as u32,
             )
         };
-        (failed == 0).then_some(buffer.0)
+        (failed == 0).then_some(buffer)
     }
 
     #[inline(always)]
@@ -81,7 +77,7 @@ impl<'a> SkbFrame<'a> {
 
 impl Frame for SkbFrame<'_> {
     #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         const { assert!(N > 1) };
         if at > OFFSET_MAX {
             return None;
@@ -89,14 +85,14 @@ impl Frame for SkbFrame<'_> {
         let start = self.ctx.data() + at;
         if start + N <= self.ctx.data_end() {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
-            return Some(unsafe { (start as *const [u8; N]).read_unaligned() });
+            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
         }
         self.bytes_in_loop(at)
     }
 
     #[inline(always)]
-    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let mut buffer = Aligned([0; N]);
+    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        let mut buffer = Bytes([0; N]);
         // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_skb_load_bytes(
@@ -106,7 +102,7 @@ impl Frame for SkbFrame<'_> {
                 N as u32,
             )
         };
-        (failed == 0).then_some(buffer.0)
+        (failed == 0).then_some(buffer)
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame};
 use crate::packet::{Fragment, Packet, Upper};
 use crate::verdict::Reason;
 
@@ -20,7 +20,7 @@ const LENGTH_FIELD_MAX: usize = 0xffff;
 /// Reads the header at this offset; checks what must hold for its addresses to be believed.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
-    let header: [u8; HEADER_MIN] = frame.bytes(at).ok_or(Reason::MalformedIpv4)?;
+    let Bytes::<HEADER_MIN>(header) = frame.bytes(at).ok_or(Reason::MalformedIpv4)?;
     let ([first, second, third, source, destination], []) = header.as_chunks() else {
         return Err(Reason::MalformedIpv4);
     };
@@ -61,7 +61,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
 pub fn upper<F: Frame>(frame: &F, packet: &Packet) -> Result<Upper, Reason> {
     let (mut identification, mut offset) = (0, 0);
     if packet.fragment != Fragment::Whole {
-        let [i0, i1, f0, f1] = frame
+        let Bytes([i0, i1, f0, f1]) = frame
             .bytes_in_loop(packet.network + 4)
             .ok_or(Reason::MalformedIpv4)?;
         identification = u32::from(u16::from_be_bytes([i0, i1]));
@@ -92,7 +92,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
         if at >= packet.payload {
             break;
         }
-        let Some([a, b, c, d]) = frame.bytes_in_loop(at) else {
+        let Some(Bytes([a, b, c, d])) = frame.bytes_in_loop(at) else {
             return true;
         };
         for byte in [a, b, c, d] {

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame};
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, Upper};
 use crate::verdict::Reason;
@@ -22,21 +22,23 @@ pub const EXTENSION_HEADERS_MAX: usize = 8;
 /// Reads the header at this offset; what lies behind it is left to `walk`.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
-    let [
-        version,
-        _,
-        _,
-        _,
-        length_high,
-        length_low,
-        protocol,
-        hop_limit,
-    ] = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(
+        [
+            version,
+            _,
+            _,
+            _,
+            length_high,
+            length_low,
+            protocol,
+            hop_limit,
+        ],
+    ) = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
     if version >> 4 != 6 {
         return Err(Reason::MalformedIpv6);
     }
-    let source = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
-    let destination = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(source) = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(destination) = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
     let room = frame.length() - at;
     let mut length = usize::from(u16::from_be_bytes([length_high, length_low]));
     // A jumbogram (RFC 2675) says zero and gives its length in an option behind a hop-by-hop header.
@@ -90,7 +92,7 @@ pub fn walk<F: Frame, O: Observer>(
         if position == EXTENSION_HEADERS_MAX || (header == protocol::HOP_BY_HOP && position != 0) {
             return Err(Reason::ExtensionHeaders);
         }
-        let [next, length, high, low]: [u8; 4] = frame.bytes_in_loop(upper.at).ok_or(cut_short)?;
+        let Bytes([next, length, high, low]) = frame.bytes_in_loop(upper.at).ok_or(cut_short)?;
         observer.step(Step::Extension { header });
         let size = match header {
             protocol::FRAGMENT => {
@@ -100,7 +102,7 @@ pub fn walk<F: Frame, O: Observer>(
                 }
                 fragmented = true;
                 let offset = u16::from_be_bytes([high, low]);
-                let [i0, i1, i2, i3] = frame.bytes_in_loop(upper.at + 4).ok_or(cut_short)?;
+                let Bytes([i0, i1, i2, i3]) = frame.bytes_in_loop(upper.at + 4).ok_or(cut_short)?;
                 upper.identification = u32::from_be_bytes([i0, i1, i2, i3]);
                 upper.offset = u32::from(offset & !7);
                 // Offset zero and no more to come: a whole packet (RFC 6946).

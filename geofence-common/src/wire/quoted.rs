@@ -4,7 +4,7 @@
 //! nor IPv6 extension headers, save a fragment header, so a quotation with others is not of its packets.
 
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame};
 use crate::wire::protocol;
 
 /// What is quoted of a transport header.
@@ -33,7 +33,7 @@ pub fn read_v4<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
     if at + HEADER + TRANSPORT > end {
         return None;
     }
-    let header: [u8; HEADER] = frame.bytes_in_loop(at)?;
+    let Bytes::<HEADER>(header) = frame.bytes_in_loop(at)?;
     let ([first, second, third, source, destination], []) = header.as_chunks() else {
         return None;
     };
@@ -57,15 +57,15 @@ pub fn read_v6<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
     const HEADER: usize = 40;
     const FRAGMENT_HEADER: usize = 8;
 
-    let [version, _, _, _, _, _, next, _] = frame.bytes_in_loop(at)?;
+    let Bytes([version, _, _, _, _, _, next, _]) = frame.bytes_in_loop(at)?;
     if version >> 4 != 6 {
         return None;
     }
-    let source = frame.bytes_in_loop(at + 8)?;
-    let destination = frame.bytes_in_loop(at + 24)?;
+    let Bytes(source) = frame.bytes_in_loop(at + 8)?;
+    let Bytes(destination) = frame.bytes_in_loop(at + 24)?;
     let (mut protocol, mut transport) = (next, at + HEADER);
     if protocol == protocol::FRAGMENT {
-        let [next, _, o0, o1] = frame.bytes_in_loop(transport)?;
+        let Bytes([next, _, o0, o1]) = frame.bytes_in_loop(transport)?;
         if u16::from_be_bytes([o0, o1]) & !7 != 0 {
             return None;
         }
@@ -91,7 +91,7 @@ fn with_ports<F: Frame>(
     destination: Address,
     protocol: u8,
 ) -> Option<Quoted> {
-    let [a, b, c, d, i0, i1] = frame.bytes_in_loop(at)?;
+    let Bytes([a, b, c, d, i0, i1]) = frame.bytes_in_loop(at)?;
     let (source_port, destination_port) = match (protocol, a) {
         (protocol::TCP | protocol::UDP, _) => {
             (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
