@@ -165,16 +165,22 @@ fn icmp_error<F: Frame, T: Tables, O: Observer>(
     const IPV4_HEADER: usize = 20;
     const IPV6_HEADER: usize = 40;
 
-    if upper.fragment != Fragment::Whole {
+    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
+    let headers = if packet.source.is_v6() {
+        IPV6_HEADER
+    } else {
+        IPV4_HEADER
+    };
+    if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
         return Reason::UnprovenIcmpError;
     }
-    let at = upper.at + ICMP_HEADER;
-    let (headers, quoted) = if packet.source.is_v6() {
-        (IPV6_HEADER, quoted::read_v6(frame, at, packet.end))
+    let at = packet.network + headers + ICMP_HEADER;
+    let quoted = if packet.source.is_v6() {
+        quoted::read_v6(frame, at, packet.end)
     } else {
-        (IPV4_HEADER, quoted::read_v4(frame, at, packet.end))
+        quoted::read_v4(frame, at, packet.end)
     };
-    let Some(quoted) = quoted.filter(|_| upper.at == packet.network + headers) else {
+    let Some(quoted) = quoted else {
         return Reason::UnprovenIcmpError;
     };
     observer.step(Step::Quoted(quoted));

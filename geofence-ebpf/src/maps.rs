@@ -81,6 +81,23 @@ pub fn is_traced() -> bool {
     global(&TRACE)
 }
 
+/// A key of the kernel's tries whose address is aligned, as the verifier wants of words on the stack.
+#[repr(C, align(8))]
+struct TrieKey<K> {
+    padding: u32,
+    key: Key<K>,
+}
+
+impl<K> TrieKey<K> {
+    #[inline(always)]
+    fn new(length: u32, address: K) -> Self {
+        Self {
+            padding: 0,
+            key: Key::new(length, address),
+        }
+    }
+}
+
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
 pub struct Live {
     image: &'static Image,
@@ -113,18 +130,18 @@ impl Tables for Live {
         let [high, low] = address.words();
         if address.is_v6() {
             let bits = u128::from(high) << 64 | u128::from(low);
-            let key = Key::new(128, bits.to_be_bytes());
+            let key = &TrieKey::new(128, bits.to_be_bytes()).key;
             if second {
-                TRIE_V6_B.get(&key).copied()
+                TRIE_V6_B.get(key).copied()
             } else {
-                TRIE_V6_A.get(&key).copied()
+                TRIE_V6_A.get(key).copied()
             }
         } else {
-            let key = Key::new(32, ((high >> 32) as u32).to_be_bytes());
+            let key = &TrieKey::new(32, ((high >> 32) as u32).to_be_bytes()).key;
             if second {
-                TRIE_V4_B.get(&key).copied()
+                TRIE_V4_B.get(key).copied()
             } else {
-                TRIE_V4_A.get(&key).copied()
+                TRIE_V4_A.get(key).copied()
             }
         }
     }
