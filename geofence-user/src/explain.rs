@@ -11,9 +11,11 @@ use geofence_common::country::Country;
 use geofence_common::flow::{Flow, State};
 use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
+use geofence_common::track::track;
 use geofence_common::verdict::Verdict;
 
 use crate::countries;
+use crate::tables::{Host, Seen};
 
 /// Collects the steps of a decision.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +32,16 @@ impl Observer for Recorder {
 pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let verdict = geofence_common::policy::filter(&frame, &words, &mut recorder);
+    (verdict, recorder.0)
+}
+
+/// The same, after our side sent the packet that this one would answer; what egress made of that comes first.
+#[must_use]
+pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
+    let mut recorder = Recorder::default();
+    let host = Host::new(words, Seen::default());
+    track(&sent, || false, &host, &mut recorder);
+    let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
     (verdict, recorder.0)
 }
 
@@ -226,6 +238,8 @@ pub struct Question {
     pub protocol: Protocol,
     pub source_port: u16,
     pub destination_port: u16,
+    /// Whether it answers: a TCP segment with ACK instead of SYN, an echo reply instead of a request.
+    pub is_reply: bool,
 }
 
 /// Why there is no such packet.
@@ -243,6 +257,19 @@ pub enum QuestionError {
 }
 
 impl Question {
+    /// The packet of ours that this one would answer.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            is_reply: false,
+        }
+    }
+
     /// The frame in question.
     pub fn frame(&self) -> Result<Vec<u8>, QuestionError> {
         /// What a host sends with unless told otherwise.
@@ -266,13 +293,23 @@ impl Question {
         };
         let mut frame = Vec::new();
         match (self.protocol, self.source) {
-            (Protocol::Tcp, _) => network
-                .tcp(self.source_port, self.destination_port, 0, WINDOW)
-                .syn()
-                .write(&mut frame, &[]),
+            (Protocol::Tcp, _) => {
+                let tcp = network.tcp(self.source_port, self.destination_port, 0, WINDOW);
+                if self.is_reply {
+                    tcp.ack(1).write(&mut frame, &[])
+                } else {
+                    tcp.syn().write(&mut frame, &[])
+                }
+            }
             (Protocol::Udp, _) => network
                 .udp(self.source_port, self.destination_port)
                 .write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V4(_)) if self.is_reply => {
+                network.icmpv4_echo_reply(1, 1).write(&mut frame, &[])
+            }
+            (Protocol::Icmp, IpAddr::V6(_)) if self.is_reply => {
+                network.icmpv6_echo_reply(1, 1).write(&mut frame, &[])
+            }
             (Protocol::Icmp, IpAddr::V4(_)) => {
                 network.icmpv4_echo_request(1, 1).write(&mut frame, &[])
             }

@@ -251,6 +251,7 @@ fn template(source: &str, destination: &str) -> Vec<u8> {
         protocol: Protocol::Tcp,
         source_port: 40_000,
         destination_port: 22,
+        is_reply: false,
     }
     .frame()
     .expect("one family")

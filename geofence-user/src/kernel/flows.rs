@@ -19,6 +19,14 @@ pub struct TableFacts {
     pub capacity: u32,
 }
 
+impl TableFacts {
+    /// Flows that made room for others: nothing else removes one.
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        self.counters.opened.saturating_sub(self.entries)
+    }
+}
+
 /// Nanoseconds since boot, as the data path counts them.
 pub fn now() -> Result<u64, LoadError> {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| LoadError::Clock {
