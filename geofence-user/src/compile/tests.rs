@@ -125,7 +125,7 @@ fn the_header_says_what_was_compiled() {
     assert!(image.nodes() > 0 && image.size() == image.to_bytes().len());
 
     let plain = compile(&default_policy(), &database, &Target { slot: 0, ..TARGET }).unwrap();
-    assert_eq!(plain.flags().0, 0);
+    assert_eq!(plain.flags().0, flag::REPLIES_MAIL);
 }
 
 #[test]
