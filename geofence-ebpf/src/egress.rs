@@ -16,7 +16,7 @@ use crate::maps;
 pub fn geofence_egress(ctx: TcContext) -> i32 {
     if let Some(tables) = maps::Live::current() {
         let is_foreign = || {
-            // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
+            // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
             account::is_protected(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex })
         };
         account::count_tracked(track(&SkbFrame::new(&ctx), is_foreign, &tables, &mut ()));

@@ -214,7 +214,7 @@ pub fn edges_v4(policy: &Policy, database: &Database) -> impl Iterator<Item = Ad
         .chain(lists)
         .flat_map(|(first, length)| {
             let last = first | u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(|bits| Address::v4(bits))
+            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(Address::v4)
         })
 }
 
@@ -235,7 +235,7 @@ pub fn edges_v6(policy: &Policy, database: &Database) -> impl Iterator<Item = Ad
         .chain(lists)
         .flat_map(|(first, length)| {
             let last = first | u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(|bits| Address::v6(bits))
+            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(Address::v6)
         })
 }
 

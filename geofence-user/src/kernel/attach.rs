@@ -87,8 +87,8 @@ pub enum AttachError {
         source: Box<ProgramError>,
     },
     #[error(
-        "interface {name} does not take the program that remembers what is sent: {source}. With replies = \"none\" mail \
-         to blocked countries would not be answered, so it is not left out"
+        "interface {name} does not take the program that remembers what is sent: {source}. Without it nothing from a \
+         blocked country could be told for a reply, so it is not left out"
     )]
     Egress {
         name: String,
