@@ -8,6 +8,7 @@ pub mod countries;
 pub mod daemon;
 pub mod explain;
 pub mod geoip;
+pub mod guard;
 pub mod kernel;
 pub mod metrics;
 #[doc(hidden)]

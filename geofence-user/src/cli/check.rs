@@ -31,7 +31,14 @@ pub struct Arguments {
 }
 
 pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let effective = Effective::of(&prepare(arguments.policy.config()?)?);
+    let prepared = prepare(arguments.policy.config()?)?;
+    let mut effective = Effective::of(&prepared);
+    let first = prepared.first_data()?;
+    let refusals = first
+        .refusals
+        .iter()
+        .map(|refusal| format!("`geofence run` takes this data with --force only: {refusal}"));
+    effective.warnings.extend(refusals.chain(first.warnings));
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&effective)?)?;
     } else {

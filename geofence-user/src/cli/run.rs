@@ -16,6 +16,7 @@ use super::Outcome;
 use super::options::PolicyArgs;
 use crate::config::{Config, overrides};
 use crate::daemon::Daemon;
+use crate::guard::{First, Refused};
 use crate::kernel::Filter;
 use crate::metrics::Facts;
 use crate::prepare::{Prepared, now, prepare};
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// Address for /metrics and /healthz instead of that of the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country
+    #[arg(long)]
+    force: bool,
 }
 
 impl Arguments {
@@ -68,8 +72,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .try_init();
+    let force = arguments.force;
     let prepared = prepare(arguments.config()?)?;
     announce(&prepared);
+    believe(&prepared, force)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -105,6 +111,24 @@ async fn protect(prepared: &Prepared) -> anyhow::Result<()> {
         () = diagnostics => bail!("the data path's log ended"),
         _ = interrupt.recv() => info!("interrupted: detaching"),
         _ = terminate.recv() => info!("terminated: detaching"),
+    }
+    Ok(())
+}
+
+/// Holds the data against what the guard knows, where nothing is in use to compare it with.
+fn believe(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
+    let First { refusals, warnings } = prepared.first_data()?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    if !force {
+        return Err(Refused(refusals).into());
+    }
+    for refusal in refusals {
+        warn!("forced: {refusal}");
     }
     Ok(())
 }
