@@ -34,7 +34,7 @@ use trie::Trie;
 pub use image::{Image, ImageError};
 pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage};
-pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side};
+pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side, spans};
 pub use statistics::{CountryStatistics, Statistics};
 
 /// What an image is compiled for, beyond policy and data.

@@ -23,7 +23,7 @@ use crate::policy::{CountryRule, Policy};
 
 pub use census::{Census, CensusError, Change, Comparison, Holdings};
 pub use first::{First, FirstError};
-pub use report::Report;
+pub use report::{Counts, Report};
 
 /// A listed country that loses so much of a family's addresses is not believed, in percent.
 const COUNTRY_LOSS_MAX: u128 = 30;
@@ -101,7 +101,7 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "it has no prefix of {}, which the policy lists",
-                    named(*country)
+                    countries::named(country.name())
                 )
             }
             Self::Shrank {
@@ -112,7 +112,7 @@ impl fmt::Display for Refusal {
             } => {
                 let whose = match who {
                     Who::Country(country) => {
-                        write!(f, "{} has lost ", named(*country))?;
+                        write!(f, "{} has lost ", countries::named(country.name()))?;
                         "its"
                     }
                     Who::Unlisted => {
@@ -244,11 +244,6 @@ impl fmt::Display for Refused {
             "\nName a complete database with --database or `databases`, or take this one all the same with --force",
         )
     }
-}
-
-/// `Russia (RU)`.
-fn named(country: Country) -> String {
-    format!("{} ({})", countries::name(country), country.name())
 }
 
 /// The unit that a family's addresses are told in: single IPv6 addresses would be numbers nobody can read.

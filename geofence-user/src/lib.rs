@@ -6,6 +6,7 @@ pub mod compile;
 pub mod config;
 pub mod countries;
 pub mod daemon;
+pub mod diff;
 pub mod explain;
 pub mod geoip;
 pub mod guard;

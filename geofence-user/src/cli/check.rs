@@ -196,7 +196,11 @@ impl Effective {
     }
 
     fn rule_in_words(&self) -> String {
-        let names: Vec<_> = self.countries.iter().map(|code| named(code)).collect();
+        let names: Vec<_> = self
+            .countries
+            .iter()
+            .map(|code| countries::named(code))
+            .collect();
         match (self.rule, names.as_slice()) {
             ("block", []) => "no country is blocked".to_owned(),
             ("block", names) => format!("blocked: {}", names.join(", ")),
@@ -298,15 +302,6 @@ fn blocked(prepared: &Prepared) -> Vec<Blocked> {
         .collect();
     blocked.sort_by(|one, two| one.name.cmp(&two.name));
     blocked
-}
-
-/// `Russia (RU)`.
-fn named(code: &str) -> String {
-    let country = code.as_bytes().try_into().ok().and_then(Country::from_code);
-    country.map_or_else(
-        || code.to_owned(),
-        |country| format!("{} ({code})", countries::name(country)),
-    )
 }
 
 /// A word with its meaning.

@@ -97,16 +97,23 @@ pub fn side_by_side<T: Copy + PartialEq>(
     after: &[(u128, T)],
 ) -> Vec<Segment<T>> {
     let both = combine(before, after, |before, after| (before, after));
-    let ends = both.iter().skip(1).map(|(start, _)| *start).chain([0]);
-    both.iter()
-        .zip(ends)
-        .map(|((start, (before, after)), end)| Segment {
-            start: *start,
+    spans(&both)
+        .map(|(start, end, (before, after))| Segment {
+            start,
             end,
-            before: *before,
-            after: *after,
+            before,
+            after,
         })
         .collect()
+}
+
+/// Each range of a layer with its end, which is zero behind the last address of all.
+pub fn spans<T: Copy>(layer: &[(u128, T)]) -> impl Iterator<Item = (u128, u128, T)> {
+    let ends = layer.iter().skip(1).map(|(start, _)| *start).chain([0]);
+    layer
+        .iter()
+        .zip(ends)
+        .map(|((start, value), end)| (*start, end, *value))
 }
 
 /// How much of a family's address space something has.

@@ -9,7 +9,7 @@ use geofence_common::country::Country;
 use geofence_common::image::header;
 use serde::{Deserialize, Serialize};
 
-use crate::compile::{BrokenImage, Extent, Family, Segment, ranges, side_by_side};
+use crate::compile::{BrokenImage, Extent, Family, Segment, ranges, side_by_side, spans};
 
 /// The form that is written; another one is not read.
 const VERSION: u32 = 1;
@@ -30,11 +30,13 @@ impl Holdings {
         }
     }
 
-    pub(super) const fn of_mut(&mut self, family: Family) -> &mut Extent {
-        match family {
+    /// Adds the addresses from `start` to the last before `end`.
+    pub fn add(&mut self, family: Family, start: u128, end: u128) {
+        let holdings = match family {
             Family::V4 => &mut self.v4,
             Family::V6 => &mut self.v6,
-        }
+        };
+        *holdings += Extent::of(family, start, end);
     }
 }
 
@@ -71,11 +73,10 @@ impl Census {
         let mut countries: BTreeMap<String, Holdings> = BTreeMap::new();
         for family in Family::ALL {
             let layer = layer(words, family)?;
-            let ends = layer.iter().skip(1).map(|(start, _)| *start).chain([0]);
-            for ((start, country), end) in layer.iter().zip(ends) {
+            for (start, end, country) in spans(&layer) {
                 if let Some(code) = country.code() {
                     let holdings = countries.entry(code.to_owned()).or_default();
-                    *holdings.of_mut(family) += Extent::of(family, *start, end);
+                    holdings.add(family, start, end);
                 }
             }
         }
@@ -203,7 +204,6 @@ impl Comparison {
             let segments = side_by_side(&layer(before, family)?, &layer(after, family)?);
             for segment in segments.iter().filter(|one| one.before != one.after) {
                 let Segment { start, end, .. } = *segment;
-                let extent = Extent::of(family, start, end);
                 for (country, is_gain) in [(segment.before, false), (segment.after, true)] {
                     if country.code().is_some() {
                         let change = countries.entry(country).or_default();
@@ -212,7 +212,7 @@ impl Comparison {
                         } else {
                             &mut change.lost
                         };
-                        *holdings.of_mut(family) += extent;
+                        holdings.add(family, start, end);
                     }
                 }
             }

@@ -37,16 +37,18 @@ struct Numbers {
 }
 
 /// What people count: IPv6 by the networks a site is given.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Counts {
-    prefixes_v4: u64,
-    addresses_v4: u64,
-    prefixes_v6: u64,
-    sites_v6: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub prefixes_v4: u64,
+    pub addresses_v4: u64,
+    pub prefixes_v6: u64,
+    pub sites_v6: u64,
 }
 
 impl Counts {
-    fn of(holdings: &Holdings) -> Self {
+    /// Counts holdings.
+    #[must_use]
+    pub fn of(holdings: &Holdings) -> Self {
         let amount = |family| {
             let amount = in_unit(family, holdings.of(family).addresses);
             u64::try_from(amount).unwrap_or(u64::MAX)
@@ -59,7 +61,9 @@ impl Counts {
         }
     }
 
-    const fn all(&self) -> [u64; 4] {
+    /// In the order of tables.
+    #[must_use]
+    pub const fn all(&self) -> [u64; 4] {
         [
             self.prefixes_v4,
             self.addresses_v4,
