@@ -1,5 +1,6 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
+pub mod access;
 pub mod capture;
 pub mod cli;
 pub mod compile;

@@ -55,7 +55,7 @@ pub struct Arguments {
 /// The policy in use.
 enum Old {
     Prepared(Box<Prepared>),
-    Running(Running),
+    Running(Box<Running>),
 }
 
 impl Old {
@@ -69,7 +69,7 @@ impl Old {
         }
         let compare = "name the configuration to compare with: --config OLD";
         match Running::find() {
-            Ok(Some(running)) => Ok(Self::Running(running)),
+            Ok(Some(running)) => Ok(Self::Running(Box::new(running))),
             Ok(None) => bail!("no running filter is to be seen (seeing one takes root); {compare}"),
             Err(error) => Err(error).context(format!("reading the running filter; {compare}")),
         }

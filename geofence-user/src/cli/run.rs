@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use super::options::PolicyArgs;
+use crate::access::{self, Lockout, Replies};
 use crate::config::{Config, overrides};
 use crate::daemon::Daemon;
 use crate::guard::{First, Refused};
@@ -36,7 +37,8 @@ pub struct Arguments {
     /// Address for /metrics and /healthz instead of that of the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country
+    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country, or with a policy that cuts
+    /// off this machine's SSH sessions, gateways, resolvers or metadata service
     #[arg(long)]
     force: bool,
 }
@@ -81,6 +83,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
+    runtime.block_on(keep_access(&prepared, force))?;
     runtime.block_on(protect(&prepared))?;
     Ok(Outcome::Yes)
 }
@@ -129,6 +132,25 @@ fn believe(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
     }
     for refusal in refusals {
         warn!("forced: {refusal}");
+    }
+    Ok(())
+}
+
+/// Makes sure that the policy cuts off nobody this machine needs, unless that is what is wanted.
+async fn keep_access(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
+    let (needed, unknown) = access::dependencies(&prepared.config.interfaces).await;
+    for sentence in unknown {
+        warn!("{sentence}");
+    }
+    let cut = access::cut(&needed, prepared.image.words(), Replies::default());
+    if cut.is_empty() {
+        return Ok(());
+    }
+    if !force {
+        return Err(Lockout(cut).into());
+    }
+    for cut in cut {
+        warn!("forced: {cut}");
     }
     Ok(())
 }
