@@ -7,7 +7,8 @@ use std::net::IpAddr;
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
-/// The client and the server's port of the SSH session that geofence was started in, if it came to an address that `is_own`.
+/// The client and the server's port of the SSH session that geofence was started in, if it came to an
+/// address that `is_own`.
 pub(super) fn ssh_session(is_own: impl Fn(IpAddr) -> bool) -> Option<(IpAddr, u16)> {
     let connection = std::env::var("SSH_CONNECTION").ok();
     let client = std::env::var("SSH_CLIENT").ok();

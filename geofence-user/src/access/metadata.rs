@@ -32,7 +32,8 @@ const CLOUDS: [(&str, &[IpAddr]); 14] = [
     ("Exoscale", &[COMMON]),
 ];
 
-/// The metadata addresses of this machine: by its firmware, and those of them that it has a route to and to nothing else.
+/// The metadata addresses of this machine: by its firmware, and those of them that it has a route to
+/// and to nothing else.
 pub(super) fn addresses(host_routes: &[IpAddr]) -> Vec<IpAddr> {
     let tables = [
         "sys_vendor",

@@ -37,8 +37,8 @@ pub struct Arguments {
     /// Address for /metrics and /healthz instead of that of the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country, or with a policy that cuts
-    /// off this machine's SSH sessions, gateways, resolvers or metadata service
+    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country, or with a policy
+    /// that cuts off this machine's SSH sessions, gateways, resolvers or metadata service
     #[arg(long)]
     force: bool,
 }

@@ -369,7 +369,8 @@ proptest! {
         let censuses = [&before, &after].map(|image| Census::of_image(image.words()).unwrap());
         for code in ["RU", "CN", "DE"] {
             let change = exact.of(country(code));
-            prop_assert_eq!([change.before, change.after], [&censuses[0], &censuses[1]].map(|one| one.of(country(code))));
+            let expected = [&censuses[0], &censuses[1]].map(|one| one.of(country(code)));
+            prop_assert_eq!([change.before, change.after], expected);
             for family in Family::ALL {
                 let of = |holdings: Holdings| holdings.of(family).addresses;
                 prop_assert_eq!(of(change.before) - of(change.lost) + of(change.gained), of(change.after));
@@ -378,7 +379,11 @@ proptest! {
     }
 
     #[test]
-    fn a_share_is_lost_or_not_as_the_fraction_says(before in 1_u128..1 << 100, lost in 0_u128..1 << 100, percent in 1_u128..100) {
+    fn a_share_is_lost_or_not_as_the_fraction_says(
+        before in 1_u128..1 << 100,
+        lost in 0_u128..1 << 100,
+        percent in 1_u128..100,
+    ) {
         let lost = lost % (before + 1);
         prop_assert_eq!(is_lost(before, before - lost, percent), lost * 100 >= before * percent);
         prop_assert!(is_lost(u128::MAX, u128::MAX - u128::MAX / 100 * percent - 128, percent));

@@ -183,7 +183,8 @@ fn metrics(body: &'static str) -> String {
             let length = body.len();
             write!(
                 stream,
-                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
+                 connection: close\r\n\r\n{body}"
             )
             .unwrap();
         }
