@@ -141,6 +141,17 @@ pub struct Filter {
 impl Filter {
     /// Loads the program and creates its maps. Nothing is attached and no image is in place.
     pub fn load(options: Options) -> Result<Self, LoadError> {
+        Self::load_object(object::OBJECT, options, &[])
+    }
+
+    /// The same for another object that has the program and its maps among its own, of which these are sized. For
+    /// benchmarks.
+    #[doc(hidden)]
+    pub fn load_object(
+        object: &[u8],
+        options: Options,
+        sizes: &[(&str, u32)],
+    ) -> Result<Self, LoadError> {
         let version = KernelVersion::current().map_err(|error| LoadError::KernelTooOld {
             found: error.to_string(),
         })?;
@@ -154,7 +165,8 @@ impl Filter {
                 given: options.interfaces,
             });
         }
-        let object = object::with_image_lines(options.image_lines).ok_or(LoadError::Object)?;
+        let object =
+            object::with_image_lines(object, options.image_lines).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
             Lookup::LpmTrie => options.trie_entries,
@@ -173,6 +185,9 @@ impl Filter {
             .map_max_entries(name::COUNTERS, slots * COUNTRIES_MAX as u32);
         for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
             loader.map_max_entries(trie, tries);
+        }
+        for (map, entries) in sizes {
+            loader.map_max_entries(map, *entries);
         }
         let mut ebpf = loader.load(&object)?;
         let program: &mut Xdp = program(&mut ebpf)?;
@@ -397,6 +412,12 @@ impl Filter {
             }
             std::future::pending().await
         }
+    }
+
+    /// The object's programs and maps, as aya has them. For benchmarks.
+    #[doc(hidden)]
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {

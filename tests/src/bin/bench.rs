@@ -1,0 +1,109 @@
+//! The benchmark: what a packet costs, beside what it costs the filters people use instead.
+//!
+//! Needs root; everything happens in namespaces and maps of its own, which end with the process. Nothing is timed
+//! before its answers have been compared with the oracle, and no row is printed whose packets do not add up. Exit code
+//! 0 when all was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
+
+#[path = "../bench/lookup.rs"]
+mod lookup;
+#[path = "../bench/plan.rs"]
+mod plan;
+#[path = "../bench/report.rs"]
+mod report;
+#[path = "../bench/rig.rs"]
+mod rig;
+#[path = "../bench/sample.rs"]
+mod sample;
+#[path = "../bench/sets.rs"]
+mod sets;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, ValueEnum};
+use geofence_user::policy::Lookup;
+
+use plan::Plan;
+use report::Report;
+use rig::Rig;
+
+/// Measures the filter and what it is compared with
+///
+/// Needs root. Changes nothing outside the namespaces it creates and leaves nothing behind but the report. Exit code 0
+/// when everything was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
+#[derive(Parser)]
+#[command(name = "geofence-bench", max_term_width = 100)]
+struct Arguments {
+    /// Check the answers of every row in a minute, and time nothing worth knowing
+    #[arg(long)]
+    smoke: bool,
+    /// Measure these parts only
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// GeoIP file to look up in instead of the embedded one; repeat it for several
+    #[arg(long, value_name = "FILE")]
+    mmdb: Vec<PathBuf>,
+    /// Folder for the report
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// The geofence binary to measure; without it, the one built next to this program
+    #[arg(long, value_name = "PATH")]
+    geofence: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The look-up alone
+    Lookup,
+    /// The whole program, by case
+    Program,
+    /// The filters people use instead, on one path
+    Peers,
+    /// More prefixes, cores, lists and exceptions
+    Growth,
+    /// Loading, memory, the daemon at rest
+    Control,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            // Where standard error is closed, nobody is there to be told.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Measures and reports; answers whether everything added up.
+fn run(arguments: &Arguments) -> Result<bool> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the benchmark needs root, for network namespaces and eBPF programs; run it with `cargo xtask bench`, \
+             which offers sudo"
+        );
+    }
+    let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let plan = Plan::new(arguments.smoke, arguments.mmdb.clone())?;
+    let mut report = Report::default();
+    rig::pin(0)?;
+    if wants(Part::Lookup) {
+        let sets = lookup::sets(&plan)?;
+        let mut rigs = [
+            Rig::load(&plan.prepared, Lookup::ArrayTrie, &sets)?,
+            Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
+        ];
+        lookup::measure(&plan, &mut rigs, &sets, &mut report)?;
+    }
+    let mut out = io::stdout().lock();
+    report.print(&mut out).context("writing the report")?;
+    Ok(report.refused.is_empty())
+}
