@@ -4,10 +4,14 @@
 //! before its answers have been compared with the oracle, and no row is printed whose packets do not add up. Exit code
 //! 0 when all was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
 
+#[path = "../bench/cases.rs"]
+mod cases;
 #[path = "../bench/lookup.rs"]
 mod lookup;
 #[path = "../bench/plan.rs"]
 mod plan;
+#[path = "../bench/program.rs"]
+mod program;
 #[path = "../bench/report.rs"]
 mod report;
 #[path = "../bench/rig.rs"]
@@ -95,13 +99,23 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let plan = Plan::new(arguments.smoke, arguments.mmdb.clone())?;
     let mut report = Report::default();
     rig::pin(0)?;
-    if wants(Part::Lookup) {
-        let sets = lookup::sets(&plan)?;
+    if [Part::Lookup, Part::Program, Part::Peers]
+        .into_iter()
+        .any(wants)
+    {
+        let (lookup_sets, program_sets) = (lookup::sets(&plan)?, program::sets(&plan)?);
+        let sets = [&lookup_sets[..], &program_sets].concat();
         let mut rigs = [
             Rig::load(&plan.prepared, Lookup::ArrayTrie, &sets)?,
             Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
         ];
-        lookup::measure(&plan, &mut rigs, &sets, &mut report)?;
+        if wants(Part::Lookup) {
+            lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
+        }
+        if wants(Part::Program) {
+            let [rig, _] = &mut rigs;
+            program::measure(&plan, rig, lookup_sets.len(), &program_sets, &mut report)?;
+        }
     }
     let mut out = io::stdout().lock();
     report.print(&mut out).context("writing the report")?;
