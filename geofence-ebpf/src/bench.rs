@@ -89,7 +89,7 @@ fn lookup<const N: usize>() -> Option<u32> {
     Some(class.to_word())
 }
 
-/// Takes an address and writes it into the frame.
+/// Takes an address and writes it into the frame; what the header's checksum becomes is left to whoever needs it.
 #[inline(always)]
 fn vary<const N: usize>(ctx: &XdpContext) -> Option<&'static [u32; 8]> {
     let (address, cursor) = next()?;
@@ -113,11 +113,36 @@ fn hand_over<const N: usize>(ctx: &XdpContext) -> u32 {
 
 #[inline(always)]
 fn send<const N: usize>(ctx: &XdpContext) -> u32 {
-    match vary::<N>(ctx) {
-        // SAFETY: the helper takes any number and refuses one that is no interface.
-        Some(cursor) => unsafe { bpf_redirect(cursor[cursor::INTERFACE], 0) as u32 },
-        None => xdp_action::XDP_ABORTED,
+    // Taken twice, before and after, because only the stack behind a raw hook looks at it.
+    let before = checksummed::<N>(ctx);
+    let Some(cursor) = vary::<N>(ctx) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    if let (Some((at, old)), Some((_, new))) = (before, checksummed::<N>(ctx)) {
+        // RFC 1624, equation 3, for two words at once; in any byte order.
+        let mut sum = u32::from(!new[0]) + u32::from(!old[1]) + u32::from(!old[2]);
+        sum += u32::from(new[1]) + u32::from(new[2]);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        // SAFETY: the six bytes at `at` are inside the frame, as compared where it was read.
+        unsafe { (at as *mut u16).write_unaligned(!(sum as u16)) };
     }
+    // SAFETY: the helper takes any number and refuses one that is no interface.
+    unsafe { bpf_redirect(cursor[cursor::INTERFACE], 0) as u32 }
+}
+
+/// Where an IPv4 header's checksum stands; the checksum, and the source behind it.
+#[inline(always)]
+fn checksummed<const N: usize>(ctx: &XdpContext) -> Option<(usize, [u16; 3])> {
+    // SAFETY: the element is this CPU's own.
+    let cursor = unsafe { &*CURSOR.get_ptr_mut(0)? };
+    // The checksum stands right before the source.
+    let at = ctx.data() + ((cursor[cursor::SOURCE] as usize).wrapping_sub(2) & SOURCE_MASK);
+    if N != 4 || at + 6 > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the six bytes at `at` end before `data_end`, as just compared.
+    Some((at, unsafe { (at as *const [u16; 3]).read_unaligned() }))
 }
 
 #[xdp(frags)]

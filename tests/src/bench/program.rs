@@ -6,7 +6,6 @@
 
 use anyhow::{Result, ensure};
 use geofence_common::address::Address;
-use geofence_common::country::Country;
 use geofence_common::layout::name;
 use geofence_user::explain::explain;
 
@@ -20,6 +19,9 @@ use crate::sets::{Family, Set};
 /// How the sources are drawn. Nearly all of IPv6 is nobody's, so only prefixes tell anything there.
 const DRAWN: [(Family, bool); 3] = [(Family::V4, true), (Family::V4, false), (Family::V6, false)];
 
+/// The sets of blocked IPv4 sources among those of this part, and how they are drawn.
+pub(crate) const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (3, "table prefix")];
+
 /// The sets of this part: by how they are drawn, first from countries that are open, then from blocked ones.
 pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
     let mut sets = Vec::new();
@@ -27,10 +29,7 @@ pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
         for sources in [Sources::Open, Sources::Blocked] {
             let wanted = |address: &Address| {
                 let class = plan.oracle.class(address);
-                let has_country = !matches!(
-                    class.country(),
-                    Country::UNKNOWN | Country::SPECIAL | Country::NONE
-                );
+                let has_country = class.country().code().is_some();
                 has_country
                     && class.embedding().is_none()
                     && class.is_blocked() == (sources == Sources::Blocked)

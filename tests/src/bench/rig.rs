@@ -172,16 +172,17 @@ impl Rig {
         run(program, frame, repeat)
     }
 
-    /// Sends frames out of an interface of the namespace the caller is in; a frame each time the program runs.
-    pub(crate) fn send(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<()> {
+    /// Sends frames out of an interface of the namespace the caller is in, and returns what each took until it had
+    /// met its fate. The kernel's own count, for the preparations of such a run take as long as half a million frames.
+    pub(crate) fn send(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<Duration> {
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.repeat = repeat;
         options.attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
-        xdp(self.filter.ebpf(), name)?
+        let result = xdp(self.filter.ebpf(), name)?
             .test_run(options)
             .context("sending frames")?;
-        Ok(())
+        Ok(result.duration)
     }
 
     /// The filter itself.

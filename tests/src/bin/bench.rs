@@ -8,6 +8,10 @@
 mod cases;
 #[path = "../bench/lookup.rs"]
 mod lookup;
+#[path = "../bench/netfilter.rs"]
+mod netfilter;
+#[path = "../bench/peers.rs"]
+mod peers;
 #[path = "../bench/plan.rs"]
 mod plan;
 #[path = "../bench/program.rs"]
@@ -112,9 +116,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
         if wants(Part::Lookup) {
             lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
         }
+        let first = lookup_sets.len();
         if wants(Part::Program) {
             let [rig, _] = &mut rigs;
-            program::measure(&plan, rig, lookup_sets.len(), &program_sets, &mut report)?;
+            program::measure(&plan, rig, first, &program_sets, &mut report)?;
+        }
+        if wants(Part::Peers) {
+            peers::measure(&plan, &mut rigs, first, &mut report)?;
         }
     }
     let mut out = io::stdout().lock();
