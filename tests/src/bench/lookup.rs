@@ -3,13 +3,14 @@
 //! The programs take the next address and find its class; a program that only takes the next address is subtracted.
 //! Before anything is timed, the very programs that are timed answer for every address and are compared with the oracle.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
 use crate::sample::{Samples, rounds};
 use crate::sets::{Distribution, Family, Set};
+use crate::verify;
 
 /// The sets of this part, by family, then distribution.
 pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
@@ -44,7 +45,7 @@ pub(crate) fn measure(
 ) -> Result<()> {
     for (rig, engine) in rigs.iter_mut().zip(ENGINES) {
         for (number, set) in sets.iter().enumerate() {
-            check(plan, rig, number, set, engine)?;
+            verify::classes(&plan.oracle, rig, number, set, engine)?;
         }
     }
     let mut contestants = Vec::new();
@@ -81,26 +82,6 @@ pub(crate) fn measure(
 
 const ENGINES: [&str; 2] = ["array-trie", "lpm-trie"];
 const TABLES: [&str; 2] = ["lookup_v4", "lookup_v6"];
-
-/// Has every address of a set answered and compares with the oracle.
-fn check(plan: &Plan, rig: &mut Rig, number: usize, set: &Set, engine: &str) -> Result<()> {
-    rig.aim(&Cursor {
-        set: number,
-        source: 0,
-        interface: 0,
-    })?;
-    for address in &set.addresses {
-        let answer = rig
-            .run(program::LOOKUP[set.family as usize], &[0; FRAME_MIN], 1)?
-            .answer;
-        let expected = plan.oracle.class(address).to_word();
-        ensure!(
-            answer == expected,
-            "{engine} answers {answer:#x} for {address:?} and the oracle {expected:#x}: nothing is timed"
-        );
-    }
-    Ok(())
-}
 
 /// One table a family: what a look-up costs over the fetch, and how often the one engine fits into the other.
 fn tables(samples: &[Samples], report: &mut Report) {

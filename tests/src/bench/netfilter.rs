@@ -59,11 +59,10 @@ impl Peer {
     /// Packets dropped by the rule, and packets that came as far as the rule behind it.
     pub(crate) fn counters(self, namespace: &Namespace) -> Result<(u64, u64)> {
         let counters = match self {
-            Self::NftIngress | Self::NftRaw => {
-                packets(&namespace.run(&["nft", "list", "counters"])?, |line| {
-                    line.trim().strip_prefix("packets ")?.split(' ').next()
-                })
-            }
+            Self::NftIngress | Self::NftRaw => packets(
+                &namespace.run(&["nft", "--terse", "list", "counters"])?,
+                |line| line.trim().strip_prefix("packets ")?.split(' ').next(),
+            ),
             Self::IpsetRaw => packets(&namespace.run(&[SAVE, "-c", "-t", "raw"])?, |line| {
                 line.strip_prefix('[')
                     .filter(|_| line.contains("-A PREROUTING"))?

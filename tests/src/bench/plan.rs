@@ -3,8 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use geofence_common::address::Address;
+use geofence_common::class::Class;
+use geofence_common::country::Country;
+use geofence_common::image::Words as _;
+use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
+use geofence_user::geoip::Database;
 use geofence_user::oracle::Oracle;
+use geofence_user::policy::Policy;
 use geofence_user::prepare::{Prepared, prepare};
 
 pub(crate) struct Plan {
@@ -32,6 +39,37 @@ impl Plan {
             set_size,
             prepared,
             oracle,
+        })
+    }
+
+    /// The class of an address by the image: to choose by, not to check by.
+    pub(crate) fn class(&self, address: &Address) -> Class {
+        let words = self.prepared.image.words();
+        let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+        found.unwrap_or(Class::of_country(Country::UNKNOWN))
+    }
+
+    /// The same configuration and data under a changed policy, or with other data.
+    pub(crate) fn variant(
+        &self,
+        database: Option<Database>,
+        change: impl FnOnce(&mut Policy),
+    ) -> Result<Prepared> {
+        let mut config = self.prepared.config.clone();
+        change(&mut config.policy);
+        let database = database.unwrap_or_else(|| self.prepared.database.clone());
+        let target = Target {
+            generation: 1,
+            slot: 0,
+            compiled: 0,
+            lines_max: u32::MAX >> 4,
+        };
+        let image = compile(&config.policy, &database, &target)?;
+        Ok(Prepared {
+            config,
+            database,
+            readers: Vec::new(),
+            image,
         })
     }
 }

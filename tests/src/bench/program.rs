@@ -4,10 +4,9 @@
 //! call. The same program handing it to a bare XDP_DROP is subtracted. Before anything is timed, the reasons and
 //! counters of a whole set are compared with the host's build of the decision.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use geofence_common::address::Address;
 use geofence_common::layout::name;
-use geofence_user::explain::explain;
 
 use crate::cases::{self, Case, Clothes, Fate, Sources};
 use crate::plan::Plan;
@@ -15,6 +14,7 @@ use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, Rig, program};
 use crate::sample::{Samples, rounds};
 use crate::sets::{Family, Set};
+use crate::verify;
 
 /// How the sources are drawn. Nearly all of IPv6 is nobody's, so only prefixes tell anything there.
 const DRAWN: [(Family, bool); 3] = [(Family::V4, true), (Family::V4, false), (Family::V6, false)];
@@ -28,7 +28,7 @@ pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
     for (family, uniform) in DRAWN {
         for sources in [Sources::Open, Sources::Blocked] {
             let wanted = |address: &Address| {
-                let class = plan.oracle.class(address);
+                let class = plan.class(address);
                 let has_country = class.country().code().is_some();
                 has_country
                     && class.embedding().is_none()
@@ -63,12 +63,20 @@ pub(crate) fn measure(
     sets: &[Set],
     report: &mut Report,
 ) -> Result<()> {
+    let words = plan.prepared.image.words();
     let mut contestants = Vec::new();
     for case in cases::all() {
         for (drawn, (family, _)) in DRAWN.into_iter().enumerate() {
             if family == case.family {
                 let set = 2 * drawn + usize::from(case.fate.sources() == Sources::Blocked);
-                check(plan, rig, first + set, &sets[set], &case)?;
+                verify::verdicts(
+                    words,
+                    rig,
+                    first + set,
+                    &sets[set],
+                    &case,
+                    Some(case.reason),
+                )?;
                 for bare in [true, false] {
                     contestants.push(Contestant {
                         case: case.clone(),
@@ -94,56 +102,6 @@ pub(crate) fn measure(
     rig.hand_to(name::PROGRAM)?;
     for (drawn, (family, uniform)) in DRAWN.into_iter().enumerate() {
         table(drawn, family, uniform, &contestants, &samples, report);
-    }
-    Ok(())
-}
-
-/// Has the filter judge a frame from every source of a set, and compares what it counted with the host's verdicts.
-fn check(plan: &Plan, rig: &mut Rig, number: usize, set: &Set, case: &Case) -> Result<()> {
-    let mut frame = case.frame.clone();
-    let mut expected = std::collections::BTreeMap::new();
-    for address in &set.addresses {
-        match address {
-            Address::V4(bytes) => frame[case.source..][..4].copy_from_slice(bytes),
-            Address::V6(bytes) => frame[case.source..][..16].copy_from_slice(bytes),
-        }
-        let (verdict, _) = explain(&frame, plan.prepared.image.words());
-        ensure!(
-            verdict.reason == case.reason,
-            "{}, {}: {address:?} is judged {} where {} was meant",
-            case.fate.name(),
-            case.clothes.name(),
-            verdict.reason.name(),
-            case.reason.name()
-        );
-        *expected
-            .entry((verdict.country, verdict.action, verdict.reason))
-            .or_insert(0_u64) += 1;
-    }
-    let before = rig.filter().counters(0)?;
-    rig.aim(&Cursor {
-        set: number,
-        source: case.source,
-        interface: 0,
-    })?;
-    rig.run(
-        program::VARY[case.family as usize],
-        &case.frame,
-        u32::try_from(set.addresses.len())?,
-    )?;
-    let after = rig.filter().counters(0)?;
-    for (key, packets) in expected {
-        let counted = |counters: &std::collections::BTreeMap<
-            _,
-            geofence_common::layout::Counter,
-        >| { counters.get(&key).map_or(0, |counter| counter.packets) };
-        let counted = counted(&after) - counted(&before);
-        ensure!(
-            counted == packets,
-            "{}, {}: the filter counted {counted} of {packets} packets as {key:?}: nothing is timed",
-            case.fate.name(),
-            case.clothes.name()
-        );
     }
     Ok(())
 }

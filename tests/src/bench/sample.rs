@@ -47,6 +47,11 @@ impl Samples {
         )
     }
 
+    /// One over each.
+    pub(crate) fn inverse(&self) -> Self {
+        Self(self.0.iter().map(|one| 1.0 / one).collect())
+    }
+
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
     }

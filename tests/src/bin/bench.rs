@@ -6,6 +6,8 @@
 
 #[path = "../bench/cases.rs"]
 mod cases;
+#[path = "../bench/growth.rs"]
+mod growth;
 #[path = "../bench/lookup.rs"]
 mod lookup;
 #[path = "../bench/netfilter.rs"]
@@ -24,6 +26,10 @@ mod rig;
 mod sample;
 #[path = "../bench/sets.rs"]
 mod sets;
+#[path = "../bench/synthetic.rs"]
+mod synthetic;
+#[path = "../bench/verify.rs"]
+mod verify;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -124,6 +130,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         if wants(Part::Peers) {
             peers::measure(&plan, &mut rigs, first, &mut report)?;
         }
+    }
+    if wants(Part::Growth) {
+        growth::measure(&plan, &mut report)?;
     }
     let mut out = io::stdout().lock();
     report.print(&mut out).context("writing the report")?;
