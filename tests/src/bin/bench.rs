@@ -6,10 +6,14 @@
 
 #[path = "../bench/cases.rs"]
 mod cases;
+#[path = "../bench/control.rs"]
+mod control;
 #[path = "../bench/growth.rs"]
 mod growth;
 #[path = "../bench/lookup.rs"]
 mod lookup;
+#[path = "../bench/memory.rs"]
+mod memory;
 #[path = "../bench/netfilter.rs"]
 mod netfilter;
 #[path = "../bench/peers.rs"]
@@ -133,6 +137,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     if wants(Part::Growth) {
         growth::measure(&plan, &mut report)?;
+    }
+    if wants(Part::Control) {
+        let geofence = match &arguments.geofence {
+            Some(path) => path.clone(),
+            None => geofence_tests::daemon::binary()?,
+        };
+        control::measure(&plan, &geofence, &mut report)?;
     }
     let mut out = io::stdout().lock();
     report.print(&mut out).context("writing the report")?;
