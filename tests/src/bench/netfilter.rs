@@ -21,8 +21,6 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 3] = [Self::NftIngress, Self::NftRaw, Self::IpsetRaw];
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::NftIngress => "nftables, netdev ingress set",

@@ -19,7 +19,7 @@ const NEAR_BITS: u8 = 6;
 pub(crate) fn database(model: &Database, count: usize, seed: u64) -> Result<Database> {
     let mut draw = Draw::new(seed);
     let countries: Vec<Country> = Country::all().collect();
-    let mut country = move |draw: &mut Draw| {
+    let country = move |draw: &mut Draw| {
         draw.one_of(&countries)
             .copied()
             .context("there are no countries")

@@ -12,14 +12,20 @@ mod control;
 mod growth;
 #[path = "../bench/lookup.rs"]
 mod lookup;
+#[path = "../bench/machine.rs"]
+mod machine;
 #[path = "../bench/memory.rs"]
 mod memory;
 #[path = "../bench/netfilter.rs"]
 mod netfilter;
+#[path = "../bench/output.rs"]
+mod output;
 #[path = "../bench/peers.rs"]
 mod peers;
 #[path = "../bench/plan.rs"]
 mod plan;
+#[path = "../bench/plot.rs"]
+mod plot;
 #[path = "../bench/program.rs"]
 mod program;
 #[path = "../bench/report.rs"]
@@ -35,11 +41,11 @@ mod synthetic;
 #[path = "../bench/verify.rs"]
 mod verify;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use geofence_user::policy::Lookup;
 
@@ -63,9 +69,12 @@ struct Arguments {
     /// GeoIP file to look up in instead of the embedded one; repeat it for several
     #[arg(long, value_name = "FILE")]
     mmdb: Vec<PathBuf>,
-    /// Folder for the report
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    /// Folder for bench.json and bench.svg
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+    /// Rewrite the tables of performance.md in this folder, and the plot beside it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["smoke", "only"])]
+    docs: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -111,12 +120,16 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let plan = Plan::new(arguments.smoke, arguments.mmdb.clone())?;
-    let mut report = Report::default();
+    let mut report = Report {
+        facts: machine::facts(&plan),
+        ..Report::default()
+    };
     rig::pin(0)?;
     if [Part::Lookup, Part::Program, Part::Peers]
         .into_iter()
         .any(wants)
     {
+        progress("drawing addresses, loading both engines");
         let (lookup_sets, program_sets) = (lookup::sets(&plan)?, program::sets(&plan)?);
         let sets = [&lookup_sets[..], &program_sets].concat();
         let mut rigs = [
@@ -124,28 +137,65 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
         ];
         if wants(Part::Lookup) {
+            progress("part 1 of 5: the look-up alone");
             lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
         }
         let first = lookup_sets.len();
         if wants(Part::Program) {
+            progress("part 2 of 5: the whole program");
             let [rig, _] = &mut rigs;
             program::measure(&plan, rig, first, &program_sets, &mut report)?;
         }
         if wants(Part::Peers) {
+            progress("part 3 of 5: other filters on the same path");
             peers::measure(&plan, &mut rigs, first, &mut report)?;
         }
     }
     if wants(Part::Growth) {
+        progress("part 4 of 5: growth");
         growth::measure(&plan, &mut report)?;
     }
     if wants(Part::Control) {
+        progress("part 5 of 5: control, memory, the daemon");
         let geofence = match &arguments.geofence {
             Some(path) => path.clone(),
             None => geofence_tests::daemon::binary()?,
         };
         control::measure(&plan, &geofence, &mut report)?;
     }
-    let mut out = io::stdout().lock();
-    report.print(&mut out).context("writing the report")?;
+    publish(arguments, &report)?;
     Ok(report.refused.is_empty())
+}
+
+/// Says what is being done, to a person who waits for it.
+fn progress(what: &str) {
+    let mut err = io::stderr();
+    if err.is_terminal() {
+        // Where standard error is closed, nobody is there to be told.
+        let _ = writeln!(err, "bench: {what}");
+    }
+}
+
+/// Hands the report to whoever is to have it.
+fn publish(arguments: &Arguments, report: &Report) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let printed = if arguments.json {
+        writeln!(out, "{}", report.json())
+    } else {
+        report.print(&mut out)
+    };
+    match printed.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed.context("writing the report")?,
+    }
+    output::write(report, &arguments.out)?;
+    if let Some(folder) = &arguments.docs {
+        ensure!(
+            report.refused.is_empty(),
+            "rows had to be left out, so the document stays as it is"
+        );
+        output::document(report, folder)?;
+    }
+    Ok(())
 }
