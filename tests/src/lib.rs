@@ -16,4 +16,4 @@ pub mod mutate;
 pub mod namespace;
 pub mod packet_socket;
 pub mod privilege;
-mod wait;
+pub mod wait;

@@ -24,6 +24,8 @@ pub(crate) enum Scope {
     Build,
     /// Network namespaces on top.
     Demo,
+    /// The filters that the benchmark compares with on top.
+    Bench,
     /// The tools that tests compare with on top; without them a test is skipped, which says so.
     Test,
     /// All of that, and nothing less will do.
@@ -57,6 +59,14 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     if !found.linker {
         linker(found.binstall)?;
     }
+    if scope >= Scope::Bench {
+        match peers() {
+            Err(error) if scope == Scope::Test => {
+                eprintln!("setup: going on without the benchmark's peers: {error:#}");
+            }
+            installed => installed?,
+        }
+    }
     if scope >= Scope::Test && process::find("promtool").is_none() {
         match debian::unpack("prometheus", "usr/bin/promtool", &process::tools()?) {
             Err(error) if scope == Scope::Test => {
@@ -66,6 +76,24 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Installs the filters that the benchmark compares with, and what looks at interfaces for it.
+fn peers() -> Result<()> {
+    let programs = [
+        ("nft", "nftables"),
+        ("ipset", "ipset"),
+        ("iptables-legacy", "iptables"),
+        ("ethtool", "ethtool"),
+    ];
+    let missing = programs
+        .into_iter()
+        .filter(|(program, _)| process::find(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    debian::install(&missing)
 }
 
 /// Names the Debian packages that fill the gaps.
