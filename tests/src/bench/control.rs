@@ -123,6 +123,7 @@ fn ask(filter: &mut Filter, words: &[u32]) -> Result<()> {
         protocol: Protocol::Tcp,
         source_port: 40_000,
         destination_port: 22,
+        is_reply: false,
     };
     let frame = question.frame().context("one family")?;
     let (answer, expected) = (filter.ask(&frame)?, explain(&frame, words).0);
