@@ -1,4 +1,5 @@
-//! Part five: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at rest.
+//! Part five: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at
+//! rest.
 
 use std::fs;
 use std::io::Write as _;
