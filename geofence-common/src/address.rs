@@ -1,22 +1,84 @@
-//! Addresses and prefixes as the core sees them: bytes in network order, never a kernel or libc type.
+//! Addresses and prefixes as the core sees them: a family and bits, never a kernel or libc type.
 
-/// An IP address.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An IP address: its bits in host order from the top of two words, as a look-up consumes them.
+///
+/// Words and not bytes, because the data path keeps addresses in registers and on a stack of 512 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Address {
-    V4([u8; 4]),
-    V6([u8; 16]),
+pub struct Address {
+    is_v6: bool,
+    high: u64,
+    low: u64,
 }
 
 impl Address {
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4(bits: u32) -> Self {
+        Self {
+            is_v6: false,
+            high: (bits as u64) << 32,
+            low: 0,
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn v6(bits: u128) -> Self {
+        Self {
+            is_v6: true,
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
+    }
+
+    /// An address from what `words` gave.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_words(is_v6: bool, [high, low]: [u64; 2]) -> Self {
+        Self { is_v6, high, low }
+    }
+
+    /// The bits, the first at the top of the first word; an IPv4 address fills half of it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        [self.high, self.low]
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        self.is_v6
+    }
+
+    /// The address in the standard library's words.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ip(&self) -> IpAddr {
+        if self.is_v6 {
+            IpAddr::V6(Ipv6Addr::from_bits(
+                (self.high as u128) << 64 | self.low as u128,
+            ))
+        } else {
+            IpAddr::V4(Ipv4Addr::from_bits((self.high >> 32) as u32))
+        }
+    }
+
     /// Whether the address is an IPv6 link-local one (fe80::/10) or the unspecified address (::).
     #[must_use]
     #[inline(always)]
     pub const fn is_on_link_v6(&self) -> bool {
-        match self {
-            Self::V4(_) => false,
-            Self::V6(bytes) => {
-                (bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80) || u128::from_be_bytes(*bytes) == 0
-            }
+        self.is_v6 && (self.high >> 54 == 0xfe80 >> 6 || self.high | self.low == 0)
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::v4(ip.to_bits()),
+            IpAddr::V6(ip) => Self::v6(ip.to_bits()),
         }
     }
 }
@@ -44,15 +106,15 @@ pub enum Embedding {
 }
 
 impl Embedding {
-    /// The IPv4 address inside.
+    /// The IPv4 address inside an IPv6 address.
     #[must_use]
     #[inline(always)]
-    pub const fn inner(self, a: [u8; 16]) -> [u8; 4] {
-        match self {
-            Self::SixToFour => [a[2], a[3], a[4], a[5]],
-            Self::Teredo => [!a[12], !a[13], !a[14], !a[15]],
-            Self::Nat64 => [a[12], a[13], a[14], a[15]],
-        }
+    pub const fn inner(self, address: &Address) -> Address {
+        Address::v4(match self {
+            Self::SixToFour => (address.high >> 16) as u32,
+            Self::Teredo => !(address.low as u32),
+            Self::Nat64 => address.low as u32,
+        })
     }
 }
 
@@ -110,19 +172,14 @@ mod tests {
 
     #[test]
     fn embedded_addresses_come_out() {
-        let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-        assert_eq!(
-            Embedding::SixToFour.inner(v6("2002:5102:0304::1")),
-            [81, 2, 3, 4]
-        );
-        assert_eq!(
-            Embedding::Teredo.inner(v6("2001::aefd:fcfb")),
-            [81, 2, 3, 4]
-        );
-        assert_eq!(
-            Embedding::Nat64.inner(v6("64:ff9b::81.2.3.4")),
-            [81, 2, 3, 4]
-        );
+        let inner = |how: Embedding, text: &str| {
+            how.inner(&Address::from(text.parse::<IpAddr>().unwrap()))
+                .ip()
+        };
+        let expected = IpAddr::from([81, 2, 3, 4]);
+        assert_eq!(inner(Embedding::SixToFour, "2002:5102:0304::1"), expected);
+        assert_eq!(inner(Embedding::Teredo, "2001::aefd:fcfb"), expected);
+        assert_eq!(inner(Embedding::Nat64, "64:ff9b::81.2.3.4"), expected);
     }
 
     #[test]
@@ -147,10 +204,28 @@ mod tests {
 
     #[test]
     fn on_link_is_link_local_or_unspecified() {
-        let on_link = |text: &str| {
-            Address::V6(text.parse::<std::net::Ipv6Addr>().unwrap().octets()).is_on_link_v6()
-        };
+        let on_link = |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).is_on_link_v6();
         assert!(on_link("fe80::1") && on_link("febf::1") && on_link("::"));
+        assert!(!on_link("0.0.0.0") && !on_link("254.128.0.1"));
         assert!(!on_link("fec0::1") && !on_link("::1") && !on_link("2001:db8::1"));
+    }
+
+    #[test]
+    fn an_address_comes_back_as_it_went_in() {
+        for text in [
+            "192.0.2.1",
+            "0.0.0.0",
+            "2001:db8::1",
+            "::",
+            "::ffff:192.0.2.1",
+        ] {
+            let ip: IpAddr = text.parse().unwrap();
+            let address = Address::from(ip);
+            assert_eq!(address.ip(), ip);
+            assert_eq!(
+                Address::from_words(address.is_v6(), address.words()),
+                address
+            );
+        }
     }
 }

@@ -60,6 +60,12 @@ pub mod flag {
     pub const ICMP_ECHO: u32 = 1 << 2;
     /// Set when the kernel's tries of the second slot belong to this image.
     pub const SECOND_SLOT: u32 = 1 << 3;
+    /// Pass replies to mail and DNS that our side asked for.
+    pub const REPLIES_MAIL: u32 = 1 << 4;
+    /// Pass replies to whatever our side opened.
+    pub const REPLIES_ALL: u32 = 1 << 5;
+    /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
+    pub const MTA_STS: u32 = 1 << 6;
 }
 
 /// Lines of one protocol's services.
@@ -92,6 +98,15 @@ pub enum Exemption {
     Service = 2,
 }
 
+/// To which packets of ours replies are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    None,
+    /// To mail, and to the DNS look-ups that mail needs.
+    Mail,
+    All,
+}
+
 /// The settings in the header that a verdict depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags(pub u32);
@@ -117,6 +132,24 @@ impl Flags {
     #[inline(always)]
     pub const fn passes_icmp_echo(self) -> bool {
         self.0 & flag::ICMP_ECHO != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn replies(self) -> Replies {
+        if self.0 & flag::REPLIES_ALL != 0 {
+            Replies::All
+        } else if self.0 & flag::REPLIES_MAIL != 0 {
+            Replies::Mail
+        } else {
+            Replies::None
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn fetches_mta_sts(self) -> bool {
+        self.0 & flag::MTA_STS != 0
     }
 
     /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
@@ -156,15 +189,11 @@ pub trait Words {
     /// The position of the class of the longest prefix that holds the address.
     #[inline(always)]
     fn trie_lookup(&self, address: &Address) -> Option<u32> {
-        match address {
-            Address::V4(bytes) => {
-                let bits = u128::from(u32::from_be_bytes(*bytes)) << 96;
-                walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE, (bits >> 64) as u64, 0)
-            }
-            Address::V6(bytes) => {
-                let bits = u128::from_be_bytes(*bytes);
-                walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE, (bits >> 64) as u64, bits as u64)
-            }
+        let [high, low] = address.words();
+        if address.is_v6() {
+            walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE, high, low)
+        } else {
+            walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE, high, 0)
         }
     }
 

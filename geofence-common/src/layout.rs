@@ -7,6 +7,7 @@
 )]
 
 use crate::country::COUNTRIES_MAX;
+use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
 use crate::verdict::COUNTERS;
 
 /// Packets and bytes that ended in one reason.
@@ -49,10 +50,30 @@ pub mod name {
     pub const TRIES_V4: [&str; 2] = ["TRIE_V4_A", "TRIE_V4_B"];
     pub const TRIES_V6: [&str; 2] = ["TRIE_V6_A", "TRIE_V6_B"];
     pub const VERDICT: &str = "VERDICT";
+    /// The egress program.
+    pub const EGRESS: &str = "geofence_egress";
+    /// Flows, by `Table`.
+    pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
+    pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
+    pub const DATAGRAMS: &str = "DATAGRAMS";
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
     pub const TRACE: &str = "TRACE";
+}
+
+/// What became of the packets of ours that a table of flows was asked about; one element a table, per CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowCounters {
+    /// Flows added.
+    pub opened: u64,
+    /// Packets of flows that were known.
+    pub amended: u64,
+    /// Packets that opened nothing because they came in by a protected interface.
+    pub foreign: u64,
+    /// Packets that opened nothing because the table did not take them.
+    pub full: u64,
 }
 
 /// The last verdict on a CPU, written when a program is loaded to be asked, never while it filters.
@@ -70,10 +91,14 @@ const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
 // The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
 const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
 const _: () = assert!(size_of::<TracedVerdict>() == 4);
+const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
+const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
+const _: () = assert!(size_of::<FlowCounters>() == 32);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Counter, CountryCounters, TracedVerdict};
+    use super::{Counter, CountryCounters, FlowCounters, TracedVerdict};
+    use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
@@ -81,4 +106,14 @@ mod pod {
     unsafe impl aya::Pod for CountryCounters {}
     // SAFETY: four bytes, no padding, every bit pattern valid.
     unsafe impl aya::Pod for TracedVerdict {}
+    // SAFETY: repr(C), integers only, no padding but what is named (asserted above), every bit pattern valid.
+    unsafe impl aya::Pod for FlowKey {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for Flow {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for DatagramKey {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for Datagram {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for FlowCounters {}
 }

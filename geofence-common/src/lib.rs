@@ -8,11 +8,14 @@
 pub mod address;
 pub mod class;
 pub mod country;
+mod exempt;
+pub mod flow;
 pub mod frame;
 pub mod image;
 pub mod layout;
 pub mod observe;
 pub mod packet;
 pub mod policy;
+pub mod track;
 pub mod verdict;
 pub mod wire;

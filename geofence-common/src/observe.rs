@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Embedding};
 use crate::class::Class;
+use crate::flow::{Flow, FlowKey, Table};
 use crate::packet::Transport;
 use crate::verdict::Reason;
 
@@ -23,7 +24,18 @@ pub enum Step {
     /// An address was looked up and fell into this class.
     Class { address: Address, class: Class },
     /// The address carries an IPv4 address, which is judged in its place.
-    Embedded { how: Embedding, inner: [u8; 4] },
+    Embedded { how: Embedding, inner: Address },
+    /// An ICMP error was read up to the packet it quotes.
+    Quoted(crate::wire::quoted::Quoted),
+    /// A flow was looked for, or written.
+    Flow {
+        table: Table,
+        key: FlowKey,
+        found: Option<Flow>,
+        now: u64,
+    },
+    /// A datagram was looked for whose first fragment had passed.
+    Datagram { is_known: bool },
     /// The decision was made.
     Decided(Reason),
 }

@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::frame::Frame;
 use crate::observe::{Observer, Step};
 use crate::verdict::Reason;
-use crate::wire::{ethernet, ipv4, ipv6, transport};
+use crate::wire::{ethernet, ipv4, ipv6};
 
 /// The network header of a packet, and where in the frame the rest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +47,16 @@ pub enum Transport {
         source: u16,
         destination: u16,
     },
+    /// The identifier is an echo's; other messages have something else in its place.
     Icmp {
         kind: u8,
         code: u8,
+        identifier: u16,
     },
     Icmpv6 {
         kind: u8,
         code: u8,
+        identifier: u16,
     },
     /// A protocol without ports, or one whose ports nothing is exempt by.
     Other {
@@ -83,31 +86,32 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
 }
 
 impl Packet {
-    /// Looks for the transport header; an error is the reason why nothing can be proven by it.
+    /// Looks for the upper-layer header; an error is the reason why nothing can be proven by it.
     #[inline(always)]
-    pub fn transport<F: Frame, O: Observer>(
+    pub fn upper<F: Frame, O: Observer>(
         &self,
         frame: &F,
         observer: &mut O,
-    ) -> Result<Transport, Reason> {
-        let upper = match self.source {
-            Address::V4(_) => {
-                if self.fragment == Fragment::Later {
-                    return Err(Reason::LaterFragment);
-                }
-                if ipv4::has_route_option(frame, self) {
-                    return Err(Reason::SourceRoute);
-                }
-                ipv6::Upper {
-                    protocol: self.protocol,
-                    at: self.payload,
-                    fragment: self.fragment,
-                }
-            }
-            Address::V6(_) => ipv6::walk(frame, self, observer)?,
-        };
-        let transport = transport::read(frame, &upper, self.end)?;
-        observer.step(Step::Transport(transport));
-        Ok(transport)
+    ) -> Result<Upper, Reason> {
+        if self.source.is_v6() {
+            ipv6::walk(frame, self, observer)
+        } else if ipv4::has_route_option(frame, self) {
+            Err(Reason::SourceRoute)
+        } else {
+            ipv4::upper(frame, self)
+        }
     }
+}
+
+/// Where the upper-layer header is, what it is, and which part of its datagram the packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upper {
+    pub protocol: u8,
+    /// Where it starts; of a later fragment, where its data does.
+    pub at: usize,
+    pub fragment: Fragment,
+    /// Tells the fragments of one datagram from those of another; 0 for a whole one.
+    pub identification: u32,
+    /// How many bytes of the datagram come before this packet's.
+    pub offset: u32,
 }

@@ -6,24 +6,53 @@
 use crate::address::Address;
 use crate::class::Class;
 use crate::country::Country;
-use crate::frame::Frame;
-use crate::image::{Exemption, Flags, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words};
+use crate::exempt::exempt;
+use crate::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
+use crate::frame::{Bytes, Frame};
+use crate::image::{Flags, Words};
 use crate::observe::{Observer, Step};
-use crate::packet::{Fragment, Packet, Transport, parse};
+use crate::packet::{Fragment, Packet, parse};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::protocol;
 
-/// What a decision consults: the words of the current image, and an engine that finds classes in it.
+/// What a decision consults: the words of the current image, an engine that finds classes in it, and what was seen
+/// before: the flows of our side, and the datagrams whose first fragment passed.
 pub trait Tables: Words {
     /// The position of the class of the longest prefix that holds the address.
     fn lookup(&self, address: &Address) -> Option<u32>;
+
+    /// Nanoseconds since boot (CLOCK_BOOTTIME).
+    fn now(&self) -> u64;
+
+    /// What is known of a flow, lapsed or not.
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow>;
+
+    /// What is known of a datagram, lapsed or not.
+    fn datagram(&self, key: &DatagramKey) -> Option<Datagram>;
+
+    /// Remembers a datagram whose first fragment passes; one that does not fit is forgotten.
+    fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram);
 }
 
+/// An image on its own: nothing was ever seen.
 impl Tables for &[u32] {
-    #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         self.trie_lookup(address)
     }
+
+    fn now(&self) -> u64 {
+        0
+    }
+
+    fn flow(&self, _: Table, _: &FlowKey) -> Option<Flow> {
+        None
+    }
+
+    fn datagram(&self, _: &DatagramKey) -> Option<Datagram> {
+        None
+    }
+
+    fn accept_datagram(&self, _: &DatagramKey, _: Datagram) {}
 }
 
 /// Decides about a frame. Every frame gets exactly one verdict.
@@ -68,12 +97,11 @@ pub fn classify<T: Tables, O: Observer>(
         address: *address,
         class,
     });
-    let (Address::V6(bytes), Some(how)) = (address, class.embedding()) else {
+    let Some(how) = class.embedding() else {
         return Some(class);
     };
-    let inner = how.inner(*bytes);
+    let inner = how.inner(address);
     observer.step(Step::Embedded { how, inner });
-    let inner = Address::V4(inner);
     let embedded = tables
         .class_at(tables.lookup(&inner)?)?
         .with_lists_of(class);
@@ -82,6 +110,14 @@ pub fn classify<T: Tables, O: Observer>(
         class: embedded,
     });
     Some(embedded)
+}
+
+/// Whether a packet from an address of this class passes by an exemption or not at all.
+#[must_use]
+#[inline(always)]
+pub const fn awaits_exemption(class: Class) -> bool {
+    class.is_blocked()
+        && !(class.is_mapped() || class.is_management() || class.is_allowed() || class.is_denied())
 }
 
 #[inline(always)]
@@ -127,37 +163,47 @@ fn judge<F: Frame, T: Tables, O: Observer>(
 /// or an answer that only a DHCP client waits for.
 #[inline(always)]
 fn is_link_control<F: Frame>(frame: &F, packet: &Packet) -> bool {
-    match packet.destination {
-        Address::V4([to, ..]) => match packet.protocol {
-            protocol::UDP => {
-                packet.fragment != Fragment::Later
-                    && ports(frame, packet, packet.payload) == Some((67, 68))
-            }
-            protocol::IGMP | protocol::OSPF => to & 0xf0 == 224 && packet.hop_limit == 1,
-            // RFC 9568 section 5.1.1.3: a router discards VRRP with any other TTL.
-            protocol::VRRP => packet.hop_limit == 255,
-            _ => false,
-        },
-        Address::V6(_) => {
-            let on_link = packet.source.is_on_link_v6();
-            if !on_link && packet.hop_limit != 255 {
-                return false;
-            }
-            match packet.protocol {
-                protocol::ICMPV6 => is_link_control_icmpv6(frame, packet, packet.payload, on_link),
-                // Multicast listener discovery comes with a router alert option in front (RFC 3810 section 5).
-                protocol::HOP_BY_HOP => {
-                    frame.bytes(packet.payload) == Some([protocol::ICMPV6, 0])
-                        && is_link_control_icmpv6(frame, packet, packet.payload + 8, on_link)
-                }
-                protocol::UDP => {
-                    on_link && ports(frame, packet, packet.payload) == Some((547, 546))
-                }
-                protocol::OSPF => on_link,
-                protocol::VRRP => packet.hop_limit == 255,
-                _ => false,
-            }
+    if packet.source.is_v6() {
+        is_link_control_v6(frame, packet)
+    } else {
+        is_link_control_v4(frame, packet)
+    }
+}
+
+#[inline(always)]
+fn is_link_control_v4<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    match packet.protocol {
+        protocol::UDP => {
+            packet.fragment != Fragment::Later
+                && ports(frame, packet, packet.payload) == Some((67, 68))
         }
+        protocol::IGMP | protocol::OSPF => {
+            let [to, _] = packet.destination.words();
+            to >> 60 == 0xe && packet.hop_limit == 1
+        }
+        // RFC 9568 section 5.1.1.3: a router discards VRRP with any other TTL.
+        protocol::VRRP => packet.hop_limit == 255,
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn is_link_control_v6<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    let on_link = packet.source.is_on_link_v6();
+    if !on_link && packet.hop_limit != 255 {
+        return false;
+    }
+    match packet.protocol {
+        protocol::ICMPV6 => is_link_control_icmpv6(frame, packet, packet.payload, on_link),
+        // Multicast listener discovery comes with a router alert option in front (RFC 3810 section 5).
+        protocol::HOP_BY_HOP => {
+            frame.bytes(packet.payload) == Some(Bytes([protocol::ICMPV6, 0]))
+                && is_link_control_icmpv6(frame, packet, packet.payload + 8, on_link)
+        }
+        protocol::UDP => on_link && ports(frame, packet, packet.payload) == Some((547, 546)),
+        protocol::OSPF => on_link,
+        protocol::VRRP => packet.hop_limit == 255,
+        _ => false,
     }
 }
 
@@ -168,7 +214,7 @@ fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_li
     if at + 8 > packet.end {
         return false;
     }
-    let Some([kind, _]) = frame.bytes(at) else {
+    let Some(Bytes([kind, _])) = frame.bytes(at) else {
         return false;
     };
     match kind {
@@ -188,57 +234,6 @@ fn ports<F: Frame>(frame: &F, packet: &Packet, at: usize) -> Option<(u16, u16)> 
     if at + 8 > packet.end {
         return None;
     }
-    let [s0, s1, d0, d1] = frame.bytes(at)?;
+    let Bytes([s0, s1, d0, d1]) = frame.bytes(at)?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
-}
-
-/// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
-#[inline(always)]
-fn exempt<F: Frame, T: Tables, O: Observer>(
-    frame: &F,
-    packet: &Packet,
-    flags: Flags,
-    tables: &T,
-    observer: &mut O,
-) -> Option<Reason> {
-    /// TCP's SYN and ACK bits.
-    const SYN: u8 = 0x02;
-    const ACK: u8 = 0x10;
-
-    let (section, port, looks_like_reply) = match packet.transport(frame, observer) {
-        Err(reason) => return Some(reason),
-        Ok(Transport::Tcp {
-            source,
-            destination,
-            flags,
-        }) => {
-            let reply = matches!(source, 25 | 53 | 465 | 587 | 853) && flags & (SYN | ACK) != SYN;
-            (TCP_SERVICES_LINE, destination, reply)
-        }
-        Ok(Transport::Udp {
-            source,
-            destination,
-        }) => (UDP_SERVICES_LINE, destination, matches!(source, 53 | 853)),
-        Ok(Transport::Icmp { kind: 8, .. } | Transport::Icmpv6 { kind: 128, .. }) => {
-            return flags.passes_icmp_echo().then_some(Reason::Service);
-        }
-        // Unreachable, source quench, time exceeded, parameter problem; and their ICMPv6 counterparts.
-        Ok(
-            Transport::Icmp {
-                kind: 3 | 4 | 11 | 12,
-                ..
-            }
-            | Transport::Icmpv6 { kind: 1..=4, .. },
-        ) => {
-            return Some(Reason::UnprovenIcmpError);
-        }
-        Ok(Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. }) => {
-            return None;
-        }
-    };
-    match tables.exemption(section, port)? {
-        Exemption::Mail => Some(Reason::Mail),
-        Exemption::Service => Some(Reason::Service),
-        Exemption::None => looks_like_reply.then_some(Reason::UnprovenReply),
-    }
 }

@@ -77,6 +77,12 @@ reasons! {
     Service = 8, "service", Pass;
     /// No policy image is in place; the filter passes rather than cut the machine off.
     NoPolicy = 9, "no_policy", Pass;
+    /// From a blocked country, in reply to what our side sent there: the exact flow is tracked.
+    Reply = 10, "reply", Pass;
+    /// An ICMP error by a router of a blocked country about a tracked flow or an exempted service of ours.
+    IcmpError = 11, "icmp_error", Pass;
+    /// From a blocked country, a later fragment of a datagram whose first fragment passed.
+    Fragment = 12, "fragment", Pass;
 
     /// The IPv4 header cannot be read: version, header length or total length is wrong.
     MalformedIpv4 = 16, "malformed_ipv4", Drop;
@@ -106,10 +112,12 @@ reasons! {
     DoubleFragment = 28, "double_fragment", Drop;
     /// From a blocked country, with a source-route or record-route option or a live routing header (RFC 7126).
     SourceRoute = 29, "source_route", Drop;
-    /// From a blocked country, shaped like a reply to mail or DNS; nothing shows that we asked.
+    /// From a blocked country, shaped like a reply to mail or DNS; our side has not asked.
     UnprovenReply = 30, "unproven_reply", Drop;
-    /// From a blocked country, an ICMP error; nothing shows that it is about traffic of ours.
+    /// From a blocked country, an ICMP error; what it quotes is no tracked flow and no exempted service of ours.
     UnprovenIcmpError = 31, "unproven_icmp_error", Drop;
+    /// From a blocked country, a later fragment that starts inside the first one (RFC 1858, RFC 5722).
+    OverlappingFragment = 32, "overlapping_fragment", Drop;
 }
 
 impl Reason {

@@ -5,6 +5,7 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use geofence_common::frame::Frame as _;
 use geofence_common::layout::{INTERFACES_MAX, TracedVerdict, counters_key};
+use geofence_common::track::Tracked;
 use geofence_common::verdict::{Action, COUNTERS, Verdict};
 
 use crate::frame::XdpFrame;
@@ -38,6 +39,38 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
         // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
         let _ = maps::VERDICT.set(0, traced, 0);
     }
+}
+
+/// Counts what a packet that leaves did to the flows.
+#[inline(always)]
+pub fn count_tracked(tracked: Tracked) {
+    let (Tracked::Opened(table)
+    | Tracked::Amended(table)
+    | Tracked::Foreign(table)
+    | Tracked::Full(table)) = tracked
+    else {
+        return;
+    };
+    let Some(counters) = maps::FLOW_COUNTERS.get_ptr_mut(table as u32) else {
+        return;
+    };
+    // SAFETY: the element is this CPU's own.
+    let counters = unsafe { &mut *counters };
+    match tracked {
+        Tracked::Opened(_) => counters.opened += 1,
+        Tracked::Amended(_) => counters.amended += 1,
+        Tracked::Foreign(_) => counters.foreign += 1,
+        Tracked::Full(_) | Tracked::Nothing => counters.full += 1,
+    }
+}
+
+/// Whether an interface of this index is protected; 0 is none.
+#[inline(always)]
+pub fn is_protected(index: u32) -> bool {
+    index != 0
+        && maps::INTERFACES
+            .get(index % INTERFACES_MAX)
+            .is_some_and(|slot| *slot != 0)
 }
 
 /// Says that there is no image to judge by, at the first such packet and at every doubling of their number.

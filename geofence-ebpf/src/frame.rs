@@ -1,12 +1,12 @@
-//! The frame behind an XDP context.
+//! The frame behind an XDP or a TC context.
 //!
-//! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame is copied by a
-//! helper. A header may be split between the two.
+//! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame, or outside the
+//! linear part of a socket buffer, is copied by a helper. A header may be split between the two.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
-use aya_ebpf::programs::XdpContext;
-use geofence_common::frame::Frame;
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use geofence_common::frame::{Bytes, Frame};
 
 /// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
 const OFFSET_MAX: usize = 0x3fff;
@@ -30,7 +30,7 @@ impl<'a> XdpFrame<'a> {
 
 impl Frame for XdpFrame<'_> {
     #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         const { assert!(N > 1) };
         if at > OFFSET_MAX {
             return None;
@@ -38,28 +38,75 @@ impl Frame for XdpFrame<'_> {
         let start = self.ctx.data() + at;
         if start + N <= self.ctx.data_end() {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
-            return Some(unsafe { (start as *const [u8; N]).read_unaligned() });
+            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
         }
         self.bytes_in_loop(at)
     }
 
     #[inline(always)]
-    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let mut bytes = [0; N];
+    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        let mut buffer = Bytes([0; N]);
         // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_xdp_load_bytes(
                 self.ctx.as_ptr().cast(),
                 at as u32,
-                bytes.as_mut_ptr().cast(),
+                buffer.0.as_mut_ptr().cast(),
                 N as u32,
             )
         };
-        (failed == 0).then_some(bytes)
+        (failed == 0).then_some(buffer)
     }
 
     #[inline(always)]
     fn length(&self) -> usize {
         self.length
+    }
+}
+
+pub struct SkbFrame<'a> {
+    ctx: &'a TcContext,
+}
+
+impl<'a> SkbFrame<'a> {
+    #[inline(always)]
+    pub fn new(ctx: &'a TcContext) -> Self {
+        Self { ctx }
+    }
+}
+
+impl Frame for SkbFrame<'_> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        const { assert!(N > 1) };
+        if at > OFFSET_MAX {
+            return None;
+        }
+        let start = self.ctx.data() + at;
+        if start + N <= self.ctx.data_end() {
+            // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
+            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
+        }
+        self.bytes_in_loop(at)
+    }
+
+    #[inline(always)]
+    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        let mut buffer = Bytes([0; N]);
+        // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
+        let failed = unsafe {
+            bpf_skb_load_bytes(
+                self.ctx.as_ptr().cast(),
+                at as u32,
+                buffer.0.as_mut_ptr().cast(),
+                N as u32,
+            )
+        };
+        (failed == 0).then_some(buffer)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.ctx.len() as usize
     }
 }

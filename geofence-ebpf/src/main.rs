@@ -1,11 +1,13 @@
 //! The ingress hook: decide about a frame, count the verdict, carry it out; nothing else.
 //!
 //! The decision is `geofence_common::policy::filter`; this crate gives it the packet (`frame`) and the tables (`maps`).
-//! There is one way out of the program, so no packet goes uncounted. XDP_ABORTED is never returned.
+//! There is one way out of the program, so no packet goes uncounted. XDP_ABORTED is never returned. The egress hook is
+//! in `egress`.
 #![no_std]
 #![no_main]
 
 mod account;
+mod egress;
 mod frame;
 mod maps;
 

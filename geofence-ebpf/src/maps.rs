@@ -1,22 +1,28 @@
-//! Every map and every global of the program, and `Tables` over them.
+//! Every map and every global of the programs, and `Tables` and `Tracker` over them.
 //!
 //! ```text
 //! IMAGES[0] -> one of two equal arrays of lines; a reload fills the other and swaps the slot
 //! INTERFACES   interface index -> slot of counters
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
+//! FLOWS_*      what our side opened; only egress writes
+//! FLOW_COUNTERS  what became of the packets that were looked at for flows, by table, per CPU
+//! DATAGRAMS    datagrams whose first fragment passed
 //! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
 //! ```
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
+use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::{LINE_WORDS, Line, Words, header};
 use geofence_common::layout::{
-    CountryCounters, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
+    CountryCounters, FlowCounters, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
 };
 use geofence_common::policy::Tables;
+use geofence_common::track::Tracker;
 
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
@@ -43,6 +49,19 @@ static TRIE_V6_A: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER> = LpmTrie::new();
 #[btf_map]
 static TRIE_V6_B: LpmTrie<[u8; 16], u32, SIZED_BY_LOADER> = LpmTrie::new();
 
+type Flows = LruHashMap<FlowKey, Flow, SIZED_BY_LOADER>;
+
+#[btf_map]
+static FLOWS_MAIL: Flows = Flows::new();
+#[btf_map]
+static FLOWS_DNS: Flows = Flows::new();
+#[btf_map]
+static FLOWS_OTHER: Flows = Flows::new();
+#[btf_map]
+pub static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> = LruHashMap::new();
+
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]
 static LPM: u8 = 0;
@@ -60,6 +79,23 @@ fn global(value: &'static u8) -> bool {
 #[inline(always)]
 pub fn is_traced() -> bool {
     global(&TRACE)
+}
+
+/// A key of the kernel's tries whose address is aligned, as the verifier wants of words on the stack.
+#[repr(C, align(8))]
+struct TrieKey<K> {
+    padding: u32,
+    key: Key<K>,
+}
+
+impl<K> TrieKey<K> {
+    #[inline(always)]
+    fn new(length: u32, address: K) -> Self {
+        Self {
+            padding: 0,
+            key: Key::new(length, address),
+        }
+    }
 }
 
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
@@ -91,23 +127,76 @@ impl Tables for Live {
             return self.trie_lookup(address);
         }
         let second = geofence_common::image::Flags(self.word(header::FLAGS as u32)?).slot() != 0;
-        match address {
-            Address::V4(bytes) => {
-                let key = Key::new(32, *bytes);
-                if second {
-                    TRIE_V4_B.get(&key).copied()
-                } else {
-                    TRIE_V4_A.get(&key).copied()
-                }
+        let [high, low] = address.words();
+        if address.is_v6() {
+            let bits = u128::from(high) << 64 | u128::from(low);
+            let key = &TrieKey::new(128, bits.to_be_bytes()).key;
+            if second {
+                TRIE_V6_B.get(key).copied()
+            } else {
+                TRIE_V6_A.get(key).copied()
             }
-            Address::V6(bytes) => {
-                let key = Key::new(128, *bytes);
-                if second {
-                    TRIE_V6_B.get(&key).copied()
-                } else {
-                    TRIE_V6_A.get(&key).copied()
-                }
+        } else {
+            let key = &TrieKey::new(32, ((high >> 32) as u32).to_be_bytes()).key;
+            if second {
+                TRIE_V4_B.get(key).copied()
+            } else {
+                TRIE_V4_A.get(key).copied()
             }
         }
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper takes nothing and returns a number.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
+
+    #[inline(always)]
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
+        let flow = flows(table).get_ptr(key)?;
+        // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once, and whichever
+        // of two deadlines is read was one of this flow's or, of an entry just recycled, of another live one's.
+        Some(unsafe { flow.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn datagram(&self, key: &DatagramKey) -> Option<Datagram> {
+        let datagram = DATAGRAMS.get_ptr(key)?;
+        // SAFETY: as for a flow.
+        Some(unsafe { datagram.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram) {
+        // The table evicts to make room; what it cannot take, its later fragments are dropped and say so.
+        let _ = DATAGRAMS.insert(key, datagram, 0);
+    }
+}
+
+impl Tracker for Live {
+    #[inline(always)]
+    fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
+        // In place: to update an existing key of a full table would evict others.
+        let Some(flow) = flows(table).get_ptr_mut(key) else {
+            return false;
+        };
+        // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
+        unsafe { flow.write_volatile(change(flow.read_volatile())) };
+        true
+    }
+
+    #[inline(always)]
+    fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
+        flows(table).insert(key, flow, 0).is_ok()
+    }
+}
+
+#[inline(always)]
+fn flows(table: Table) -> &'static Flows {
+    match table {
+        Table::Mail => &FLOWS_MAIL,
+        Table::Dns => &FLOWS_DNS,
+        Table::Other => &FLOWS_OTHER,
     }
 }

@@ -27,7 +27,7 @@ use geofence_common::image::{
 use geofence_common::verdict::Mode;
 
 use crate::geoip::Database;
-use crate::policy::{Fate, Policy, ServiceProtocol};
+use crate::policy::{Fate, Policy, Replies, ServiceProtocol};
 use prefix::Family;
 use trie::Trie;
 
@@ -148,6 +148,9 @@ fn flags(policy: &Policy, slot: u32) -> u32 {
         | when(policy.special_use == Fate::Drop, flag::SPECIAL_USE_BLOCKED)
         | when(policy.icmp_echo == Fate::Pass, flag::ICMP_ECHO)
         | when(slot == 1, flag::SECOND_SLOT)
+        | when(policy.replies == Replies::Mail, flag::REPLIES_MAIL)
+        | when(policy.replies == Replies::All, flag::REPLIES_ALL)
+        | when(policy.mta_sts, flag::MTA_STS)
 }
 
 fn write_long(words: &mut [u32], at: usize, value: u64) {

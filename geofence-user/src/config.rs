@@ -28,7 +28,7 @@ pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub(crate) use values::Word;
 
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy};
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
 use given::Given;
 use keys::KEYS;
@@ -56,6 +56,15 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
+    pub flows: FlowCapacity,
+}
+
+/// How many flows each table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowCapacity {
+    pub mail: u32,
+    pub dns: u32,
+    pub other: u32,
 }
 
 /// Where on a packet's way the filter is attached.
@@ -113,6 +122,8 @@ impl Config {
                 mode: Mode::Enforce,
                 lookup: Lookup::ArrayTrie,
                 mail: Mail::Full,
+                replies: Replies::None,
+                mta_sts: false,
                 services: Vec::new(),
                 icmp_echo: Fate::Drop,
                 management: Vec::new(),
@@ -124,6 +135,11 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             xdp_mode: XdpMode::Native,
             image_capacity: None,
+            flows: FlowCapacity {
+                mail: 0,
+                dns: 0,
+                other: 0,
+            },
         }
     }
 

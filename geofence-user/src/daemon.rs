@@ -4,6 +4,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use geofence_common::flow::Table;
+
+use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError};
 use crate::metrics::{Facts, Interface, Snapshot};
 
@@ -58,8 +61,13 @@ impl Daemon {
                 counters: filter.counters(attached.slot)?,
             });
         }
+        let mut flows = [TableFacts::default(); Table::ALL.len()];
+        for (facts, table) in flows.iter_mut().zip(Table::ALL) {
+            *facts = filter.table_facts(table)?;
+        }
         Ok(Snapshot {
             interfaces,
+            flows,
             facts: self.facts.clone(),
         })
     }

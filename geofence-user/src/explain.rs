@@ -2,16 +2,20 @@
 //!
 //! The steps come from the function that the kernel runs, watched while it runs; nothing here decides.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use geofence_common::address::{Address, Embedding};
 use geofence_common::country::Country;
+use geofence_common::flow::{Flow, State};
 use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
+use geofence_common::track::track;
 use geofence_common::verdict::Verdict;
 
 use crate::countries;
+use crate::tables::{Host, Seen};
 
 /// Collects the steps of a decision.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,16 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     (verdict, recorder.0)
 }
 
+/// The same, after our side sent the packet that this one would answer; what egress made of that comes first.
+#[must_use]
+pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
+    let mut recorder = Recorder::default();
+    let host = Host::new(words, Seen::default());
+    track(&sent, || false, &host, &mut recorder);
+    let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
+    (verdict, recorder.0)
+}
+
 /// The addresses a decision was about, if it got so far.
 #[must_use]
 pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
@@ -39,12 +53,15 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
             source,
             destination,
             ..
-        } => Some((to_ip(*source), to_ip(*destination))),
+        } => Some((source.ip(), destination.ip())),
         Step::Ethernet { .. }
         | Step::Extension { .. }
         | Step::Transport(_)
         | Step::Class { .. }
         | Step::Embedded { .. }
+        | Step::Quoted(_)
+        | Step::Flow { .. }
+        | Step::Datagram { .. }
         | Step::Decided(_) => None,
     })
 }
@@ -67,8 +84,8 @@ pub fn describe(step: &Step) -> String {
         } => {
             format!(
                 "from {} to {}, protocol {protocol}",
-                to_ip(*source),
-                to_ip(*destination)
+                source.ip(),
+                destination.ip()
             )
         }
         Step::Extension { header } => format!("IPv6 extension header {header}"),
@@ -88,8 +105,10 @@ pub fn describe(step: &Step) -> String {
         }) => {
             format!("UDP from port {source} to port {destination}")
         }
-        Step::Transport(Transport::Icmp { kind, code }) => format!("ICMP type {kind} code {code}"),
-        Step::Transport(Transport::Icmpv6 { kind, code }) => {
+        Step::Transport(Transport::Icmp { kind, code, .. }) => {
+            format!("ICMP type {kind} code {code}")
+        }
+        Step::Transport(Transport::Icmpv6 { kind, code, .. }) => {
             format!("ICMPv6 type {kind} code {code}")
         }
         Step::Transport(Transport::Other { protocol }) => {
@@ -112,7 +131,7 @@ pub fn describe(step: &Step) -> String {
             ] {
                 facts.extend(is.then(|| list.to_owned()));
             }
-            format!("{}: {}", to_ip(*address), facts.join(", "))
+            format!("{}: {}", address.ip(), facts.join(", "))
         }
         Step::Embedded { how, inner } => {
             let how = match how {
@@ -120,9 +139,56 @@ pub fn describe(step: &Step) -> String {
                 Embedding::Teredo => "Teredo",
                 Embedding::Nat64 => "NAT64",
             };
-            format!("{how}: judged as {}", to_ip(Address::V4(*inner)))
+            format!("{how}: judged as {}", inner.ip())
+        }
+        Step::Quoted(quoted) => format!(
+            "quotes a packet from {} to {}, protocol {}, port {} to {}",
+            quoted.source.ip(),
+            quoted.destination.ip(),
+            quoted.protocol,
+            quoted.source_port,
+            quoted.destination_port
+        ),
+        Step::Flow {
+            table,
+            key,
+            found,
+            now,
+        } => format!(
+            "{} flow from {} to {}: {}",
+            table.name(),
+            end(key.local(), key.local_port),
+            end(key.remote(), key.remote_port),
+            flow(found.as_ref(), *now)
+        ),
+        Step::Datagram { is_known: true } => {
+            "the datagram's first fragment passed before".to_owned()
+        }
+        Step::Datagram { is_known: false } => {
+            "no first fragment of this datagram passed before".to_owned()
         }
         Step::Decided(reason) => format!("{}: {}", reason.name(), reason.meaning()),
+    }
+}
+
+/// An address and a port as people write them.
+#[must_use]
+pub fn end(address: Address, port: u16) -> String {
+    SocketAddr::new(address.ip(), port).to_string()
+}
+
+fn flow(found: Option<&Flow>, now: u64) -> String {
+    match found {
+        None => "not opened by our side".to_owned(),
+        Some(flow) if !flow.is_live(now) => format!(
+            "lapsed {} s ago",
+            Duration::from_nanos(now.saturating_sub(flow.deadline)).as_secs()
+        ),
+        Some(flow) => format!(
+            "{}, lapses in {} s",
+            State::from_number(flow.state).map_or("unknown", State::name),
+            Duration::from_nanos(flow.deadline.saturating_sub(now)).as_secs()
+        ),
     }
 }
 
@@ -136,13 +202,6 @@ pub fn country(country: Country) -> String {
             Country::NONE => "none".to_owned(),
             _ => "unknown country".to_owned(),
         },
-    }
-}
-
-fn to_ip(address: Address) -> IpAddr {
-    match address {
-        Address::V4(bytes) => bytes.into(),
-        Address::V6(bytes) => bytes.into(),
     }
 }
 
@@ -179,6 +238,8 @@ pub struct Question {
     pub protocol: Protocol,
     pub source_port: u16,
     pub destination_port: u16,
+    /// Whether it answers: a TCP segment with ACK instead of SYN, an echo reply instead of a request.
+    pub is_reply: bool,
 }
 
 /// Why there is no such packet.
@@ -196,6 +257,19 @@ pub enum QuestionError {
 }
 
 impl Question {
+    /// The packet of ours that this one would answer.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            is_reply: false,
+        }
+    }
+
     /// The frame in question.
     pub fn frame(&self) -> Result<Vec<u8>, QuestionError> {
         /// What a host sends with unless told otherwise.
@@ -219,13 +293,23 @@ impl Question {
         };
         let mut frame = Vec::new();
         match (self.protocol, self.source) {
-            (Protocol::Tcp, _) => network
-                .tcp(self.source_port, self.destination_port, 0, WINDOW)
-                .syn()
-                .write(&mut frame, &[]),
+            (Protocol::Tcp, _) => {
+                let tcp = network.tcp(self.source_port, self.destination_port, 0, WINDOW);
+                if self.is_reply {
+                    tcp.ack(1).write(&mut frame, &[])
+                } else {
+                    tcp.syn().write(&mut frame, &[])
+                }
+            }
             (Protocol::Udp, _) => network
                 .udp(self.source_port, self.destination_port)
                 .write(&mut frame, &[]),
+            (Protocol::Icmp, IpAddr::V4(_)) if self.is_reply => {
+                network.icmpv4_echo_reply(1, 1).write(&mut frame, &[])
+            }
+            (Protocol::Icmp, IpAddr::V6(_)) if self.is_reply => {
+                network.icmpv6_echo_reply(1, 1).write(&mut frame, &[])
+            }
             (Protocol::Icmp, IpAddr::V4(_)) => {
                 network.icmpv4_echo_request(1, 1).write(&mut frame, &[])
             }

@@ -16,3 +16,4 @@ pub mod page;
 pub mod policy;
 pub mod prepare;
 pub mod serve;
+pub mod tables;

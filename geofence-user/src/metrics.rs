@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Error;
 
+use crate::kernel::flows::TableFacts;
 use geofence_common::country::Country;
+use geofence_common::flow::Table;
 use geofence_common::layout::Counter;
 use geofence_common::verdict::{Action, Mode, Reason};
 use prometheus_client::collector::Collector;
@@ -23,6 +25,8 @@ pub type Counters = BTreeMap<(Country, Action, Reason), Counter>;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub interfaces: Vec<Interface>,
+    /// What is known of each table of flows, by `Table`.
+    pub flows: [TableFacts; Table::ALL.len()],
     pub facts: Facts,
 }
 
@@ -98,6 +102,7 @@ impl Collector for Snapshot {
             "Bytes by what became of them",
             |one| one.bytes,
         )?;
+        self.encode_flows(&mut encoder)?;
         let interfaces = self.interfaces.iter();
         gauge(
             &mut encoder,
@@ -162,6 +167,65 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn encode_flows(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let tables = || Table::ALL.into_iter().zip(&self.flows);
+        gauge(
+            encoder,
+            "geofence_flows",
+            "Flows that are remembered, lapsed ones that nothing has displaced included",
+            tables()
+                .map(|(table, facts)| (vec![("table", table.name())], facts.entries.cast_signed())),
+        )?;
+        gauge(
+            encoder,
+            "geofence_flows_capacity",
+            "Flows that a table has room for",
+            tables().map(|(table, facts)| (vec![("table", table.name())], facts.capacity.into())),
+        )?;
+        type Value = fn(&TableFacts) -> u64;
+        let counters: [(&str, &str, Value); 3] = [
+            (
+                "geofence_flow_inserts",
+                "Flows opened by our side",
+                |facts| facts.counters.opened,
+            ),
+            (
+                "geofence_flow_evictions",
+                "Flows displaced by newer ones, lapsed ones included",
+                TableFacts::evictions,
+            ),
+            (
+                "geofence_flow_updates",
+                "Packets of ours on flows that were known",
+                |facts| facts.counters.amended,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (table, facts) in tables() {
+                let labels = [("table", table.name())];
+                ConstCounter::new(value(facts)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "geofence_flow_refusals",
+            "Packets that opened no flow: they came in by a protected interface, or the table failed",
+            None,
+            MetricType::Counter,
+        )?;
+        for (table, facts) in tables() {
+            let causes = [
+                ("foreign", facts.counters.foreign),
+                ("table", facts.counters.full),
+            ];
+            for (cause, count) in causes {
+                let labels = [("table", table.name()), ("cause", cause)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_counters(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -216,6 +280,7 @@ mod tests {
                 is_protected: true,
                 counters: [((country, Action::Drop, Reason::CountryBlocked), counter)].into(),
             }],
+            flows: Default::default(),
             facts: Facts {
                 mode: Mode::Enforce,
                 generation: 1,

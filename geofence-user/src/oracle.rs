@@ -8,6 +8,7 @@ mod draw;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::net::IpAddr;
 
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
 use geofence_common::class::{Class, List};
@@ -188,9 +189,9 @@ impl Oracle {
     /// The class of an address, with the policy's answer for its country.
     #[must_use]
     pub fn class(&self, address: &Address) -> Class {
-        let class = match address {
-            Address::V4(bytes) => self.v4.class(u32::from_be_bytes(*bytes).into()),
-            Address::V6(bytes) => self.v6.class(u128::from_be_bytes(*bytes)),
+        let class = match address.ip() {
+            IpAddr::V4(ip) => self.v4.class(ip.to_bits().into()),
+            IpAddr::V6(ip) => self.v6.class(ip.to_bits()),
         };
         class.with_blocked(self.policy.blocks(class))
     }
@@ -213,8 +214,7 @@ pub fn edges_v4(policy: &Policy, database: &Database) -> impl Iterator<Item = Ad
         .chain(lists)
         .flat_map(|(first, length)| {
             let last = first | u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            [first.wrapping_sub(1), first, last, last.wrapping_add(1)]
-                .map(|bits| Address::V4(bits.to_be_bytes()))
+            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(Address::v4)
         })
 }
 
@@ -235,8 +235,7 @@ pub fn edges_v6(policy: &Policy, database: &Database) -> impl Iterator<Item = Ad
         .chain(lists)
         .flat_map(|(first, length)| {
             let last = first | u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            [first.wrapping_sub(1), first, last, last.wrapping_add(1)]
-                .map(|bits| Address::V6(bits.to_be_bytes()))
+            [first.wrapping_sub(1), first, last, last.wrapping_add(1)].map(Address::v6)
         })
 }
 

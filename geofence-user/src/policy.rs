@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use geofence_common::class::Class;
 use geofence_common::country::Country;
+pub use geofence_common::image::Replies;
 use geofence_common::verdict::Mode;
 use ipnet::IpNet;
 
@@ -20,6 +21,10 @@ pub struct Policy {
     pub mode: Mode,
     pub lookup: Lookup,
     pub mail: Mail,
+    /// To which packets of ours a blocked country may reply.
+    pub replies: Replies,
+    /// Whether replies to HTTPS pass for the policies of MTA-STS.
+    pub mta_sts: bool,
     pub services: Vec<Service>,
     /// Whether echo requests from blocked countries pass.
     pub icmp_echo: Fate,

@@ -10,7 +10,7 @@ use crate::compile::{ForeignImage, Image, Target, TooLarge, compile};
 use crate::config::Config;
 use crate::geoip::{self, Database, Reader};
 use crate::kernel::{Options, Tries};
-use crate::policy::Lookup;
+use crate::policy::{Lookup, Replies};
 
 /// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
 pub const DATA_AGE_MAX_DAYS: u64 = 60;
@@ -78,6 +78,15 @@ impl Prepared {
             lookup: self.config.policy.lookup,
             image_lines: lines(self.config.image_capacity.unwrap_or(automatic)),
             trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
+            flows: [
+                self.config.flows.mail,
+                self.config.flows.dns,
+                if self.config.policy.replies == Replies::All {
+                    self.config.flows.other
+                } else {
+                    1
+                },
+            ],
             interfaces: u32::try_from(self.config.interfaces.len()).unwrap_or(u32::MAX),
             traced,
         }

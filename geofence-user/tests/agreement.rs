@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use geofence_common::address::Address;
@@ -50,9 +51,9 @@ impl Comparison {
         let words = image.words();
         let mut comparison = Self::default();
         for address in addresses {
-            let bits = match address {
-                Address::V4(bytes) => u32::from_be_bytes(bytes).into(),
-                Address::V6(bytes) => u128::from_be_bytes(bytes),
+            let bits = match address.ip() {
+                IpAddr::V4(ip) => ip.to_bits().into(),
+                IpAddr::V6(ip) => ip.to_bits(),
             };
             let word = |position: Option<u32>| position.and_then(|at| words.word(at));
             let expected = oracle.class(&address).to_word();

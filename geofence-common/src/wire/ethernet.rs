@@ -32,11 +32,11 @@ const fn is_tag(ether_type: u16) -> bool {
 /// Reads the header and up to two tags.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F) -> Result<Ethernet, Reason> {
-    let mut ether_type = u16::from_be_bytes(frame.bytes(12).ok_or(Reason::NonIp)?);
+    let mut ether_type = u16::from_be_bytes(frame.bytes(12).ok_or(Reason::NonIp)?.0);
     let mut payload = 14;
     let mut tags = 0;
     while tags < TAGS_MAX && is_tag(ether_type) {
-        ether_type = u16::from_be_bytes(frame.bytes(payload + 2).ok_or(Reason::NonIp)?);
+        ether_type = u16::from_be_bytes(frame.bytes(payload + 2).ok_or(Reason::NonIp)?.0);
         payload += 4;
         tags += 1;
     }

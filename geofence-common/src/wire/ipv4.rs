@@ -8,8 +8,8 @@
 //! ```
 
 use crate::address::Address;
-use crate::frame::Frame;
-use crate::packet::{Fragment, Packet};
+use crate::frame::{Bytes, Frame};
+use crate::packet::{Fragment, Packet, Upper};
 use crate::verdict::Reason;
 
 const HEADER_MIN: usize = 20;
@@ -20,29 +20,13 @@ const LENGTH_FIELD_MAX: usize = 0xffff;
 /// Reads the header at this offset; checks what must hold for its addresses to be believed.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
-    let header: [u8; HEADER_MIN] = frame.bytes(at).ok_or(Reason::MalformedIpv4)?;
-    let [
-        version,
-        _,
-        total_high,
-        total_low,
-        _,
-        _,
-        fragment_high,
-        fragment_low,
-        hop_limit,
-        protocol,
-        _,
-        _,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ] = header;
+    let Bytes::<HEADER_MIN>(header) = frame.bytes(at).ok_or(Reason::MalformedIpv4)?;
+    let ([first, second, third, source, destination], []) = header.as_chunks() else {
+        return Err(Reason::MalformedIpv4);
+    };
+    let ([version, _, total_high, total_low], [_, _, fragment_high, fragment_low]) =
+        (*first, *second);
+    let [hop_limit, protocol, _, _] = *third;
     let header_length = usize::from(version & 0x0f) << 2;
     if version >> 4 != 4 || header_length < HEADER_MIN {
         return Err(Reason::MalformedIpv4);
@@ -57,8 +41,8 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     }
     let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
     Ok(Packet {
-        source: Address::V4([s0, s1, s2, s3]),
-        destination: Address::V4([d0, d1, d2, d3]),
+        source: Address::v4(u32::from_be_bytes(*source)),
+        destination: Address::v4(u32::from_be_bytes(*destination)),
         protocol,
         hop_limit,
         network: at,
@@ -69,6 +53,26 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
             (0, _) => Fragment::First,
             _ => Fragment::Later,
         },
+    })
+}
+
+/// The upper-layer header: it follows the options.
+#[inline(always)]
+pub fn upper<F: Frame>(frame: &F, packet: &Packet) -> Result<Upper, Reason> {
+    let (mut identification, mut offset) = (0, 0);
+    if packet.fragment != Fragment::Whole {
+        let Bytes([i0, i1, f0, f1]) = frame
+            .bytes_in_loop(packet.network + 4)
+            .ok_or(Reason::MalformedIpv4)?;
+        identification = u32::from(u16::from_be_bytes([i0, i1]));
+        offset = u32::from(u16::from_be_bytes([f0, f1]) & 0x1fff) << 3;
+    }
+    Ok(Upper {
+        protocol: packet.protocol,
+        at: packet.payload,
+        fragment: packet.fragment,
+        identification,
+        offset,
     })
 }
 
@@ -88,7 +92,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
         if at >= packet.payload {
             break;
         }
-        let Some([a, b, c, d]) = frame.bytes_in_loop(at) else {
+        let Some(Bytes([a, b, c, d])) = frame.bytes_in_loop(at) else {
             return true;
         };
         for byte in [a, b, c, d] {

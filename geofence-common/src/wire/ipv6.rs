@@ -8,9 +8,9 @@
 //! ```
 
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame};
 use crate::observe::{Observer, Step};
-use crate::packet::{Fragment, Packet};
+use crate::packet::{Fragment, Packet, Upper};
 use crate::verdict::Reason;
 use crate::wire::protocol;
 
@@ -22,21 +22,23 @@ pub const EXTENSION_HEADERS_MAX: usize = 8;
 /// Reads the header at this offset; what lies behind it is left to `walk`.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
-    let [
-        version,
-        _,
-        _,
-        _,
-        length_high,
-        length_low,
-        protocol,
-        hop_limit,
-    ] = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(
+        [
+            version,
+            _,
+            _,
+            _,
+            length_high,
+            length_low,
+            protocol,
+            hop_limit,
+        ],
+    ) = frame.bytes(at).ok_or(Reason::MalformedIpv6)?;
     if version >> 4 != 6 {
         return Err(Reason::MalformedIpv6);
     }
-    let source = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
-    let destination = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(source) = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
+    let Bytes(destination) = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
     let room = frame.length() - at;
     let mut length = usize::from(u16::from_be_bytes([length_high, length_low]));
     // A jumbogram (RFC 2675) says zero and gives its length in an option behind a hop-by-hop header.
@@ -47,8 +49,8 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
         return Err(Reason::MalformedIpv6);
     }
     Ok(Packet {
-        source: Address::V6(source),
-        destination: Address::V6(destination),
+        source: Address::v6(u128::from_be_bytes(source)),
+        destination: Address::v6(u128::from_be_bytes(destination)),
         protocol,
         hop_limit,
         network: at,
@@ -58,15 +60,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     })
 }
 
-/// Where the upper-layer header is, and what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upper {
-    pub protocol: u8,
-    pub at: usize,
-    pub fragment: Fragment,
-}
-
-/// Walks the extension headers up to the first header that is none.
+/// Walks the extension headers up to the first header that is none, or up to the data of a later fragment.
 ///
 /// Only real extension headers are walked: to take an unknown header for one would let its sender choose where the
 /// ports are read.
@@ -80,6 +74,8 @@ pub fn walk<F: Frame, O: Observer>(
         protocol: packet.protocol,
         at: packet.payload,
         fragment: Fragment::Whole,
+        identification: 0,
+        offset: 0,
     };
     let mut fragmented = false;
     for position in 0..=EXTENSION_HEADERS_MAX {
@@ -96,7 +92,7 @@ pub fn walk<F: Frame, O: Observer>(
         if position == EXTENSION_HEADERS_MAX || (header == protocol::HOP_BY_HOP && position != 0) {
             return Err(Reason::ExtensionHeaders);
         }
-        let [next, length, high, low]: [u8; 4] = frame.bytes_in_loop(upper.at).ok_or(cut_short)?;
+        let Bytes([next, length, high, low]) = frame.bytes_in_loop(upper.at).ok_or(cut_short)?;
         observer.step(Step::Extension { header });
         let size = match header {
             protocol::FRAGMENT => {
@@ -106,6 +102,9 @@ pub fn walk<F: Frame, O: Observer>(
                 }
                 fragmented = true;
                 let offset = u16::from_be_bytes([high, low]);
+                let Bytes([i0, i1, i2, i3]) = frame.bytes_in_loop(upper.at + 4).ok_or(cut_short)?;
+                upper.identification = u32::from_be_bytes([i0, i1, i2, i3]);
+                upper.offset = u32::from(offset & !7);
                 // Offset zero and no more to come: a whole packet (RFC 6946).
                 upper.fragment = match (offset >> 3, offset & 1) {
                     (0, 0) => Fragment::Whole,
@@ -126,7 +125,7 @@ pub fn walk<F: Frame, O: Observer>(
             return Err(cut_short);
         }
         if upper.fragment == Fragment::Later {
-            return Err(Reason::LaterFragment);
+            return Ok(upper);
         }
     }
     Err(Reason::ExtensionHeaders)

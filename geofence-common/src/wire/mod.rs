@@ -5,6 +5,7 @@
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
+pub mod quoted;
 pub mod transport;
 
 /// IP protocol and next-header numbers (IANA protocol-numbers).

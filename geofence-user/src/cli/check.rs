@@ -17,7 +17,7 @@ use super::options::PolicyArgs;
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
-use crate::policy::{CountryRule, Fate, Lookup, Mail};
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
 use crate::prepare::{Prepared, now, prepare};
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -51,6 +51,8 @@ struct Effective {
     special_use: &'static str,
     mail: &'static str,
     mail_ports: &'static [u16],
+    replies: &'static str,
+    mta_sts: bool,
     services: Vec<String>,
     icmp_echo: &'static str,
     management: Vec<String>,
@@ -119,6 +121,8 @@ impl Effective {
             special_use: policy.special_use.word(),
             mail: policy.mail.word(),
             mail_ports: policy.mail.ports(),
+            replies: policy.replies.word(),
+            mta_sts: policy.mta_sts,
             services: texts(&policy.services),
             icmp_echo: policy.icmp_echo.word(),
             management: texts(&policy.management),
@@ -146,6 +150,7 @@ impl Effective {
         line("countries", &self.rule_in_words());
         line("mode", &described::<Mode>(self.mode));
         line("mail", &described::<Mail>(self.mail));
+        line("replies", &self.replies_in_words());
         line(
             "services",
             &listed(&self.services, "no other port is open to blocked countries"),
@@ -194,6 +199,15 @@ impl Effective {
             ("block", []) => "no country is blocked".to_owned(),
             ("block", names) => format!("blocked: {}", names.join(", ")),
             (_, names) => format!("all blocked but: {}", names.join(", ")),
+        }
+    }
+
+    fn replies_in_words(&self) -> String {
+        let words = described::<Replies>(self.replies);
+        if self.mta_sts && self.replies == Replies::Mail.word() {
+            format!("{words}, and to HTTPS for MTA-STS")
+        } else {
+            words
         }
     }
 

@@ -14,9 +14,13 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::options::PolicyArgs;
 use crate::capture;
-use crate::explain::{Protocol, Question, addresses, country, describe, explain as decide};
+use crate::explain::{
+    Protocol, Question, Recorder, addresses, country, describe, explain as decide, explain_reply,
+};
+use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
 use crate::prepare::{Prepared, prepare};
+use crate::tables::{Host, Seen};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
 ///
@@ -42,6 +46,9 @@ pub struct Arguments {
     /// Destination port
     #[arg(long, default_value_t = 443, conflicts_with = "pcap")]
     dport: u16,
+    /// Explain it as an answer to a packet that our side has just sent there: a TCP segment with ACK, an echo reply
+    #[arg(long, conflicts_with_all = ["pcap", "kernel"])]
+    flow: bool,
     /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -93,7 +100,7 @@ impl Judge {
             }
             Self::Running(running) => {
                 // A program that filters does not write its reasons down; what it does with the frame, it says.
-                let (verdict, steps) = decide(frame, running.words());
+                let (verdict, steps) = decide_with(frame, running)?;
                 let action = running
                     .ask(frame)
                     .with_context(|| format!("{asking} (id {})", running.id()))?;
@@ -114,6 +121,22 @@ impl Judge {
     }
 }
 
+/// The host's decision over the image and the flows of the running filter; it does not know of accepted datagrams.
+fn decide_with(frame: &[u8], running: &Running) -> anyhow::Result<(Verdict, Vec<Step>)> {
+    let flows = running.flows().iter();
+    let seen = Seen {
+        now: now()?,
+        flows: flows
+            .map(|(table, key, flow)| ((*table, *key), *flow))
+            .collect(),
+        ..Seen::default()
+    };
+    let mut recorder = Recorder::default();
+    let host = Host::new(running.words(), seen);
+    let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
+    Ok((verdict, recorder.0))
+}
+
 pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let verdict = match (&arguments.pcap, arguments.source) {
         (Some(path), _) => return explain_capture(arguments, path, out),
@@ -128,9 +151,16 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 protocol: arguments.proto,
                 source_port: arguments.sport,
                 destination_port: arguments.dport,
+                is_reply: arguments.flow,
             };
             let frame = question.frame()?;
-            let (verdict, steps) = Judge::new(arguments)?.judge(&frame)?;
+            let (verdict, steps) = if arguments.flow {
+                let prepared = prepare(arguments.policy.config()?)?;
+                let sent = question.reversed().frame()?;
+                explain_reply(&frame, &sent, prepared.image.words())
+            } else {
+                Judge::new(arguments)?.judge(&frame)?
+            };
             if arguments.json {
                 writeln!(out, "{}", object(None, verdict, &steps))?;
             } else {

@@ -30,10 +30,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     let prepared = prepare(arguments.policy.config()?)?;
     for ip in &arguments.addresses {
         let mut recorder = Recorder::default();
-        let address = match ip {
-            IpAddr::V4(ip) => Address::V4(ip.octets()),
-            IpAddr::V6(ip) => Address::V6(ip.octets()),
-        };
+        let address = Address::from(*ip);
         let class =
             classify(&address, &prepared.image.words(), &mut recorder).ok_or_else(|| {
                 anyhow::anyhow!(

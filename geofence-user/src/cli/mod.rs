@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod flows;
 pub mod lookup;
 pub mod numbers;
 pub mod options;
@@ -35,6 +36,7 @@ enum Command {
     Check(check::Arguments),
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
+    Flows(flows::Arguments),
 }
 
 impl Arguments {
@@ -48,6 +50,7 @@ impl Arguments {
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
+            Command::Flows(arguments) => flows::flows(&arguments, out),
         }
     }
 }

@@ -36,10 +36,7 @@ fn database(prefixes: &[(&str, &str)]) -> Database {
 }
 
 fn address(text: &str) -> Address {
-    match text.parse().unwrap() {
-        std::net::IpAddr::V4(ip) => Address::V4(ip.octets()),
-        std::net::IpAddr::V6(ip) => Address::V6(ip.octets()),
-    }
+    Address::from(text.parse::<std::net::IpAddr>().unwrap())
 }
 
 fn class_in(image: &Image, address: &Address) -> Class {
@@ -128,7 +125,7 @@ fn the_header_says_what_was_compiled() {
     assert!(image.nodes() > 0 && image.size() == image.to_bytes().len());
 
     let plain = compile(&default_policy(), &database, &Target { slot: 0, ..TARGET }).unwrap();
-    assert_eq!(plain.flags().0, 0);
+    assert_eq!(plain.flags().0, flag::REPLIES_MAIL);
 }
 
 #[test]
@@ -442,22 +439,19 @@ proptest! {
             prop_assert_eq!(previous, None, "a prefix given twice");
         }
 
-        let probes = probes.iter().map(|net| match net {
-            IpNet::V4(net) => Address::V4(net.addr().octets()),
-            IpNet::V6(net) => Address::V6(net.addr().octets()),
-        });
+        let probes = probes.iter().map(|net| Address::from(net.addr()));
         for address in edges_v4(&policy, &database).chain(edges_v6(&policy, &database)).chain(probes) {
             let expected = oracle.class(&address);
             let position = image.words().trie_lookup(&address).unwrap();
             prop_assert_eq!(class_in(&image, &address), expected, "{:?}", address);
-            match address {
-                Address::V4(octets) => {
-                    let host = Ipv4Net::new(octets.into(), 32).unwrap();
+            match address.ip() {
+                std::net::IpAddr::V4(ip) => {
+                    let host = Ipv4Net::from(ip);
                     prop_assert_eq!(map_v4.get_lpm(&host).map(|(_, class)| *class), Some(position));
-                    prop_assert_eq!(lpm_v4.get(u32::from_be_bytes(octets).into()), Some(position));
+                    prop_assert_eq!(lpm_v4.get(ip.to_bits().into()), Some(position));
                 }
-                Address::V6(octets) => {
-                    let host = Ipv6Net::new(octets.into(), 128).unwrap();
+                std::net::IpAddr::V6(ip) => {
+                    let host = Ipv6Net::from(ip);
                     prop_assert_eq!(map_v6.get_lpm(&host).map(|(_, class)| *class), Some(position));
                 }
             }

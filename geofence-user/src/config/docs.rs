@@ -71,7 +71,8 @@ fn kind(key: &Key) -> String {
         }
         Kind::Text(form) => format!("string: {form}"),
         Kind::List(form) => format!("list of {form}"),
-        Kind::Size => "integer".to_owned(),
+        Kind::Number => "integer".to_owned(),
+        Kind::Switch => "boolean".to_owned(),
     }
 }
 

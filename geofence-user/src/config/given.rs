@@ -24,6 +24,7 @@ pub(super) struct Spelled<'a> {
 pub(super) enum Given<'a> {
     Text(Spelled<'a>),
     Number(i64, Range<usize>),
+    Switch(bool),
     List(Vec<Spelled<'a>>, Range<usize>),
 }
 
@@ -41,7 +42,8 @@ impl<'a> Given<'a> {
                 text: Cow::Borrowed(text),
                 span,
             })),
-            (DeValue::Integer(number), Kind::Size) => {
+            (DeValue::Boolean(on), Kind::Switch) => Some(Self::Switch(*on)),
+            (DeValue::Integer(number), Kind::Number) => {
                 // What is too large for the type is too large for the key as well, and refused there.
                 let number = i64::from_str_radix(number.as_str(), number.radix());
                 Some(Self::Number(number.unwrap_or(i64::MAX), span))
@@ -191,7 +193,7 @@ fn wrong_type(key: &Key, name: Range<usize>, value: &Spanned<DeValue<'_>>) -> Fa
                 .collect();
             format!("write {} = {entries:?}", key.name)
         }
-        (DeValue::String(text), Kind::Size) if text.parse::<u32>().is_ok() => {
+        (DeValue::String(text), Kind::Number) if text.parse::<u32>().is_ok() => {
             format!("write {} = {text}", key.name)
         }
         (

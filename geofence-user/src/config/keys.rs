@@ -9,7 +9,7 @@ use super::given::Given;
 use super::values::{self, Word};
 use super::{Config, XdpMode, addresses};
 use crate::countries::Entry;
-use crate::policy::{CountryRule, Fate, Lookup, Mail};
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
 
 /// A key: what it is called, takes, means, and how it changes a configuration.
 pub(super) struct Key {
@@ -35,8 +35,10 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of strings of this form.
     List(&'static str),
-    /// A number of mebibytes.
-    Size,
+    /// A whole number.
+    Number,
+    /// True or false.
+    Switch,
 }
 
 impl Kind {
@@ -49,7 +51,8 @@ impl Kind {
             }
             Self::Text(form) => format!("a string: {form}"),
             Self::List(form) => format!("a list of strings: {form}"),
-            Self::Size => "an integer".to_owned(),
+            Self::Number => "an integer".to_owned(),
+            Self::Switch => "true or false".to_owned(),
         }
     }
 }
@@ -64,6 +67,14 @@ fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
 /// The largest slot: entries name a line with 31 bits, and nobody needs 4 GiB of prefixes.
 const CAPACITY_MIB_MAX: i64 = 4096;
 
+/// The smallest table: below, the kernel's bookkeeping evicts what is in use.
+const FLOWS_MIN: i64 = 1024;
+/// The largest: two gigabytes of memory.
+const FLOWS_MAX: i64 = 16 << 20;
+const FLOWS_DETAILS: &str = "About 150 bytes each, reserved at the start. A full table forgets the flow that was used \
+     least recently.";
+const FLOWS_REFUSED: &str = "Less than 1024, and more than 16777216.";
+
 const COUNTRIES: &str = "country codes and groups";
 const PREFIXES: &str = "prefixes and addresses";
 const COUNTRIES_REFUSED: &str = "What is neither an upper-case code nor a group, with the spelling that was probably \
@@ -72,7 +83,7 @@ const PREFIXES_REFUSED: &str = "What is no prefix; bits set behind the prefix's 
      (`::ffff:192.0.2.1`); a prefix given twice.";
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 17] = [
+pub(super) static KEYS: [Key; 22] = [
     Key {
         name: "interfaces",
         kind: Kind::List("names of interfaces"),
@@ -155,7 +166,7 @@ pub(super) static KEYS: [Key; 17] = [
     },
     Key {
         name: "capacity-mib",
-        kind: Kind::Size,
+        kind: Kind::Number,
         meaning: "The size of each of the two slots for policy images, in MiB; 0 is automatic.",
         details: "Automatic is twice the size of the first image and at least 16 MiB. The size is fixed while the \
                   filter runs; an image that does not fit is refused and the one in place stays.",
@@ -261,6 +272,63 @@ pub(super) static KEYS: [Key; 17] = [
         },
     },
     Key {
+        name: "replies",
+        kind: Kind::Word(words::<Replies>),
+        meaning: "To which packets of ours a blocked country may reply.",
+        details: "A reply passes when it belongs to exactly the flow that our side opened, for as long as that flow \
+                  lives: two hours after our last packet of a TCP connection, four minutes while it opens or closes, \
+                  a minute for DNS. ICMP errors about such flows, and about exempted services, pass from routers of \
+                  any country. Name the outer interfaces only in `interfaces`: what comes in by one of them and is \
+                  forwarded opens nothing.",
+        example: r#"replies = "all""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(replies) = given.one(faults, values::word) {
+                config.policy.replies = replies;
+            }
+        },
+    },
+    Key {
+        name: "mta-sts",
+        kind: Kind::Switch,
+        meaning: "Whether a blocked country may also reply to HTTPS, from which mail servers fetch MTA-STS policies.",
+        details: "With `replies = \"mail\"`, TCP to port 443 counts as mail that our side sends (RFC 8461).",
+        example: "mta-sts = true",
+        refused: "What is neither true nor false.",
+        set: |config, given, _| {
+            if let Given::Switch(on) = given {
+                config.policy.mta_sts = *on;
+            }
+        },
+    },
+    Key {
+        name: "mail-flows",
+        kind: Kind::Number,
+        meaning: "How many mail flows to blocked countries are remembered.",
+        details: FLOWS_DETAILS,
+        example: "mail-flows = 65536",
+        refused: FLOWS_REFUSED,
+        set: |config, given, faults| flows(&mut config.flows.mail, given, faults),
+    },
+    Key {
+        name: "dns-flows",
+        kind: Kind::Number,
+        meaning: "How many DNS flows to blocked countries are remembered.",
+        details: FLOWS_DETAILS,
+        example: "dns-flows = 262144",
+        refused: FLOWS_REFUSED,
+        set: |config, given, faults| flows(&mut config.flows.dns, given, faults),
+    },
+    Key {
+        name: "other-flows",
+        kind: Kind::Number,
+        meaning: "How many other flows to blocked countries are remembered, with `replies = \"all\"`.",
+        details: FLOWS_DETAILS,
+        example: "other-flows = 1000000",
+        refused: FLOWS_REFUSED,
+        set: |config, given, faults| flows(&mut config.flows.other, given, faults),
+    },
+    Key {
         name: "services",
         kind: Kind::List("services"),
         meaning: "Further ports that stay open to blocked countries.",
@@ -331,4 +399,21 @@ pub(super) static KEYS: [Key; 17] = [
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+fn flows(capacity: &mut u32, given: &Given<'_>, faults: &mut Vec<Fault>) {
+    let Given::Number(number, span) = given else {
+        return;
+    };
+    match u32::try_from(*number) {
+        Ok(flows) if (FLOWS_MIN..=FLOWS_MAX).contains(number) => *capacity = flows,
+        _ => faults.push(
+            Problem::new(
+                "this is no size for a table of flows",
+                format!("expected {FLOWS_MIN} to {FLOWS_MAX}"),
+                "write how many flows may be open at once, such as 65536",
+            )
+            .at(span.clone()),
+        ),
+    }
 }

@@ -11,7 +11,7 @@ use geofence_common::verdict::Mode;
 use super::XdpMode;
 use super::error::{Problem, quoted};
 use crate::countries::{self, Entry, Guess};
-use crate::policy::{Fate, Lookup, Mail, Service, ServiceProtocol};
+use crate::policy::{Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
 
 /// A setting that is one of a few words.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -85,6 +85,26 @@ impl Word for Mail {
             "off",
             Self::Off,
             "no mail port is open to blocked countries",
+        ),
+    ];
+}
+
+impl Word for Replies {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "mail",
+            Self::Mail,
+            "to mail our side sends (TCP 25, 465 and 587) and to its DNS queries (53 and 853)",
+        ),
+        (
+            "all",
+            Self::All,
+            "to every TCP, UDP and echo exchange that our side opens",
+        ),
+        (
+            "none",
+            Self::None,
+            "to nothing; mail to a blocked country does not get through",
         ),
     ];
 }

@@ -6,7 +6,9 @@
 use std::fmt;
 
 use aya::programs::links::FdLink;
-use aya::programs::{ProgramError, XdpMode as AyaMode, loaded_programs};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
+use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode, loaded_programs};
+use aya::util::KernelVersion;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::filter::{Filter, LoadError, is_permission};
@@ -31,6 +33,17 @@ pub struct Attached {
     pub mode: &'static str,
     program: u32,
     _link: FdLink,
+    _egress: Egress,
+}
+
+/// The egress program's attachment; dropped, it detaches.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for as long as it is to stay attached")]
+enum Egress {
+    /// By a link of its own (Linux 6.6 and later).
+    Tcx(FdLink),
+    /// As a filter of the clsact queueing discipline.
+    Clsact(SchedClassifierLink),
 }
 
 impl Attached {
@@ -70,6 +83,14 @@ pub enum AttachError {
     },
     #[error("attaching to {name}: {source}")]
     Program {
+        name: String,
+        source: Box<ProgramError>,
+    },
+    #[error(
+        "interface {name} does not take the program that remembers what is sent: {source}. Without it nothing from a \
+         blocked country could be told for a reply, so it is not left out"
+    )]
+    Egress {
         name: String,
         source: Box<ProgramError>,
     },
@@ -135,8 +156,10 @@ impl Filter {
                 second: interface.index,
             });
         }
-        // Counters first: a packet must not be counted for another interface while the link is being made.
+        // Counters first: a packet must not be counted for another interface while the link is being made. Then egress,
+        // so that ingress knows what was sent before its first packet.
         self.assign_slot(interface.index, slot)?;
+        let egress = self.attach_egress(name, has_tcx())?;
         let link = match mode {
             XdpMode::Native => self.link(name, &interface, AyaMode::Driver)?,
             XdpMode::Generic => self.link(name, &interface, AyaMode::Skb)?,
@@ -157,7 +180,48 @@ impl Filter {
             mode,
             program,
             _link: link,
+            _egress: egress,
         })
+    }
+
+    fn attach_egress(&mut self, name: &str, by_link: bool) -> Result<Egress, AttachError> {
+        let failed = |source: ProgramError| {
+            if is_permission(&source) {
+                AttachError::Privilege {
+                    name: name.to_owned(),
+                }
+            } else {
+                AttachError::Egress {
+                    name: name.to_owned(),
+                    source: Box::new(source),
+                }
+            }
+        };
+        let program = self.egress()?;
+        let options = if by_link {
+            // The last to see a packet sees it as it leaves.
+            TcAttachOptions::TcxOrder(LinkOrder::last())
+        } else {
+            match tc::qdisc_add_clsact(name) {
+                Ok(()) => {}
+                // It is there already, perhaps for somebody else's filters.
+                Err(error) if errno(&error) == Some(libc::EEXIST) => {}
+                Err(error) => return Err(failed(error.into())),
+            }
+            TcAttachOptions::Netlink(NlOptions::default())
+        };
+        let id = program
+            .attach_with_options(name, TcAttachType::Egress, options)
+            .map_err(failed)?;
+        let link = program.take_link(id).map_err(failed)?;
+        if !by_link {
+            return Ok(Egress::Clsact(link));
+        }
+        FdLink::try_from(link)
+            .map(Egress::Tcx)
+            .map_err(|_| AttachError::NoLink {
+                name: name.to_owned(),
+            })
     }
 
     fn link(
@@ -166,7 +230,7 @@ impl Filter {
         interface: &Interface,
         mode: AyaMode,
     ) -> Result<FdLink, AttachError> {
-        let program = self.program()?;
+        let program = self.ingress()?;
         let id = program
             .attach_to_if_index(interface.index, mode)
             .map_err(|error| explain(name, mode, error))?;
@@ -182,21 +246,18 @@ impl Filter {
     }
 }
 
+/// Whether TC programs attach by links (Linux 6.6, commit e420bed02507).
+fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
+}
+
 /// Turns a refusal into what the operator can do about it.
 fn explain(name: &str, mode: AyaMode, error: ProgramError) -> AttachError {
     let name = name.to_owned();
     if is_permission(&error) {
         return AttachError::Privilege { name };
     }
-    let errno = std::iter::successors(
-        Some(&error as &(dyn std::error::Error + 'static)),
-        |error| error.source(),
-    )
-    .find_map(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error)
-    });
+    let errno = errno(&error);
     let advice = match errno {
         Some(libc::ERANGE | libc::EINVAL) => {
             "Its MTU, channels or offloads stand in the way: lower the MTU, or see what `ethtool -l` and `ethtool -k` \
@@ -228,6 +289,15 @@ fn explain(name: &str, mode: AyaMode, error: ProgramError) -> AttachError {
         cause,
         advice,
     }
+}
+
+/// The kernel's number for an error, or for one behind it.
+fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error)
+    })
 }
 
 /// Asks the kernel for an interface by name, and for the names there are when it has none such.

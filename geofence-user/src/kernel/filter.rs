@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, ArrayOfMaps, MapData, MapError, PerCpuArray};
-use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray};
+use aya::programs::{
+    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::{COUNTRIES_MAX, Country};
+use geofence_common::flow::Table;
 use geofence_common::image::{LINE_WORDS, Line};
 use geofence_common::layout::{
     Counter, CountryCounters, INTERFACE_SLOTS_MAX, INTERFACES_MAX, TracedVerdict, counters_key,
@@ -23,6 +26,9 @@ use super::object;
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
 use crate::policy::Lookup;
 
+/// Fragmented datagrams of blocked countries under way at once. A kernel reassembles far fewer (ipfrag_high_thresh).
+const DATAGRAMS_MAX: u32 = 16_384;
+
 /// One image in the kernel.
 type ImageMap = Array<MapData, Line>;
 
@@ -34,6 +40,8 @@ pub struct Options {
     pub image_lines: u32,
     /// Room in each of the tries, when they are used.
     pub trie_entries: u32,
+    /// Room in each table of flows, by `Table`.
+    pub flows: [u32; Table::ALL.len()],
     /// Interfaces that get counters of their own.
     pub interfaces: u32,
     /// Whether the program is loaded to be asked about frames, and writes its verdicts down.
@@ -78,6 +86,8 @@ pub enum LoadError {
         call: &'static str,
         source: Box<MapError>,
     },
+    #[error("reading CLOCK_BOOTTIME: {cause}")]
+    Clock { cause: std::io::Error },
     #[error("the program has no map {0}; rebuild geofence")]
     NoMap(&'static str),
     #[error(
@@ -174,9 +184,13 @@ impl Filter {
         for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
             loader.map_max_entries(trie, tries);
         }
+        for (map, entries) in name::FLOWS.into_iter().zip(options.flows) {
+            loader.map_max_entries(map, entries);
+        }
+        loader.map_max_entries(name::DATAGRAMS, DATAGRAMS_MAX);
         let mut ebpf = loader.load(&object)?;
-        let program: &mut Xdp = program(&mut ebpf)?;
-        program.load()?;
+        ingress(&mut ebpf)?.load()?;
+        egress(&mut ebpf)?.load()?;
         let create = || {
             ImageMap::create(options.image_lines, 0).map_err(|error| {
                 if is_permission(&error) {
@@ -196,6 +210,10 @@ impl Filter {
             indexes: Vec::new(),
             options,
         })
+    }
+
+    pub(super) fn flow_capacity(&self, table: Table) -> u32 {
+        self.options.flows[table as usize]
     }
 
     /// The tries' slot that the next image must be compiled for.
@@ -351,7 +369,7 @@ impl Filter {
             .map_err(map_error("clearing VERDICT"))?;
         let mut frame_options = TestRunOptions::new();
         frame_options.data_in = Some(frame);
-        let program: &mut Xdp = program(&mut self.ebpf)?;
+        let program = ingress(&mut self.ebpf)?;
         let result = program.test_run(frame_options)?;
         let map = self
             .ebpf
@@ -371,11 +389,11 @@ impl Filter {
 
     /// Instructions the verifier walked through, by program.
     pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, LoadError> {
-        let program: &mut Xdp = program(&mut self.ebpf)?;
-        Ok(vec![(
-            name::PROGRAM,
-            program.info()?.verified_instruction_count().unwrap_or(0),
-        )])
+        let count = |info: ProgramInfo| info.verified_instruction_count().unwrap_or(0);
+        Ok(vec![
+            (name::PROGRAM, count(ingress(&mut self.ebpf)?.info()?)),
+            (name::EGRESS, count(egress(&mut self.ebpf)?.info()?)),
+        ])
     }
 
     /// Passes what the program has to say about itself to the log; never ends. The program speaks of faults of its own,
@@ -399,8 +417,16 @@ impl Filter {
         }
     }
 
-    pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {
-        program(&mut self.ebpf)
+    pub(super) fn ingress(&mut self) -> Result<&mut Xdp, LoadError> {
+        ingress(&mut self.ebpf)
+    }
+
+    pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier, LoadError> {
+        egress(&mut self.ebpf)
+    }
+
+    pub(super) fn map(&self, map: &'static str) -> Result<&Map, LoadError> {
+        self.ebpf.map(map).ok_or(LoadError::NoMap(map))
     }
 }
 
@@ -416,9 +442,16 @@ pub(super) fn to_action(value: u32) -> Action {
 /// The kernel's number for letting a packet through (`enum xdp_action`).
 const XDP_PASS: u32 = 2;
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
+fn ingress(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
     let program = ebpf
         .program_mut(name::PROGRAM)
         .ok_or(LoadError::NoMap(name::PROGRAM))?;
+    Ok(program.try_into()?)
+}
+
+fn egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, LoadError> {
+    let program = ebpf
+        .program_mut(name::EGRESS)
+        .ok_or(LoadError::NoMap(name::EGRESS))?;
     Ok(program.try_into()?)
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod filter;
+pub mod flows;
 mod object;
 mod running;
 

@@ -10,17 +10,20 @@ use aya::programs::{
     ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_links, loaded_programs,
 };
 use aya_obj::programs::XdpAttachType;
+use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::image::Line;
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
 
 use super::filter::{LoadError, map_error, to_action};
+use super::flows;
 
 /// A running filter, and its image as it was when the filter was found.
 pub struct Running {
     id: u32,
     program: Xdp,
     lines: Vec<Line>,
+    flows: Vec<(Table, FlowKey, Flow)>,
 }
 
 impl Running {
@@ -39,17 +42,32 @@ impl Running {
     fn open(info: ProgramInfo) -> Result<Self, LoadError> {
         let id = info.id();
         let mut lines = None;
+        let mut flows = Vec::new();
         for map in info.map_ids()?.unwrap_or_default() {
             let map_info =
                 MapInfo::from_id(map).map_err(map_error("reading a map of the running filter"))?;
             if map_info.name_as_str() == Some(name::IMAGES) {
                 lines = Some(read_image(map)?);
             }
+            for table in Table::ALL {
+                if map_info.name_as_str() == Some(name::FLOWS[table as usize]) {
+                    let failed = map_error("reading the flows of the running filter");
+                    let map = Map::from_map_data(MapData::from_id(map).map_err(&failed)?)
+                        .map_err(&failed)?;
+                    let read = flows::read(&map)?.into_iter();
+                    flows.extend(read.map(|(key, flow)| (table, key, flow)));
+                }
+            }
         }
         let lines = lines.ok_or(LoadError::NoMap(name::IMAGES))?;
         let program =
             Xdp::from_program_info(info, Cow::Borrowed(name::PROGRAM), XdpAttachType::Interface)?;
-        Ok(Self { id, program, lines })
+        Ok(Self {
+            id,
+            program,
+            lines,
+            flows,
+        })
     }
 
     /// The program's number, as bpftool shows it.
@@ -62,6 +80,12 @@ impl Running {
     #[must_use]
     pub fn words(&self) -> &[u32] {
         self.lines.as_flattened()
+    }
+
+    /// Its flows as they were when it was found, lapsed ones included.
+    #[must_use]
+    pub fn flows(&self) -> &[(Table, FlowKey, Flow)] {
+        &self.flows
     }
 
     /// What it does with a frame.

@@ -3,16 +3,14 @@
 //! Uniform draws would miss what matters: nearly all of IPv6 is empty, and a random list prefix seldom touches a
 //! border of the data. So half of what is drawn lies in the data, and some in special-use space.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6};
-use geofence_common::country::Country;
-use geofence_common::verdict::Mode;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::config::Config;
 use crate::geoip::Database;
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy};
+use crate::policy::Policy;
 
 /// Numbers that look random and are the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
@@ -89,14 +87,14 @@ impl Draw {
 /// This many IPv4 addresses: three eighths anywhere, half in the data's prefixes, the rest in special-use space.
 pub fn random_v4(database: &Database, seed: u64, count: usize) -> impl Iterator<Item = Address> {
     let mut draw = Draw::new(seed);
-    (0..count).map(move |_| Address::V4(draw.v4(database).to_be_bytes()))
+    (0..count).map(move |_| Address::v4(draw.v4(database)))
 }
 
 /// This many IPv6 addresses: a quarter anywhere, an eighth in global unicast space, half in the data's prefixes, the
 /// rest in special-use space.
 pub fn random_v6(database: &Database, seed: u64, count: usize) -> impl Iterator<Item = Address> {
     let mut draw = Draw::new(seed);
-    (0..count).map(move |_| Address::V6(draw.v6(database).to_be_bytes()))
+    (0..count).map(move |_| Address::v6(draw.v6(database)))
 }
 
 /// Prefixes up to this length are so few that some hold most of the data.
@@ -149,19 +147,5 @@ pub fn overlays(policy: &Policy, database: &Database, seed: u64, count: usize) -
 /// A policy to start from: five countries blocked, nobody on a list.
 #[must_use]
 pub fn default_policy() -> Policy {
-    let blocked = [*b"RU", *b"UA", *b"BY", *b"CN", *b"KP"];
-    let blocked: BTreeSet<Country> = blocked.into_iter().filter_map(Country::from_code).collect();
-    Policy {
-        rule: CountryRule::Block(blocked),
-        unknown: Fate::Pass,
-        special_use: Fate::Pass,
-        mode: Mode::Enforce,
-        lookup: Lookup::ArrayTrie,
-        mail: Mail::Full,
-        services: Vec::new(),
-        icmp_echo: Fate::Drop,
-        management: Vec::new(),
-        allow: Vec::new(),
-        deny: Vec::new(),
-    }
+    Config::default().policy
 }

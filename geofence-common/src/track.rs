@@ -1,0 +1,266 @@
+//! The egress side: which packets of ours open a flow, keep it open or close it.
+//!
+//! Nothing is ever refused here; a packet leaves whether it is remembered or not. Only what ingress would drop is worth
+//! remembering, so a packet to a country that is not blocked costs a look at its ports and one look-up.
+
+use crate::flow::{Flow, FlowKey, State, Table, lifetime};
+use crate::frame::Frame;
+use crate::image::{Exemption, Replies, TCP_SERVICES_LINE, UDP_SERVICES_LINE};
+use crate::observe::{Observer, Step};
+use crate::packet::{Fragment, Transport, parse};
+use crate::policy::{Tables, awaits_exemption, classify};
+use crate::wire::{protocol, transport, transport::tcp};
+
+/// Tables whose flows can be written, as egress alone does.
+pub trait Tracker: Tables {
+    /// Replaces what is known of a flow, in place; says whether the flow was there.
+    fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool;
+
+    /// Adds a flow; says whether there was room.
+    fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool;
+}
+
+/// What a packet that leaves did to the flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracked {
+    /// Nothing: its replies pass without, or are not wanted.
+    Nothing,
+    Opened(Table),
+    Amended(Table),
+    /// It came in by a protected interface, so it is not our side's.
+    Foreign(Table),
+    /// The table did not take it.
+    Full(Table),
+}
+
+/// What the transport header of a packet means for a flow.
+struct Intent {
+    protocol: u8,
+    local_port: u16,
+    remote_port: u16,
+    /// The services among which our port might be; an exempt one needs no flow, and answering must not open one.
+    services: Option<usize>,
+    /// What a new flow would be; nothing where a packet cannot open one.
+    opens: Option<(State, u64)>,
+    segment: Segment,
+}
+
+/// What a packet does to a flow that exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    /// Starts it anew, or keeps a datagram flow open.
+    Start,
+    Carry,
+    Finish,
+    Reset,
+}
+
+/// Looks at a packet that leaves. `is_foreign` says that it came in by a protected interface and is only forwarded.
+#[inline(always)]
+pub fn track<F: Frame, T: Tracker, O: Observer>(
+    frame: &F,
+    is_foreign: impl FnOnce() -> bool,
+    tables: &T,
+    observer: &mut O,
+) -> Tracked {
+    let Some(flags) = tables.flags() else {
+        return Tracked::Nothing;
+    };
+    if flags.replies() == Replies::None {
+        return Tracked::Nothing;
+    }
+    let Ok(packet) = parse(frame, observer) else {
+        return Tracked::Nothing;
+    };
+    let Ok(upper) = packet.upper(frame, observer) else {
+        return Tracked::Nothing;
+    };
+    if upper.fragment == Fragment::Later {
+        return Tracked::Nothing;
+    }
+    let Ok(transport) = transport::read(frame, &upper, packet.end) else {
+        return Tracked::Nothing;
+    };
+    observer.step(Step::Transport(transport));
+    let Some(intent) = Intent::of(transport) else {
+        return Tracked::Nothing;
+    };
+    let Some(table) = Table::of(intent.protocol, intent.remote_port, flags) else {
+        return Tracked::Nothing;
+    };
+    if intent.answers_for_a_service(tables) {
+        return Tracked::Nothing;
+    }
+    let awaited = classify(&packet.destination, tables, observer).is_some_and(awaits_exemption);
+    if !awaited {
+        return Tracked::Nothing;
+    }
+    if is_foreign() {
+        return Tracked::Foreign(table);
+    }
+    let key = FlowKey::new(
+        &packet.source,
+        &packet.destination,
+        intent.protocol,
+        intent.local_port,
+        intent.remote_port,
+    );
+    let now = tables.now();
+    let tracked = record(&intent, table, &key, now, tables);
+    observer.step(Step::Flow {
+        table,
+        key,
+        found: tables.flow(table, &key),
+        now,
+    });
+    tracked
+}
+
+#[inline(always)]
+fn record<T: Tracker>(
+    intent: &Intent,
+    table: Table,
+    key: &FlowKey,
+    now: u64,
+    tables: &T,
+) -> Tracked {
+    if tables.amend(table, key, |flow| intent.amend(flow, now)) {
+        return Tracked::Amended(table);
+    }
+    let Some((state, lifetime)) = intent.opens else {
+        return Tracked::Nothing;
+    };
+    if tables.open(table, key, Flow::new(state, lifetime, now)) {
+        Tracked::Opened(table)
+    } else {
+        Tracked::Full(table)
+    }
+}
+
+impl Intent {
+    #[inline(always)]
+    fn of(transport: Transport) -> Option<Self> {
+        Some(match transport {
+            Transport::Tcp {
+                source,
+                destination,
+                flags,
+            } => {
+                let segment = if flags & tcp::RST != 0 {
+                    Segment::Reset
+                } else if flags & tcp::FIN != 0 {
+                    Segment::Finish
+                } else if flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
+                    Segment::Start
+                } else {
+                    Segment::Carry
+                };
+                Self {
+                    protocol: protocol::TCP,
+                    local_port: source,
+                    remote_port: destination,
+                    services: Some(TCP_SERVICES_LINE),
+                    // A SYN with ACK is an answer, and what follows it belongs to a flow that is known or not ours.
+                    opens: if segment == Segment::Start {
+                        Some((State::Opening, lifetime::TRANSITORY))
+                    } else {
+                        None
+                    },
+                    segment,
+                }
+            }
+            Transport::Udp {
+                source,
+                destination,
+            } => Self {
+                protocol: protocol::UDP,
+                local_port: source,
+                remote_port: destination,
+                services: Some(UDP_SERVICES_LINE),
+                opens: Some((
+                    State::Datagram,
+                    if matches!(destination, 53 | 853) {
+                        lifetime::DNS
+                    } else {
+                        lifetime::DATAGRAM
+                    },
+                )),
+                segment: Segment::Start,
+            },
+            Transport::Icmp {
+                kind: 8,
+                identifier,
+                ..
+            } => Self::echo(protocol::ICMP, identifier),
+            Transport::Icmpv6 {
+                kind: 128,
+                identifier,
+                ..
+            } => Self::echo(protocol::ICMPV6, identifier),
+            Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. } => {
+                return None;
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn echo(protocol: u8, identifier: u16) -> Self {
+        Self {
+            protocol,
+            local_port: identifier,
+            remote_port: 0,
+            services: None,
+            opens: Some((State::Datagram, lifetime::ECHO)),
+            segment: Segment::Start,
+        }
+    }
+
+    #[inline(always)]
+    fn answers_for_a_service<T: Tables>(&self, tables: &T) -> bool {
+        self.services.is_some_and(|section| {
+            !matches!(
+                tables.exemption(section, self.local_port),
+                None | Some(Exemption::None)
+            )
+        })
+    }
+
+    /// What becomes of a flow by this packet of ours.
+    #[inline(always)]
+    fn amend(&self, flow: Flow, now: u64) -> Flow {
+        let (state, lifetime) = match self.segment {
+            Segment::Start => match self.opens {
+                Some((state, lifetime)) => return Flow::new(state, lifetime, now).since(flow, now),
+                None => return flow,
+            },
+            Segment::Reset => (State::Closed, lifetime::CLOSED),
+            Segment::Finish => (State::Closing, lifetime::TRANSITORY),
+            Segment::Carry => match State::from_number(flow.state) {
+                Some(State::Closing) => (State::Closing, lifetime::TRANSITORY),
+                // Whatever we send on a connection that we reset, it is over.
+                Some(State::Closed) => return flow,
+                _ => (State::Established, lifetime::ESTABLISHED),
+            },
+        };
+        Flow {
+            deadline: now + lifetime,
+            state: state as u32,
+            ..flow
+        }
+    }
+}
+
+impl Flow {
+    /// A flow that goes on keeps the time it was opened at; one that had lapsed is opened now.
+    #[inline(always)]
+    const fn since(self, former: Self, now: u64) -> Self {
+        if former.is_live(now) && former.state == self.state {
+            Self {
+                opened: former.opened,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The packet that an ICMP error quotes (RFC 792, RFC 4443): the start of one that our side sent.
+//!
+//! Eight bytes of its transport header are enough, and more must not be expected. Our side sends neither IPv4 options
+//! nor IPv6 extension headers, save a fragment header, so a quotation with others is not of its packets.
+
+use crate::address::Address;
+use crate::frame::{Bytes, Frame};
+use crate::wire::protocol;
+
+/// What is quoted of a transport header.
+const TRANSPORT: usize = 8;
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+
+/// A packet of ours, as far as an error quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    pub source: Address,
+    pub destination: Address,
+    pub protocol: u8,
+    /// Of an echo request, its identifier; the destination port is 0 then.
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Reads an IPv4 packet quoted at this offset, by a packet that ends at `end`.
+#[inline(always)]
+pub fn read_v4<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
+    /// Without options, and how such a header starts.
+    const HEADER: usize = 20;
+    const VERSION_AND_LENGTH: u8 = 0x45;
+
+    if at + HEADER + TRANSPORT > end {
+        return None;
+    }
+    let Bytes::<HEADER>(header) = frame.bytes_in_loop(at)?;
+    let ([first, second, third, source, destination], []) = header.as_chunks() else {
+        return None;
+    };
+    let ([version, _, _, _], [_, _, f0, f1], [_, protocol, _, _]) = (*first, *second, *third);
+    // Of a later fragment the quoted bytes are no ports.
+    if version != VERSION_AND_LENGTH || u16::from_be_bytes([f0, f1]) & 0x1fff != 0 {
+        return None;
+    }
+    with_ports(
+        frame,
+        at + HEADER,
+        Address::v4(u32::from_be_bytes(*source)),
+        Address::v4(u32::from_be_bytes(*destination)),
+        protocol,
+    )
+}
+
+/// Reads an IPv6 packet quoted at this offset, by a packet that ends at `end`.
+#[inline(always)]
+pub fn read_v6<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
+    const HEADER: usize = 40;
+    const FRAGMENT_HEADER: usize = 8;
+
+    let Bytes([version, _, _, _, _, _, next, _]) = frame.bytes_in_loop(at)?;
+    if version >> 4 != 6 {
+        return None;
+    }
+    let Bytes(source) = frame.bytes_in_loop(at + 8)?;
+    let Bytes(destination) = frame.bytes_in_loop(at + 24)?;
+    let (mut protocol, mut transport) = (next, at + HEADER);
+    if protocol == protocol::FRAGMENT {
+        let Bytes([next, _, o0, o1]) = frame.bytes_in_loop(transport)?;
+        if u16::from_be_bytes([o0, o1]) & !7 != 0 {
+            return None;
+        }
+        (protocol, transport) = (next, transport + FRAGMENT_HEADER);
+    }
+    if transport + TRANSPORT > end {
+        return None;
+    }
+    with_ports(
+        frame,
+        transport,
+        Address::v6(u128::from_be_bytes(source)),
+        Address::v6(u128::from_be_bytes(destination)),
+        protocol,
+    )
+}
+
+#[inline(always)]
+fn with_ports<F: Frame>(
+    frame: &F,
+    at: usize,
+    source: Address,
+    destination: Address,
+    protocol: u8,
+) -> Option<Quoted> {
+    let Bytes([a, b, c, d, i0, i1]) = frame.bytes_in_loop(at)?;
+    let (source_port, destination_port) = match (protocol, a) {
+        (protocol::TCP | protocol::UDP, _) => {
+            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        }
+        (protocol::ICMP, ECHO_REQUEST) | (protocol::ICMPV6, ECHO_REQUEST_V6) => {
+            (u16::from_be_bytes([i0, i1]), 0)
+        }
+        _ => return None,
+    };
+    Some(Quoted {
+        source,
+        destination,
+        protocol,
+        source_port,
+        destination_port,
+    })
+}

@@ -1,0 +1,110 @@
+//! `geofence flows`: what our side has opened towards blocked countries, as the running filter remembers it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use comfy_table::{LineStyle, Table as Grid, presets};
+use geofence_common::flow::{Flow, FlowKey, State, Table};
+use geofence_common::policy::classify;
+use serde::Serialize;
+
+use super::Outcome;
+use crate::explain::end;
+use crate::kernel::Running;
+use crate::kernel::flows::now;
+
+/// List the flows that blocked countries may reply to; takes root
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A flow. The names of the fields are those of the JSON.
+#[derive(Debug, Serialize)]
+struct Row {
+    table: &'static str,
+    protocol: &'static str,
+    local: String,
+    remote: String,
+    country: &'static str,
+    state: &'static str,
+    /// Seconds since our side opened it.
+    age: u64,
+    /// Seconds until replies cease to pass.
+    left: u64,
+}
+
+pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let Some(running) = Running::find()? else {
+        bail!("no filter runs on this machine; start one with `geofence run`");
+    };
+    let now = now()?;
+    let words = running.words();
+    let mut rows: Vec<Row> = running
+        .flows()
+        .iter()
+        .filter(|(_, _, flow)| flow.is_live(now))
+        .map(|(table, key, flow)| Row::new(*table, key, flow, now, words))
+        .collect();
+    rows.sort_by(|one, two| (one.table, &one.remote).cmp(&(two.table, &two.remote)));
+    if arguments.json {
+        let object = serde_json::json!({ "program": running.id(), "flows": rows });
+        writeln!(out, "{object}")?;
+        return Ok(Outcome::Yes);
+    }
+    if rows.is_empty() {
+        writeln!(out, "no flow to a blocked country is open")?;
+        return Ok(Outcome::Yes);
+    }
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    grid.set_header([
+        "table",
+        "protocol",
+        "local",
+        "remote",
+        "country",
+        "state",
+        "age",
+        "lapses in",
+    ]);
+    for row in &rows {
+        grid.add_row([
+            row.table.to_owned(),
+            row.protocol.to_owned(),
+            row.local.clone(),
+            row.remote.clone(),
+            row.country.to_owned(),
+            row.state.to_owned(),
+            format!("{} s", row.age),
+            format!("{} s", row.left),
+        ]);
+    }
+    writeln!(out, "{}", grid.trim_fmt())?;
+    Ok(Outcome::Yes)
+}
+
+impl Row {
+    fn new(table: Table, key: &FlowKey, flow: &Flow, now: u64, words: &[u32]) -> Self {
+        let seconds = |nanoseconds| Duration::from_nanos(nanoseconds).as_secs();
+        let class = classify(&key.remote(), &words, &mut ());
+        Self {
+            table: table.name(),
+            protocol: match key.protocol {
+                6 => "tcp",
+                17 => "udp",
+                _ => "icmp",
+            },
+            local: end(key.local(), key.local_port),
+            remote: end(key.remote(), key.remote_port),
+            country: class.map_or("none", |class| class.country().name()),
+            state: State::from_number(flow.state).map_or("unknown", State::name),
+            age: seconds(now.saturating_sub(flow.opened)),
+            left: seconds(flow.deadline.saturating_sub(now)),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Replies through a real interface: what our side opened is answered, and nothing else is.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::link::{Pair, veth};
+use geofence_tests::namespace::Namespace;
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::privilege;
+use geofence_user::explain::{Protocol, Question};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A source that is never blocked; its frame ends every look at what passed.
+const SENTINEL: &str = "8.8.8.8";
+
+/// An edge that the daemon protects, and both ends of its link.
+struct Lab {
+    pair: Pair,
+    daemon: Daemon,
+    outside: PacketSocket,
+    inside: PacketSocket,
+}
+
+impl Lab {
+    fn new(arguments: &[&str]) -> Result<Self> {
+        let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+        let pair = veth(&peer, &edge)?;
+        let fixed = ["--interface", "edge0", "--listen", "127.0.0.1:10317"];
+        let arguments: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
+        let mut daemon = Daemon::run(&edge, &arguments, &[])?;
+        daemon.wait_healthy("127.0.0.1:10317".parse()?, PATIENCE)?;
+        Ok(Self {
+            outside: PacketSocket::open(&peer, "peer0")?,
+            inside: PacketSocket::open(&edge, "edge0")?,
+            pair,
+            daemon,
+        })
+    }
+
+    /// Whether a frame from outside gets in.
+    fn passes(&self, frame: &[u8]) -> Result<bool> {
+        self.outside.send(frame)?;
+        let sentinel = question(SENTINEL, "192.0.2.1", Protocol::Udp, 9, 9, false).frame()?;
+        self.outside.send(&sentinel)?;
+        let seen = self
+            .inside
+            .receive_until(PATIENCE, |frame| frame == sentinel)?;
+        Ok(seen.iter().any(|seen| seen == frame))
+    }
+
+    /// Sends a frame out, and waits until it has left.
+    fn send(&self, frame: &[u8]) -> Result<()> {
+        self.inside.send(frame)?;
+        self.outside
+            .receive_until(PATIENCE, |seen| seen == frame)
+            .map(|_| ())
+    }
+
+    fn flows(&self) -> Result<serde_json::Value> {
+        let output = geofence(&self.pair.edge)?
+            .args(["flows", "--json"])
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).context("its JSON")
+    }
+}
+
+fn question(
+    source: &str,
+    destination: &str,
+    protocol: Protocol,
+    source_port: u16,
+    destination_port: u16,
+    is_reply: bool,
+) -> Question {
+    Question {
+        source: source.parse().expect("an address"),
+        destination: destination.parse().expect("an address"),
+        protocol,
+        source_port,
+        destination_port,
+        is_reply,
+    }
+}
+
+#[test]
+fn replies_pass_to_what_our_side_opened_and_to_nothing_else() -> Result<()> {
+    if !privilege::privileged("replies_pass_to_what_our_side_opened_and_to_nothing_else") {
+        return Ok(());
+    }
+    let lab = Lab::new(&[])?;
+    let ends = [
+        ("77.88.8.8", "192.0.2.1"),
+        ("2a02:6b8::feed:ff", "2001:db8::1"),
+    ];
+    for (there, here) in ends {
+        for (protocol, port) in [
+            (Protocol::Udp, 53),
+            (Protocol::Tcp, 53),
+            (Protocol::Tcp, 25),
+        ] {
+            let answer = question(there, here, protocol, port, 40_000, true);
+            let frame = answer.frame()?;
+            let what = format!("{protocol:?} from {there} port {port}");
+            ensure!(!lab.passes(&frame)?, "{what} passed unasked");
+            lab.send(&answer.reversed().frame()?)?;
+            ensure!(lab.passes(&frame)?, "{what} fell though it was asked for");
+            let other = question(there, here, protocol, port, 40_001, true);
+            ensure!(
+                !lab.passes(&other.frame()?)?,
+                "{what} passed to another port"
+            );
+            if protocol == Protocol::Tcp {
+                let opening = question(there, here, protocol, port, 40_000, false);
+                ensure!(!lab.passes(&opening.frame()?)?, "{what}: a SYN passed");
+            }
+        }
+        // What our side opens elsewhere is not tracked by default.
+        let web = question(there, here, Protocol::Tcp, 443, 40_000, true);
+        lab.send(&web.reversed().frame()?)?;
+        ensure!(!lab.passes(&web.frame()?)?, "HTTPS from {there} passed");
+        // An answer opens nothing: here, the SYN with ACK of a mail server of ours to a client at port 25.
+        let client = question(there, here, Protocol::Tcp, 25, 50_000, true);
+        lab.send(&client.reversed_answer()?)?;
+        ensure!(
+            !lab.passes(&client.frame()?)?,
+            "an answer of ours opened a flow"
+        );
+    }
+    let flows = lab.flows()?;
+    let count = flows["flows"].as_array().map_or(0, Vec::len);
+    ensure!(count == 6, "six flows were opened, but there are: {flows}");
+    lab.daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+/// The segment with ACK that our side would send there.
+trait Answered {
+    fn reversed_answer(&self) -> Result<Vec<u8>>;
+}
+
+impl Answered for Question {
+    fn reversed_answer(&self) -> Result<Vec<u8>> {
+        let answer = Question {
+            is_reply: true,
+            ..self.reversed()
+        };
+        Ok(answer.frame()?)
+    }
+}
