@@ -235,14 +235,7 @@ impl Network {
         for (v4, v6) in &blocks {
             ip(&self.far, &format!("route add {v4} dev far0"))?;
             ip(&self.far, &format!("-6 route add {v6} dev far0"))?;
-            ip(
-                &self.near,
-                &format!("route add {v4} via {} dev near0 onlink", far.v4),
-            )?;
-            ip(
-                &self.near,
-                &format!("-6 route add {v6} via {} dev near0 onlink", far.v6),
-            )?;
+            toward(&self.near, "near0", Some((v4, v6)), far)?;
         }
         let ours = ("192.0.2.0/24", "2001:db8::/64");
         let inner = ("198.51.100.0/24", "2001:db8:100::/64");
@@ -290,11 +283,19 @@ fn toward(
     let (v4, v6) = block.unwrap_or(("default", "default"));
     ip(
         namespace,
-        &format!("route add {v4} via {} dev {interface} onlink", via.v4),
+        &format!("route replace {} dev {interface}", via.v4),
     )?;
     ip(
         namespace,
-        &format!("-6 route add {v6} via {} dev {interface} onlink", via.v6),
+        &format!("-6 route replace {} dev {interface}", via.v6),
+    )?;
+    ip(
+        namespace,
+        &format!("route add {v4} via {} dev {interface}", via.v4),
+    )?;
+    ip(
+        namespace,
+        &format!("-6 route add {v6} via {} dev {interface}", via.v6),
     )
 }
 
@@ -314,13 +315,18 @@ fn cable(one: End<'_>, other: End<'_>, mtu: u32) -> Result<()> {
             other.0.path()
         ),
     )?;
-    for (namespace, interface, _) in [one, other] {
+    for ((namespace, interface, _), number) in [(one, 1), (other, 2)] {
         namespace
             .run(&[
                 "ethtool", "-K", interface, "tso", "off", "gso", "off", "gro", "off", "tx", "off",
             ])
             .context("switching offloads off")?;
         ip(namespace, &format!("link set {interface} up"))?;
+        // A router asks for its neighbours from this address when the packet it forwards is not its own.
+        ip(
+            namespace,
+            &format!("-6 address add fe80::{number}/64 dev {interface} nodad"),
+        )?;
     }
     Ok(())
 }
