@@ -97,6 +97,11 @@ impl Account {
         self.packets.of("pass", Some(reason))
     }
 
+    /// All packets that it judged.
+    pub(super) fn packets(&self) -> u64 {
+        self.packets.packets()
+    }
+
     /// Packets dropped, whatever for.
     pub(super) fn dropped(&self) -> u64 {
         self.packets.of("drop", None)
