@@ -13,6 +13,7 @@ mod image;
 mod layers;
 mod prefix;
 mod prefixes;
+mod ranges;
 mod statistics;
 mod trie;
 
@@ -28,11 +29,12 @@ use geofence_common::verdict::Mode;
 
 use crate::geoip::Database;
 use crate::policy::{Fate, Policy, Replies, ServiceProtocol};
-use prefix::Family;
 use trie::Trie;
 
 pub use image::{Image, ImageError};
+pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage};
+pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side, spans};
 pub use statistics::{CountryStatistics, Statistics};
 
 /// What an image is compiled for, beyond policy and data.

@@ -161,6 +161,21 @@ pub fn name(country: Country) -> String {
         .replace(" The ", " the ")
 }
 
+/// The name behind a code, or behind what metrics have in its place; nothing where that says it all.
+#[must_use]
+pub fn name_of(code: &str) -> String {
+    country(code).map_or_else(String::new, name)
+}
+
+/// A code with the name behind it: `Russia (RU)`.
+#[must_use]
+pub fn named(code: &str) -> String {
+    match country(code) {
+        Some(country) => format!("{} ({code})", name(country)),
+        None => code.to_owned(),
+    }
+}
+
 /// Names that differ from the ones of `celes`, which are the formal ones with the punctuation left out.
 const SHORT_NAMES: [(&str, &str); 34] = [
     ("AX", "Åland Islands"),

@@ -1,13 +1,16 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
+pub mod access;
 pub mod capture;
 pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod countries;
 pub mod daemon;
+pub mod diff;
 pub mod explain;
 pub mod geoip;
+pub mod guard;
 pub mod kernel;
 pub mod metrics;
 #[doc(hidden)]

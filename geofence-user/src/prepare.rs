@@ -9,6 +9,7 @@ use geofence_common::image::Line;
 use crate::compile::{ForeignImage, Image, Target, TooLarge, compile};
 use crate::config::Config;
 use crate::geoip::{self, Database, Reader};
+use crate::guard::{First, FirstError};
 use crate::kernel::{Options, Tries};
 use crate::policy::{Lookup, Replies};
 
@@ -101,6 +102,14 @@ impl Prepared {
         let v4 = self.image.prefixes_v4(policy, database)?;
         let v6 = self.image.prefixes_v6(policy, database)?;
         Ok(Some(Tries { v4, v6 }))
+    }
+
+    /// What the guard has to say about the data where none is in use to compare it with.
+    pub fn first_data(&self) -> Result<First, FirstError> {
+        if self.config.databases.is_empty() {
+            return Ok(First::default());
+        }
+        First::judge(&self.config.policy, self.image.words())
     }
 
     /// What the operator should know about the data before it is used, in sentences.

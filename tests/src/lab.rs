@@ -25,8 +25,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use geofence_user::geoip::Database;
 
-pub use filter::Mode;
 use filter::Filter;
+pub use filter::Mode;
 use ground::Ground;
 use hosts::Hosts;
 use network::Network;
@@ -119,12 +119,7 @@ pub fn missing() -> Vec<&'static str> {
 /// Runs the steps chosen, or all; `say` hears what is done next.
 ///
 /// The calling thread is left in a mount namespace of its own.
-pub fn mail(
-    scale: Scale,
-    mode: Mode,
-    steps: &[u8],
-    say: &mut dyn FnMut(&str),
-) -> Result<Vec<Row>> {
+pub fn mail(scale: Scale, mode: Mode, steps: &[u8], say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     say("building the network and starting its servers");
     let lab = Lab::open(mode)?;
     let mut rows = Vec::new();
@@ -143,7 +138,11 @@ type Step = fn(&Lab, Scale) -> Result<Vec<Row>>;
 const STEPS: [(u8, &str, Step); 5] = [
     (1, "step 1: mail in", delivery::inbound),
     (2, "step 2: mail out", delivery::outbound),
-    (3, "steps 3 and 4: long messages, and scans meanwhile", scan::long_messages_under_scan),
+    (
+        3,
+        "steps 3 and 4: long messages, and scans meanwhile",
+        scan::long_messages_under_scan,
+    ),
     (5, "step 5: forged ICMP errors", forged::errors),
     (6, "step 6: floods", flood::floods),
 ];

@@ -19,4 +19,4 @@ pub mod namespace;
 pub mod packet_socket;
 pub mod privilege;
 pub mod sources;
-mod wait;
+pub mod wait;

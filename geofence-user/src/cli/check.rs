@@ -31,7 +31,14 @@ pub struct Arguments {
 }
 
 pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let effective = Effective::of(&prepare(arguments.policy.config()?)?);
+    let prepared = prepare(arguments.policy.config()?)?;
+    let mut effective = Effective::of(&prepared);
+    let first = prepared.first_data()?;
+    let refusals = first
+        .refusals
+        .iter()
+        .map(|refusal| format!("`geofence run` takes this data with --force only: {refusal}"));
+    effective.warnings.extend(refusals.chain(first.warnings));
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&effective)?)?;
     } else {
@@ -194,7 +201,11 @@ impl Effective {
     }
 
     fn rule_in_words(&self) -> String {
-        let names: Vec<_> = self.countries.iter().map(|code| named(code)).collect();
+        let names: Vec<_> = self
+            .countries
+            .iter()
+            .map(|code| countries::named(code))
+            .collect();
         match (self.rule, names.as_slice()) {
             ("block", []) => "no country is blocked".to_owned(),
             ("block", names) => format!("blocked: {}", names.join(", ")),
@@ -305,15 +316,6 @@ fn blocked(prepared: &Prepared) -> Vec<Blocked> {
         .collect();
     blocked.sort_by(|one, two| one.name.cmp(&two.name));
     blocked
-}
-
-/// `Russia (RU)`.
-fn named(code: &str) -> String {
-    let country = code.as_bytes().try_into().ok().and_then(Country::from_code);
-    country.map_or_else(
-        || code.to_owned(),
-        |country| format!("{} ({code})", countries::name(country)),
-    )
 }
 
 /// A word with its meaning.

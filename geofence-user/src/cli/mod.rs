@@ -2,6 +2,7 @@
 //! went; `main` turns that into an exit code.
 
 pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod flows;
 pub mod lookup;
@@ -34,6 +35,7 @@ pub struct Arguments {
 enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
+    Diff(diff::Arguments),
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
     Flows(flows::Arguments),
@@ -48,6 +50,7 @@ impl Arguments {
         match self.command {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::check(&arguments, out),
+            Command::Diff(arguments) => diff::diff(&arguments, out),
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),

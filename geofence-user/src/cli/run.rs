@@ -14,8 +14,10 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use super::options::PolicyArgs;
+use crate::access::{self, Lockout, Replies};
 use crate::config::{Config, overrides};
 use crate::daemon::Daemon;
+use crate::guard::{First, Refused};
 use crate::kernel::Filter;
 use crate::metrics::Facts;
 use crate::prepare::{Prepared, now, prepare};
@@ -35,6 +37,10 @@ pub struct Arguments {
     /// Address for /metrics and /healthz instead of that of the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country, or with a policy
+    /// that cuts off this machine's SSH sessions, gateways, resolvers or metadata service
+    #[arg(long)]
+    force: bool,
 }
 
 impl Arguments {
@@ -68,13 +74,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .try_init();
+    let force = arguments.force;
     let prepared = prepare(arguments.config()?)?;
     announce(&prepared);
+    believe(&prepared, force)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("starting the runtime")?;
+    runtime.block_on(keep_access(&prepared, force))?;
     runtime.block_on(protect(&prepared))?;
     Ok(Outcome::Yes)
 }
@@ -105,6 +114,47 @@ async fn protect(prepared: &Prepared) -> anyhow::Result<()> {
         () = diagnostics => bail!("the data path's log ended"),
         _ = interrupt.recv() => info!("interrupted: detaching"),
         _ = terminate.recv() => info!("terminated: detaching"),
+    }
+    Ok(())
+}
+
+/// Holds the data against what the guard knows, where nothing is in use to compare it with.
+fn believe(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
+    let First { refusals, warnings } = prepared.first_data()?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    if !force {
+        return Err(Refused(refusals).into());
+    }
+    for refusal in refusals {
+        warn!("forced: {refusal}");
+    }
+    Ok(())
+}
+
+/// Makes sure that the policy cuts off nobody this machine needs, unless that is what is wanted.
+async fn keep_access(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
+    let (needed, unknown) = access::dependencies(&prepared.config.interfaces).await;
+    for sentence in unknown {
+        warn!("{sentence}");
+    }
+    let cut = access::cut(
+        &needed,
+        prepared.image.words(),
+        Replies::of(&prepared.config.policy),
+    );
+    if cut.is_empty() {
+        return Ok(());
+    }
+    if !force {
+        return Err(Lockout(cut).into());
+    }
+    for cut in cut {
+        warn!("forced: {cut}");
     }
     Ok(())
 }

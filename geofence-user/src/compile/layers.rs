@@ -88,7 +88,7 @@ fn step<T: Copy + PartialEq>(steps: &mut Layer<T>, start: u128, value: T) {
 }
 
 /// What becomes of two layers' values at every address.
-fn combine<A: Copy, B: Copy, C: Copy + PartialEq>(
+pub(super) fn combine<A: Copy, B: Copy, C: Copy + PartialEq>(
     a: &[(u128, A)],
     b: &[(u128, B)],
     value: impl Fn(A, B) -> C,

@@ -10,9 +10,32 @@ use crate::policy::Policy;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub enum Family {
     V4,
     V6,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// How many of the 128 bits of an address in this crate's form the family does not use.
+    #[must_use]
+    pub const fn spare_bits(self) -> u32 {
+        match self {
+            Self::V4 => 96,
+            Self::V6 => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 /// A prefix; in order of address, then length.

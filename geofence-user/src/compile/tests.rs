@@ -458,3 +458,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_image_is_read_back_as_the_layers_it_was_compiled_from() {
+    let (policy, database) = example();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    for family in Family::ALL {
+        let expected: Vec<_> = layers::classes(&policy, &database, family)
+            .into_iter()
+            .map(|(start, class)| (start, class.with_blocked(policy.blocks(class))))
+            .collect();
+        assert_eq!(ranges(image.words(), family).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_broken_trie_is_an_error_and_not_a_hang() {
+    let (policy, database) = example();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let mut words = image.words().to_vec();
+    let root = ROOT_V6_LINE * LINE_WORDS;
+    // A node that leads to itself, and one past the end.
+    let node = words.len() / LINE_WORDS - 1;
+    for value in 0..LINE_WORDS {
+        words[node * LINE_WORDS + value] = node as u32;
+    }
+    for entry in [node as u32, words.len() as u32] {
+        words[root] = entry;
+        assert_eq!(ranges(&words, Family::V6), Err(BrokenImage));
+    }
+    assert_eq!(ranges(&words[..root], Family::V6), Err(BrokenImage));
+}

@@ -151,6 +151,17 @@ pub struct Filter {
 impl Filter {
     /// Loads the program and creates its maps. Nothing is attached and no image is in place.
     pub fn load(options: Options) -> Result<Self, LoadError> {
+        Self::load_object(object::OBJECT, options, &[])
+    }
+
+    /// The same for another object that has the program and its maps among its own, of which these are sized. For
+    /// benchmarks.
+    #[doc(hidden)]
+    pub fn load_object(
+        object: &[u8],
+        options: Options,
+        sizes: &[(&str, u32)],
+    ) -> Result<Self, LoadError> {
         let version = KernelVersion::current().map_err(|error| LoadError::KernelTooOld {
             found: error.to_string(),
         })?;
@@ -164,7 +175,8 @@ impl Filter {
                 given: options.interfaces,
             });
         }
-        let object = object::with_image_lines(options.image_lines).ok_or(LoadError::Object)?;
+        let object =
+            object::with_image_lines(object, options.image_lines).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
             Lookup::LpmTrie => options.trie_entries,
@@ -188,6 +200,9 @@ impl Filter {
             loader.map_max_entries(map, entries);
         }
         loader.map_max_entries(name::DATAGRAMS, DATAGRAMS_MAX);
+        for (map, entries) in sizes {
+            loader.map_max_entries(map, *entries);
+        }
         let mut ebpf = loader.load(&object)?;
         ingress(&mut ebpf)?.load()?;
         egress(&mut ebpf)?.load()?;
@@ -427,6 +442,12 @@ impl Filter {
 
     pub(super) fn map(&self, map: &'static str) -> Result<&Map, LoadError> {
         self.ebpf.map(map).ok_or(LoadError::NoMap(map))
+    }
+
+    /// The object's programs and maps, as aya has them. For benchmarks.
+    #[doc(hidden)]
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 }
 

@@ -96,7 +96,11 @@ fn mail(arguments: &Mail) -> Result<bool> {
     let terminal = io::stderr().is_terminal();
     let rows = lab::mail(scale, mode, &arguments.steps, &mut |what| {
         if terminal {
-            let _ = writeln!(io::stderr(), "{:>5.0} s  {what}", begun.elapsed().as_secs_f64());
+            let _ = writeln!(
+                io::stderr(),
+                "{:>5.0} s  {what}",
+                begun.elapsed().as_secs_f64()
+            );
         }
     })?;
     let mut out = io::stdout().lock();

@@ -34,7 +34,8 @@ pub(super) fn inbound(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
     hosts.world.settle(marks[2], PATIENCE, arrived)?;
 
     let tally = hosts.world.tally(marks[2]);
-    let failed = tally.failed + hosts.ours[0].tally(marks[0]).failed + hosts.ours[1].tally(marks[1]).failed;
+    let failed =
+        tally.failed + hosts.ours[0].tally(marks[0]).failed + hosts.ours[1].tally(marks[1]).failed;
     let port = |port: &str| tally.to(|relay| relay.ends_with(port));
     let (plain, submitted) = (port("]:25"), port("]:587"));
     let v6 = tally.to(|relay| relay.contains("[2001:"));
@@ -59,7 +60,11 @@ pub(super) fn inbound(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
         && untouched.is_empty();
     let mut seen = format!(
         "{delivered} delivered: {plain} to 25, {submitted} to 587{}, {v6} over IPv6; {failed} put off, {queued} queued",
-        if encrypted { " with TLS" } else { " WITHOUT TLS" },
+        if encrypted {
+            " with TLS"
+        } else {
+            " WITHOUT TLS"
+        },
     );
     if let Some(complaint) = tally.complaint {
         seen.push_str(&format!("; {complaint}"));
@@ -85,7 +90,11 @@ pub(super) fn outbound(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
     let witness = Witness::call(&lab.network, move |sighting, seen| {
         notice_dns(sighting, seen);
         if sighting.fragment && [long.of(false), long.of(true)].contains(&sighting.source) {
-            seen(if sighting.later { "later fragments" } else { "first fragments" });
+            seen(if sighting.later {
+                "later fragments"
+            } else {
+                "first fragments"
+            });
         }
     })?;
     let mut domains: Vec<String> = vec![dns::CUT.to_owned(), dns::LONG.to_owned()];
@@ -107,37 +116,56 @@ pub(super) fn outbound(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
         ours.settle(mark, PATIENCE, || Ok(true))?;
     }
     hosts.world.settle(marks[2], PATIENCE, || {
-        let put_off = hosts.ours.iter().zip(marks).any(|(ours, mark)| ours.tally(mark).failed > 0);
+        let put_off = hosts
+            .ours
+            .iter()
+            .zip(marks)
+            .any(|(ours, mark)| ours.tally(mark).failed > 0);
         Ok(put_off || arrived()?)
     })?;
 
     let counts = witness.dismiss()?;
     let tallies = [hosts.ours[0].tally(marks[0]), hosts.ours[1].tally(marks[1])];
     let failed: u64 = tallies.iter().map(|tally| tally.failed).sum();
-    let v6: u64 = tallies.iter().map(|tally| tally.to(|relay| !relay.contains('.'))).sum();
+    let v6: u64 = tallies
+        .iter()
+        .map(|tally| tally.to(|relay| !relay.contains('.')))
+        .sum();
     let delivered = hosts.world.kept()?;
     let queued = hosts.ours[0].queued()? + hosts.ours[1].queued()?;
-    let mut seen = format!("{delivered} delivered, {v6} over IPv6; {failed} put off, {queued} queued");
+    let mut seen =
+        format!("{delivered} delivered, {v6} over IPv6; {failed} put off, {queued} queued");
     if let Some(complaint) = tallies.iter().find_map(|tally| tally.complaint.clone()) {
         seen.push_str(&format!("; {complaint}"));
     }
     let delivery = Row {
         step: 2,
-        what: "mail out to hosts that only blocked authorities know, from the edge and from behind it".to_owned(),
+        what:
+            "mail out to hosts that only blocked authorities know, from the edge and from behind it"
+                .to_owned(),
         expected: format!("{total} delivered, queue empty"),
         seen,
         took: begun.elapsed(),
         ok: delivered == u64::from(total) && failed == 0 && queued == 0,
     };
     let after = lab.filter.account()?;
-    let needed = ["UDP answers", "truncated answers", "TCP answers", "first fragments", "later fragments"];
+    let needed = [
+        "UDP answers",
+        "truncated answers",
+        "TCP answers",
+        "first fragments",
+        "later fragments",
+    ];
     let replies = after.passed("reply") - before.passed("reply");
     let fragments = after.passed("fragment") - before.passed("fragment");
     let answers = Row {
         step: 2,
         what: "how the authorities answered, as seen behind the filter".to_owned(),
         expected: "by UDP, truncated then by TCP, and in fragments".to_owned(),
-        seen: format!("{}; counted reply {replies}, fragment {fragments}", list(&counts)),
+        seen: format!(
+            "{}; counted reply {replies}, fragment {fragments}",
+            list(&counts)
+        ),
         took: begun.elapsed(),
         ok: needed.iter().all(|what| counts.contains_key(what))
             && (!lab.enforces() || (replies > 0 && fragments > 0)),
@@ -147,7 +175,11 @@ pub(super) fn outbound(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
 }
 
 fn notice_dns(sighting: &Sighting, seen: &mut dyn FnMut(&'static str)) {
-    match (sighting.protocol, sighting.ports(), sighting.transport.get(10)) {
+    match (
+        sighting.protocol,
+        sighting.ports(),
+        sighting.transport.get(10),
+    ) {
         // The flags of a DNS message follow UDP's eight bytes and its identifier.
         (number::UDP, Some((53, _)), Some(flags)) => {
             seen("UDP answers");
@@ -162,8 +194,15 @@ fn notice_dns(sighting: &Sighting, seen: &mut dyn FnMut(&'static str)) {
 }
 
 pub(super) fn list(counts: &Counts) -> String {
-    let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
-    if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(what, count)| format!("{what} {count}"))
+        .collect();
+    if counts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        counts.join(", ")
+    }
 }
 
 /// Leaves nothing to the next step.

@@ -67,16 +67,21 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
         socket.send_many(&frames)?;
         sent += count;
     }
-    let seen_all = |account: &super::filter::Account| account.packets() >= before.packets() + u64::from(total);
+    let seen_all =
+        |account: &super::filter::Account| account.packets() >= before.packets() + u64::from(total);
     if lab.mode != super::Mode::Absent {
-        poll(PATIENCE, || Ok(seen_all(&lab.filter.account()?).then_some(())))?;
+        poll(PATIENCE, || {
+            Ok(seen_all(&lab.filter.account()?).then_some(()))
+        })?;
     }
     let after = lab.filter.account()?;
     let opened = |account: &super::filter::Account| account.sum("geofence_flow_inserts_total", "");
     let (opened, entries) = match (opened(&before), opened(&after)) {
         (Ok(earlier), Ok(later)) => (
             Some(later - earlier),
-            after.sum("geofence_flows", "")?.saturating_sub(before.sum("geofence_flows", "")?),
+            after
+                .sum("geofence_flows", "")?
+                .saturating_sub(before.sum("geofence_flows", "")?),
         ),
         // Nobody counts, so nobody can say.
         (_, _) => (None, 0),
@@ -118,8 +123,15 @@ fn spoof(origins: &[Pair; 3], number: u32, random: &mut SmallRng) -> Vec<u8> {
         7 => frame.tcp(mail, mail).syn(),
         8 => frame.tcp(53, mail).syn(),
         9 => frame.icmp(if v6 { 128 } else { 8 }, 0).payload([0; 16]),
-        10 if v6 => frame.fragment(0, true, number).udp(53, any).payload([0; 16]),
-        10 => frame.identification(any).fragment_field(0x2000).udp(53, any).payload([0; 16]),
+        10 if v6 => frame
+            .fragment(0, true, number)
+            .udp(53, any)
+            .payload([0; 16]),
+        10 => frame
+            .identification(any)
+            .fragment_field(0x2000)
+            .udp(53, any)
+            .payload([0; 16]),
         _ => frame.tcp(any, mail).fin().ack(),
     }
     .build()
@@ -231,7 +243,9 @@ fn strange(counts: &Counts) -> Counts {
 
 fn notice(sighting: &Sighting, seen: &mut dyn FnMut(&'static str)) {
     let ours = [NOBODY.of(false), NOBODY.of(true)].contains(&sighting.destination);
-    let (Some((25, port)), Some(flags), true) = (sighting.ports(), sighting.transport.get(13), ours) else {
+    let (Some((25, port)), Some(flags), true) =
+        (sighting.ports(), sighting.transport.get(13), ours)
+    else {
         return;
     };
     seen(match *flags & (number::SYN | number::ACK) {
@@ -244,5 +258,7 @@ fn notice(sighting: &Sighting, seen: &mut dyn FnMut(&'static str)) {
 
 /// A packet that leaves by the edge's outer interface.
 fn leaving(own: IpAddr, remote: IpAddr) -> Frame {
-    between(own, remote).source_mac(EDGE_MAC).destination_mac(NOWHERE)
+    between(own, remote)
+        .source_mac(EDGE_MAC)
+        .destination_mac(NOWHERE)
 }

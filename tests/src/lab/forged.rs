@@ -15,9 +15,9 @@ use super::network::{EDGE, INSIDE, NEAR, Network, host};
 use super::report::Row;
 use super::witness::{Sighting, Witness};
 use super::{Lab, Scale};
+use crate::call;
 use crate::frames::{Frame, between, number};
 use crate::packet_socket::PacketSocket;
-use crate::call;
 
 /// How many errors are forged.
 const WHOLE: u32 = 1_000_000;
@@ -211,13 +211,22 @@ fn forge(network: &Network, live: &[Live], number: u32, random: &mut SmallRng) -
     let about = |source: IpAddr, destination: IpAddr| Frame::packet().ip(source, destination);
     let ends = || about(live.ours.ip(), live.theirs.ip());
     let (own_port, their_port) = (live.ours.port(), live.theirs.port());
-    let with = |ends: Frame, source, destination| transport(ends, live.protocol, source, destination);
+    let with =
+        |ends: Frame, source, destination| transport(ends, live.protocol, source, destination);
     match wrong {
         // Another host of ours sent it, or so it says.
-        0 => plain(&with(about(EDGE.of(v6), live.theirs.ip()), own_port, their_port)),
+        0 => plain(&with(
+            about(EDGE.of(v6), live.theirs.ip()),
+            own_port,
+            their_port,
+        )),
         // It is told to a host that did not send it.
         1 => error(from, EDGE.of(v6), kind, &quote(&live)).build(),
-        2 => plain(&with(about(live.theirs.ip(), live.ours.ip()), their_port, own_port)),
+        2 => plain(&with(
+            about(live.theirs.ip(), live.ours.ip()),
+            their_port,
+            own_port,
+        )),
         3 => plain(&with(ends(), other_port, their_port)),
         4 => plain(&with(ends(), own_port, other_port)),
         5 => plain(&with(ends(), their_port ^ 1, own_port)),
@@ -228,15 +237,29 @@ fn forge(network: &Network, live: &[Live], number: u32, random: &mut SmallRng) -
             plain(&transport(ends(), other, own_port, their_port))
         }
         // Cut off within the ports or within the network header.
-        8 => error_about(between(from, to), kind, &right[..network_header + random.random_range(0..4)]).build(),
-        9 => error_about(between(from, to), kind, &right[..random.random_range(0..network_header)]).build(),
+        8 => error_about(
+            between(from, to),
+            kind,
+            &right[..network_header + random.random_range(0..4)],
+        )
+        .build(),
+        9 => error_about(
+            between(from, to),
+            kind,
+            &right[..random.random_range(0..network_header)],
+        )
+        .build(),
         // A later fragment: what stands where ports would be is payload.
         10 if v6 => plain(&with(ends().fragment(1, false, 7), own_port, their_port)),
         10 => plain(&with(ends().fragment_field(1), own_port, their_port)),
         // The flow's ports where they would be if there were no options: for whoever does not count them.
         11 if v6 => {
             let ports = [own_port.to_be_bytes(), their_port.to_be_bytes()].concat();
-            plain(&with(ends().destination_options(&ports), other_port, their_port))
+            plain(&with(
+                ends().destination_options(&ports),
+                other_port,
+                their_port,
+            ))
         }
         11 => {
             let ports = [own_port.to_be_bytes(), their_port.to_be_bytes()].concat();
@@ -268,7 +291,11 @@ fn forge(network: &Network, live: &[Live], number: u32, random: &mut SmallRng) -
         // A packet of the other family, or an error about an error.
         _ if kind % 2 == 0 => {
             let family = if v6 { 4 } else { 6 };
-            plain(&ends().version(family).protocol(live.protocol, &right[network_header..]))
+            plain(
+                &ends()
+                    .version(family)
+                    .protocol(live.protocol, &right[network_header..]),
+            )
         }
         _ => {
             let inner = if v6 { number::ICMPV6 } else { number::ICMP };

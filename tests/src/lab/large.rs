@@ -55,8 +55,12 @@ pub(super) fn round(lab: &Lab, kinds: &mut Kinds) -> Result<()> {
                 &mut (|| deliver(&lab.hosts.world, inside, &way, &to_us))
                     as &mut dyn FnMut() -> Result<()>,
             ),
-            ("10 MB out", &mut || deliver(inside, &lab.hosts.world, &own, &to_them)),
-            ("2 MB read from port 993", &mut || read(lab, country.host(host::READER).of(v6))),
+            ("10 MB out", &mut || {
+                deliver(inside, &lab.hosts.world, &own, &to_them)
+            }),
+            ("2 MB read from port 993", &mut || {
+                read(lab, country.host(host::READER).of(v6))
+            }),
         ] {
             lab.network.forget()?;
             let begun = Instant::now();
@@ -64,7 +68,9 @@ pub(super) fn round(lab: &Lab, kinds: &mut Kinds) -> Result<()> {
             let transfers = kinds.entry(format!("{what} over {family}")).or_default();
             transfers.times.push(begun.elapsed());
             if let Err(error) = outcome {
-                transfers.complaint.get_or_insert_with(|| format!("{error:#}"));
+                transfers
+                    .complaint
+                    .get_or_insert_with(|| format!("{error:#}"));
             }
         }
     }

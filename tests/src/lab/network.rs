@@ -170,13 +170,7 @@ impl Network {
     }
 
     fn join(&self) -> Result<()> {
-        let all = [
-            &self.world,
-            &self.far,
-            &self.near,
-            &self.edge,
-            &self.inside,
-        ];
+        let all = [&self.world, &self.far, &self.near, &self.edge, &self.inside];
         for namespace in all {
             for (parameter, value) in SETTINGS {
                 namespace.set(parameter, value)?;

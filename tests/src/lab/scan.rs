@@ -80,7 +80,9 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
         step: 3,
         what: "what the near router says of the narrow link".to_owned(),
         expected: "passes, over IPv4 and IPv6".to_owned(),
-        seen: format!("{v4} fragmentation needed, {v6} packet too big; counted icmp_error {counted}"),
+        seen: format!(
+            "{v4} fragmentation needed, {v6} packet too big; counted icmp_error {counted}"
+        ),
         took: begun.elapsed(),
         ok: v4 > 0 && v6 > 0 && (!lab.enforces() || counted >= v4 + v6),
     });
@@ -131,7 +133,10 @@ fn scans(network: &Network, scale: Scale) -> Vec<Scan> {
     // A range that ends where our side's own calls begin, and one that does not.
     let (all, quiet) = match scale {
         Scale::Whole => ("1-65535", "1-63999"),
-        Scale::Short => ("1-5900,8000-8450,65500-65535", "1-5900,8000-8450,63970-63999"),
+        Scale::Short => (
+            "1-5900,8000-8450,65500-65535",
+            "1-5900,8000-8450,63970-63999",
+        ),
     };
     let mut scans = Vec::new();
     for kind in KINDS {
@@ -156,7 +161,9 @@ fn scans(network: &Network, scale: Scale) -> Vec<Scan> {
 }
 
 /// Says what of a scan's packets, and of the routers' words, is behind the filter.
-fn notice(network: &Network) -> impl FnMut(&Sighting, &mut dyn FnMut(&'static str)) + Send + 'static {
+fn notice(
+    network: &Network,
+) -> impl FnMut(&Sighting, &mut dyn FnMut(&'static str)) + Send + 'static {
     let callers = [false, true].map(|v6| sources(network, v6)[0]);
     let others: Vec<IpAddr> = [false, true]
         .into_iter()
@@ -210,8 +217,12 @@ fn run(network: &Network, scans: &[Scan]) -> Result<Vec<Findings>> {
         found.probes += probes(&said).with_context(|| format!("nmap did not count: {said}"))?;
         for state in states(&said) {
             if !SILENT.contains(&state) {
-                let port = scan.port.map_or(String::new(), |port| format!(" -g {port}"));
-                found.answers.insert(format!("{state} from {}{port}", scan.source));
+                let port = scan
+                    .port
+                    .map_or(String::new(), |port| format!(" -g {port}"));
+                found
+                    .answers
+                    .insert(format!("{state} from {}{port}", scan.source));
             }
         }
     }
@@ -234,7 +245,10 @@ fn in_two_parts(network: &Network, scan: &Scan) -> Result<u64> {
                     let head = between(scan.source, INSIDE.of(false)).identification(*port);
                     let tail = head.clone().fragment_field(1);
                     [
-                        head.fragment_field(0x2000).udp(from, *port).udp_length(24).build(),
+                        head.fragment_field(0x2000)
+                            .udp(from, *port)
+                            .udp_length(24)
+                            .build(),
                         tail.protocol(number::UDP, [0x5a; 16]).build(),
                     ]
                 })

@@ -38,7 +38,9 @@ impl Server {
     ) -> Result<Self> {
         let said = folder.join(format!("{name}.out"));
         let out = File::create(&said).with_context(|| format!("creating {}", said.display()))?;
-        let errors = out.try_clone().context("sharing the file of what it says")?;
+        let errors = out
+            .try_clone()
+            .context("sharing the file of what it says")?;
         let mut command = namespace.command("unshare");
         command
             .args(["--pid", "--fork", "--kill-child=KILL", "--"])

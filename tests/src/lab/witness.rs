@@ -149,7 +149,9 @@ impl Witness {
                     match socket.receive(QUIET)? {
                         Some(frame) => {
                             if let Some(sighting) = Sighting::read(&frame) {
-                                notice(&sighting, &mut |what| *counts.entry(what).or_default() += 1);
+                                notice(&sighting, &mut |what| {
+                                    *counts.entry(what).or_default() += 1
+                                });
                             }
                         }
                         None if asked => break,

@@ -209,3 +209,13 @@ fn an_image_larger_than_its_slot_is_refused() {
     let error = output(&args).unwrap_err();
     assert!(error.to_string().contains("1 MiB"), "{error}");
 }
+
+#[test]
+fn data_that_lacks_a_listed_country_is_warned_about() {
+    let files = Files::new();
+    let text = output(&files.args("block = [\"RU\", \"KP\"]")).unwrap();
+    let warning = "takes this data with --force only: it has no prefix of North Korea (KP)";
+    assert!(text.contains(warning), "{text}");
+    let text = output(&files.args("block = [\"RU\"]")).unwrap();
+    assert!(!text.contains("--force"), "{text}");
+}

@@ -1,0 +1,92 @@
+//! The settings that differ: those an image holds, and those only a configuration does.
+
+use geofence_common::country::Country;
+use serde::Serialize;
+
+use super::Side;
+use crate::cli::numbers::date;
+use crate::config::{Config, Word};
+use crate::policy::Fate;
+
+/// A setting that differs, by its key in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    pub key: &'static str,
+    pub before: String,
+    pub after: String,
+}
+
+pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut compare = |key: &'static str, before: String, after: String| {
+        if before != after {
+            settings.push(Setting { key, before, after });
+        }
+    };
+    for ((key, before), (_, after)) in in_image(old).into_iter().zip(in_image(new)) {
+        compare(key, before, after);
+    }
+    if let (Some(old), Some(new)) = (old.config, new.config) {
+        for ((key, before), (_, after)) in in_config(old).into_iter().zip(in_config(new)) {
+            compare(key, before, after);
+        }
+    }
+    settings
+}
+
+fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
+    let fate = |drops: bool| if drops { Fate::Drop } else { Fate::Pass };
+    let flags = side.flags();
+    let unknown = side
+        .classes()
+        .find(|class| class.country() == Country::UNKNOWN);
+    let built = match side.data_built() {
+        0 => "unknown".to_owned(),
+        built => date(built),
+    };
+    [
+        ("mode", flags.mode().word().to_owned()),
+        (
+            "unknown",
+            fate(unknown.is_some_and(|class| class.is_blocked()))
+                .word()
+                .to_owned(),
+        ),
+        (
+            "special-use",
+            fate(flags.blocks_special_use()).word().to_owned(),
+        ),
+        (
+            "icmp-echo",
+            fate(!flags.passes_icmp_echo()).word().to_owned(),
+        ),
+        ("data built", built),
+    ]
+}
+
+fn in_config(config: &Config) -> [(&'static str, String); 6] {
+    let paths: Vec<_> = config
+        .databases
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    [
+        ("interfaces", listed(&config.interfaces, "none")),
+        ("xdp-mode", config.xdp_mode.word().to_owned()),
+        ("lookup", config.policy.lookup.word().to_owned()),
+        ("listen", config.listen.to_string()),
+        ("databases", listed(&paths, "the embedded one")),
+        (
+            "capacity-mib",
+            (config.image_capacity.unwrap_or(0) >> 20).to_string(),
+        ),
+    ]
+}
+
+fn listed(entries: &[String], none: &str) -> String {
+    if entries.is_empty() {
+        none.to_owned()
+    } else {
+        entries.join(", ")
+    }
+}

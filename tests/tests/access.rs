@@ -1,0 +1,222 @@
+//! Own access: `geofence run` refuses a policy that would cut off who is logged in, the gateway or the resolver.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, binary, geofence};
+use geofence_tests::link::{Pair, veth};
+use geofence_tests::namespace::Namespace;
+use geofence_tests::{call, privilege};
+
+const LISTEN: &str = "127.0.0.1:10317";
+const PATIENCE: Duration = Duration::from_secs(20);
+/// An address that the embedded data has in a country blocked by default.
+const BLOCKED: &str = "77.88.8.8";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn edge_with_blocked_peer() -> Result<Pair> {
+    let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+    let pair = veth(&peer, &edge)?;
+    pair.claim(ip(BLOCKED))?;
+    Ok(pair)
+}
+
+fn run_words<'a>(pair: &'a Pair, more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec![
+        "--interface",
+        pair.edge_interface.as_str(),
+        "--listen",
+        LISTEN,
+    ];
+    words.extend(more);
+    words
+}
+
+/// What `geofence run` says when it refuses to start, after which nothing may be attached.
+fn refused(pair: &Pair) -> Result<String> {
+    let mut command = geofence(&pair.edge)?;
+    command.arg("run").args(run_words(pair, &[]));
+    refusal(pair, command)
+}
+
+fn refusal(pair: &Pair, mut command: std::process::Command) -> Result<String> {
+    command
+        .env_remove("SSH_CONNECTION")
+        .env_remove("SSH_CLIENT");
+    let Output { status, stderr, .. } = command.output()?;
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    ensure!(status.code() == Some(2), "exit {status}, said {said}");
+    let links = pair.edge.run(&["ip", "-details", "link"])?;
+    ensure!(!links.contains("xdp"), "a program was left behind");
+    Ok(said)
+}
+
+/// `geofence run` starts with these further options.
+fn accepted(pair: &Pair, more: &[&str]) -> Result<String> {
+    let mut daemon = Daemon::run(&pair.edge, &run_words(pair, more), &[])?;
+    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
+    let ended = daemon.interrupt(PATIENCE)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    Ok(ended.stderr)
+}
+
+/// A session from the blocked address to port 22 of the edge: both ends.
+fn session(pair: &Pair) -> Result<(TcpStream, TcpStream)> {
+    let here = SocketAddr::new(pair.edge_address_for(ip(BLOCKED)), 22);
+    let listener = pair.edge.enter(|| TcpListener::bind(here))??;
+    let caller = call::tcp(&pair.peer, ip(BLOCKED), here, PATIENCE)?.context("no answer")?;
+    let (server, from) = listener.accept()?;
+    ensure!(from.ip() == ip(BLOCKED));
+    Ok((caller, server))
+}
+
+#[test]
+fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
+    if !privilege::privileged("a_policy_that_cuts_the_operators_session_is_refused") {
+        return Ok(());
+    }
+    let pair = edge_with_blocked_peer()?;
+    accepted(&pair, &[])?;
+    let session = session(&pair)?;
+    let said = refused(&pair)?;
+    ensure!(
+        said.contains("the SSH session from 77.88.8.8 to port 22: dropped as country_blocked")
+            && said.contains("management = [\"77.88.8.8\"]")
+            && said.contains("--force"),
+        "{said}"
+    );
+    // Each way out is one.
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("geofence.toml");
+    std::fs::write(&config, "management = [\"77.88.8.8\"]")?;
+    accepted(&pair, &["--config", &config.to_string_lossy()])?;
+    accepted(&pair, &["--block", "CN"])?;
+    let forced = accepted(&pair, &["--force"])?;
+    ensure!(
+        forced.contains("forced: the SSH session from 77.88.8.8"),
+        "{forced}"
+    );
+    accepted(&pair, &["--mode", "monitor"])?;
+    drop(session);
+    Ok(())
+}
+
+#[test]
+fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
+    if !privilege::privileged("a_session_in_another_namespace_is_not_this_filters_business") {
+        return Ok(());
+    }
+    let (pair, other) = (edge_with_blocked_peer()?, edge_with_blocked_peer()?);
+    let _session = session(&other)?;
+    accepted(&pair, &[])?;
+    refused(&other)?;
+    Ok(())
+}
+
+#[test]
+fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace() -> Result<()> {
+    if !privilege::privileged(
+        "the_session_named_in_the_environment_counts_where_it_came_to_this_namespace",
+    ) {
+        return Ok(());
+    }
+    let pair = edge_with_blocked_peer()?;
+    let run = |server: &str| -> Result<Daemon> {
+        let connection = format!("{BLOCKED} 50000 {server} 2222");
+        Daemon::run(
+            &pair.edge,
+            &run_words(&pair, &[]),
+            &[("SSH_CONNECTION", &connection)],
+        )
+    };
+    let ended = run("192.0.2.1")?.wait(PATIENCE)?;
+    ensure!(
+        ended.status.code() == Some(2)
+            && ended
+                .stderr
+                .contains("the SSH session from 77.88.8.8 to port 2222"),
+        "{}",
+        ended.stderr
+    );
+    let mut elsewhere = run("192.0.2.200")?;
+    elsewhere.wait_healthy(LISTEN.parse()?, PATIENCE)
+}
+
+#[test]
+fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
+    if !privilege::privileged("a_gateway_and_a_resolver_in_blocked_space_are_named") {
+        return Ok(());
+    }
+    let pair = edge_with_blocked_peer()?;
+    pair.edge.run(&[
+        "ip",
+        "route",
+        "add",
+        "default",
+        "via",
+        BLOCKED,
+        "dev",
+        &pair.edge_interface,
+        "onlink",
+    ])?;
+    // A mount namespace of its own: the machine's file stays as it is.
+    let directory = tempfile::tempdir()?;
+    let resolv = directory.path().join("resolv.conf");
+    std::fs::write(&resolv, "nameserver 77.88.8.1\nnameserver 192.0.2.1\n")?;
+    let config = directory.path().join("geofence.toml");
+    // A resolver that is asked may answer, unless nothing of ours is to be answered.
+    for (replies, cuts_resolver) in [("mail", false), ("none", true)] {
+        std::fs::write(&config, format!("replies = \"{replies}\""))?;
+        let path = config.to_str().context("a path of text")?;
+        let mut command = pair.edge.command("unshare");
+        command
+            .args(["--mount", "--", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"")
+            .arg(&resolv)
+            .arg(binary()?)
+            .arg("run")
+            .args(run_words(&pair, &["--config", path]));
+        let said = refusal(&pair, command)?;
+        ensure!(
+            said.contains("the gateway 77.88.8.8 and its ICMP errors: dropped")
+                && said.contains("the resolver 77.88.8.1: dropped") == cuts_resolver
+                && !said.contains("192.0.2.1"),
+            "{said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_metadata_service_with_a_route_of_its_own_is_kept() -> Result<()> {
+    if !privilege::privileged("a_metadata_service_with_a_route_of_its_own_is_kept") {
+        return Ok(());
+    }
+    let pair = edge_with_blocked_peer()?;
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("geofence.toml");
+    std::fs::write(&config, "special-use = \"drop\"")?;
+    let words = ["--config", &*config.to_string_lossy()];
+    accepted(&pair, &words)?;
+    pair.edge.run(&[
+        "ip",
+        "route",
+        "add",
+        "169.254.169.254",
+        "dev",
+        &pair.edge_interface,
+    ])?;
+    let mut command = geofence(&pair.edge)?;
+    command.arg("run").args(run_words(&pair, &words));
+    let said = refusal(&pair, command)?;
+    ensure!(
+        said.contains("metadata service 169.254.169.254: dropped as special_use_blocked"),
+        "{said}"
+    );
+    Ok(())
+}
