@@ -43,7 +43,9 @@ impl Filter {
     /// Starts it with the default policy, and waits until it protects the edge.
     pub(super) fn start(network: &Network, mode: Mode) -> Result<Self> {
         let edge = network.edge.clone();
-        let mut arguments = vec!["--interface", OUTER];
+        // The edge's way to the world is a router in a blocked country, which it may not be without good reason. To
+        // let that router in would defeat the purpose: its errors are to pass by what they quote.
+        let mut arguments = vec!["--interface", OUTER, "--force"];
         match mode {
             Mode::Absent => return Ok(Self { edge, daemon: None }),
             Mode::Monitor => arguments.extend(["--mode", "monitor"]),

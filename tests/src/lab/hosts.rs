@@ -42,9 +42,8 @@ pub(super) struct Hosts {
     pub(super) ours: [Postfix; 2],
     /// The mail hosts of the world: one program, every address.
     pub(super) world: Postfix,
-    /// The ways of ordinary messages, then those of long ones, by family.
+    /// The ways of ordinary messages; those of long ones, by family, have the numbers behind them.
     pub(super) ways: Vec<Way>,
-    pub(super) long_ways: [Way; 2],
     _names: Vec<Server>,
 }
 
@@ -109,7 +108,6 @@ impl Hosts {
             ],
             world: Postfix::start(&network.world, ground.folder("world")?.join("mail"), &plan)?,
             ways,
-            long_ways,
             _names: names,
         })
     }
