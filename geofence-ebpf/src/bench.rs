@@ -60,9 +60,9 @@ fn next() -> Option<(&'static [u8; 16], &'static [u32; 8])> {
 fn family<const N: usize>(address: &[u8; 16]) -> Address {
     if N == 4 {
         let [a, b, c, d, ..] = *address;
-        Address::V4([a, b, c, d])
+        Address::v4(u32::from_be_bytes([a, b, c, d]))
     } else {
-        Address::V6(*address)
+        Address::v6(u128::from_be_bytes(*address))
     }
 }
 

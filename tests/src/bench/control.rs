@@ -1,4 +1,5 @@
-//! Part five: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at rest.
+//! Part five: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at
+//! rest.
 
 use std::fs;
 use std::io::Write as _;
@@ -123,6 +124,7 @@ fn ask(filter: &mut Filter, words: &[u32]) -> Result<()> {
         protocol: Protocol::Tcp,
         source_port: 40_000,
         destination_port: 22,
+        is_reply: false,
     };
     let frame = question.frame().context("one family")?;
     let (answer, expected) = (filter.ask(&frame)?, explain(&frame, words).0);

@@ -1,7 +1,8 @@
 //! Part one: the look-up alone, both engines, both families, four distributions.
 //!
 //! The programs take the next address and find its class; a program that only takes the next address is subtracted.
-//! Before anything is timed, the very programs that are timed answer for every address and are compared with the oracle.
+//! Before anything is timed, the very programs that are timed answer for every address and are compared with the
+//! oracle.
 
 use anyhow::Result;
 

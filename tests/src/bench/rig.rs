@@ -232,8 +232,6 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
 }
 
 fn bytes(address: &Address) -> [u8; 16] {
-    match address {
-        Address::V4([a, b, c, d]) => [*a, *b, *c, *d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        Address::V6(bytes) => *bytes,
-    }
+    let [high, low] = address.words();
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
 }

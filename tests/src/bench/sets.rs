@@ -2,8 +2,6 @@
 //!
 //! Everything is drawn from a seed, so that every run asks the same.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use anyhow::{Context as _, Result, ensure};
 use geofence_common::address::Address;
 use geofence_user::geoip::Database;
@@ -149,7 +147,7 @@ fn address(draw: &mut Draw, database: &Database, family: Family, uniform: bool) 
                 net.network().to_bits()
                     | any & u32::MAX.checked_shr(net.prefix_len().into()).unwrap_or(0)
             };
-            Address::V4(Ipv4Addr::from_bits(bits).octets())
+            Address::v4(bits)
         }
         Family::V6 => {
             let bits = if uniform {
@@ -159,7 +157,7 @@ fn address(draw: &mut Draw, database: &Database, family: Family, uniform: bool) 
                 net.network().to_bits()
                     | any & u128::MAX.checked_shr(net.prefix_len().into()).unwrap_or(0)
             };
-            Address::V6(Ipv6Addr::from_bits(bits).octets())
+            Address::v6(bits)
         }
     })
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use geofence_common::address::Address;
 use geofence_common::image::Words as _;
 use geofence_common::verdict::Reason;
 use geofence_user::explain::explain;
 use geofence_user::oracle::Oracle;
+use std::net::IpAddr;
 
 use crate::cases::Case;
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
@@ -65,9 +65,9 @@ pub(crate) fn verdicts(
     let mut frame = case.frame.clone();
     let mut expected = BTreeMap::new();
     for address in &set.addresses {
-        match address {
-            Address::V4(bytes) => frame[case.source..][..4].copy_from_slice(bytes),
-            Address::V6(bytes) => frame[case.source..][..16].copy_from_slice(bytes),
+        match address.ip() {
+            IpAddr::V4(ip) => frame[case.source..][..4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => frame[case.source..][..16].copy_from_slice(&ip.octets()),
         }
         let (verdict, _) = explain(&frame, words);
         ensure!(
