@@ -88,7 +88,9 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
     };
     Ok(Row {
         step: 6,
-        what: "spoofed openings, answers, resets, DNS, fragments; a third from a country not blocked".to_owned(),
+        what:
+            "spoofed openings, answers, resets, DNS, fragments; a third from a country not blocked"
+                .to_owned(),
         expected: format!("none of {total} opens a flow"),
         seen: match opened {
             Some(opened) => format!(
