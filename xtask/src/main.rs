@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod geoip;
+mod lab;
 mod lint;
 mod mmdb;
 mod privilege;
@@ -85,6 +86,20 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    /// Run a whole network with real software around geofence
+    ///
+    /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
+    /// namespaces. Installs what it lacks, starting no service; needs root; offers sudo without it. Takes some minutes,
+    /// half a minute with --short. Exit code 1 when a row of its table is not as expected.
+    Lab {
+        /// The laboratory and its arguments (see `cargo xtask lab -- --help`)
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARG"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Measure geofence beside the filters people use instead
     ///
     /// Takes some minutes on one core and needs root for namespaces and eBPF programs; offers sudo without it. Prints
@@ -138,6 +153,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Lint => lint::run(),
         Command::Test { filters, options } => test::run(&filters, &options),
         Command::Demo { arguments } => demo::run(arguments),
+        Command::Lab { arguments } => lab::run(arguments),
         Command::Bench { docs, arguments } => bench::run(docs, arguments),
         Command::Run { arguments } => run::run(arguments),
         Command::Geoip => geoip::run(),

@@ -5,9 +5,9 @@
 //! send_v4 --redirect--> peer0 ---- veth ----> edge0: the filter drops
 //! ```
 //!
-//! The frames are whole and alive, their sources drawn from what is blocked. A sample is the time from the first
-//! frame to the last as the kernel takes it, the sender included. What was sent, what arrived, what was dropped and what the filter
-//! counted must be the same number, or the filter's row is left out.
+//! The frames are whole and alive, their sources drawn from what is blocked. A sample is the time from the first frame
+//! to the last as the kernel takes it, the sender included. What was sent, what arrived, what was dropped and what the
+//! filter counted must be the same number, or the filter's row is left out.
 
 use anyhow::{Context as _, Result};
 use aya::programs::XdpMode;
