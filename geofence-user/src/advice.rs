@@ -1,7 +1,7 @@
 //! What to do about a driver that does not take the program: one table for whoever attaches and for `geofence doctor`.
 //!
-//! The kernel says no with one of a few numbers, and each driver means something else by them. A row holds what is known
-//! to be meant, and the line that mends it. Nothing here looks at an interface.
+//! The kernel says no with one of a few numbers, and each driver means something else by them. A row holds what is
+//! known to be meant, and the line that mends it. Nothing here looks at an interface.
 
 use libc::{EBUSY, EEXIST, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP, ERANGE};
 

@@ -1,4 +1,5 @@
-//! What stands between this machine and the filter: facts about the kernel and an interface, and what follows from them.
+//! What stands between this machine and the filter: facts about the kernel and interfaces, and what follows from
+//! them.
 //!
 //! Only looks. Facts come from netlink and from what the kernel tells everybody in /proc and /sys, because those answer
 //! for the network namespace geofence runs in, and without privilege. `rules` is pure.
