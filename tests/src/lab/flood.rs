@@ -88,6 +88,11 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
         // Nobody counts, so nobody can say.
         Err(_) => (None, 0),
     };
+    let refused = |account: &Account| {
+        let name = "geofence_flow_refusals_total";
+        account.sum(name, "foreign").unwrap_or_default()
+    };
+    let refused = refused(&after) - refused(&before);
     Ok(Row {
         step: 6,
         what:
