@@ -19,7 +19,11 @@ const MAPPED: u32 = 1 << 12;
 const SIX_TO_FOUR: u32 = 1 << 13;
 const TEREDO: u32 = 1 << 14;
 const NAT64: u32 = 1 << 15;
-const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED;
+/// The record names a group of prefixes for which there are exceptions.
+const EXCEPTED: u32 = 1 << 16;
+/// There are exceptions for the country.
+const COUNTRY_EXCEPTED: u32 = 1 << 17;
+const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED;
 
 /// A list of prefixes that is laid over the countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,22 @@ impl Class {
         }
     }
 
+    /// The same class, in a prefix that exceptions name.
+    #[must_use]
+    pub const fn with_excepted_prefix(self) -> Self {
+        Self(self.0 | EXCEPTED)
+    }
+
+    /// The same class with whether exceptions name its country.
+    #[must_use]
+    pub const fn with_excepted_country(self, excepted: bool) -> Self {
+        if excepted {
+            Self(self.0 | COUNTRY_EXCEPTED)
+        } else {
+            Self(self.0 & !COUNTRY_EXCEPTED)
+        }
+    }
+
     /// The same class, on one more list.
     #[must_use]
     pub const fn with_list(self, list: List) -> Self {
@@ -123,6 +143,27 @@ impl Class {
     #[inline(always)]
     pub const fn is_denied(self) -> bool {
         self.0 & DENIED != 0
+    }
+
+    /// Whether there may be an exception for an address of this class.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_excepted(self) -> bool {
+        self.0 & (EXCEPTED | COUNTRY_EXCEPTED) != 0
+    }
+
+    /// Whether exceptions name a prefix that holds the address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_excepted_prefix(self) -> bool {
+        self.0 & EXCEPTED != 0
+    }
+
+    /// Whether exceptions name the country.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_excepted_country(self) -> bool {
+        self.0 & COUNTRY_EXCEPTED != 0
     }
 
     #[must_use]

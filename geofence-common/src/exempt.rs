@@ -3,91 +3,96 @@
 //! Each must be proven by the packet itself and, for the last three, by what was seen before it. Nothing here creates
 //! or extends a flow; an accepted first fragment is remembered for its followers and for nothing else.
 
+use crate::evidence::{Evidence, Kind};
+use crate::exception::{self, Subject};
 use crate::flow::{Datagram, DatagramKey, FlowKey, Table, lifetime};
 use crate::frame::Frame;
-use crate::image::{Exemption, Flags, TCP_SERVICES_LINE, UDP_SERVICES_LINE};
+use crate::image::{Exemption, Flags, flag, header};
 use crate::observe::{Observer, Step};
-use crate::packet::{Fragment, Packet, Transport, Upper};
-use crate::policy::Tables;
+use crate::packet::{Fragment, Packet, Upper};
+use crate::policy::{Tables, find_source};
+use crate::pressure::{self, BucketKey};
 use crate::verdict::{Action, Reason};
-use crate::wire::{protocol, quoted, transport, transport::tcp};
+use crate::wire::quoted::{self, Quoted};
+use crate::wire::{protocol, transport::tcp};
+use crate::zone::Zone;
 
 /// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
 #[inline(always)]
 pub(crate) fn exempt<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     packet: &Packet,
-    flags: Flags,
+    evidence: &Evidence,
+    later: Option<Reason>,
+    zone: &Zone,
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
-    let upper = match packet.upper(frame, observer) {
-        Err(reason) => return Some(reason),
-        Ok(upper) => upper,
-    };
-    if upper.fragment == Fragment::Later {
-        return Some(later_fragment(packet, &upper, tables, observer));
-    }
-    let transport = match transport::read(frame, &upper, packet.end) {
-        Err(reason) => return Some(reason),
-        Ok(transport) => transport,
-    };
-    observer.step(Step::Transport(transport));
-    let reason = match transport {
-        Transport::Tcp {
-            source,
-            destination,
-            flags: bits,
-        } => {
+    let flags = zone.flags;
+    let (source, destination) = (evidence.source, evidence.destination);
+    let reason = match (evidence.kind, evidence.bits) {
+        (Kind::Unreadable, _) => return Some(evidence.reason()),
+        (Kind::Later, _) => return Some(later.unwrap_or(Reason::LaterFragment)),
+        (Kind::Tcp, bits) => {
             // A connection's opening is no reply, whatever its ports; and a reply says what it answers.
             let is_answer =
                 bits & (tcp::SYN | tcp::ACK) != tcp::SYN && bits & (tcp::ACK | tcp::RST) != 0;
-            service(tables, TCP_SERVICES_LINE, destination).or_else(|| {
+            service(zone, protocol::TCP, destination, tables).or_else(|| {
                 let key = key(packet, protocol::TCP, destination, source);
                 reply(&key, is_answer, flags, tables, observer)
             })
         }
-        Transport::Udp {
-            source,
-            destination,
-        } => service(tables, UDP_SERVICES_LINE, destination).or_else(|| {
+        (Kind::Udp, _) => service(zone, protocol::UDP, destination, tables).or_else(|| {
             let key = key(packet, protocol::UDP, destination, source);
             reply(&key, true, flags, tables, observer)
         }),
-        Transport::Icmp { kind: 8, .. } | Transport::Icmpv6 { kind: 128, .. } => {
+        (Kind::Icmp, 8) | (Kind::Icmpv6, 128) => {
             flags.passes_icmp_echo().then_some(Reason::Service)
         }
-        Transport::Icmp {
-            kind: 0,
-            identifier,
-            ..
-        } => {
-            let key = key(packet, protocol::ICMP, identifier, 0);
+        (Kind::Icmp, 0) => {
+            let key = key(packet, protocol::ICMP, source, 0);
             reply(&key, true, flags, tables, observer)
         }
-        Transport::Icmpv6 {
-            kind: 129,
-            identifier,
-            ..
-        } => {
-            let key = key(packet, protocol::ICMPV6, identifier, 0);
+        (Kind::Icmpv6, 129) => {
+            let key = key(packet, protocol::ICMPV6, source, 0);
             reply(&key, true, flags, tables, observer)
         }
         // Unreachable, time exceeded, parameter problem; in ICMPv6 packet too big as well.
-        Transport::Icmp {
-            kind: 3 | 11 | 12, ..
-        }
-        | Transport::Icmpv6 { kind: 1..=4, .. } => {
-            Some(icmp_error(frame, packet, &upper, flags, tables, observer))
+        (Kind::Icmp, 3 | 11 | 12) | (Kind::Icmpv6, 1..=4) => {
+            let upper = &evidence.upper;
+            Some(icmp_error(frame, packet, upper, zone, tables, observer))
         }
         // Source quench, which RFC 6633 has everybody ignore.
-        Transport::Icmp { kind: 4, .. } => Some(Reason::UnprovenIcmpError),
-        Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. } => None,
+        (Kind::Icmp, 4) => Some(Reason::UnprovenIcmpError),
+        (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
     }?;
-    if upper.fragment == Fragment::First && reason.action() == Action::Pass {
-        accept_first(packet, &upper, tables);
+    if matches!(reason, Reason::Mail | Reason::Service)
+        && flags.has(flag::PRESSURE)
+        && !is_within_pressure(packet, tables, observer)
+    {
+        return Some(Reason::Pressure);
+    }
+    if reason.action() == Action::Pass {
+        accept_first(packet, evidence, tables);
     }
     Some(reason)
+}
+
+#[inline(always)]
+fn is_within_pressure<T: Tables, O: Observer>(
+    packet: &Packet,
+    tables: &T,
+    observer: &mut O,
+) -> bool {
+    let Some(rate) = tables.word(header::PRESSURE as u32) else {
+        return true;
+    };
+    let now = tables.now();
+    let is_within = tables.draw(&BucketKey::of(&packet.source), |full| {
+        pressure::draw(full, now, rate)
+    });
+    observer.step(Step::Pressure { is_within });
+    is_within
 }
 
 /// The flow that a packet from outside would belong to.
@@ -103,11 +108,12 @@ fn key(packet: &Packet, protocol: u8, local_port: u16, remote_port: u16) -> Flow
 }
 
 #[inline(always)]
-fn service<T: Tables>(tables: &T, section: usize, port: u16) -> Option<Reason> {
-    match tables.exemption(section, port)? {
+fn service<T: Tables>(zone: &Zone, transport: u8, port: u16, tables: &T) -> Option<Reason> {
+    match zone.exemption(transport, port, tables) {
         Exemption::Mail => Some(Reason::Mail),
         Exemption::Service => Some(Reason::Service),
-        Exemption::None => None,
+        // What named sources may reach of a protected port was settled before.
+        Exemption::Protected | Exemption::None => None,
     }
 }
 
@@ -157,7 +163,7 @@ fn icmp_error<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     packet: &Packet,
     upper: &Upper,
-    flags: Flags,
+    zone: &Zone,
     tables: &T,
     observer: &mut O,
 ) -> Reason {
@@ -187,15 +193,13 @@ fn icmp_error<F: Frame, T: Tables, O: Observer>(
     if quoted.source != packet.destination {
         return Reason::UnprovenIcmpError;
     }
-    let section = match quoted.protocol {
-        protocol::TCP => Some(TCP_SERVICES_LINE),
-        protocol::UDP => Some(UDP_SERVICES_LINE),
-        _ => None,
-    };
-    if section.is_some_and(|section| service(tables, section, quoted.source_port).is_some()) {
+    // What we answer from a protected port is traffic of ours as well: who may reach it must hear of a small MTU.
+    if zone.exemption(quoted.protocol, quoted.source_port, tables) != Exemption::None
+        || answers_an_exception(&quoted, zone, tables, observer)
+    {
         return Reason::IcmpError;
     }
-    let Some(table) = Table::of(quoted.protocol, quoted.destination_port, flags) else {
+    let Some(table) = Table::of(quoted.protocol, quoted.destination_port, zone.flags) else {
         return Reason::UnprovenIcmpError;
     };
     let key = FlowKey::new(
@@ -212,6 +216,24 @@ fn icmp_error<F: Frame, T: Tables, O: Observer>(
     }
 }
 
+/// Whether a quoted packet of ours may be an answer to somebody who reached us by an exception.
+#[inline(always)]
+fn answers_an_exception<T: Tables, O: Observer>(
+    quoted: &Quoted,
+    zone: &Zone,
+    tables: &T,
+    observer: &mut O,
+) -> bool {
+    if !zone.flags.has(flag::EXCEPTIONS) {
+        return false;
+    }
+    let Some(peer) = find_source(&quoted.destination, tables, observer) else {
+        return false;
+    };
+    let subject = Subject::new(Some(quoted.protocol), Some(quoted.source_port), false);
+    peer.class.is_excepted() && exception::find(&peer, zone, &subject, tables, observer).is_some()
+}
+
 #[inline(always)]
 fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
     DatagramKey::new(
@@ -222,9 +244,13 @@ fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
     )
 }
 
-/// Remembers that a datagram's first fragment passed, and how far it reached.
+/// Remembers that a datagram's first fragment passed, and how far it reached, if that is what the packet is.
 #[inline(always)]
-fn accept_first<T: Tables>(packet: &Packet, upper: &Upper, tables: &T) {
+pub(crate) fn accept_first<T: Tables>(packet: &Packet, evidence: &Evidence, tables: &T) {
+    let upper = &evidence.upper;
+    if upper.fragment != Fragment::First || evidence.kind == Kind::Unreadable {
+        return;
+    }
     tables.accept_datagram(
         &datagram(packet, upper),
         Datagram {
@@ -236,14 +262,18 @@ fn accept_first<T: Tables>(packet: &Packet, upper: &Upper, tables: &T) {
 }
 
 /// A later fragment passes behind its datagram's first, and only where that one ended or after it: what lies inside the
-/// first would change the header by which the datagram was judged.
+/// first would change the header by which the datagram was judged. Nothing is said of one whose first is not known.
 #[inline(always)]
-fn later_fragment<T: Tables, O: Observer>(
+pub(crate) fn later_fragment<T: Tables, O: Observer>(
     packet: &Packet,
-    upper: &Upper,
+    evidence: &Evidence,
     tables: &T,
     observer: &mut O,
-) -> Reason {
+) -> Option<Reason> {
+    let upper = &evidence.upper;
+    if evidence.kind != Kind::Later {
+        return None;
+    }
     let now = tables.now();
     let known = tables
         .datagram(&datagram(packet, upper))
@@ -251,9 +281,11 @@ fn later_fragment<T: Tables, O: Observer>(
     observer.step(Step::Datagram {
         is_known: known.is_some(),
     });
-    match known {
-        None => Reason::LaterFragment,
-        Some(datagram) if upper.offset < datagram.first => Reason::OverlappingFragment,
-        Some(_) => Reason::Fragment,
-    }
+    known.map(|datagram| {
+        if upper.offset < datagram.first {
+            Reason::OverlappingFragment
+        } else {
+            Reason::Fragment
+        }
+    })
 }

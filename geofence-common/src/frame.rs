@@ -28,6 +28,15 @@ pub trait Frame {
 
     /// The length of the whole frame, every buffer of it included.
     fn length(&self) -> usize;
+
+    /// The number itself, of which the verifier knows nothing any more.
+    ///
+    /// It follows every value that a number may have on its own, and all that is done with it; after a walk over
+    /// headers that may end in many ways, what comes next would be verified as many times.
+    #[inline(always)]
+    fn forget(&self, number: u64) -> u64 {
+        number
+    }
 }
 
 impl Frame for &[u8] {

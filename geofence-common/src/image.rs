@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! line 0              header: magic, layout, generation, flags, times, counts, checksum
-//! line 1              reserved
+//! line 1              header: where the sections are that a policy need not have
 //! line 2    ..  258   TCP services, two bits a port
 //! line 258  ..  514   UDP services, two bits a port
 //! line 514  .. 4610   IPv4 root, one entry for each value of the first 16 bits
 //! line 4610 .. 8706   IPv6 root, likewise
-//! line 8706 ..        class table, then trie nodes, in any order
+//! line 8706 ..        class table, then in any order trie nodes and what the policy calls for: exceptions and the
+//!                     pairs that lead to them, zones of destinations with their services and two more roots
 //! ```
 //!
 //! A line is 16 words, one cache line. A trie node is a line: one entry for each value of the next four bits. An entry
 //! is either a leaf (top bit set, the rest is the word in the image where its class stands) or the line of the next
 //! node. Both are absolute, so a look-up needs no header and each step is one array access.
+//!
+//! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
+//! The tries of destinations are alike; their leaves are zones (`crate::zone`).
 //!
 //! Userspace compiles images; nothing here writes.
 
@@ -22,13 +26,15 @@ use crate::verdict::Mode;
 
 /// Words in a line.
 pub const LINE_WORDS: usize = 16;
+/// A line's number, shifted so far to the left, is the position of its first word.
+pub const LINE_SHIFT: u32 = LINE_WORDS.trailing_zeros();
 /// A line as the kernel's array holds it.
 pub type Line = [u32; LINE_WORDS];
 
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Words of the header, by position.
 pub mod header {
@@ -48,6 +54,23 @@ pub mod header {
     pub const PREFIXES_V6: usize = 12;
     /// CRC-32 of the image with this word zero.
     pub const CHECKSUM: usize = 13;
+    /// How many trie nodes there are.
+    pub const NODES: usize = 14;
+    /// The lines of the roots of destinations.
+    pub const DESTINATIONS_V4: usize = 16;
+    pub const DESTINATIONS_V6: usize = 17;
+    /// The line where the pairs start, and how many of them a pair may start in.
+    pub const PAIRS: usize = 18;
+    pub const PAIR_LINES: usize = 19;
+    /// The word where the exceptions start, and how many there are.
+    pub const EXCEPTIONS: usize = 20;
+    pub const EXCEPTION_COUNT: usize = 21;
+    /// Packets a second that one source may send to exempted services.
+    pub const PRESSURE: usize = 22;
+    /// How many tenants there are.
+    pub const TENANTS: usize = 23;
+    /// When the image was compiled, nanoseconds since boot, low word then high word.
+    pub const COMPILED_BOOT: usize = 24;
 }
 
 /// Bits of the header's flags.
@@ -66,12 +89,34 @@ pub mod flag {
     pub const REPLIES_ALL: u32 = 1 << 5;
     /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
     pub const MTA_STS: u32 = 1 << 6;
+    /// There are tenants, so every destination is looked up.
+    pub const TENANTS: u32 = 1 << 7;
+    /// There are exceptions for some destinations only, so that of an excepted source is looked up.
+    pub const TARGETS: u32 = 1 << 8;
+    /// There are exceptions for every destination.
+    pub const ANYWHERE: u32 = 1 << 9;
+    /// There are exceptions.
+    pub const EXCEPTIONS: u32 = 1 << 10;
+    /// Some ports are protected.
+    pub const PROTECTED: u32 = 1 << 11;
+    /// What one source may send to exempted services is bounded.
+    pub const PRESSURE: u32 = 1 << 12;
 }
 
 /// Lines of one protocol's services.
 pub const SERVICES_LINES: usize = 65_536 * 2 / 32 / LINE_WORDS;
 /// Lines of one family's root.
 pub const ROOT_LINES: usize = 65_536 / LINE_WORDS;
+/// Words of a class's record: the class, the group of prefixes it is excepted by, the lists it is on, one spare.
+pub const CLASS_WORDS: usize = 4;
+/// Words of a class's record, by position.
+pub mod class {
+    pub const CLASS: u32 = 0;
+    /// The key of the group of prefixes that exceptions name, 0 for none.
+    pub const GROUP: u32 = 1;
+    /// The set of lists, 0 for none.
+    pub const LISTS: u32 = 2;
+}
 pub const TCP_SERVICES_LINE: usize = 2;
 pub const UDP_SERVICES_LINE: usize = TCP_SERVICES_LINE + SERVICES_LINES;
 pub const ROOT_V4_LINE: usize = UDP_SERVICES_LINE + SERVICES_LINES;
@@ -96,6 +141,8 @@ pub enum Exemption {
     None = 0,
     Mail = 1,
     Service = 2,
+    /// Only named sources may reach the port; the opposite of exempt.
+    Protected = 3,
 }
 
 /// To which packets of ours replies are let in.
@@ -152,6 +199,12 @@ impl Flags {
         self.0 & flag::MTA_STS != 0
     }
 
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
     /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
     #[must_use]
     #[inline(always)]
@@ -177,11 +230,12 @@ pub trait Words {
 
     /// Whether traffic to this port is exempt, by the services section that starts at this line.
     #[inline(always)]
-    fn exemption(&self, section: usize, port: u16) -> Option<Exemption> {
-        let word = self.word((section * LINE_WORDS) as u32 + u32::from(port >> 4))?;
+    fn exemption(&self, section: u32, port: u16) -> Option<Exemption> {
+        let word = self.word((section << LINE_SHIFT).wrapping_add(u32::from(port >> 4)))?;
         Some(match (word >> ((u32::from(port) & 15) * 2)) & 3 {
             1 => Exemption::Mail,
             2 => Exemption::Service,
+            3 => Exemption::Protected,
             _ => Exemption::None,
         })
     }
@@ -191,9 +245,22 @@ pub trait Words {
     fn trie_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
         if address.is_v6() {
-            walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE, high, low)
+            walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE as u32, high, low)
         } else {
-            walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE, high, 0)
+            walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE as u32, high, 0)
+        }
+    }
+
+    /// The position of the zone of the longest prefix that holds the address, in an image that has zones.
+    #[inline(always)]
+    fn zone_lookup(&self, address: &Address) -> Option<u32> {
+        let [high, low] = address.words();
+        if address.is_v6() {
+            let root = self.word(header::DESTINATIONS_V6 as u32)?;
+            walk::<_, NODES_MAX_V6>(self, root, high, low)
+        } else {
+            let root = self.word(header::DESTINATIONS_V4 as u32)?;
+            walk::<_, NODES_MAX_V4>(self, root, high, 0)
         }
     }
 
@@ -208,18 +275,19 @@ pub trait Words {
 #[inline(always)]
 fn walk<W: Words + ?Sized, const NODES_MAX: u32>(
     words: &W,
-    root: usize,
+    root: u32,
     mut high: u64,
     mut low: u64,
 ) -> Option<u32> {
-    let mut entry = words.word((root * LINE_WORDS) as u32 + (high >> (64 - ROOT_BITS)) as u32)?;
+    let root = (root << LINE_SHIFT).wrapping_add((high >> (64 - ROOT_BITS)) as u32);
+    let mut entry = words.word(root)?;
     high = (high << ROOT_BITS) | (low >> (64 - ROOT_BITS));
     low <<= ROOT_BITS;
     for _ in 0..NODES_MAX {
         if entry & LEAF != 0 {
             break;
         }
-        entry = words.word((entry << 4) | (high >> (64 - NODE_BITS)) as u32)?;
+        entry = words.word((entry << LINE_SHIFT) | (high >> (64 - NODE_BITS)) as u32)?;
         high = (high << NODE_BITS) | (low >> (64 - NODE_BITS));
         low <<= NODE_BITS;
     }

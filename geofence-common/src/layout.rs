@@ -8,6 +8,7 @@
 
 use crate::country::COUNTRIES_MAX;
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
+use crate::pressure::BucketKey;
 use crate::verdict::COUNTERS;
 
 /// Packets and bytes that ended in one reason.
@@ -56,6 +57,11 @@ pub mod name {
     pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
     pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
     pub const DATAGRAMS: &str = "DATAGRAMS";
+    /// Packets by tenant, and what exceptions let pass.
+    pub const TENANTS: &str = "TENANTS";
+    pub const HITS: &str = "HITS";
+    /// Buckets of sources under pressure.
+    pub const BUCKETS: &str = "BUCKETS";
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
@@ -76,6 +82,15 @@ pub struct FlowCounters {
     pub full: u64,
 }
 
+/// What an exception let pass on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Hits {
+    pub packets: u64,
+    /// When the last of them came, nanoseconds since boot.
+    pub last: u64,
+}
+
 /// The last verdict on a CPU, written when a program is loaded to be asked, never while it filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -84,27 +99,31 @@ pub struct TracedVerdict {
     pub country: u8,
     pub dropped: u8,
     pub padding: u8,
+    pub tenant: u32,
+    pub exception: u32,
 }
 
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
 // The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
 const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
-const _: () = assert!(size_of::<TracedVerdict>() == 4);
+const _: () = assert!(size_of::<TracedVerdict>() == 12);
+const _: () = assert!(size_of::<Hits>() == 16 && size_of::<BucketKey>() == 16);
 const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
 const _: () = assert!(size_of::<FlowCounters>() == 32);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Counter, CountryCounters, FlowCounters, TracedVerdict};
+    use super::{Counter, CountryCounters, FlowCounters, Hits, TracedVerdict};
     use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
+    use crate::pressure::BucketKey;
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
     // SAFETY: an array of `Counter`.
     unsafe impl aya::Pod for CountryCounters {}
-    // SAFETY: four bytes, no padding, every bit pattern valid.
+    // SAFETY: twelve bytes, no padding but what is named, every bit pattern valid.
     unsafe impl aya::Pod for TracedVerdict {}
     // SAFETY: repr(C), integers only, no padding but what is named (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for FlowKey {}
@@ -116,4 +135,8 @@ mod pod {
     unsafe impl aya::Pod for Datagram {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for FlowCounters {}
+    // SAFETY: as for `Counter`.
+    unsafe impl aya::Pod for Hits {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for BucketKey {}
 }

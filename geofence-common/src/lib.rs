@@ -8,6 +8,8 @@
 pub mod address;
 pub mod class;
 pub mod country;
+mod evidence;
+pub mod exception;
 mod exempt;
 pub mod flow;
 pub mod frame;
@@ -16,6 +18,8 @@ pub mod layout;
 pub mod observe;
 pub mod packet;
 pub mod policy;
+pub mod pressure;
 pub mod track;
 pub mod verdict;
 pub mod wire;
+pub mod zone;

@@ -34,6 +34,14 @@ pub enum Step {
         found: Option<Flow>,
         now: u64,
     },
+    /// The destination was looked up; it is this tenant's, or nobody's.
+    Zone { address: Address, tenant: u32 },
+    /// An exception for this packet was found, by its slot.
+    Exception { slot: u32, is_live: bool },
+    /// The port is protected, or may be: the packet hides which it is for.
+    Protected { is_hidden: bool },
+    /// What the source may send to exempted services was looked at.
+    Pressure { is_within: bool },
     /// A datagram was looked for whose first fragment had passed.
     Datagram { is_known: bool },
     /// The decision was made.

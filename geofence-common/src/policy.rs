@@ -6,14 +6,18 @@
 use crate::address::Address;
 use crate::class::Class;
 use crate::country::Country;
-use crate::exempt::exempt;
+use crate::evidence::Evidence;
+use crate::exception::{self, Subject};
+use crate::exempt::{accept_first, exempt, later_fragment};
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use crate::frame::{Bytes, Frame};
-use crate::image::{Flags, Words};
+use crate::image::{Exemption, Words, class, flag};
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, parse};
+use crate::pressure::BucketKey;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::protocol;
+use crate::zone::Zone;
 
 /// What a decision consults: the words of the current image, an engine that finds classes in it, and what was seen
 /// before: the flows of our side, and the datagrams whose first fragment passed.
@@ -32,6 +36,10 @@ pub trait Tables: Words {
 
     /// Remembers a datagram whose first fragment passes; one that does not fit is forgotten.
     fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram);
+
+    /// Draws from a source's bucket, which is told by the moment it will be full, long ago if it is not known; says
+    /// whether there was anything in it.
+    fn draw(&self, key: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool;
 }
 
 /// An image on its own: nothing was ever seen.
@@ -53,6 +61,66 @@ impl Tables for &[u32] {
     }
 
     fn accept_datagram(&self, _: &DatagramKey, _: Datagram) {}
+
+    fn draw(&self, _: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool {
+        draw(0).is_some()
+    }
+}
+
+/// What is known of where a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub class: Class,
+    /// Where the class's record stands.
+    at: u32,
+    /// Where the record of the address around it stands, if it was carried inside another.
+    around: Option<u32>,
+}
+
+impl Source {
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        let forget = |word: u32| frame.forget(u64::from(word)) as u32;
+        Self {
+            class: Class::from_word(forget(self.class.to_word())),
+            at: forget(self.at),
+            around: self.around,
+        }
+    }
+
+    /// What exceptions may call this source: the groups of prefixes it is in, its country; 0 for what they do not.
+    #[inline(always)]
+    pub(crate) fn names<W: Words>(&self, words: &W) -> [u32; 3] {
+        let group = |at: u32| words.word(at.wrapping_add(class::GROUP)).unwrap_or(0);
+        let country = if self.class.has_excepted_country() {
+            u32::from(self.class.country().number())
+        } else {
+            0
+        };
+        if !self.class.has_excepted_prefix() {
+            return [0, 0, country];
+        }
+        [group(self.at), self.around.map_or(0, group), country]
+    }
+}
+
+/// Why a packet is passed or dropped, and by which exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judgement {
+    reason: Reason,
+    /// The exception's slot and one; 0 for none.
+    exception: u32,
+}
+
+impl From<Reason> for Judgement {
+    #[inline(always)]
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            exception: 0,
+        }
+    }
 }
 
 /// Decides about a frame. Every frame gets exactly one verdict.
@@ -65,18 +133,24 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     let Some(flags) = tables.flags() else {
         return no_policy(observer);
     };
-    let (reason, country) = match parse(frame, observer) {
-        Err(reason) => (reason, Country::NONE),
-        Ok(packet) => match classify(&packet.source, tables, observer) {
-            None => return no_policy(observer),
-            Some(class) => (
-                judge(frame, &packet, class, flags, tables, observer),
-                class.country(),
-            ),
-        },
+    let packet = match parse(frame, observer) {
+        Ok(packet) => packet,
+        Err(reason) => {
+            observer.step(Step::Decided(reason));
+            return Verdict::new(reason, Country::NONE, flags.mode());
+        }
     };
-    observer.step(Step::Decided(reason));
-    Verdict::new(reason, country, flags.mode())
+    let Some(source) = find_source(&packet.source, tables, observer) else {
+        return no_policy(observer);
+    };
+    let is_excepted = source.class.is_excepted();
+    let Some(zone) = Zone::of(&packet.destination, is_excepted, flags, tables, observer) else {
+        return no_policy(observer);
+    };
+    let judgement = judge(frame, &packet, &source, &zone, tables, observer);
+    observer.step(Step::Decided(judgement.reason));
+    Verdict::new(judgement.reason, source.class.country(), zone.flags.mode())
+        .concerning(zone.tenant(tables), judgement.exception)
 }
 
 #[inline(always)]
@@ -92,31 +166,48 @@ pub fn classify<T: Tables, O: Observer>(
     tables: &T,
     observer: &mut O,
 ) -> Option<Class> {
-    let class = tables.class_at(tables.lookup(address)?)?;
+    find_source(address, tables, observer).map(|source| source.class)
+}
+
+#[inline(always)]
+pub(crate) fn find_source<T: Tables, O: Observer>(
+    address: &Address,
+    tables: &T,
+    observer: &mut O,
+) -> Option<Source> {
+    let at = tables.lookup(address)?;
+    let class = tables.class_at(at)?;
     observer.step(Step::Class {
         address: *address,
         class,
     });
     let Some(how) = class.embedding() else {
-        return Some(class);
+        return Some(Source {
+            class,
+            at,
+            around: None,
+        });
     };
     let inner = how.inner(address);
     observer.step(Step::Embedded { how, inner });
-    let embedded = tables
-        .class_at(tables.lookup(&inner)?)?
-        .with_lists_of(class);
+    let within = tables.lookup(&inner)?;
+    let embedded = tables.class_at(within)?.with_lists_of(class);
     observer.step(Step::Class {
         address: inner,
         class: embedded,
     });
-    Some(embedded)
+    Some(Source {
+        class: embedded,
+        at: within,
+        around: Some(at),
+    })
 }
 
-/// Whether a packet from an address of this class passes by an exemption or not at all.
+/// Whether a packet from an address of this class to this zone passes by an exemption or not at all.
 #[must_use]
 #[inline(always)]
-pub const fn awaits_exemption(class: Class) -> bool {
-    class.is_blocked()
+pub(crate) fn awaits_exemption<W: Words>(class: Class, zone: &Zone, words: &W) -> bool {
+    zone.blocks(class, words)
         && !(class.is_mapped() || class.is_management() || class.is_allowed() || class.is_denied())
 }
 
@@ -124,36 +215,119 @@ pub const fn awaits_exemption(class: Class) -> bool {
 fn judge<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     packet: &Packet,
-    class: Class,
-    flags: Flags,
+    source: &Source,
+    zone: &Zone,
     tables: &T,
     observer: &mut O,
-) -> Reason {
+) -> Judgement {
+    let class = source.class;
     if is_link_control(frame, packet) {
-        return Reason::LinkControl;
+        return Reason::LinkControl.into();
     }
     if class.is_mapped() {
-        return Reason::Mapped;
+        return Reason::Mapped.into();
     }
     if class.is_management() {
-        return Reason::Management;
+        return Reason::Management.into();
     }
+    let settled = settle(class, zone, tables);
+    let is_protected = zone.flags.has(flag::PROTECTED);
+    if let Some(reason) = settled
+        && !class.is_excepted()
+        && !is_protected
+    {
+        return reason.into();
+    }
+    /// The number of no reason.
+    const UNSETTLED: u64 = u8::MAX as u64;
+    // From here on the verifier need not know how it came to this.
+    let settled = frame.forget(settled.map_or(UNSETTLED, |reason| reason as u64));
+    let (source, zone) = (&source.forgotten(frame), &zone.forgotten(frame));
+    let class = source.class;
+    let is_protected = zone.flags.has(flag::PROTECTED);
+    let evidence = Evidence::read(frame, packet, observer);
+    let later = later_fragment(packet, &evidence, tables, observer);
+    if let Some(reason) = later
+        && class.is_excepted()
+    {
+        return reason.into();
+    }
+    if class.is_excepted() || is_protected {
+        let special = special(packet, &evidence, source, zone, tables, observer);
+        if let Some(judgement) = special {
+            return judgement;
+        }
+    }
+    if let Some(reason) = Reason::from_number(frame.forget(settled) as u8) {
+        return reason.into();
+    }
+    let blocked = if class.country() == Country::UNKNOWN {
+        Reason::CountryUnknownBlocked
+    } else {
+        Reason::CountryBlocked
+    };
+    exempt(frame, packet, &evidence, later, zone, tables, observer)
+        .unwrap_or(blocked)
+        .into()
+}
+
+/// What becomes of a packet whose transport header says nothing about it; nothing if only an exemption helps it.
+#[inline(always)]
+fn settle<W: Words>(class: Class, zone: &Zone, words: &W) -> Option<Reason> {
     if class.is_allowed() {
-        return Reason::Allowed;
+        return Some(Reason::Allowed);
     }
     if class.is_denied() {
-        return Reason::Denied;
+        return Some(Reason::Denied);
     }
     match class.country() {
-        Country::SPECIAL if flags.blocks_special_use() => Reason::SpecialUseBlocked,
-        Country::SPECIAL => Reason::SpecialUse,
-        Country::UNKNOWN if !class.is_blocked() => Reason::CountryUnknown,
-        Country::UNKNOWN => {
-            exempt(frame, packet, flags, tables, observer).unwrap_or(Reason::CountryUnknownBlocked)
-        }
-        _ if !class.is_blocked() => Reason::CountryAllowed,
-        _ => exempt(frame, packet, flags, tables, observer).unwrap_or(Reason::CountryBlocked),
+        Country::SPECIAL if zone.flags.blocks_special_use() => Some(Reason::SpecialUseBlocked),
+        Country::SPECIAL => Some(Reason::SpecialUse),
+        _ if zone.blocks(class, words) => None,
+        Country::UNKNOWN => Some(Reason::CountryUnknown),
+        _ => Some(Reason::CountryAllowed),
     }
+}
+
+/// What exceptions and protections say, both of which come before lists and countries.
+#[inline(always)]
+fn special<T: Tables, O: Observer>(
+    packet: &Packet,
+    evidence: &Evidence,
+    source: &Source,
+    zone: &Zone,
+    tables: &T,
+    observer: &mut O,
+) -> Option<Judgement> {
+    let is_excepted = source.class.is_excepted();
+    let is_hidden = zone.flags.has(flag::PROTECTED) && evidence.hides_port(packet);
+    let (transport, port) = (evidence.protocol(packet), evidence.port());
+    let is_protected = is_hidden
+        || match (transport, port) {
+            (Some(transport), Some(port)) => {
+                zone.exemption(transport, port, tables) == Exemption::Protected
+            }
+            _ => false,
+        };
+    if is_excepted {
+        let subject = Subject::new(transport, port, is_protected);
+        if let Some(found) = exception::find(source, zone, &subject, tables, observer) {
+            accept_first(packet, evidence, tables);
+            return Some(Judgement {
+                reason: if found.is_access {
+                    Reason::ProtectedAccess
+                } else {
+                    Reason::Exception
+                },
+                exception: found.slot.wrapping_add(1),
+            });
+        }
+    }
+    if is_protected {
+        observer.step(Step::Protected { is_hidden });
+        return Some(Reason::ProtectedService.into());
+    }
+    None
 }
 
 /// Whether the packet keeps the link alive, as far as it can be told that it was sent on this link.

@@ -5,11 +5,12 @@
 
 use crate::flow::{Flow, FlowKey, State, Table, lifetime};
 use crate::frame::Frame;
-use crate::image::{Exemption, Replies, TCP_SERVICES_LINE, UDP_SERVICES_LINE};
+use crate::image::{Exemption, Replies};
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Transport, parse};
 use crate::policy::{Tables, awaits_exemption, classify};
 use crate::wire::{protocol, transport, transport::tcp};
+use crate::zone::Zone;
 
 /// Tables whose flows can be written, as egress alone does.
 pub trait Tracker: Tables {
@@ -38,8 +39,6 @@ struct Intent {
     protocol: u8,
     local_port: u16,
     remote_port: u16,
-    /// The services among which our port might be; an exempt one needs no flow, and answering must not open one.
-    services: Option<usize>,
     /// What a new flow would be; nothing where a packet cannot open one.
     opens: Option<(State, u64)>,
     segment: Segment,
@@ -88,10 +87,15 @@ pub fn track<F: Frame, T: Tracker, O: Observer>(
     let Some(table) = Table::of(intent.protocol, intent.remote_port, flags) else {
         return Tracked::Nothing;
     };
-    if intent.answers_for_a_service(tables) {
+    let Some(zone) = Zone::of(&packet.source, false, flags, tables, observer) else {
+        return Tracked::Nothing;
+    };
+    // An exempt port of ours needs no flow, a protected one must have none, and answering opens none.
+    if zone.exemption(intent.protocol, intent.local_port, tables) != Exemption::None {
         return Tracked::Nothing;
     }
-    let awaited = classify(&packet.destination, tables, observer).is_some_and(awaits_exemption);
+    let awaited = classify(&packet.destination, tables, observer)
+        .is_some_and(|class| awaits_exemption(class, &zone, tables));
     if !awaited {
         return Tracked::Nothing;
     }
@@ -159,7 +163,6 @@ impl Intent {
                     protocol: protocol::TCP,
                     local_port: source,
                     remote_port: destination,
-                    services: Some(TCP_SERVICES_LINE),
                     // A SYN with ACK is an answer, and what follows it belongs to a flow that is known or not ours.
                     opens: if segment == Segment::Start {
                         Some((State::Opening, lifetime::TRANSITORY))
@@ -176,7 +179,6 @@ impl Intent {
                 protocol: protocol::UDP,
                 local_port: source,
                 remote_port: destination,
-                services: Some(UDP_SERVICES_LINE),
                 opens: Some((
                     State::Datagram,
                     if matches!(destination, 53 | 853) {
@@ -209,20 +211,9 @@ impl Intent {
             protocol,
             local_port: identifier,
             remote_port: 0,
-            services: None,
             opens: Some((State::Datagram, lifetime::ECHO)),
             segment: Segment::Start,
         }
-    }
-
-    #[inline(always)]
-    fn answers_for_a_service<T: Tables>(&self, tables: &T) -> bool {
-        self.services.is_some_and(|section| {
-            !matches!(
-                tables.exemption(section, self.local_port),
-                None | Some(Exemption::None)
-            )
-        })
     }
 
     /// What becomes of a flow by this packet of ours.

@@ -47,6 +47,13 @@ macro_rules! reasons {
                 match self { $(Self::$variant => Action::$action,)+ }
             }
 
+            /// The reason with this number, if one has it.
+            #[must_use]
+            #[inline(always)]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+
             /// One sentence for people: what the reason means.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
@@ -83,6 +90,10 @@ reasons! {
     IcmpError = 11, "icmp_error", Pass;
     /// From a blocked country, a later fragment of a datagram whose first fragment passed.
     Fragment = 12, "fragment", Pass;
+    /// An exception for this source, destination and service lets the packet pass.
+    Exception = 13, "exception", Pass;
+    /// The source is one of those that may reach this protected port.
+    ProtectedAccess = 14, "protected_access", Pass;
 
     /// The IPv4 header cannot be read: version, header length or total length is wrong.
     MalformedIpv4 = 16, "malformed_ipv4", Drop;
@@ -118,17 +129,10 @@ reasons! {
     UnprovenIcmpError = 31, "unproven_icmp_error", Drop;
     /// From a blocked country, a later fragment that starts inside the first one (RFC 1858, RFC 5722).
     OverlappingFragment = 32, "overlapping_fragment", Drop;
-}
-
-impl Reason {
-    /// The reason with this number, if one has it.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|reason| *reason as u8 == number)
-    }
+    /// To a port that only named sources may reach, or to a host with such ports and hiding which port it is for.
+    ProtectedService = 33, "protected_service", Drop;
+    /// From a blocked country to an exempted service; the source has sent more than one may.
+    Pressure = 34, "pressure", Drop;
 }
 
 /// Whether drops are carried out or only counted.
@@ -144,6 +148,10 @@ pub struct Verdict {
     pub reason: Reason,
     pub country: crate::country::Country,
     pub action: Action,
+    /// The number of the tenant it was sent to, 0 for none.
+    pub tenant: u32,
+    /// The exception or access that let it pass: its slot and one, 0 for none.
+    pub exception: u32,
 }
 
 impl Verdict {
@@ -152,6 +160,8 @@ impl Verdict {
         reason: Reason::NoPolicy,
         country: crate::country::Country::NONE,
         action: Action::Pass,
+        tenant: 0,
+        exception: 0,
     };
 
     /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
@@ -165,6 +175,18 @@ impl Verdict {
             reason,
             country,
             action,
+            tenant: 0,
+            exception: 0,
+        }
+    }
+
+    /// The same verdict with whom it concerns.
+    #[must_use]
+    pub const fn concerning(self, tenant: u32, exception: u32) -> Self {
+        Self {
+            tenant,
+            exception,
+            ..self
         }
     }
 

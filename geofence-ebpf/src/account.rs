@@ -1,10 +1,14 @@
-//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU.
+//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU; by tenant and by exception
+//! besides, where one is concerned.
+
+use core::hint::black_box;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::programs::XdpContext;
 use geofence_common::frame::Frame as _;
-use geofence_common::layout::{INTERFACES_MAX, TracedVerdict, counters_key};
+use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 use geofence_common::track::Tracked;
 use geofence_common::verdict::{Action, COUNTERS, Verdict};
 
@@ -21,12 +25,22 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
         .unwrap_or(0);
     if let Some(counters) = maps::COUNTERS.get_ptr_mut(counters_key(slot, verdict.country.number()))
     {
-        let at = verdict.counter() & (COUNTERS - 1);
-        // SAFETY: the element is this CPU's own, and the mask keeps the position inside it.
+        // SAFETY: the element is this CPU's own.
+        unsafe { add(&mut *counters, verdict, frame) };
+    }
+    if verdict.tenant != 0
+        && let Some(counters) = maps::TENANTS.get_ptr_mut(verdict.tenant)
+    {
+        // SAFETY: the element is this CPU's own.
+        unsafe { add(&mut *counters, verdict, frame) };
+    }
+    if verdict.exception != 0
+        && let Some(hits) = maps::HITS.get_ptr_mut(verdict.exception - 1)
+    {
+        // SAFETY: the element is this CPU's own; the helper takes nothing and returns a number.
         unsafe {
-            let counter = (*counters).0.get_unchecked_mut(at);
-            counter.packets += 1;
-            counter.bytes += frame.length() as u64;
+            (*hits).packets += 1;
+            (*hits).last = bpf_ktime_get_boot_ns();
         }
     }
     if maps::is_traced() {
@@ -35,10 +49,22 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
             country: verdict.country.number(),
             dropped: u8::from(verdict.action == Action::Drop),
             padding: 0,
+            tenant: verdict.tenant,
+            exception: verdict.exception,
         };
         // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
         let _ = maps::VERDICT.set(0, traced, 0);
     }
+}
+
+#[inline(always)]
+fn add(counters: &mut CountryCounters, verdict: Verdict, frame: &XdpFrame<'_>) {
+    // The compiler knows how many reasons there are and would leave the mask out; the verifier does not.
+    let at = black_box(verdict.counter()) & (COUNTERS - 1);
+    // SAFETY: the mask keeps the position inside.
+    let counter = unsafe { counters.0.get_unchecked_mut(at) };
+    counter.packets += 1;
+    counter.bytes += frame.length() as u64;
 }
 
 /// Counts what a packet that leaves did to the flows.
@@ -74,7 +100,6 @@ pub fn is_protected(index: u32) -> bool {
 }
 
 /// Says that there is no image to judge by, at the first such packet and at every doubling of their number.
-#[cold]
 #[inline(never)]
 pub fn report_no_policy(ctx: &XdpContext) {
     let Some(faults) = maps::FAULTS.get_ptr_mut(0) else {

@@ -8,6 +8,9 @@
 //! FLOWS_*      what our side opened; only egress writes
 //! FLOW_COUNTERS  what became of the packets that were looked at for flows, by table, per CPU
 //! DATAGRAMS    datagrams whose first fragment passed
+//! TENANTS      tenant -> packets and bytes for each reason and action, per CPU
+//! HITS         what each exception let pass, per CPU
+//! BUCKETS      what sources of blocked countries may still send to exempted services
 //! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
 //! ```
@@ -19,9 +22,10 @@ use geofence_common::address::Address;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::{LINE_WORDS, Line, Words, header};
 use geofence_common::layout::{
-    CountryCounters, FlowCounters, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
+    CountryCounters, FlowCounters, Hits, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
 };
 use geofence_common::policy::Tables;
+use geofence_common::pressure::BucketKey;
 use geofence_common::track::Tracker;
 
 /// Sizes that depend on the policy and the machine are set by the loader.
@@ -61,6 +65,13 @@ static FLOWS_OTHER: Flows = Flows::new();
 pub static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
 static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> = LruHashMap::new();
+
+#[btf_map]
+pub static TENANTS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray::new();
+#[btf_map]
+pub static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
+#[btf_map]
+static BUCKETS: LruHashMap<BucketKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]
@@ -171,6 +182,26 @@ impl Tables for Live {
     fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram) {
         // The table evicts to make room; what it cannot take, its later fragments are dropped and say so.
         let _ = DATAGRAMS.insert(key, datagram, 0);
+    }
+
+    #[inline(always)]
+    fn draw(&self, key: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool {
+        let Some(bucket) = BUCKETS.get_ptr_mut(key) else {
+            let Some(full) = draw(0) else {
+                return false;
+            };
+            // The table evicts to make room; a source it cannot take is not bounded.
+            let _ = BUCKETS.insert(key, full, 0);
+            return true;
+        };
+        // SAFETY: the entry is a whole number, read and written at once; see `geofence_common::pressure` for two CPUs.
+        unsafe {
+            let Some(full) = draw(bucket.read_volatile()) else {
+                return false;
+            };
+            bucket.write_volatile(full);
+        }
+        true
     }
 }
 

@@ -9,6 +9,7 @@
 //! - any other has the country of the longest prefix of the data that holds it, or none;
 //! - whoever is on a list carries the list's flag besides.
 
+mod exceptions;
 mod image;
 mod layers;
 mod prefix;
@@ -16,21 +17,27 @@ mod prefixes;
 mod ranges;
 mod statistics;
 mod trie;
+mod zones;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 use geofence_common::image::{
-    Exemption, FREE_LINE, LAYOUT, LEAF, LINE_WORDS, Line, MAGIC, ROOT_V4_LINE, ROOT_V6_LINE,
-    TCP_SERVICES_LINE, UDP_SERVICES_LINE, flag, header,
+    CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, Line, MAGIC, ROOT_LINES,
+    ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE, class, flag,
+    header,
 };
-use geofence_common::verdict::Mode;
 
 use crate::geoip::Database;
-use crate::policy::{Fate, Policy, Replies, ServiceProtocol};
+use crate::policy::{Policy, Replies, ServiceProtocol};
+use exceptions::Exceptions;
+use layers::Kind;
 use trie::Trie;
+use zones::Zones;
 
+pub use exceptions::Crowded;
 pub use image::{Image, ImageError};
 pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage};
@@ -38,13 +45,15 @@ pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by
 pub use statistics::{CountryStatistics, Statistics};
 
 /// What an image is compiled for, beyond policy and data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     pub generation: u32,
     /// Which of the kernel's two slots of tries belongs to the image, 0 or 1.
     pub slot: u32,
     /// Now, seconds since 1970.
     pub compiled: u64,
+    /// Now, nanoseconds since boot, by which exceptions lapse.
+    pub boot: u64,
     /// How many lines the kernel's array has room for.
     pub lines_max: u32,
 }
@@ -68,118 +77,177 @@ fn mib(lines: u32) -> u64 {
     (u64::from(lines) * size_of::<Line>() as u64).div_ceil(1 << 20)
 }
 
+/// There is no image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
+}
+
 /// Compiles an image.
-pub fn compile(policy: &Policy, database: &Database, target: &Target) -> Result<Image, TooLarge> {
-    let v4 = layers::classes(policy, database, Family::V4);
-    let v6 = layers::classes(policy, database, Family::V6);
-    let table = ClassTable::new([&v4, &v6].into_iter().flatten().map(|(_, class)| *class));
+pub fn compile(
+    policy: &Policy,
+    database: &Database,
+    target: &Target,
+) -> Result<Image, CompileError> {
+    let exceptions = Exceptions::new(policy, target)?;
+    let [v4, v6] = Family::ALL.map(|family| layers::kinds(policy, database, &exceptions, family));
+    let table = ClassTable::new([&v4, &v6].into_iter().flatten().map(|(_, kind)| *kind));
+    let flags = flags(policy, &exceptions);
 
     let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
-    write_services(&mut lines, policy);
-    lines.extend(table.lines(policy));
+    for (protocol, line) in [
+        (ServiceProtocol::Tcp, TCP_SERVICES_LINE),
+        (ServiceProtocol::Udp, UDP_SERVICES_LINE),
+    ] {
+        let section = zones::section(policy, 0, protocol);
+        lines[line..line + SERVICES_LINES].copy_from_slice(&section);
+    }
+    lines.extend(table.lines(policy, &exceptions));
 
-    let mut trie = Trie::new(lines, |class| LEAF | table.position(class));
-    let fits = trie
-        .add_family(ROOT_V4_LINE, &v4)
-        .and_then(|()| trie.add_family(ROOT_V6_LINE, &v6));
+    if !exceptions.is_empty() {
+        let at = lines.len();
+        lines.extend(exceptions.lines());
+        let exceptions_at = (at as u32) << LINE_SHIFT;
+        let pairs = exceptions.pair_table(exceptions_at);
+        let pairs_at = lines.len() as u32;
+        lines.extend(pairs.lines);
+        let words = lines.as_flattened_mut();
+        words[header::EXCEPTIONS] = exceptions_at;
+        words[header::EXCEPTION_COUNT] = exceptions.count();
+        words[header::PAIRS] = pairs_at;
+        words[header::PAIR_LINES] = pairs.starts;
+    }
+    let has_zones = flags(0) & (flag::TENANTS | flag::TARGETS) != 0;
+    let destinations = has_zones.then(|| {
+        let layers = Family::ALL.map(|family| zones::destinations(policy, &exceptions, family));
+        let all = layers.iter().flatten().map(|(_, destination)| *destination);
+        let zones = Zones::write(&mut lines, policy, &exceptions, &flags, all);
+        let roots = [0, ROOT_LINES].map(|behind| lines.len() + behind);
+        lines.resize(lines.len() + 2 * ROOT_LINES, [0; LINE_WORDS]);
+        (layers, zones, roots)
+    });
+    let nodes_at = lines.len();
+
+    let mut trie = Trie::new(lines);
+    let class = |kind| LEAF | table.position(kind);
+    let mut fits = trie
+        .add_family(ROOT_V4_LINE, &v4, class)
+        .and_then(|()| trie.add_family(ROOT_V6_LINE, &v6, class));
+    let mut roots_at = [0; 2];
+    if let Some((layers, zones, roots)) = &destinations {
+        roots_at = *roots;
+        for (root, layer) in roots.iter().zip(layers) {
+            let zone = |destination| LEAF | zones.position(destination);
+            fits = fits.and_then(|()| trie.add_family(*root, layer, zone));
+        }
+    }
     let mut lines = trie.into_lines();
     let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
     if fits.is_err() || count > target.lines_max {
-        return Err(TooLarge {
+        return Err(CompileError::TooLarge(TooLarge {
             lines: count,
             lines_max: target.lines_max,
-        });
+        }));
     }
 
     let words = lines.as_flattened_mut();
     words[header::MAGIC] = MAGIC;
     words[header::LAYOUT] = LAYOUT;
     words[header::GENERATION] = target.generation;
-    words[header::FLAGS] = flags(policy, target.slot);
+    words[header::FLAGS] = flags(0)
+        | if target.slot == 1 {
+            flag::SECOND_SLOT
+        } else {
+            0
+        };
     write_long(words, header::COMPILED, target.compiled);
+    write_long(words, header::COMPILED_BOOT, target.boot);
     write_long(words, header::DATA_BUILT, database.info().built());
     words[header::LINES] = count;
     words[header::CLASSES] = table.0.len() as u32;
     words[header::CLASS_TABLE] = CLASS_TABLE;
+    words[header::NODES] = count - nodes_at as u32;
     words[header::PREFIXES_V4] = database.prefixes_v4().len() as u32;
     words[header::PREFIXES_V6] = database.prefixes_v6().len() as u32;
+    words[header::DESTINATIONS_V4] = roots_at[0] as u32;
+    words[header::DESTINATIONS_V6] = roots_at[1] as u32;
+    words[header::TENANTS] = policy.tenants.len() as u32;
+    words[header::PRESSURE] = policy.pressure.map_or(0, NonZeroU32::get);
     Ok(Image::sealed(lines))
 }
 
 /// Where the class table starts: right behind the fixed sections.
 const CLASS_TABLE: u32 = (FREE_LINE * LINE_WORDS) as u32;
 
-/// The distinct classes, in order, without the policy's answer for their countries.
-struct ClassTable(Vec<Class>);
+/// The distinct kinds of addresses, in order, without the policy's answer for their countries.
+struct ClassTable(Vec<Kind>);
 
 impl ClassTable {
-    fn new(classes: impl Iterator<Item = Class>) -> Self {
+    fn new(kinds: impl Iterator<Item = Kind>) -> Self {
         // The class of an address in no prefix is always there, so that an engine has one to fall back on.
-        let unknown = Class::of_country(Country::UNKNOWN);
+        let unknown = Kind::new(Class::of_country(Country::UNKNOWN), 0);
         let mut distinct = BTreeSet::from([unknown]);
         let mut last = unknown;
-        for class in classes {
-            if class != last {
-                distinct.insert(class);
-                last = class;
+        for kind in kinds {
+            if kind != last {
+                distinct.insert(kind);
+                last = kind;
             }
         }
         Self(distinct.into_iter().collect())
     }
 
-    /// The word in the image where a class stands; every class asked for was given to `new`.
-    fn position(&self, class: Class) -> u32 {
-        let at = self.0.partition_point(|known| *known < class);
-        CLASS_TABLE + at as u32
+    /// The word in the image where a class stands; every kind asked for was given to `new`.
+    fn position(&self, kind: Kind) -> u32 {
+        let at = self.0.partition_point(|known| *known < kind);
+        CLASS_TABLE + (at * CLASS_WORDS) as u32
     }
 
-    /// The table as it stands in the image. Only here does the policy's choice of countries enter, so that a change
-    /// of mind about a country changes these lines and no other.
-    fn lines(&self, policy: &Policy) -> Vec<Line> {
-        let mut lines = vec![[0; LINE_WORDS]; self.0.len().div_ceil(LINE_WORDS)];
-        for (word, class) in lines.as_flattened_mut().iter_mut().zip(&self.0) {
-            *word = class.with_blocked(policy.blocks(*class)).to_word();
+    /// The table as it stands in the image. Only here do the policy's choice of countries and the exceptions for
+    /// countries enter, so that a change of mind about a country changes these lines and no other.
+    fn lines(&self, policy: &Policy, exceptions: &Exceptions) -> Vec<Line> {
+        let mut lines = vec![[0; LINE_WORDS]; (self.0.len() * CLASS_WORDS).div_ceil(LINE_WORDS)];
+        let (records, _) = lines.as_flattened_mut().as_chunks_mut::<CLASS_WORDS>();
+        for (record, kind) in records.iter_mut().zip(&self.0) {
+            *record = class_record(policy, exceptions, *kind);
         }
         lines
     }
 }
 
-fn flags(policy: &Policy, slot: u32) -> u32 {
+/// A kind of address as the class table has it.
+fn class_record(policy: &Policy, exceptions: &Exceptions, kind: Kind) -> [u32; CLASS_WORDS] {
+    let class = kind
+        .class
+        .with_blocked(policy.blocks(kind.class))
+        .with_excepted_country(exceptions.countries.contains(&kind.class.country()));
+    let mut record = [0; CLASS_WORDS];
+    record[class::CLASS as usize] = class.to_word();
+    record[class::GROUP as usize] = kind.group;
+    record[class::LISTS as usize] = kind.lists;
+    record
+}
+
+/// The flags of the header, and of the zones of each tenant.
+fn flags(policy: &Policy, exceptions: &Exceptions) -> impl Fn(u32) -> u32 {
     let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
-    when(policy.mode == Mode::Monitor, flag::MONITOR)
-        | when(policy.special_use == Fate::Drop, flag::SPECIAL_USE_BLOCKED)
-        | when(policy.icmp_echo == Fate::Pass, flag::ICMP_ECHO)
-        | when(slot == 1, flag::SECOND_SLOT)
-        | when(policy.replies == Replies::Mail, flag::REPLIES_MAIL)
+    let all = when(policy.replies == Replies::Mail, flag::REPLIES_MAIL)
         | when(policy.replies == Replies::All, flag::REPLIES_ALL)
         | when(policy.mta_sts, flag::MTA_STS)
+        | when(!policy.tenants.is_empty(), flag::TENANTS)
+        | when(exceptions.has_targets(), flag::TARGETS)
+        | when(exceptions.is_anywhere, flag::ANYWHERE)
+        | when(!exceptions.is_empty(), flag::EXCEPTIONS)
+        | when(policy.pressure.is_some(), flag::PRESSURE);
+    move |tenant| all | zones::rule_flags(policy, tenant)
 }
 
 fn write_long(words: &mut [u32], at: usize, value: u64) {
     words[at] = value as u32;
     words[at + 1] = (value >> 32) as u32;
-}
-
-/// Writes which ports are exempt. A mail port that is also a service counts as mail.
-fn write_services(lines: &mut [Line], policy: &Policy) {
-    let mut exempt = |section: usize, port: u16, exemption: Exemption| {
-        let words = lines[section..].as_flattened_mut();
-        let shift = u32::from(port & 15) * 2;
-        let word = &mut words[usize::from(port >> 4)];
-        *word = (*word & !(3 << shift)) | (exemption as u32) << shift;
-    };
-    for service in &policy.services {
-        let section = match service.protocol {
-            ServiceProtocol::Tcp => TCP_SERVICES_LINE,
-            ServiceProtocol::Udp => UDP_SERVICES_LINE,
-        };
-        for port in service.first..=service.last {
-            exempt(section, port, Exemption::Service);
-        }
-    }
-    for port in policy.mail.ports() {
-        exempt(TCP_SERVICES_LINE, *port, Exemption::Mail);
-    }
 }
 
 #[cfg(test)]

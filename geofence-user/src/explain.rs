@@ -62,6 +62,10 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
         | Step::Quoted(_)
         | Step::Flow { .. }
         | Step::Datagram { .. }
+        | Step::Zone { .. }
+        | Step::Exception { .. }
+        | Step::Protected { .. }
+        | Step::Pressure { .. }
         | Step::Decided(_) => None,
     })
 }
@@ -166,6 +170,28 @@ pub fn describe(step: &Step) -> String {
         }
         Step::Datagram { is_known: false } => {
             "no first fragment of this datagram passed before".to_owned()
+        }
+        Step::Zone { address, tenant: 0 } => format!("{} is no tenant's", address.ip()),
+        Step::Zone { address, tenant } => format!("{} is tenant {tenant}'s", address.ip()),
+        Step::Exception {
+            slot,
+            is_live: true,
+        } => format!("exception {slot} is for this packet"),
+        Step::Exception {
+            slot,
+            is_live: false,
+        } => format!("exception {slot} was for this packet and has lapsed"),
+        Step::Protected { is_hidden: false } => {
+            "the port is protected, and the source is not one of those who may reach it".to_owned()
+        }
+        Step::Protected { is_hidden: true } => {
+            "some ports are protected, and the packet hides which port it is for".to_owned()
+        }
+        Step::Pressure { is_within: true } => {
+            "the source may send more to exempted services".to_owned()
+        }
+        Step::Pressure { is_within: false } => {
+            "the source has sent more to exempted services than one may".to_owned()
         }
         Step::Decided(reason) => format!("{}: {}", reason.name(), reason.meaning()),
     }

@@ -3,6 +3,7 @@
 //! `config` makes one from text, `compile` turns one and GeoIP data into an image. Nothing here can be invalid.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use geofence_common::class::Class;
 use geofence_common::country::Country;
@@ -31,6 +32,106 @@ pub struct Policy {
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
+    /// Numbered from 1, in this order.
+    pub tenants: Vec<Tenant>,
+    pub exceptions: Vec<Exception>,
+    pub protections: Vec<Protection>,
+    /// How many packets a second one source of a blocked country may send to exempted services, if that is bounded.
+    pub pressure: Option<NonZeroU32>,
+}
+
+/// Networks with settings of their own; what is not set is as for everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    pub name: String,
+    pub prefixes: Vec<IpNet>,
+    pub rule: Option<CountryRule>,
+    pub unknown: Option<Fate>,
+    pub special_use: Option<Fate>,
+    pub mode: Option<Mode>,
+    pub mail: Option<Mail>,
+    pub services: Option<Vec<Service>>,
+    pub icmp_echo: Option<Fate>,
+}
+
+/// Who may reach what although a list or a country says no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// What people and counters know it by.
+    pub id: String,
+    /// The position of its counter, which no other exception or protection has.
+    pub slot: u32,
+    pub from: Vec<Origin>,
+    pub to: Vec<Aim>,
+    pub traffic: Vec<Traffic>,
+    pub owner: String,
+    pub reason: String,
+    /// When it lapses, seconds since 1970.
+    pub until: Option<u64>,
+}
+
+/// Ports that only these sources may reach, whatever any country's fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protection {
+    pub id: String,
+    /// The position of the counter of those who do reach it.
+    pub slot: u32,
+    pub services: Vec<Service>,
+    pub from: Vec<IpNet>,
+    pub to: Vec<Aim>,
+}
+
+/// Where a packet comes from, as exceptions say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Prefix(IpNet),
+    Country(Country),
+}
+
+/// Where a packet goes, as exceptions and protections say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aim {
+    Anywhere,
+    /// A tenant, by number. What a longer prefix gives to another tenant is not meant.
+    Tenant(u32),
+    Prefix(IpNet),
+}
+
+/// What a packet is, as exceptions say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Traffic {
+    Any,
+    /// An IP protocol, whatever its ports; of ICMP, either version.
+    Protocol(u8),
+    Service(Service),
+}
+
+/// The settings that a tenant may have of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    pub rule: &'a CountryRule,
+    pub unknown: Fate,
+    pub special_use: Fate,
+    pub mode: Mode,
+    pub mail: Mail,
+    pub services: &'a [Service],
+    pub icmp_echo: Fate,
+}
+
+impl Rules<'_> {
+    /// Whether an address that the data gives this class is blocked, lists aside.
+    #[must_use]
+    pub fn blocks(&self, class: Class) -> bool {
+        match class.country() {
+            Country::UNKNOWN => self.unknown == Fate::Drop,
+            // Special-use space has its own setting in the image's flags and no country to block.
+            Country::SPECIAL | Country::NONE => false,
+            country => match self.rule {
+                CountryRule::Block(blocked) => blocked.contains(&country),
+                CountryRule::AllowOnly(allowed) => !allowed.contains(&country),
+            },
+        }
+    }
 }
 
 /// Which countries are blocked.
@@ -96,17 +197,48 @@ pub struct Service {
 }
 
 impl Policy {
-    /// Whether the policy blocks an address that the data gives this class, lists aside.
+    /// Whether the policy blocks an address that the data gives this class, lists and tenants aside.
     #[must_use]
     pub fn blocks(&self, class: Class) -> bool {
-        match class.country() {
-            Country::UNKNOWN => self.unknown == Fate::Drop,
-            // Special-use space has its own setting in the image's flags and no country to block.
-            Country::SPECIAL | Country::NONE => false,
-            country => match &self.rule {
-                CountryRule::Block(blocked) => blocked.contains(&country),
-                CountryRule::AllowOnly(allowed) => !allowed.contains(&country),
-            },
+        self.rules().blocks(class)
+    }
+
+    /// The settings for everybody who has none of their own.
+    #[must_use]
+    pub fn rules(&self) -> Rules<'_> {
+        Rules {
+            rule: &self.rule,
+            unknown: self.unknown,
+            special_use: self.special_use,
+            mode: self.mode,
+            mail: self.mail,
+            services: &self.services,
+            icmp_echo: self.icmp_echo,
         }
+    }
+
+    /// The settings for the tenant of this number; there is none of number 0, for whom they are everybody's.
+    #[must_use]
+    pub fn rules_of(&self, tenant: u32) -> Rules<'_> {
+        let rules = self.rules();
+        let Some(own) = self.tenant(tenant) else {
+            return rules;
+        };
+        Rules {
+            rule: own.rule.as_ref().unwrap_or(rules.rule),
+            unknown: own.unknown.unwrap_or(rules.unknown),
+            special_use: own.special_use.unwrap_or(rules.special_use),
+            mode: own.mode.unwrap_or(rules.mode),
+            mail: own.mail.unwrap_or(rules.mail),
+            services: own.services.as_deref().unwrap_or(rules.services),
+            icmp_echo: own.icmp_echo.unwrap_or(rules.icmp_echo),
+        }
+    }
+
+    /// The tenant of this number.
+    #[must_use]
+    pub fn tenant(&self, number: u32) -> Option<&Tenant> {
+        let at = number.checked_sub(1)?;
+        self.tenants.get(usize::try_from(at).ok()?)
     }
 }

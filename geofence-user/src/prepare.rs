@@ -5,12 +5,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use geofence_common::image::Line;
+use geofence_common::zone::TENANTS_MAX;
 
-use crate::compile::{ForeignImage, Image, Target, TooLarge, compile};
+use crate::compile::{CompileError, ForeignImage, Image, Target, compile};
 use crate::config::Config;
 use crate::geoip::{self, Database, Reader};
 use crate::guard::{First, FirstError};
-use crate::kernel::{Options, Tries};
+use crate::kernel::{Options, Tries, flows};
 use crate::policy::{Lookup, Replies};
 
 /// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
@@ -18,6 +19,8 @@ pub const DATA_AGE_MAX_DAYS: u64 = 60;
 
 /// Room for an image when the configuration leaves it open: twice the first image, and at least this.
 const CAPACITY_MIN_BYTES: u64 = 16 << 20;
+/// Sources whose pressure is known at once; a bucket that is forgotten is a full one.
+const BUCKETS: u32 = 65_536;
 const LINE_BYTES: u64 = size_of::<Line>() as u64;
 
 /// Why there is no image.
@@ -26,7 +29,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Database(#[from] geoip::Error),
     #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    Compile(#[from] CompileError),
     #[error(transparent)]
     ForeignImage(#[from] ForeignImage),
 }
@@ -53,6 +56,7 @@ pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
         generation: 1,
         slot: 0,
         compiled: now(),
+        boot: boot_now(),
         lines_max,
     };
     let image = compile(&config.policy, &database, &target)?;
@@ -72,7 +76,14 @@ impl Prepared {
         let [v4, v6] = self.image.prefixes();
         let lists = self.config.policy.management.len()
             + self.config.policy.allow.len()
-            + self.config.policy.deny.len();
+            + self.config.policy.deny.len()
+            + self
+                .config
+                .policy
+                .exceptions
+                .iter()
+                .map(|exception| exception.from.len())
+                .sum::<usize>();
         // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
         let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
         Options {
@@ -88,6 +99,16 @@ impl Prepared {
                     1
                 },
             ],
+            tenants: room(self.config.policy.tenants.len(), 16).min(TENANTS_MAX) + 1,
+            exceptions: room(
+                self.config.policy.exceptions.len() + self.config.policy.protections.len(),
+                1024,
+            ),
+            buckets: if self.config.policy.pressure.is_some() {
+                BUCKETS
+            } else {
+                1
+            },
             interfaces: u32::try_from(self.config.interfaces.len()).unwrap_or(u32::MAX),
             traced,
         }
@@ -147,8 +168,18 @@ impl Prepared {
     }
 }
 
+/// Room for this many and as many again, and for this many at least.
+fn room(count: usize, least: u32) -> u32 {
+    u32::try_from(2 * count).unwrap_or(u32::MAX).max(least)
+}
+
 fn lines(bytes: u64) -> u32 {
     u32::try_from(bytes / LINE_BYTES).unwrap_or(u32::MAX)
+}
+
+/// Nanoseconds since boot; zero where nobody knows, which lets exceptions lapse early rather than late.
+fn boot_now() -> u64 {
+    flows::now().unwrap_or(0)
 }
 
 /// Seconds since 1970; zero on a clock before that.

@@ -9,6 +9,7 @@ use geofence_common::address::Address;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
 use geofence_common::policy::Tables;
+use geofence_common::pressure::BucketKey;
 use geofence_common::track::Tracker;
 
 /// Flows and datagrams, without a limit.
@@ -18,6 +19,8 @@ pub struct Seen {
     pub now: u64,
     pub flows: BTreeMap<(Table, FlowKey), Flow>,
     pub datagrams: BTreeMap<DatagramKey, Datagram>,
+    /// When each source's bucket will be full again.
+    pub buckets: BTreeMap<BucketKey, u64>,
 }
 
 /// An image and what was seen.
@@ -74,6 +77,17 @@ impl Tables for Host<'_> {
 
     fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram) {
         self.seen.borrow_mut().datagrams.insert(*key, datagram);
+    }
+
+    fn draw(&self, key: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool {
+        let buckets = &mut self.seen.borrow_mut().buckets;
+        match draw(buckets.get(key).copied().unwrap_or(0)) {
+            Some(full) => {
+                buckets.insert(*key, full);
+                true
+            }
+            None => false,
+        }
     }
 }
 

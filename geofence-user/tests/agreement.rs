@@ -28,6 +28,7 @@ const TARGET: Target = Target {
     generation: 1,
     slot: 0,
     compiled: 0,
+    boot: 0,
     lines_max: 1 << 22,
 };
 

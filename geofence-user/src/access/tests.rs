@@ -25,6 +25,7 @@ fn image(change: impl FnOnce(&mut Policy)) -> Image {
         generation: 1,
         slot: 0,
         compiled: 0,
+        boot: 0,
         lines_max: 1 << 20,
     };
     compile(&policy, &database, &target).unwrap()

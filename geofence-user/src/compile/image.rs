@@ -4,7 +4,9 @@
 //! from. As bytes, words are little-endian on every machine.
 
 use geofence_common::class::Class;
-use geofence_common::image::{FREE_LINE, Flags, LAYOUT, LINE_WORDS, Line, MAGIC, flag, header};
+use geofence_common::image::{
+    CLASS_WORDS, FREE_LINE, Flags, LAYOUT, Line, MAGIC, class, flag, header,
+};
 
 /// A compiled policy image.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +77,12 @@ impl Image {
         self.long(header::COMPILED)
     }
 
+    /// When the image was compiled, nanoseconds since the boot that was then the last.
+    #[must_use]
+    pub fn compiled_boot(&self) -> u64 {
+        self.long(header::COMPILED_BOOT)
+    }
+
     /// When the GeoIP data was built, seconds since 1970.
     #[must_use]
     pub fn data_built(&self) -> u64 {
@@ -90,7 +98,7 @@ impl Image {
     /// How many trie nodes there are, roots aside.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.lines.len() - FREE_LINE - self.class_table().1.len().div_ceil(LINE_WORDS)
+        self.lines[0][header::NODES] as usize
     }
 
     /// The size in bytes, in memory and as stored.
@@ -104,16 +112,16 @@ impl Image {
         self.class_table()
             .1
             .iter()
-            .map(|word| Class::from_word(*word))
+            .map(|record| Class::from_word(record[class::CLASS as usize]))
     }
 
-    /// The class table's position and words.
-    pub(super) fn class_table(&self) -> (u32, &[u32]) {
+    /// The class table's position and records.
+    pub(super) fn class_table(&self) -> (u32, &[[u32; CLASS_WORDS]]) {
         let [at, count] = [header::CLASS_TABLE, header::CLASSES].map(|word| self.lines[0][word]);
         let words = self
             .words()
             .get(at as usize..)
-            .and_then(|words| words.get(..count as usize));
+            .and_then(|words| words.as_chunks().0.get(..count as usize));
         (at, words.unwrap_or(&[]))
     }
 

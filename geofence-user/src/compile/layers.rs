@@ -6,6 +6,7 @@
 use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
 
+use super::exceptions::Exceptions;
 use super::prefix::{self, Family, LISTS, Prefix};
 use crate::geoip::Database;
 use crate::policy::Policy;
@@ -13,6 +14,41 @@ use crate::policy::Policy;
 /// A value for every address: from each first address to the next, in order, starting with address zero. No two
 /// neighbours are equal.
 pub(super) type Layer<T> = Vec<(u128, T)>;
+
+/// What the image knows of an address: its class, and the name of the group of prefixes by which exceptions call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Kind {
+    pub(super) class: Class,
+    pub(super) group: u32,
+    /// The set of lists it is on.
+    pub(super) lists: u32,
+}
+
+impl Kind {
+    pub(super) fn new(class: Class, group: u32) -> Self {
+        Self {
+            class: if group == 0 {
+                class
+            } else {
+                class.with_excepted_prefix()
+            },
+            group,
+            lists: 0,
+        }
+    }
+}
+
+/// What is known of every address, without the policy's answer for its country.
+pub(super) fn kinds(
+    policy: &Policy,
+    database: &Database,
+    exceptions: &Exceptions,
+    family: Family,
+) -> Layer<Kind> {
+    let classes = classes(policy, database, family);
+    let groups = layer(exceptions.sources(family).iter().copied(), 0);
+    combine(&classes, &groups, Kind::new)
+}
 
 /// The class of every address, without the policy's answer for its country.
 pub(super) fn classes(policy: &Policy, database: &Database, family: Family) -> Layer<Class> {
@@ -48,7 +84,7 @@ fn members(policy: &Policy, list: List, family: Family) -> Layer<Class> {
 }
 
 /// The value of the longest prefix that holds each address. Prefixes come sorted; of equal ones the last counts.
-fn layer<T: Copy + PartialEq>(
+pub(super) fn layer<T: Copy + PartialEq>(
     prefixes: impl Iterator<Item = (Prefix, T)>,
     elsewhere: T,
 ) -> Layer<T> {

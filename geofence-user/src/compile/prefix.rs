@@ -63,7 +63,7 @@ impl Prefix {
     }
 
     /// The prefix in this form, if it is of the family.
-    fn of(net: &IpNet, family: Family) -> Option<Self> {
+    pub(super) fn of(net: &IpNet, family: Family) -> Option<Self> {
         let (bits, length) = match (net, family) {
             (IpNet::V4(net), Family::V4) => {
                 (u128::from(net.network().to_bits()) << 96, net.prefix_len())

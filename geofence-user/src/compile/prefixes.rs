@@ -3,13 +3,18 @@
 //! Made from the policy and the data, never from the image's trie: an engine filled with these must answer as the
 //! trie does, and this is what makes their comparison worth something. Of the image, only the class table is read.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
+use geofence_common::image::CLASS_WORDS;
 
+use super::exceptions::Exceptions;
 use super::image::Image;
+use super::layers::Kind;
 use super::prefix::{self, Family, LISTS, Prefix};
+use super::{Target, class_record};
 use crate::geoip::Database;
 use crate::policy::Policy;
 
@@ -55,17 +60,23 @@ impl Image {
         family: Family,
         classified: impl Fn(Prefix, u32) -> T,
     ) -> Result<Vec<T>, ForeignImage> {
-        let (table, words) = self.class_table();
-        let position = |class: Class| {
-            let word = class.with_blocked(policy.blocks(class)).to_word();
-            (table..)
-                .zip(words)
-                .find_map(|(at, known)| (*known == word).then_some(at))
+        let (table, records) = self.class_table();
+        let positions: HashMap<_, u32> =
+            records.iter().zip((table..).step_by(CLASS_WORDS)).collect();
+        // What has lapsed since was none the less compiled, so the groups are those of that moment.
+        let then = Target {
+            compiled: self.compiled(),
+            ..Target::default()
         };
-        let mut last: Option<(Class, u32)> = None;
+        let exceptions = Exceptions::new(policy, &then).map_err(|_| ForeignImage)?;
+        let position = |kind: Kind| {
+            let record = class_record(policy, &exceptions, kind);
+            positions.get(&record).copied()
+        };
+        let mut last: Option<(Kind, u32)> = None;
         let mut all = Vec::new();
         let mut shadows = Shadows::default();
-        nested(policy, database, family, |prefix, class| {
+        nested(policy, database, &exceptions, family, |prefix, class| {
             shadows.pass(prefix);
             let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
             match known.or_else(|| position(class)) {
@@ -128,6 +139,7 @@ enum Statement {
     Country(Country),
     SpecialUse(Class),
     OnList(List),
+    Excepted(u32),
 }
 
 /// What is known inside a prefix: what was said about it and about all that hold it.
@@ -136,6 +148,7 @@ struct Known {
     country: Country,
     special_use: Option<Class>,
     lists: Class,
+    group: u32,
 }
 
 impl Known {
@@ -143,6 +156,7 @@ impl Known {
         country: Country::UNKNOWN,
         special_use: None,
         lists: Class::of_country(Country::NONE),
+        group: 0,
     };
 
     fn with(self, statement: Statement) -> Self {
@@ -157,13 +171,16 @@ impl Known {
                 lists: self.lists.with_list(list),
                 ..self
             },
+            Statement::Excepted(group) => Self { group, ..self },
         }
     }
 
-    fn class(self) -> Class {
-        self.special_use
+    fn kind(self) -> Kind {
+        let class = self
+            .special_use
             .unwrap_or(Class::of_country(self.country))
-            .with_lists_of(self.lists)
+            .with_lists_of(self.lists);
+        Kind::new(class, self.group)
     }
 }
 
@@ -172,13 +189,14 @@ impl Known {
 fn nested(
     policy: &Policy,
     database: &Database,
+    exceptions: &Exceptions,
     family: Family,
-    mut each: impl FnMut(Prefix, Class),
+    mut each: impl FnMut(Prefix, Kind),
 ) {
     let mut data = prefix::countries(database, family)
         .map(|(prefix, country)| (prefix, Statement::Country(country)))
         .peekable();
-    let mut overlay = overlay(policy, family).into_iter().peekable();
+    let mut overlay = overlay(policy, exceptions, family).into_iter().peekable();
     // The prefixes that hold the present one, longest last.
     let mut holding: Vec<(Prefix, Known)> = Vec::new();
     while let Some(prefix) = [
@@ -201,14 +219,14 @@ fn nested(
             matters = true;
         }
         if matters {
-            each(prefix, known.class());
+            each(prefix, known.kind());
         }
         holding.push((prefix, known));
     }
 }
 
 /// What is said by others than the database, sorted by prefix.
-fn overlay(policy: &Policy, family: Family) -> Vec<(Prefix, Statement)> {
+fn overlay(policy: &Policy, exceptions: &Exceptions, family: Family) -> Vec<(Prefix, Statement)> {
     let special_use = prefix::special_use(family)
         .into_iter()
         .map(|(prefix, class)| (prefix, Statement::SpecialUse(class)));
@@ -217,10 +235,15 @@ fn overlay(policy: &Policy, family: Family) -> Vec<(Prefix, Statement)> {
             .into_iter()
             .map(move |prefix| (prefix, Statement::OnList(list)))
     });
+    let excepted = exceptions
+        .sources(family)
+        .iter()
+        .map(|(prefix, group)| (*prefix, Statement::Excepted(*group)));
     let mut all: Vec<_> = [(Prefix::ALL, Statement::Default)]
         .into_iter()
         .chain(special_use)
         .chain(lists)
+        .chain(excepted)
         .collect();
     all.sort_by_key(|(prefix, _)| *prefix);
     all

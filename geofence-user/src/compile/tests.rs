@@ -16,6 +16,7 @@ const TARGET: Target = Target {
     generation: 7,
     slot: 1,
     compiled: 0x1_0000_0002,
+    boot: 5,
     lines_max: 1 << 20,
 };
 
@@ -162,12 +163,12 @@ fn services_stand_in_their_sections() {
             Exemption::None
         };
         assert_eq!(
-            image.words().exemption(TCP_SERVICES_LINE, port),
+            image.words().exemption(TCP_SERVICES_LINE as u32, port),
             Some(tcp),
             "{port}"
         );
         assert_eq!(
-            image.words().exemption(UDP_SERVICES_LINE, port),
+            image.words().exemption(UDP_SERVICES_LINE as u32, port),
             Some(udp),
             "{port}"
         );
@@ -185,7 +186,8 @@ fn a_change_of_mind_about_a_country_rewrites_class_records_only() {
         class_of(&after, "2a02:1ff::").is_blocked() && !class_of(&after, "81.2.1.1").is_blocked()
     );
     assert!(class_of(&after, "9.9.9.9").is_blocked() && !class_of(&after, "10.0.0.1").is_blocked());
-    let table = FREE_LINE..FREE_LINE + before.classes().count().div_ceil(LINE_WORDS);
+    let table =
+        FREE_LINE..FREE_LINE + (before.classes().count() * CLASS_WORDS).div_ceil(LINE_WORDS);
     for (line, (a, b)) in before.lines().iter().zip(after.lines()).enumerate().skip(1) {
         assert!(a == b || table.contains(&line), "line {line} changed");
     }
@@ -253,10 +255,10 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
     let error = compile(&policy, &database, &tight).unwrap_err();
     assert_eq!(
         error,
-        TooLarge {
+        CompileError::TooLarge(TooLarge {
             lines,
             lines_max: lines - 1
-        }
+        })
     );
     let text = error.to_string();
     assert!(

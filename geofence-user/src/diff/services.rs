@@ -24,8 +24,8 @@ impl ServiceChange {
             for port in 1..=u16::MAX {
                 // Mail and other services differ in the reason that is counted, not in the verdict.
                 let [before, after] = [before, after]
-                    .map(|words| words.exemption(section, port))
-                    .map(|exemption| exemption.is_some_and(|it| it != Exemption::None));
+                    .map(|words| words.exemption(section as u32, port))
+                    .map(|it| matches!(it, Some(Exemption::Mail | Exemption::Service)));
                 match (before, after) {
                     (false, true) => add(&mut change.opened, protocol, port),
                     (true, false) => add(&mut change.closed, protocol, port),

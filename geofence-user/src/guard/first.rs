@@ -6,7 +6,7 @@
 use geofence_common::country::Country;
 
 use super::{Census, Holdings, IPV6_TOO_SMALL, Refusal};
-use crate::compile::{BrokenImage, Family, Target, TooLarge, compile};
+use crate::compile::{BrokenImage, CompileError, Family, Target, compile};
 use crate::geoip::{self, Database};
 use crate::policy::{CountryRule, Policy};
 
@@ -26,7 +26,7 @@ pub enum FirstError {
     #[error(transparent)]
     Embedded(#[from] geoip::Error),
     #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    Compile(#[from] CompileError),
 }
 
 impl First {
@@ -45,6 +45,7 @@ impl First {
             generation: 0,
             slot: 0,
             compiled: 0,
+            boot: 0,
             lines_max: u32::MAX,
         };
         let embedded = compile(policy, &Database::embedded()?, &target)?;

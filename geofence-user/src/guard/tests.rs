@@ -33,6 +33,7 @@ fn image(prefixes: &[(&str, &str)]) -> Image {
         generation: 1,
         slot: 0,
         compiled: 0,
+        boot: 0,
         lines_max: 1 << 20,
     };
     compile(&default_policy(), &Database::from_prefixes(v4, v6), &target).unwrap()

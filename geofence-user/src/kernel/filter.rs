@@ -42,6 +42,12 @@ pub struct Options {
     pub trie_entries: u32,
     /// Room in each table of flows, by `Table`.
     pub flows: [u32; Table::ALL.len()],
+    /// Tenants that there is room to count, and one.
+    pub tenants: u32,
+    /// Exceptions that there is room to count.
+    pub exceptions: u32,
+    /// Sources whose pressure is known at once.
+    pub buckets: u32,
     /// Interfaces that get counters of their own.
     pub interfaces: u32,
     /// Whether the program is loaded to be asked about frames, and writes its verdicts down.
@@ -199,7 +205,14 @@ impl Filter {
         for (map, entries) in name::FLOWS.into_iter().zip(options.flows) {
             loader.map_max_entries(map, entries);
         }
-        loader.map_max_entries(name::DATAGRAMS, DATAGRAMS_MAX);
+        for (map, entries) in [
+            (name::DATAGRAMS, DATAGRAMS_MAX),
+            (name::TENANTS, options.tenants),
+            (name::HITS, options.exceptions),
+            (name::BUCKETS, options.buckets),
+        ] {
+            loader.map_max_entries(map, entries);
+        }
         for (map, entries) in sizes {
             loader.map_max_entries(map, *entries);
         }
@@ -399,6 +412,8 @@ impl Filter {
             reason,
             country: Country::from_number(traced.country),
             action,
+            tenant: traced.tenant,
+            exception: traced.exception,
         })
     }
 

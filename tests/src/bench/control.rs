@@ -54,6 +54,7 @@ fn latency(plan: &Plan, report: &mut Report) -> Result<()> {
             generation,
             slot: 0,
             compiled: 0,
+            boot: 0,
             lines_max: u32::MAX >> 4,
         };
         let begun = Instant::now();

@@ -62,6 +62,7 @@ impl Plan {
             generation: 1,
             slot: 0,
             compiled: 0,
+            boot: 0,
             lines_max: u32::MAX >> 4,
         };
         let image = compile(&config.policy, &database, &target)?;

@@ -1,0 +1,137 @@
+//! A zone: what the policy says of a destination, where it says more than of every other.
+//!
+//! A zone record is a line. It is complete, so a tenant that sets nothing still has every answer in its own zone, and
+//! nobody asks where an answer was inherited from. Policies whose exceptions and settings are for every destination
+//! have no zones; then the header and the class hold the answers.
+
+use crate::address::Address;
+use crate::class::Class;
+use crate::country::Country;
+use crate::frame::Frame;
+use crate::image::{Exemption, Flags, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words, flag};
+use crate::observe::{Observer, Step};
+use crate::wire::protocol;
+
+/// The most tenants a policy may have; they are numbered from 1.
+pub const TENANTS_MAX: u32 = 1024;
+
+/// Words of a zone record, by position.
+pub mod word {
+    /// As in the header.
+    pub const FLAGS: u32 = 0;
+    /// The number of the tenant, 0 for none.
+    pub const TENANT: u32 = 1;
+    /// The same number, or 0 when no exception names the tenant.
+    pub const TARGET_TENANT: u32 = 2;
+    /// The key of the group of prefixes that exceptions name, 0 for none.
+    pub const TARGET_GROUP: u32 = 3;
+    /// The lines of the services sections.
+    pub const TCP_SERVICES: u32 = 4;
+    pub const UDP_SERVICES: u32 = 5;
+    /// A bit for each country that is blocked, eight words.
+    pub const BLOCKED: u32 = 8;
+}
+
+/// What holds for the destination of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Where the record stands; 0, where the header is, for what holds everywhere.
+    at: u32,
+    pub flags: Flags,
+}
+
+impl Zone {
+    /// What holds where the policy tells no destinations apart.
+    #[must_use]
+    #[inline(always)]
+    pub const fn everywhere(flags: Flags) -> Self {
+        Self { at: 0, flags }
+    }
+
+    /// Looks up the zone of an address of ours, if any verdict could depend on it.
+    #[inline(always)]
+    pub fn of<W: Words, O: Observer>(
+        address: &Address,
+        is_target: bool,
+        flags: Flags,
+        words: &W,
+        observer: &mut O,
+    ) -> Option<Self> {
+        if !(flags.has(flag::TENANTS) || is_target && flags.has(flag::TARGETS)) {
+            return Some(Self::everywhere(flags));
+        }
+        let at = words.zone_lookup(address)?;
+        let zone = Self {
+            at,
+            flags: Flags(words.word(at.wrapping_add(word::FLAGS))?),
+        };
+        observer.step(Step::Zone {
+            address: *address,
+            tenant: zone.tenant(words),
+        });
+        Some(zone)
+    }
+
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            at: frame.forget(u64::from(self.at)) as u32,
+            flags: Flags(frame.forget(u64::from(self.flags.0)) as u32),
+        }
+    }
+
+    #[inline(always)]
+    fn read<W: Words>(&self, at: u32, words: &W) -> u32 {
+        if self.at == 0 {
+            return 0;
+        }
+        words.word(self.at.wrapping_add(at)).unwrap_or(0)
+    }
+
+    /// The number of the tenant, 0 for none.
+    #[inline(always)]
+    pub fn tenant<W: Words>(&self, words: &W) -> u32 {
+        self.read(word::TENANT, words)
+    }
+
+    /// What exceptions may call this destination: a group of prefixes, a tenant; 0 for what they do not.
+    #[inline(always)]
+    pub(crate) fn targets<W: Words>(&self, words: &W) -> [u32; 2] {
+        [word::TARGET_GROUP, word::TARGET_TENANT].map(|at| self.read(at, words))
+    }
+
+    /// Whether sources of this class are blocked here, lists aside.
+    #[inline(always)]
+    pub fn blocks<W: Words>(&self, class: Class, words: &W) -> bool {
+        if self.at == 0 {
+            return class.is_blocked();
+        }
+        let country = u32::from(class.country().number());
+        let word = self.read(word::BLOCKED.wrapping_add(country >> 5), words);
+        word >> (country & 31) & 1 != 0
+    }
+
+    /// What the services say of a port, for the two protocols that have services.
+    #[inline(always)]
+    pub fn exemption<W: Words>(&self, transport: u8, port: u16, words: &W) -> Exemption {
+        let (everywhere, here) = match transport {
+            protocol::TCP => (TCP_SERVICES_LINE as u32, word::TCP_SERVICES),
+            protocol::UDP => (UDP_SERVICES_LINE as u32, word::UDP_SERVICES),
+            _ => return Exemption::None,
+        };
+        let section = if self.at == 0 {
+            everywhere
+        } else {
+            self.read(here, words)
+        };
+        words.exemption(section, port).unwrap_or(Exemption::None)
+    }
+}
+
+/// The word and the bit of a zone record that say whether a country is blocked.
+#[must_use]
+pub const fn blocked_bit(country: Country) -> (usize, u32) {
+    let number = country.number() as u32;
+    ((word::BLOCKED + (number >> 5)) as usize, 1 << (number & 31))
+}

@@ -1,0 +1,374 @@
+//! Exceptions and protections as an image holds them: names for sources and destinations, and which pairs of names
+//! lead to which exceptions. `geofence_common::exception` reads what is made here.
+//!
+//! A group is what the exceptions that name a prefix, or one around it, have in common: prefixes with the same of those
+//! share one. Countries and tenants have names of their own, apart from the groups, so that an exception for a country
+//! costs nothing for each prefix that other exceptions name in it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use geofence_common::country::Country;
+use geofence_common::exception::{
+    ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, PAIR_WORDS, PROBES_MAX,
+    RUN_MAX, first_line, traffic, word,
+};
+use geofence_common::image::{LINE_WORDS, Line};
+use geofence_common::wire::protocol;
+use ipnet::IpNet;
+
+use super::Target;
+use super::prefix::{Family, Prefix};
+use crate::policy::{Aim, Origin, Policy, Service, ServiceProtocol, Traffic};
+
+/// How many pairs of names an image may have: 64 MiB of them.
+const PAIRS_MAX: usize = 2 << 20;
+
+/// The exceptions cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Crowded {
+    #[error(
+        "the exceptions overlap too much: more than {PAIRS_MAX} pairs of sources and destinations would have to be \
+         told apart. Exceptions whose wide prefixes hold the prefixes of many others make the most; name countries \
+         and tenants instead, or narrower prefixes"
+    )]
+    Pairs,
+    #[error(
+        "{count} services of exceptions hold for one source and one destination, and {RUN_MAX} is the most there can \
+         be; {id:?} is among them. Join ports to ranges, or leave the services out of one of the exceptions"
+    )]
+    Run { id: String, count: usize },
+}
+
+/// An exception, or the access to a protected port.
+struct Grant<'a> {
+    id: &'a str,
+    slot: u32,
+    from: Vec<Origin>,
+    to: &'a [Aim],
+    traffic: Vec<Traffic>,
+    deadline: u64,
+    is_access: bool,
+}
+
+/// Everything about exceptions that an image needs.
+#[derive(Debug, Default)]
+pub(super) struct Exceptions {
+    /// Prefixes of sources with the names of their groups, sorted, by family.
+    pub(super) sources: [Vec<(Prefix, u32)>; 2],
+    pub(super) countries: BTreeSet<Country>,
+    /// The same of destinations.
+    pub(super) targets: [Vec<(Prefix, u32)>; 2],
+    pub(super) tenants: BTreeSet<u32>,
+    pub(super) is_anywhere: bool,
+    /// Runs of exceptions, one behind the other.
+    runs: Vec<[u32; EXCEPTION_WORDS]>,
+    /// Source name, destination name, where in `runs` its exceptions start, and how many they are.
+    pairs: Vec<[u32; PAIR_WORDS]>,
+}
+
+/// The pairs as lines, and how many of these a pair may start in.
+pub(super) struct PairTable {
+    pub(super) lines: Vec<Line>,
+    pub(super) starts: u32,
+}
+
+impl Exceptions {
+    pub(super) fn new(policy: &Policy, target: &Target) -> Result<Self, Crowded> {
+        let grants = grants(policy, target);
+        let mut this = Self::default();
+        let (sources, by_source) = name(&grants, FIRST_SOURCE_GROUP, |grant| {
+            prefixes(grant.from.iter().filter_map(|origin| match origin {
+                Origin::Prefix(net) => Some(net),
+                Origin::Country(_) => None,
+            }))
+        })?;
+        let (targets, by_target) = name(&grants, FIRST_TARGET_GROUP, |grant| {
+            prefixes(grant.to.iter().filter_map(|aim| match aim {
+                Aim::Prefix(net) => Some(net),
+                Aim::Anywhere | Aim::Tenant(_) => None,
+            }))
+        })?;
+        (this.sources, this.targets) = (sources, targets);
+
+        let mut triples = Vec::new();
+        for (number, (grant, (mut from, mut to))) in
+            (0_u32..).zip(grants.iter().zip(by_source.into_iter().zip(by_target)))
+        {
+            for origin in &grant.from {
+                if let Origin::Country(country) = origin {
+                    this.countries.insert(*country);
+                    from.push(country.number().into());
+                }
+            }
+            for aim in grant.to {
+                match aim {
+                    Aim::Anywhere => {
+                        this.is_anywhere = true;
+                        to.push(ANYWHERE);
+                    }
+                    Aim::Tenant(tenant) => {
+                        this.tenants.insert(*tenant);
+                        to.push(*tenant);
+                    }
+                    Aim::Prefix(_) => {}
+                }
+            }
+            if from.len().saturating_mul(to.len()) > PAIRS_MAX - triples.len().min(PAIRS_MAX) {
+                return Err(Crowded::Pairs);
+            }
+            for source in &from {
+                triples.extend(to.iter().map(|target| (*source, *target, number)));
+            }
+        }
+        triples.sort_unstable();
+        triples.dedup();
+        this.write_runs(&grants, &triples)?;
+        Ok(this)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Whether some hold for some destinations only.
+    pub(super) fn has_targets(&self) -> bool {
+        !self.tenants.is_empty() || self.targets.iter().any(|targets| !targets.is_empty())
+    }
+
+    pub(super) fn sources(&self, family: Family) -> &[(Prefix, u32)] {
+        &self.sources[family as usize]
+    }
+
+    pub(super) fn targets(&self, family: Family) -> &[(Prefix, u32)] {
+        &self.targets[family as usize]
+    }
+
+    /// How many exceptions stand in the image; one that names several services, or that several pairs lead to, stands
+    /// there more than once.
+    pub(super) fn count(&self) -> u32 {
+        self.runs.len() as u32
+    }
+
+    fn write_runs(
+        &mut self,
+        grants: &[Grant<'_>],
+        triples: &[(u32, u32, u32)],
+    ) -> Result<(), Crowded> {
+        let mut known: HashMap<Vec<u32>, [u32; 2]> = HashMap::new();
+        for pair in triples.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+            let numbers: Vec<u32> = pair.iter().map(|(_, _, number)| *number).collect();
+            let (Some((source, target, _)), Some(last)) = (pair.first(), numbers.last()) else {
+                continue;
+            };
+            let [start, count] = match known.get(&numbers) {
+                Some(run) => *run,
+                None => {
+                    let start = self.runs.len();
+                    let grants_of = numbers.iter().map(|number| &grants[*number as usize]);
+                    self.runs.extend(grants_of.flat_map(Grant::words));
+                    let count = self.runs.len() - start;
+                    if count > RUN_MAX as usize {
+                        let id = grants[*last as usize].id.to_owned();
+                        return Err(Crowded::Run { id, count });
+                    }
+                    let run = [start as u32, count as u32];
+                    known.insert(numbers, run);
+                    run
+                }
+            };
+            self.pairs.push([*source, *target, start, count]);
+        }
+        Ok(())
+    }
+
+    /// The exceptions as lines.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines =
+            vec![[0; LINE_WORDS]; (self.runs.len() * EXCEPTION_WORDS).div_ceil(LINE_WORDS)];
+        let words = lines.as_flattened_mut();
+        words[..self.runs.len() * EXCEPTION_WORDS].copy_from_slice(self.runs.as_flattened());
+        lines
+    }
+
+    /// The pairs as lines, for exceptions that start at this word.
+    pub(super) fn pair_table(&self, exceptions: u32) -> PairTable {
+        // Half full, and larger where chance would have it.
+        let mut starts = self.pairs.len().div_ceil(2).max(1);
+        loop {
+            if let Some(lines) = self.pair_lines(exceptions, starts) {
+                return PairTable {
+                    lines,
+                    starts: starts as u32,
+                };
+            }
+            starts += starts.div_ceil(4);
+        }
+    }
+
+    fn pair_lines(&self, exceptions: u32, starts: usize) -> Option<Vec<Line>> {
+        let mut lines = vec![[0; LINE_WORDS]; starts + PROBES_MAX as usize - 1];
+        for [source, target, start, count] in &self.pairs {
+            let first = first_line(*source, *target, starts as u32) as usize;
+            let probed = lines.get_mut(first..first + PROBES_MAX as usize)?;
+            let (places, _) = probed.as_flattened_mut().as_chunks_mut::<PAIR_WORDS>();
+            let place = places.iter_mut().find(|place| place[0] == 0)?;
+            let at = exceptions + start * EXCEPTION_WORDS as u32;
+            *place = [*source, *target, at, *count];
+        }
+        Some(lines)
+    }
+}
+
+/// What holds at this moment, in one form.
+fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
+    const SECOND: u64 = 1_000_000_000;
+    let exceptions = policy.exceptions.iter().filter_map(|exception| {
+        let deadline = match exception.until {
+            None => 0,
+            Some(until) => {
+                let left = until
+                    .checked_sub(target.compiled)
+                    .filter(|left| *left > 0)?;
+                target.boot.saturating_add(left.saturating_mul(SECOND))
+            }
+        };
+        Some(Grant {
+            id: &exception.id,
+            slot: exception.slot,
+            from: exception.from.clone(),
+            to: &exception.to,
+            traffic: exception.traffic.clone(),
+            deadline,
+            is_access: false,
+        })
+    });
+    let protections = policy.protections.iter().map(|protection| Grant {
+        id: &protection.id,
+        slot: protection.slot,
+        from: protection
+            .from
+            .iter()
+            .copied()
+            .map(Origin::Prefix)
+            .collect(),
+        to: &protection.to,
+        traffic: protection
+            .services
+            .iter()
+            .copied()
+            .map(Traffic::Service)
+            .collect(),
+        deadline: 0,
+        is_access: true,
+    });
+    exceptions.chain(protections).collect()
+}
+
+impl Grant<'_> {
+    /// The exception as the image holds it, once for each kind of traffic.
+    fn words(&self) -> impl Iterator<Item = [u32; EXCEPTION_WORDS]> {
+        self.traffic.iter().map(|one| {
+            let (kind, ports) = match one {
+                Traffic::Any => (traffic::ANY, 0),
+                Traffic::Protocol(number) => (u32::from(*number), 0),
+                Traffic::Service(Service {
+                    protocol,
+                    first,
+                    last,
+                }) => {
+                    let number = match protocol {
+                        ServiceProtocol::Tcp => protocol::TCP,
+                        ServiceProtocol::Udp => protocol::UDP,
+                    };
+                    let ports = u32::from(*first) | u32::from(*last) << 16;
+                    (u32::from(number) | traffic::PORTS, ports)
+                }
+            };
+            let access = if self.is_access { traffic::ACCESS } else { 0 };
+            let mut words = [0; EXCEPTION_WORDS];
+            words[word::TRAFFIC as usize] = kind | access;
+            words[word::PORTS as usize] = ports;
+            words[word::DEADLINE as usize] = self.deadline as u32;
+            words[word::DEADLINE as usize + 1] = (self.deadline >> 32) as u32;
+            words[word::SLOT as usize] = self.slot;
+            words
+        })
+    }
+}
+
+fn prefixes<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Vec<(Family, Prefix)> {
+    nets.flat_map(|net| {
+        Family::ALL
+            .into_iter()
+            .filter_map(|family| Some((family, Prefix::of(net, family)?)))
+    })
+    .collect()
+}
+
+/// What prefixes have in common: the group of the prefix around them, and the grants that name them themselves.
+#[derive(PartialEq, Eq, Hash)]
+struct Group {
+    around: Option<u32>,
+    own: Vec<u32>,
+}
+
+/// Prefixes with the names of their groups, by family; and by grant, the names of all groups it holds for.
+type Named = ([Vec<(Prefix, u32)>; 2], Vec<Vec<u32>>);
+
+/// Names the groups of the prefixes that grants name.
+fn name(
+    grants: &[Grant<'_>],
+    first: u32,
+    prefixes: impl Fn(&Grant<'_>) -> Vec<(Family, Prefix)>,
+) -> Result<Named, Crowded> {
+    let mut by_prefix = [const { BTreeMap::<Prefix, Vec<u32>>::new() }; 2];
+    for (number, grant) in (0_u32..).zip(grants) {
+        for (family, prefix) in prefixes(grant) {
+            by_prefix[family as usize]
+                .entry(prefix)
+                .or_default()
+                .push(number);
+        }
+    }
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: HashMap<Group, u32> = HashMap::new();
+    let named = by_prefix.map(|by_prefix| {
+        // The prefixes that hold the present one, longest last.
+        let mut holding: Vec<(Prefix, u32)> = Vec::new();
+        let mut named = Vec::with_capacity(by_prefix.len());
+        for (prefix, own) in by_prefix {
+            while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
+            let around = holding.last().map(|(_, group)| *group);
+            let next = groups.len() as u32;
+            let group = *known
+                .entry(Group {
+                    around,
+                    own: own.clone(),
+                })
+                .or_insert(next);
+            if group == next {
+                groups.push(Group { around, own });
+            }
+            holding.push((prefix, group));
+            named.push((prefix, first + group));
+        }
+        named
+    });
+
+    let mut by_grant = vec![Vec::new(); grants.len()];
+    let mut left = 4 * PAIRS_MAX;
+    for number in 0..groups.len() as u32 {
+        let mut next = Some(number);
+        while let Some(group) = next.and_then(|at| groups.get(at as usize)) {
+            left = left.checked_sub(group.own.len()).ok_or(Crowded::Pairs)?;
+            for grant in &group.own {
+                by_grant[*grant as usize].push(first + number);
+            }
+            next = group.around;
+        }
+    }
+    for names in &mut by_grant {
+        names.dedup();
+    }
+    Ok((named, by_grant))
+}
