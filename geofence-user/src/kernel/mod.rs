@@ -6,6 +6,7 @@
 mod attach;
 mod filter;
 pub mod flows;
+mod image_map;
 mod object;
 mod running;
 

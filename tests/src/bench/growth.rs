@@ -12,6 +12,7 @@ use geofence_common::layout::name;
 use geofence_user::oracle::Oracle;
 use geofence_user::policy::{CountryRule, Fate, Lookup};
 use geofence_user::prepare::Prepared;
+use geofence_user::tables::{Host, Seen};
 use ipnet::IpNet;
 
 use crate::cases::{self, Case};
@@ -116,10 +117,11 @@ fn grow(plan: &Plan, name: String, prepare: impl FnOnce() -> Result<Prepared>) -
     let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
     let mut rig = Rig::load(&prepared, Lookup::ArrayTrie, &sets)?;
     let words = prepared.image.words();
+    let host = Host::new(words, Seen::default());
     for (number, set) in sets.iter().enumerate() {
         verify::image(&oracle, words, set)?;
         verify::verdicts(
-            words,
+            &host,
             &mut rig,
             number,
             set,

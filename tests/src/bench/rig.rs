@@ -7,14 +7,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, PerCpuArray, PerCpuValues, ProgramArray};
+use aya::maps::{Array, HashMap, PerCpuArray, PerCpuValues, ProgramArray};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use geofence_common::address::Address;
+use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::layout::name;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
+use geofence_user::tables::Seen;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -27,6 +29,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ge
 pub(crate) const FRAME_MIN: usize = 60;
 /// Frames that are in flight at once; fewer than a veth's queue holds, so that none is lost for want of room.
 const BATCH: u32 = 64;
+
+/// Room in each table of flows: so much more than is put in that none is displaced.
+const FLOWS: [u32; Table::ALL.len()] = [1 << 18, 1 << 10, 1 << 10];
 
 /// The programs of the object, by what they do and for which family.
 pub(crate) mod program {
@@ -78,6 +83,7 @@ impl Rig {
         let options = Options {
             lookup,
             image_lines: room,
+            flows: FLOWS,
             ..prepared.options(false)
         };
         let sizes = [("ADDRESSES", u32::try_from(addresses.len())?)];
@@ -123,6 +129,20 @@ impl Rig {
         };
         rig.hand_to(name::PROGRAM)?;
         Ok(rig)
+    }
+
+    /// Puts flows into the tables.
+    pub(crate) fn know(&mut self, seen: &Seen) -> Result<()> {
+        for table in Table::ALL {
+            let name = name::FLOWS[table as usize];
+            let map = self.filter.ebpf().map_mut(name);
+            let mut map: HashMap<_, FlowKey, Flow> =
+                map.with_context(|| format!("no {name}"))?.try_into()?;
+            for ((_, key), flow) in seen.flows.iter().filter(|((of, _), _)| *of == table) {
+                map.insert(key, flow, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Chooses the program that `vary_*` hands frames to.
