@@ -1,6 +1,7 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
 pub mod access;
+pub mod advice;
 pub mod capture;
 pub mod cli;
 pub mod compile;
@@ -8,6 +9,7 @@ pub mod config;
 pub mod countries;
 pub mod daemon;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod geoip;
 pub mod guard;

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod flows;
 pub mod lookup;
@@ -36,6 +37,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Diff(diff::Arguments),
+    Doctor(doctor::Arguments),
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
     Flows(flows::Arguments),
@@ -51,6 +53,7 @@ impl Arguments {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Diff(arguments) => diff::diff(&arguments, out),
+            Command::Doctor(arguments) => doctor::doctor(&arguments, out),
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),

@@ -12,12 +12,15 @@ use aya::util::KernelVersion;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::filter::{Filter, LoadError, is_permission};
+use crate::advice::{Advice, advice};
 use crate::config::XdpMode;
+use crate::doctor::driver;
 
 /// What an interface was found to be.
 #[derive(Clone, Debug)]
 struct Interface {
     index: u32,
+    driver: Option<String>,
     /// The XDP program that runs on it already.
     program: Option<u32>,
     mode: Option<&'static str>,
@@ -79,7 +82,7 @@ pub enum AttachError {
         name: String,
         mode: &'static str,
         cause: std::io::Error,
-        advice: &'static str,
+        advice: Advice,
     },
     #[error("attaching to {name}: {source}")]
     Program {
@@ -233,7 +236,7 @@ impl Filter {
         let program = self.ingress()?;
         let id = program
             .attach_to_if_index(interface.index, mode)
-            .map_err(|error| explain(name, mode, error))?;
+            .map_err(|error| explain(name, interface, mode, error))?;
         let owned = |source| AttachError::Program {
             name: name.to_owned(),
             source: Box::new(source),
@@ -252,37 +255,25 @@ fn has_tcx() -> bool {
 }
 
 /// Turns a refusal into what the operator can do about it.
-fn explain(name: &str, mode: AyaMode, error: ProgramError) -> AttachError {
+fn explain(name: &str, interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachError {
     let name = name.to_owned();
     if is_permission(&error) {
         return AttachError::Privilege { name };
     }
     let errno = errno(&error);
-    let advice = match errno {
-        Some(libc::ERANGE | libc::EINVAL) => {
-            "Its MTU, channels or offloads stand in the way: lower the MTU, or see what `ethtool -l` and `ethtool -k` \
-             say of it, or set xdp-mode = \"auto\""
-        }
-        Some(libc::EOPNOTSUPP) => {
-            "Its driver has no native XDP, or an offload forbids it (virtio_net needs control guest offloads, LRO must \
-             be off): set xdp-mode = \"generic\", or \"auto\" to fall back where native is not to be had"
-        }
-        Some(libc::EBUSY | libc::EEXIST) => {
-            "Another XDP program came first: remove it with its own tool, or leave this interface out"
-        }
-        _ => {
-            return AttachError::Program {
-                name,
-                source: Box::new(error),
-            };
-        }
+    let found = errno.and_then(|errno| advice(&name, interface.driver.as_deref(), errno));
+    let (Some(errno), Some(advice)) = (errno, found) else {
+        return AttachError::Program {
+            name,
+            source: Box::new(error),
+        };
     };
     let mode = if mode == AyaMode::Skb {
         "generic"
     } else {
         "native"
     };
-    let cause = std::io::Error::from_raw_os_error(errno.unwrap_or_default());
+    let cause = std::io::Error::from_raw_os_error(errno);
     AttachError::Refused {
         name,
         mode,
@@ -326,6 +317,7 @@ async fn find(name: &str) -> Result<Interface, AttachError> {
         if link_name == name {
             let mut interface = Interface {
                 index: link.header.index,
+                driver: driver(&link.attributes),
                 program: None,
                 mode: None,
             };

@@ -14,7 +14,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::delivery::list;
-use super::network::{CALLING, EDGE, INSIDE, NEAR, NOBODY, OUTER, Pair};
+use super::filter::Account;
+use super::network::{CALLING, EDGE, INSIDE, NEAR, NOBODY, OUTER, Pair, host};
 use super::report::Row;
 use super::witness::{Counts, Sighting, Witness};
 use super::{Lab, Scale};
@@ -37,10 +38,12 @@ const NOWHERE: [u8; 6] = [0x02, 0, 0, 0, 0xff, 0xff];
 /// The first of our ports; those of strangers are as many further on.
 const PORT: u16 = 10_000;
 const STRANGE: u16 = 30_000;
+/// Which of the origins of spoofed packets is not blocked.
+const ALLOWED: u32 = 2;
 
 /// Both floods.
 pub(super) fn floods(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
-    let mut rows = vec![from_outside(lab, scale)?];
+    let mut rows = vec![from_outside(lab, scale)?, answers_of_ours(lab)?];
     rows.extend(from_within(lab)?);
     Ok(rows)
 }
@@ -75,17 +78,21 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
         })?;
     }
     let after = lab.filter.account()?;
-    let opened = |account: &super::filter::Account| account.sum("geofence_flow_inserts_total", "");
-    let (opened, entries) = match (opened(&before), opened(&after)) {
-        (Ok(earlier), Ok(later)) => (
-            Some(later - earlier),
+    let (opened, entries) = match opened(&before, &after) {
+        Ok(opened) => (
+            Some(opened),
             after
                 .sum("geofence_flows", "")?
                 .saturating_sub(before.sum("geofence_flows", "")?),
         ),
         // Nobody counts, so nobody can say.
-        (_, _) => (None, 0),
+        Err(_) => (None, 0),
     };
+    let refused = |account: &Account| {
+        let name = "geofence_flow_refusals_total";
+        account.sum(name, "foreign").unwrap_or_default()
+    };
+    let refused = refused(&after) - refused(&before);
     Ok(Row {
         step: 6,
         what:
@@ -94,13 +101,14 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
         expected: format!("none of {total} opens a flow"),
         seen: match opened {
             Some(opened) => format!(
-                "{} packets met the filter, {opened} flows opened, {entries} entries more",
+                "{} packets met the filter, {opened} flows opened, {entries} entries more; \
+                 {refused} forwarded back and refused",
                 after.packets() - before.packets()
             ),
             None => "no counters of flows".to_owned(),
         },
         took: begun.elapsed(),
-        ok: opened == Some(0) && entries == 0 && seen_all(&after),
+        ok: opened == Some(0) && entries == 0 && refused > 0 && seen_all(&after),
     })
 }
 
@@ -109,11 +117,20 @@ fn spoof(origins: &[Pair; 3], number: u32, random: &mut SmallRng) -> Vec<u8> {
     let v6 = random.random();
     let origin = origins[number as usize % 3].host(random.random_range(1..=254));
     let to = if random.random() { INSIDE } else { EDGE };
+    if number % 3 == ALLOWED && number / 3 % 13 == 12 {
+        // The edge forwards it back to where it came from: it leaves, and yet our side did not send it.
+        let mail_host = origins[0].host(host::MX).of(v6);
+        let frame = between(origin.of(v6), mail_host);
+        return frame
+            .tcp(random.random_range(1024..=65535), 25)
+            .syn()
+            .build();
+    }
     let frame = between(origin.of(v6), to.of(v6));
     let mail = *[25, 465, 587].choose(random).unwrap_or(&25);
     let any: u16 = random.random_range(1024..=65535);
     let calling: u16 = random.random_range(CALLING);
-    match number / 3 % 12 {
+    match number / 3 % 13 {
         0 => frame.tcp(any, mail).syn(),
         1 => frame.tcp(mail, calling).syn().ack(),
         2 => frame.tcp(mail, any).ack().payload([0x5a; 16]),
@@ -137,6 +154,50 @@ fn spoof(origins: &[Pair; 3], number: u32, random: &mut SmallRng) -> Vec<u8> {
         _ => frame.tcp(any, mail).fin().ack(),
     }
     .build()
+}
+
+/// How many flows our side opened between two looks.
+fn opened(before: &Account, after: &Account) -> Result<u64> {
+    let name = "geofence_flow_inserts_total";
+    Ok(after.sum(name, "")? - before.sum(name, "")?)
+}
+
+/// What our side may answer to strangers, from ports that no service exempts: everything but an opening.
+fn answers_of_ours(lab: &Lab) -> Result<Row> {
+    let begun = Instant::now();
+    let ours = PacketSocket::open(&lab.network.edge, OUTER)?;
+    let before = lab.filter.account()?;
+    let mut frames = Vec::new();
+    for number in 0..MAIL {
+        let v6 = number % 2 == 1;
+        let remote = lab.network.countries[usize::from(number / 2 % 2)].host(150);
+        let to = [25, 465, 587, 53, 853][usize::from(number % 5)];
+        let frame = leaving(NOBODY.of(v6), remote.of(v6));
+        let tcp = frame.clone().tcp(PORT + number, to);
+        let question = between(remote.of(v6), NOBODY.of(v6)).udp(53, PORT).build();
+        let (kind, code) = if v6 { (1, 4) } else { (3, 3) };
+        frames.extend([
+            tcp.clone().syn().ack().build(),
+            tcp.clone().ack().build(),
+            tcp.clone().rst().ack().build(),
+            tcp.fin().ack().build(),
+            frame.icmp(kind, code).payload(&question[14..]).build(),
+        ]);
+    }
+    ours.send_many(&frames)?;
+    let opened = opened(&before, &lab.filter.account()?);
+    Ok(Row {
+        step: 6,
+        what: "answers of ours to mail and DNS ports: SYN with ACK, ACK, RST, FIN, ICMP errors"
+            .to_owned(),
+        expected: format!("none of {} opens a flow", frames.len()),
+        seen: match &opened {
+            Ok(opened) => format!("{opened} flows opened"),
+            Err(_) => "no counters of flows".to_owned(),
+        },
+        took: begun.elapsed(),
+        ok: opened.is_ok_and(|opened| opened == 0),
+    })
 }
 
 fn from_within(lab: &Lab) -> Result<Vec<Row>> {
