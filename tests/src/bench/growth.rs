@@ -149,7 +149,6 @@ fn sets(plan: &Plan, prepared: &Prepared) -> Result<Vec<Set>> {
 fn table(plan: &Plan, name: &'static str, title: &str, mut grown: Vec<Grown>) -> Result<Table> {
     let cases = DRAWN.map(|(family, _)| cases::blocked_datagram(family));
     let columns = DRAWN.len();
-    let repeat = u32::try_from(plan.set_size)?;
     // Twice the columns: the filter, and the bare drop that is subtracted.
     let samples = rounds(grown.len() * 2 * columns, plan.rounds, |one| {
         let (size, set, bare) = (one / (2 * columns), one / 2 % columns, one % 2 == 1);
@@ -161,8 +160,8 @@ fn table(plan: &Plan, name: &'static str, title: &str, mut grown: Vec<Grown>) ->
             source: case.source,
             interface: 0,
         })?;
-        let run = rig.run(program::VARY[case.family as usize], &case.frame, repeat)?;
-        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
+        let program = program::VARY[case.family as usize];
+        rig.cost(program, &case.frame, plan.set_size)
     })?;
     let title = format!("{title}; the whole program over a bare XDP_DROP");
     let mut table = Table::new(name, title, &COLUMNS);

@@ -24,7 +24,7 @@ const DRAWN: [(Family, bool); 3] = [(Family::V4, true), (Family::V4, false), (Fa
 pub(crate) const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (4, "table prefix")];
 
 /// Flows that are known at once, of each way of drawing; other flows of the machine fit in besides.
-const FLOWS_MAX: usize = 1 << 14;
+const FLOWS_MAX: usize = 1 << 10;
 
 /// The sets of this part: by how they are drawn, and for each way by `Sources`.
 pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
@@ -102,7 +102,6 @@ pub(crate) fn measure(
             }
         }
     }
-    let repeat = u32::try_from(plan.set_size)?;
     let samples = rounds(contestants.len(), plan.rounds, |one| {
         let Contestant { case, set, bare } = &contestants[one];
         rig.hand_to(if *bare { program::DROP } else { name::PROGRAM })?;
@@ -111,8 +110,8 @@ pub(crate) fn measure(
             source: case.source,
             interface: 0,
         })?;
-        let run = rig.run(program::VARY[case.family as usize], &case.frame, repeat)?;
-        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
+        let program = program::VARY[case.family as usize];
+        rig.cost(program, &case.frame, plan.set_size)
     })?;
     rig.hand_to(name::PROGRAM)?;
     for (drawn, (family, uniform)) in DRAWN.into_iter().enumerate() {

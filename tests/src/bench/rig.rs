@@ -30,6 +30,9 @@ pub(crate) const FRAME_MIN: usize = 60;
 /// Frames that are in flight at once; fewer than a veth's queue holds, so that none is lost for want of room.
 const BATCH: u32 = 64;
 
+/// How often a set is gone through in a timed run.
+const PASSES: u32 = 4;
+
 /// Room in each table of flows: so much more than is put in that none is displaced.
 const FLOWS: [u32; Table::ALL.len()] = [1 << 18, 1 << 10, 1 << 10];
 
@@ -190,6 +193,18 @@ impl Rig {
     pub(crate) fn run(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<Run> {
         let program = xdp(self.filter.ebpf(), name)?;
         run(program, frame, repeat)
+    }
+
+    /// What a run costs, in nanoseconds, over a set of so many addresses that the cursor points at.
+    ///
+    /// A pass over the set that is not timed comes first. Without it a run would be charged with fetching what the
+    /// contestant before has displaced from the caches, which a filter under load pays for once.
+    pub(crate) fn cost(&mut self, name: &str, frame: &[u8], addresses: usize) -> Result<f64> {
+        let once = u32::try_from(addresses)?;
+        self.run(name, frame, once)?;
+        let repeat = PASSES * once;
+        let run = self.run(name, frame, repeat)?;
+        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
     }
 
     /// Sends frames out of an interface of the namespace the caller is in, and returns what each took until it had
