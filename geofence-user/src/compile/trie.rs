@@ -14,7 +14,7 @@ use geofence_common::image::{
 use hashbrown::HashTable;
 
 /// Of the sixteen blocks of a line, how many must be split again for a node of both levels to be worth its lines.
-const DENSE: u32 = 6;
+const DENSE: u32 = 8;
 
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
@@ -117,7 +117,7 @@ impl Cursor<'_> {
     /// lines below would be there anyway.
     fn node_bits(&self, bits: u32, end: u128) -> u32 {
         // A walk reads an address in two halves, and no node crosses from one to the other.
-        if bits % NODE_BITS_MAX != 0 {
+        if !bits.is_multiple_of(NODE_BITS_MAX) {
             return NODE_BITS;
         }
         let level = bits + NODE_BITS;

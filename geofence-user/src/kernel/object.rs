@@ -8,7 +8,8 @@ pub(super) static OBJECT: &[u8] =
 
 /// A program, this one or another with its maps, with room for images of this many words.
 ///
-/// The declared size of the inner map's element stands in the object's type information (`.BTF`) as the length of an array type.
+/// The declared size of the inner map's element stands in the object's type information (`.BTF`) as the length of an
+/// array type.
 pub(super) fn with_image_words(object: &[u8], words: u32) -> Option<Vec<u8>> {
     let file = object::File::parse(object).ok()?;
     let (start, size) = file.section_by_name(".BTF")?.file_range()?;
