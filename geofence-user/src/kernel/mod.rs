@@ -6,6 +6,7 @@
 mod attach;
 mod filter;
 pub mod flows;
+mod image_map;
 mod object;
 mod running;
 
@@ -13,5 +14,5 @@ pub use attach::{AttachError, Attached};
 pub use filter::{Filter, LoadError, Options, Tries};
 pub use running::Running;
 
-/// The oldest kernel with everything the program uses: multi-buffer XDP and `bpf_xdp_load_bytes` (Linux 5.18).
-pub const KERNEL_MIN: (u8, u8) = (5, 18);
+/// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).
+pub const KERNEL_MIN: (u8, u8) = (6, 0);
