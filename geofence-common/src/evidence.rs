@@ -3,25 +3,23 @@
 //! It travels as three numbers. The walk that finds it ends in very many ways, and in this form the verifier can be made
 //! to forget which it was (`Frame::forget`), so that it follows the decision that comes next once and not for each.
 
+use crate::address::Address;
 use crate::frame::Frame;
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, Transport, Upper};
 use crate::verdict::Reason;
+use crate::wire::quoted::{self, Quoted};
 use crate::wire::{protocol, transport};
 
-/// What there is of a packet behind its network header. Of the fields behind `upper`, those that its kind has not are 0.
+/// What there is of a packet behind its network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evidence {
-    pub(crate) kind: Kind,
-    pub(crate) upper: Upper,
-    /// The source port, or the identifier of an echo.
-    pub(crate) source: u16,
-    pub(crate) destination: u16,
-    /// The flags of TCP, or the kind of an ICMP message.
-    pub(crate) bits: u8,
-    code: u8,
-    /// The number of the reason why there is no transport header.
-    reason: u8,
+    /// Packed: see `words`.
+    words: [u64; 3],
+    /// What an ICMP error quotes, packed: see `quoted_word`; 0 for nothing of ours.
+    quoted: u64,
+    /// Whom the quoted packet was sent to.
+    peer: [u64; 2],
 }
 
 /// What was found.
@@ -40,96 +38,144 @@ pub(crate) enum Kind {
 }
 
 impl Evidence {
+    /// Before anything was read.
+    pub(crate) const NONE: Self = Self::of([0; 3]);
+
+    #[inline(always)]
+    const fn of(words: [u64; 3]) -> Self {
+        Self {
+            words,
+            quoted: 0,
+            peer: [0; 2],
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn read<F: Frame, O: Observer>(
         frame: &F,
         packet: &Packet,
         observer: &mut O,
     ) -> Self {
-        let packet = &Packet {
-            network: frame.forget(packet.network as u64) as usize,
-            payload: frame.forget(packet.payload as u64) as usize,
-            ..*packet
-        };
-        let words = Self::find(frame, packet, observer);
-        let evidence = Self::from_words(words.map(|word| frame.forget(word)));
+        let evidence = Self::find(frame, packet, observer).forgotten(frame);
         if let Some(transport) = evidence.transport() {
             observer.step(Step::Transport(transport));
         }
-        evidence
+        if !evidence.is_icmp_error() {
+            return evidence;
+        }
+        let Some(quoted) = quoted_packet(frame, packet, &evidence.upper()) else {
+            return evidence;
+        };
+        observer.step(Step::Quoted(quoted));
+        if quoted.source != packet.destination {
+            return evidence;
+        }
+        Self {
+            quoted: quoted_word(&quoted),
+            peer: quoted.destination.words(),
+            ..evidence
+        }
+    }
+
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(self, frame: &F) -> Self {
+        let forget = |word| frame.forget_long(word);
+        Self {
+            words: self.words.map(forget),
+            quoted: forget(self.quoted),
+            peer: self.peer.map(forget),
+        }
     }
 
     #[inline(always)]
-    fn find<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> [u64; 3] {
-        let unreadable = |reason| [Kind::Unreadable as u64, 0, (reason as u64) << 48];
+    fn find<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> Self {
+        let unreadable = |reason| Self::of([Kind::Unreadable as u64, 0, reason as u64]);
         let upper = match packet.upper(frame, observer) {
             Err(reason) => return unreadable(reason),
             Ok(upper) => upper,
         };
-        if upper.fragment == Fragment::Later {
-            return words(Kind::Later, &upper, [0, 0], [0, 0]);
-        }
-        match transport::read(frame, &upper, packet.end) {
-            Err(reason) => unreadable(reason),
-            Ok(Transport::Tcp {
-                source,
-                destination,
-                flags,
-            }) => words(Kind::Tcp, &upper, [source, destination], [flags, 0]),
-            Ok(Transport::Udp {
-                source,
-                destination,
-            }) => words(Kind::Udp, &upper, [source, destination], [0, 0]),
-            Ok(Transport::Icmp {
-                kind,
-                code,
-                identifier,
-            }) => words(Kind::Icmp, &upper, [identifier, 0], [kind, code]),
-            Ok(Transport::Icmpv6 {
-                kind,
-                code,
-                identifier,
-            }) => words(Kind::Icmpv6, &upper, [identifier, 0], [kind, code]),
-            // The protocol is the upper layer's.
-            Ok(Transport::Other { .. }) => words(Kind::Other, &upper, [0, 0], [0, 0]),
-        }
+        Self::of(if upper.fragment == Fragment::Later {
+            words(Kind::Later, &upper, [0, 0], [0, 0])
+        } else {
+            match transport::read(frame, &upper, packet.end) {
+                Err(reason) => return unreadable(reason),
+                Ok(Transport::Tcp {
+                    source,
+                    destination,
+                    flags,
+                }) => words(Kind::Tcp, &upper, [source, destination], [flags, 0]),
+                Ok(Transport::Udp {
+                    source,
+                    destination,
+                }) => words(Kind::Udp, &upper, [source, destination], [0, 0]),
+                Ok(Transport::Icmp {
+                    kind,
+                    code,
+                    identifier,
+                }) => words(Kind::Icmp, &upper, [identifier, 0], [kind, code]),
+                Ok(Transport::Icmpv6 {
+                    kind,
+                    code,
+                    identifier,
+                }) => words(Kind::Icmpv6, &upper, [identifier, 0], [kind, code]),
+                // The protocol is the upper layer's.
+                Ok(Transport::Other { .. }) => words(Kind::Other, &upper, [0, 0], [0, 0]),
+            }
+        })
     }
 
     #[inline(always)]
-    fn from_words([first, second, third]: [u64; 3]) -> Self {
-        Self {
-            kind: match first & 0xff {
-                1 => Kind::Later,
-                2 => Kind::Tcp,
-                3 => Kind::Udp,
-                4 => Kind::Icmp,
-                5 => Kind::Icmpv6,
-                6 => Kind::Other,
-                _ => Kind::Unreadable,
-            },
-            upper: Upper {
-                protocol: (first >> 8) as u8,
-                at: (first >> 32) as usize,
-                fragment: match first >> 16 & 0xff {
-                    0 => Fragment::Whole,
-                    1 => Fragment::First,
-                    _ => Fragment::Later,
-                },
-                identification: second as u32,
-                offset: (second >> 32) as u32,
-            },
-            source: third as u16,
-            destination: (third >> 16) as u16,
-            bits: (third >> 32) as u8,
-            code: (third >> 40) as u8,
-            reason: (third >> 48) as u8,
+    pub(crate) const fn kind(&self) -> Kind {
+        match self.words[0] & 0xff {
+            1 => Kind::Later,
+            2 => Kind::Tcp,
+            3 => Kind::Udp,
+            4 => Kind::Icmp,
+            5 => Kind::Icmpv6,
+            6 => Kind::Other,
+            _ => Kind::Unreadable,
         }
+    }
+
+    /// Where the upper layer is; of what is unreadable, nowhere.
+    #[inline(always)]
+    pub(crate) const fn upper(&self) -> Upper {
+        let [first, second, _] = self.words;
+        Upper {
+            protocol: (first >> 8) as u8,
+            at: (first >> 32) as usize,
+            fragment: match first >> 16 & 0xff {
+                0 => Fragment::Whole,
+                1 => Fragment::First,
+                _ => Fragment::Later,
+            },
+            identification: second as u32,
+            offset: (second >> 32) as u32,
+        }
+    }
+
+    /// The source port, or the identifier of an echo.
+    #[inline(always)]
+    pub(crate) const fn source(&self) -> u16 {
+        self.words[2] as u16
+    }
+
+    #[inline(always)]
+    pub(crate) const fn destination(&self) -> u16 {
+        (self.words[2] >> 16) as u16
+    }
+
+    /// The flags of TCP, or the kind of an ICMP message.
+    #[inline(always)]
+    pub(crate) const fn bits(&self) -> u8 {
+        (self.words[2] >> 32) as u8
     }
 
     /// Why no transport header was found.
     #[inline(always)]
     pub(crate) const fn reason(&self) -> Reason {
-        match Reason::from_number(self.reason) {
+        match Reason::from_number(self.words[2] as u8) {
             Some(reason) => reason,
             None => Reason::MalformedTransport,
         }
@@ -138,48 +184,75 @@ impl Evidence {
     /// The transport header, if there is one.
     #[inline(always)]
     const fn transport(&self) -> Option<Transport> {
-        Some(match self.kind {
+        let (source, destination) = (self.source(), self.destination());
+        let (kind, code) = (self.bits(), (self.words[2] >> 40) as u8);
+        Some(match self.kind() {
             Kind::Unreadable | Kind::Later => return None,
             Kind::Tcp => Transport::Tcp {
-                source: self.source,
-                destination: self.destination,
-                flags: self.bits,
+                source,
+                destination,
+                flags: kind,
             },
             Kind::Udp => Transport::Udp {
-                source: self.source,
-                destination: self.destination,
+                source,
+                destination,
             },
             Kind::Icmp => Transport::Icmp {
-                kind: self.bits,
-                code: self.code,
-                identifier: self.source,
+                kind,
+                code,
+                identifier: source,
             },
             Kind::Icmpv6 => Transport::Icmpv6 {
-                kind: self.bits,
-                code: self.code,
-                identifier: self.source,
+                kind,
+                code,
+                identifier: source,
             },
             Kind::Other => Transport::Other {
-                protocol: self.upper.protocol,
+                protocol: self.upper().protocol,
             },
+        })
+    }
+
+    /// Whether it is an error about another packet: unreachable, time exceeded, parameter problem; in ICMPv6 packet too
+    /// big as well.
+    #[inline(always)]
+    pub(crate) const fn is_icmp_error(&self) -> bool {
+        matches!(
+            (self.kind(), self.bits()),
+            (Kind::Icmp, 3 | 11 | 12) | (Kind::Icmpv6, 1..=4)
+        )
+    }
+
+    /// The packet that an ICMP error quotes, if it is one that its addressee may have sent.
+    #[inline(always)]
+    pub(crate) const fn quoted(&self, packet: &Packet) -> Option<Quoted> {
+        if self.quoted == 0 {
+            return None;
+        }
+        Some(Quoted {
+            source: packet.destination,
+            destination: Address::from_words(packet.source.is_v6(), self.peer),
+            protocol: (self.quoted >> 8) as u8,
+            source_port: (self.quoted >> 16) as u16,
+            destination_port: (self.quoted >> 32) as u16,
         })
     }
 
     /// The transport protocol, if it could be told.
     #[inline(always)]
     pub(crate) const fn protocol(&self, packet: &Packet) -> Option<u8> {
-        match self.kind {
+        match self.kind() {
             Kind::Unreadable if packet.source.is_v6() => None,
             Kind::Unreadable => Some(packet.protocol),
-            _ => Some(self.upper.protocol),
+            _ => Some(self.upper().protocol),
         }
     }
 
     /// The port it is for, if it is for one.
     #[inline(always)]
     pub(crate) const fn port(&self) -> Option<u16> {
-        match self.kind {
-            Kind::Tcp | Kind::Udp => Some(self.destination),
+        match self.kind() {
+            Kind::Tcp | Kind::Udp => Some(self.destination()),
             _ => None,
         }
     }
@@ -187,7 +260,7 @@ impl Evidence {
     /// Whether it may be for a port and does not show for which. Of a later fragment the first showed it.
     #[inline(always)]
     pub(crate) const fn hides_port(&self, packet: &Packet) -> bool {
-        matches!(self.kind, Kind::Unreadable)
+        matches!(self.kind(), Kind::Unreadable)
             && matches!(
                 self.protocol(packet),
                 None | Some(protocol::TCP | protocol::UDP)
@@ -195,6 +268,8 @@ impl Evidence {
     }
 }
 
+/// From the lowest bit: kind (8), protocol (8), fragment (16), offset in the frame (32); identification (32), offset in
+/// the datagram (32); two ports (16 each), two bytes (8 each), or the number of a reason.
 #[inline(always)]
 const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u64; 3] {
     let fragment = match upper.fragment {
@@ -208,4 +283,36 @@ const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u
         upper.identification as u64 | (upper.offset as u64) << 32,
         source as u64 | (destination as u64) << 16 | (bits as u64) << 32 | (code as u64) << 40,
     ]
+}
+
+/// From the lowest bit: 1 (8), protocol (8), two ports (16 each).
+#[inline(always)]
+const fn quoted_word(quoted: &Quoted) -> u64 {
+    1 | (quoted.protocol as u64) << 8
+        | (quoted.source_port as u64) << 16
+        | (quoted.destination_port as u64) << 32
+}
+
+/// The packet that an ICMP error quotes. Errors come in one piece, without options.
+#[inline(always)]
+fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<Quoted> {
+    const ICMP_HEADER: usize = 8;
+    const IPV4_HEADER: usize = 20;
+    const IPV6_HEADER: usize = 40;
+
+    let headers = if packet.source.is_v6() {
+        IPV6_HEADER
+    } else {
+        IPV4_HEADER
+    };
+    if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
+        return None;
+    }
+    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
+    let at = packet.network + headers + ICMP_HEADER;
+    if packet.source.is_v6() {
+        quoted::read_v6(frame, at, packet.end)
+    } else {
+        quoted::read_v4(frame, at, packet.end)
+    }
 }

@@ -10,9 +10,10 @@
 //! compiler makes the table large enough for that. An exception lapses by its deadline in the image, which is compared
 //! with the time since boot when a packet comes.
 
+use crate::frame::Frame;
 use crate::image::{LINE_SHIFT, Words, flag, header};
 use crate::observe::{Observer, Step};
-use crate::policy::{Source, Tables};
+use crate::policy::Tables;
 use crate::wire::protocol;
 use crate::zone::Zone;
 
@@ -32,30 +33,26 @@ pub const PROBES_MAX: u32 = 4;
 /// How many exceptions a pair may lead to.
 pub const RUN_MAX: u32 = 32;
 
-/// Words of an exception.
-pub const EXCEPTION_WORDS: usize = 8;
+/// Words of an exception: traffic and slot, the first port and the last in the upper half, when it lapses (nanoseconds
+/// since boot, low word then high word).
+pub const EXCEPTION_WORDS: usize = 4;
+/// The deadline of an exception that does not lapse.
+pub const NEVER: u64 = u64::MAX;
 
-/// Words of an exception, by position.
-pub mod word {
-    /// A protocol, and bits of `super::traffic`.
-    pub const TRAFFIC: u32 = 0;
-    /// The first port, and the last in the upper half.
-    pub const PORTS: u32 = 1;
-    /// When it lapses, nanoseconds since boot, low word then high word; 0 for never.
-    pub const DEADLINE: u32 = 2;
-    /// The position of its counter.
-    pub const SLOT: u32 = 4;
-}
-
-/// Bits above the protocol in an exception's first word.
+/// Bits of an exception's first word: a protocol in the lowest eight, these, and the position of its counter.
 pub mod traffic {
     /// Whatever the protocol.
-    pub const ANY: u32 = 1 << 8;
+    pub const ANY: u32 = 8;
     /// Only the ports named.
-    pub const PORTS: u32 = 1 << 9;
+    pub const PORTS: u32 = 9;
     /// It is the access to a protected port and opens no other.
-    pub const ACCESS: u32 = 1 << 10;
+    pub const ACCESS: u32 = 10;
+    /// The counter's position from here on.
+    pub const SLOT: u32 = 11;
 }
+
+/// Counters that there can be.
+pub const SLOTS_MAX: u32 = 1 << (32 - traffic::SLOT);
 
 /// The line, counted from the first, in which a pair is looked for first; there are `lines` to choose from.
 #[must_use]
@@ -73,25 +70,59 @@ pub const fn first_line(source: u32, target: u32, lines: u32) -> u32 {
 /// What a packet is about, as far as exceptions tell packets apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subject {
-    /// ICMP of either version counts as one.
-    pub(crate) protocol: Option<u8>,
-    pub(crate) port: Option<u16>,
-    /// To a protected port, so that only an exception that names the port counts.
-    pub(crate) is_protected: bool,
+    /// ICMP of either version counts as one; `NO_PROTOCOL` where none could be told.
+    protocol: u32,
+    /// `NO_PORT` where there is none.
+    port: u32,
+    /// 1 for a protected port, so that only an exception that names the port counts.
+    is_protected: u32,
 }
+
+const NO_PROTOCOL: u32 = 0x100;
+const NO_PORT: u32 = 0x1_0000;
 
 impl Subject {
     #[inline(always)]
-    pub(crate) const fn new(transport: Option<u8>, port: Option<u16>, is_protected: bool) -> Self {
+    pub(crate) fn new(transport: Option<u8>, port: Option<u16>, is_protected: bool) -> Self {
         let protocol = match transport {
-            Some(protocol::ICMPV6) => Some(protocol::ICMP),
-            other => other,
+            Some(protocol::ICMPV6) => protocol::ICMP.into(),
+            Some(other) => other.into(),
+            None => NO_PROTOCOL,
         };
         Self {
             protocol,
-            port,
-            is_protected,
+            port: port.map_or(NO_PORT, u32::from),
+            is_protected: is_protected.into(),
         }
+    }
+
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(self, frame: &F) -> Self {
+        let forget = |number| frame.forget(number);
+        Self {
+            protocol: forget(self.protocol),
+            port: forget(self.port),
+            is_protected: forget(self.is_protected),
+        }
+    }
+
+    /// Whether an exception for this traffic is for this packet.
+    ///
+    /// By arithmetic, as what is against it: the verifier follows every branch into every later exception.
+    #[inline(always)]
+    fn is_of(self, traffic: u32, ports: u32) -> bool {
+        let bit = |number: u32| traffic >> number & 1;
+        // All bits unless any protocol will do.
+        let is_bound = bit(traffic::ANY).wrapping_sub(1);
+        let other_protocol = (traffic & 0xff ^ self.protocol) & is_bound;
+        // A difference below zero has its highest bit set.
+        let below = self.port.wrapping_sub(ports & 0xffff);
+        let above = (ports >> 16).wrapping_sub(self.port);
+        let other_port = (below | above) >> 31 & bit(traffic::PORTS);
+        let unnamed = self.is_protected & (bit(traffic::PORTS) ^ 1);
+        let no_access = bit(traffic::ACCESS) & (self.is_protected ^ 1);
+        other_protocol | other_port | unnamed | no_access == 0
     }
 }
 
@@ -102,32 +133,50 @@ pub(crate) struct Found {
     pub(crate) is_access: bool,
 }
 
-/// Finds an exception for this source, destination and subject.
+/// Finds an exception for a source of these names, this destination and subject.
 #[inline(always)]
-pub(crate) fn find<T: Tables, O: Observer>(
-    source: &Source,
+pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    [around, inner, country]: [u32; 3],
     zone: &Zone,
     subject: &Subject,
     tables: &T,
     observer: &mut O,
 ) -> Option<Found> {
-    let sources = source.names(tables);
-    let [group, tenant] = zone.targets(tables);
+    if around | inner | country == 0 {
+        return None;
+    }
+    let forget = |number| frame.forget(number);
+    let [group, tenant] = zone.targets(tables).map(forget);
     let anywhere = if zone.flags.has(flag::ANYWHERE) {
         ANYWHERE
     } else {
         0
     };
-    for source in sources {
-        for target in [group, tenant, anywhere] {
-            if source == 0 || target == 0 {
-                continue;
-            }
-            if let Some((at, count)) = pair(source, target, tables)
-                && let Some(found) = run(at, count, subject, tables, observer)
-            {
-                return Some(found);
-            }
+    let anywhere = forget(anywhere);
+    for number in 0..9 {
+        // By arithmetic, so that nine pairs stay one loop.
+        let source = match number / 3 {
+            0 => around,
+            1 => inner,
+            _ => country,
+        };
+        let target = match number % 3 {
+            0 => group,
+            1 => tenant,
+            _ => anywhere,
+        };
+        let (source, target) = (forget(source), forget(target));
+        if source == 0 || target == 0 {
+            continue;
+        }
+        let [at, count] = pair(frame, source, target, tables).map(forget);
+        if count == 0 {
+            continue;
+        }
+        let found = run(frame, at, count, subject, tables, observer);
+        if found.is_some() {
+            return found;
         }
     }
     None
@@ -135,77 +184,59 @@ pub(crate) fn find<T: Tables, O: Observer>(
 
 /// Where the exceptions of a pair stand, and how many there are.
 #[inline(always)]
-fn pair<W: Words>(source: u32, target: u32, words: &W) -> Option<(u32, u32)> {
-    let lines = words.word(header::PAIR_LINES as u32)?;
-    let first = words
-        .word(header::PAIRS as u32)?
-        .wrapping_add(first_line(source, target, lines))
-        << LINE_SHIFT;
-    for number in 0..PROBES_MAX * LINE_PAIRS {
-        let at = first.wrapping_add(number * PAIR_WORDS as u32);
-        let known = words.word(at)?;
-        if known == 0 {
-            return None;
+fn pair<F: Frame, W: Words>(frame: &F, source: u32, target: u32, words: &W) -> [u32; 2] {
+    const NONE: [u32; 2] = [0, 0];
+    let (Some(lines), Some(first)) = (
+        words.word(header::PAIR_LINES as u32),
+        words.word(header::PAIRS as u32),
+    ) else {
+        return NONE;
+    };
+    let mut at = first.wrapping_add(first_line(source, target, lines)) << LINE_SHIFT;
+    for _ in 0..PROBES_MAX * LINE_PAIRS {
+        let Some([known_source, known_target, run, count]) = words.quad(at) else {
+            return NONE;
+        };
+        if known_source == 0 {
+            return NONE;
         }
-        if known == source && words.word(at.wrapping_add(1))? == target {
-            let run = words.word(at.wrapping_add(2))?;
-            return Some((run, words.word(at.wrapping_add(3))?));
+        if (known_source ^ source) | (known_target ^ target) == 0 {
+            return [run, count];
         }
+        at = frame.forget(at.wrapping_add(PAIR_WORDS as u32));
     }
-    None
+    NONE
 }
 
 /// The first of a run of exceptions that holds for the subject and has not lapsed.
 #[inline(always)]
-fn run<T: Tables, O: Observer>(
+fn run<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
     at: u32,
     count: u32,
     subject: &Subject,
     tables: &T,
     observer: &mut O,
 ) -> Option<Found> {
-    for number in 0..RUN_MAX {
-        if number >= count {
+    let (mut at, mut left) = (at, count);
+    for _ in 0..RUN_MAX {
+        if left == 0 {
             break;
         }
-        let at = at.wrapping_add(number * EXCEPTION_WORDS as u32);
-        let traffic = tables.word(at.wrapping_add(word::TRAFFIC))?;
-        let ports = tables.word(at.wrapping_add(word::PORTS))?;
-        if !holds(traffic, ports, subject) {
-            continue;
+        let [first, ports, low, high] = tables.quad(at)?;
+        if subject.is_of(first, ports) {
+            let slot = first >> traffic::SLOT;
+            let is_live = (u64::from(high) << 32 | u64::from(low)) > tables.now();
+            observer.step(Step::Exception { slot, is_live });
+            if is_live {
+                return Some(Found {
+                    slot,
+                    is_access: first >> traffic::ACCESS & 1 != 0,
+                });
+            }
         }
-        let slot = tables.word(at.wrapping_add(word::SLOT))?;
-        let low = tables.word(at.wrapping_add(word::DEADLINE))?;
-        let high = tables.word(at.wrapping_add(word::DEADLINE + 1))?;
-        let deadline = u64::from(high) << 32 | u64::from(low);
-        let is_live = deadline == 0 || deadline > tables.now();
-        observer.step(Step::Exception { slot, is_live });
-        if is_live {
-            return Some(Found {
-                slot,
-                is_access: traffic & traffic::ACCESS != 0,
-            });
-        }
+        at = frame.forget(at.wrapping_add(EXCEPTION_WORDS as u32));
+        left = frame.forget(left.wrapping_sub(1));
     }
     None
-}
-
-#[inline(always)]
-fn holds(traffic: u32, ports: u32, subject: &Subject) -> bool {
-    if traffic & traffic::ACCESS != 0 && !subject.is_protected {
-        return false;
-    }
-    if traffic & traffic::ANY == 0 && subject.protocol.map(u32::from) != Some(traffic & 0xff) {
-        return false;
-    }
-    if traffic & traffic::PORTS == 0 {
-        return !subject.is_protected;
-    }
-    match subject.port {
-        Some(port) => {
-            let port = u32::from(port);
-            port >= ports & 0xffff && port <= ports >> 16
-        }
-        None => false,
-    }
 }

@@ -4,35 +4,34 @@
 //! or extends a flow; an accepted first fragment is remembered for its followers and for nothing else.
 
 use crate::evidence::{Evidence, Kind};
-use crate::exception::{self, Subject};
 use crate::flow::{Datagram, DatagramKey, FlowKey, Table, lifetime};
-use crate::frame::Frame;
 use crate::image::{Exemption, Flags, flag, header};
 use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, Upper};
-use crate::policy::{Tables, find_source};
+use crate::policy::{Case, Tables, reason_of};
 use crate::pressure::{self, BucketKey};
 use crate::verdict::{Action, Reason};
-use crate::wire::quoted::{self, Quoted};
 use crate::wire::{protocol, transport::tcp};
 use crate::zone::Zone;
 
 /// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
 #[inline(always)]
-pub(crate) fn exempt<F: Frame, T: Tables, O: Observer>(
-    frame: &F,
-    packet: &Packet,
-    evidence: &Evidence,
-    later: Option<Reason>,
-    zone: &Zone,
+pub(crate) fn exempt<T: Tables, O: Observer>(
+    case: &Case,
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
+    let Case {
+        packet,
+        zone,
+        evidence,
+        ..
+    } = case;
     let flags = zone.flags;
-    let (source, destination) = (evidence.source, evidence.destination);
-    let reason = match (evidence.kind, evidence.bits) {
+    let (source, destination) = (evidence.source(), evidence.destination());
+    let reason = match (evidence.kind(), evidence.bits()) {
         (Kind::Unreadable, _) => return Some(evidence.reason()),
-        (Kind::Later, _) => return Some(later.unwrap_or(Reason::LaterFragment)),
+        (Kind::Later, _) => return reason_of(case.later).or(Some(Reason::LaterFragment)),
         (Kind::Tcp, bits) => {
             // A connection's opening is no reply, whatever its ports; and a reply says what it answers.
             let is_answer =
@@ -57,10 +56,8 @@ pub(crate) fn exempt<F: Frame, T: Tables, O: Observer>(
             let key = key(packet, protocol::ICMPV6, source, 0);
             reply(&key, true, flags, tables, observer)
         }
-        // Unreachable, time exceeded, parameter problem; in ICMPv6 packet too big as well.
-        (Kind::Icmp, 3 | 11 | 12) | (Kind::Icmpv6, 1..=4) => {
-            let upper = &evidence.upper;
-            Some(icmp_error(frame, packet, upper, zone, tables, observer))
+        (Kind::Icmp | Kind::Icmpv6, _) if evidence.is_icmp_error() => {
+            Some(icmp_error(packet, evidence, zone, tables, observer))
         }
         // Source quench, which RFC 6633 has everybody ignore.
         (Kind::Icmp, 4) => Some(Reason::UnprovenIcmpError),
@@ -158,46 +155,20 @@ fn is_live<T: Tables, O: Observer>(
 }
 
 /// Judges an ICMP error by the packet it quotes: it must be one that its addressee sent, on a tracked flow or from an
-/// exempted service. Which country the router is in says nothing. Errors come in one piece, without options.
+/// exempted service. Which country the router is in says nothing.
 #[inline(always)]
-fn icmp_error<F: Frame, T: Tables, O: Observer>(
-    frame: &F,
+fn icmp_error<T: Tables, O: Observer>(
     packet: &Packet,
-    upper: &Upper,
+    evidence: &Evidence,
     zone: &Zone,
     tables: &T,
     observer: &mut O,
 ) -> Reason {
-    const ICMP_HEADER: usize = 8;
-    const IPV4_HEADER: usize = 20;
-    const IPV6_HEADER: usize = 40;
-
-    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
-    let headers = if packet.source.is_v6() {
-        IPV6_HEADER
-    } else {
-        IPV4_HEADER
-    };
-    if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
-        return Reason::UnprovenIcmpError;
-    }
-    let at = packet.network + headers + ICMP_HEADER;
-    let quoted = if packet.source.is_v6() {
-        quoted::read_v6(frame, at, packet.end)
-    } else {
-        quoted::read_v4(frame, at, packet.end)
-    };
-    let Some(quoted) = quoted else {
+    let Some(quoted) = evidence.quoted(packet) else {
         return Reason::UnprovenIcmpError;
     };
-    observer.step(Step::Quoted(quoted));
-    if quoted.source != packet.destination {
-        return Reason::UnprovenIcmpError;
-    }
     // What we answer from a protected port is traffic of ours as well: who may reach it must hear of a small MTU.
-    if zone.exemption(quoted.protocol, quoted.source_port, tables) != Exemption::None
-        || answers_an_exception(&quoted, zone, tables, observer)
-    {
+    if zone.exemption(quoted.protocol, quoted.source_port, tables) != Exemption::None {
         return Reason::IcmpError;
     }
     let Some(table) = Table::of(quoted.protocol, quoted.destination_port, zone.flags) else {
@@ -217,24 +188,6 @@ fn icmp_error<F: Frame, T: Tables, O: Observer>(
     }
 }
 
-/// Whether a quoted packet of ours may be an answer to somebody who reached us by an exception.
-#[inline(always)]
-fn answers_an_exception<T: Tables, O: Observer>(
-    quoted: &Quoted,
-    zone: &Zone,
-    tables: &T,
-    observer: &mut O,
-) -> bool {
-    if !zone.flags.has(flag::EXCEPTIONS) {
-        return false;
-    }
-    let Some(peer) = find_source(&quoted.destination, tables, observer) else {
-        return false;
-    };
-    let subject = Subject::new(Some(quoted.protocol), Some(quoted.source_port), false);
-    peer.class.is_excepted() && exception::find(&peer, zone, &subject, tables, observer).is_some()
-}
-
 #[inline(always)]
 fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
     DatagramKey::new(
@@ -248,8 +201,8 @@ fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
 /// Remembers that a datagram's first fragment passed, and how far it reached, if that is what the packet is.
 #[inline(always)]
 pub(crate) fn accept_first<T: Tables>(packet: &Packet, evidence: &Evidence, tables: &T) {
-    let upper = &evidence.upper;
-    if upper.fragment != Fragment::First || evidence.kind == Kind::Unreadable {
+    let upper = &evidence.upper();
+    if upper.fragment != Fragment::First || evidence.kind() == Kind::Unreadable {
         return;
     }
     tables.accept_datagram(
@@ -271,8 +224,8 @@ pub(crate) fn later_fragment<T: Tables, O: Observer>(
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
-    let upper = &evidence.upper;
-    if evidence.kind != Kind::Later {
+    let upper = &evidence.upper();
+    if evidence.kind() != Kind::Later {
         return None;
     }
     let now = tables.now();

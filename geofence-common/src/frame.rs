@@ -34,7 +34,13 @@ pub trait Frame {
     /// It follows every value that a number may have on its own, and all that is done with it; after a walk over
     /// headers that may end in many ways, what comes next would be verified as many times.
     #[inline(always)]
-    fn forget(&self, number: u64) -> u64 {
+    fn forget(&self, number: u32) -> u32 {
+        number
+    }
+
+    /// The same for a number of 64 bits.
+    #[inline(always)]
+    fn forget_long(&self, number: u64) -> u64 {
         number
     }
 }

@@ -278,6 +278,17 @@ pub trait Words {
     /// The word at this position, or nothing past the end.
     fn word(&self, at: u32) -> Option<u32>;
 
+    /// Four words from this position, which are within or not as one.
+    #[inline(always)]
+    fn quad(&self, at: u32) -> Option<[u32; 4]> {
+        Some([
+            self.word(at)?,
+            self.word(at.wrapping_add(1))?,
+            self.word(at.wrapping_add(2))?,
+            self.word(at.wrapping_add(3))?,
+        ])
+    }
+
     /// The header's settings.
     #[inline(always)]
     fn flags(&self) -> Option<Flags> {

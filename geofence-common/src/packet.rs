@@ -86,6 +86,32 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
 }
 
 impl Packet {
+    /// The same, of whose shape the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        let forget = |offset: usize| frame.forget(offset as u32) as usize;
+        let fragment = match self.fragment {
+            Fragment::Whole => 0,
+            Fragment::First => 1,
+            Fragment::Later => 2,
+        };
+        // A bit, and not a comparison, which would be a branch.
+        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
+        Self {
+            source: Address::from_words(is_v6, self.source.words()),
+            destination: Address::from_words(is_v6, self.destination.words()),
+            network: forget(self.network),
+            payload: forget(self.payload),
+            end: forget(self.end),
+            fragment: match frame.forget(fragment) {
+                0 => Fragment::Whole,
+                1 => Fragment::First,
+                _ => Fragment::Later,
+            },
+            ..*self
+        }
+    }
+
     /// Looks for the upper-layer header; an error is the reason why nothing can be proven by it.
     #[inline(always)]
     pub fn upper<F: Frame, O: Observer>(

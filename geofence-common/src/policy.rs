@@ -73,26 +73,29 @@ pub struct Source {
     pub class: Class,
     /// Where the class's record stands.
     at: u32,
-    /// Where the record of the address around it stands, if it was carried inside another.
-    around: Option<u32>,
+    /// Where the record of the address around it stands, if it was carried inside another; 0 if not.
+    around: u32,
 }
 
 impl Source {
     /// The same, of which the verifier knows nothing.
     #[inline(always)]
     fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        let forget = |word: u32| frame.forget(u64::from(word)) as u32;
         Self {
-            class: Class::from_word(forget(self.class.to_word())),
-            at: forget(self.at),
-            around: self.around,
+            class: Class::from_word(frame.forget(self.class.to_word())),
+            at: frame.forget(self.at),
+            around: frame.forget(self.around),
         }
     }
 
     /// What exceptions may call this source: the groups of prefixes it is in, its country; 0 for what they do not.
     #[inline(always)]
     pub(crate) fn names<W: Words>(&self, words: &W) -> [u32; 3] {
-        let group = |at: u32| words.word(at.wrapping_add(class::GROUP)).unwrap_or(0);
+        // Where the header is, a group is not.
+        let group = |at: u32| match at {
+            0 => 0,
+            at => words.word(at.wrapping_add(class::GROUP)).unwrap_or(0),
+        };
         let country = if self.class.has_excepted_country() {
             u32::from(self.class.country().number())
         } else {
@@ -101,23 +104,25 @@ impl Source {
         if !self.class.has_excepted_prefix() {
             return [0, 0, country];
         }
-        [group(self.at), self.around.map_or(0, group), country]
+        [group(self.around), group(self.at), country]
     }
 }
 
-/// Why a packet is passed or dropped, and by which exception.
+/// Why a packet is passed or dropped, where it was sent, and by which exception it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Judgement {
     reason: Reason,
+    zone: Zone,
     /// The exception's slot and one; 0 for none.
     exception: u32,
 }
 
-impl From<Reason> for Judgement {
+impl Judgement {
     #[inline(always)]
-    fn from(reason: Reason) -> Self {
+    const fn new(reason: Reason, zone: &Zone) -> Self {
         Self {
             reason,
+            zone: *zone,
             exception: 0,
         }
     }
@@ -147,10 +152,14 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     let Some(zone) = Zone::of(&packet.destination, is_excepted, flags, tables, observer) else {
         return no_policy(observer);
     };
-    let judgement = judge(frame, &packet, &source, &zone, tables, observer);
-    observer.step(Step::Decided(judgement.reason));
-    Verdict::new(judgement.reason, source.class.country(), zone.flags.mode())
-        .concerning(zone.tenant(tables), judgement.exception)
+    let Judgement {
+        reason,
+        zone,
+        exception,
+    } = judge(frame, &packet, &source, &zone, tables, observer);
+    observer.step(Step::Decided(reason));
+    Verdict::new(reason, source.class.country(), zone.flags.mode())
+        .concerning(zone.tenant(tables), exception)
 }
 
 #[inline(always)]
@@ -185,7 +194,7 @@ pub(crate) fn find_source<T: Tables, O: Observer>(
         return Some(Source {
             class,
             at,
-            around: None,
+            around: 0,
         });
     };
     let inner = how.inner(address);
@@ -199,7 +208,7 @@ pub(crate) fn find_source<T: Tables, O: Observer>(
     Some(Source {
         class: embedded,
         at: within,
-        around: Some(at),
+        around: at,
     })
 }
 
@@ -221,54 +230,125 @@ fn judge<F: Frame, T: Tables, O: Observer>(
     observer: &mut O,
 ) -> Judgement {
     let class = source.class;
-    if is_link_control(frame, packet) {
-        return Reason::LinkControl.into();
-    }
-    if class.is_mapped() {
-        return Reason::Mapped.into();
-    }
-    if class.is_management() {
-        return Reason::Management.into();
-    }
-    let settled = settle(class, zone, tables);
-    let is_protected = zone.flags.has(flag::PROTECTED);
-    if let Some(reason) = settled
-        && !class.is_excepted()
-        && !is_protected
-    {
-        return reason.into();
-    }
-    /// The number of no reason.
-    const UNSETTLED: u64 = u8::MAX as u64;
-    // From here on the verifier need not know how it came to this.
-    let settled = frame.forget(settled.map_or(UNSETTLED, |reason| reason as u64));
-    let (source, zone) = (&source.forgotten(frame), &zone.forgotten(frame));
-    let class = source.class;
-    let is_protected = zone.flags.has(flag::PROTECTED);
-    let evidence = Evidence::read(frame, packet, observer);
-    let later = later_fragment(packet, &evidence, tables, observer);
-    if let Some(reason) = later
-        && class.is_excepted()
-    {
-        return reason.into();
-    }
-    if class.is_excepted() || is_protected {
-        let special = special(packet, &evidence, source, zone, tables, observer);
-        if let Some(judgement) = special {
-            return judgement;
+    let settled = if is_link_control(frame, packet) {
+        return Judgement::new(Reason::LinkControl, zone);
+    } else if class.is_mapped() {
+        return Judgement::new(Reason::Mapped, zone);
+    } else if class.is_management() {
+        return Judgement::new(Reason::Management, zone);
+    } else {
+        settle(class, zone, tables)
+    };
+    match settled {
+        Some(reason) if !class.is_excepted() && !zone.flags.has(flag::PROTECTED) => {
+            Judgement::new(reason, zone)
         }
+        // From here on the verifier need not know how it came to this.
+        settled => judge_case(
+            frame,
+            &Case {
+                packet: packet.forgotten(frame),
+                source: source.forgotten(frame),
+                zone: zone.forgotten(frame),
+                evidence: Evidence::NONE,
+                later: NO_REASON,
+                settled: frame.forget(number(settled)),
+            },
+            tables,
+            observer,
+        ),
     }
-    if let Some(reason) = Reason::from_number(frame.forget(settled) as u8) {
-        return reason.into();
+}
+
+/// The same for a packet of which more is asked than its addresses.
+#[inline(always)]
+fn judge_case<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    case: &Case,
+    tables: &T,
+    observer: &mut O,
+) -> Judgement {
+    let evidence = Evidence::read(frame, &case.packet, observer);
+    let case = Case {
+        later: number(later_fragment(&case.packet, &evidence, tables, observer)),
+        evidence,
+        ..*case
     }
-    let blocked = if class.country() == Country::UNKNOWN {
+    .forgotten(frame);
+    // What comes next need not know which of the questions on the way were answered how.
+    let (next, last) = (case.forgotten(frame), case.forgotten(frame));
+    let (reason, exception) = match special(frame, &case, tables, observer) {
+        Some((reason, exception)) => {
+            if exception != 0 {
+                accept_first(&next.packet, &next.evidence, tables);
+            }
+            (reason, exception)
+        }
+        None => (ordinary(&next, tables, observer), 0),
+    };
+    Judgement {
+        reason: reason_of(frame.forget(reason as u32)).unwrap_or(Reason::NoPolicy),
+        zone: last.zone,
+        exception: frame.forget(exception),
+    }
+}
+
+/// What becomes of a packet for which nobody made an exception.
+#[inline(always)]
+fn ordinary<T: Tables, O: Observer>(case: &Case, tables: &T, observer: &mut O) -> Reason {
+    if let Some(settled) = reason_of(case.settled) {
+        return settled;
+    }
+    let blocked = if case.source.class.country() == Country::UNKNOWN {
         Reason::CountryUnknownBlocked
     } else {
         Reason::CountryBlocked
     };
-    exempt(frame, packet, &evidence, later, zone, tables, observer)
-        .unwrap_or(blocked)
-        .into()
+    exempt(case, tables, observer).unwrap_or(blocked)
+}
+
+/// All that a verdict rests on when it takes more than the addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) packet: Packet,
+    source: Source,
+    pub(crate) zone: Zone,
+    pub(crate) evidence: Evidence,
+    /// The number of what is known of a later fragment.
+    pub(crate) later: u32,
+    /// The number of the reason that the addresses alone would give.
+    settled: u32,
+}
+
+/// The number of no reason.
+const NO_REASON: u32 = u8::MAX as u32;
+
+#[inline(always)]
+fn number(reason: Option<Reason>) -> u32 {
+    match reason {
+        Some(reason) => reason as u32,
+        None => NO_REASON,
+    }
+}
+
+#[inline(always)]
+pub(crate) const fn reason_of(number: u32) -> Option<Reason> {
+    Reason::from_number(number as u8)
+}
+
+impl Case {
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            packet: self.packet.forgotten(frame),
+            source: self.source.forgotten(frame),
+            zone: self.zone.forgotten(frame),
+            evidence: self.evidence.forgotten(frame),
+            later: frame.forget(self.later),
+            settled: frame.forget(self.settled),
+        }
+    }
 }
 
 /// What becomes of a packet whose transport header says nothing about it; nothing if only an exemption helps it.
@@ -289,43 +369,75 @@ fn settle<W: Words>(class: Class, zone: &Zone, words: &W) -> Option<Reason> {
     }
 }
 
-/// What exceptions and protections say, both of which come before lists and countries.
+/// What exceptions and protections say, both of which come before lists and countries; with the exception's slot and
+/// one, or 0.
 #[inline(always)]
-fn special<T: Tables, O: Observer>(
-    packet: &Packet,
-    evidence: &Evidence,
-    source: &Source,
-    zone: &Zone,
+fn special<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    case: &Case,
     tables: &T,
     observer: &mut O,
-) -> Option<Judgement> {
+) -> Option<(Reason, u32)> {
+    let Case {
+        packet,
+        source,
+        zone,
+        evidence,
+        ..
+    } = case;
+    if !zone.flags.has(flag::EXCEPTIONS | flag::PROTECTED) {
+        return None;
+    }
     let is_excepted = source.class.is_excepted();
-    let is_hidden = zone.flags.has(flag::PROTECTED) && evidence.hides_port(packet);
+    if is_excepted && let Some(later) = reason_of(case.later) {
+        return Some((later, 0));
+    }
+    let is_guarded = zone.flags.has(flag::PROTECTED);
+    let is_hidden = is_guarded && evidence.hides_port(packet);
     let (transport, port) = (evidence.protocol(packet), evidence.port());
     let is_protected = is_hidden
         || match (transport, port) {
-            (Some(transport), Some(port)) => {
+            (Some(transport), Some(port)) if is_guarded => {
                 zone.exemption(transport, port, tables) == Exemption::Protected
             }
             _ => false,
         };
-    if is_excepted {
-        let subject = Subject::new(transport, port, is_protected);
-        if let Some(found) = exception::find(source, zone, &subject, tables, observer) {
-            accept_first(packet, evidence, tables);
-            return Some(Judgement {
-                reason: if found.is_access {
-                    Reason::ProtectedAccess
-                } else {
-                    Reason::Exception
-                },
-                exception: found.slot.wrapping_add(1),
-            });
+    // An error that nothing else lets in may be about an answer of ours to somebody who reached us by an exception.
+    let quoted = match evidence.quoted(packet) {
+        Some(quoted) if case.settled == NO_REASON && zone.flags.has(flag::EXCEPTIONS) => {
+            Some(quoted)
         }
+        _ => None,
+    };
+    let (names, subject) = match quoted {
+        Some(quoted) => (
+            find_source(&quoted.destination, tables, observer)
+                .map_or([0; 3], |peer| peer.names(tables)),
+            Subject::new(Some(quoted.protocol), Some(quoted.source_port), false),
+        ),
+        None => (
+            source.names(tables),
+            Subject::new(transport, port, is_protected),
+        ),
+    };
+    let names = names.map(|name| frame.forget(name));
+    let subject = subject.forgotten(frame);
+    let (is_protected, is_about) = (
+        frame.forget(is_protected.into()),
+        frame.forget(quoted.is_some().into()),
+    );
+    if let Some(found) = exception::find(frame, names, zone, &subject, tables, observer) {
+        return Some(if is_about != 0 {
+            (Reason::IcmpError, 0)
+        } else if found.is_access {
+            (Reason::ProtectedAccess, found.slot.wrapping_add(1))
+        } else {
+            (Reason::Exception, found.slot.wrapping_add(1))
+        });
     }
-    if is_protected {
+    if is_protected != 0 {
         observer.step(Step::Protected { is_hidden });
-        return Some(Reason::ProtectedService.into());
+        return Some((Reason::ProtectedService, 0));
     }
     None
 }

@@ -76,8 +76,8 @@ impl Zone {
     #[inline(always)]
     pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
         Self {
-            at: frame.forget(u64::from(self.at)) as u32,
-            flags: Flags(frame.forget(u64::from(self.flags.0)) as u32),
+            at: frame.forget(self.at),
+            flags: Flags(frame.forget(self.flags.0)),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame, or outside the
 //! linear part of a socket buffer, is copied by a helper. A header may be split between the two.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext as _;
@@ -13,20 +14,38 @@ use geofence_common::frame::{Bytes, Frame};
 /// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
 const OFFSET_MAX: usize = 0x3fff;
 
-/// Zero, for all that the verifier can tell: it is in memory that anybody might write.
+/// Zero; but it is in memory that anybody might write, for all that the verifier can tell.
 static mut NOTHING: u64 = 0;
 
+/// Reads `NOTHING`, once a packet.
 #[inline(always)]
-fn forget(number: u64) -> u64 {
+fn nothing() -> u64 {
     // SAFETY: nobody writes it.
-    let nothing = unsafe { (&raw const NOTHING).read_volatile() };
-    // The compiler would add it where the number is used, after the ways have parted.
-    core::hint::black_box(number ^ nothing)
+    unsafe { (&raw const NOTHING).read_volatile() }
+}
+
+/// The number, of which the verifier knows nothing after `nothing` was added to it.
+///
+/// In assembly, because the compiler would leave the sum to where the number is used, after the ways have parted.
+#[inline(always)]
+fn forget_long(number: u64, nothing: u64) -> u64 {
+    let forgotten;
+    // SAFETY: it changes one register and reads another.
+    unsafe {
+        asm!(
+            "{0} ^= {1}",
+            inlateout(reg) number => forgotten,
+            in(reg) nothing,
+            options(pure, nomem, nostack),
+        );
+    }
+    forgotten
 }
 
 pub struct XdpFrame<'a> {
     ctx: &'a XdpContext,
     length: usize,
+    nothing: u64,
 }
 
 impl<'a> XdpFrame<'a> {
@@ -37,6 +56,7 @@ impl<'a> XdpFrame<'a> {
         Self {
             ctx,
             length: length as usize,
+            nothing: nothing(),
         }
     }
 }
@@ -73,8 +93,13 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
-    fn forget(&self, number: u64) -> u64 {
-        forget(number)
+    fn forget(&self, number: u32) -> u32 {
+        forget_long(number.into(), self.nothing) as u32
+    }
+
+    #[inline(always)]
+    fn forget_long(&self, number: u64) -> u64 {
+        forget_long(number, self.nothing)
     }
 
     #[inline(always)]
@@ -85,12 +110,16 @@ impl Frame for XdpFrame<'_> {
 
 pub struct SkbFrame<'a> {
     ctx: &'a TcContext,
+    nothing: u64,
 }
 
 impl<'a> SkbFrame<'a> {
     #[inline(always)]
     pub fn new(ctx: &'a TcContext) -> Self {
-        Self { ctx }
+        Self {
+            ctx,
+            nothing: nothing(),
+        }
     }
 }
 
@@ -126,8 +155,13 @@ impl Frame for SkbFrame<'_> {
     }
 
     #[inline(always)]
-    fn forget(&self, number: u64) -> u64 {
-        forget(number)
+    fn forget(&self, number: u32) -> u32 {
+        forget_long(number.into(), self.nothing) as u32
+    }
+
+    #[inline(always)]
+    fn forget_long(&self, number: u64) -> u64 {
+        forget_long(number, self.nothing)
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 //! in `egress`.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod account;
 #[cfg(feature = "bench")]

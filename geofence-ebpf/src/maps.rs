@@ -80,7 +80,7 @@ static BUCKETS: LruHashMap<BucketKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 static LPM: u8 = 0;
 /// How many words an image has room for: the true size of the element above.
 #[unsafe(no_mangle)]
-static IMAGE_WORDS: u32 = 0;
+static IMAGE_WORDS: u64 = 0;
 /// Whether verdicts are written to `VERDICT`.
 #[unsafe(no_mangle)]
 static TRACE: u8 = 0;
@@ -117,8 +117,9 @@ impl<K> TrieKey<K> {
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
 pub struct Live {
     words: *const u32,
-    /// How many of them there are.
-    room: u32,
+    /// How many of them there are. A long number, so that a position is made one before it is compared, and not twice,
+    /// of which the verifier would know one to be within and not the other.
+    room: u64,
 }
 
 impl Live {
@@ -136,11 +137,23 @@ impl Live {
 impl Words for Live {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
+        let at = u64::from(at);
         if at >= self.room {
             return None;
         }
         // SAFETY: the element has `room` words, and this is one of them, as just compared.
         Some(unsafe { *self.words.add(at as usize) })
+    }
+
+    #[inline(always)]
+    fn quad(&self, at: u32) -> Option<[u32; 4]> {
+        let at = u64::from(at);
+        // The room is taken from, and not the position added to, so that it is the position that is known to be within.
+        if at >= self.room - 3 {
+            return None;
+        }
+        // SAFETY: the element has `room` words, and these are the four from `at`, of which the last was just compared.
+        Some(unsafe { *self.words.add(at as usize).cast() })
     }
 }
 

@@ -109,7 +109,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
             },
         };
         // Where the next option starts is followed by nobody; to the verifier, each place it might be were another way.
-        at = frame.forget((at + usize::from(size)) as u64) as usize;
+        at = frame.forget((at + usize::from(size)) as u32) as usize;
     }
     at != packet.payload
 }

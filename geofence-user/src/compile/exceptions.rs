@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use geofence_common::country::Country;
 use geofence_common::exception::{
-    ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, PAIR_WORDS, PROBES_MAX,
-    RUN_MAX, first_line, traffic, word,
+    ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, NEVER, PAIR_WORDS,
+    PROBES_MAX, RUN_MAX, first_line, traffic,
 };
 use geofence_common::image::{LINE_WORDS, Line};
 use geofence_common::wire::protocol;
@@ -18,7 +18,7 @@ use ipnet::IpNet;
 
 use super::Target;
 use super::prefix::{Family, Prefix};
-use crate::policy::{Aim, Origin, Policy, Service, ServiceProtocol, Traffic};
+use crate::policy::{Aim, Origin, Policy, ServiceProtocol, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;
@@ -224,7 +224,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
     const SECOND: u64 = 1_000_000_000;
     let exceptions = policy.exceptions.iter().filter_map(|exception| {
         let deadline = match exception.until {
-            None => 0,
+            None => NEVER,
             Some(until) => {
                 let left = until
                     .checked_sub(target.compiled)
@@ -258,7 +258,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
             .copied()
             .map(Traffic::Service)
             .collect(),
-        deadline: 0,
+        deadline: NEVER,
         is_access: true,
     });
     exceptions.chain(protections).collect()
@@ -269,29 +269,26 @@ impl Grant<'_> {
     fn words(&self) -> impl Iterator<Item = [u32; EXCEPTION_WORDS]> {
         self.traffic.iter().map(|one| {
             let (kind, ports) = match one {
-                Traffic::Any => (traffic::ANY, 0),
+                Traffic::Any => (1 << traffic::ANY, 0),
                 Traffic::Protocol(number) => (u32::from(*number), 0),
-                Traffic::Service(Service {
-                    protocol,
-                    first,
-                    last,
-                }) => {
-                    let number = match protocol {
+                Traffic::Service(service) => {
+                    let number = match service.protocol {
                         ServiceProtocol::Tcp => protocol::TCP,
                         ServiceProtocol::Udp => protocol::UDP,
                     };
-                    let ports = u32::from(*first) | u32::from(*last) << 16;
-                    (u32::from(number) | traffic::PORTS, ports)
+                    (
+                        u32::from(number) | 1 << traffic::PORTS,
+                        u32::from(service.first) | u32::from(service.last) << 16,
+                    )
                 }
             };
-            let access = if self.is_access { traffic::ACCESS } else { 0 };
-            let mut words = [0; EXCEPTION_WORDS];
-            words[word::TRAFFIC as usize] = kind | access;
-            words[word::PORTS as usize] = ports;
-            words[word::DEADLINE as usize] = self.deadline as u32;
-            words[word::DEADLINE as usize + 1] = (self.deadline >> 32) as u32;
-            words[word::SLOT as usize] = self.slot;
-            words
+            let access = u32::from(self.is_access) << traffic::ACCESS;
+            [
+                kind | access | self.slot << traffic::SLOT,
+                ports,
+                self.deadline as u32,
+                (self.deadline >> 32) as u32,
+            ]
         })
     }
 }

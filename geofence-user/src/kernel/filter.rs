@@ -190,6 +190,7 @@ impl Filter {
             });
         }
         let image_words = options.image_lines.saturating_mul(LINE_WORDS as u32);
+        let image_room = u64::from(image_words);
         let object = object::with_image_words(object, image_words).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
@@ -207,7 +208,7 @@ impl Filter {
             .override_global(name::LPM, &lpm, true)
             .override_global(name::TRACE, &traced, true)
             .map_max_entries(name::COUNTERS, slots * COUNTRIES_MAX as u32);
-        loader.override_global(name::IMAGE_WORDS, &image_words, true);
+        loader.override_global(name::IMAGE_WORDS, &image_room, true);
         for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
             loader.map_max_entries(trie, tries);
         }
