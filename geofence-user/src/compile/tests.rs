@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::image::Words as _;
+use geofence_common::image::{Exemption, Words as _};
+use geofence_common::verdict::Mode;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::*;
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
-use crate::policy::{CountryRule, Mail, Service};
+use crate::policy::{CountryRule, Fate, Mail, Service};
 
 const TARGET: Target = Target {
     generation: 7,
