@@ -1,16 +1,19 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
 pub mod access;
+pub mod candidate;
 pub mod capture;
 pub mod cli;
 pub mod compile;
 pub mod config;
+pub mod control;
 pub mod countries;
 pub mod daemon;
 pub mod diff;
 pub mod explain;
 pub mod geoip;
 pub mod guard;
+pub mod instance;
 pub mod kernel;
 pub mod metrics;
 #[doc(hidden)]
@@ -19,4 +22,6 @@ pub mod page;
 pub mod policy;
 pub mod prepare;
 pub mod serve;
+pub mod state;
 pub mod tables;
+pub mod watch;

@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod daemon;
 pub mod frames;
 pub mod http;
+mod instance;
 pub mod link;
 pub mod mutate;
 pub mod namespace;
