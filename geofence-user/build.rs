@@ -14,6 +14,11 @@ use aya_build::{Package, Toolchain, build_ebpf};
 const TOOLCHAIN: &str = "1.95.0";
 
 fn main() -> Result<()> {
+    build(&[])
+}
+
+/// Builds the programs that these features of geofence-ebpf name.
+pub(crate) fn build(features: &[&str]) -> Result<()> {
     println!("cargo:rerun-if-changed=../geofence-common/src");
     // SAFETY: a build script has one thread here, so nobody reads the environment while it changes.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
@@ -23,6 +28,7 @@ fn main() -> Result<()> {
         [Package {
             name: "geofence-ebpf",
             root_dir: "../geofence-ebpf",
+            features,
             ..Package::default()
         }],
         Toolchain::Custom(TOOLCHAIN),

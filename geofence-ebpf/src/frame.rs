@@ -3,6 +3,8 @@
 //! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame, or outside the
 //! linear part of a socket buffer, is copied by a helper. A header may be split between the two.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
@@ -45,17 +47,18 @@ impl Frame for XdpFrame<'_> {
 
     #[inline(always)]
     fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
-        let mut buffer = Bytes([0; N]);
+        let mut buffer = MaybeUninit::<Bytes<N>>::uninit();
         // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_xdp_load_bytes(
                 self.ctx.as_ptr().cast(),
                 at as u32,
-                buffer.0.as_mut_ptr().cast(),
+                buffer.as_mut_ptr().cast(),
                 N as u32,
             )
         };
-        (failed == 0).then_some(buffer)
+        // SAFETY: unless it failed, the helper wrote every byte.
+        (failed == 0).then(|| unsafe { buffer.assume_init() })
     }
 
     #[inline(always)]
@@ -92,17 +95,18 @@ impl Frame for SkbFrame<'_> {
 
     #[inline(always)]
     fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
-        let mut buffer = Bytes([0; N]);
+        let mut buffer = MaybeUninit::<Bytes<N>>::uninit();
         // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
         let failed = unsafe {
             bpf_skb_load_bytes(
                 self.ctx.as_ptr().cast(),
                 at as u32,
-                buffer.0.as_mut_ptr().cast(),
+                buffer.as_mut_ptr().cast(),
                 N as u32,
             )
         };
-        (failed == 0).then_some(buffer)
+        // SAFETY: unless it failed, the helper wrote every byte.
+        (failed == 0).then(|| unsafe { buffer.assume_init() })
     }
 
     #[inline(always)]

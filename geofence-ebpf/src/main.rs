@@ -7,6 +7,8 @@
 #![no_main]
 
 mod account;
+#[cfg(feature = "bench")]
+mod bench;
 mod egress;
 mod frame;
 mod maps;

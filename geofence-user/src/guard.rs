@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
 use crate::cli::numbers::{date, grouped};
-use crate::compile::Family;
+use crate::compile::{Extent, Family};
 use crate::countries;
 use crate::policy::{CountryRule, Policy};
 
@@ -34,6 +34,9 @@ const WHOLE_LOSS_MAX: u128 = 20;
 /// whether such countries, North Korea for one, have any.
 const IPV6_TOO_SMALL: u128 = 1 << 96;
 
+/// Fewer IPv6 prefixes are no database of the world, and say nothing by becoming fewer still.
+const WORLD_PREFIXES_MIN: u128 = 64;
+
 /// A build time so far ahead of the clock is wrong, or the clock is.
 const AHEAD_MAX_SECONDS: u64 = 86_400;
 
@@ -42,7 +45,7 @@ const AHEAD_MAX_SECONDS: u64 = 86_400;
 pub enum Refusal {
     /// The data has no prefix of a listed country that it had prefixes of.
     Vanished { country: Country },
-    /// A country, or all that `allow-only` does not list together, lost too much.
+    /// A country, or several together, lost too much. Measured in addresses, but in prefixes for all of IPv6.
     Shrank {
         who: Who,
         family: Family,
@@ -124,8 +127,15 @@ impl fmt::Display for Refusal {
                         "their"
                     }
                 };
-                let (before_text, after_text) = (amount(*family, *before), amount(*family, *after));
-                let unit = unit(*family);
+                let told = |measured| match (who, family) {
+                    (Who::Whole, Family::V6) => grouped(measured),
+                    _ => amount(*family, measured),
+                };
+                let unit = match (who, family) {
+                    (Who::Whole, Family::V6) => "IPv6 prefixes",
+                    _ => unit(*family),
+                };
+                let (before_text, after_text) = (told(*before), told(*after));
                 write!(
                     f,
                     "{} % of {whose} {unit}: {before_text} before, {after_text} now",
@@ -197,8 +207,13 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: u64) -> Vec<Refus
 
 fn shrunk(refusals: &mut Vec<Refusal>, who: Who, change: &Change, loss_max: u128) {
     for family in Family::ALL {
-        let [before, after] = [change.before, change.after].map(|all| all.of(family).addresses);
-        let is_too_small = family == Family::V6 && before < IPV6_TOO_SMALL;
+        let [before, after] = [change.before, change.after].map(|all| measure(who, &all, family));
+        let is_too_small = family == Family::V6
+            && before
+                < match who {
+                    Who::Whole => WORLD_PREFIXES_MIN,
+                    Who::Country(_) | Who::Unlisted => IPV6_TOO_SMALL,
+                };
         if !is_too_small && is_lost(before, after, loss_max) {
             refusals.push(Refusal::Shrank {
                 who,
@@ -207,6 +222,19 @@ fn shrunk(refusals: &mut Vec<Refusal>, who: Who, change: &Change, loss_max: u128
                 after,
             });
         }
+    }
+}
+
+/// What is measured: addresses, but prefixes of IPv6 as a whole. Some databases give the space that registries have not
+/// handed out to this country or that, which outweighs the world five hundred times over in a few dozen prefixes.
+const fn measure(who: Who, holdings: &Holdings, family: Family) -> u128 {
+    let Extent {
+        prefixes,
+        addresses,
+    } = holdings.of(family);
+    match (who, family) {
+        (Who::Whole, Family::V6) => prefixes as u128,
+        (Who::Whole | Who::Country(_) | Who::Unlisted, Family::V4 | Family::V6) => addresses,
     }
 }
 

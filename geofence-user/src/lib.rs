@@ -1,6 +1,7 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
 pub mod access;
+pub mod advice;
 pub mod candidate;
 pub mod capture;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod control;
 pub mod countries;
 pub mod daemon;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod geoip;
 pub mod guard;

@@ -1,20 +1,24 @@
 //! The test harness: isolated networks, frames to send over them, and the program under test.
 //!
-//! Suites in `tests/` and the demo use it; nothing else may. It assumes Linux and, for everything that touches the
-//! kernel, root: ask [`privilege::privileged`] first. Traffic flows only between network namespaces made here, which
-//! have no route out, no name on the host and no life beyond the process. Failures are errors with a context, never a
-//! bare panic; the one exception is the frame builder, which panics with a sentence when a caller contradicts itself.
+//! Suites in `tests/`, the demo, the laboratory and the benchmark use it; nothing else may. It assumes Linux and, for
+//! everything that touches the kernel, root: ask [`privilege::privileged`] first. Traffic flows only between network
+//! namespaces made here, which have no route out, no name on the host and no life beyond the process. Failures are
+//! errors with a context, never a bare panic; the one exception is the frame builder, which panics with a sentence when
+//! a caller contradicts itself.
 
 pub mod budget;
 pub mod call;
 pub mod corpus;
+pub mod counters;
 pub mod daemon;
 pub mod frames;
 pub mod http;
 mod instance;
+pub mod lab;
 pub mod link;
 pub mod mutate;
 pub mod namespace;
 pub mod packet_socket;
 pub mod privilege;
-mod wait;
+pub mod sources;
+pub mod wait;

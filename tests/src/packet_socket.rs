@@ -31,6 +31,8 @@ use crate::namespace::Namespace;
 const RECEIVE_BUFFER: usize = 32 << 20;
 /// Longer than any frame a veth carries; a longer one is an error, not a silent cut.
 const FRAME_MAX: usize = 128 << 10;
+/// The kernel takes no more messages in one call (UIO_MAXIOV).
+const BATCH_MAX: usize = 1024;
 /// Where a VLAN tag sits: behind the two MAC addresses.
 const TAG_OFFSET: usize = 12;
 
@@ -75,6 +77,73 @@ impl PacketSocket {
             );
         }
         Ok(())
+    }
+
+    /// Sends frames in order, as they are, with as few calls of the kernel as it takes.
+    pub fn send_many(&self, frames: &[Vec<u8>]) -> Result<()> {
+        let mut slices: Vec<libc::iovec> = frames
+            .iter()
+            .map(|frame| libc::iovec {
+                iov_base: frame.as_ptr().cast_mut().cast(),
+                iov_len: frame.len(),
+            })
+            .collect();
+        let mut messages: Vec<libc::mmsghdr> = slices
+            .iter_mut()
+            .map(|slice| {
+                // SAFETY: mmsghdr is numbers and pointers, for which all zeroes is a value.
+                let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+                message.msg_hdr.msg_iov = slice;
+                message.msg_hdr.msg_iovlen = 1;
+                message
+            })
+            .collect();
+        let mut rest = &mut messages[..];
+        while !rest.is_empty() {
+            let count = rest.len().min(BATCH_MAX);
+            // SAFETY: the messages are whole, and the frames and slices they point to outlive the call.
+            let sent = unsafe {
+                libc::sendmmsg(
+                    self.descriptor.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    count as libc::c_uint,
+                    0,
+                )
+            };
+            match usize::try_from(sent) {
+                Ok(sent) => rest = &mut rest[sent..],
+                Err(_) if Errno::last() == Errno::EINTR => {}
+                // The way out is full for the moment.
+                Err(_) if Errno::last() == Errno::ENOBUFS => std::thread::yield_now(),
+                Err(_) => {
+                    return Err(Errno::last())
+                        .with_context(|| format!("sending frames on {}", self.interface));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many frames the socket lost, since this was last asked, because nobody read them in time.
+    pub fn missed(&self) -> Result<u32> {
+        let mut statistics = libc::tpacket_stats {
+            tp_packets: 0,
+            tp_drops: 0,
+        };
+        let mut length = size_of_val(&statistics) as libc::socklen_t;
+        // SAFETY: the option fills in a tpacket_stats, and that is what it is given, with its size.
+        let status = unsafe {
+            libc::getsockopt(
+                self.descriptor.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut statistics).cast(),
+                &raw mut length,
+            )
+        };
+        Errno::result(status)
+            .with_context(|| format!("asking what a socket on {} lost", self.interface))?;
+        Ok(statistics.tp_drops)
     }
 
     /// Returns the next frame that came in, as it was sent; `None` when `patience` ran out first.

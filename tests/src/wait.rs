@@ -11,7 +11,7 @@ use anyhow::Result;
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Looks until `look` finds something; `None` when `patience` ran out first.
-pub(crate) fn poll<T>(
+pub fn poll<T>(
     patience: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {

@@ -168,21 +168,27 @@ fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let resolv = directory.path().join("resolv.conf");
     std::fs::write(&resolv, "nameserver 77.88.8.1\nnameserver 192.0.2.1\n")?;
-    let mut command = pair.edge.command("unshare");
-    command
-        .args(["--mount", "--", "sh", "-c"])
-        .arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"")
-        .arg(&resolv)
-        .arg(binary()?)
-        .arg("run")
-        .args(run_words(&pair, &[]));
-    let said = refusal(&pair, command)?;
-    ensure!(
-        said.contains("the gateway 77.88.8.8 and its ICMP errors: dropped")
-            && said.contains("the resolver 77.88.8.1: dropped")
-            && !said.contains("192.0.2.1"),
-        "{said}"
-    );
+    let config = directory.path().join("geofence.toml");
+    // A resolver that is asked may answer, unless nothing of ours is to be answered.
+    for (replies, cuts_resolver) in [("mail", false), ("none", true)] {
+        std::fs::write(&config, format!("replies = \"{replies}\""))?;
+        let path = config.to_str().context("a path of text")?;
+        let mut command = pair.edge.command("unshare");
+        command
+            .args(["--mount", "--", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"")
+            .arg(&resolv)
+            .arg(binary()?)
+            .arg("run")
+            .args(run_words(&pair, &["--config", path]));
+        let said = refusal(&pair, command)?;
+        ensure!(
+            said.contains("the gateway 77.88.8.8 and its ICMP errors: dropped")
+                && said.contains("the resolver 77.88.8.1: dropped") == cuts_resolver
+                && !said.contains("192.0.2.1"),
+            "{said}"
+        );
+    }
     Ok(())
 }
 

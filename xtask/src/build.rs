@@ -21,7 +21,20 @@ pub(crate) fn geofence(release: bool) -> Result<PathBuf> {
 
 /// Builds one binary of one crate and returns its path.
 pub(crate) fn binary(package: &str, name: &str, release: bool) -> Result<PathBuf> {
+    binary_with(package, name, &[], release)
+}
+
+/// The same with features of the crate.
+pub(crate) fn binary_with(
+    package: &str,
+    name: &str,
+    features: &[&str],
+    release: bool,
+) -> Result<PathBuf> {
     let mut cargo = workspace::cargo(&["build", "--package", package, "--bin", name]);
+    for feature in features {
+        cargo.args(["--features", feature]);
+    }
     if release {
         cargo.arg("--release");
     }

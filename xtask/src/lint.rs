@@ -68,6 +68,7 @@ fn clippy() -> Command {
     let mut cargo = workspace::cargo(&["clippy"]);
     cargo
         .args(workspace::HOST_CRATES)
+        .args(workspace::TEST_FEATURES)
         .args(["--all-targets", "--", "--deny", "warnings"]);
     cargo
 }
@@ -85,6 +86,7 @@ fn clippy_for_ebpf() -> Result<Command> {
         "--package",
         "geofence-ebpf",
         "--release",
+        "--all-features",
         "-Z",
         "build-std=core",
     ]);

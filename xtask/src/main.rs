@@ -5,9 +5,11 @@
 //! standard output, what it does on the way to standard error. This crate is the first thing a fresh clone compiles,
 //! so it depends on nothing that takes long to build, and never on the crates it builds.
 
+mod bench;
 mod build;
 mod demo;
 mod geoip;
+mod lab;
 mod lint;
 mod mmdb;
 mod privilege;
@@ -84,6 +86,36 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    /// Run a whole network with real software around geofence
+    ///
+    /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
+    /// namespaces. Installs what it lacks, starting no service; needs root; offers sudo without it. Takes some minutes,
+    /// half a minute with --short. Exit code 1 when a row of its table is not as expected.
+    Lab {
+        /// The laboratory and its arguments (see `cargo xtask lab -- --help`)
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARG"
+        )]
+        arguments: Vec<OsString>,
+    },
+    /// Measure geofence beside the filters people use instead
+    ///
+    /// Takes some minutes on one core and needs root for namespaces and eBPF programs; offers sudo without it. Prints
+    /// tables, and writes bench.json and bench.svg to target/bench. Exit code 1 when a row had to be left out.
+    Bench {
+        /// Rewrite the tables and the plot of docs/performance.md from this run
+        #[arg(long)]
+        docs: bool,
+        /// Arguments for the benchmark (see `cargo xtask bench -- --help`)
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARG"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Build geofence and run `geofence ARGS` with the privileges it needs
     ///
     /// check, lookup and explain (without --kernel) run as they are; everything else runs as root, through sudo
@@ -121,6 +153,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Lint => lint::run(),
         Command::Test { filters, options } => test::run(&filters, &options),
         Command::Demo { arguments } => demo::run(arguments),
+        Command::Lab { arguments } => lab::run(arguments),
+        Command::Bench { docs, arguments } => bench::run(docs, arguments),
         Command::Run { arguments } => run::run(arguments),
         Command::Geoip => geoip::run(),
     }

@@ -17,13 +17,18 @@ const LLVM: u32 = 22;
 const LLVM_SYS_PREFIX: &str = "LLVM_SYS_221_PREFIX";
 const BPF_LINKER: &str = "0.13.0";
 
-/// What the machine is to be made fit for; each scope includes the ones before it.
+/// What the machine is to be made fit for; each scope includes the ones before it, save that the laboratory and the
+/// benchmark do without each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     /// Building the binary.
     Build,
     /// Network namespaces on top.
     Demo,
+    /// The servers and scanners of the laboratory on top.
+    Lab,
+    /// The filters that the benchmark compares with on top.
+    Bench,
     /// The tools that tests compare with on top; without them a test is skipped, which says so.
     Test,
     /// All of that, and nothing less will do.
@@ -57,6 +62,22 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     if !found.linker {
         linker(found.binstall)?;
     }
+    if scope == Scope::Lab || scope >= Scope::Test {
+        match mail() {
+            Err(error) if scope == Scope::Test => {
+                eprintln!("setup: going on without the mail laboratory: {error:#}");
+            }
+            installed => installed?,
+        }
+    }
+    if scope >= Scope::Bench {
+        match peers() {
+            Err(error) if scope == Scope::Test => {
+                eprintln!("setup: going on without the benchmark's peers: {error:#}");
+            }
+            installed => installed?,
+        }
+    }
     if scope >= Scope::Test && process::find("promtool").is_none() {
         match debian::unpack("prometheus", "usr/bin/promtool", &process::tools()?) {
             Err(error) if scope == Scope::Test => {
@@ -66,6 +87,37 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Installs the servers and tools of the mail laboratory, which runs its own instances of them.
+fn mail() -> Result<()> {
+    let programs = ["postfix", "unbound", "nsd", "nmap", "openssl", "ethtool"];
+    let missing: Vec<&str> = programs
+        .into_iter()
+        .filter(|program| process::find(program).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    debian::install_idle(&missing)
+}
+
+/// Installs the filters that the benchmark compares with, and what looks at interfaces for it.
+fn peers() -> Result<()> {
+    let programs = [
+        ("nft", "nftables"),
+        ("ipset", "ipset"),
+        ("iptables-legacy", "iptables"),
+        ("ethtool", "ethtool"),
+    ];
+    let missing = programs
+        .into_iter()
+        .filter(|(program, _)| process::find(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    debian::install(&missing)
 }
 
 /// Names the Debian packages that fill the gaps.

@@ -21,6 +21,7 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
     // Not --all-targets: benches are not run here. Binaries, because tests start them.
     build
         .args(workspace::HOST_CRATES)
+        .args(workspace::TEST_FEATURES)
         .args(["--lib", "--bins", "--tests", "--examples"]);
     process::check(&mut build)?;
 
@@ -54,7 +55,10 @@ fn cargo_test(way: Option<Way>, notes: &Notes, filters: &[String], options: &[St
         ("GEOFENCE_BUDGET", notes.budget.as_os_str()),
     ];
     let mut cargo = workspace::cargo(&["test"]);
-    cargo.args(workspace::HOST_CRATES).arg("--no-fail-fast");
+    cargo
+        .args(workspace::HOST_CRATES)
+        .args(workspace::TEST_FEATURES)
+        .arg("--no-fail-fast");
     cargo.envs(environment);
     let runner = way.map(|way| way.prefix(&environment)).unwrap_or_default();
     if !runner.is_empty() {

@@ -12,6 +12,9 @@ use crate::process;
 /// The arguments that select every crate that is built for the host.
 pub(crate) const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "geofence-ebpf"];
 
+/// Builds the benchmark too, whose smoke form is a test.
+pub(crate) const TEST_FEATURES: [&str; 2] = ["--features", "geofence-tests/bench"];
+
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     // At run time cargo names the crate's place; the compiled-in one is stale once the repository has moved.

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod detach;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod flows;
 pub mod lookup;
@@ -42,6 +43,7 @@ enum Command {
     Detach(detach::Arguments),
     Check(check::Arguments),
     Diff(diff::Arguments),
+    Doctor(doctor::Arguments),
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
     Flows(flows::Arguments),
@@ -60,6 +62,7 @@ impl Arguments {
             Command::Detach(arguments) => detach::detach(&arguments, out),
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Diff(arguments) => diff::diff(&arguments, out),
+            Command::Doctor(arguments) => doctor::doctor(&arguments, out),
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),

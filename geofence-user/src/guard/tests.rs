@@ -360,6 +360,25 @@ fn a_report_names_gains_losses_and_refusals() {
     assert!(!report.is_empty() && Report::new(&compare(&[], &[]), Vec::new()).is_empty());
 }
 
+#[test]
+fn ipv6_as_a_whole_is_measured_in_prefixes() {
+    let listed = policy(CountryRule::Block, &["RU"]);
+    let world = |prefixes: usize, more: &[(&str, &'static str)]| -> Vec<(String, &'static str)> {
+        let one = |n| (format!("2a00:{n:x}:1::/48"), "DE");
+        let more = more.iter().map(|(net, code)| ((*net).to_owned(), *code));
+        (0..prefixes).map(one).chain(more).collect()
+    };
+    // Space that nobody has been given comes and goes by the database.
+    let filler = world(100, &[("3000::/4", "CH")]);
+    let judged = |before: &[_], after: &[_]| judged(&listed, &borrowed(before), &borrowed(after));
+    assert_eq!(judged(&filler, &world(100, &[])), [""; 0]);
+    assert_eq!(judged(&world(100, &[]), &world(81, &[])), [""; 0]);
+    let shrunk = ["whole_shrank IPv6 whole"];
+    assert_eq!(judged(&world(100, &[]), &world(80, &[])), shrunk);
+    assert_eq!(judged(&filler, &world(50, &[("3000::/4", "CH")])), shrunk);
+    assert_eq!(judged(&world(63, &[]), &world(1, &[])), [""; 0]);
+}
+
 proptest! {
     /// Whatever changes, what each country has now is what it had, less what it lost, and what it gained.
     #[test]

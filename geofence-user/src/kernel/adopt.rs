@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::attach::{AttachError, Program, errno, has_tcx};
 use super::filter::Filter;
-use super::interface::{Interface, interfaces};
+use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, Pins};
 use crate::config::{Word as _, XdpMode};
 
@@ -107,14 +107,6 @@ impl Survey {
     pub fn is_adoption(&self) -> bool {
         self.places.iter().any(|place| place.is_held)
     }
-}
-
-fn named<'a>(present: &'a [Interface], name: &str) -> Result<&'a Interface, AttachError> {
-    let found = present.iter().find(|one| one.name == name);
-    found.ok_or_else(|| AttachError::NoInterface {
-        name: name.to_owned(),
-        present: present.iter().map(|one| one.name.clone()).collect(),
-    })
 }
 
 impl Filter {

@@ -12,8 +12,9 @@ use aya::util::KernelVersion;
 use geofence_common::layout::name;
 
 use super::filter::{Filter, LoadError, is_permission};
-use super::interface::Interface;
+use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, PinError, Pins};
+use crate::advice::{Advice, advice};
 use crate::config::XdpMode;
 
 /// Why an interface is not protected.
@@ -40,7 +41,7 @@ pub enum AttachError {
         name: String,
         mode: &'static str,
         cause: std::io::Error,
-        advice: &'static str,
+        advice: Advice,
     },
     #[error("attaching to {name}: {source}")]
     Program {
@@ -191,12 +192,27 @@ impl Filter {
         Ok(pins.keep(Hook::Egress, interface.index, link)?)
     }
 
+    /// Attaches for a moment, in native mode, and answers with the mode that the kernel gave it.
+    pub async fn probe(&mut self, name: &str) -> Result<&'static str, AttachError> {
+        let present = interfaces().await?;
+        let interface = named(&present, name)?;
+        if let Some(id) = interface.program {
+            return Err(AttachError::Foreign {
+                name: name.to_owned(),
+                program: Program::with_id(id),
+            });
+        }
+        let _link = self.link(interface, AyaMode::Driver)?;
+        let present = interfaces().await?;
+        Ok(named(&present, name)?.mode.unwrap_or("none"))
+    }
+
     fn link(&mut self, interface: &Interface, mode: AyaMode) -> Result<FdLink, AttachError> {
         let name = &interface.name;
         let program = self.ingress()?;
         let id = program
             .attach_to_if_index(interface.index, mode)
-            .map_err(|error| explain(name, mode, error))?;
+            .map_err(|error| explain(name, interface, mode, error))?;
         let owned = |source| AttachError::Program {
             name: name.clone(),
             source: Box::new(source),
@@ -213,37 +229,25 @@ pub(super) fn has_tcx() -> bool {
 }
 
 /// Turns a refusal into what the operator can do about it.
-fn explain(name: &str, mode: AyaMode, error: ProgramError) -> AttachError {
+fn explain(name: &str, interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachError {
     let name = name.to_owned();
     if is_permission(&error) {
         return AttachError::Privilege { name };
     }
     let errno = errno(&error);
-    let advice = match errno {
-        Some(libc::ERANGE | libc::EINVAL) => {
-            "Its MTU, channels or offloads stand in the way: lower the MTU, or see what `ethtool -l` and `ethtool -k` \
-             say of it, or set xdp-mode = \"auto\""
-        }
-        Some(libc::EOPNOTSUPP) => {
-            "Its driver has no native XDP, or an offload forbids it (virtio_net needs control guest offloads, LRO must \
-             be off): set xdp-mode = \"generic\", or \"auto\" to fall back where native is not to be had"
-        }
-        Some(libc::EBUSY | libc::EEXIST) => {
-            "Another XDP program came first: remove it with its own tool, or leave this interface out"
-        }
-        _ => {
-            return AttachError::Program {
-                name,
-                source: Box::new(error),
-            };
-        }
+    let found = errno.and_then(|errno| advice(&name, interface.driver.as_deref(), errno));
+    let (Some(errno), Some(advice)) = (errno, found) else {
+        return AttachError::Program {
+            name,
+            source: Box::new(error),
+        };
     };
     let mode = if mode == AyaMode::Skb {
         "generic"
     } else {
         "native"
     };
-    let cause = std::io::Error::from_raw_os_error(errno.unwrap_or_default());
+    let cause = std::io::Error::from_raw_os_error(errno);
     AttachError::Refused {
         name,
         mode,

@@ -153,15 +153,31 @@ pub struct Filter {
 impl Filter {
     /// Loads the program and creates its maps. Nothing is attached and no image is in place.
     pub fn load(options: Options) -> Result<Self, LoadError> {
-        Self::build(options, None)
+        Self::build(object::OBJECT, options, &[], None)
     }
 
     /// As `load`, with those tables of an earlier filter that fit.
     pub fn load_onto(options: Options, pins: &Pins) -> Result<Self, LoadError> {
-        Self::build(options, Some(pins))
+        Self::build(object::OBJECT, options, &[], Some(pins))
     }
 
-    fn build(options: Options, pins: Option<&Pins>) -> Result<Self, LoadError> {
+    /// As `load`, for another object that has the program and its maps among its own, of which these are sized. For
+    /// benchmarks.
+    #[doc(hidden)]
+    pub fn load_object(
+        object: &[u8],
+        options: Options,
+        sizes: &[(&'static str, u32)],
+    ) -> Result<Self, LoadError> {
+        Self::build(object, options, sizes, None)
+    }
+
+    fn build(
+        object: &[u8],
+        options: Options,
+        more: &[(&'static str, u32)],
+        pins: Option<&Pins>,
+    ) -> Result<Self, LoadError> {
         let version = KernelVersion::current().map_err(|error| LoadError::KernelTooOld {
             found: error.to_string(),
         })?;
@@ -175,7 +191,8 @@ impl Filter {
                 given: options.interfaces,
             });
         }
-        let object = object::with_image_lines(options.image_lines).ok_or(LoadError::Object)?;
+        let object =
+            object::with_image_lines(object, options.image_lines).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
             Lookup::LpmTrie => options.trie_entries,
@@ -190,6 +207,7 @@ impl Filter {
         sizes.extend(name::TRIES_V4.into_iter().zip([tries; 2]));
         sizes.extend(name::TRIES_V6.into_iter().zip([tries; 2]));
         sizes.extend(name::FLOWS.into_iter().zip(options.flows));
+        sizes.extend_from_slice(more);
         let mut loader = EbpfLoader::new();
         let kept = pins.map_or_else(Kept::default, |pins| {
             Kept::find(&object, &mut sizes, pins, &mut loader)
@@ -461,6 +479,12 @@ impl Filter {
 
     pub(super) fn map(&self, map: &'static str) -> Result<&Map, LoadError> {
         self.ebpf.map(map).ok_or(LoadError::NoMap(map))
+    }
+
+    /// The object's programs and maps, as aya has them. For benchmarks.
+    #[doc(hidden)]
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 }
 

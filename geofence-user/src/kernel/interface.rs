@@ -3,12 +3,14 @@
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::AttachError;
+use crate::doctor::driver;
 
 /// What an interface was found to be.
 #[derive(Clone, Debug)]
 pub struct Interface {
     pub index: u32,
     pub name: String,
+    pub driver: Option<String>,
     /// The XDP program that runs on it.
     pub program: Option<u32>,
     /// `native`, `generic` or `offload`, where a program runs.
@@ -39,6 +41,7 @@ pub async fn interfaces() -> Result<Vec<Interface>, AttachError> {
         let mut interface = Interface {
             index: link.header.index,
             name,
+            driver: driver(&link.attributes),
             program: None,
             mode: None,
         };
@@ -51,6 +54,18 @@ pub async fn interfaces() -> Result<Vec<Interface>, AttachError> {
     }
     connection.abort();
     Ok(found)
+}
+
+/// The interface of this name, or the names there are.
+pub(super) fn named<'a>(
+    present: &'a [Interface],
+    name: &str,
+) -> Result<&'a Interface, AttachError> {
+    let found = present.iter().find(|one| one.name == name);
+    found.ok_or_else(|| AttachError::NoInterface {
+        name: name.to_owned(),
+        present: present.iter().map(|one| one.name.clone()).collect(),
+    })
 }
 
 impl Interface {

@@ -3,16 +3,17 @@
 use geofence_common::layout::IMAGE_LINES_PLACEHOLDER;
 use object::{Object as _, ObjectSection as _};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
 
-/// The program with room for images of this many lines.
+/// A program, this one or another with its maps, with room for images of this many lines.
 ///
 /// The declared size of the inner map stands in the object's type information (`.BTF`) as the length of an array type.
-pub(super) fn with_image_lines(lines: u32) -> Option<Vec<u8>> {
-    let file = object::File::parse(OBJECT).ok()?;
+pub(super) fn with_image_lines(object: &[u8], lines: u32) -> Option<Vec<u8>> {
+    let file = object::File::parse(object).ok()?;
     let (start, size) = file.section_by_name(".BTF")?.file_range()?;
     let (start, size) = (usize::try_from(start).ok()?, usize::try_from(size).ok()?);
-    let mut copy = OBJECT.to_vec();
+    let mut copy = object.to_vec();
     let types = copy.get_mut(start..start.checked_add(size)?)?;
     let placeholder = IMAGE_LINES_PLACEHOLDER.to_ne_bytes();
     let found: Vec<usize> = (0..types.len())
@@ -29,7 +30,7 @@ mod tests {
 
     #[test]
     fn the_placeholder_stands_in_the_object_exactly_once() {
-        let object = with_image_lines(4711).expect("one placeholder");
+        let object = with_image_lines(OBJECT, 4711).expect("one placeholder");
         assert_eq!(object.len(), OBJECT.len());
         assert!(object.iter().zip(OBJECT).filter(|(a, b)| a != b).count() <= 4);
     }

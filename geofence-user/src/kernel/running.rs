@@ -39,6 +39,14 @@ impl Running {
         found.map(Self::open).transpose()
     }
 
+    /// Whether the program with this number is a filter, of this process or of another.
+    #[must_use]
+    pub fn is_filter(id: u32) -> bool {
+        loaded_programs()
+            .filter_map(Result::ok)
+            .any(|program| program.id() == id && program.name_as_str() == Some(name::PROGRAM))
+    }
+
     fn open(info: ProgramInfo) -> Result<Self, LoadError> {
         let id = info.id();
         let mut lines = None;

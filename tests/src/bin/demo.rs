@@ -5,14 +5,10 @@
 //! Everything belongs to this process: however it ends, the filter and the namespaces end with it. It prints, and
 //! changes nothing outside. Exit code 0 when all is as the policy says, 1 when not, 2 when the demo could not run.
 
-#[path = "../demo/counters.rs"]
-mod counters;
 #[path = "../demo/report.rs"]
 mod report;
 #[path = "../demo/scenario.rs"]
 mod scenario;
-#[path = "../demo/sources.rs"]
-mod sources;
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
+use geofence_tests::counters::{Counters, PACKETS};
 use geofence_tests::daemon::{self, Daemon};
 use geofence_tests::http;
 use geofence_tests::link::{Link, Pair};
@@ -29,7 +26,6 @@ use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_user::geoip::{ATTRIBUTION, Database};
 
-use counters::{Counters, PACKETS};
 use report::Seen;
 use scenario::{Packet, scenario};
 

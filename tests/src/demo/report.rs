@@ -5,9 +5,9 @@
 use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
+use geofence_tests::counters::Labels;
 use serde_json::json;
 
-use crate::counters::Labels;
 use crate::scenario::{Fate, Packet};
 
 /// What became of a packet.

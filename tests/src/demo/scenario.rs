@@ -9,7 +9,7 @@ use anyhow::Result;
 use geofence_tests::frames::{Frame, between, number};
 use geofence_user::geoip::Database;
 
-use crate::sources;
+use geofence_tests::sources;
 
 /// The countries that the default policy blocks.
 const BLOCKED: [&str; 5] = ["RU", "UA", "BY", "CN", "KP"];

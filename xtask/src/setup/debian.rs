@@ -13,8 +13,48 @@ use crate::{privilege, process, workspace};
 const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
                          headers and llvm-config, prometheus the program `promtool`";
 
+/// Installs packages with every service left alone.
+///
+/// A policy-rc.d that says no keeps services from being started, and disabling them keeps the next boot from it.
+/// Postfix is told to configure nothing. Removing is refused, for another mail server may be at work here.
+const IDLE: &str = r#"
+set -e
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+fi
+if command -v debconf-set-selections >/dev/null; then
+    echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+fi
+DEBIAN_FRONTEND=noninteractive apt-get --quiet install --option DPkg::Lock::Timeout=300 \
+    --yes --no-install-recommends --no-remove "$@"
+if command -v systemctl >/dev/null; then
+    for package in "$@"; do
+        systemctl disable "$package.service" >/dev/null 2>&1 || true
+    done
+fi
+"#;
+
 /// Installs packages.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    install_by(packages, |way| {
+        let mut install = apt(way, "install");
+        install.args(["--yes", "--no-install-recommends"]);
+        install
+    })
+}
+
+/// Installs packages of servers without starting one, now or at the next boot, and without removing anything.
+pub(crate) fn install_idle(packages: &[&str]) -> Result<()> {
+    install_by(packages, |way| {
+        let mut install = way.command("sh");
+        install.args(["-c", IDLE, "install-idle"]);
+        install
+    })
+}
+
+fn install_by(packages: &[&str], command: impl Fn(privilege::Way) -> Command) -> Result<()> {
     let names = packages.join(" ");
     if process::find("apt-get").is_none() || !is_debian() {
         bail!(
@@ -27,10 +67,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         );
     };
     eprintln!("setup: installing {names}");
-    let mut install = apt(way, "install");
-    install
-        .args(["--yes", "--no-install-recommends"])
-        .args(packages);
+    let mut install = command(way);
+    install.args(packages);
     if process::capture(&mut install).is_ok() {
         return Ok(());
     }

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 
 /// The lines of the packet counters start with this.
-pub(crate) const PACKETS: &str = "geofence_packets_total{";
+pub const PACKETS: &str = "geofence_packets_total{";
 const BYTES: &str = "geofence_bytes_total{";
 
 /// Under which labels something is counted; the interface is always the same here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Labels {
-    pub(crate) country: String,
-    pub(crate) action: String,
-    pub(crate) reason: String,
+pub struct Labels {
+    pub country: String,
+    pub action: String,
+    pub reason: String,
 }
 
 /// Packets and bytes by labels; nothing has a count of zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters(BTreeMap<Labels, (u64, u64)>);
+pub struct Counters(BTreeMap<Labels, (u64, u64)>);
 
 impl Counters {
     /// Reads them from the text of /metrics.
-    pub(crate) fn parse(metrics: &str) -> Result<Self> {
+    pub fn parse(metrics: &str) -> Result<Self> {
         let mut counters = Self::default();
         for line in metrics.lines() {
             for (prefix, is_packets) in [(PACKETS, true), (BYTES, false)] {
@@ -41,12 +41,23 @@ impl Counters {
     }
 
     /// All packets, whatever became of them.
-    pub(crate) fn packets(&self) -> u64 {
+    pub fn packets(&self) -> u64 {
         self.0.values().map(|(packets, _)| packets).sum()
     }
 
+    /// Packets of this action and, if given, this reason.
+    #[must_use]
+    pub fn of(&self, action: &str, reason: Option<&str>) -> u64 {
+        self.0
+            .iter()
+            .filter(|(labels, _)| labels.action == action)
+            .filter(|(labels, _)| reason.is_none_or(|reason| labels.reason == reason))
+            .map(|(_, (packets, _))| packets)
+            .sum()
+    }
+
     /// What was counted since `earlier`: labels, packets, bytes.
-    pub(crate) fn since(&self, earlier: &Self) -> Vec<(Labels, u64, u64)> {
+    pub fn since(&self, earlier: &Self) -> Vec<(Labels, u64, u64)> {
         let changes = self.0.iter().map(|(labels, (packets, bytes))| {
             let (before, bytes_before) = earlier.0.get(labels).copied().unwrap_or_default();
             let packets = packets.saturating_sub(before);

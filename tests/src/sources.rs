@@ -18,7 +18,7 @@ const LENGTHS_V4: std::ops::RangeInclusive<u8> = 8..=24;
 const LENGTHS_V6: std::ops::RangeInclusive<u8> = 16..=64;
 
 /// An IPv4 address of the country.
-pub(crate) fn v4(database: &Database, code: &str) -> Result<Ipv4Addr> {
+pub fn v4(database: &Database, code: &str) -> Result<Ipv4Addr> {
     let country = country(code)?;
     let prefixes = database.prefixes_v4();
     let best = prefixes
@@ -41,7 +41,7 @@ pub(crate) fn v4(database: &Database, code: &str) -> Result<Ipv4Addr> {
 }
 
 /// An IPv6 address of the country, which not every country has.
-pub(crate) fn v6(database: &Database, code: &str) -> Result<Option<Ipv6Addr>> {
+pub fn v6(database: &Database, code: &str) -> Result<Option<Ipv6Addr>> {
     let country = country(code)?;
     let prefixes = database.prefixes_v6();
     let best = prefixes
@@ -60,7 +60,7 @@ pub(crate) fn v6(database: &Database, code: &str) -> Result<Option<Ipv6Addr>> {
 }
 
 /// The 6to4 address (RFC 3056) that carries this IPv4 address.
-pub(crate) fn six_to_four(address: Ipv4Addr) -> IpAddr {
+pub fn six_to_four(address: Ipv4Addr) -> IpAddr {
     let bits = (0x2002 << 112) | u128::from(address.to_bits()) << 80 | u128::from(HOST);
     Ipv6Addr::from_bits(bits).into()
 }

@@ -1,0 +1,246 @@
+//! Machines and interfaces that nobody has at hand, and what is said of them.
+
+use super::*;
+
+fn nic(driver: &str) -> Device {
+    Device {
+        name: "eth0".to_owned(),
+        index: 2,
+        driver: Some(driver.to_owned()),
+        is_hardware: true,
+        mtu: 1500,
+        is_up: true,
+        xdp_features: Some(XdpFeatures {
+            native: true,
+            multi_buffer: false,
+        }),
+        ..Device::default()
+    }
+}
+
+/// The mode and the lines of what is to be changed or worse.
+fn judged(device: &Device) -> (Mode, Vec<String>) {
+    let (mode, findings) = judge_device(device, false);
+    let lines = findings
+        .into_iter()
+        .filter(|finding| finding.level > Level::Note);
+    (
+        mode,
+        lines
+            .map(|finding| finding.line.unwrap_or_default())
+            .collect(),
+    )
+}
+
+#[test]
+fn a_fit_interface_needs_nothing() {
+    for driver in ["virtio_net", "ena", "mlx5_core", "veth", "unheard_of"] {
+        assert_eq!(
+            judge_device(&nic(driver), false),
+            (Mode::Native, vec![]),
+            "{driver}"
+        );
+    }
+}
+
+#[test]
+fn what_hinders_native_mode_comes_with_the_line_that_mends_it() {
+    let jumbo = Device {
+        mtu: 9001,
+        ..nic("ena")
+    };
+    assert_eq!(
+        judged(&jumbo),
+        (
+            Mode::Hindered,
+            vec!["ip link set dev eth0 mtu 3498".to_owned()]
+        )
+    );
+    let multi = Some(XdpFeatures {
+        native: true,
+        multi_buffer: true,
+    });
+    assert_eq!(
+        judged(&Device {
+            xdp_features: multi,
+            ..jumbo
+        })
+        .0,
+        Mode::Native
+    );
+
+    let lro = Device {
+        offloads: [("rx-lro".to_owned(), true)].into(),
+        ..nic("mlx5_core")
+    };
+    assert_eq!(
+        judged(&lro),
+        (Mode::Hindered, vec!["ethtool -K eth0 lro off".to_owned()])
+    );
+
+    let channels = |combined| {
+        Some(Channels {
+            combined,
+            combined_max: 8,
+            ..Channels::default()
+        })
+    };
+    let full = Device {
+        channels: channels(5),
+        ..nic("ena")
+    };
+    assert_eq!(
+        judged(&full),
+        (
+            Mode::Hindered,
+            vec!["ethtool -L eth0 combined 4".to_owned()]
+        )
+    );
+    assert_eq!(
+        judged(&Device {
+            channels: channels(4),
+            ..nic("ena")
+        })
+        .0,
+        Mode::Native
+    );
+    assert_eq!(
+        judged(&Device {
+            channels: channels(8),
+            ..nic("mlx5_core")
+        })
+        .0,
+        Mode::Native
+    );
+
+    let merged = Device {
+        offloads: [("rx-gro-hw".to_owned(), true)].into(),
+        fixed_offloads: vec!["rx-gro-hw".to_owned()],
+        ..nic("virtio_net")
+    };
+    let (mode, lines) = judged(&merged);
+    assert!(
+        mode == Mode::Hindered && lines == ["xdp-mode = \"auto\""],
+        "{lines:?}"
+    );
+    assert_eq!(
+        judged(&Device {
+            fixed_offloads: vec![],
+            ..merged
+        })
+        .0,
+        Mode::Native
+    );
+}
+
+#[test]
+fn without_native_mode_the_way_out_is_in_the_configuration() {
+    let none = Some(XdpFeatures {
+        native: false,
+        multi_buffer: false,
+    });
+    let auto = vec!["xdp-mode = \"auto\"".to_owned()];
+    assert_eq!(
+        judged(&Device {
+            xdp_features: none,
+            ..nic("e1000")
+        }),
+        (Mode::Generic, auto.clone())
+    );
+    let vlan = Device {
+        xdp_features: None,
+        ..nic("vlan")
+    };
+    assert_eq!(judged(&vlan), (Mode::Generic, auto));
+    assert_eq!(
+        judged(&Device {
+            xdp_features: None,
+            ..nic("ena")
+        })
+        .0,
+        Mode::Native
+    );
+    assert_eq!(
+        judged(&Device {
+            xdp_features: None,
+            ..nic("unheard_of")
+        })
+        .0,
+        Mode::Unknown
+    );
+}
+
+#[test]
+fn a_foreign_program_is_trouble_and_our_own_is_not() {
+    let taken = Device {
+        program: Some(7),
+        ..nic("veth")
+    };
+    let (_, findings) = judge_device(&taken, false);
+    assert_eq!(findings[0].level, Level::Trouble);
+    assert!(findings[0].text.contains("id 7"), "{findings:?}");
+    assert_eq!(judge_device(&taken, true).1, []);
+}
+
+#[test]
+fn a_machine_is_judged_by_its_kernel_and_by_what_we_may_do() {
+    let fit = Machine {
+        kernel: "6.18.0".to_owned(),
+        version: (6, 18),
+        btf: true,
+        jit: true,
+        bpffs: true,
+        capabilities: vec!["CAP_NET_ADMIN", "CAP_BPF"],
+        lockdown: None,
+    };
+    assert_eq!(judge_machine(&fit), []);
+    let worst = |machine: Machine| {
+        judge_machine(&machine)
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+    };
+    assert_eq!(
+        worst(Machine {
+            version: (5, 17),
+            ..fit.clone()
+        }),
+        Some(Level::Trouble)
+    );
+    assert_eq!(
+        worst(Machine {
+            version: (5, 18),
+            ..fit.clone()
+        }),
+        Some(Level::Note)
+    );
+    assert_eq!(
+        worst(Machine {
+            capabilities: vec!["CAP_BPF"],
+            ..fit.clone()
+        }),
+        Some(Level::Trouble)
+    );
+    assert_eq!(
+        worst(Machine {
+            jit: false,
+            ..fit.clone()
+        }),
+        Some(Level::Change)
+    );
+    assert_eq!(
+        worst(Machine {
+            bpffs: false,
+            ..fit.clone()
+        }),
+        Some(Level::Change)
+    );
+    let locked = Some("confidentiality".to_owned());
+    assert_eq!(
+        worst(Machine {
+            lockdown: locked,
+            ..fit
+        }),
+        Some(Level::Trouble)
+    );
+}

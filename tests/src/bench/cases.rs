@@ -1,0 +1,181 @@
+//! The cases of the whole program: what kind of packet, and in what clothes.
+//!
+//! Each case is a frame to put source addresses into, where they go, which sources it is about, and the reason that
+//! every one of these packets must end in.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use geofence_common::verdict::Reason;
+use geofence_tests::frames::{Frame, between};
+
+use crate::rig::FRAME_MIN;
+use crate::sets::Family;
+
+const EDGE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const EDGE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const PEER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// An ordinary client's port, a port that the default policy exempts nobody for, and one that it exempts.
+const CLIENT: u16 = 40_000;
+const CLOSED: u16 = 22;
+const MAIL: u16 = 25;
+
+/// Which sources a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sources {
+    Open,
+    Blocked,
+}
+
+/// What happens to the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    PassUnblocked,
+    DropTcp,
+    DropUdp,
+    PassService,
+    Malformed,
+}
+
+impl Fate {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::PassUnblocked,
+        Self::DropTcp,
+        Self::DropUdp,
+        Self::PassService,
+        Self::Malformed,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::PassUnblocked => "pass, country not blocked",
+            Self::DropTcp => "drop by country, TCP",
+            Self::DropUdp => "drop by country, UDP",
+            Self::PassService => "pass by service (mail)",
+            Self::Malformed => "drop, malformed header",
+        }
+    }
+
+    pub(crate) const fn sources(self) -> Sources {
+        match self {
+            Self::PassUnblocked => Sources::Open,
+            Self::DropTcp | Self::DropUdp | Self::PassService | Self::Malformed => Sources::Blocked,
+        }
+    }
+
+    const fn reason(self, family: Family) -> Reason {
+        match (self, family) {
+            (Self::PassUnblocked, _) => Reason::CountryAllowed,
+            (Self::DropTcp | Self::DropUdp, _) => Reason::CountryBlocked,
+            (Self::PassService, _) => Reason::Mail,
+            (Self::Malformed, Family::V4) => Reason::MalformedIpv4,
+            (Self::Malformed, Family::V6) => Reason::MalformedIpv6,
+        }
+    }
+}
+
+/// What stands around the packet's headers or between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clothes {
+    Plain,
+    OneTag,
+    TwoTags,
+    /// IPv6 only: destination options and a fragment header that says "whole".
+    Extensions,
+}
+
+impl Clothes {
+    pub(crate) const ALL: [Self; 4] = [Self::Plain, Self::OneTag, Self::TwoTags, Self::Extensions];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::OneTag => "one VLAN tag",
+            Self::TwoTags => "two VLAN tags",
+            Self::Extensions => "two extension headers",
+        }
+    }
+
+    const fn tags(self) -> usize {
+        match self {
+            Self::Plain | Self::Extensions => 0,
+            Self::OneTag => 1,
+            Self::TwoTags => 2,
+        }
+    }
+}
+
+/// A case to measure.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) family: Family,
+    pub(crate) fate: Fate,
+    pub(crate) clothes: Clothes,
+    pub(crate) frame: Vec<u8>,
+    /// Where in the frame the source address stands.
+    pub(crate) source: usize,
+    pub(crate) reason: Reason,
+}
+
+/// Every case there is.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for family in Family::BOTH {
+        for fate in Fate::ALL {
+            for clothes in Clothes::ALL {
+                if family == Family::V6 || clothes != Clothes::Extensions {
+                    cases.push(case(family, fate, clothes));
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// The ordinary packet that is dropped for its country: the smallest UDP datagram.
+pub(crate) fn blocked_datagram(family: Family) -> Case {
+    case(family, Fate::DropUdp, Clothes::Plain)
+}
+
+fn case(family: Family, fate: Fate, clothes: Clothes) -> Case {
+    let (from, to): (IpAddr, IpAddr) = match family {
+        Family::V4 => (PEER_V4.into(), EDGE_V4.into()),
+        Family::V6 => (PEER_V6.into(), EDGE_V6.into()),
+    };
+    let mut frame = match clothes {
+        Clothes::Plain | Clothes::Extensions => between(from, to),
+        Clothes::OneTag => Frame::ethernet().vlan(0x8100, 5).ip(from, to),
+        Clothes::TwoTags => Frame::ethernet()
+            .vlan(0x88a8, 7)
+            .vlan(0x8100, 5)
+            .ip(from, to),
+    };
+    if fate == Fate::Malformed {
+        // Longer than the frame is: the header cannot be believed.
+        frame = match family {
+            Family::V4 => frame.total_length(1400),
+            Family::V6 => frame.payload_length(1400),
+        };
+    }
+    if clothes == Clothes::Extensions {
+        frame = frame.destination_options(&[]).fragment(0, false, 1);
+    }
+    let frame = match fate {
+        Fate::DropUdp => frame.udp(CLIENT, CLOSED),
+        Fate::PassService => frame.tcp(CLIENT, MAIL).syn(),
+        Fate::PassUnblocked | Fate::DropTcp | Fate::Malformed => frame.tcp(CLIENT, CLOSED).syn(),
+    };
+    let mut frame = frame.build();
+    frame.resize(frame.len().max(FRAME_MIN), 0);
+    let network = 14 + 4 * clothes.tags();
+    let source = network + if family == Family::V4 { 12 } else { 8 };
+    Case {
+        family,
+        fate,
+        clothes,
+        frame,
+        source,
+        reason: fate.reason(family),
+    }
+}

@@ -1,0 +1,75 @@
+//! What a run of the benchmark measures with: the data, its oracle, and how long to look.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use geofence_common::address::Address;
+use geofence_common::class::Class;
+use geofence_common::country::Country;
+use geofence_common::image::Words as _;
+use geofence_user::compile::{Target, compile};
+use geofence_user::config::Config;
+use geofence_user::geoip::Database;
+use geofence_user::oracle::Oracle;
+use geofence_user::policy::Policy;
+use geofence_user::prepare::{Prepared, prepare};
+
+pub(crate) struct Plan {
+    /// Whether only the answers count.
+    pub(crate) smoke: bool,
+    pub(crate) rounds: usize,
+    /// Addresses in a set, a power of two.
+    pub(crate) set_size: usize,
+    pub(crate) prepared: Prepared,
+    pub(crate) oracle: Oracle,
+}
+
+impl Plan {
+    pub(crate) fn new(smoke: bool, databases: Vec<PathBuf>) -> Result<Self> {
+        let config = Config {
+            databases,
+            ..Config::default()
+        };
+        let prepared = prepare(config).context("compiling the default policy")?;
+        let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
+        let (rounds, set_size) = if smoke { (2, 1 << 10) } else { (11, 1 << 17) };
+        Ok(Self {
+            smoke,
+            rounds,
+            set_size,
+            prepared,
+            oracle,
+        })
+    }
+
+    /// The class of an address by the image: to choose by, not to check by.
+    pub(crate) fn class(&self, address: &Address) -> Class {
+        let words = self.prepared.image.words();
+        let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+        found.unwrap_or(Class::of_country(Country::UNKNOWN))
+    }
+
+    /// The same configuration and data under a changed policy, or with other data.
+    pub(crate) fn variant(
+        &self,
+        database: Option<Database>,
+        change: impl FnOnce(&mut Policy),
+    ) -> Result<Prepared> {
+        let mut config = self.prepared.config.clone();
+        change(&mut config.policy);
+        let database = database.unwrap_or_else(|| self.prepared.database.clone());
+        let target = Target {
+            generation: 1,
+            slot: 0,
+            compiled: 0,
+            lines_max: u32::MAX >> 4,
+        };
+        let image = compile(&config.policy, &database, &target)?;
+        Ok(Prepared {
+            config,
+            database,
+            readers: Vec::new(),
+            image,
+        })
+    }
+}

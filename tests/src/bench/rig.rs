@@ -1,0 +1,237 @@
+//! A loaded filter with the programs that measure it, and runs of them.
+//!
+//! Each rig has one engine and one image. Time is the processor time of the calling thread, which other programs on
+//! the machine lengthen less than they lengthen time on the wall; what a run costs beyond the program (the system call,
+//! the kernel's loop) is in it, and is subtracted by subtracting a program that does less.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, PerCpuArray, PerCpuValues, ProgramArray};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::util::nr_cpus;
+use geofence_common::address::Address;
+use geofence_common::layout::name;
+use geofence_user::kernel::{Filter, Options};
+use geofence_user::policy::Lookup;
+use geofence_user::prepare::Prepared;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::sets::Set;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
+
+/// The shortest frame Ethernet knows, without its checksum.
+pub(crate) const FRAME_MIN: usize = 60;
+/// Frames that are in flight at once; fewer than a veth's queue holds, so that none is lost for want of room.
+const BATCH: u32 = 64;
+
+/// The programs of the object, by what they do and for which family.
+pub(crate) mod program {
+    pub(crate) const DROP: &str = "drop";
+    pub(crate) const FETCH: [&str; 2] = ["fetch_v4", "fetch_v6"];
+    pub(crate) const LOOKUP: [&str; 2] = ["lookup_v4", "lookup_v6"];
+    pub(crate) const VARY: [&str; 2] = ["vary_v4", "vary_v6"];
+    pub(crate) const SEND: [&str; 2] = ["send_v4", "send_v6"];
+}
+
+/// Where a program takes addresses from and what it does with them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) set: usize,
+    /// Where in the frame the source address stands.
+    pub(crate) source: usize,
+    /// The interface to send out of.
+    pub(crate) interface: u32,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) answer: u32,
+    pub(crate) time: Duration,
+}
+
+pub(crate) struct Rig {
+    filter: Filter,
+    /// Where each set starts, and its size.
+    sets: Vec<(u32, u32)>,
+}
+
+impl Rig {
+    /// Loads everything with one engine, an image, and sets of addresses.
+    pub(crate) fn load(prepared: &Prepared, lookup: Lookup, sets: &[Set]) -> Result<Self> {
+        let mut places = Vec::new();
+        let mut addresses: Vec<[u8; 16]> = Vec::new();
+        for set in sets {
+            let size = set.addresses.len();
+            ensure!(
+                size.is_power_of_two(),
+                "a set of {size} addresses, which is no power of two"
+            );
+            places.push((u32::try_from(addresses.len())?, u32::try_from(size)?));
+            addresses.extend(set.addresses.iter().map(bytes));
+        }
+        let room = u32::try_from(prepared.image.lines().len())?;
+        let options = Options {
+            lookup,
+            image_lines: room,
+            ..prepared.options(false)
+        };
+        let sizes = [("ADDRESSES", u32::try_from(addresses.len())?)];
+        let mut filter = Filter::load_object(OBJECT, options, &sizes)
+            .context("loading the programs that measure")?;
+        let tries = match lookup {
+            Lookup::ArrayTrie => None,
+            Lookup::LpmTrie => Some(geofence_user::kernel::Tries {
+                v4: prepared
+                    .image
+                    .prefixes_v4(&prepared.config.policy, &prepared.database)?,
+                v6: prepared
+                    .image
+                    .prefixes_v6(&prepared.config.policy, &prepared.database)?,
+            }),
+        };
+        filter.install(&prepared.image, tries.as_ref())?;
+
+        let ebpf = filter.ebpf();
+        let map = ebpf
+            .map_mut("ADDRESSES")
+            .context("the object has no ADDRESSES")?;
+        let mut array: Array<_, [u8; 16]> = map.try_into()?;
+        for (at, address) in (0..).zip(&addresses) {
+            array.set(at, *address, 0)?;
+        }
+        let names = [
+            program::FETCH,
+            program::LOOKUP,
+            program::VARY,
+            program::SEND,
+        ];
+        for name in names.into_iter().flatten().chain([program::DROP]) {
+            let program: &mut Xdp = ebpf
+                .program_mut(name)
+                .with_context(|| format!("no {name}"))?
+                .try_into()?;
+            program.load().with_context(|| format!("loading {name}"))?;
+        }
+        let mut rig = Self {
+            filter,
+            sets: places,
+        };
+        rig.hand_to(name::PROGRAM)?;
+        Ok(rig)
+    }
+
+    /// Chooses the program that `vary_*` hands frames to.
+    pub(crate) fn hand_to(&mut self, name: &str) -> Result<()> {
+        let ebpf = self.filter.ebpf();
+        let next = xdp(ebpf, name)?.fd()?.try_clone()?;
+        let map = ebpf.map_mut("NEXT").context("the object has no NEXT")?;
+        let mut array: ProgramArray<_> = map.try_into()?;
+        Ok(array.set(0, &next, 0)?)
+    }
+
+    /// Starts a set from its first address, on every CPU.
+    pub(crate) fn aim(&mut self, cursor: &Cursor) -> Result<()> {
+        let (first, size) = self.sets[cursor.set];
+        let source = u32::try_from(cursor.source)?;
+        let words = [first, size - 1, 0, source, cursor.interface, 0, 0, 0];
+        let cpus = nr_cpus()
+            .map_err(|(_, error)| error)
+            .context("counting CPUs")?;
+        let map = self
+            .filter
+            .ebpf()
+            .map_mut("CURSOR")
+            .context("the object has no CURSOR")?;
+        let mut array: PerCpuArray<_, [u32; 8]> = map.try_into()?;
+        Ok(array.set(0, PerCpuValues::try_from(vec![words; cpus])?, 0)?)
+    }
+
+    /// How many addresses were taken since the set was started, on all CPUs.
+    pub(crate) fn taken(&mut self) -> Result<u64> {
+        let map = self
+            .filter
+            .ebpf()
+            .map("CURSOR")
+            .context("the object has no CURSOR")?;
+        let array: PerCpuArray<_, [u32; 8]> = map.try_into()?;
+        Ok(array
+            .get(&0, 0)?
+            .iter()
+            .map(|words| u64::from(words[2]))
+            .sum())
+    }
+
+    /// Runs a program on a frame as often as asked.
+    pub(crate) fn run(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<Run> {
+        let program = xdp(self.filter.ebpf(), name)?;
+        run(program, frame, repeat)
+    }
+
+    /// Sends frames out of an interface of the namespace the caller is in, and returns what each took until it had
+    /// met its fate. The kernel's own count, for the preparations of such a run take as long as half a million frames.
+    pub(crate) fn send(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<Duration> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.repeat = repeat;
+        options.attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
+        let result = xdp(self.filter.ebpf(), name)?
+            .test_run(options)
+            .context("sending frames")?;
+        Ok(result.duration)
+    }
+
+    /// The filter itself.
+    pub(crate) fn filter(&mut self) -> &mut Filter {
+        &mut self.filter
+    }
+
+    /// A program, to attach it or to run it from another thread.
+    pub(crate) fn program(&mut self, name: &str) -> Result<&mut Xdp> {
+        xdp(self.filter.ebpf(), name)
+    }
+}
+
+fn xdp<'a>(ebpf: &'a mut aya::Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no {name}"))?;
+    Ok(program.try_into()?)
+}
+
+/// Runs a program on a frame as often as asked.
+pub(crate) fn run(program: &Xdp, frame: &[u8], repeat: u32) -> Result<Run> {
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(frame);
+    options.repeat = repeat;
+    let begun = processor_time()?;
+    let result = program.test_run(options).context("running a program")?;
+    let time = processor_time()?.saturating_sub(begun);
+    Ok(Run {
+        answer: result.return_value,
+        time,
+    })
+}
+
+/// What the calling thread has used of a processor.
+fn processor_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .context("reading the thread's clock")?
+        .into())
+}
+
+/// Keeps the calling thread, and those it starts, on one CPU.
+pub(crate) fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("staying on CPU {cpu}"))
+}
+
+fn bytes(address: &Address) -> [u8; 16] {
+    let [high, low] = address.words();
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}

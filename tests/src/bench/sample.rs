@@ -1,0 +1,110 @@
+//! Rounds of samples: the contestants take turns in random order, and each is judged by its median.
+//!
+//! What the machine does meanwhile then falls on all of them alike.
+
+use anyhow::Result;
+use geofence_user::oracle::Draw;
+use serde_json::{Value, json};
+
+/// The samples of one contestant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    /// A single figure that is not measured in rounds.
+    pub(crate) fn once(value: f64) -> Self {
+        Self(vec![value])
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The first and the third quartile.
+    pub(crate) fn quartiles(&self) -> (f64, f64) {
+        (self.quantile(0.25), self.quantile(0.75))
+    }
+
+    fn quantile(&self, part: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let Some(last) = sorted.len().checked_sub(1) else {
+            return f64::NAN;
+        };
+        let place = part * last as f64;
+        let (below, above) = (place.floor() as usize, place.ceil() as usize);
+        sorted[below] + (sorted[above] - sorted[below]) * place.fract()
+    }
+
+    /// Round by round, this less the other.
+    pub(crate) fn less(&self, other: &Self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .zip(&other.0)
+                .map(|(one, other)| one - other)
+                .collect(),
+        )
+    }
+
+    /// One over each.
+    pub(crate) fn inverse(&self) -> Self {
+        Self(self.0.iter().map(|one| 1.0 / one).collect())
+    }
+
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let (low, high) = self.quartiles();
+        json!({ "median": self.median(), "quartiles": [low, high], "samples": self.0 })
+    }
+}
+
+/// Takes a sample of every contestant in each round, in random order.
+pub(crate) fn rounds(
+    contestants: usize,
+    rounds: usize,
+    mut sample: impl FnMut(usize) -> Result<f64>,
+) -> Result<Vec<Samples>> {
+    let mut all = vec![Samples::default(); contestants];
+    let mut draw = Draw::new(contestants as u64);
+    let mut order: Vec<usize> = (0..contestants).collect();
+    for _ in 0..rounds {
+        for at in (1..contestants).rev() {
+            order.swap(at, draw.below(at + 1));
+        }
+        for one in &order {
+            all[*one].push(sample(*one)?);
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quartiles() {
+        let samples = Samples(vec![5.0, 1.0, 2.0, 4.0, 3.0]);
+        assert_eq!((samples.median(), samples.quartiles()), (3.0, (2.0, 4.0)));
+        assert_eq!(Samples(vec![1.0, 2.0]).median(), 1.5);
+    }
+
+    #[test]
+    fn every_contestant_has_its_turn_in_every_round() {
+        let mut turns = Vec::new();
+        let all = rounds(3, 2, |one| {
+            turns.push(one);
+            Ok(one as f64)
+        })
+        .unwrap();
+        assert_eq!(all[2], Samples(vec![2.0, 2.0]));
+        for round in turns.chunks_mut(3) {
+            round.sort_unstable();
+            assert_eq!(round, [0, 1, 2]);
+        }
+    }
+}

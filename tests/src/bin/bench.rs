@@ -1,0 +1,201 @@
+//! The benchmark: what a packet costs, beside what it costs the filters people use instead.
+//!
+//! Needs root; everything happens in namespaces and maps of its own, which end with the process. Nothing is timed
+//! before its answers have been compared with the oracle, and no row is printed whose packets do not add up. Exit code
+//! 0 when all was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
+
+#[path = "../bench/cases.rs"]
+mod cases;
+#[path = "../bench/control.rs"]
+mod control;
+#[path = "../bench/growth.rs"]
+mod growth;
+#[path = "../bench/lookup.rs"]
+mod lookup;
+#[path = "../bench/machine.rs"]
+mod machine;
+#[path = "../bench/memory.rs"]
+mod memory;
+#[path = "../bench/netfilter.rs"]
+mod netfilter;
+#[path = "../bench/output.rs"]
+mod output;
+#[path = "../bench/peers.rs"]
+mod peers;
+#[path = "../bench/plan.rs"]
+mod plan;
+#[path = "../bench/plot.rs"]
+mod plot;
+#[path = "../bench/program.rs"]
+mod program;
+#[path = "../bench/report.rs"]
+mod report;
+#[path = "../bench/rig.rs"]
+mod rig;
+#[path = "../bench/sample.rs"]
+mod sample;
+#[path = "../bench/sets.rs"]
+mod sets;
+#[path = "../bench/synthetic.rs"]
+mod synthetic;
+#[path = "../bench/verify.rs"]
+mod verify;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use geofence_user::policy::Lookup;
+
+use plan::Plan;
+use report::Report;
+use rig::Rig;
+
+/// Measures the filter and what it is compared with
+///
+/// Needs root. Changes nothing outside the namespaces it creates and leaves nothing behind but the report. Exit code 0
+/// when everything was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
+#[derive(Parser)]
+#[command(name = "geofence-bench", max_term_width = 100)]
+struct Arguments {
+    /// Check the answers of every row in a minute, and time nothing worth knowing
+    #[arg(long)]
+    smoke: bool,
+    /// Measure these parts only
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// GeoIP file to look up in instead of the embedded one; repeat it for several
+    #[arg(long, value_name = "FILE")]
+    mmdb: Vec<PathBuf>,
+    /// Folder for bench.json and bench.svg
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+    /// Rewrite the tables of performance.md in this folder, and the plot beside it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["smoke", "only"])]
+    docs: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// The geofence binary to measure; without it, the one built next to this program
+    #[arg(long, value_name = "PATH")]
+    geofence: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The look-up alone
+    Lookup,
+    /// The whole program, by case
+    Program,
+    /// The filters people use instead, on one path
+    Peers,
+    /// More prefixes, cores, lists and exceptions
+    Growth,
+    /// Loading, memory, the daemon at rest
+    Control,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            // Where standard error is closed, nobody is there to be told.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Measures and reports; answers whether everything added up.
+fn run(arguments: &Arguments) -> Result<bool> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the benchmark needs root, for network namespaces and eBPF programs; run it with `cargo xtask bench`, \
+             which offers sudo"
+        );
+    }
+    let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let plan = Plan::new(arguments.smoke, arguments.mmdb.clone())?;
+    let mut report = Report {
+        facts: machine::facts(&plan),
+        ..Report::default()
+    };
+    rig::pin(0)?;
+    if [Part::Lookup, Part::Program, Part::Peers]
+        .into_iter()
+        .any(wants)
+    {
+        progress("drawing addresses, loading both engines");
+        let (lookup_sets, program_sets) = (lookup::sets(&plan)?, program::sets(&plan)?);
+        let sets = [&lookup_sets[..], &program_sets].concat();
+        let mut rigs = [
+            Rig::load(&plan.prepared, Lookup::ArrayTrie, &sets)?,
+            Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
+        ];
+        if wants(Part::Lookup) {
+            progress("part 1 of 5: the look-up alone");
+            lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
+        }
+        let first = lookup_sets.len();
+        if wants(Part::Program) {
+            progress("part 2 of 5: the whole program");
+            let [rig, _] = &mut rigs;
+            program::measure(&plan, rig, first, &program_sets, &mut report)?;
+        }
+        if wants(Part::Peers) {
+            progress("part 3 of 5: other filters on the same path");
+            peers::measure(&plan, &mut rigs, first, &mut report)?;
+        }
+    }
+    if wants(Part::Growth) {
+        progress("part 4 of 5: growth");
+        growth::measure(&plan, &mut report)?;
+    }
+    if wants(Part::Control) {
+        progress("part 5 of 5: control, memory, the daemon");
+        let geofence = match &arguments.geofence {
+            Some(path) => path.clone(),
+            None => geofence_tests::daemon::binary()?,
+        };
+        control::measure(&plan, &geofence, &mut report)?;
+    }
+    publish(arguments, &report)?;
+    Ok(report.refused.is_empty())
+}
+
+/// Says what is being done, to a person who waits for it.
+fn progress(what: &str) {
+    let mut err = io::stderr();
+    if err.is_terminal() {
+        // Where standard error is closed, nobody is there to be told.
+        let _ = writeln!(err, "bench: {what}");
+    }
+}
+
+/// Hands the report to whoever is to have it.
+fn publish(arguments: &Arguments, report: &Report) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let printed = if arguments.json {
+        writeln!(out, "{}", report.json())
+    } else {
+        report.print(&mut out)
+    };
+    match printed.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed.context("writing the report")?,
+    }
+    output::write(report, &arguments.out)?;
+    if let Some(folder) = &arguments.docs {
+        ensure!(
+            report.refused.is_empty(),
+            "rows had to be left out, so the document stays as it is"
+        );
+        output::document(report, folder)?;
+    }
+    Ok(())
+}

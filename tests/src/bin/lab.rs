@@ -1,0 +1,118 @@
+//! The laboratories: whole networks with real software around geofence, to see that its promises hold there.
+//!
+//! Everything happens in namespaces of its own and ends with this process. Exit code 0 when all was as expected, 1 when
+//! not, 2 when the laboratory could not run.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use geofence_tests::lab::{self, Mode, Scale, report};
+
+/// Runs whole networks with real software around geofence
+///
+/// Needs root. Changes nothing outside the namespaces it creates and leaves nothing behind. Exit code 0 when all was
+/// as expected, 1 when something was not, 2 when a laboratory could not run.
+#[derive(Parser)]
+#[command(name = "geofence-lab", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    laboratory: Laboratory,
+}
+
+#[derive(Subcommand)]
+enum Laboratory {
+    /// Mail in and out of blocked countries, and nothing else
+    Mail(Mail),
+}
+
+#[derive(Args)]
+struct Mail {
+    /// A tenth of everything
+    #[arg(long)]
+    short: bool,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
+    /// What the filter does meanwhile; other than `enforce`, rows must fail, which shows that they can
+    #[arg(long, value_enum, default_value = "enforce")]
+    filter: FilterMode,
+    /// Run only this step, which may be given several times
+    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=6))]
+    steps: Vec<u8>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FilterMode {
+    /// Drop what the default policy drops
+    Enforce,
+    /// Count and drop nothing
+    Monitor,
+    /// No filter at all
+    Absent,
+}
+
+fn main() -> ExitCode {
+    let Laboratory::Mail(arguments) = Arguments::parse().laboratory;
+    match mail(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            // Where standard error is closed, nobody is there to be told.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the mail laboratory; answers whether all was as expected.
+fn mail(arguments: &Mail) -> Result<bool> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "a laboratory needs root, for namespaces and eBPF programs; run it with `cargo xtask lab`, which offers \
+             sudo"
+        );
+    }
+    let missing = lab::missing();
+    if !missing.is_empty() {
+        bail!(
+            "this machine lacks programs of the Debian packages {}; `cargo xtask lab` installs them",
+            missing.join(", ")
+        );
+    }
+    let scale = if arguments.short {
+        Scale::Short
+    } else {
+        Scale::Whole
+    };
+    let mode = match arguments.filter {
+        FilterMode::Enforce => Mode::Enforce,
+        FilterMode::Monitor => Mode::Monitor,
+        FilterMode::Absent => Mode::Absent,
+    };
+    let begun = Instant::now();
+    let terminal = io::stderr().is_terminal();
+    let rows = lab::mail(scale, mode, &arguments.steps, &mut |what| {
+        if terminal {
+            let _ = writeln!(
+                io::stderr(),
+                "{:>5.0} s  {what}",
+                begun.elapsed().as_secs_f64()
+            );
+        }
+    })?;
+    let mut out = io::stdout().lock();
+    let written = if arguments.json {
+        report::json(&mut out, &rows)
+    } else {
+        report::table(&mut out, &rows)
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("writing the result")?,
+    }
+    Ok(rows.iter().all(|row| row.ok))
+}

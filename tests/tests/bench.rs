@@ -1,0 +1,68 @@
+//! The smoke form of the benchmark: every row of every part, its answers checked, nothing asserted about time.
+
+use std::process::Command;
+
+use geofence_tests::{daemon, privilege};
+
+/// The programs it compares with or looks at interfaces with.
+const TOOLS: [&str; 4] = ["nft", "ipset", "iptables-legacy", "ethtool"];
+/// Tables of the five parts, and how many rows each has.
+const ROWS: [(&str, usize); 14] = [
+    ("lookup_v4", 4),
+    ("lookup_v6", 4),
+    ("program_v4_uniform", 6),
+    ("program_v4_prefix", 6),
+    ("program_v6_prefix", 6),
+    ("peers", 6),
+    ("peers_ratios", 6),
+    ("growth_prefixes", 3),
+    ("growth_lists", 3),
+    ("growth_exceptions", 4),
+    ("growth_cores", 2),
+    ("control_latency", 5),
+    ("control_memory", 2),
+    ("control_daemon", 2),
+];
+
+#[test]
+fn every_row_of_the_benchmark_answers_rightly() {
+    const NAME: &str = "every_row_of_the_benchmark_answers_rightly";
+    if !privilege::privileged(NAME) {
+        return;
+    }
+    let missing = TOOLS
+        .iter()
+        .find(|tool| Command::new(tool).arg("--version").output().is_err());
+    if let Some(tool) = missing {
+        privilege::skip(NAME, &format!("{tool} is not installed"));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_geofence-bench"))
+        .args(["--smoke", "--json", "--out"])
+        .arg(folder.path())
+        .arg("--geofence")
+        .arg(daemon::binary().expect("geofence is built"))
+        .output()
+        .expect("starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {error}"));
+    assert_eq!(report["left_out"], serde_json::json!([]), "{error}");
+    assert!(output.status.success(), "{error}");
+    let tables = report["tables"].as_array().expect("tables");
+    for (name, rows) in ROWS {
+        let found = tables.iter().find(|table| table["name"] == name);
+        let found = found
+            .and_then(|table| table["rows"].as_array())
+            .map_or(0, Vec::len);
+        // A machine with one CPU has nothing to say about two.
+        assert!(
+            found == rows || name == "growth_cores",
+            "{name} has {found} rows"
+        );
+    }
+    for file in ["bench.json", "bench.svg"] {
+        assert!(folder.path().join(file).is_file(), "{file} was not written");
+    }
+}

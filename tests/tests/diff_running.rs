@@ -1,0 +1,98 @@
+//! `geofence diff` against a running filter: its image from the kernel, its counters from its metrics.
+//!
+//! Alone in its file, because the kernel's programs are the whole machine's and the first filter found is asked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::frames::{Frame, between};
+use geofence_tests::link::veth;
+use geofence_tests::namespace::Namespace;
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::privilege;
+use geofence_user::kernel::Running;
+use serde_json::Value;
+
+const NAME: &str = "a_policy_is_compared_with_the_running_filter_and_its_traffic";
+const LISTEN: &str = "127.0.0.1:10317";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_policy_is_compared_with_the_running_filter_and_its_traffic() -> Result<()> {
+    if !privilege::privileged(NAME) {
+        return Ok(());
+    }
+    if Running::find()?.is_some() {
+        privilege::skip(NAME, "a filter runs on this machine already");
+        return Ok(());
+    }
+    let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+    let pair = veth(&peer, &edge)?;
+    let diff = |words: &[&str]| -> Result<(Option<i32>, Value)> {
+        let mut command = geofence(&edge)?;
+        let output = command
+            .args(["diff", "--json", "--over", "0"])
+            .args(words)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let object = serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
+        Ok((output.status.code(), object))
+    };
+    ensure!(
+        diff(&[]).is_err(),
+        "nothing runs, so there is nothing to compare with"
+    );
+
+    let interface = pair.edge_interface.as_str();
+    let mut daemon = Daemon::run(&edge, &["--interface", interface, "--listen", LISTEN], &[])?;
+    let listen: SocketAddr = LISTEN.parse()?;
+    daemon.wait_healthy(listen, PATIENCE)?;
+    let (sender, receiver) = (
+        PacketSocket::open(&peer, &pair.peer_interface)?,
+        PacketSocket::open(&edge, &pair.edge_interface)?,
+    );
+    // Three of a blocked country, two of one that is not.
+    for source in [
+        "77.88.8.8",
+        "77.88.8.8",
+        "77.88.8.8",
+        "84.200.69.80",
+        "84.200.69.80",
+    ] {
+        let frame = between(source.parse()?, "192.0.2.1".parse()?)
+            .tcp(40_000, 22)
+            .syn();
+        sender.send(&frame.build())?;
+    }
+    let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
+    sender.send(&marker)?;
+    receiver.receive_until(PATIENCE, |frame| frame == marker)?;
+
+    let (code, equal) = diff(&[])?;
+    assert_eq!((code, &equal["equal"]), (Some(0), &true.into()), "{equal}");
+    let (code, other) = diff(&["--block", "DE,UA,BY,CN,KP"])?;
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        (&other["blocked"][0], &other["unblocked"][0]),
+        (&"DE".into(), &"RU".into())
+    );
+    let traffic = other["traffic"]
+        .as_array()
+        .with_context(|| other.to_string())?;
+    let seen: Vec<_> = traffic
+        .iter()
+        .map(|one| (&one["country"], &one["packets"], &one["whole"]))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (&"RU".into(), &3.into(), &true.into()),
+            (&"DE".into(), &2.into(), &true.into())
+        ]
+    );
+    let ended = daemon.interrupt(PATIENCE)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    Ok(())
+}
