@@ -3,6 +3,9 @@
 //! Starting and reloading come through here alike, and nothing here touches the kernel. What is refused is refused for
 //! one of a closed set of causes, which metrics count.
 
+use tracing::warn;
+
+use crate::access::{self, Dependency, Lockout, Replies};
 use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
@@ -153,6 +156,22 @@ impl Candidate {
             attribution: None,
             warnings: Vec::new(),
         }
+    }
+
+    /// Makes sure that the policy cuts off nobody of these, unless that is what is wanted.
+    pub fn keep_access(&self, needed: &[Dependency], force: bool) -> Result<(), Failure> {
+        let replies = Replies::of(&self.config.policy);
+        let cut = access::cut(needed, self.image.words(), replies);
+        if cut.is_empty() {
+            return Ok(());
+        }
+        if !force {
+            return Err(Failure::new(Cause::Access, Lockout(cut)));
+        }
+        for cut in cut {
+            warn!("forced: {cut}");
+        }
+        Ok(())
     }
 
     /// How the kernel's maps are to be sized.

@@ -186,16 +186,16 @@ pub enum AskError {
 pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
     let path = instance.socket();
     let name = path.display().to_string();
-    let failed = |cause: std::io::Error| match cause.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => AskError::NotRunning {
-            instance: instance.clone(),
-            path: name.clone(),
-        },
-        ErrorKind::PermissionDenied => AskError::Privilege,
-        _ => AskError::Failed {
-            path: name.clone(),
-            cause,
-        },
+    let failed = |cause: std::io::Error| {
+        let (kind, path) = (cause.kind(), name.clone());
+        if kind == ErrorKind::NotFound || kind == ErrorKind::ConnectionRefused {
+            let instance = instance.clone();
+            AskError::NotRunning { instance, path }
+        } else if kind == ErrorKind::PermissionDenied {
+            AskError::Privilege
+        } else {
+            AskError::Failed { path, cause }
+        }
     };
     let line = exchange(&path, request).map_err(failed)?;
     let foreign = || AskError::Foreign {

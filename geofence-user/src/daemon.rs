@@ -19,6 +19,7 @@ use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::metrics::{Facts, Interface, Snapshot};
 use crate::prepare::now;
 use crate::state::State;
+use crate::watch::Files;
 
 pub use places::{Place, Standing};
 pub use reload::{Reloads, Source, Trouble, Wishes};
@@ -28,6 +29,7 @@ pub struct Daemon {
     pins: Pins,
     state: State,
     source: Source,
+    tried: Mutex<Files>,
     filter: Mutex<Filter>,
     current: Mutex<Current>,
     places: Mutex<Vec<Place>>,
@@ -51,7 +53,7 @@ impl Daemon {
         filter: Filter,
         attached: Vec<Attached>,
         candidate: Candidate,
-        source: Source,
+        (source, tried): (Source, Files),
         trouble: Option<Trouble>,
     ) -> Self {
         let instance = &candidate.config.instance;
@@ -59,6 +61,7 @@ impl Daemon {
             pins: Pins::of(instance),
             state: State::of(instance),
             source,
+            tried: Mutex::new(tried),
             filter: Mutex::new(filter),
             places: Mutex::new(attached.into_iter().map(Place::new).collect()),
             reloads: Mutex::new(Reloads::new(trouble)),

@@ -1,9 +1,9 @@
 //! One geofence on a machine that may run several: its name, and the places that follow from it.
 //!
 //! ```text
-//! /sys/fs/bpf/NAME            links and tables that outlive the process (kernel::Pins)
-//! /var/lib/NAME               the last good image (state)
-//! /run/NAME/control.sock      where `geofence reload` and `status` ask
+//! /sys/fs/bpf/geofence/NAME    links and tables that outlive the process (kernel::Pins)
+//! /var/lib/NAME                the last good image (state)
+//! /run/NAME/control.sock       where `geofence reload` and `status` ask
 //! ```
 //!
 //! Whoever holds the lock on /run/NAME is the only daemon of that name.

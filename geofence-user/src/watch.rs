@@ -21,18 +21,39 @@ const INTERFACES_PERIOD: Duration = Duration::from_secs(1);
 /// What tells one state of a file from another; nothing for a file that is not there.
 type Print = Option<(u64, u64, u64, i64, i64)>;
 
-/// The files of a configuration, as they were at one moment.
+/// Files as they were at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Files(BTreeMap<PathBuf, Print>);
+pub struct Files(BTreeMap<PathBuf, Print>);
 
 impl Files {
-    fn look(paths: &[PathBuf]) -> Self {
-        Self(
-            paths
-                .iter()
-                .map(|path| (path.clone(), print(path)))
-                .collect(),
-        )
+    #[must_use]
+    pub fn look<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let paths = paths.into_iter();
+        Self(paths.map(|path| (path.clone(), print(path))).collect())
+    }
+
+    /// The same files as they are now.
+    #[must_use]
+    pub fn look_again(&self) -> Self {
+        Self::look(self.0.keys())
+    }
+
+    /// Together with others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// The names of those that are otherwise here than there.
+    fn changed(&self, other: &Self) -> Vec<String> {
+        let changed = self
+            .0
+            .iter()
+            .filter(|one| other.0.get(one.0) != Some(one.1));
+        changed
+            .map(|(path, _)| path.display().to_string())
+            .collect()
     }
 }
 
@@ -54,31 +75,16 @@ fn print(path: &Path) -> Print {
 pub async fn files(daemon: Arc<Daemon>) {
     let mut ticks = interval(FILES_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tried = Files::look(&daemon.files());
-    let mut last = tried.clone();
+    let mut last = None;
     loop {
         ticks.tick().await;
-        let seen = Files::look(&daemon.files());
-        let is_settled = seen == last;
-        last = seen;
-        if !is_settled || last == tried {
+        let tried = daemon.tried();
+        let seen = tried.look_again();
+        let is_settled = last.replace(seen.clone()).is_some_and(|last| last == seen);
+        if !is_settled || seen == tried {
             continue;
         }
-        let changed = last
-            .0
-            .iter()
-            .filter(|one| tried.0.get(one.0) != Some(one.1));
-        let names: Vec<_> = changed
-            .map(|(path, _)| path.display().to_string())
-            .collect();
-        if names.is_empty() {
-            // A reload by other means has changed which files count.
-            tried = last.clone();
-            continue;
-        }
-        info!("{} changed: reloading", names.join(", "));
-        // What changes during the reload is seen by the next look.
-        tried = last.clone();
+        info!("{} changed: reloading", seen.changed(&tried).join(", "));
         // The failure has been told of and counted.
         let _ = daemon.reload(Wishes::default()).await;
     }
@@ -125,7 +131,7 @@ mod tests {
     fn a_file_differs_when_written_replaced_or_removed() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("one");
-        let look = || Files::look(std::slice::from_ref(&path));
+        let look = || Files::look([&path]);
         let mut states = vec![look()];
         std::fs::write(&path, "one").unwrap();
         states.push(look());

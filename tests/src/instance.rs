@@ -10,7 +10,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where a geofence keeps what outlives it.
-const PLACES: [&str; 3] = ["/sys/fs/bpf", "/run", "/var/lib"];
+const PLACES: [&str; 3] = ["/sys/fs/bpf/geofence", "/run", "/var/lib"];
 
 const PREFIX: &str = "geofence-test-";
 

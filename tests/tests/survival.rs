@@ -84,7 +84,7 @@ impl Edge {
 
     /// The links that hold the filter, by number: what adoption must not change.
     fn links(&self) -> Result<Vec<String>> {
-        let directory = Path::new("/sys/fs/bpf").join(self.pair.edge.instance());
+        let directory = Path::new("/sys/fs/bpf/geofence").join(self.pair.edge.instance());
         let mut names: Vec<String> = std::fs::read_dir(directory.join("links"))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<Result<_>>()?;
@@ -155,7 +155,7 @@ fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> 
     assert!(ended.status.success(), "{}", ended.stderr);
     assert_eq!(edge.program(name)?, None);
     assert!(edge.passes("77.88.8.8")?, "Ctrl-C takes the filter along");
-    let pins = Path::new("/sys/fs/bpf").join(edge.pair.edge.instance());
+    let pins = Path::new("/sys/fs/bpf/geofence").join(edge.pair.edge.instance());
     assert!(!pins.exists());
     Ok(())
 }
@@ -289,7 +289,7 @@ fn tables_of_another_layout_are_left_behind_and_the_link_is_kept() -> Result<()>
     let daemon = edge.run(&[])?;
     daemon.kill(PATIENCE)?;
     let links = edge.links()?;
-    let pins = Path::new("/sys/fs/bpf").join(edge.pair.edge.instance());
+    let pins = Path::new("/sys/fs/bpf/geofence").join(edge.pair.edge.instance());
     std::fs::rename(pins.join("tables-1"), pins.join("tables-0"))?;
     let daemon = edge.run(&[])?;
     assert_eq!(edge.links()?, links);

@@ -15,13 +15,14 @@ use tracing::{error, info, warn};
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
-use crate::access::{self, Lockout, Replies};
+use crate::access;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
 use crate::daemon::{Daemon, Source, Trouble, Wishes};
 use crate::kernel::{Filter, Pins, Survey};
 use crate::prepare::now;
 use crate::state::State;
+use crate::watch::Files;
 use crate::{control, serve, watch};
 
 /// Attach the filter to interfaces, look after it and serve metrics
@@ -83,14 +84,20 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .try_init();
-    let (candidate, trouble) = choose(arguments.config()?, arguments.force)?;
+    let force = arguments.force;
+    let source = Source {
+        file: arguments.policy.config.clone(),
+        read: Box::new(move || arguments.config()),
+    };
+    let (config, files) = source.read(&Files::default());
+    let (candidate, trouble) = choose(config?, force)?;
     announce(&candidate);
     // One thread: what it may do, the process may do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(protect(arguments, candidate, trouble))?;
+    runtime.block_on(protect((source, files), force, candidate, trouble))?;
     Ok(Outcome::Yes)
 }
 
@@ -136,14 +143,19 @@ impl Signals {
 }
 
 async fn protect(
-    arguments: Arguments,
+    source: (Source, Files),
+    force: bool,
     candidate: Candidate,
     trouble: Option<Trouble>,
 ) -> anyhow::Result<()> {
     // The signals first: one that comes while the filter is being attached must not leave it half done.
     let mut signals = Signals::new()?;
     if trouble.is_none() {
-        keep_access(&candidate, arguments.force).await?;
+        let (needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        for sentence in unknown {
+            warn!("{sentence}");
+        }
+        candidate.keep_access(&needed, force)?;
     }
     let config = &candidate.config;
     let (instance, address) = (config.instance.clone(), config.listen);
@@ -170,10 +182,6 @@ async fn protect(
         );
     }
     let is_last_good = trouble.is_some();
-    let source = Source {
-        file: arguments.policy.config.clone(),
-        read: Box::new(move || arguments.config()),
-    };
     let daemon = Arc::new(Daemon::new(filter, attached, candidate, source, trouble));
     if !is_last_good {
         daemon.keep_image();
@@ -217,26 +225,6 @@ async fn obey(signals: &mut Signals, daemon: &Arc<Daemon>) -> bool {
             }
         }
     }
-}
-
-/// Makes sure that the policy cuts off nobody this machine needs, unless that is what is wanted.
-async fn keep_access(candidate: &Candidate, force: bool) -> anyhow::Result<()> {
-    let (needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
-    for sentence in unknown {
-        warn!("{sentence}");
-    }
-    let replies = Replies::of(&candidate.config.policy);
-    let cut = access::cut(&needed, candidate.image.words(), replies);
-    if cut.is_empty() {
-        return Ok(());
-    }
-    if !force {
-        return Err(Lockout(cut).into());
-    }
-    for cut in cut {
-        warn!("forced: {cut}");
-    }
-    Ok(())
 }
 
 fn announce(candidate: &Candidate) {

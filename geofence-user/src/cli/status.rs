@@ -79,10 +79,10 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
 }
 
 fn text(status: &Value) -> String {
-    let word = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
+    let word = |value: &Value| match value.as_str() {
+        Some(text) => text.to_owned(),
+        None if value.is_null() => "-".to_owned(),
+        None => value.to_string(),
     };
     let mut out = String::new();
     let mut line = |name: &str, value: String| {

@@ -194,7 +194,7 @@ pub(super) static KEYS: [Key; 23] = [
         name: "instance",
         kind: Kind::Text("letters, digits, `-` and `_`"),
         meaning: "The name of this geofence, where a machine runs several.",
-        details: "Links and tables are pinned in `/sys/fs/bpf/NAME`, the last good image is kept in `/var/lib/NAME`, and \
+        details: "Links and tables are pinned in `/sys/fs/bpf/geofence/NAME`, the last good image is kept in `/var/lib/NAME`, and \
                   the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` and `detach` take the \
                   name with `--instance`.",
         example: r#"instance = "geofence-lan""#,

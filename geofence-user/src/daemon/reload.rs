@@ -11,16 +11,33 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::{Current, Daemon, lock};
-use crate::access::{self, Dependency, Lockout, Need, Replies};
+use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
+use crate::kernel::LoadError;
 use crate::prepare::{now, options};
+use crate::watch::Files;
 
 /// Where the configuration is read again.
 pub struct Source {
     /// The file, if there is one; a change of it is a reason to reload.
     pub file: Option<PathBuf>,
     pub read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+}
+
+impl Source {
+    /// Reads the configuration, and answers with the files that what comes of it depends on, as they were before any of
+    /// them was read. When the configuration cannot be read, these are the files tried before.
+    pub fn read(&self, tried: &Files) -> (anyhow::Result<Config>, Files) {
+        let (own, tried) = (Files::look(&self.file), tried.look_again());
+        match (self.read)() {
+            Ok(config) => {
+                let files = own.and(Files::look(&config.databases));
+                (Ok(config), files)
+            }
+            Err(error) => (Err(error), tried.and(own)),
+        }
+    }
 }
 
 /// Why what filters is not what was asked for.
@@ -118,8 +135,10 @@ impl Daemon {
 
     /// The files as they are now, read, compiled and judged.
     fn candidate(&self, force: bool) -> Result<Candidate, Failure> {
-        let config = (self.source.read)()
-            .map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
+        let (config, files) = self.source.read(&self.tried());
+        *lock(&self.tried) = files;
+        let config =
+            config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
         let Current {
             config: before,
             image,
@@ -157,35 +176,25 @@ impl Daemon {
     }
 
     async fn keep_access(&self, candidate: &Candidate, wishes: Wishes) -> Result<(), Failure> {
-        let (found, _) = access::dependencies(&candidate.config.interfaces).await;
-        // Who is logged in is known by whoever asks: without privilege, connections cannot be told from sessions.
-        let mut needed = wishes.needed;
-        needed.extend(
-            found
-                .into_iter()
-                .filter(|one| !matches!(one.need, Need::Ssh { .. })),
-        );
-        let replies = Replies::of(&candidate.config.policy);
-        let cut = access::cut(&needed, candidate.image.words(), replies);
-        if cut.is_empty() {
-            return Ok(());
+        let (mut needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        for sentence in unknown {
+            warn!("{sentence}");
         }
-        if !wishes.force {
-            return Err(Failure::new(Cause::Access, Lockout(cut)));
-        }
-        for cut in cut {
-            warn!("forced: {cut}");
-        }
-        Ok(())
+        needed.extend(wishes.needed);
+        needed.sort_unstable();
+        needed.dedup();
+        candidate.keep_access(&needed, wishes.force)
     }
 
     fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
             .map_err(|error| {
-                let cause = match &error {
-                    crate::kernel::LoadError::ImageTooLarge { .. } => Cause::Capacity,
-                    _ => Cause::Kernel,
+                let is_large = matches!(error, LoadError::ImageTooLarge { .. });
+                let cause = if is_large {
+                    Cause::Capacity
+                } else {
+                    Cause::Kernel
                 };
                 Failure::new(cause, error)
             })?;
@@ -200,11 +209,10 @@ impl Daemon {
         Ok(generation)
     }
 
-    /// The files that the policy in use was made from.
+    /// The files of the last attempt, as they were then: while they stay so, another would end the same way.
     #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        let databases = lock(&self.current).config.databases.clone();
-        self.source.file.iter().cloned().chain(databases).collect()
+    pub fn tried(&self) -> Files {
+        lock(&self.tried).clone()
     }
 
     /// Keeps the image in use for a boot without a database.

@@ -79,8 +79,9 @@ impl Survey {
         let indexes = places.iter().map(|place| place.interface.index);
         let indexes: Vec<u32> = indexes.chain(filtering.iter().copied()).collect();
         for (at, first) in indexes.iter().enumerate() {
-            let clash =
-                |other: &&u32| **other != *first && (**other ^ *first) % INTERFACES_MAX == 0;
+            let clash = |other: &&u32| {
+                **other != *first && **other % INTERFACES_MAX == *first % INTERFACES_MAX
+            };
             if let Some(second) = indexes[at..].iter().find(clash) {
                 return Err(AttachError::IndexClash {
                     first: *first,
@@ -140,8 +141,8 @@ impl Filter {
         let pins = &survey.pins;
         pins.prepare()?;
         // Counters first: a packet must not be counted for another interface while a link is being made.
+        self.carry_counters()?;
         let slots = self.slots(survey)?;
-        self.carry_counters(pins)?;
         for (place, (slot, is_new)) in survey.places.iter().zip(&slots) {
             if *is_new {
                 self.clear_counters(*slot)?;

@@ -23,7 +23,7 @@ use aya_log::EbpfLogger;
 
 use super::KERNEL_MIN;
 use super::object;
-use super::pins::Pins;
+use super::pins::{PinError, Pins};
 use super::tables::{Kept, Sizes};
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
 use crate::policy::Lookup;
@@ -92,6 +92,8 @@ pub enum LoadError {
     Clock { cause: std::io::Error },
     #[error("the program has no map {0}; rebuild geofence")]
     NoMap(&'static str),
+    #[error(transparent)]
+    Pins(Box<PinError>),
     #[error(
         "the policy needs an image of {needed} lines of 64 bytes and there is room for {room}; the running policy \
          stays. Set capacity-mib to at least {} and restart", needed.div_ceil(16_384)
@@ -108,6 +110,12 @@ impl From<EbpfError> for LoadError {
         } else {
             Self::Ebpf(Box::new(error))
         }
+    }
+}
+
+impl From<PinError> for LoadError {
+    fn from(error: PinError) -> Self {
+        Self::Pins(Box::new(error))
     }
 }
 

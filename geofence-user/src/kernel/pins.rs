@@ -1,9 +1,9 @@
 //! What stays in the kernel when the process ends: links and tables, pinned under /sys/fs/bpf.
 //!
 //! ```text
-//! /sys/fs/bpf/INSTANCE/          0700
-//!   links/ingress-7, egress-7    by the interface's index: what keeps the programs attached
-//!   tables-1/COUNTERS ...        what outlives a program; the number is that of the tables' layout
+//! /sys/fs/bpf/geofence/INSTANCE/   0700, as is what is above and below
+//!   links/ingress-7, egress-7      by the interface's index: what keeps the programs attached
+//!   tables-1/COUNTERS ...          what outlives a program; the number is that of the tables' layout
 //! ```
 //!
 //! Nobody but the pin holds a link, so to remove the pin is to detach, whether a daemon runs or not. Links have no
@@ -11,12 +11,12 @@
 //! bpffs refuses.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aya::maps::MapInfo;
 use aya::programs::TcAttachType;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc;
@@ -31,6 +31,9 @@ use crate::instance::{Instance, InstanceError, private_directory};
 
 /// Where the kernel keeps what has no process.
 const BPFFS: &str = "/sys/fs/bpf";
+
+/// The directory of all instances in it.
+const ROOT: &str = "/sys/fs/bpf/geofence";
 
 /// How long the kernel may take to let go of an interface whose link is gone.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
@@ -70,6 +73,8 @@ pub enum PinError {
         path: String,
         cause: io::Error,
     },
+    #[error("{path} is for root: run this with sudo")]
+    Privilege { path: String },
     #[error("pinning {path}: {cause}")]
     Pin { path: String, cause: String },
     #[error("the kernel has not let go of interface {index} after {RELEASE_PATIENCE:?}")]
@@ -86,14 +91,29 @@ impl Pins {
     #[must_use]
     pub fn of(instance: &Instance) -> Self {
         Self {
-            directory: Path::new(BPFFS).join(instance.name()),
+            directory: Path::new(ROOT).join(instance.name()),
         }
+    }
+
+    /// The pins of every instance that has any.
+    pub fn all() -> Result<Vec<Self>, PinError> {
+        let entries = entries(Path::new(ROOT))?;
+        Ok(entries
+            .into_iter()
+            .map(|directory| Self { directory })
+            .collect())
     }
 
     /// Makes the directories, and mounts the filesystem where nobody has.
     pub fn prepare(&self) -> Result<(), PinError> {
         ensure_bpffs()?;
-        for directory in [&self.directory, &self.links(), &self.tables()] {
+        let directories = [
+            Path::new(ROOT),
+            &self.directory,
+            &self.links(),
+            &self.tables(),
+        ];
+        for directory in directories {
             private_directory(directory)?;
         }
         Ok(())
@@ -111,9 +131,14 @@ impl Pins {
         self.tables().join(table)
     }
 
-    /// What a pinned table is, if there is one.
-    pub(super) fn table_info(&self, table: &str) -> Option<MapInfo> {
-        MapInfo::from_pin(self.table(table)).ok()
+    /// Where a table would be that an earlier or later version has left.
+    pub(super) fn tables_of_other_layouts(&self, table: &str) -> Vec<PathBuf> {
+        // What cannot be read is told of when pins are made.
+        let directories = entries(&self.directory).unwrap_or_default().into_iter();
+        directories
+            .filter(|path| *path != self.links() && *path != self.tables())
+            .map(|path| path.join(table))
+            .collect()
     }
 
     fn link(&self, hook: Hook, index: u32) -> PathBuf {
@@ -122,16 +147,10 @@ impl Pins {
 
     /// The interfaces that have a link, by index. A link may have outlived its interface.
     pub fn indexes(&self) -> Result<BTreeSet<u32>, PinError> {
-        let links = self.links();
-        let entries = match fs::read_dir(&links) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            read => read.map_err(|cause| failed("reading", &links, cause))?,
-        };
         let mut indexes = BTreeSet::new();
-        for entry in entries {
-            let entry = entry.map_err(|cause| failed("reading", &links, cause))?;
-            let name = entry.file_name();
-            let index = name.to_str().and_then(|name| name.split_once('-'));
+        for path in entries(&self.links())? {
+            let name = path.file_name().and_then(OsStr::to_str);
+            let index = name.and_then(|name| name.split_once('-'));
             indexes.extend(index.and_then(|(_, index)| index.parse::<u32>().ok()));
         }
         Ok(indexes)
@@ -241,20 +260,19 @@ impl Pins {
 
     /// Removes what is left when nothing is attached any more.
     pub fn remove(&self) -> Result<(), PinError> {
-        let is_mounted = statfs(BPFFS).is_ok_and(|facts| facts.filesystem_type() == BPF_FS_MAGIC);
         // Without the filesystem there are no pins, and what stands there is not ours.
+        let is_mounted = statfs(BPFFS).is_ok_and(|facts| facts.filesystem_type() == BPF_FS_MAGIC);
         if !is_mounted || !self.directory.exists() {
             return Ok(());
         }
         fs::remove_dir_all(&self.directory)
-            .map_err(|cause| failed("removing", &self.directory, cause))
+            .map_err(|cause| failed("removing", &self.directory, cause))?;
+        Ok(())
     }
 
     /// Removes tables of other layouts, which no version that has come this far reads.
     pub(super) fn remove_strangers(&self) -> Result<(), PinError> {
-        let read = |cause| failed("reading", &self.directory, cause);
-        for entry in fs::read_dir(&self.directory).map_err(read)? {
-            let path = entry.map_err(read)?.path();
+        for path in entries(&self.directory)? {
             if path != self.links() && path != self.tables() {
                 fs::remove_dir_all(&path).map_err(|cause| failed("removing", &path, cause))?;
             }
@@ -263,12 +281,23 @@ impl Pins {
     }
 }
 
+/// What is in a directory, if that is there.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, PinError> {
+    let read = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|cause| failed("reading", directory, cause))?,
+    };
+    read.map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(|cause| failed("reading", directory, cause))
+}
+
 fn failed(doing: &'static str, path: &Path, cause: io::Error) -> PinError {
-    PinError::File {
-        doing,
-        path: path.display().to_string(),
-        cause,
+    let path = path.display().to_string();
+    if cause.kind() == ErrorKind::PermissionDenied {
+        return PinError::Privilege { path };
     }
+    PinError::File { doing, path, cause }
 }
 
 fn remove(path: &Path) -> Result<bool, PinError> {

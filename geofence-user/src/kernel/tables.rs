@@ -2,10 +2,13 @@
 //!
 //! Counters never run backwards and flows survive a restart because the new program is loaded onto the very tables of
 //! the one it replaces. A table that the new program wants otherwise (another size, after a change of the
-//! configuration) is made anew; counters are copied into it, flows are forgotten.
+//! configuration; another layout, after one of the program) is made anew; what was counted is copied into it, flows are
+//! forgotten.
+
+use std::path::PathBuf;
 
 use aya::EbpfLoader;
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapInfo, PerCpuArray};
 use geofence_common::country::COUNTRIES_MAX;
 use geofence_common::layout::{CountryCounters, counters_key, name};
 
@@ -15,12 +18,15 @@ use super::pins::{PinError, Pins};
 /// How many entries each table is to have, where the object does not say.
 pub(super) type Sizes = Vec<(&'static str, u32)>;
 
+/// Tables whose entries are copied where the table itself cannot be taken over, in every layout.
+const COUNTED: [&str; 2] = [name::INTERFACES, name::COUNTERS];
+
 /// Which tables are taken over.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     tables: Vec<&'static str>,
-    /// Counters wait to be copied.
-    are_counters_old: bool,
+    /// Tables whose entries wait to be copied, and where they are.
+    copied: Vec<(&'static str, PathBuf)>,
 }
 
 impl Kept {
@@ -39,16 +45,26 @@ impl Kept {
         };
         let mut kept = Self::default();
         for table in name::KEPT {
-            let (Some(wanted), Some(found)) = (object.maps.get(table), pins.table_info(table))
-            else {
+            let Some(wanted) = object.maps.get(table) else {
                 continue;
             };
-            let is_alike = found.key_size() == wanted.key_size()
-                && found.value_size() == wanted.value_size()
-                && found.map_flags() == wanted.map_flags()
-                && found
-                    .map_type()
-                    .is_ok_and(|found| found as u32 == wanted.map_type());
+            let is_alike = |found: &MapInfo| {
+                found.key_size() == wanted.key_size()
+                    && found.value_size() == wanted.value_size()
+                    && found.map_flags() == wanted.map_flags()
+                    && found
+                        .map_type()
+                        .is_ok_and(|found| found as u32 == wanted.map_type())
+            };
+            let of_this_layout = MapInfo::from_pin(pins.table(table)).ok();
+            let Some(found) = of_this_layout.filter(&is_alike) else {
+                let mut old = pins.tables_of_other_layouts(table).into_iter();
+                let old = old.find(|path| MapInfo::from_pin(path).is_ok_and(|old| is_alike(&old)));
+                if COUNTED.contains(&table) {
+                    kept.copied.extend(old.map(|path| (table, path)));
+                }
+                continue;
+            };
             let size = sizes.iter_mut().find(|(sized, _)| *sized == table);
             let entries = size
                 .as_ref()
@@ -57,13 +73,13 @@ impl Kept {
                 name::COUNTERS => found.max_entries() >= entries,
                 _ => found.max_entries() == entries,
             };
-            if is_alike && is_enough {
+            if is_enough {
                 if let Some((_, entries)) = size {
                     *entries = found.max_entries();
                 }
                 kept.tables.push(table);
-            } else if is_alike && table == name::COUNTERS {
-                kept.are_counters_old = true;
+            } else if COUNTED.contains(&table) {
+                kept.copied.push((table, pins.table(table)));
             }
         }
         // What is counted of flows is read together with the tables of them.
@@ -96,27 +112,37 @@ impl Filter {
         Ok(())
     }
 
-    /// Copies the counters of tables that were not taken over. What is counted between this and the change of programs
-    /// is lost: some milliseconds, and only when the number of interfaces grows.
-    pub(super) fn carry_counters(&mut self, pins: &Pins) -> Result<(), LoadError> {
-        if !self.kept.are_counters_old {
-            return Ok(());
-        }
-        let opening = map_error("opening the COUNTERS of the running filter");
-        let old = MapData::from_pin(pins.table(name::COUNTERS)).map_err(&opening)?;
-        let old = Map::from_map_data(old).map_err(&opening)?;
-        let old: PerCpuArray<_, CountryCounters> = old.try_into().map_err(&opening)?;
-        let mut new = self.counters_mut()?;
-        for key in 0..old.len().min(new.len()) {
-            let values = old
-                .get(&key, 0)
-                .map_err(map_error("reading COUNTERS of the running filter"))?;
-            if values.iter().any(|one| !one.is_zero()) {
-                new.set(key, values, 0)
-                    .map_err(map_error("copying COUNTERS"))?;
+    /// Copies what was counted in tables that were not taken over. What is counted between this and the change of
+    /// programs is lost: some milliseconds, and only when the number of interfaces or the layout changes.
+    pub(super) fn carry_counters(&mut self) -> Result<(), LoadError> {
+        for (table, path) in std::mem::take(&mut self.kept.copied) {
+            let opening = map_error("opening a table of the running filter");
+            let old = MapData::from_pin(path).map_err(&opening)?;
+            let old = Map::from_map_data(old).map_err(&opening)?;
+            if table == name::COUNTERS {
+                let old: PerCpuArray<_, CountryCounters> = old.try_into().map_err(&opening)?;
+                let mut new = self.counters_mut()?;
+                for key in 0..old.len().min(new.len()) {
+                    let values = old
+                        .get(&key, 0)
+                        .map_err(map_error("reading COUNTERS of the running filter"))?;
+                    if values.iter().any(|one| !one.is_zero()) {
+                        new.set(key, values, 0)
+                            .map_err(map_error("copying COUNTERS"))?;
+                    }
+                }
+            } else {
+                let old: Array<_, u32> = old.try_into().map_err(&opening)?;
+                for index in 0..old.len() {
+                    let slot = old
+                        .get(&index, 0)
+                        .map_err(map_error("reading INTERFACES of the running filter"))?;
+                    if slot != 0 {
+                        self.assign_slot(index, slot)?;
+                    }
+                }
             }
         }
-        self.kept.are_counters_old = false;
         Ok(())
     }
 
