@@ -11,6 +11,7 @@ pub mod call;
 pub mod corpus;
 pub mod counters;
 pub mod daemon;
+pub mod edge;
 pub mod frames;
 pub mod http;
 mod instance;

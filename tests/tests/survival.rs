@@ -1,120 +1,31 @@
 //! The filter outlives its daemon, and the next daemon takes it over.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::frames::{Frame, between};
-use geofence_tests::link::{Link, Pair, veth};
-use geofence_tests::namespace::Namespace;
-use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::{http, privilege};
+use aya::programs::links::{FdLink, PinnedLink};
+use geofence_tests::daemon::geofence;
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::link::Link;
+use geofence_tests::privilege;
 use nix::sys::signal::Signal;
-
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a start may take until it has taken the filter over.
 const ADOPTION_MAX: Duration = Duration::from_secs(2);
 
-struct Edge {
-    pair: Pair,
-    outside: PacketSocket,
-    inside: PacketSocket,
-}
-
-impl Edge {
-    fn new() -> Result<Self> {
-        let (peer, edge) = (Namespace::new()?, Namespace::new()?);
-        let pair = veth(&peer, &edge)?;
-        Ok(Self {
-            outside: PacketSocket::open(&peer, &pair.peer_interface)?,
-            inside: PacketSocket::open(&edge, &pair.edge_interface)?,
-            pair,
-        })
+/// The links that hold the filter, by number: what adoption must not change.
+fn links(edge: &Edge) -> Result<Vec<String>> {
+    let mut links = Vec::new();
+    for entry in std::fs::read_dir(edge.pins().join("links"))? {
+        let path = entry?.path();
+        let id = FdLink::from(PinnedLink::from_pin(&path)?).info()?.id();
+        links.push(format!("{}: {id}", path.display()));
     }
-
-    fn run(&self, more: &[&str]) -> Result<Daemon> {
-        let mut words = vec!["--listen", LISTEN];
-        if !more.contains(&"--interface") {
-            words.extend(["--interface", self.pair.edge_interface.as_str()]);
-        }
-        words.extend(more);
-        let mut daemon = Daemon::run(&self.pair.edge, &words, &[])?;
-        daemon.wait_healthy(listen(), PATIENCE)?;
-        Ok(daemon)
-    }
-
-    fn passes(&self, source: &str) -> Result<bool> {
-        let source: IpAddr = source.parse()?;
-        let frame = between(source, "192.0.2.1".parse()?)
-            .tcp(40_000, 22)
-            .syn()
-            .build();
-        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-        self.outside.send(&frame)?;
-        self.outside.send(&marker)?;
-        let seen = self
-            .inside
-            .receive_until(PATIENCE, |frame| frame == marker)?;
-        Ok(seen.contains(&frame))
-    }
-
-    /// What a blocked packet of Russia is counted as on an interface.
-    fn dropped(&self, interface: &str) -> Result<u64> {
-        let body = http::get(&self.pair.edge, listen(), "/metrics", &[])?.body;
-        let series = format!(
-            "geofence_packets_total{{interface=\"{interface}\",country=\"RU\",action=\"drop\",\
-             reason=\"country_blocked\"}} "
-        );
-        let value = body.lines().find_map(|line| line.strip_prefix(&series));
-        value.map_or(Ok(0), |value| Ok(value.parse()?))
-    }
-
-    fn program(&self, interface: &str) -> Result<Option<u64>> {
-        let text = self
-            .pair
-            .edge
-            .run(&["ip", "-json", "-details", "link", "show", interface])?;
-        let links: serde_json::Value = serde_json::from_str(&text)?;
-        Ok(links[0]["xdp"]["prog"]["id"].as_u64())
-    }
-
-    /// The links that hold the filter, by number: what adoption must not change.
-    fn links(&self) -> Result<Vec<String>> {
-        let directory = Path::new("/sys/fs/bpf/geofence").join(self.pair.edge.instance());
-        let mut names: Vec<String> = std::fs::read_dir(directory.join("links"))?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect::<Result<_>>()?;
-        names.sort();
-        let mut links = Vec::new();
-        for name in names {
-            let path = directory.join("links").join(&name);
-            let link = aya::programs::links::PinnedLink::from_pin(&path)?;
-            let id = aya::programs::links::FdLink::from(link).info()?.id();
-            links.push(format!("{name}: {id}"));
-        }
-        Ok(links)
-    }
-
-    fn detach(&self, words: &[&str]) -> Result<String> {
-        let output = geofence(&self.pair.edge)?
-            .arg("detach")
-            .args(words)
-            .output()?;
-        ensure!(
-            output.status.code() == Some(0),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-fn listen() -> SocketAddr {
-    LISTEN.parse().expect("an address")
+    links.sort();
+    Ok(links)
 }
 
 #[test]
@@ -123,12 +34,12 @@ fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> 
         return Ok(());
     }
     let edge = Edge::new()?;
-    let name = edge.pair.edge_interface.as_str();
+    let name = edge.interface();
     let mut daemon = edge.run(&[])?;
     assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
-    let (links, mut program) = (edge.links()?, edge.program(name)?);
-    assert_eq!(links.len(), 2, "{links:?}");
-    let mut dropped = 1;
+    let (held, mut program) = (links(&edge)?, edge.program(name)?);
+    assert_eq!(held.len(), 2, "{held:?}");
+    let mut dropped = 1.0;
     for (signal, code) in [(Signal::SIGKILL, None), (Signal::SIGTERM, Some(0))] {
         daemon.signal(signal)?;
         let ended = daemon.wait(PATIENCE)?;
@@ -139,12 +50,12 @@ fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> 
         let took = start.elapsed();
         ensure!(took <= ADOPTION_MAX, "taken over after {took:?}");
         daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
-        assert_eq!(edge.links()?, links, "the same links");
+        assert_eq!(links(&edge)?, held, "the same links");
         let replaced = edge.program(name)?;
         ensure!(replaced.is_some() && replaced != program, "{replaced:?}");
         program = replaced;
         assert!(!edge.passes("77.88.8.8")?);
-        dropped += 2;
+        dropped += 2.0;
         assert_eq!(
             edge.dropped(name)?,
             dropped,
@@ -155,8 +66,7 @@ fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> 
     assert!(ended.status.success(), "{}", ended.stderr);
     assert_eq!(edge.program(name)?, None);
     assert!(edge.passes("77.88.8.8")?, "Ctrl-C takes the filter along");
-    let pins = Path::new("/sys/fs/bpf/geofence").join(edge.pair.edge.instance());
-    assert!(!pins.exists());
+    assert!(!edge.pins().exists());
     Ok(())
 }
 
@@ -166,7 +76,7 @@ fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
         return Ok(());
     }
     let edge = Edge::new()?;
-    let name = edge.pair.edge_interface.as_str();
+    let name = edge.interface();
     let mut daemon = edge.run(&[])?;
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
@@ -209,14 +119,12 @@ fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()
         return Ok(());
     }
     let edge = Edge::new()?;
-    let name = edge.pair.edge_interface.as_str();
-    let instance = edge.pair.edge.instance();
+    let name = edge.interface();
     let mut daemon = edge.run(&[])?;
     daemon.signal(Signal::SIGKILL)?;
     daemon.wait(PATIENCE)?;
-    for place in ["/run", "/var/lib"] {
-        std::fs::remove_dir_all(Path::new(place).join(instance))?;
-    }
+    std::fs::remove_file(edge.socket())?;
+    std::fs::remove_dir_all(edge.state())?;
     let start = Instant::now();
     let said = edge.detach(&["--interface", name])?;
     ensure!(
@@ -240,13 +148,12 @@ fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()
     let said = edge.detach(&["--all", "--json"])?;
     let said: serde_json::Value = serde_json::from_str(&said)?;
     assert_eq!(said["detached"], serde_json::json!([name]));
-    let health = http::get(&edge.pair.edge, listen(), "/healthz", &[])?;
+    let health = edge.get("/healthz")?;
     assert_eq!(health.status, 503, "{}", health.body);
     assert!(edge.passes("77.88.8.8")?);
-    let metrics = http::get(&edge.pair.edge, listen(), "/metrics", &[])?.body;
-    let series = format!("geofence_unprotected_seconds_total{{interface=\"{name}\"}} ");
-    let open = metrics.lines().find_map(|line| line.strip_prefix(&series));
-    let open: f64 = open.context("the time it was open")?.parse()?;
+    let open = edge.metric(&format!(
+        "geofence_unprotected_seconds_total{{interface=\"{name}\"}}"
+    ))?;
     ensure!(open > 0.0, "{open}");
     drop(daemon);
     Ok(())
@@ -267,9 +174,9 @@ fn interfaces_join_and_leave_with_a_restart_and_keep_their_counters() -> Result<
     daemon.kill(PATIENCE)?;
     // More interfaces than the tables have room for: the counts move.
     let mut daemon = edge.run(&["--interface", two, "--interface", one])?;
-    assert_eq!((edge.dropped(one)?, edge.dropped(two)?), (1, 0));
+    assert_eq!((edge.dropped(one)?, edge.dropped(two)?), (1.0, 0.0));
     edge.passes("77.88.8.8")?;
-    assert_eq!((edge.dropped(one)?, edge.dropped(two)?), (2, 0));
+    assert_eq!((edge.dropped(one)?, edge.dropped(two)?), (2.0, 0.0));
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
     let mut daemon = edge.run(&["--interface", two])?;
@@ -287,14 +194,100 @@ fn tables_of_another_layout_are_left_behind_and_the_link_is_kept() -> Result<()>
     }
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;
+    assert!(!edge.passes("77.88.8.8")?);
     daemon.kill(PATIENCE)?;
-    let links = edge.links()?;
-    let pins = Path::new("/sys/fs/bpf/geofence").join(edge.pair.edge.instance());
+    let (held, pins) = (links(&edge)?, edge.pins());
     std::fs::rename(pins.join("tables-1"), pins.join("tables-0"))?;
     let daemon = edge.run(&[])?;
-    assert_eq!(edge.links()?, links);
+    assert_eq!(links(&edge)?, held);
     assert!(!edge.passes("77.88.8.8")?);
+    assert_eq!(
+        edge.dropped(edge.interface())?,
+        2.0,
+        "counters are carried over"
+    );
     assert!(pins.join("tables-1").exists() && !pins.join("tables-0").exists());
     daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+/// A mail server of a blocked country, and a connection of ours to it.
+fn mail_connection(edge: &Edge) -> Result<(TcpStream, TcpStream)> {
+    let address: IpAddr = "77.88.8.8".parse()?;
+    edge.pair.claim(address)?;
+    let address = SocketAddr::new(address, 25);
+    let server = edge.pair.peer.enter(|| TcpListener::bind(address))??;
+    let ours = edge
+        .pair
+        .edge
+        .enter(|| TcpStream::connect_timeout(&address, PATIENCE))??;
+    let (theirs, _) = server.accept()?;
+    for end in [&ours, &theirs] {
+        end.set_read_timeout(Some(PATIENCE))?;
+    }
+    Ok((ours, theirs))
+}
+
+#[test]
+fn a_mail_connection_outlives_the_daemon() -> Result<()> {
+    if !privilege::privileged("a_mail_connection_outlives_the_daemon") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let mut daemon = edge.run(&[])?;
+    let (mut ours, mut theirs) = mail_connection(&edge)?;
+    // The server speaks, so that what arrives is let in by what is remembered and not by what we have just sent.
+    let mut hears = |text: &str| -> Result<()> {
+        theirs.write_all(text.as_bytes())?;
+        let mut heard = vec![0; text.len()];
+        ours.read_exact(&mut heard).context(text.to_owned())?;
+        ensure!(heard == text.as_bytes());
+        Ok(())
+    };
+    hears("220 before")?;
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        daemon.signal(signal)?;
+        daemon.wait(PATIENCE)?;
+        hears("250 with no daemon")?;
+        daemon = edge.run(&[])?;
+        daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
+        hears("250 with another daemon")?;
+    }
+    let open = edge.metric("geofence_flows{table=\"mail\"}")?;
+    ensure!(open >= 1.0, "{open} flows are counted");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn what_is_kept_is_for_root_and_detach_finds_it_without_a_name() -> Result<()> {
+    if !privilege::privileged("what_is_kept_is_for_root_and_detach_finds_it_without_a_name") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let daemon = edge.run(&[])?;
+    let pins = edge.pins();
+    let above = pins.parent().context("a directory of all instances")?;
+    let run = edge.socket();
+    let run = run.parent().context("a directory of the socket")?;
+    for directory in [
+        above,
+        &pins,
+        &pins.join("links"),
+        &pins.join("tables-1"),
+        run,
+        &edge.state(),
+    ] {
+        let mode = std::fs::metadata(directory)?.permissions().mode() & 0o777;
+        ensure!(mode == 0o700, "{} has mode {mode:o}", directory.display());
+    }
+    daemon.kill(PATIENCE)?;
+    let output = geofence(&edge.pair.edge)?
+        .env_remove("GEOFENCE_INSTANCE")
+        .args(["detach", "--interface", edge.interface()])
+        .output()?;
+    let said = String::from_utf8(output.stdout)?;
+    assert_eq!(said, format!("detached from {}\n", edge.interface()));
+    ensure!(edge.passes("77.88.8.8")? && !edge.pins().exists());
     Ok(())
 }
