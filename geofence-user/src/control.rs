@@ -177,6 +177,10 @@ pub enum AskError {
     #[error("asking at {path}: {cause}")]
     Failed { path: String, cause: std::io::Error },
     #[error(
+        "geofence has not answered at {path}: it has ended meanwhile, or hears only root and its own user"
+    )]
+    Silence { path: String },
+    #[error(
         "the answer from {path} is none this program understands: {answer:?}; are both of one version?"
     )]
     Foreign { path: String, answer: String },
@@ -191,6 +195,8 @@ pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
         if kind == ErrorKind::NotFound || kind == ErrorKind::ConnectionRefused {
             let instance = instance.clone();
             AskError::NotRunning { instance, path }
+        } else if kind == ErrorKind::ConnectionReset || kind == ErrorKind::BrokenPipe {
+            AskError::Silence { path }
         } else if kind == ErrorKind::PermissionDenied {
             AskError::Privilege
         } else {
@@ -198,6 +204,9 @@ pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
         }
     };
     let line = exchange(&path, request).map_err(failed)?;
+    if line.is_empty() {
+        return Err(AskError::Silence { path: name });
+    }
     let foreign = || AskError::Foreign {
         path: name.clone(),
         answer: line.trim_end().to_owned(),
