@@ -49,9 +49,11 @@ pub const INTERFACES_MAX: u32 = 4096;
 /// no way to set that size at load time; an odd number can be found and replaced.
 pub const IMAGE_LINES_PLACEHOLDER: u32 = 0x00c0_ffee;
 
-/// The layout of the tables that outlive a program, `name::KEPT`. Any change to the meaning of a key or a value is a new
-/// number: then tables of the old one are left behind, save that `COUNTERS` and `INTERFACES` are copied where their keys
-/// and values have the same size. So a number of a country or reason must not be used again for another.
+/// The layout of the tables that outlive a program, `name::KEPT`.
+///
+/// Any change to the meaning of a key or a value is a new number: then tables of the old one are left behind, save that
+/// `COUNTERS` and `INTERFACES` are copied where their keys and values have the same size. So a number of a country or
+/// reason must not be used again for another.
 pub const TABLES_LAYOUT: u32 = 1;
 
 /// The element that holds an interface's counters of a country.

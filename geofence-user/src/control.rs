@@ -168,8 +168,8 @@ pub enum Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     #[error(
-        "no geofence runs as instance {instance}: nobody answers at {path}. `geofence run` starts one; if it has another \
-         name, give that with --instance"
+        "no geofence runs as instance {instance}: nobody answers at {path}. `geofence run` starts one; if it has \
+         another name, give that with --instance"
     )]
     NotRunning { instance: Instance, path: String },
     #[error("the geofence of this name belongs to root: run this as root, or with sudo")]

@@ -33,15 +33,15 @@ pub struct BadName(String);
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     #[error(
-        "a geofence runs as instance {name:?} already (`geofence status --instance {name}` shows it); stop it first, or \
-         give this one a name of its own with --instance"
+        "a geofence runs as instance {name:?} already (`geofence status --instance {name}` shows it); stop it first, \
+         or give this one a name of its own with --instance"
     )]
     Taken { name: String },
     #[error("cannot make the directory {path}: {cause}; `geofence run` takes root")]
     Directory { path: String, cause: io::Error },
     #[error(
-        "{path} belongs to user {owner}, so whatever is in it cannot be trusted; remove it, or choose another name with \
-         --instance"
+        "{path} belongs to user {owner}, so whatever is in it cannot be trusted; remove it, or choose another name \
+         with --instance"
     )]
     Stranger { path: String, owner: u32 },
 }

@@ -194,8 +194,8 @@ pub(super) static KEYS: [Key; 23] = [
         name: "instance",
         kind: Kind::Text("letters, digits, `-` and `_`"),
         meaning: "The name of this geofence, where a machine runs several.",
-        details: "Links and tables are pinned in `/sys/fs/bpf/geofence/NAME`, the last good image is kept in `/var/lib/NAME`, and \
-                  the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` and `detach` take the \
+        details: "Links and tables are pinned in `/sys/fs/bpf/geofence/NAME`, the last good image is kept in \
+                  `/var/lib/NAME`, and the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` and `detach` take the \
                   name with `--instance`.",
         example: r#"instance = "geofence-lan""#,
         refused: "Other characters, an empty name, and more than 48 bytes.",

@@ -64,8 +64,8 @@ pub enum AttachError {
     #[error("asking the kernel about the interfaces: {cause}")]
     Netlink { cause: String },
     #[error(
-        "interface {name} is filtered by an earlier geofence, whose program could not be replaced: {source}. It goes on \
-         filtering by its own policy"
+        "interface {name} is filtered by an earlier geofence, whose program could not be replaced: {source}. It goes \
+         on filtering by its own policy"
     )]
     Update {
         name: String,
