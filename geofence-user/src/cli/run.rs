@@ -1,8 +1,8 @@
 //! `geofence run`: protect interfaces until told to stop.
 //!
 //! What can fail without the kernel comes first, then the places that only one daemon can have, then the program and
-//! its image; an interface is attached, or taken over from an earlier daemon, when everything it needs is in place. From
-//! then on the filter outlives the process, whatever ends it, unless it is told by Ctrl-C to take the filter along.
+//! its image; an interface is attached, or taken over from an earlier daemon, when everything it needs is in place.
+//! From then on the filter outlives the process, whatever ends it, unless Ctrl-C tells it to take the filter along.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

@@ -195,8 +195,8 @@ pub(super) static KEYS: [Key; 23] = [
         kind: Kind::Text("letters, digits, `-` and `_`"),
         meaning: "The name of this geofence, where a machine runs several.",
         details: "Links and tables are pinned in `/sys/fs/bpf/geofence/NAME`, the last good image is kept in \
-                  `/var/lib/NAME`, and the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` and `detach` take the \
-                  name with `--instance`.",
+                  `/var/lib/NAME`, and the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` \
+                  and `detach` take the name with `--instance`.",
         example: r#"instance = "geofence-lan""#,
         refused: "Other characters, an empty name, and more than 48 bytes.",
         set: |config, given, faults| {
