@@ -10,9 +10,11 @@
 //! line 8706 ..        class table, then trie nodes, in any order
 //! ```
 //!
-//! A line is 16 words, one cache line. A trie node is a line: one entry for each value of the next four bits. An entry
-//! is either a leaf (top bit set, the rest is the word in the image where its class stands) or the line of the next
-//! node. Both are absolute, so a look-up needs no header and each step is one array access.
+//! A line is 16 words, one cache line. A trie node is one line or a few: an entry for each value of the next four to
+//! eight bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is
+//! either a leaf (top bit set, the rest is the word in the image where its class stands) or names a node: its line in
+//! the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and each
+//! step is one array access.
 //!
 //! Userspace compiles images; nothing here writes.
 
@@ -28,7 +30,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Words of the header, by position.
 pub mod header {
@@ -83,11 +85,65 @@ pub const FREE_LINE: usize = ROOT_V6_LINE + ROOT_LINES;
 pub const LEAF: u32 = 1 << 31;
 /// Address bits the root consumes.
 pub const ROOT_BITS: u32 = 16;
-/// Address bits a node consumes.
+/// The fewest address bits a node consumes, those of one line, and the most.
 pub const NODE_BITS: u32 = 4;
-/// Nodes on the longest walk: 112 bits of an IPv6 address behind the root, four at a time.
-const NODES_MAX_V6: u32 = (128 - ROOT_BITS) / NODE_BITS;
-const NODES_MAX_V4: u32 = (32 - ROOT_BITS) / NODE_BITS;
+pub const NODE_BITS_MAX: u32 = 8;
+/// Where a node's entry keeps the shift that leaves the bits it consumes of 64.
+const SHIFT: u32 = 25;
+/// The lines that an entry can name.
+pub const LINES_MAX: usize = 1 << SHIFT;
+/// Nodes on the longest walks behind the root: through 32 address bits, through 64, and through 64 without a root.
+const NODES_V4: u32 = (32 - ROOT_BITS) / NODE_BITS;
+const NODES_V6_HIGH: u32 = (64 - ROOT_BITS) / NODE_BITS;
+const NODES_V6_LOW: u32 = 64 / NODE_BITS;
+
+/// A trie node as its entry names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node(u32);
+
+impl Node {
+    /// The node that starts at this line and consumes this many bits.
+    #[must_use]
+    pub const fn new(line: u32, bits: u32) -> Self {
+        Self((64 - bits) << SHIFT | line)
+    }
+
+    /// The node that an entry names, unless it is a leaf.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(entry: u32) -> Option<Self> {
+        if entry & LEAF == 0 {
+            Some(Self(entry))
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub const fn entry(self) -> u32 {
+        self.0
+    }
+
+    /// The position of the node's first entry.
+    #[must_use]
+    #[inline(always)]
+    pub const fn position(self) -> u32 {
+        (self.0 & (LINES_MAX as u32 - 1)) << LINE_WORDS.trailing_zeros()
+    }
+
+    /// What 64 address bits are shifted right by, so that those the node consumes are left.
+    #[inline(always)]
+    const fn shift(self) -> u32 {
+        self.0 >> SHIFT
+    }
+
+    /// How many address bits the node consumes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bits(self) -> u32 {
+        64_u32.wrapping_sub(self.shift())
+    }
+}
 
 /// What the services section says of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,9 +247,9 @@ pub trait Words {
     fn trie_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
         if address.is_v6() {
-            walk::<_, NODES_MAX_V6>(self, ROOT_V6_LINE, high, low)
+            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, ROOT_V6_LINE, high, low)
         } else {
-            walk::<_, NODES_MAX_V4>(self, ROOT_V4_LINE, high, 0)
+            walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE, high, 0)
         }
     }
 
@@ -204,30 +260,45 @@ pub trait Words {
     }
 }
 
-/// Walks from a root to a leaf, four bits a step; `high` and `low` are the address, left-aligned in 128 bits.
+/// Walks from a root to a leaf; `high` and `low` are the address, left-aligned in 128 bits. No node takes bits of both.
 #[inline(always)]
-fn walk<W: Words + ?Sized, const NODES_MAX: u32>(
+fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     words: &W,
     root: usize,
-    mut high: u64,
-    mut low: u64,
+    high: u64,
+    low: u64,
 ) -> Option<u32> {
-    let mut entry = words.word((root * LINE_WORDS) as u32 + (high >> (64 - ROOT_BITS)) as u32)?;
-    high = (high << ROOT_BITS) | (low >> (64 - ROOT_BITS));
-    low <<= ROOT_BITS;
-    for _ in 0..NODES_MAX {
-        if entry & LEAF != 0 {
-            break;
-        }
-        entry = words.word((entry << 4) | (high >> (64 - NODE_BITS)) as u32)?;
-        high = (high << NODE_BITS) | (low >> (64 - NODE_BITS));
-        low <<= NODE_BITS;
-    }
+    let first = (root * LINE_WORDS) as u32 + (high >> (64 - ROOT_BITS)) as u32;
+    let entry = words.word(first)?;
+    let entry = descend::<_, NODES_HIGH>(words, entry, high << ROOT_BITS, 64 - ROOT_BITS)?;
+    let entry = descend::<_, NODES_LOW>(words, entry, low, 64)?;
     if entry & LEAF != 0 {
         Some(entry & !LEAF)
     } else {
         None
     }
+}
+
+/// Follows nodes down to a leaf, or until these left-aligned bits of an address are used up.
+#[inline(always)]
+fn descend<W: Words + ?Sized, const NODES: u32>(
+    words: &W,
+    mut entry: u32,
+    mut address: u64,
+    mut left: u32,
+) -> Option<u32> {
+    for _ in 0..NODES {
+        let Some(node) = Node::of(entry) else { break };
+        if left == 0 {
+            break;
+        }
+        let value = address.wrapping_shr(node.shift()) as u32;
+        entry = words.word(node.position().wrapping_add(value))?;
+        // A node of a damaged image may say any number of bits; these then wrap, and lead astray within the image.
+        address = address.wrapping_shl(node.bits());
+        left = left.wrapping_sub(node.bits());
+    }
+    Some(entry)
 }
 
 impl Words for &[u32] {

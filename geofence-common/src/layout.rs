@@ -47,7 +47,7 @@ pub const INTERFACES_MAX: u32 = 4096;
 ///
 /// The kernel inlines look-ups in an inner array only when every array has the size of the declared one, and aya has
 /// no way to set that size at load time; an odd number can be found and replaced.
-pub const IMAGE_LINES_PLACEHOLDER: u32 = 0x00c0_ffee;
+pub const IMAGE_WORDS_PLACEHOLDER: u32 = 0x00c0_ffee;
 
 /// The layout of the tables that outlive a program, `name::KEPT`.
 ///
@@ -90,6 +90,8 @@ pub mod name {
     ];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
+    /// Global: how many words an image has room for.
+    pub const IMAGE_WORDS: &str = "IMAGE_WORDS";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
     pub const TRACE: &str = "TRACE";
 }

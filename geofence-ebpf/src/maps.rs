@@ -1,7 +1,7 @@
 //! Every map and every global of the programs, and `Tables` and `Tracker` over them.
 //!
 //! ```text
-//! IMAGES[0] -> one of two equal arrays of lines; a reload fills the other and swaps the slot
+//! IMAGES[0] -> one of two equal images, each an array of one element; a reload fills the other and swaps the slot
 //! INTERFACES   interface index -> slot of counters
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
@@ -12,14 +12,15 @@
 //! VERDICT      the last verdict, for test runs
 //! ```
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
-use geofence_common::image::{LINE_WORDS, Line, Words, header};
+use geofence_common::image::{Words, header};
 use geofence_common::layout::{
-    CountryCounters, FlowCounters, IMAGE_LINES_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
+    CountryCounters, FlowCounters, IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
 };
 use geofence_common::policy::Tables;
 use geofence_common::track::Tracker;
@@ -27,7 +28,8 @@ use geofence_common::track::Tracker;
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
 
-type Image = Array<Line, { IMAGE_LINES_PLACEHOLDER as usize }>;
+/// One element, so that a packet looks its image up once and each word after that is a load.
+type Image = Array<[u32; IMAGE_WORDS_PLACEHOLDER as usize], 1, { BPF_F_MMAPABLE as usize }>;
 
 #[btf_map]
 static IMAGES: ArrayOfMaps<Image, 1> = ArrayOfMaps::new();
@@ -65,6 +67,9 @@ static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> = LruHashMa
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]
 static LPM: u8 = 0;
+/// How many words an image has room for: the true size of the element above.
+#[unsafe(no_mangle)]
+static IMAGE_WORDS: u32 = 0;
 /// Whether verdicts are written to `VERDICT`.
 #[unsafe(no_mangle)]
 static TRACE: u8 = 0;
@@ -100,23 +105,31 @@ impl<K> TrieKey<K> {
 
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
 pub struct Live {
-    image: &'static Image,
+    words: *const u32,
+    /// How many of them there are.
+    room: u32,
 }
 
 impl Live {
     #[inline(always)]
     pub fn current() -> Option<Self> {
-        IMAGES.get(0).map(|image| Self { image })
+        let image = IMAGES.get(0)?.get_ptr(0)?;
+        Some(Self {
+            words: image.cast(),
+            // SAFETY: a reference is valid for reads. The verifier sees a constant, and so what the pointer may reach.
+            room: unsafe { core::ptr::read_volatile(&IMAGE_WORDS) },
+        })
     }
 }
 
 impl Words for Live {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
-        let line = self.image.get(at / LINE_WORDS as u32)?;
-        let word = at as usize % LINE_WORDS;
-        // SAFETY: the remainder is smaller than a line.
-        Some(unsafe { *line.get_unchecked(word) })
+        if at >= self.room {
+            return None;
+        }
+        // SAFETY: the element has `room` words, and this is one of them, as just compared.
+        Some(unsafe { *self.words.add(at as usize) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::class::Class;
 use geofence_common::image::{
-    LEAF, LINE_WORDS, NODE_BITS, ROOT_BITS, ROOT_V4_LINE, ROOT_V6_LINE, Words,
+    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, ROOT_V4_LINE, ROOT_V6_LINE, Words,
 };
 
 use ipnet::IpNet;
@@ -61,20 +61,24 @@ impl Walk<'_> {
     /// Adds the block of addresses that begin with the first `bits` of `base`, whose entry this is.
     fn entry(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         self.left = self.left.checked_sub(1).ok_or(BrokenImage)?;
-        if entry & LEAF != 0 {
+        let Some(node) = Node::of(entry) else {
             let class = self.words.class_at(entry & !LEAF).ok_or(BrokenImage)?;
             if self.ranges.last().is_none_or(|(_, last)| *last != class) {
                 self.ranges.push((base, class));
             }
             return Ok(());
-        }
-        let line = entry as usize * LINE_WORDS;
-        if bits >= self.address_bits || line + LINE_WORDS > self.words.len() {
+        };
+        let below = bits + node.bits();
+        if ![NODE_BITS, NODE_BITS_MAX].contains(&node.bits()) || below > self.address_bits {
             return Err(BrokenImage);
         }
-        for value in 0..LINE_WORDS {
-            let child = base | (value as u128) << (128 - bits - NODE_BITS);
-            self.entry(self.words[line + value], child, bits + NODE_BITS)?;
+        let position = node.position() as usize;
+        let entries = self
+            .words
+            .get(position..position + (1 << node.bits()))
+            .ok_or(BrokenImage)?;
+        for (value, entry) in (0_u128..).zip(entries) {
+            self.entry(*entry, base | value << (128 - below), below)?;
         }
         Ok(())
     }

@@ -4,14 +4,17 @@
 //! class only is a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
 //! built: no step lies inside it.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use foldhash::fast::FixedState;
 use geofence_common::class::Class;
-use geofence_common::image::{LINE_WORDS, Line, NODE_BITS, ROOT_BITS};
+use geofence_common::image::{
+    LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS,
+};
+use hashbrown::HashTable;
 
-/// The most lines an image can have. The walk multiplies a line by sixteen in 32 bits; half of what that allows is
-/// 4 GiB, far beyond any kernel array worth having.
-const LINES_MAX: usize = 1 << 26;
+/// Of the sixteen blocks of a line, how many must be split again for a node of both levels to be worth its lines.
+const DENSE: u32 = 8;
 
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
@@ -19,7 +22,9 @@ pub(super) struct Full;
 /// Adds tries to an image's lines.
 pub(super) struct Trie<L> {
     lines: Vec<Line>,
-    known: HashMap<Line, u32>,
+    /// The nodes that are stored, to be found by their content.
+    known: HashTable<Node>,
+    hash: FixedState,
     leaf: L,
 }
 
@@ -28,7 +33,8 @@ impl<L: Fn(Class) -> u32> Trie<L> {
     pub(super) fn new(lines: Vec<Line>, leaf: L) -> Self {
         Self {
             lines,
-            known: HashMap::new(),
+            known: HashTable::new(),
+            hash: FixedState::default(),
             leaf,
         }
     }
@@ -56,26 +62,38 @@ impl<L: Fn(Class) -> u32> Trie<L> {
             return Ok((self.leaf)(class));
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
-        let mut node = [0; LINE_WORDS];
-        for (value, entry) in (0_u128..).zip(&mut node) {
-            let child = base | value << (128 - bits - NODE_BITS);
-            *entry = self.entry(cursor, child, bits + NODE_BITS)?;
+        let below = bits + cursor.node_bits(bits, end);
+        let mut entries = vec![0; 1 << (below - bits)];
+        for (value, entry) in (0_u128..).zip(&mut entries) {
+            *entry = self.entry(cursor, base | value << (128 - below), below)?;
         }
-        self.store(node)
+        self.store(&entries, below - bits)
     }
 
-    fn store(&mut self, node: Line) -> Result<u32, Full> {
-        if let Some(line) = self.known.get(&node) {
-            return Ok(*line);
+    /// The entry of a node of these entries, which is stored unless an equal one is.
+    fn store(&mut self, entries: &[u32], bits: u32) -> Result<u32, Full> {
+        let Self {
+            lines, known, hash, ..
+        } = self;
+        let wanted = hash.hash_one(entries);
+        if let Some(node) = known.find(wanted, |node| content(lines, *node) == entries) {
+            return Ok(node.entry());
         }
-        if self.lines.len() >= LINES_MAX {
+        let (chunks, _) = entries.as_chunks::<LINE_WORDS>();
+        if lines.len() + chunks.len() > LINES_MAX {
             return Err(Full);
         }
-        let line = self.lines.len() as u32;
-        self.lines.push(node);
-        self.known.insert(node, line);
-        Ok(line)
+        let node = Node::new(lines.len() as u32, bits);
+        lines.extend_from_slice(chunks);
+        known.insert_unique(wanted, node, |node| hash.hash_one(content(lines, *node)));
+        Ok(node.entry())
     }
+}
+
+/// The entries of a stored node.
+fn content(lines: &[Line], node: Node) -> &[u32] {
+    let position = node.position() as usize;
+    &lines.as_flattened()[position..position + (1 << node.bits())]
 }
 
 /// A position in a layer that only moves forward.
@@ -94,5 +112,31 @@ impl Cursor<'_> {
             self.at += 1;
         }
         self.steps[self.at].1
+    }
+    /// How many bits to split a block by whose first address has been reached: twice the fewest where most of the
+    /// lines below would be there anyway.
+    fn node_bits(&self, bits: u32, end: u128) -> u32 {
+        // A walk reads an address in two halves, and no node crosses from one to the other.
+        if !bits.is_multiple_of(NODE_BITS_MAX) {
+            return NODE_BITS;
+        }
+        let level = bits + NODE_BITS;
+        let mut split = 0;
+        let mut last = None;
+        for (start, _) in &self.steps[self.at + 1..] {
+            if *start > end || split == DENSE {
+                break;
+            }
+            let block = start.checked_shr(128 - level);
+            if start.unbounded_shl(level) != 0 && last != block {
+                split += 1;
+                last = block;
+            }
+        }
+        if split == DENSE {
+            NODE_BITS_MAX
+        } else {
+            NODE_BITS
+        }
     }
 }

@@ -207,7 +207,7 @@ pub fn device(device: &Device, is_ours: bool) -> (Mode, Vec<Finding>) {
     (mode, findings)
 }
 
-/// Drivers that have had native XDP since before Linux 5.18, for kernels that do not say.
+/// Drivers that have had native XDP since before Linux 6.0, for kernels that do not say.
 fn is_known_native(driver: &str) -> bool {
     const KNOWN: [&str; 18] = [
         "bnxt_en",

@@ -202,14 +202,14 @@ fn a_machine_is_judged_by_its_kernel_and_by_what_we_may_do() {
     };
     assert_eq!(
         worst(Machine {
-            version: (5, 17),
+            version: (5, 19),
             ..fit.clone()
         }),
         Some(Level::Trouble)
     );
     assert_eq!(
         worst(Machine {
-            version: (5, 18),
+            version: (6, 0),
             ..fit.clone()
         }),
         Some(Level::Note)

@@ -12,7 +12,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
-use geofence_common::image::{LINE_WORDS, Line};
+use geofence_common::image::LINE_WORDS;
 use geofence_common::layout::{
     Counter, CountryCounters, INTERFACE_SLOTS_MAX, INTERFACES_MAX, TracedVerdict, counters_key,
     name,
@@ -22,6 +22,7 @@ use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
 use aya_log::EbpfLogger;
 
 use super::KERNEL_MIN;
+use super::image_map::ImageMap;
 use super::object;
 use super::pins::{PinError, Pins};
 use super::tables::{Kept, Sizes};
@@ -30,9 +31,6 @@ use crate::policy::Lookup;
 
 /// Fragmented datagrams of blocked countries under way at once. A kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
-
-/// One image in the kernel.
-type ImageMap = Array<MapData, Line>;
 
 /// What the size and shape of the maps depend on.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +85,16 @@ pub enum LoadError {
     Map {
         call: &'static str,
         source: Box<MapError>,
+    },
+    #[error(
+        "the running filter was loaded by another version of geofence, which keeps its policy otherwise; ask with that \
+         version, or restart the filter with this one"
+    )]
+    OtherVersion,
+    #[error("{call}: {cause}")]
+    Memory {
+        call: &'static str,
+        cause: std::io::Error,
     },
     #[error("reading CLOCK_BOOTTIME: {cause}")]
     Clock { cause: std::io::Error },
@@ -199,8 +207,8 @@ impl Filter {
                 given: options.interfaces,
             });
         }
-        let object =
-            object::with_image_lines(object, options.image_lines).ok_or(LoadError::Object)?;
+        let image_words = options.image_lines.saturating_mul(LINE_WORDS as u32);
+        let object = object::with_image_words(object, image_words).ok_or(LoadError::Object)?;
         let tries = match options.lookup {
             Lookup::ArrayTrie => 1,
             Lookup::LpmTrie => options.trie_entries,
@@ -223,7 +231,8 @@ impl Filter {
         loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(name::LPM, &lpm, true)
-            .override_global(name::TRACE, &traced, true);
+            .override_global(name::TRACE, &traced, true)
+            .override_global(name::IMAGE_WORDS, &image_words, true);
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
         }
@@ -231,7 +240,7 @@ impl Filter {
         ingress(&mut ebpf)?.load()?;
         egress(&mut ebpf)?.load()?;
         let create = || {
-            ImageMap::create(options.image_lines, 0).map_err(|error| {
+            ImageMap::create(options.image_lines).map_err(|error| {
                 if is_permission(&error) {
                     LoadError::Privilege {
                         call: "BPF_MAP_CREATE",
@@ -269,11 +278,10 @@ impl Filter {
     /// The kernel lets the last packet that reads the old image finish before the swap returns, so the old image may be
     /// overwritten by the next call. Any error leaves the current image in place.
     pub fn install(&mut self, image: &Image, tries: Option<&Tries>) -> Result<(), LoadError> {
-        let words: &[u32] = image.words();
-        let lines = words.len().div_ceil(LINE_WORDS);
-        if lines > self.options.image_lines as usize {
+        let lines = image.lines();
+        if lines.len() > self.options.image_lines as usize {
             return Err(LoadError::ImageTooLarge {
-                needed: lines,
+                needed: lines.len(),
                 room: self.options.image_lines,
             });
         }
@@ -283,20 +291,20 @@ impl Filter {
             self.fill_trie(name::TRIES_V4[slot], &tries.v4)?;
             self.fill_trie(name::TRIES_V6[slot], &tries.v6)?;
         }
-        let write = map_error("writing the image");
-        for (at, words) in words.chunks(LINE_WORDS).enumerate() {
-            let mut line = Line::default();
-            line[..words.len()].copy_from_slice(words);
-            self.images[idle].set(at as u32, line, 0).map_err(&write)?;
-        }
+        self.images[idle]
+            .write(lines)
+            .map_err(|cause| LoadError::Memory {
+                call: "writing the image",
+                cause,
+            })?;
         let map = self
             .ebpf
             .map_mut(name::IMAGES)
             .ok_or(LoadError::NoMap(name::IMAGES))?;
-        let mut outer: ArrayOfMaps<_, ImageMap> =
+        let mut outer: ArrayOfMaps<_, MapData> =
             map.try_into().map_err(map_error("opening IMAGES"))?;
         outer
-            .set(0, &self.images[idle], 0)
+            .set(0, self.images[idle].data(), 0)
             .map_err(map_error("swapping the image"))?;
         self.current = Some(idle);
         Ok(())

@@ -7,6 +7,7 @@ mod adopt;
 mod attach;
 mod filter;
 pub mod flows;
+mod image_map;
 mod interface;
 mod object;
 mod pins;
@@ -20,5 +21,5 @@ pub use interface::{Interface, interfaces};
 pub use pins::{PinError, Pins};
 pub use running::Running;
 
-/// The oldest kernel with everything the program uses: multi-buffer XDP and `bpf_xdp_load_bytes` (Linux 5.18).
-pub const KERNEL_MIN: (u8, u8) = (5, 18);
+/// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).
+pub const KERNEL_MIN: (u8, u8) = (6, 0);

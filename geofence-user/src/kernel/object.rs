@@ -1,26 +1,27 @@
 //! The compiled program as it is embedded, and the one number in it that depends on the policy.
 
-use geofence_common::layout::IMAGE_LINES_PLACEHOLDER;
+use geofence_common::layout::IMAGE_WORDS_PLACEHOLDER;
 use object::{Object as _, ObjectSection as _};
 
 pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
 
-/// A program, this one or another with its maps, with room for images of this many lines.
+/// A program, this one or another with its maps, with room for images of this many words.
 ///
-/// The declared size of the inner map stands in the object's type information (`.BTF`) as the length of an array type.
-pub(super) fn with_image_lines(object: &[u8], lines: u32) -> Option<Vec<u8>> {
+/// The declared size of the inner map's element stands in the object's type information (`.BTF`) as the length of an
+/// array type.
+pub(super) fn with_image_words(object: &[u8], words: u32) -> Option<Vec<u8>> {
     let file = object::File::parse(object).ok()?;
     let (start, size) = file.section_by_name(".BTF")?.file_range()?;
     let (start, size) = (usize::try_from(start).ok()?, usize::try_from(size).ok()?);
     let mut copy = object.to_vec();
     let types = copy.get_mut(start..start.checked_add(size)?)?;
-    let placeholder = IMAGE_LINES_PLACEHOLDER.to_ne_bytes();
+    let placeholder = IMAGE_WORDS_PLACEHOLDER.to_ne_bytes();
     let found: Vec<usize> = (0..types.len())
         .filter(|at| types[*at..].starts_with(&placeholder))
         .collect();
     let [at] = found[..] else { return None };
-    types[at..at + placeholder.len()].copy_from_slice(&lines.to_ne_bytes());
+    types[at..at + placeholder.len()].copy_from_slice(&words.to_ne_bytes());
     Some(copy)
 }
 
@@ -30,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_placeholder_stands_in_the_object_exactly_once() {
-        let object = with_image_lines(OBJECT, 4711).expect("one placeholder");
+        let object = with_image_words(OBJECT, 4711).expect("one placeholder");
         assert_eq!(object.len(), OBJECT.len());
         assert!(object.iter().zip(OBJECT).filter(|(a, b)| a != b).count() <= 4);
     }

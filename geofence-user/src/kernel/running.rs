@@ -5,18 +5,19 @@
 
 use std::borrow::Cow;
 
-use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapInfo};
+use aya::maps::{ArrayOfMaps, Map, MapData, MapInfo};
 use aya::programs::{
     ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_programs,
 };
 use aya_obj::programs::XdpAttachType;
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::image::Line;
+use geofence_common::image::{LAYOUT, Line, MAGIC, header};
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
 
 use super::filter::{LoadError, map_error, to_action};
 use super::flows;
+use super::image_map::ImageMap;
 use super::pins::Pins;
 use crate::instance::Instance;
 
@@ -110,13 +111,20 @@ impl Running {
 fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
     let failed = map_error("reading the image of the running filter");
     let outer = Map::from_map_data(MapData::from_id(id).map_err(&failed)?).map_err(&failed)?;
-    let outer: ArrayOfMaps<_, Array<MapData, Line>> = outer.try_into().map_err(&failed)?;
-    let image = outer.get(&0, 0).map_err(&failed)?;
-    // The header says how many of the array's lines are in use.
-    let header = image.get(&0, 0).map_err(&failed)?;
-    let used = header[geofence_common::image::header::LINES].min(image.len());
-    (0..used)
-        .map(|at| image.get(&at, 0))
-        .collect::<Result<_, _>>()
-        .map_err(failed)
+    let outer: ArrayOfMaps<_, MapData> = outer.try_into().map_err(&failed)?;
+    let image = ImageMap::of(outer.get(&0, 0).map_err(&failed)?);
+    let memory = |cause| LoadError::Memory {
+        call: "reading the image of the running filter",
+        cause,
+    };
+    if !image.is_ours().map_err(&failed)? {
+        return Err(LoadError::OtherVersion);
+    }
+    // The header says how much of the room is in use.
+    match image.read(1).map_err(memory)?.first() {
+        Some(line) if line[header::MAGIC] == MAGIC && line[header::LAYOUT] == LAYOUT => {
+            image.read(line[header::LINES] as usize).map_err(memory)
+        }
+        _ => Err(LoadError::OtherVersion),
+    }
 }

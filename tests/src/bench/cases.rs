@@ -3,10 +3,18 @@
 //! Each case is a frame to put source addresses into, where they go, which sources it is about, and the reason that
 //! every one of these packets must end in.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+use geofence_common::address::Address;
+use geofence_common::flow::{Flow, FlowKey, State, Table, lifetime};
 use geofence_common::verdict::Reason;
+use geofence_common::wire::protocol;
 use geofence_tests::frames::{Frame, between};
+use geofence_user::tables::Seen;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::rig::FRAME_MIN;
 use crate::sets::Family;
@@ -26,6 +34,12 @@ const MAIL: u16 = 25;
 pub(crate) enum Sources {
     Open,
     Blocked,
+    /// Blocked ones, each of which a host of ours has a mail connection to.
+    Flows,
+}
+
+impl Sources {
+    pub(crate) const ALL: [Self; 3] = [Self::Open, Self::Blocked, Self::Flows];
 }
 
 /// What happens to the packet.
@@ -35,15 +49,17 @@ pub(crate) enum Fate {
     DropTcp,
     DropUdp,
     PassService,
+    PassFlow,
     Malformed,
 }
 
 impl Fate {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::PassUnblocked,
         Self::DropTcp,
         Self::DropUdp,
         Self::PassService,
+        Self::PassFlow,
         Self::Malformed,
     ];
 
@@ -53,6 +69,7 @@ impl Fate {
             Self::DropTcp => "drop by country, TCP",
             Self::DropUdp => "drop by country, UDP",
             Self::PassService => "pass by service (mail)",
+            Self::PassFlow => "pass by flow (answer to mail)",
             Self::Malformed => "drop, malformed header",
         }
     }
@@ -60,6 +77,7 @@ impl Fate {
     pub(crate) const fn sources(self) -> Sources {
         match self {
             Self::PassUnblocked => Sources::Open,
+            Self::PassFlow => Sources::Flows,
             Self::DropTcp | Self::DropUdp | Self::PassService | Self::Malformed => Sources::Blocked,
         }
     }
@@ -69,6 +87,7 @@ impl Fate {
             (Self::PassUnblocked, _) => Reason::CountryAllowed,
             (Self::DropTcp | Self::DropUdp, _) => Reason::CountryBlocked,
             (Self::PassService, _) => Reason::Mail,
+            (Self::PassFlow, _) => Reason::Reply,
             (Self::Malformed, Family::V4) => Reason::MalformedIpv4,
             (Self::Malformed, Family::V6) => Reason::MalformedIpv6,
         }
@@ -118,6 +137,27 @@ pub(crate) struct Case {
     pub(crate) reason: Reason,
 }
 
+/// The connections that make answers from these addresses pass: from our end of every frame here to a mail server.
+pub(crate) fn flows(sources: &[Address]) -> Result<Seen> {
+    let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("reading the clock since boot")?;
+    let now = u64::try_from(Duration::from(clock).as_nanos())?;
+    let flow = Flow::new(State::Established, lifetime::ESTABLISHED, now);
+    let flows = sources.iter().map(|source| {
+        let own: IpAddr = if source.is_v6() {
+            EDGE_V6.into()
+        } else {
+            EDGE_V4.into()
+        };
+        let key = FlowKey::new(&Address::from(own), source, protocol::TCP, CLIENT, MAIL);
+        ((Table::Mail, key), flow)
+    });
+    Ok(Seen {
+        now,
+        flows: flows.collect(),
+        datagrams: BTreeMap::new(),
+    })
+}
+
 /// Every case there is.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -164,6 +204,7 @@ fn case(family: Family, fate: Fate, clothes: Clothes) -> Case {
     let frame = match fate {
         Fate::DropUdp => frame.udp(CLIENT, CLOSED),
         Fate::PassService => frame.tcp(CLIENT, MAIL).syn(),
+        Fate::PassFlow => frame.tcp(MAIL, CLIENT).ack(),
         Fate::PassUnblocked | Fate::DropTcp | Fate::Malformed => frame.tcp(CLIENT, CLOSED).syn(),
     };
     let mut frame = frame.build();

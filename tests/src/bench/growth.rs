@@ -12,6 +12,7 @@ use geofence_common::layout::name;
 use geofence_user::oracle::Oracle;
 use geofence_user::policy::{CountryRule, Fate, Lookup};
 use geofence_user::prepare::Prepared;
+use geofence_user::tables::{Host, Seen};
 use ipnet::IpNet;
 
 use crate::cases::{self, Case};
@@ -116,10 +117,11 @@ fn grow(plan: &Plan, name: String, prepare: impl FnOnce() -> Result<Prepared>) -
     let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
     let mut rig = Rig::load(&prepared, Lookup::ArrayTrie, &sets)?;
     let words = prepared.image.words();
+    let host = Host::new(words, Seen::default());
     for (number, set) in sets.iter().enumerate() {
         verify::image(&oracle, words, set)?;
         verify::verdicts(
-            words,
+            &host,
             &mut rig,
             number,
             set,
@@ -147,7 +149,6 @@ fn sets(plan: &Plan, prepared: &Prepared) -> Result<Vec<Set>> {
 fn table(plan: &Plan, name: &'static str, title: &str, mut grown: Vec<Grown>) -> Result<Table> {
     let cases = DRAWN.map(|(family, _)| cases::blocked_datagram(family));
     let columns = DRAWN.len();
-    let repeat = u32::try_from(plan.set_size)?;
     // Twice the columns: the filter, and the bare drop that is subtracted.
     let samples = rounds(grown.len() * 2 * columns, plan.rounds, |one| {
         let (size, set, bare) = (one / (2 * columns), one / 2 % columns, one % 2 == 1);
@@ -159,8 +160,8 @@ fn table(plan: &Plan, name: &'static str, title: &str, mut grown: Vec<Grown>) ->
             source: case.source,
             interface: 0,
         })?;
-        let run = rig.run(program::VARY[case.family as usize], &case.frame, repeat)?;
-        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
+        let program = program::VARY[case.family as usize];
+        rig.cost(program, &case.frame, plan.set_size)
     })?;
     let title = format!("{title}; the whole program over a bare XDP_DROP");
     let mut table = Table::new(name, title, &COLUMNS);

@@ -65,7 +65,6 @@ pub(crate) fn measure(
             });
         }
     }
-    let repeat = u32::try_from(plan.set_size)?;
     let samples = rounds(contestants.len(), plan.rounds, |one| {
         let Contestant { rig, program, set } = contestants[one];
         let rig = &mut rigs[rig];
@@ -74,8 +73,7 @@ pub(crate) fn measure(
             source: 0,
             interface: 0,
         })?;
-        let run = rig.run(program, &[0; FRAME_MIN], repeat)?;
-        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
+        rig.cost(program, &[0; FRAME_MIN], plan.set_size)
     })?;
     tables(&samples, report);
     Ok(())

@@ -7,6 +7,7 @@
 use anyhow::Result;
 use geofence_common::address::Address;
 use geofence_common::layout::name;
+use geofence_user::tables::{Host, Seen};
 
 use crate::cases::{self, Case, Clothes, Fate, Sources};
 use crate::plan::Plan;
@@ -20,25 +21,32 @@ use crate::verify;
 const DRAWN: [(Family, bool); 3] = [(Family::V4, true), (Family::V4, false), (Family::V6, false)];
 
 /// The sets of blocked IPv4 sources among those of this part, and how they are drawn.
-pub(crate) const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (3, "table prefix")];
+pub(crate) const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (4, "table prefix")];
 
-/// The sets of this part: by how they are drawn, first from countries that are open, then from blocked ones.
+/// Flows that are known at once, of each way of drawing; other flows of the machine fit in besides.
+const FLOWS_MAX: usize = 1 << 10;
+
+/// The sets of this part: by how they are drawn, and for each way by `Sources`.
 pub(crate) fn sets(plan: &Plan) -> Result<Vec<Set>> {
     let mut sets = Vec::new();
     for (family, uniform) in DRAWN {
-        for sources in [Sources::Open, Sources::Blocked] {
+        for sources in Sources::ALL {
             let wanted = |address: &Address| {
                 let class = plan.class(address);
                 let has_country = class.country().code().is_some();
                 has_country
                     && class.embedding().is_none()
-                    && class.is_blocked() == (sources == Sources::Blocked)
+                    && class.is_blocked() != (sources == Sources::Open)
+            };
+            let size = match sources {
+                Sources::Open | Sources::Blocked => plan.set_size,
+                Sources::Flows => plan.set_size.min(FLOWS_MAX),
             };
             sets.push(Set::of(
                 &plan.prepared.database,
                 family,
                 uniform,
-                plan.set_size,
+                size,
                 21,
                 wanted,
             )?);
@@ -63,14 +71,21 @@ pub(crate) fn measure(
     sets: &[Set],
     report: &mut Report,
 ) -> Result<()> {
-    let words = plan.prepared.image.words();
+    let mut seen = Seen::default();
+    for set in sets.chunks(Sources::ALL.len()) {
+        let flows = cases::flows(&set[Sources::Flows as usize].addresses)?;
+        seen.now = flows.now;
+        seen.flows.extend(flows.flows);
+    }
+    rig.know(&seen)?;
+    let host = Host::new(plan.prepared.image.words(), seen);
     let mut contestants = Vec::new();
     for case in cases::all() {
         for (drawn, (family, _)) in DRAWN.into_iter().enumerate() {
             if family == case.family {
-                let set = 2 * drawn + usize::from(case.fate.sources() == Sources::Blocked);
+                let set = Sources::ALL.len() * drawn + case.fate.sources() as usize;
                 verify::verdicts(
-                    words,
+                    &host,
                     rig,
                     first + set,
                     &sets[set],
@@ -87,7 +102,6 @@ pub(crate) fn measure(
             }
         }
     }
-    let repeat = u32::try_from(plan.set_size)?;
     let samples = rounds(contestants.len(), plan.rounds, |one| {
         let Contestant { case, set, bare } = &contestants[one];
         rig.hand_to(if *bare { program::DROP } else { name::PROGRAM })?;
@@ -96,8 +110,8 @@ pub(crate) fn measure(
             source: case.source,
             interface: 0,
         })?;
-        let run = rig.run(program::VARY[case.family as usize], &case.frame, repeat)?;
-        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
+        let program = program::VARY[case.family as usize];
+        rig.cost(program, &case.frame, plan.set_size)
     })?;
     rig.hand_to(name::PROGRAM)?;
     for (drawn, (family, uniform)) in DRAWN.into_iter().enumerate() {
@@ -136,7 +150,7 @@ fn table(
                 one.case.clothes,
                 one.case.family,
                 one.bare,
-                one.set / 2,
+                one.set / Sources::ALL.len(),
             ) == (fate, clothes, family, bare, drawn)
         })
     };

@@ -7,14 +7,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, PerCpuArray, PerCpuValues, ProgramArray};
+use aya::maps::{Array, HashMap, PerCpuArray, PerCpuValues, ProgramArray};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use geofence_common::address::Address;
+use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::layout::name;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
+use geofence_user::tables::Seen;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -27,6 +29,12 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ge
 pub(crate) const FRAME_MIN: usize = 60;
 /// Frames that are in flight at once; fewer than a veth's queue holds, so that none is lost for want of room.
 const BATCH: u32 = 64;
+
+/// How often a set is gone through in a timed run.
+const PASSES: u32 = 4;
+
+/// Room in each table of flows: so much more than is put in that none is displaced.
+const FLOWS: [u32; Table::ALL.len()] = [1 << 18, 1 << 10, 1 << 10];
 
 /// The programs of the object, by what they do and for which family.
 pub(crate) mod program {
@@ -78,6 +86,7 @@ impl Rig {
         let options = Options {
             lookup,
             image_lines: room,
+            flows: FLOWS,
             ..prepared.options(false)
         };
         let sizes = [("ADDRESSES", u32::try_from(addresses.len())?)];
@@ -125,6 +134,20 @@ impl Rig {
         Ok(rig)
     }
 
+    /// Puts flows into the tables.
+    pub(crate) fn know(&mut self, seen: &Seen) -> Result<()> {
+        for table in Table::ALL {
+            let name = name::FLOWS[table as usize];
+            let map = self.filter.ebpf().map_mut(name);
+            let mut map: HashMap<_, FlowKey, Flow> =
+                map.with_context(|| format!("no {name}"))?.try_into()?;
+            for ((_, key), flow) in seen.flows.iter().filter(|((of, _), _)| *of == table) {
+                map.insert(key, flow, 0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Chooses the program that `vary_*` hands frames to.
     pub(crate) fn hand_to(&mut self, name: &str) -> Result<()> {
         let ebpf = self.filter.ebpf();
@@ -170,6 +193,18 @@ impl Rig {
     pub(crate) fn run(&mut self, name: &str, frame: &[u8], repeat: u32) -> Result<Run> {
         let program = xdp(self.filter.ebpf(), name)?;
         run(program, frame, repeat)
+    }
+
+    /// What a run costs, in nanoseconds, over a set of so many addresses that the cursor points at.
+    ///
+    /// A pass over the set that is not timed comes first. Without it a run would be charged with fetching what the
+    /// contestant before has displaced from the caches, which a filter under load pays for once.
+    pub(crate) fn cost(&mut self, name: &str, frame: &[u8], addresses: usize) -> Result<f64> {
+        let once = u32::try_from(addresses)?;
+        self.run(name, frame, once)?;
+        let repeat = PASSES * once;
+        let run = self.run(name, frame, repeat)?;
+        Ok(run.time.as_nanos() as f64 / f64::from(repeat))
     }
 
     /// Sends frames out of an interface of the namespace the caller is in, and returns what each took until it had

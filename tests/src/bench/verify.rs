@@ -1,13 +1,14 @@
 //! Answers first: nothing is timed before the programs that are timed have answered for every address.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
 use geofence_common::image::Words as _;
+use geofence_common::policy::filter;
 use geofence_common::verdict::Reason;
-use geofence_user::explain::explain;
 use geofence_user::oracle::Oracle;
-use std::net::IpAddr;
+use geofence_user::tables::Host;
 
 use crate::cases::Case;
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
@@ -54,7 +55,7 @@ pub(crate) fn image(oracle: &Oracle, words: &[u32], set: &Set) -> Result<()> {
 
 /// Has the filter judge a frame from every source of a set, and compares what it counted with the host's verdicts.
 pub(crate) fn verdicts(
-    words: &[u32],
+    host: &Host<'_>,
     rig: &mut Rig,
     number: usize,
     set: &Set,
@@ -69,7 +70,7 @@ pub(crate) fn verdicts(
             IpAddr::V4(ip) => frame[case.source..][..4].copy_from_slice(&ip.octets()),
             IpAddr::V6(ip) => frame[case.source..][..16].copy_from_slice(&ip.octets()),
         }
-        let (verdict, _) = explain(&frame, words);
+        let verdict = filter(&&frame[..], host, &mut ());
         ensure!(
             meant.is_none_or(|meant| meant == verdict.reason),
             "{what}: {address:?} is judged {} where {meant:?} was meant",
