@@ -6,69 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::links::{FdLink, PinnedLink};
 use geofence_tests::daemon::geofence;
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::link::Link;
 use geofence_tests::privilege;
 use nix::sys::signal::Signal;
-
-/// How long a start may take until it has taken the filter over.
-const ADOPTION_MAX: Duration = Duration::from_secs(2);
-
-/// The links that hold the filter, by number: what adoption must not change.
-fn links(edge: &Edge) -> Result<Vec<String>> {
-    let mut links = Vec::new();
-    for entry in std::fs::read_dir(edge.pins().join("links"))? {
-        let path = entry?.path();
-        let id = FdLink::from(PinnedLink::from_pin(&path)?).info()?.id();
-        links.push(format!("{}: {id}", path.display()));
-    }
-    links.sort();
-    Ok(links)
-}
-
-#[test]
-fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> {
-    if !privilege::privileged("a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over") {
-        return Ok(());
-    }
-    let edge = Edge::new()?;
-    let name = edge.interface();
-    let mut daemon = edge.run(&[])?;
-    assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
-    let (held, mut program) = (links(&edge)?, edge.program(name)?);
-    assert_eq!(held.len(), 2, "{held:?}");
-    let mut dropped = 1.0;
-    for (signal, code) in [(Signal::SIGKILL, None), (Signal::SIGTERM, Some(0))] {
-        daemon.signal(signal)?;
-        let ended = daemon.wait(PATIENCE)?;
-        assert_eq!(ended.status.code(), code, "{}", ended.stderr);
-        assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
-        let start = Instant::now();
-        daemon = edge.run(&[])?;
-        let took = start.elapsed();
-        ensure!(took <= ADOPTION_MAX, "taken over after {took:?}");
-        daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
-        assert_eq!(links(&edge)?, held, "the same links");
-        let replaced = edge.program(name)?;
-        ensure!(replaced.is_some() && replaced != program, "{replaced:?}");
-        program = replaced;
-        assert!(!edge.passes("77.88.8.8")?);
-        dropped += 2.0;
-        assert_eq!(
-            edge.dropped(name)?,
-            dropped,
-            "counted before, between and after"
-        );
-    }
-    let ended = daemon.interrupt(PATIENCE)?;
-    assert!(ended.status.success(), "{}", ended.stderr);
-    assert_eq!(edge.program(name)?, None);
-    assert!(edge.passes("77.88.8.8")?, "Ctrl-C takes the filter along");
-    assert!(!edge.pins().exists());
-    Ok(())
-}
 
 #[test]
 fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
@@ -183,30 +125,6 @@ fn interfaces_join_and_leave_with_a_restart_and_keep_their_counters() -> Result<
     daemon.wait_line("no longer named: detached", PATIENCE)?;
     assert_eq!(edge.program(one)?, None);
     assert!(edge.program(two)?.is_some() && edge.passes("77.88.8.8")?);
-    daemon.interrupt(PATIENCE)?;
-    Ok(())
-}
-
-#[test]
-fn tables_of_another_layout_are_left_behind_and_the_link_is_kept() -> Result<()> {
-    if !privilege::privileged("tables_of_another_layout_are_left_behind_and_the_link_is_kept") {
-        return Ok(());
-    }
-    let edge = Edge::new()?;
-    let daemon = edge.run(&[])?;
-    assert!(!edge.passes("77.88.8.8")?);
-    daemon.kill(PATIENCE)?;
-    let (held, pins) = (links(&edge)?, edge.pins());
-    std::fs::rename(pins.join("tables-1"), pins.join("tables-0"))?;
-    let daemon = edge.run(&[])?;
-    assert_eq!(links(&edge)?, held);
-    assert!(!edge.passes("77.88.8.8")?);
-    assert_eq!(
-        edge.dropped(edge.interface())?,
-        2.0,
-        "counters are carried over"
-    );
-    assert!(pins.join("tables-1").exists() && !pins.join("tables-0").exists());
     daemon.interrupt(PATIENCE)?;
     Ok(())
 }
