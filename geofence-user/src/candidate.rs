@@ -9,7 +9,7 @@ use crate::access::{self, Dependency, Lockout, Replies};
 use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
-use crate::kernel::{Options, Tries};
+use crate::kernel::{LoadError, Options, Tries};
 use crate::metrics::Facts;
 use crate::policy::Lookup;
 use crate::prepare::{PrepareError, Prepared, now, options, prepare};
@@ -29,6 +29,8 @@ pub enum Cause {
     Capacity,
     /// It would cut off somebody the machine needs.
     Access,
+    /// Another policy is on trial, or none is.
+    Trial,
     /// The kernel refused.
     Kernel,
     /// geofence itself failed.
@@ -36,16 +38,26 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Configuration,
         Self::Restart,
         Self::Database,
         Self::Guard,
         Self::Capacity,
         Self::Access,
+        Self::Trial,
         Self::Kernel,
         Self::Internal,
     ];
+
+    /// Why the kernel did not take an image.
+    #[must_use]
+    pub const fn of_load(error: &LoadError) -> Self {
+        match error {
+            LoadError::ImageTooLarge { .. } => Self::Capacity,
+            _ => Self::Kernel,
+        }
+    }
 
     /// The spelling in metrics and JSON.
     #[must_use]
@@ -57,6 +69,7 @@ impl Cause {
             Self::Guard => "guard",
             Self::Capacity => "capacity",
             Self::Access => "access",
+            Self::Trial => "trial",
             Self::Kernel => "kernel",
             Self::Internal => "internal",
         }

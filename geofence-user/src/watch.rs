@@ -78,6 +78,9 @@ pub async fn files(daemon: Arc<Daemon>) {
     let mut last = None;
     loop {
         ticks.tick().await;
+        if daemon.is_on_trial() {
+            continue;
+        }
         let tried = daemon.tried();
         let seen = tried.look_again();
         let is_settled = last.replace(seen.clone()).is_some_and(|last| last == seen);
