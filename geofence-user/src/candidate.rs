@@ -53,9 +53,10 @@ impl Cause {
     /// Why the kernel did not take an image.
     #[must_use]
     pub const fn of_load(error: &LoadError) -> Self {
-        match error {
-            LoadError::ImageTooLarge { .. } => Self::Capacity,
-            _ => Self::Kernel,
+        if matches!(error, LoadError::ImageTooLarge { .. }) {
+            Self::Capacity
+        } else {
+            Self::Kernel
         }
     }
 

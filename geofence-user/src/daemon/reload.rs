@@ -29,8 +29,9 @@ pub struct Source {
 type Read = dyn Fn(Option<&Path>) -> anyhow::Result<Config> + Send + Sync;
 
 impl Source {
-    /// Reads the configuration, or another file in its place, and answers with the files that what comes of it depends on, as they were before any of
-    /// them was read. When the configuration cannot be read, these are the files tried before.
+    /// Reads the configuration, or another file in its place, and answers with the files that what comes of it depends
+    /// on, as they were before any of them was read. When the configuration cannot be read, these are the files tried
+    /// before.
     pub fn read(&self, instead: Option<&Path>, tried: &Files) -> (anyhow::Result<Config>, Files) {
         let (own, tried) = (Files::look(&self.file), tried.look_again());
         match (self.read)(instead) {
