@@ -20,8 +20,8 @@ const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 /// Put a policy in place and go back by itself unless `geofence confirm` comes in time
 ///
 /// The kernel goes back, also when the daemon has died meanwhile. FILE takes the place of the daemon's configuration
-/// when it is confirmed; the text of before is kept beside it. Exits with 0 when the policy is on trial, and with 1 when
-/// it was refused.
+/// when it is confirmed; the text of before is kept beside it. Exits with 0 when the policy is on trial, and with 1
+/// when it was refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// The new configuration, in the directory of the present one; without it, the present one as it is now
