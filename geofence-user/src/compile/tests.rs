@@ -329,7 +329,7 @@ fn dense_blocks_take_fewer_steps_and_give_the_same_answers() {
         prefixes.push((format!("2a02:100:0:{value:x}::/64"), turn(value)));
         prefixes.push((format!("2a02:101:0:5:{value:x}00::/72"), turn(value)));
         prefixes.push((
-            format!("2a02:102:0:5:{:x}::/68", value % 16 << 12),
+            format!("2a02:102:0:5:{:x}::/68", (value % 16) << 12),
             turn(value % 16),
         ));
         prefixes.push((format!("2a02:103::{value:x}/128"), turn(value)));
