@@ -244,7 +244,9 @@ impl Evidence {
         match self.kind() {
             Kind::Unreadable if packet.source.is_v6() => None,
             Kind::Unreadable => Some(packet.protocol),
-            _ => Some(self.upper().protocol),
+            Kind::Later | Kind::Tcp | Kind::Udp | Kind::Icmp | Kind::Icmpv6 | Kind::Other => {
+                Some(self.upper().protocol)
+            }
         }
     }
 
@@ -253,7 +255,7 @@ impl Evidence {
     pub(crate) const fn port(&self) -> Option<u16> {
         match self.kind() {
             Kind::Tcp | Kind::Udp => Some(self.destination()),
-            _ => None,
+            Kind::Unreadable | Kind::Later | Kind::Icmp | Kind::Icmpv6 | Kind::Other => None,
         }
     }
 

@@ -56,8 +56,8 @@ pub mod header {
     pub const PREFIXES_V6: usize = 12;
     /// CRC-32 of the image with this word zero.
     pub const CHECKSUM: usize = 13;
-    /// How many trie nodes there are.
-    pub const NODES: usize = 14;
+    /// When an image on trial stops counting, nanoseconds since boot, low word then high word.
+    pub const TRIAL_ENDS: usize = 14;
     /// The lines of the roots of destinations.
     pub const DESTINATIONS_V4: usize = 16;
     pub const DESTINATIONS_V6: usize = 17;
@@ -71,8 +71,14 @@ pub mod header {
     pub const PRESSURE: usize = 22;
     /// How many tenants there are.
     pub const TENANTS: usize = 23;
-    /// When the image was compiled, nanoseconds since boot, low word then high word.
-    pub const COMPILED_BOOT: usize = 24;
+    /// A moment by two clocks, nanoseconds since boot and seconds since 1970, by which the deadlines of exceptions can be
+    /// told after another boot. Low word then high word each.
+    pub const MOMENT_BOOT: usize = 24;
+    pub const MOMENT: usize = 28;
+    /// Tells that boot from others.
+    pub const BOOT_ID: usize = 27;
+    /// How many trie nodes there are.
+    pub const NODES: usize = 26;
 }
 
 /// Bits of the header's flags.
@@ -91,18 +97,20 @@ pub mod flag {
     pub const REPLIES_ALL: u32 = 1 << 5;
     /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
     pub const MTA_STS: u32 = 1 << 6;
+    /// The image counts until a certain time, and after that the one before it does.
+    pub const TRIAL: u32 = 1 << 7;
     /// There are tenants, so every destination is looked up.
-    pub const TENANTS: u32 = 1 << 7;
+    pub const TENANTS: u32 = 1 << 8;
     /// There are exceptions for some destinations only, so that of an excepted source is looked up.
-    pub const TARGETS: u32 = 1 << 8;
+    pub const TARGETS: u32 = 1 << 9;
     /// There are exceptions for every destination.
-    pub const ANYWHERE: u32 = 1 << 9;
+    pub const ANYWHERE: u32 = 1 << 10;
     /// There are exceptions.
-    pub const EXCEPTIONS: u32 = 1 << 10;
+    pub const EXCEPTIONS: u32 = 1 << 11;
     /// Some ports are protected.
-    pub const PROTECTED: u32 = 1 << 11;
+    pub const PROTECTED: u32 = 1 << 12;
     /// What one source may send to exempted services is bounded.
-    pub const PRESSURE: u32 = 1 << 12;
+    pub const PRESSURE: u32 = 1 << 13;
 }
 
 /// Lines of one protocol's services.
@@ -261,6 +269,12 @@ impl Flags {
         self.0 & flag != 0
     }
 
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_on_trial(self) -> bool {
+        self.0 & flag::TRIAL != 0
+    }
+
     /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
     #[must_use]
     #[inline(always)]
@@ -293,6 +307,17 @@ pub trait Words {
     #[inline(always)]
     fn flags(&self) -> Option<Flags> {
         self.word(header::FLAGS as u32).map(Flags)
+    }
+
+    /// Whether the image was on trial and nobody has confirmed it in time; the clock is only asked about one on trial.
+    #[inline(always)]
+    fn is_past_trial(&self, now: impl FnOnce() -> u64) -> bool {
+        if !self.flags().is_some_and(Flags::is_on_trial) {
+            return false;
+        }
+        let word = |at: usize| self.word(at as u32).map_or(0, u64::from);
+        let ends = word(header::TRIAL_ENDS) | word(header::TRIAL_ENDS + 1) << 32;
+        now() >= ends
     }
 
     /// Whether traffic to this port is exempt, by the services section that starts at this line.

@@ -52,10 +52,19 @@ pub struct Target {
     pub slot: u32,
     /// Now, seconds since 1970.
     pub compiled: u64,
-    /// Now, nanoseconds since boot, by which exceptions lapse.
-    pub boot: u64,
+    /// The same by the clock that exceptions lapse by.
+    pub boot: Boot,
     /// How many lines the kernel's array has room for.
     pub lines_max: u32,
+}
+
+/// A moment since the machine was booted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// Tells this boot from others.
+    pub id: u32,
+    /// Nanoseconds since then (CLOCK_BOOTTIME).
+    pub now: u64,
 }
 
 /// The image does not fit where it must go.
@@ -164,7 +173,9 @@ pub fn compile(
             0
         };
     write_long(words, header::COMPILED, target.compiled);
-    write_long(words, header::COMPILED_BOOT, target.boot);
+    write_long(words, header::MOMENT, target.compiled);
+    write_long(words, header::MOMENT_BOOT, target.boot.now);
+    words[header::BOOT_ID] = target.boot.id;
     write_long(words, header::DATA_BUILT, database.info().built());
     words[header::LINES] = count;
     words[header::CLASSES] = table.0.len() as u32;

@@ -28,6 +28,7 @@ pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub(crate) use values::Word;
 
+use crate::instance::Instance;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
 use given::Given;
@@ -57,6 +58,7 @@ pub struct Config {
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
     pub flows: FlowCapacity,
+    pub instance: Instance,
 }
 
 /// How many flows each table holds.
@@ -144,6 +146,7 @@ impl Config {
                 dns: 0,
                 other: 0,
             },
+            instance: Instance::default(),
         }
     }
 

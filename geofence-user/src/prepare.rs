@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use geofence_common::image::Line;
 use geofence_common::zone::TENANTS_MAX;
 
-use crate::compile::{CompileError, ForeignImage, Image, Target, compile};
+use crate::compile::{Boot, CompileError, ForeignImage, Image, Target, compile};
 use crate::config::Config;
 use crate::geoip::{self, Database, Reader};
 use crate::guard::{First, FirstError};
@@ -56,7 +56,7 @@ pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
         generation: 1,
         slot: 0,
         compiled: now(),
-        boot: boot_now(),
+        boot: boot(),
         lines_max,
     };
     let image = compile(&config.policy, &database, &target)?;
@@ -72,46 +72,7 @@ impl Prepared {
     /// How the kernel's maps are to be sized for this image and its successors.
     #[must_use]
     pub fn options(&self, traced: bool) -> Options {
-        let automatic = (2 * self.image.size() as u64).max(CAPACITY_MIN_BYTES);
-        let [v4, v6] = self.image.prefixes();
-        let lists = self.config.policy.management.len()
-            + self.config.policy.allow.len()
-            + self.config.policy.deny.len()
-            + self
-                .config
-                .policy
-                .exceptions
-                .iter()
-                .map(|exception| exception.from.len())
-                .sum::<usize>();
-        // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
-        let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
-        Options {
-            lookup: self.config.policy.lookup,
-            image_lines: lines(self.config.image_capacity.unwrap_or(automatic)),
-            trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
-            flows: [
-                self.config.flows.mail,
-                self.config.flows.dns,
-                if self.config.policy.replies == Replies::All {
-                    self.config.flows.other
-                } else {
-                    1
-                },
-            ],
-            tenants: room(self.config.policy.tenants.len(), 16).min(TENANTS_MAX) + 1,
-            exceptions: room(
-                self.config.policy.exceptions.len() + self.config.policy.protections.len(),
-                1024,
-            ),
-            buckets: if self.config.policy.pressure.is_some() {
-                BUCKETS
-            } else {
-                1
-            },
-            interfaces: u32::try_from(self.config.interfaces.len()).unwrap_or(u32::MAX),
-            traced,
-        }
+        options(&self.config, &self.image, traced)
     }
 
     /// What the reference engine is filled with, when it is used.
@@ -173,13 +134,57 @@ fn room(count: usize, least: u32) -> u32 {
     u32::try_from(2 * count).unwrap_or(u32::MAX).max(least)
 }
 
+/// How the kernel's maps are to be sized for an image and its successors.
+#[must_use]
+pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
+    let automatic = (2 * image.size() as u64).max(CAPACITY_MIN_BYTES);
+    let [v4, v6] = image.prefixes();
+    let policy = &config.policy;
+    let lists = policy.management.len() + policy.allow.len() + policy.deny.len();
+    let excepted = policy
+        .exceptions
+        .iter()
+        .map(|exception| exception.from.len());
+    let lists = lists + excepted.sum::<usize>();
+    // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
+    let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
+    Options {
+        lookup: policy.lookup,
+        image_lines: lines(config.image_capacity.unwrap_or(automatic)),
+        trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
+        flows: [
+            config.flows.mail,
+            config.flows.dns,
+            if policy.replies == Replies::All {
+                config.flows.other
+            } else {
+                1
+            },
+        ],
+        tenants: room(policy.tenants.len(), 16).min(TENANTS_MAX) + 1,
+        exceptions: room(policy.exceptions.len() + policy.protections.len(), 1024),
+        buckets: if policy.pressure.is_some() {
+            BUCKETS
+        } else {
+            1
+        },
+        interfaces: u32::try_from(config.interfaces.len()).unwrap_or(u32::MAX),
+        traced,
+    }
+}
+
 fn lines(bytes: u64) -> u32 {
     u32::try_from(bytes / LINE_BYTES).unwrap_or(u32::MAX)
 }
 
-/// Nanoseconds since boot; zero where nobody knows, which lets exceptions lapse early rather than late.
-fn boot_now() -> u64 {
-    flows::now().unwrap_or(0)
+/// This moment since boot. Where the kernel does not tell, exceptions lapse early rather than late.
+#[must_use]
+pub fn boot() -> Boot {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Boot {
+        id: crc32fast::hash(&id),
+        now: flows::now().unwrap_or(0),
+    }
 }
 
 /// Seconds since 1970; zero on a clock before that.

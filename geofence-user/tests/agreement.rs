@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use geofence_common::address::Address;
 use geofence_common::image::Words as _;
-use geofence_user::compile::{Image, Target, compile};
+use geofence_user::compile::{Boot, Image, Target, compile};
 use geofence_user::geoip::Database;
 use geofence_user::oracle::{
     LongestPrefix, Oracle, default_policy, edges_v4, edges_v6, overlays, random_v4, random_v6,
@@ -28,7 +28,7 @@ const TARGET: Target = Target {
     generation: 1,
     slot: 0,
     compiled: 0,
-    boot: 0,
+    boot: Boot { id: 1, now: 5 },
     lines_max: 1 << 22,
 };
 

@@ -3,7 +3,7 @@
 use geofence_common::country::Country;
 
 use super::*;
-use crate::compile::{Image, Target, compile};
+use crate::compile::{Boot, Image, Target, compile};
 use crate::geoip::Database;
 use crate::oracle::default_policy;
 use crate::policy::{Fate, Policy, Service, ServiceProtocol};
@@ -25,7 +25,7 @@ fn image(change: impl FnOnce(&mut Policy)) -> Image {
         generation: 1,
         slot: 0,
         compiled: 0,
-        boot: 0,
+        boot: Boot::default(),
         lines_max: 1 << 20,
     };
     compile(&policy, &database, &target).unwrap()

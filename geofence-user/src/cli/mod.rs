@@ -1,7 +1,10 @@
 //! The command line: one verb a file. A verb reads its arguments, asks the library, writes an answer and says how it
 //! went; `main` turns that into an exit code.
 
+pub mod apply;
 pub mod check;
+pub mod confirm;
+pub mod detach;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
@@ -9,7 +12,10 @@ pub mod flows;
 pub mod lookup;
 pub mod numbers;
 pub mod options;
+pub mod reload;
+pub mod revert;
 pub mod run;
+pub mod status;
 
 use std::io::Write;
 
@@ -35,6 +41,12 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Reload(reload::Arguments),
+    Apply(apply::Arguments),
+    Confirm(confirm::Arguments),
+    Revert(revert::Arguments),
+    Status(status::Arguments),
+    Detach(detach::Arguments),
     Check(check::Arguments),
     Diff(diff::Arguments),
     Doctor(doctor::Arguments),
@@ -51,6 +63,12 @@ impl Arguments {
     pub fn dispatch(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         match self.command {
             Command::Run(arguments) => run::run(arguments),
+            Command::Reload(arguments) => reload::reload(&arguments, out),
+            Command::Apply(arguments) => apply::apply(&arguments, out),
+            Command::Confirm(arguments) => confirm::confirm(&arguments, out),
+            Command::Revert(arguments) => revert::revert(&arguments, out),
+            Command::Status(arguments) => status::status(&arguments, out),
+            Command::Detach(arguments) => detach::detach(&arguments, out),
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Diff(arguments) => diff::diff(&arguments, out),
             Command::Doctor(arguments) => doctor::doctor(&arguments, out),

@@ -229,7 +229,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
                 let left = until
                     .checked_sub(target.compiled)
                     .filter(|left| *left > 0)?;
-                target.boot.saturating_add(left.saturating_mul(SECOND))
+                target.boot.now.saturating_add(left.saturating_mul(SECOND))
             }
         };
         Some(Grant {

@@ -4,9 +4,12 @@
 //! from. As bytes, words are little-endian on every machine.
 
 use geofence_common::class::Class;
+use geofence_common::exception::{EXCEPTION_WORDS, NEVER};
 use geofence_common::image::{
     CLASS_WORDS, FREE_LINE, Flags, LAYOUT, Line, MAGIC, class, flag, header,
 };
+
+use super::{Boot, write_long};
 
 /// A compiled policy image.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,12 +80,6 @@ impl Image {
         self.long(header::COMPILED)
     }
 
-    /// When the image was compiled, nanoseconds since the boot that was then the last.
-    #[must_use]
-    pub fn compiled_boot(&self) -> u64 {
-        self.long(header::COMPILED_BOOT)
-    }
-
     /// When the GeoIP data was built, seconds since 1970.
     #[must_use]
     pub fn data_built(&self) -> u64 {
@@ -98,7 +95,7 @@ impl Image {
     /// How many trie nodes there are, roots aside.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.lines[0][header::NODES] as usize
+        self.words()[header::NODES] as usize
     }
 
     /// The size in bytes, in memory and as stored.
@@ -134,6 +131,46 @@ impl Image {
         if slot == 1 {
             *flags |= flag::SECOND_SLOT;
         }
+        Self::sealed(self.lines)
+    }
+
+    /// The same image on trial until a time, in nanoseconds since boot.
+    #[must_use]
+    pub fn on_trial(mut self, ends: u64) -> Self {
+        let head = &mut self.lines[0];
+        head[header::FLAGS] |= flag::TRIAL;
+        head[header::TRIAL_ENDS] = ends as u32;
+        head[header::TRIAL_ENDS + 1] = (ends >> 32) as u32;
+        Self::sealed(self.lines)
+    }
+
+    /// The same image with the deadlines of its exceptions as this boot's clock counts them, which is at this moment,
+    /// seconds since 1970.
+    ///
+    /// Within one boot they stay as they are, whatever became of the other clock since.
+    #[must_use]
+    pub fn in_boot(mut self, boot: Boot, now: u64) -> Self {
+        if boot.id == self.words()[header::BOOT_ID] {
+            return self;
+        }
+        const SECOND: u64 = 1_000_000_000;
+        let words = self.lines.as_flattened_mut();
+        let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| long(words, at));
+        let gone = now.saturating_sub(moment).saturating_mul(SECOND);
+        let (at, count) = (words[header::EXCEPTIONS] as usize, words[header::EXCEPTION_COUNT]);
+        let exceptions = words.get_mut(at..).unwrap_or_default();
+        let (exceptions, _) = exceptions.as_chunks_mut::<EXCEPTION_WORDS>();
+        for [_, _, low, high] in exceptions.iter_mut().take(count as usize) {
+            let deadline = u64::from(*low) | u64::from(*high) << 32;
+            if deadline != NEVER {
+                let left = deadline.saturating_sub(then).saturating_sub(gone);
+                let deadline = boot.now.saturating_add(left);
+                (*low, *high) = (deadline as u32, (deadline >> 32) as u32);
+            }
+        }
+        write_long(words, header::MOMENT, now);
+        write_long(words, header::MOMENT_BOOT, boot.now);
+        words[header::BOOT_ID] = boot.id;
         Self::sealed(self.lines)
     }
 
@@ -178,8 +215,12 @@ impl Image {
     }
 
     fn long(&self, at: usize) -> u64 {
-        u64::from(self.lines[0][at]) | u64::from(self.lines[0][at + 1]) << 32
+        long(self.words(), at)
     }
+}
+
+fn long(words: &[u32], at: usize) -> u64 {
+    u64::from(words[at]) | u64::from(words[at + 1]) << 32
 }
 
 /// CRC-32 of the image as bytes, its own word taken for zero.

@@ -6,7 +6,7 @@
 use geofence_common::country::Country;
 
 use super::{Census, Holdings, IPV6_TOO_SMALL, Refusal};
-use crate::compile::{BrokenImage, CompileError, Family, Target, compile};
+use crate::compile::{Boot, BrokenImage, CompileError, Family, Target, compile};
 use crate::geoip::{self, Database};
 use crate::policy::{CountryRule, Policy};
 
@@ -45,7 +45,7 @@ impl First {
             generation: 0,
             slot: 0,
             compiled: 0,
-            boot: 0,
+            boot: Boot::default(),
             lines_max: u32::MAX,
         };
         let embedded = compile(policy, &Database::embedded()?, &target)?;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::compile::{Image, Target, compile};
+use crate::compile::{Boot, Image, Target, compile};
 use crate::geoip::Database;
 use crate::oracle::default_policy;
 
@@ -33,7 +33,7 @@ fn image(prefixes: &[(&str, &str)]) -> Image {
         generation: 1,
         slot: 0,
         compiled: 0,
-        boot: 0,
+        boot: Boot::default(),
         lines_max: 1 << 20,
     };
     compile(&default_policy(), &Database::from_prefixes(v4, v6), &target).unwrap()

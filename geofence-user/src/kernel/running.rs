@@ -1,4 +1,4 @@
-//! A filter that runs on this machine already: found by its name and its link, asked without disturbing it.
+//! A filter that runs on this machine already: found by its pins, asked without disturbing it.
 //!
 //! Its image is read from the kernel, so an answer is about what it filters by now, whatever the files say. A question
 //! is counted in slot 0, which no interface has.
@@ -7,17 +7,19 @@ use std::borrow::Cow;
 
 use aya::maps::{ArrayOfMaps, Map, MapData, MapInfo};
 use aya::programs::{
-    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_links, loaded_programs,
+    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_programs,
 };
 use aya_obj::programs::XdpAttachType;
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::image::{LAYOUT, Line, MAGIC, header};
-use geofence_common::layout::name;
+use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
+use geofence_common::layout::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 use geofence_common::verdict::Action;
 
 use super::filter::{LoadError, map_error, to_action};
 use super::flows;
 use super::image_map::ImageMap;
+use super::pins::Pins;
+use crate::instance::Instance;
 
 /// A running filter, and its image as it was when the filter was found.
 pub struct Running {
@@ -28,15 +30,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// Finds the attached filter with the lowest number, if there is one.
-    pub fn find() -> Result<Option<Self>, LoadError> {
-        let attached: Vec<u32> = loaded_links()
+    /// Finds the filter of an instance, if it has one.
+    pub fn find(instance: &Instance) -> Result<Option<Self>, LoadError> {
+        let pins = Pins::of(instance);
+        let mut pinned = pins.indexes()?.into_iter();
+        let Some(id) = pinned.find_map(|index| pins.program(index)) else {
+            return Ok(None);
+        };
+        let found = loaded_programs()
             .filter_map(Result::ok)
-            .map(|link| link.program_id())
-            .collect();
-        let found = loaded_programs().filter_map(Result::ok).find(|program| {
-            program.name_as_str() == Some(name::PROGRAM) && attached.contains(&program.id())
-        });
+            .find(|program| program.id() == id);
         found.map(Self::open).transpose()
     }
 
@@ -105,16 +108,27 @@ impl Running {
     }
 }
 
+/// The image that packets are judged by at this moment.
 fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
     let failed = map_error("reading the image of the running filter");
     let outer = Map::from_map_data(MapData::from_id(id).map_err(&failed)?).map_err(&failed)?;
     let outer: ArrayOfMaps<_, MapData> = outer.try_into().map_err(&failed)?;
-    let image = ImageMap::of(outer.get(&0, 0).map_err(&failed)?);
+    let read = |place: u32| read_one(&ImageMap::of(outer.get(&place, 0).map_err(&failed)?));
+    let lines = read(IMAGE_IN_USE)?;
+    let now = flows::now()?;
+    if lines.as_slice().is_past_trial(|| now) {
+        return read(IMAGE_BEFORE);
+    }
+    Ok(lines)
+}
+
+fn read_one(image: &ImageMap) -> Result<Vec<Line>, LoadError> {
     let memory = |cause| LoadError::Memory {
         call: "reading the image of the running filter",
         cause,
     };
-    if !image.is_ours().map_err(&failed)? {
+    let shape = map_error("asking for the shape of the running filter's image");
+    if !image.is_ours().map_err(shape)? {
         return Err(LoadError::OtherVersion);
     }
     // The header says how much of the room is in use.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::link::Link;
 use geofence_tests::namespace::Namespace;
-use geofence_user::compile::{Target, compile};
+use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::geoip::Database;
 use geofence_user::kernel::{Filter, Tries};
@@ -54,7 +54,7 @@ fn latency(plan: &Plan, report: &mut Report) -> Result<()> {
             generation,
             slot: 0,
             compiled: 0,
-            boot: 0,
+            boot: Boot::default(),
             lines_max: u32::MAX >> 4,
         };
         let begun = Instant::now();

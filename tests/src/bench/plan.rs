@@ -7,7 +7,7 @@ use geofence_common::address::Address;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 use geofence_common::image::Words as _;
-use geofence_user::compile::{Target, compile};
+use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::config::Config;
 use geofence_user::geoip::Database;
 use geofence_user::oracle::Oracle;
@@ -62,7 +62,7 @@ impl Plan {
             generation: 1,
             slot: 0,
             compiled: 0,
-            boot: 0,
+            boot: Boot::default(),
             lines_max: u32::MAX >> 4,
         };
         let image = compile(&config.policy, &database, &target)?;
