@@ -6,9 +6,13 @@
 mod addresses;
 mod docs;
 mod error;
+mod exceptions;
 mod given;
 mod keys;
 pub mod overrides;
+mod tables;
+mod targets;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -33,6 +37,7 @@ use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
 use given::Given;
 use keys::KEYS;
+use tables::TABLES;
 
 /// The default configuration as it is shipped.
 pub const DEFAULT: &str = include_str!("../../deploy/geofence.toml");
@@ -177,7 +182,16 @@ impl Config {
 
     fn set(&mut self, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
         let mut places = BTreeMap::new();
+        // In their own order, because some name others.
+        for one in TABLES {
+            if let Some((name, value)) = table.get_key_value(one.name()) {
+                one.read(self, name.span(), value, faults);
+            }
+        }
         for (name, value) in table {
+            if TABLES.iter().any(|table| table.name() == name.get_ref()) {
+                continue;
+            }
             let Some(key) = keys::find(name.get_ref()) else {
                 let is_table = value.get_ref().is_table();
                 faults.push(unknown_key(name.get_ref(), is_table).at(name.span()));
@@ -362,10 +376,16 @@ fn duplicate_key(text: &str, span: Range<usize>, table: &DeTable<'_>) -> Fault {
 
 fn unknown_key(name: &str, is_table: bool) -> Problem {
     let names = || KEYS.iter().map(|key| key.name);
-    let help = match values::nearest(name, names()) {
+    let tables = || TABLES.iter().map(|table| table.name());
+    let help = match values::nearest(name, names().chain(tables())) {
+        Some(near) if tables().any(|table| table == near) => format!("did you mean `[[{near}]]`?"),
         Some(near) => format!("did you mean `{near}`?"),
         None if is_table => {
-            "there are no tables here: every key stands at the top, without a header".to_owned()
+            let tables: Vec<_> = tables().map(|table| format!("[[{table}]]")).collect();
+            format!(
+                "the only tables are {}: every other key stands at the top, without a header",
+                tables.join(", ")
+            )
         }
         None => format!("the keys are {}", names().collect::<Vec<_>>().join(", ")),
     };

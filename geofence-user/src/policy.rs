@@ -32,7 +32,6 @@ pub struct Policy {
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
-    /// Numbered from 1, in this order.
     pub tenants: Vec<Tenant>,
     pub exceptions: Vec<Exception>,
     pub protections: Vec<Protection>,
@@ -44,6 +43,8 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
     pub name: String,
+    /// From 1 up to the number of tenants there is room for; it counts by this number.
+    pub number: u32,
     pub prefixes: Vec<IpNet>,
     pub rule: Option<CountryRule>,
     pub unknown: Option<Fate>,
@@ -238,7 +239,6 @@ impl Policy {
     /// The tenant of this number.
     #[must_use]
     pub fn tenant(&self, number: u32) -> Option<&Tenant> {
-        let at = number.checked_sub(1)?;
-        self.tenants.get(usize::try_from(at).ok()?)
+        self.tenants.iter().find(|tenant| tenant.number == number)
     }
 }

@@ -157,7 +157,10 @@ impl Image {
         let words = self.lines.as_flattened_mut();
         let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| long(words, at));
         let gone = now.saturating_sub(moment).saturating_mul(SECOND);
-        let (at, count) = (words[header::EXCEPTIONS] as usize, words[header::EXCEPTION_COUNT]);
+        let (at, count) = (
+            words[header::EXCEPTIONS] as usize,
+            words[header::EXCEPTION_COUNT],
+        );
         let exceptions = words.get_mut(at..).unwrap_or_default();
         let (exceptions, _) = exceptions.as_chunks_mut::<EXCEPTION_WORDS>();
         for [_, _, low, high] in exceptions.iter_mut().take(count as usize) {

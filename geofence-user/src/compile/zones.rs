@@ -27,11 +27,12 @@ pub(super) fn destinations(
     exceptions: &Exceptions,
     family: Family,
 ) -> Layer<Destination> {
-    let mut tenants: Vec<(Prefix, u32)> = (1..)
-        .zip(&policy.tenants)
-        .flat_map(|(number, tenant)| {
+    let mut tenants: Vec<(Prefix, u32)> = policy
+        .tenants
+        .iter()
+        .flat_map(|tenant| {
             let prefixes = tenant.prefixes.iter();
-            prefixes.filter_map(move |net| Some((Prefix::of(net, family)?, number)))
+            prefixes.filter_map(move |net| Some((Prefix::of(net, family)?, tenant.number)))
         })
         .collect();
     tenants.sort_unstable();

@@ -2,6 +2,8 @@
 //!
 //! A key that is not in `KEYS` does not exist. Defaults are not here: they are what the shipped file says.
 
+use std::num::NonZeroU32;
+
 use geofence_common::verdict::Mode;
 
 use super::error::{Fault, Problem};
@@ -11,8 +13,8 @@ use super::{Config, XdpMode, addresses};
 use crate::countries::Entry;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
 
-/// A key: what it is called, takes, means, and how it changes a configuration.
-pub(super) struct Key {
+/// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
+pub(super) struct Key<T: 'static = Config> {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     /// One line.
@@ -24,7 +26,7 @@ pub(super) struct Key {
     /// What is refused beyond a wrong type.
     pub(super) refused: &'static str,
     /// Reads a value of the kind into the configuration; what it refuses changes nothing.
-    pub(super) set: fn(&mut Config, &Given<'_>, &mut Vec<Fault>),
+    pub(super) set: fn(&mut T, &Given<'_>, &mut Vec<Fault>),
 }
 
 /// The type of a key's value.
@@ -57,7 +59,7 @@ impl Kind {
     }
 }
 
-fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
+pub(super) fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
     T::WORDS
         .iter()
         .map(|(word, _, meaning)| (*word, *meaning))
@@ -71,6 +73,8 @@ const CAPACITY_MIB_MAX: i64 = 4096;
 const FLOWS_MIN: i64 = 1024;
 /// The largest: two gigabytes of memory.
 const FLOWS_MAX: i64 = 16 << 20;
+/// The most that a bucket can tell from no bound at all.
+const PRESSURE_MAX: i64 = 1_000_000;
 const FLOWS_DETAILS: &str = "About 150 bytes each, reserved at the start. A full table forgets the flow that was used \
      least recently.";
 const FLOWS_REFUSED: &str = "Less than 1024, and more than 16777216.";
@@ -83,7 +87,7 @@ const PREFIXES_REFUSED: &str = "What is no prefix; bits set behind the prefix's 
      (`::ffff:192.0.2.1`); a prefix given twice.";
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 23] = [
+pub(super) static KEYS: [Key; 24] = [
     Key {
         name: "interfaces",
         kind: Kind::List("names of interfaces"),
@@ -367,6 +371,35 @@ pub(super) static KEYS: [Key; 23] = [
         set: |config, given, faults| {
             if let Some(fate) = given.one(faults, values::word) {
                 config.policy.icmp_echo = fate;
+            }
+        },
+    },
+    Key {
+        name: "pressure",
+        kind: Kind::Number,
+        meaning: "How many packets a second one source of a blocked country may send to exempted services; 0 is any \
+                  number.",
+        details: "A source is an IPv4 address, or the first 64 bits of an IPv6 address. Two seconds' worth may come at \
+                  once. It bounds what a flood through an open mail port can do; mail itself needs some tens of \
+                  packets a second.",
+        example: "pressure = 200",
+        refused: "Negative numbers, and more than 1000000.",
+        set: |config, given, faults| {
+            let Given::Number(rate, span) = given else {
+                return;
+            };
+            match u32::try_from(*rate) {
+                Ok(packets) if *rate <= PRESSURE_MAX => {
+                    config.policy.pressure = NonZeroU32::new(packets);
+                }
+                _ => faults.push(
+                    Problem::new(
+                        "this is no number of packets a second",
+                        format!("expected 0 to {PRESSURE_MAX}"),
+                        "write 0 for any number, or a bound such as pressure = 200",
+                    )
+                    .at(span.clone()),
+                ),
             }
         },
     },

@@ -1,0 +1,214 @@
+//! What tenants, exceptions and protections have in common: names, sources, destinations, traffic, moments.
+
+use std::ops::Range;
+
+use ipnet::IpNet;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
+use super::error::{Fault, Problem, quoted};
+use super::given::Given;
+use super::{Config, addresses, values};
+use crate::countries::Entry;
+use crate::policy::{Aim, Origin, Traffic};
+
+/// The longest name; a label of metrics and a column of tables.
+const NAME_BYTES_MAX: usize = 64;
+/// What stands for every destination.
+const ANY: &str = "any";
+
+/// A text of a list with its place, to be read when all there is to name is known.
+pub(super) type Placed = (String, Range<usize>);
+
+/// The texts of a list.
+pub(super) fn placed(given: &Given<'_>) -> Vec<Placed> {
+    let Given::List(list, _) = given else {
+        return Vec::new();
+    };
+    let texts = list.iter();
+    texts
+        .map(|spelled| (spelled.text.to_string(), spelled.span.clone()))
+        .collect()
+}
+
+/// Reads the name of a tenant, an exception or a protection.
+pub(super) fn name(text: &str) -> Result<String, Problem> {
+    let label = if text.is_empty() || text.len() > NAME_BYTES_MAX {
+        format!("a name has 1 to {NAME_BYTES_MAX} bytes")
+    } else if !text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    {
+        "a name has letters, digits, `.`, `_` and `-`".to_owned()
+    } else if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        "a name begins with a letter or a digit".to_owned()
+    } else if text == ANY || addresses::prefix(text).is_ok() {
+        "this has a meaning of its own where names are asked for".to_owned()
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Problem::new(
+        format!("{} is no name", quoted(text)),
+        label,
+        "write a name such as \"customer-17\"",
+    ))
+}
+
+/// Reads whose and why: some words, on one line.
+pub(super) fn words(text: &str) -> Result<String, Problem> {
+    if !text.trim().is_empty() && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        "this says nothing to whoever reads it in a year",
+        "expected some words, on one line",
+        "write who answers for the exception, or why there is one: \"ticket 4711, branch in Almaty\"",
+    ))
+}
+
+/// Reads a source: a prefix, an address, a country or a group of countries.
+pub(super) fn origins(list: &[Placed], faults: &mut Vec<Fault>) -> Vec<Origin> {
+    let mut origins = Vec::new();
+    for (text, span) in list {
+        let is_address = text.contains(['.', ':', '/']);
+        let read = if is_address {
+            addresses::prefix(text).map(|net| vec![Origin::Prefix(net)])
+        } else {
+            values::entry(text).map(|entry| {
+                let countries = Entry::expand(&[entry]).into_iter();
+                countries.map(Origin::Country).collect()
+            })
+        };
+        match read {
+            Ok(read) => origins.extend(read),
+            Err(problem) => faults.push(problem.at(span.clone())),
+        }
+    }
+    origins.sort_unstable();
+    origins.dedup();
+    origins
+}
+
+/// Reads destinations: tenants, prefixes where they may be meant, or every destination.
+pub(super) fn aims(
+    config: &Config,
+    list: &[Placed],
+    takes_prefixes: bool,
+    faults: &mut Vec<Fault>,
+) -> Vec<Aim> {
+    let tenants = &config.policy.tenants;
+    let mut aims = Vec::new();
+    for (text, span) in list {
+        if text == ANY {
+            aims.push(Aim::Anywhere);
+        } else if let Some(tenant) = tenants.iter().find(|tenant| tenant.name == *text) {
+            aims.push(Aim::Tenant(tenant.number));
+        } else if text.contains([':', '/']) || addresses::prefix(text).is_ok() {
+            match addresses::prefix(text) {
+                Err(problem) => faults.push(problem.at(span.clone())),
+                Ok(net) if takes_prefixes => aims.push(Aim::Prefix(net)),
+                Ok(_) => faults.push(
+                    Problem::new(
+                        "a protection is for tenants, or for every destination",
+                        "a prefix",
+                        "make the prefix a tenant with [[tenant]], and name that; or write \"any\"",
+                    )
+                    .at(span.clone()),
+                ),
+            }
+        } else {
+            faults.push(unknown_tenant(config, text).at(span.clone()));
+        }
+    }
+    aims.sort_unstable();
+    aims.dedup();
+    aims
+}
+
+fn unknown_tenant(config: &Config, text: &str) -> Problem {
+    let names = || {
+        config
+            .policy
+            .tenants
+            .iter()
+            .map(|tenant| tenant.name.as_str())
+    };
+    Problem::new(
+        format!("there is no tenant {}", quoted(text)),
+        "neither a tenant nor a prefix",
+        match values::nearest(text, names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if config.policy.tenants.is_empty() => {
+                "there are no tenants: write one in a [[tenant]], or write a prefix here, or \"any\"".to_owned()
+            }
+            None => format!(
+                "the tenants are {}",
+                names().take(20).collect::<Vec<_>>().join(", ")
+            ),
+        },
+    )
+}
+
+/// IP protocols that exceptions know by name.
+const PROTOCOLS: [(&str, u8); 6] = [
+    ("tcp", 6),
+    ("udp", 17),
+    ("icmp", 1),
+    ("esp", 50),
+    ("gre", 47),
+    ("sctp", 132),
+];
+
+/// Reads what a packet is: a protocol, or one with a port or a range of ports.
+pub(super) fn traffic(text: &str) -> Result<Traffic, Problem> {
+    if let Some((_, number)) = PROTOCOLS.iter().find(|(name, _)| *name == text) {
+        return Ok(Traffic::Protocol(*number));
+    }
+    if text.contains(['/', ':']) || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return values::service(text).map(Traffic::Service);
+    }
+    let names = || PROTOCOLS.iter().map(|(name, _)| *name);
+    Err(Problem::new(
+        format!("{} is no traffic", quoted(text)),
+        "neither a protocol nor a protocol with a port",
+        match values::nearest(text, names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!(
+                "write \"tcp/443\" or \"udp/9000-9010\", or one of {}",
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        },
+    ))
+}
+
+/// Reads the moment when something lapses, seconds since 1970: the end of a day, or a time with its zone.
+pub(super) fn moment(text: &str) -> Result<u64, Problem> {
+    let day = || {
+        let day: Date = text.parse().ok()?;
+        let next = day.checked_add(1.day()).ok()?;
+        Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let moment = match text.contains(['T', 't', ' ']) {
+        true => text.parse::<Timestamp>().ok(),
+        false => day(),
+    };
+    moment
+        .and_then(|moment| u64::try_from(moment.as_second()).ok())
+        .ok_or_else(|| {
+            Problem::new(
+                format!("{} is neither a day nor a time", quoted(text)),
+                "expected a day, or a time with its zone",
+                "write \"2027-03-31\" for the end of that day (UTC), or \"2027-03-31T18:00:00+02:00\"",
+            )
+        })
+}
+
+/// A prefix that is given to two tenants.
+pub(super) fn twice(net: &IpNet, other: &str) -> Problem {
+    Problem::new(
+        format!("{net} is another tenant's already"),
+        format!("also given to {}", quoted(other)),
+        "a prefix has one tenant; a longer prefix inside it may have another",
+    )
+}
