@@ -20,6 +20,7 @@ pub mod link;
 pub mod mutate;
 pub mod namespace;
 pub mod packet_socket;
+pub mod precedence;
 pub mod privilege;
 pub mod sources;
 pub mod wait;
