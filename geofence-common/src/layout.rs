@@ -9,7 +9,7 @@
 use crate::country::COUNTRIES_MAX;
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
 use crate::pressure::BucketKey;
-use crate::verdict::COUNTERS;
+use crate::verdict::{Action, COUNTERS, REASONS_MAX, Reason};
 
 /// Packets and bytes that ended in one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,13 @@ use crate::verdict::COUNTERS;
 pub struct Counter {
     pub packets: u64,
     pub bytes: u64,
+}
+
+impl core::ops::AddAssign for Counter {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
 }
 
 /// The counters of one country on one interface; one element of a per-CPU map, so that a scrape is a few hundred reads.
@@ -36,6 +43,21 @@ impl CountryCounters {
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.0.iter().all(|counter| counter.packets == 0)
+    }
+
+    /// What was counted, and as what.
+    pub fn counted(&self) -> impl Iterator<Item = (Action, Reason, Counter)> {
+        let counted = self.0.iter().enumerate();
+        let counted = counted.filter(|(_, counter)| counter.packets != 0);
+        counted.filter_map(|(at, counter)| {
+            let action = if at < REASONS_MAX {
+                Action::Pass
+            } else {
+                Action::Drop
+            };
+            let reason = Reason::from_number((at % REASONS_MAX) as u8)?;
+            Some((action, reason, *counter))
+        })
     }
 }
 

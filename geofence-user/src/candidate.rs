@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
 use crate::kernel::{LoadError, Options, Tries};
 use crate::metrics::Facts;
-use crate::policy::Lookup;
+use crate::policy::{Lookup, NewNumbers};
 use crate::prepare::{PrepareError, Prepared, now, options, prepare};
 
 /// Why a policy did not take the place of the one in use.
@@ -106,6 +106,8 @@ pub struct Candidate {
     pub attribution: Option<&'static str>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
+    /// Tenants and exceptions that the policy in use has not, whose counters start anew.
+    pub new_numbers: NewNumbers,
 }
 
 impl Candidate {
@@ -149,6 +151,7 @@ impl Candidate {
             facts,
             attribution: prepared.database.info().attribution,
             warnings,
+            new_numbers: NewNumbers::default(),
         })
     }
 
@@ -169,6 +172,7 @@ impl Candidate {
             tries: None,
             attribution: None,
             warnings: Vec::new(),
+            new_numbers: NewNumbers::default(),
         }
     }
 

@@ -17,7 +17,8 @@ use crate::compile::Image;
 use crate::config::{Config, Word as _};
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
-use crate::metrics::{Facts, Interface, Snapshot};
+use crate::metrics::{Customers, Facts, Interface, Snapshot};
+use crate::policy::Policy;
 use crate::prepare::now;
 use crate::state::State;
 use crate::watch::Files;
@@ -107,9 +108,11 @@ impl Daemon {
         for (facts, table) in flows.iter_mut().zip(Table::ALL) {
             *facts = filter.table_facts(table)?;
         }
+        let customers = customers(&filter, &lock(&self.current).config.policy)?;
         Ok(Snapshot {
             interfaces,
             flows,
+            customers,
             facts: lock(&self.current).facts.clone(),
             reloads: self.reloads(),
         })
@@ -146,4 +149,28 @@ impl Daemon {
 /// A panic while a lock was held cannot have left half a value behind: each is written whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was counted of tenants and exceptions.
+fn customers(filter: &Filter, policy: &Policy) -> Result<Customers, LoadError> {
+    let mut customers = Customers::default();
+    for tenant in &policy.tenants {
+        let counters = filter.tenant_counters(tenant.number)?;
+        customers.tenants.push((tenant.name.clone(), counters));
+    }
+    let exceptions = policy.exceptions.iter();
+    let exceptions = exceptions.map(|one| ("exception", &one.id, one.slot));
+    let protections = policy.protections.iter();
+    let protections = protections.map(|one| ("protect", &one.id, one.slot));
+    for (kind, id, slot) in exceptions.chain(protections) {
+        let packets = filter.hits(slot)?.packets;
+        // Of very many exceptions most are idle; a series for each would be more than anybody reads.
+        if packets != 0 {
+            customers.hits.push((kind, id.clone(), packets));
+        }
+    }
+    let now = now();
+    customers.exceptions = policy.live_exceptions(now).count();
+    customers.lapsing = policy.lapsing_exceptions(now).count();
+    Ok(customers)
 }

@@ -3,6 +3,8 @@
 //! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the
 //! number of series has a bound that no sender can move.
 
+mod customers;
+
 use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::time::Duration;
@@ -21,6 +23,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+pub use customers::Customers;
+
 /// The counters of one interface.
 pub type Counters = BTreeMap<(Country, Action, Reason), Counter>;
 
@@ -30,6 +34,7 @@ pub struct Snapshot {
     pub interfaces: Vec<Interface>,
     /// What is known of each table of flows, by `Table`.
     pub flows: [TableFacts; Table::ALL.len()],
+    pub customers: Customers,
     pub facts: Facts,
     pub reloads: Reloads,
 }
@@ -124,6 +129,7 @@ impl Collector for Snapshot {
             |one| one.bytes,
         )?;
         self.encode_flows(&mut encoder)?;
+        self.customers.encode(&mut encoder)?;
         let interfaces = self.interfaces.iter();
         gauge(
             &mut encoder,
@@ -351,6 +357,15 @@ mod tests {
                 counters: [((country, Action::Drop, Reason::CountryBlocked), counter)].into(),
             }],
             flows: Default::default(),
+            customers: Customers {
+                tenants: vec![(
+                    "customer-17".into(),
+                    [((Action::Drop, Reason::CountryBlocked), counter)].into(),
+                )],
+                hits: vec![("exception", "ticket-4711".into(), 5)],
+                exceptions: 2,
+                lapsing: 1,
+            },
             facts: Facts {
                 mode: Mode::Enforce,
                 generation: 1,
@@ -372,6 +387,13 @@ mod tests {
         );
         assert!(text.contains(series), "{text}");
         assert!(text.contains(r#"{database="a \"quoted\" name"}"#), "{text}");
+        let series = concat!(
+            r#"geofence_tenant_packets_total{tenant="customer-17","#,
+            r#"action="drop",reason="country_blocked"} 3"#
+        );
+        assert!(text.contains(series), "{text}");
+        let series = r#"geofence_exception_packets_total{kind="exception",name="ticket-4711"} 5"#;
+        assert!(text.contains(series), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `config` makes one from text, `compile` turns one and GeoIP data into an image. Nothing here can be invalid.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use geofence_common::class::Class;
@@ -236,9 +236,153 @@ impl Policy {
         }
     }
 
+    /// The exceptions that have not lapsed, seconds since 1970.
+    pub fn live_exceptions(&self, now: u64) -> impl Iterator<Item = &Exception> {
+        let exceptions = self.exceptions.iter();
+        exceptions.filter(move |exception| exception.until.is_none_or(|until| until > now))
+    }
+
+    /// The exceptions that lapse within a week.
+    pub fn lapsing_exceptions(&self, now: u64) -> impl Iterator<Item = &Exception> {
+        const WEEK: u64 = 7 * 86_400;
+        self.live_exceptions(now)
+            .filter(move |exception| exception.until.is_some_and(|until| until <= now + WEEK))
+    }
+
+    /// Numbers tenants, exceptions and protections as they are in another policy, and new ones by what that leaves free,
+    /// so that the counters of those that stay go on. Answers with the numbers that are new.
+    pub fn keep_numbers(&mut self, before: &Self) -> NewNumbers {
+        let names = |policy: &Self| -> Vec<(String, u32)> {
+            let tenants = policy.tenants.iter();
+            tenants
+                .map(|tenant| (tenant.name.clone(), tenant.number))
+                .collect()
+        };
+        let ids = |policy: &Self| -> Vec<(String, u32)> {
+            let exceptions = policy.exceptions.iter();
+            let exceptions = exceptions.map(|one| (format!("exception {}", one.id), one.slot));
+            let protections = policy.protections.iter();
+            let protections = protections.map(|one| (format!("protect {}", one.id), one.slot));
+            exceptions.chain(protections).collect()
+        };
+        let (tenants, new_tenants) = renumbered(&names(self), &names(before), 1);
+        let (slots, new_slots) = renumbered(&ids(self), &ids(before), 0);
+
+        let aims = self.exceptions.iter_mut().map(|one| &mut one.to);
+        let aims = aims.chain(self.protections.iter_mut().map(|one| &mut one.to));
+        for aim in aims.flatten() {
+            if let Aim::Tenant(number) = aim
+                && let Some(at) = self.tenants.iter().position(|one| one.number == *number)
+            {
+                *number = tenants[at];
+            }
+        }
+        for (tenant, number) in self.tenants.iter_mut().zip(tenants) {
+            tenant.number = number;
+        }
+        let all = self.exceptions.iter_mut().map(|one| &mut one.slot);
+        let all = all.chain(self.protections.iter_mut().map(|one| &mut one.slot));
+        for (slot, number) in all.zip(slots) {
+            *slot = number;
+        }
+        NewNumbers {
+            tenants: new_tenants,
+            slots: new_slots,
+        }
+    }
+
     /// The tenant of this number.
     #[must_use]
     pub fn tenant(&self, number: u32) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.number == number)
+    }
+}
+
+/// Numbers whose counters start anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewNumbers {
+    pub tenants: Vec<u32>,
+    pub slots: Vec<u32>,
+}
+
+/// The number of each name, which is the one it had if it had one; and those that are new.
+fn renumbered(
+    names: &[(String, u32)],
+    before: &[(String, u32)],
+    first: u32,
+) -> (Vec<u32>, Vec<u32>) {
+    let known: BTreeMap<&str, u32> = before
+        .iter()
+        .map(|(name, number)| (name.as_str(), *number))
+        .collect();
+    let kept: BTreeSet<u32> = names
+        .iter()
+        .filter_map(|(name, _)| known.get(name.as_str()).copied())
+        .collect();
+    let mut free = (first..).filter(|number| !kept.contains(number));
+    let mut new = Vec::new();
+    let numbers = names.iter().map(|(name, _)| {
+        known.get(name.as_str()).copied().unwrap_or_else(|| {
+            let number = free.next().unwrap_or(u32::MAX);
+            new.push(number);
+            number
+        })
+    });
+    (numbers.collect(), new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str, number: u32) -> Tenant {
+        Tenant {
+            name: name.into(),
+            number,
+            prefixes: Vec::new(),
+            rule: None,
+            unknown: None,
+            special_use: None,
+            mode: None,
+            mail: None,
+            services: None,
+            icmp_echo: None,
+        }
+    }
+
+    fn exception(id: &str, slot: u32, tenant: u32) -> Exception {
+        Exception {
+            id: id.into(),
+            slot,
+            from: Vec::new(),
+            to: vec![Aim::Tenant(tenant)],
+            traffic: vec![Traffic::Any],
+            owner: "test".into(),
+            reason: "test".into(),
+            until: None,
+        }
+    }
+
+    #[test]
+    fn who_stays_keeps_a_number_and_who_is_new_takes_a_free_one() {
+        let blank = crate::oracle::default_policy();
+        let before = Policy {
+            tenants: vec![tenant("a", 1), tenant("b", 2), tenant("c", 3)],
+            exceptions: vec![exception("x", 0, 1), exception("y", 1, 3)],
+            ..blank.clone()
+        };
+        let mut after = Policy {
+            tenants: vec![tenant("d", 1), tenant("c", 2), tenant("a", 3)],
+            exceptions: vec![exception("y", 0, 2), exception("z", 1, 1)],
+            ..blank
+        };
+        let new = after.keep_numbers(&before);
+        let numbers: Vec<_> = after.tenants.iter().map(|tenant| tenant.number).collect();
+        assert_eq!(numbers, [2, 3, 1]);
+        assert_eq!(
+            after.exceptions,
+            [exception("y", 1, 3), exception("z", 0, 2)]
+        );
+        assert_eq!((new.tenants, new.slots), (vec![2], vec![0]));
     }
 }

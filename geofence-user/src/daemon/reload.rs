@@ -15,6 +15,7 @@ use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
 use crate::kernel::memory;
+use crate::policy::NewNumbers;
 use crate::prepare::{now, options};
 use crate::watch::Files;
 
@@ -147,7 +148,7 @@ impl Daemon {
     ) -> Result<Candidate, Failure> {
         let (config, files) = self.source.read(instead, &self.tried());
         *lock(&self.tried) = files;
-        let config =
+        let mut config =
             config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
         let Current {
             config: before,
@@ -195,8 +196,13 @@ impl Daemon {
                 ),
             ));
         }
+        let new_numbers = config.policy.keep_numbers(&before.policy);
         let slot = lock(&self.filter).next_slot();
-        Candidate::prepare(config, Some(&image), slot, force)
+        let candidate = Candidate::prepare(config, Some(&image), slot, force)?;
+        Ok(Candidate {
+            new_numbers,
+            ..candidate
+        })
     }
 
     pub(super) async fn keep_access(
@@ -215,6 +221,7 @@ impl Daemon {
     }
 
     fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
+        self.clear_new(&candidate)?;
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
             .map_err(|error| Failure::new(Cause::of_load(&error), error))?;
@@ -222,6 +229,25 @@ impl Daemon {
         self.replace_current(candidate);
         self.keep_image();
         Ok(generation)
+    }
+
+    /// Has the counters of new tenants and exceptions start anew, before anything is counted in them.
+    pub(super) fn clear_new(&self, candidate: &Candidate) -> Result<(), Failure> {
+        let mut filter = lock(&self.filter);
+        let NewNumbers { tenants, slots } = &candidate.new_numbers;
+        let clear = tenants
+            .iter()
+            .map(|number| (true, *number))
+            .chain(slots.iter().map(|slot| (false, *slot)));
+        for (is_tenant, number) in clear {
+            let cleared = if is_tenant {
+                filter.clear_tenant(number)
+            } else {
+                filter.clear_hits(number)
+            };
+            cleared.map_err(|error| Failure::new(Cause::of_load(&error), error))?;
+        }
+        Ok(())
     }
 
     /// Notes what filters now, and answers with what did before.

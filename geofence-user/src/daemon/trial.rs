@@ -96,6 +96,7 @@ impl Daemon {
             let ends = flows::now()
                 .map_err(|error| Failure::new(Cause::Kernel, error))?
                 .saturating_add(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
+            daemon.clear_new(&candidate)?;
             lock(&daemon.filter)
                 .try_out(&candidate.image, candidate.tries.as_ref(), ends)
                 .map_err(|error| Failure::new(Cause::of_load(&error), error))?;

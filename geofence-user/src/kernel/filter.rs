@@ -17,7 +17,7 @@ use geofence_common::layout::{
     Counter, CountryCounters, IMAGE_BEFORE, IMAGE_IN_USE, INTERFACE_SLOTS_MAX, INTERFACES_MAX,
     TracedVerdict, counters_key, name,
 };
-use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
+use geofence_common::verdict::{Action, Reason, Verdict};
 
 use aya_log::EbpfLogger;
 
@@ -458,25 +458,9 @@ impl Filter {
             let cpus = counters
                 .get(&counters_key(slot, country.number()), 0)
                 .map_err(map_error("reading COUNTERS"))?;
-            for one in cpus.iter() {
-                for (at, counter) in one
-                    .0
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, counter)| counter.packets != 0)
-                {
-                    let action = if at < REASONS_MAX {
-                        Action::Pass
-                    } else {
-                        Action::Drop
-                    };
-                    let Some(reason) = Reason::from_number((at % REASONS_MAX) as u8) else {
-                        continue;
-                    };
-                    let sum: &mut Counter = sums.entry((country, action, reason)).or_default();
-                    sum.packets += counter.packets;
-                    sum.bytes += counter.bytes;
-                }
+            for (action, reason, counter) in cpus.iter().flat_map(CountryCounters::counted) {
+                let sum: &mut Counter = sums.entry((country, action, reason)).or_default();
+                *sum += counter;
             }
         }
         Ok(sums)
@@ -560,6 +544,10 @@ impl Filter {
 
     pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier, LoadError> {
         egress(&mut self.ebpf)
+    }
+
+    pub(super) fn map_mut(&mut self, map: &'static str) -> Result<&mut Map, LoadError> {
+        self.ebpf.map_mut(map).ok_or(LoadError::NoMap(map))
     }
 
     pub(super) fn map(&self, map: &'static str) -> Result<&Map, LoadError> {

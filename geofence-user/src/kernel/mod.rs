@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+pub mod customers;
 mod filter;
 pub mod flows;
 mod image_map;
