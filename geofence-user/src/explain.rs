@@ -13,8 +13,10 @@ use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
 use geofence_common::track::track;
 use geofence_common::verdict::Verdict;
+use jiff::Timestamp;
 
 use crate::countries;
+use crate::policy::Policy;
 use crate::tables::{Host, Seen};
 
 /// Collects the steps of a decision.
@@ -70,9 +72,50 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
     })
 }
 
+/// What numbers in a decision are called: by the policy that was compiled, where it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a>(pub Option<&'a Policy>);
+
+impl Names<'_> {
+    /// A tenant.
+    #[must_use]
+    pub fn tenant(&self, number: u32) -> String {
+        let tenant = self.0.and_then(|policy| policy.tenant(number));
+        tenant.map_or_else(|| format!("number {number}"), |tenant| tenant.name.clone())
+    }
+
+    /// An exception or a protection, with what there is to say of it.
+    #[must_use]
+    pub fn exception(&self, slot: u32) -> String {
+        let exceptions = self.0.map_or(&[][..], |policy| &policy.exceptions);
+        let protections = self.0.map_or(&[][..], |policy| &policy.protections);
+        if let Some(exception) = exceptions.iter().find(|one| one.slot == slot) {
+            let until = exception.until.map_or_else(
+                || "no end".to_owned(),
+                |until| format!("until {}", moment(until)),
+            );
+            format!(
+                "exception {} ({}, owner {}, {until})",
+                exception.id, exception.reason, exception.owner
+            )
+        } else if let Some(protection) = protections.iter().find(|one| one.slot == slot) {
+            format!("access by protection {}", protection.id)
+        } else {
+            format!("exception number {slot}")
+        }
+    }
+}
+
+/// A moment in seconds since 1970, as people and machines read it.
+#[must_use]
+pub fn moment(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
 /// One step in words.
 #[must_use]
-pub fn describe(step: &Step) -> String {
+pub fn describe(step: &Step, names: Names<'_>) -> String {
     match step {
         Step::Ethernet {
             tags: 0,
@@ -172,15 +215,21 @@ pub fn describe(step: &Step) -> String {
             "no first fragment of this datagram passed before".to_owned()
         }
         Step::Zone { address, tenant: 0 } => format!("{} is no tenant's", address.ip()),
-        Step::Zone { address, tenant } => format!("{} is tenant {tenant}'s", address.ip()),
-        Step::Exception {
-            slot,
-            is_live: true,
-        } => format!("exception {slot} is for this packet"),
-        Step::Exception {
-            slot,
-            is_live: false,
-        } => format!("exception {slot} was for this packet and has lapsed"),
+        Step::Zone { address, tenant } => {
+            format!(
+                "{} belongs to tenant {}",
+                address.ip(),
+                names.tenant(*tenant)
+            )
+        }
+        Step::Exception { slot, is_live } => {
+            let exception = names.exception(*slot);
+            if *is_live {
+                format!("{exception} is for this packet")
+            } else {
+                format!("{exception} was for this packet and has lapsed")
+            }
+        }
         Step::Protected { is_hidden: false } => {
             "the port is protected, and the source is not one of those who may reach it".to_owned()
         }

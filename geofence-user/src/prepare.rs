@@ -9,6 +9,7 @@ use geofence_common::zone::TENANTS_MAX;
 
 use crate::compile::{Boot, CompileError, ForeignImage, Image, Target, compile};
 use crate::config::Config;
+use crate::explain::moment;
 use crate::geoip::{self, Database, Reader};
 use crate::guard::{First, FirstError};
 use crate::kernel::{Options, Tries, flows};
@@ -117,6 +118,25 @@ impl Prepared {
                 source.name,
                 codes.join(", "),
                 source.foreign_codes.values().sum::<usize>()
+            ));
+        }
+        let now = now();
+        let policy = &self.config.policy;
+        for exception in &policy.exceptions {
+            if let Some(until) = exception.until.filter(|until| *until <= now) {
+                warnings.push(format!(
+                    "exception {} lapsed at {}; remove it, or give it another `until`",
+                    exception.id,
+                    moment(until)
+                ));
+            }
+        }
+        for exception in policy.lapsing_exceptions(now) {
+            warnings.push(format!(
+                "exception {} lapses at {}; {} answers for it",
+                exception.id,
+                exception.until.map_or_else(String::new, moment),
+                exception.owner
             ));
         }
         if info.conflicts > 0 {

@@ -4,6 +4,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::Write;
+use std::num::NonZeroU32;
 
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
@@ -17,7 +18,7 @@ use super::options::PolicyArgs;
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Protection, Replies};
 use crate::prepare::{Prepared, now, prepare};
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -65,6 +66,13 @@ struct Effective {
     management: Vec<String>,
     allow: Vec<String>,
     deny: Vec<String>,
+    /// Packets a second of one source; 0 for any number.
+    pressure: u32,
+    tenants: Vec<String>,
+    /// Exceptions that have not lapsed, and those that do within a week.
+    exceptions: usize,
+    lapsing: Vec<String>,
+    protections: Vec<String>,
     interfaces: Vec<String>,
     xdp_mode: &'static str,
     lookup: &'static str,
@@ -102,6 +110,16 @@ struct Blocked {
     sites_v6: u64,
 }
 
+/// A protection in words.
+fn protection(protection: &Protection) -> String {
+    format!(
+        "{}: {} from {} and management only",
+        protection.id,
+        listed(&texts(&protection.services), "nothing"),
+        listed(&texts(&protection.from), "nobody")
+    )
+}
+
 impl Effective {
     fn of(prepared: &Prepared) -> Self {
         let config = &prepared.config;
@@ -135,6 +153,14 @@ impl Effective {
             management: texts(&policy.management),
             allow: texts(&policy.allow),
             deny: texts(&policy.deny),
+            pressure: policy.pressure.map_or(0, NonZeroU32::get),
+            tenants: policy.tenants.iter().map(|one| one.name.clone()).collect(),
+            exceptions: policy.live_exceptions(now()).count(),
+            lapsing: policy
+                .lapsing_exceptions(now())
+                .map(|one| one.id.clone())
+                .collect(),
+            protections: policy.protections.iter().map(protection).collect(),
             interfaces: config.interfaces.clone(),
             xdp_mode: config.xdp_mode.word(),
             lookup: policy.lookup.word(),
@@ -177,6 +203,26 @@ impl Effective {
         line("management", &listed(&self.management, "none"));
         line("allow", &listed(&self.allow, "none"));
         line("deny", &listed(&self.deny, "none"));
+        if self.pressure != 0 {
+            let bound = format!(
+                "{} packets a second from one source of a blocked country to exempted services",
+                self.pressure
+            );
+            line("pressure", &bound);
+        }
+        if !self.tenants.is_empty() {
+            line("tenants", &listed(&self.tenants, "none"));
+        }
+        if self.exceptions != 0 {
+            let lapsing = listed(&self.lapsing, "none");
+            line(
+                "exceptions",
+                &format!("{}, lapsing within a week: {lapsing}", self.exceptions),
+            );
+        }
+        for protection in &self.protections {
+            line("protect", protection);
+        }
         line(
             "interfaces",
             &listed(&self.interfaces, "none; `geofence run` needs --interface"),

@@ -15,7 +15,8 @@ use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
 use crate::explain::{
-    Protocol, Question, Recorder, addresses, country, describe, explain as decide, explain_reply,
+    Names, Protocol, Question, Recorder, addresses, country, describe, explain as decide,
+    explain_reply,
 };
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
@@ -76,6 +77,16 @@ enum Judge {
 }
 
 impl Judge {
+    /// What tenants and exceptions are called; of the running filter, only their numbers are known.
+    fn names(&self) -> Names<'_> {
+        match self {
+            Self::Host(prepared) | Self::Loaded(_, prepared) => {
+                Names(Some(&prepared.config.policy))
+            }
+            Self::Running(_) => Names(None),
+        }
+    }
+
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         if arguments.kernel
             && let Some(running) = Running::find(&arguments.instance.instance()?)?
@@ -156,17 +167,22 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 is_reply: arguments.flow,
             };
             let frame = question.frame()?;
-            let (verdict, steps) = if arguments.flow {
-                let prepared = prepare(arguments.policy.config()?)?;
-                let sent = question.reversed().frame()?;
-                explain_reply(&frame, &sent, prepared.image.words())
+            let mut judge = if arguments.flow {
+                Judge::Host(prepare(arguments.policy.config()?)?)
             } else {
-                Judge::new(arguments)?.judge(&frame)?
+                Judge::new(arguments)?
+            };
+            let (verdict, steps) = match &judge {
+                Judge::Host(prepared) if arguments.flow => {
+                    let sent = question.reversed().frame()?;
+                    explain_reply(&frame, &sent, prepared.image.words())
+                }
+                Judge::Host(_) | Judge::Loaded(..) | Judge::Running(_) => judge.judge(&frame)?,
             };
             if arguments.json {
-                writeln!(out, "{}", object(None, verdict, &steps))?;
+                writeln!(out, "{}", object(None, verdict, &steps, judge.names()))?;
             } else {
-                write_steps(out, verdict, &steps)?;
+                write_steps(out, verdict, &steps, judge.names())?;
             }
             verdict
         }
@@ -192,7 +208,11 @@ fn explain_capture(
             worst = Outcome::No;
         }
         if arguments.json {
-            writeln!(out, "{}", object(Some(number), verdict, &steps))?;
+            writeln!(
+                out,
+                "{}",
+                object(Some(number), verdict, &steps, judge.names())
+            )?;
         } else {
             let (source, destination) = addresses(&steps)
                 .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
@@ -219,7 +239,7 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step]) -> Value {
+fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>) -> Value {
     let addresses = addresses(steps);
     let mut object = json!({
         "action": verdict.action.name(),
@@ -227,15 +247,22 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step]) -> Value {
         "country": verdict.country.name(),
         "src": addresses.map(|(source, _)| source),
         "dst": addresses.map(|(_, destination)| destination),
+        "tenant": (verdict.tenant != 0).then(|| names.tenant(verdict.tenant)),
+        "exception": verdict.exception.checked_sub(1).map(|slot| names.exception(slot)),
     });
     match frame {
         Some(number) => object["frame"] = number.into(),
-        None => object["steps"] = steps.iter().map(describe).collect(),
+        None => object["steps"] = steps.iter().map(|step| describe(step, names)).collect(),
     }
     object
 }
 
-fn write_steps(out: &mut dyn Write, verdict: Verdict, steps: &[Step]) -> std::io::Result<()> {
+fn write_steps(
+    out: &mut dyn Write,
+    verdict: Verdict,
+    steps: &[Step],
+    names: Names<'_>,
+) -> std::io::Result<()> {
     writeln!(
         out,
         "{}: {}, country {}",
@@ -244,7 +271,7 @@ fn write_steps(out: &mut dyn Write, verdict: Verdict, steps: &[Step]) -> std::io
         country(verdict.country)
     )?;
     for (number, step) in (1..).zip(steps) {
-        writeln!(out, "  {number}. {}", describe(step))?;
+        writeln!(out, "  {number}. {}", describe(step, names))?;
     }
     if verdict.action != verdict.reason.action() {
         writeln!(out, "  monitor mode: passed, where enforce mode drops")?;

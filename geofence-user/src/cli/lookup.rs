@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::PolicyArgs;
-use crate::explain::{Recorder, country, describe};
+use crate::explain::{Names, Recorder, country, describe};
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses
@@ -67,7 +67,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             writeln!(
                 out,
                 "  class   {} (0x{:x})",
-                describe(step),
+                describe(step, Names(Some(&prepared.config.policy))),
                 class.to_word()
             )?;
         }

@@ -1,5 +1,8 @@
 //! The settings that differ: those an image holds, and those only a configuration does.
 
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+
 use geofence_common::country::Country;
 use serde::Serialize;
 
@@ -64,7 +67,8 @@ fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
     ]
 }
 
-fn in_config(config: &Config) -> [(&'static str, String); 6] {
+fn in_config(config: &Config) -> [(&'static str, String); 10] {
+    let policy = &config.policy;
     let paths: Vec<_> = config
         .databases
         .iter()
@@ -80,7 +84,23 @@ fn in_config(config: &Config) -> [(&'static str, String); 6] {
             "capacity-mib",
             (config.image_capacity.unwrap_or(0) >> 20).to_string(),
         ),
+        (
+            "pressure",
+            policy.pressure.map_or(0, NonZeroU32::get).to_string(),
+        ),
+        ("tenants", told(&policy.tenants)),
+        ("exceptions", told(&policy.exceptions)),
+        ("protections", told(&policy.protections)),
     ]
+}
+
+/// How many there are, and a number that is another when one of them is.
+fn told<T: Debug>(entries: &[T]) -> String {
+    let digest = crc32fast::hash(format!("{entries:?}").as_bytes());
+    match entries.len() {
+        0 => "none".to_owned(),
+        count => format!("{count} (digest {digest:08x})"),
+    }
 }
 
 fn listed(entries: &[String], none: &str) -> String {
