@@ -90,16 +90,26 @@ impl Evidence {
 
     #[inline(always)]
     fn find<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> Self {
-        let unreadable = |reason| Self::of([Kind::Unreadable as u64, 0, reason as u64]);
+        // Behind extension headers, the protocol is only known when they could be walked.
+        let unreadable = |reason, protocol: Option<u8>| {
+            let known = match protocol {
+                Some(protocol) => u64::from(protocol) << 8 | PROTOCOL_KNOWN,
+                None => 0,
+            };
+            Self::of([Kind::Unreadable as u64 | known, 0, reason as u64])
+        };
         let upper = match packet.upper(frame, observer) {
-            Err(reason) => return unreadable(reason),
+            Err(reason) => {
+                let protocol = (!packet.source.is_v6()).then_some(packet.protocol);
+                return unreadable(reason, protocol);
+            }
             Ok(upper) => upper,
         };
         Self::of(if upper.fragment == Fragment::Later {
             words(Kind::Later, &upper, [0, 0], [0, 0])
         } else {
             match transport::read(frame, &upper, packet.end) {
-                Err(reason) => return unreadable(reason),
+                Err(reason) => return unreadable(reason, Some(upper.protocol)),
                 Ok(Transport::Tcp {
                     source,
                     destination,
@@ -240,13 +250,17 @@ impl Evidence {
 
     /// The transport protocol, if it could be told.
     #[inline(always)]
-    pub(crate) const fn protocol(&self, packet: &Packet) -> Option<u8> {
+    pub(crate) const fn protocol(&self) -> Option<u8> {
+        let is_known = self.words[0] & PROTOCOL_KNOWN != 0;
         match self.kind() {
-            Kind::Unreadable if packet.source.is_v6() => None,
-            Kind::Unreadable => Some(packet.protocol),
-            Kind::Later | Kind::Tcp | Kind::Udp | Kind::Icmp | Kind::Icmpv6 | Kind::Other => {
-                Some(self.upper().protocol)
-            }
+            Kind::Unreadable if !is_known => None,
+            Kind::Unreadable
+            | Kind::Later
+            | Kind::Tcp
+            | Kind::Udp
+            | Kind::Icmp
+            | Kind::Icmpv6
+            | Kind::Other => Some(self.upper().protocol),
         }
     }
 
@@ -261,14 +275,14 @@ impl Evidence {
 
     /// Whether it may be for a port and does not show for which. Of a later fragment the first showed it.
     #[inline(always)]
-    pub(crate) const fn hides_port(&self, packet: &Packet) -> bool {
+    pub(crate) const fn hides_port(&self) -> bool {
         matches!(self.kind(), Kind::Unreadable)
-            && matches!(
-                self.protocol(packet),
-                None | Some(protocol::TCP | protocol::UDP)
-            )
+            && matches!(self.protocol(), None | Some(protocol::TCP | protocol::UDP))
     }
 }
+
+/// Set in the first word of what is unreadable, where the protocol is known.
+const PROTOCOL_KNOWN: u64 = 1 << 16;
 
 /// From the lowest bit: kind (8), protocol (8), fragment (16), offset in the frame (32); identification (32), offset in
 /// the datagram (32); two ports (16 each), two bytes (8 each), or the number of a reason.

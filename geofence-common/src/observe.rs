@@ -39,7 +39,11 @@ pub enum Step {
     /// An exception for this packet was found, by its slot.
     Exception { slot: u32, is_live: bool },
     /// The port is protected, or may be: the packet hides which it is for.
-    Protected { is_hidden: bool },
+    Protected {
+        tenant: u32,
+        transport: Option<u8>,
+        port: Option<u16>,
+    },
     /// What the source may send to exempted services was looked at.
     Pressure { is_within: bool },
     /// A datagram was looked for whose first fragment had passed.

@@ -393,8 +393,8 @@ fn special<F: Frame, T: Tables, O: Observer>(
         return Some((later, 0));
     }
     let is_guarded = zone.flags.has(flag::PROTECTED);
-    let is_hidden = is_guarded && evidence.hides_port(packet);
-    let (transport, port) = (evidence.protocol(packet), evidence.port());
+    let is_hidden = is_guarded && evidence.hides_port();
+    let (transport, port) = (evidence.protocol(), evidence.port());
     let is_protected = is_hidden
         || match (transport, port) {
             (Some(transport), Some(port)) if is_guarded => {
@@ -436,7 +436,11 @@ fn special<F: Frame, T: Tables, O: Observer>(
         });
     }
     if is_protected != 0 {
-        observer.step(Step::Protected { is_hidden });
+        observer.step(Step::Protected {
+            tenant: zone.tenant(tables),
+            transport,
+            port,
+        });
         return Some((Reason::ProtectedService, 0));
     }
     None

@@ -16,7 +16,7 @@ use geofence_common::verdict::Verdict;
 use jiff::Timestamp;
 
 use crate::countries;
-use crate::policy::Policy;
+use crate::policy::{Aim, Policy, Protection, Service};
 use crate::tables::{Host, Seen};
 
 /// Collects the steps of a decision.
@@ -82,6 +82,29 @@ impl Names<'_> {
     pub fn tenant(&self, number: u32) -> String {
         let tenant = self.0.and_then(|policy| policy.tenant(number));
         tenant.map_or_else(|| format!("number {number}"), |tenant| tenant.name.clone())
+    }
+
+    /// Who protects a port, as the rest of a phrase.
+    fn protections(&self, tenant: u32, transport: u8, port: u16) -> String {
+        let protections = self.0.map_or(&[][..], |policy| &policy.protections);
+        let protects = |protection: &&Protection| {
+            let is_here = |aim: &Aim| matches!(aim, Aim::Anywhere) || *aim == Aim::Tenant(tenant);
+            let is_port = |service: &Service| {
+                service.protocol.number() == transport
+                    && (service.first..=service.last).contains(&port)
+            };
+            protection.to.iter().any(is_here) && protection.services.iter().any(is_port)
+        };
+        let ids: Vec<&str> = protections
+            .iter()
+            .filter(protects)
+            .map(|protection| protection.id.as_str())
+            .collect();
+        if ids.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", ids.join(" and "))
+        }
     }
 
     /// An exception or a protection, with what there is to say of it.
@@ -230,10 +253,15 @@ pub fn describe(step: &Step, names: Names<'_>) -> String {
                 format!("{exception} was for this packet and has lapsed")
             }
         }
-        Step::Protected { is_hidden: false } => {
-            "the port is protected, and the source is not one of those who may reach it".to_owned()
-        }
-        Step::Protected { is_hidden: true } => {
+        Step::Protected {
+            tenant,
+            transport: Some(transport),
+            port: Some(port),
+        } => format!(
+            "the port is protected{}, and the source is not one of those who may reach it",
+            names.protections(*tenant, *transport, *port)
+        ),
+        Step::Protected { .. } => {
             "some ports are protected, and the packet hides which port it is for".to_owned()
         }
         Step::Pressure { is_within: true } => {

@@ -9,6 +9,7 @@ use geofence_common::class::Class;
 use geofence_common::country::Country;
 pub use geofence_common::image::Replies;
 use geofence_common::verdict::Mode;
+use geofence_common::wire::protocol;
 use ipnet::IpNet;
 
 /// Everything a verdict depends on but the GeoIP data.
@@ -187,6 +188,17 @@ impl Mail {
 pub enum ServiceProtocol {
     Tcp,
     Udp,
+}
+
+impl ServiceProtocol {
+    /// The number in a packet.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => protocol::TCP,
+            Self::Udp => protocol::UDP,
+        }
+    }
 }
 
 /// Ports that stay open to blocked countries, first and last included.

@@ -13,12 +13,11 @@ use geofence_common::exception::{
     PROBES_MAX, RUN_MAX, first_line, traffic,
 };
 use geofence_common::image::{LINE_WORDS, Line};
-use geofence_common::wire::protocol;
 use ipnet::IpNet;
 
 use super::Target;
 use super::prefix::{Family, Prefix};
-use crate::policy::{Aim, Origin, Policy, ServiceProtocol, Traffic};
+use crate::policy::{Aim, Origin, Policy, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;
@@ -271,16 +270,10 @@ impl Grant<'_> {
             let (kind, ports) = match one {
                 Traffic::Any => (1 << traffic::ANY, 0),
                 Traffic::Protocol(number) => (u32::from(*number), 0),
-                Traffic::Service(service) => {
-                    let number = match service.protocol {
-                        ServiceProtocol::Tcp => protocol::TCP,
-                        ServiceProtocol::Udp => protocol::UDP,
-                    };
-                    (
-                        u32::from(number) | 1 << traffic::PORTS,
-                        u32::from(service.first) | u32::from(service.last) << 16,
-                    )
-                }
+                Traffic::Service(service) => (
+                    u32::from(service.protocol.number()) | 1 << traffic::PORTS,
+                    u32::from(service.first) | u32::from(service.last) << 16,
+                ),
             };
             let access = u32::from(self.is_access) << traffic::ACCESS;
             [
