@@ -14,6 +14,7 @@ pub mod explain;
 pub mod geoip;
 pub mod guard;
 pub mod kernel;
+pub mod lists;
 pub mod metrics;
 #[doc(hidden)]
 pub mod oracle;

@@ -1,0 +1,1 @@
+//! What each format reads, and what it refuses.
