@@ -40,13 +40,7 @@ pub(super) fn read(reading: &mut Reading<'_>) {
             }
         }
         let place = row.position().map_or(0, csv::Position::byte);
-        // A position may be that of the line end before the row.
-        let start = usize::try_from(place).unwrap_or(0);
-        let blank = text.get(start..).map_or(0, |rest| {
-            rest.len() - rest.trim_start_matches(['\r', '\n']).len()
-        });
-        let mut place = reading.place_at(start + blank);
-        place.column = 1;
+        let place = row_place(reading, usize::try_from(place).unwrap_or(0));
         if row.len() == 1 && row.get(0).is_none_or(str::is_empty) {
             continue;
         }
@@ -73,6 +67,19 @@ pub(super) fn read(reading: &mut Reading<'_>) {
         }
     }
     check_end(reading);
+}
+
+/// The place of a row that the parser began to look for here: it counts the comments before a row as a part of it.
+fn row_place(reading: &mut Reading<'_>, from: usize) -> Place {
+    let text = reading.text();
+    let rest = text.get(from..).unwrap_or_default();
+    let row = rest
+        .lines()
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    let line = row
+        .map_or(reading.place_at(from), |row| reading.place(row))
+        .line;
+    Place { line, column: 1 }
 }
 
 /// Holds the number of entries against `# END 28 entries`.
