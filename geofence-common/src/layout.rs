@@ -23,6 +23,21 @@ pub struct Counter {
 #[repr(C)]
 pub struct CountryCounters(pub [Counter; COUNTERS]);
 
+impl CountryCounters {
+    pub const ZERO: Self = Self(
+        [Counter {
+            packets: 0,
+            bytes: 0,
+        }; COUNTERS],
+    );
+
+    /// Whether nothing has been counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|counter| counter.packets == 0)
+    }
+}
+
 /// Interfaces with counters of their own; slot 0 is for frames of an interface that has none.
 pub const INTERFACE_SLOTS_MAX: u32 = 64;
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
@@ -33,6 +48,13 @@ pub const INTERFACES_MAX: u32 = 4096;
 /// The kernel inlines look-ups in an inner array only when every array has the size of the declared one, and aya has
 /// no way to set that size at load time; an odd number can be found and replaced.
 pub const IMAGE_WORDS_PLACEHOLDER: u32 = 0x00c0_ffee;
+
+/// The layout of the tables that outlive a program, `name::KEPT`.
+///
+/// Any change to the meaning of a key or a value is a new number: then tables of the old one are left behind, save that
+/// `COUNTERS` and `INTERFACES` are copied where their keys and values have the same size. So a number of a country or
+/// reason must not be used again for another.
+pub const TABLES_LAYOUT: u32 = 1;
 
 /// The element that holds an interface's counters of a country.
 #[must_use]
@@ -56,6 +78,16 @@ pub mod name {
     pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
     pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
     pub const DATAGRAMS: &str = "DATAGRAMS";
+    /// The tables that a new program takes over from the one it replaces.
+    pub const KEPT: [&str; 7] = [
+        INTERFACES,
+        COUNTERS,
+        FLOWS[0],
+        FLOWS[1],
+        FLOWS[2],
+        FLOW_COUNTERS,
+        DATAGRAMS,
+    ];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.

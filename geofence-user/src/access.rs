@@ -17,14 +17,14 @@ use etherparse::{
     icmpv6::DestUnreachableCode,
 };
 use geofence_common::verdict::{Action, Reason, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::explain::{country, explain};
 use crate::policy::{self, Policy};
 use routes::Routes;
 
 /// What a machine needs somebody for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
     /// Somebody is logged in from there, to this port.
@@ -39,7 +39,7 @@ pub enum Need {
 }
 
 /// Somebody the machine needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dependency {
     pub need: Need,
     pub address: IpAddr,

@@ -31,6 +31,7 @@ pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub(crate) use values::Word;
 
+use crate::instance::Instance;
 use crate::lists::{Definition, Source};
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
@@ -62,6 +63,7 @@ pub struct Config {
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
     pub flows: FlowCapacity,
+    pub instance: Instance,
     /// The lists to read; what is on them is the policy's when they have been.
     pub lists: Vec<Definition>,
 }
@@ -153,6 +155,7 @@ impl Config {
                 dns: 0,
                 other: 0,
             },
+            instance: Instance::default(),
             lists: Vec::new(),
         }
     }

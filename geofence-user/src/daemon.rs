@@ -1,64 +1,102 @@
-//! A running filter: the loaded program, the interfaces it is attached to, and what is known about its image.
+//! A running filter: the loaded program, the interfaces it is on, and what is known about its image.
 //!
-//! Control and observation only. Packets are judged by the kernel whether this process looks or not.
+//! Control and observation only. Packets are judged by the kernel whether this process looks or not; what it keeps
+//! here, the next one finds in the kernel.
 
-use std::sync::{Mutex, PoisonError};
+mod places;
+mod reload;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use geofence_common::flow::Table;
+use serde_json::{Value, json};
 
+use crate::candidate::Candidate;
+use crate::compile::Image;
+use crate::config::{Config, Word as _};
 use crate::kernel::flows::TableFacts;
-use crate::kernel::{Attached, Filter, LoadError};
+use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::metrics::{Facts, Interface, Snapshot};
+use crate::prepare::now;
+use crate::state::State;
+use crate::watch::Files;
+
+pub use places::{Place, Standing};
+pub use reload::{Reloads, Source, Trouble, Wishes};
 
 /// A filter and where it is attached.
 pub struct Daemon {
+    pins: Pins,
+    state: State,
+    source: Source,
+    tried: Mutex<Files>,
     filter: Mutex<Filter>,
-    attached: Vec<Attached>,
+    current: Mutex<Current>,
+    places: Mutex<Vec<Place>>,
+    reloads: Mutex<Reloads>,
+    /// Whoever reloads holds it.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What filters now.
+#[derive(Clone)]
+struct Current {
+    config: Config,
+    image: Arc<Image>,
     facts: Facts,
 }
 
-/// Whether an interface is protected at this moment.
-pub struct Protection {
-    pub interface: String,
-    pub mode: &'static str,
-    pub is_protected: bool,
-}
-
 impl Daemon {
+    /// A daemon for a filter that is in place. Trouble is why it is not the one that was asked for.
     #[must_use]
-    pub fn new(filter: Filter, attached: Vec<Attached>, facts: Facts) -> Self {
+    pub fn new(
+        filter: Filter,
+        attached: Vec<Attached>,
+        candidate: Candidate,
+        (source, tried): (Source, Files),
+        trouble: Option<Trouble>,
+    ) -> Self {
+        let instance = &candidate.config.instance;
         Self {
+            pins: Pins::of(instance),
+            state: State::of(instance),
+            source,
+            tried: Mutex::new(tried),
             filter: Mutex::new(filter),
-            attached,
-            facts,
+            places: Mutex::new(attached.into_iter().map(Place::new).collect()),
+            reloads: Mutex::new(Reloads::new(trouble)),
+            turn: tokio::sync::Mutex::new(()),
+            current: Mutex::new(Current {
+                config: candidate.config,
+                image: Arc::new(candidate.image),
+                facts: candidate.facts,
+            }),
         }
     }
 
-    /// Asks the kernel whether each interface still runs the program.
-    pub async fn protection(&self) -> Vec<Protection> {
-        let mut all = Vec::with_capacity(self.attached.len());
-        for attached in &self.attached {
-            all.push(Protection {
-                interface: attached.interface.clone(),
-                mode: attached.mode,
-                is_protected: attached.is_in_place().await,
-            });
-        }
-        all
+    /// Where the filter is, as far as the kernel says at this moment.
+    pub async fn protection(&self) -> Vec<Place> {
+        self.look_after_interfaces().await;
+        lock(&self.places).clone()
+    }
+
+    /// What became of the reloads, and what stands in the way of the policy that was asked for.
+    pub fn reloads(&self) -> Reloads {
+        lock(&self.reloads).clone()
     }
 
     /// Reads every counter.
     pub async fn snapshot(&self) -> Result<Snapshot, LoadError> {
-        let protection = self.protection().await;
-        // A panic while the lock was held cannot have left a counter half-read.
-        let filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut interfaces = Vec::with_capacity(protection.len());
-        for (attached, one) in self.attached.iter().zip(protection) {
+        let places = self.protection().await;
+        let filter = lock(&self.filter);
+        let mut interfaces = Vec::with_capacity(places.len());
+        for place in places {
             interfaces.push(Interface {
-                name: one.interface,
-                mode: one.mode,
-                is_protected: one.is_protected,
-                counters: filter.counters(attached.slot)?,
+                counters: filter.counters(place.attached.slot)?,
+                is_protected: place.is_protected(),
+                unprotected: place.unprotected(),
+                mode: place.attached.mode,
+                name: place.attached.interface,
             });
         }
         let mut flows = [TableFacts::default(); Table::ALL.len()];
@@ -68,7 +106,39 @@ impl Daemon {
         Ok(Snapshot {
             interfaces,
             flows,
-            facts: self.facts.clone(),
+            facts: lock(&self.current).facts.clone(),
+            reloads: self.reloads(),
         })
     }
+
+    /// What `geofence status` shows.
+    pub async fn status(&self) -> Value {
+        let places = self.protection().await;
+        let Current { config, facts, .. } = lock(&self.current).clone();
+        let reloads = self.reloads();
+        let interfaces: Vec<_> = places.iter().map(Place::to_json).collect();
+        let databases = facts.databases.iter().map(|(name, built)| {
+            json!({
+                "name": name,
+                "built": built,
+                "age_days": now().saturating_sub(*built) / 86_400,
+            })
+        });
+        json!({
+            "instance": config.instance.name(),
+            "process": std::process::id(),
+            "program_version": env!("CARGO_PKG_VERSION"),
+            "mode": facts.mode.word(),
+            "generation": facts.generation,
+            "listen": config.listen.to_string(),
+            "databases": databases.collect::<Vec<_>>(),
+            "interfaces": interfaces,
+            "reloads": reloads.to_json(),
+        })
+    }
+}
+
+/// A panic while a lock was held cannot have left half a value behind: each is written whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,10 +2,12 @@
 
 pub mod access;
 pub mod advice;
+pub mod candidate;
 pub mod capture;
 pub mod cli;
 pub mod compile;
 pub mod config;
+pub mod control;
 pub mod countries;
 pub mod daemon;
 pub mod diff;
@@ -13,6 +15,7 @@ pub mod doctor;
 pub mod explain;
 pub mod geoip;
 pub mod guard;
+pub mod instance;
 pub mod kernel;
 pub mod lists;
 pub mod metrics;
@@ -22,4 +25,6 @@ pub mod page;
 pub mod policy;
 pub mod prepare;
 pub mod serve;
+pub mod state;
 pub mod tables;
+pub mod watch;

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
+use std::time::Duration;
 
+use crate::compile::Image;
+use crate::daemon::Reloads;
 use crate::kernel::flows::TableFacts;
 use geofence_common::country::Country;
 use geofence_common::flow::Table;
@@ -28,6 +31,7 @@ pub struct Snapshot {
     /// What is known of each table of flows, by `Table`.
     pub flows: [TableFacts; Table::ALL.len()],
     pub facts: Facts,
+    pub reloads: Reloads,
 }
 
 /// One interface.
@@ -38,6 +42,8 @@ pub struct Interface {
     pub mode: &'static str,
     /// Whether the program is there now.
     pub is_protected: bool,
+    /// For how long packets could pass unfiltered.
+    pub unprotected: Duration,
     pub counters: Counters,
 }
 
@@ -50,6 +56,21 @@ pub struct Facts {
     pub databases: Vec<(String, u64)>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
+}
+
+impl Facts {
+    /// What an image says of itself; of the files it came from it knows nothing.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let [v4, v6] = image.prefixes();
+        Self {
+            mode: image.flags().mode(),
+            generation: image.generation(),
+            databases: Vec::new(),
+            prefixes_v4: v4 as usize,
+            prefixes_v6: v6 as usize,
+        }
+    }
 }
 
 /// The content type of OpenMetrics.
@@ -126,6 +147,8 @@ impl Collector for Snapshot {
                 )
             }),
         )?;
+        self.encode_unprotected(&mut encoder)?;
+        self.encode_reloads(&mut encoder)?;
         let facts = &self.facts;
         gauge(
             &mut encoder,
@@ -167,6 +190,52 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn encode_unprotected(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(
+            "geofence_unprotected_seconds",
+            "For how long an interface was there without the filter, since this process has been watching",
+            None,
+            MetricType::Counter,
+        )?;
+        for interface in &self.interfaces {
+            let labels = [("interface", interface.name.as_str())];
+            let seconds = interface.unprotected.as_secs_f64();
+            ConstCounter::new(seconds).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_reloads(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let reloads = &self.reloads;
+        let failed: u64 = reloads.failed.values().sum();
+        let mut family = encoder.encode_descriptor(
+            "geofence_reloads",
+            "Reloads by how they went",
+            None,
+            MetricType::Counter,
+        )?;
+        for (result, count) in [("ok", reloads.succeeded), ("failed", failed)] {
+            let labels = [("result", result)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "geofence_reload_failures",
+            "Reloads that left the policy in use in place, by why",
+            None,
+            MetricType::Counter,
+        )?;
+        for (cause, count) in &reloads.failed {
+            let labels = [("reason", cause.name())];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        }
+        gauge(
+            encoder,
+            "geofence_degraded",
+            "Whether the filter goes by something else than was asked for last",
+            [(vec![], i64::from(reloads.trouble.is_some()))],
+        )
+    }
+
     fn encode_flows(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let tables = || Table::ALL.into_iter().zip(&self.flows);
         gauge(
@@ -278,6 +347,7 @@ mod tests {
                 name: "eth0".into(),
                 mode: "native",
                 is_protected: true,
+                unprotected: Duration::from_millis(1500),
                 counters: [((country, Action::Drop, Reason::CountryBlocked), counter)].into(),
             }],
             flows: Default::default(),
@@ -288,6 +358,7 @@ mod tests {
                 prefixes_v4: 2,
                 prefixes_v6: 3,
             },
+            reloads: Reloads::new(None),
         }
     }
 

@@ -68,29 +68,7 @@ impl Prepared {
     /// How the kernel's maps are to be sized for this image and its successors.
     #[must_use]
     pub fn options(&self, traced: bool) -> Options {
-        let automatic = (2 * self.image.size() as u64).max(CAPACITY_MIN_BYTES);
-        let [v4, v6] = self.image.prefixes();
-        let lists = self.config.policy.management.len()
-            + self.config.policy.allow.len()
-            + self.config.policy.deny.len();
-        // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
-        let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
-        Options {
-            lookup: self.config.policy.lookup,
-            image_lines: lines(self.config.image_capacity.unwrap_or(automatic)),
-            trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
-            flows: [
-                self.config.flows.mail,
-                self.config.flows.dns,
-                if self.config.policy.replies == Replies::All {
-                    self.config.flows.other
-                } else {
-                    1
-                },
-            ],
-            interfaces: u32::try_from(self.config.interfaces.len()).unwrap_or(u32::MAX),
-            traced,
-        }
+        options(&self.config, &self.image, traced)
     }
 
     /// What the reference engine is filled with, when it is used.
@@ -144,6 +122,33 @@ impl Prepared {
             ));
         }
         warnings
+    }
+}
+
+/// How the kernel's maps are to be sized for an image and its successors.
+#[must_use]
+pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
+    let automatic = (2 * image.size() as u64).max(CAPACITY_MIN_BYTES);
+    let [v4, v6] = image.prefixes();
+    let policy = &config.policy;
+    let lists = policy.management.len() + policy.allow.len() + policy.deny.len();
+    // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
+    let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
+    Options {
+        lookup: policy.lookup,
+        image_lines: lines(config.image_capacity.unwrap_or(automatic)),
+        trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
+        flows: [
+            config.flows.mail,
+            config.flows.dns,
+            if policy.replies == Replies::All {
+                config.flows.other
+            } else {
+                1
+            },
+        ],
+        interfaces: u32::try_from(config.interfaces.len()).unwrap_or(u32::MAX),
+        traced,
     }
 }
 

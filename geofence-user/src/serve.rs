@@ -12,7 +12,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Place};
 use crate::metrics;
 
 /// Why the listener cannot be had.
@@ -73,23 +73,40 @@ fn wants_openmetrics(headers: &HeaderMap) -> bool {
         })
 }
 
+/// 200 where every interface is protected, also where a reload has failed and an older policy filters; 503 where one is
+/// not.
 async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
-    let interfaces = daemon.protection().await;
-    let is_healthy = interfaces.iter().all(|one| one.is_protected);
+    let places = daemon.protection().await;
+    let trouble = daemon.reloads().trouble;
+    let is_protected = places.iter().all(Place::is_protected);
+    let status = match (is_protected, &trouble) {
+        (false, _) => "unprotected",
+        (true, Some(_)) => "degraded",
+        (true, None) => "ok",
+    };
     let body = json!({
-        "status": if is_healthy { "ok" } else { "unprotected" },
-        "interfaces": interfaces
+        "status": status,
+        "trouble": trouble.map(|trouble| json!({
+            "cause": trouble.failure.cause.name(),
+            "text": trouble.failure.text,
+            "since": trouble.since,
+        })),
+        "interfaces": places
             .iter()
-            .map(|one| json!({ "interface": one.interface, "protected": one.is_protected, "mode": one.mode }))
+            .map(|one| json!({
+                "interface": one.attached.interface,
+                "protected": one.is_protected(),
+                "mode": one.attached.mode,
+            }))
             .collect::<Vec<_>>(),
     });
-    let status = if is_healthy {
+    let code = if is_protected {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (
-        status,
+        code,
         [(CONTENT_TYPE, "application/json")],
         format!("{body}\n"),
     )

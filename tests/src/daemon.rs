@@ -221,6 +221,12 @@ impl Daemon {
         })
     }
 
+    /// Ends the program as nothing can prevent, and waits until it has.
+    pub fn kill(mut self, patience: Duration) -> Result<Ended> {
+        self.signal(Signal::SIGKILL)?;
+        self.wait(patience)
+    }
+
     /// Asks the program to end as Ctrl-C does and waits until it has.
     pub fn interrupt(mut self, patience: Duration) -> Result<Ended> {
         self.signal(Signal::SIGINT)?;

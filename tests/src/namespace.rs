@@ -15,6 +15,8 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::instance::Instance;
+
 /// What interfaces made inside start with: the kernel says nothing on its own and addresses work at once.
 const QUIET: [(&str, &str); 6] = [
     ("accept_dad", "0"),
@@ -27,9 +29,13 @@ const QUIET: [(&str, &str); 6] = [
 ];
 
 /// An anonymous network namespace; clones hold the same one.
+///
+/// It stands for a machine: a geofence inside has a name of its own, under which no other namespace finds its pins, its
+/// state or its socket, and all of that goes when the last holder does.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     handle: Arc<OwnedFd>,
+    instance: Arc<Instance>,
 }
 
 impl Namespace {
@@ -59,6 +65,7 @@ impl Namespace {
         .context("making a network namespace")?;
         let namespace = Self {
             handle: Arc::new(handle),
+            instance: Arc::new(Instance::new()),
         };
         namespace.run(&["ip", "link", "set", "lo", "up"])?;
         Ok(namespace)
@@ -68,6 +75,12 @@ impl Namespace {
     #[must_use]
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", process::id(), self.handle.as_raw_fd())
+    }
+
+    /// What a geofence inside is called, unless it is told otherwise.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        self.instance.name()
     }
 
     /// Prepares a program to run inside, with the process identifier of its own and nothing between it and us.
@@ -80,7 +93,8 @@ impl Namespace {
             .args(["--pdeathsig", "TERM", "--", "nsenter"])
             .arg(format!("--net={}", self.path()))
             .arg("--")
-            .arg(program);
+            .arg(program)
+            .env("GEOFENCE_INSTANCE", self.instance());
         command
     }
 

@@ -234,10 +234,12 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
     }
     let mut first = Daemon::run(&edge, &["--interface", interface, "--listen", LISTEN], &[])?;
     first.wait_healthy(listen(), PATIENCE)?;
-    let said = refused(
-        &edge,
-        &["run", "--interface", interface, "--listen", LISTEN],
-    )?;
+    let words = ["run", "--interface", interface, "--listen", LISTEN];
+    let said = refused(&edge, &words)?;
+    ensure!(said.contains("runs as instance"), "{said}");
+    let other = format!("{}-other", edge.instance());
+    let words = [&words[..], &["--instance", &other]].concat();
+    let said = refused(&edge, &words)?;
     ensure!(said.contains("cannot listen on 127.0.0.1:10317"), "{said}");
     let said = refused(
         &edge,
@@ -247,6 +249,8 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
             interface,
             "--listen",
             "127.0.0.1:10318",
+            "--instance",
+            &other,
         ],
     )?;
     ensure!(
@@ -254,7 +258,7 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
         "{said}"
     );
     first.wait_healthy(listen(), PATIENCE)?;
-    drop(first);
+    first.interrupt(PATIENCE)?;
     let unprivileged = edge
         .command("setpriv")
         .args(["--bounding-set=-all", "--inh-caps=-all", "--"])

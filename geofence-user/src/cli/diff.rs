@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::numbers::grouped;
-use super::options::PolicyArgs;
+use super::options::{InstanceArgs, PolicyArgs};
 use crate::countries;
 use crate::diff::traffic::{Affected, affected, counters};
 use crate::diff::{Diff, Side, Standing};
@@ -50,6 +50,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    instance: InstanceArgs,
 }
 
 /// The policy in use.
@@ -68,9 +70,9 @@ impl Old {
             return Ok(Self::Prepared(Box::new(prepare(old.config()?)?)));
         }
         let compare = "name the configuration to compare with: --config OLD";
-        match Running::find() {
+        match Running::find(&arguments.instance.instance()?) {
             Ok(Some(running)) => Ok(Self::Running(Box::new(running))),
-            Ok(None) => bail!("no running filter is to be seen (seeing one takes root); {compare}"),
+            Ok(None) => bail!("no filter runs; {compare}"),
             Err(error) => Err(error).context(format!("reading the running filter; {compare}")),
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use crate::config::{Config, XdpMode};
+use crate::config::Config;
 use crate::doctor::{
     Device, Finding, Level, Machine, Mode, judge_device, judge_machine, present, read,
 };
@@ -135,8 +135,7 @@ async fn probe(interface: &str) -> anyhow::Result<String> {
     };
     let prepared = prepare(config)?;
     let mut filter = Filter::load(prepared.options(false))?;
-    let attached = filter.attach(interface, 1, XdpMode::Native).await?;
-    Ok(attached.mode.to_owned())
+    Ok(filter.probe(interface).await?.to_owned())
 }
 
 impl Report {

@@ -12,7 +12,7 @@ use geofence_common::verdict::{Action, Verdict};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::options::PolicyArgs;
+use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
 use crate::explain::{
     Protocol, Question, Recorder, addresses, country, describe, explain as decide, explain_reply,
@@ -61,6 +61,8 @@ pub struct Arguments {
     json: bool,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
 }
 
 /// Who is asked.
@@ -76,7 +78,7 @@ enum Judge {
 impl Judge {
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         if arguments.kernel
-            && let Some(running) = Running::find()?
+            && let Some(running) = Running::find(&arguments.instance.instance()?)?
         {
             return Ok(Self::Running(running));
         }

@@ -11,6 +11,7 @@ use geofence_common::policy::classify;
 use serde::Serialize;
 
 use super::Outcome;
+use super::options::InstanceArgs;
 use crate::explain::end;
 use crate::kernel::Running;
 use crate::kernel::flows::now;
@@ -21,6 +22,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    instance: InstanceArgs,
 }
 
 /// A flow. The names of the fields are those of the JSON.
@@ -39,8 +42,9 @@ struct Row {
 }
 
 pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let Some(running) = Running::find()? else {
-        bail!("no filter runs on this machine; start one with `geofence run`");
+    let instance = arguments.instance.instance()?;
+    let Some(running) = Running::find(&instance)? else {
+        bail!("no filter runs as instance {instance}; start one with `geofence run`");
     };
     let now = now()?;
     let words = running.words();

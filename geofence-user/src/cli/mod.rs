@@ -2,6 +2,7 @@
 //! went; `main` turns that into an exit code.
 
 pub mod check;
+pub mod detach;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
@@ -9,7 +10,9 @@ pub mod flows;
 pub mod lookup;
 pub mod numbers;
 pub mod options;
+pub mod reload;
 pub mod run;
+pub mod status;
 
 use std::io::Write;
 
@@ -35,6 +38,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Reload(reload::Arguments),
+    Status(status::Arguments),
+    Detach(detach::Arguments),
     Check(check::Arguments),
     Diff(diff::Arguments),
     Doctor(doctor::Arguments),
@@ -51,6 +57,9 @@ impl Arguments {
     pub fn dispatch(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         match self.command {
             Command::Run(arguments) => run::run(arguments),
+            Command::Reload(arguments) => reload::reload(&arguments, out),
+            Command::Status(arguments) => status::status(&arguments, out),
+            Command::Detach(arguments) => detach::detach(&arguments, out),
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Diff(arguments) => diff::diff(&arguments, out),
             Command::Doctor(arguments) => doctor::doctor(&arguments, out),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, ConfigErrors, overrides};
+use crate::instance::{BadName, Instance};
 
 /// Which policy, and which GeoIP data.
 #[derive(Args, Clone, Debug, Default)]
@@ -18,6 +19,26 @@ pub struct PolicyArgs {
     /// Countries to block instead of those of the configuration: codes and groups, such as RU,BY,south-america
     #[arg(long, value_name = "CC,...")]
     pub block: Option<String>,
+}
+
+/// Which geofence, where a machine runs several.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InstanceArgs {
+    /// Name of the geofence, where a machine runs several
+    #[arg(long, value_name = "NAME", env = "GEOFENCE_INSTANCE")]
+    pub instance: Option<String>,
+}
+
+impl InstanceArgs {
+    /// The instance named, or the one that every machine has.
+    ///
+    /// # Errors
+    /// When the text is no name.
+    pub fn instance(&self) -> Result<Instance, BadName> {
+        self.instance
+            .as_ref()
+            .map_or_else(|| Ok(Instance::default()), |name| name.parse())
+    }
 }
 
 impl PolicyArgs {

@@ -1,7 +1,8 @@
 //! `geofence run`: protect interfaces until told to stop.
 //!
-//! What can fail without the kernel comes first, then the listener, then the program and its image; an interface is
-//! attached when everything it needs is in place, so that its first packet is judged by the whole policy.
+//! What can fail without the kernel comes first, then the places that only one daemon can have, then the program and
+//! its image; an interface is attached, or taken over from an earlier daemon, when everything it needs is in place.
+//! From then on the filter outlives the process, whatever ends it, unless Ctrl-C tells it to take the filter along.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -9,22 +10,26 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use geofence_common::verdict::Mode;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 
 use super::Outcome;
-use super::options::PolicyArgs;
-use crate::access::{self, Lockout, Replies};
+use super::options::{InstanceArgs, PolicyArgs};
+use crate::access;
+use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
-use crate::daemon::Daemon;
-use crate::guard::{First, Refused};
-use crate::kernel::Filter;
-use crate::metrics::Facts;
-use crate::prepare::{Prepared, now, prepare};
-use crate::serve;
+use crate::daemon::{Daemon, Source, Trouble, Wishes};
+use crate::kernel::{Filter, Pins, Survey, memory};
+use crate::prepare::now;
+use crate::state::State;
+use crate::watch::Files;
+use crate::{control, serve, watch};
 
-/// Attach the filter to interfaces and serve metrics until interrupted
-#[derive(Args, Debug)]
+/// Attach the filter to interfaces, look after it and serve metrics
+///
+/// The filter stays when this process ends, and the next `geofence run` takes it over without a gap. Ctrl-C takes it
+/// off, and so does `geofence detach`. SIGHUP, `geofence reload` and changed files put a new policy in place.
+#[derive(Args, Clone, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     policy: PolicyArgs,
@@ -37,7 +42,9 @@ pub struct Arguments {
     /// Address for /metrics and /healthz instead of that of the configuration
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Start even where geofence would rather not: with GeoIP data that lacks a listed country, or with a policy
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// Start even where geofence would rather not: with GeoIP data that the guard does not believe, or with a policy
     /// that cuts off this machine's SSH sessions, gateways, resolvers or metadata service
     #[arg(long)]
     force: bool,
@@ -54,6 +61,9 @@ impl Arguments {
         }
         if let Some(listen) = &self.listen {
             overrides::listen(&mut config, listen)?;
+        }
+        if let Some(instance) = &self.instance.instance {
+            overrides::instance(&mut config, instance)?;
         }
         if config.interfaces.is_empty() {
             bail!(
@@ -75,131 +85,169 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         )
         .try_init();
     let force = arguments.force;
-    let prepared = prepare(arguments.config()?)?;
-    announce(&prepared);
-    believe(&prepared, force)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let source = Source {
+        file: arguments.policy.config.clone(),
+        read: Box::new(move || arguments.config()),
+    };
+    let (config, files) = source.read(&Files::default());
+    let (candidate, trouble) = choose(config?, force)?;
+    announce(&candidate);
+    // One thread: what it may do, the process may do.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(keep_access(&prepared, force))?;
-    runtime.block_on(protect(&prepared))?;
+    runtime.block_on(protect((source, files), force, candidate, trouble))?;
     Ok(Outcome::Yes)
 }
 
-async fn protect(prepared: &Prepared) -> anyhow::Result<()> {
-    let config = &prepared.config;
+/// What to filter by: what was asked for, or the last good image where the data is not to be had.
+fn choose(config: Config, force: bool) -> anyhow::Result<(Candidate, Option<Trouble>)> {
+    let last_good = State::of(&config.instance).load().unwrap_or_else(|error| {
+        warn!("there is no last good image: {error}");
+        None
+    });
+    let failure = match Candidate::prepare(config.clone(), last_good.as_ref(), 0, force) {
+        Ok(candidate) => return Ok((candidate, None)),
+        Err(failure) => failure,
+    };
+    match last_good {
+        Some(image) if matches!(failure.cause, Cause::Database | Cause::Guard) => {
+            error!(
+                "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and its data are in force, whatever the \
+                 configuration says, until a reload succeeds"
+            );
+            let candidate = Candidate::last_good(config, image);
+            Ok((candidate, Some(Trouble::now(failure))))
+        }
+        _ => Err(failure.into()),
+    }
+}
+
+/// What ends the daemon, and what asks for something else.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let one = |kind, name: &str| signal(kind).with_context(|| format!("waiting for {name}"));
+        Ok(Self {
+            interrupt: one(SignalKind::interrupt(), "Ctrl-C")?,
+            terminate: one(SignalKind::terminate(), "SIGTERM")?,
+            hangup: one(SignalKind::hangup(), "SIGHUP")?,
+        })
+    }
+}
+
+async fn protect(
+    source: (Source, Files),
+    force: bool,
+    candidate: Candidate,
+    trouble: Option<Trouble>,
+) -> anyhow::Result<()> {
     // The signals first: one that comes while the filter is being attached must not leave it half done.
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
-    let listener = serve::listen(config.listen).await?;
-    let mut filter = Filter::load(prepared.options(false))?;
-    filter.install(&prepared.image, prepared.tries()?.as_ref())?;
+    let mut signals = Signals::new()?;
+    if trouble.is_none() {
+        let (needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        for sentence in unknown {
+            warn!("{sentence}");
+        }
+        candidate.keep_access(&needed, force)?;
+    }
+    let config = &candidate.config;
+    let (instance, address) = (config.instance.clone(), config.listen);
+    let _lock = instance.lock()?;
+    let listener = serve::listen(address).await?;
+    let control = control::listen(&instance)?;
+    let pins = Pins::of(&instance);
+    let survey = Survey::take(&pins, &config.interfaces).await?;
+    let mut options = candidate.options();
+    options.interfaces = survey.interfaces();
+    let mut filter = Filter::load_onto(options, &pins)?;
+    filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
-    let mut attached = Vec::with_capacity(config.interfaces.len());
-    for (slot, interface) in (1..).zip(&config.interfaces) {
-        let one = filter.attach(interface, slot, config.xdp_mode).await?;
+    let attached = filter.take_over(&survey, config.xdp_mode).await?;
+    for one in &attached {
+        let how = if one.is_adopted {
+            "taken over from an earlier geofence"
+        } else {
+            "attached"
+        };
         info!(
-            "protecting {} (index {}) in {} mode",
+            "protecting {} (index {}) in {} mode, {how}",
             one.interface, one.index, one.mode
         );
-        attached.push(one);
     }
-    let daemon = Arc::new(Daemon::new(filter, attached, facts(prepared)));
-    let address = listener.local_addr().unwrap_or(config.listen);
+    let is_last_good = trouble.is_some();
+    let daemon = Arc::new(Daemon::new(filter, attached, candidate, source, trouble));
+    if !is_last_good {
+        daemon.keep_image();
+    }
+    memory::give_back();
+    tokio::spawn(control::serve(control, Arc::clone(&daemon)));
+    tokio::spawn(watch::files(Arc::clone(&daemon)));
+    tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
+    let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
-    tokio::select! {
-        result = serve::serve(listener, daemon) => result.context("serving metrics")?,
+    let serving = serve::serve(listener, Arc::clone(&daemon));
+    let detach = tokio::select! {
+        result = serving => return result.context("serving metrics"),
         () = diagnostics => bail!("the data path's log ended"),
-        _ = interrupt.recv() => info!("interrupted: detaching"),
-        _ = terminate.recv() => info!("terminated: detaching"),
+        detach = obey(&mut signals, &daemon) => detach,
+    };
+    // Nobody answers any more; what is left of a socket is removed at the next start.
+    let _ = std::fs::remove_file(instance.socket());
+    if detach {
+        info!("interrupted: detaching");
+        pins.detach(&pins.indexes()?).await?;
+        pins.remove()?;
+    } else {
+        info!("terminated: the filter stays; `geofence detach --all` takes it off");
     }
     Ok(())
 }
 
-/// Holds the data against what the guard knows, where nothing is in use to compare it with.
-fn believe(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
-    let First { refusals, warnings } = prepared.first_data()?;
-    for warning in warnings {
-        warn!("{warning}");
-    }
-    if refusals.is_empty() {
-        return Ok(());
-    }
-    if !force {
-        return Err(Refused(refusals).into());
-    }
-    for refusal in refusals {
-        warn!("forced: {refusal}");
-    }
-    Ok(())
-}
-
-/// Makes sure that the policy cuts off nobody this machine needs, unless that is what is wanted.
-async fn keep_access(prepared: &Prepared, force: bool) -> anyhow::Result<()> {
-    let (needed, unknown) = access::dependencies(&prepared.config.interfaces).await;
-    for sentence in unknown {
-        warn!("{sentence}");
-    }
-    let cut = access::cut(
-        &needed,
-        prepared.image.words(),
-        Replies::of(&prepared.config.policy),
-    );
-    if cut.is_empty() {
-        return Ok(());
-    }
-    if !force {
-        return Err(Lockout(cut).into());
-    }
-    for cut in cut {
-        warn!("forced: {cut}");
-    }
-    Ok(())
-}
-
-fn facts(prepared: &Prepared) -> Facts {
-    let [v4, v6] = prepared.image.prefixes();
-    Facts {
-        mode: prepared.config.policy.mode,
-        generation: prepared.image.generation(),
-        databases: prepared
-            .database
-            .info()
-            .sources
-            .iter()
-            .map(|one| (one.name.clone(), one.built))
-            .collect(),
-        prefixes_v4: v4 as usize,
-        prefixes_v6: v6 as usize,
+/// Reloads when asked to, until told to end; answers whether the filter is to go as well.
+async fn obey(signals: &mut Signals, daemon: &Arc<Daemon>) -> bool {
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => return true,
+            _ = signals.terminate.recv() => return false,
+            _ = signals.hangup.recv() => {
+                let daemon = Arc::clone(daemon);
+                tokio::spawn(async move {
+                    info!("SIGHUP: reloading");
+                    // The failure has been told of and counted.
+                    let _ = daemon.reload(Wishes::default()).await;
+                });
+            }
+        }
     }
 }
 
-fn announce(prepared: &Prepared) {
-    let data = prepared.database.info();
-    let names: Vec<&str> = data
-        .sources
+fn announce(candidate: &Candidate) {
+    let names: Vec<&str> = candidate
+        .facts
+        .databases
         .iter()
-        .map(|source| source.name.as_str())
+        .map(|(name, _)| name.as_str())
         .collect();
-    let [v4, v6] = prepared.image.prefixes();
+    let [v4, v6] = candidate.image.prefixes();
     info!(
         "GeoIP data: {}, {} days old, {v4} IPv4 and {v6} IPv6 prefixes",
         names.join(", "),
-        data.age_days(now())
+        now().saturating_sub(candidate.image.data_built()) / 86_400
     );
-    if let Some(attribution) = data.attribution {
+    if let Some(attribution) = candidate.attribution {
         info!("{attribution}");
     }
-    for warning in prepared
-        .data_warnings()
-        .into_iter()
-        .chain(prepared.config.warnings())
-    {
+    for warning in &candidate.warnings {
         warn!("{warning}");
     }
-    if prepared.config.policy.mode == Mode::Monitor {
+    if candidate.facts.mode == Mode::Monitor {
         warn!("monitor mode: nothing is dropped");
     }
 }

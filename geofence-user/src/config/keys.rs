@@ -83,7 +83,7 @@ const PREFIXES_REFUSED: &str = "What is no prefix; bits set behind the prefix's 
      (`::ffff:192.0.2.1`); a prefix given twice.";
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 22] = [
+pub(super) static KEYS: [Key; 23] = [
     Key {
         name: "interfaces",
         kind: Kind::List("names of interfaces"),
@@ -187,6 +187,21 @@ pub(super) static KEYS: [Key; 22] = [
                     )
                     .at(span.clone()),
                 ),
+            }
+        },
+    },
+    Key {
+        name: "instance",
+        kind: Kind::Text("letters, digits, `-` and `_`"),
+        meaning: "The name of this geofence, where a machine runs several.",
+        details: "Links and tables are pinned in `/sys/fs/bpf/geofence/NAME`, the last good image is kept in \
+                  `/var/lib/NAME`, and the control socket is `/run/NAME/control.sock`. `geofence reload`, `status` \
+                  and `detach` take the name with `--instance`.",
+        example: r#"instance = "geofence-lan""#,
+        refused: "Other characters, an empty name, and more than 48 bytes.",
+        set: |config, given, faults| {
+            if let Some(instance) = given.one(faults, values::instance) {
+                config.instance = instance;
             }
         },
     },

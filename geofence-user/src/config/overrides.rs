@@ -42,6 +42,20 @@ pub fn listen(config: &mut Config, listen: &str) -> Result<(), ConfigErrors> {
     )
 }
 
+/// `--instance geofence-lan`.
+///
+/// # Errors
+/// When it is no name.
+pub fn instance(config: &mut Config, name: &str) -> Result<(), ConfigErrors> {
+    apply(
+        config,
+        "instance",
+        "--instance",
+        name,
+        &Given::from_option(name),
+    )
+}
+
 /// `--interface eth0`, any number of times: takes the place of `interfaces`; none leaves them alone.
 ///
 /// # Errors

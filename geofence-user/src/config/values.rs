@@ -11,6 +11,7 @@ use geofence_common::verdict::Mode;
 use super::XdpMode;
 use super::error::{Problem, quoted};
 use crate::countries::{self, Entry, Guess};
+use crate::instance::Instance;
 use crate::policy::{Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
 
 /// A setting that is one of a few words.
@@ -114,6 +115,17 @@ impl Word for Fate {
         ("pass", Self::Pass, "the packet passes"),
         ("drop", Self::Drop, "the packet is dropped"),
     ];
+}
+
+/// Reads the name of an instance.
+pub(super) fn instance(text: &str) -> Result<Instance, Problem> {
+    text.parse::<Instance>().map_err(|error| {
+        Problem::new(
+            error.to_string(),
+            "it becomes the name of directories",
+            "for example: instance = \"geofence-lan\"",
+        )
+    })
 }
 
 /// Reads a word.

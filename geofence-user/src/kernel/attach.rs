@@ -1,62 +1,21 @@
-//! Attaching the program to an interface, and saying plainly why it does not attach.
+//! Attaching the programs to an interface, and saying plainly why they do not attach.
 //!
-//! By bpf_link only: a link dies with its owner unless it is pinned, and nobody else can remove or replace it. A
-//! program that somebody else attached is named and never touched.
+//! By bpf_link only, and each link is pinned at once: nobody else can remove or replace it, and it stays when this
+//! process goes. A program that somebody else attached is named and never touched.
 
 use std::fmt;
 
 use aya::programs::links::FdLink;
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
+use aya::programs::tc::{self, NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode, loaded_programs};
 use aya::util::KernelVersion;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
+use geofence_common::layout::name;
 
 use super::filter::{Filter, LoadError, is_permission};
+use super::interface::{Interface, interfaces, named};
+use super::pins::{Hook, PinError, Pins};
 use crate::advice::{Advice, advice};
 use crate::config::XdpMode;
-use crate::doctor::driver;
-
-/// What an interface was found to be.
-#[derive(Clone, Debug)]
-struct Interface {
-    index: u32,
-    driver: Option<String>,
-    /// The XDP program that runs on it already.
-    program: Option<u32>,
-    mode: Option<&'static str>,
-}
-
-/// An attached filter; dropped, it detaches.
-#[derive(Debug)]
-pub struct Attached {
-    pub interface: String,
-    pub index: u32,
-    pub slot: u32,
-    /// `native`, `generic` or `offload`, as the kernel reports it.
-    pub mode: &'static str,
-    program: u32,
-    _link: FdLink,
-    _egress: Egress,
-}
-
-/// The egress program's attachment; dropped, it detaches.
-#[derive(Debug)]
-#[expect(dead_code, reason = "held for as long as it is to stay attached")]
-enum Egress {
-    /// By a link of its own (Linux 6.6 and later).
-    Tcx(FdLink),
-    /// As a filter of the clsact queueing discipline.
-    Clsact(SchedClassifierLink),
-}
-
-impl Attached {
-    /// Whether the interface runs the program at this moment.
-    pub async fn is_in_place(&self) -> bool {
-        find(&self.interface).await.is_ok_and(|interface| {
-            interface.index == self.index && interface.program == Some(self.program)
-        })
-    }
-}
 
 /// Why an interface is not protected.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +61,22 @@ pub enum AttachError {
          later has links for XDP"
     )]
     NoLink { name: String },
-    #[error("asking the kernel about interface {name}: {cause}")]
-    Netlink { name: String, cause: String },
+    #[error("asking the kernel about the interfaces: {cause}")]
+    Netlink { cause: String },
+    #[error(
+        "interface {name} is filtered by an earlier geofence, whose program could not be replaced: {source}. It goes \
+         on filtering by its own policy"
+    )]
+    Update {
+        name: String,
+        source: Box<ProgramError>,
+    },
+    #[error(
+        "interface {name} does not run the program after it was attached: somebody else has taken its place"
+    )]
+    NotInPlace { name: String },
+    #[error(transparent)]
+    Pin(#[from] PinError),
     #[error(transparent)]
     Load(#[from] LoadError),
 }
@@ -125,7 +98,7 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    fn with_id(id: u32) -> Self {
+    pub(super) fn with_id(id: u32) -> Self {
         // Walking the programs takes CAP_SYS_ADMIN; without it the id alone has to do.
         let info = loaded_programs()
             .filter_map(Result::ok)
@@ -139,67 +112,57 @@ impl Program {
 }
 
 impl Filter {
-    /// Attaches to an interface and gives it counters of its own.
-    pub async fn attach(
+    /// Attaches both programs to an interface that has none, and pins their links. An error leaves nothing behind.
+    pub(super) fn attach(
         &mut self,
-        name: &str,
-        slot: u32,
+        pins: &Pins,
+        interface: &Interface,
         mode: XdpMode,
-    ) -> Result<Attached, AttachError> {
-        let interface = find(name).await?;
-        if let Some(id) = interface.program {
-            return Err(AttachError::Foreign {
-                name: name.to_owned(),
-                program: Program::with_id(id),
-            });
+    ) -> Result<(), AttachError> {
+        let attached = self.attach_both(pins, interface, mode);
+        if attached.is_err() {
+            // The first error is the one to tell of.
+            let _ = pins.unlink(interface.index);
         }
-        if let Some(first) = self.clash(interface.index) {
-            return Err(AttachError::IndexClash {
-                first,
-                second: interface.index,
-            });
-        }
-        // Counters first: a packet must not be counted for another interface while the link is being made. Then egress,
-        // so that ingress knows what was sent before its first packet.
-        self.assign_slot(interface.index, slot)?;
-        let egress = self.attach_egress(name, has_tcx())?;
+        attached
+    }
+
+    fn attach_both(
+        &mut self,
+        pins: &Pins,
+        interface: &Interface,
+        mode: XdpMode,
+    ) -> Result<(), AttachError> {
+        // Egress first, so that ingress knows what was sent before its first packet.
+        self.attach_egress(pins, interface)?;
         let link = match mode {
-            XdpMode::Native => self.link(name, &interface, AyaMode::Driver)?,
-            XdpMode::Generic => self.link(name, &interface, AyaMode::Skb)?,
-            XdpMode::Auto => match self.link(name, &interface, AyaMode::Driver) {
-                Err(AttachError::Refused { .. }) => self.link(name, &interface, AyaMode::Skb)?,
+            XdpMode::Native => self.link(interface, AyaMode::Driver)?,
+            XdpMode::Generic => self.link(interface, AyaMode::Skb)?,
+            XdpMode::Auto => match self.link(interface, AyaMode::Driver) {
+                Err(AttachError::Refused { .. }) => self.link(interface, AyaMode::Skb)?,
                 other => other?,
             },
         };
-        let found = find(name).await?;
-        let (mode, program) = (
-            found.mode.unwrap_or("none"),
-            found.program.unwrap_or_default(),
-        );
-        Ok(Attached {
-            interface: name.to_owned(),
-            index: interface.index,
-            slot,
-            mode,
-            program,
-            _link: link,
-            _egress: egress,
-        })
+        Ok(pins.keep(Hook::Ingress, interface.index, link)?)
     }
 
-    fn attach_egress(&mut self, name: &str, by_link: bool) -> Result<Egress, AttachError> {
+    pub(super) fn attach_egress(
+        &mut self,
+        pins: &Pins,
+        interface: &Interface,
+    ) -> Result<(), AttachError> {
+        let name = &interface.name;
         let failed = |source: ProgramError| {
             if is_permission(&source) {
-                AttachError::Privilege {
-                    name: name.to_owned(),
-                }
+                AttachError::Privilege { name: name.clone() }
             } else {
                 AttachError::Egress {
-                    name: name.to_owned(),
+                    name: name.clone(),
                     source: Box::new(source),
                 }
             }
         };
+        let by_link = has_tcx();
         let program = self.egress()?;
         let options = if by_link {
             // The last to see a packet sees it as it leaves.
@@ -211,6 +174,8 @@ impl Filter {
                 Err(error) if errno(&error) == Some(libc::EEXIST) => {}
                 Err(error) => return Err(failed(error.into())),
             }
+            // An earlier daemon's filter goes by the same name; there is none at the first start.
+            let _ = tc::qdisc_detach_program(name, TcAttachType::Egress, name::EGRESS);
             TcAttachOptions::Netlink(NlOptions::default())
         };
         let id = program
@@ -218,39 +183,48 @@ impl Filter {
             .map_err(failed)?;
         let link = program.take_link(id).map_err(failed)?;
         if !by_link {
-            return Ok(Egress::Clsact(link));
+            // It has no owner in the kernel and stays until it is removed by name; here it must not be dropped.
+            std::mem::forget(link);
+            return Ok(());
         }
-        FdLink::try_from(link)
-            .map(Egress::Tcx)
-            .map_err(|_| AttachError::NoLink {
-                name: name.to_owned(),
-            })
+        let link =
+            FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })?;
+        Ok(pins.keep(Hook::Egress, interface.index, link)?)
     }
 
-    fn link(
-        &mut self,
-        name: &str,
-        interface: &Interface,
-        mode: AyaMode,
-    ) -> Result<FdLink, AttachError> {
+    /// Attaches for a moment, in native mode, and answers with the mode that the kernel gave it.
+    pub async fn probe(&mut self, name: &str) -> Result<&'static str, AttachError> {
+        let present = interfaces().await?;
+        let interface = named(&present, name)?;
+        if let Some(id) = interface.program {
+            return Err(AttachError::Foreign {
+                name: name.to_owned(),
+                program: Program::with_id(id),
+            });
+        }
+        let _link = self.link(interface, AyaMode::Driver)?;
+        let present = interfaces().await?;
+        Ok(named(&present, name)?.mode.unwrap_or("none"))
+    }
+
+    fn link(&mut self, interface: &Interface, mode: AyaMode) -> Result<FdLink, AttachError> {
+        let name = &interface.name;
         let program = self.ingress()?;
         let id = program
             .attach_to_if_index(interface.index, mode)
             .map_err(|error| explain(name, interface, mode, error))?;
         let owned = |source| AttachError::Program {
-            name: name.to_owned(),
+            name: name.clone(),
             source: Box::new(source),
         };
         let link = program.take_link(id).map_err(owned)?;
         // aya falls back to an attachment without a link when the kernel knows none; dropping that detaches it.
-        FdLink::try_from(link).map_err(|_| AttachError::NoLink {
-            name: name.to_owned(),
-        })
+        FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })
     }
 }
 
 /// Whether TC programs attach by links (Linux 6.6, commit e420bed02507).
-fn has_tcx() -> bool {
+pub(super) fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
@@ -283,84 +257,10 @@ fn explain(name: &str, interface: &Interface, mode: AyaMode, error: ProgramError
 }
 
 /// The kernel's number for an error, or for one behind it.
-fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
         error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::raw_os_error)
     })
-}
-
-/// Asks the kernel for an interface by name, and for the names there are when it has none such.
-async fn find(name: &str) -> Result<Interface, AttachError> {
-    let failed = |cause: &dyn fmt::Display| AttachError::Netlink {
-        name: name.to_owned(),
-        cause: cause.to_string(),
-    };
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(&error))?;
-    let connection = tokio::spawn(connection);
-    let mut links = handle.link().get().execute();
-    let mut present = Vec::new();
-    let mut found = None;
-    while let Some(link) = futures_util::TryStreamExt::try_next(&mut links)
-        .await
-        .map_err(|error| failed(&error))?
-    {
-        let link_name = link.attributes.iter().find_map(|attribute| {
-            if let LinkAttribute::IfName(name) = attribute {
-                Some(name.clone())
-            } else {
-                None
-            }
-        });
-        let Some(link_name) = link_name else { continue };
-        if link_name == name {
-            let mut interface = Interface {
-                index: link.header.index,
-                driver: driver(&link.attributes),
-                program: None,
-                mode: None,
-            };
-            for attribute in link.attributes.iter() {
-                if let LinkAttribute::Xdp(facts) = attribute {
-                    facts.iter().for_each(|fact| interface.learn(fact));
-                }
-            }
-            found = Some(interface);
-        }
-        present.push(link_name);
-    }
-    connection.abort();
-    found.ok_or_else(|| AttachError::NoInterface {
-        name: name.to_owned(),
-        present,
-    })
-}
-
-impl Interface {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the other facts are not asked for"
-    )]
-    fn learn(&mut self, fact: &LinkXdp) {
-        match fact {
-            LinkXdp::ProgId(id)
-            | LinkXdp::DrvProgId(id)
-            | LinkXdp::SkbProgId(id)
-            | LinkXdp::HwProgId(id) => {
-                self.program = Some(*id).filter(|id| *id != 0);
-            }
-            LinkXdp::Attached(attached) => {
-                self.mode = match attached {
-                    XdpAttached::Driver => Some("native"),
-                    XdpAttached::SocketBuffer => Some("generic"),
-                    XdpAttached::Hardware => Some("offload"),
-                    XdpAttached::Multiple => Some("multiple"),
-                    XdpAttached::None | XdpAttached::Other(_) => None,
-                    _ => None,
-                };
-            }
-            _ => {}
-        }
-    }
 }

@@ -24,6 +24,8 @@ use aya_log::EbpfLogger;
 use super::KERNEL_MIN;
 use super::image_map::ImageMap;
 use super::object;
+use super::pins::{PinError, Pins};
+use super::tables::{Kept, Sizes};
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
 use crate::policy::Lookup;
 
@@ -98,6 +100,8 @@ pub enum LoadError {
     Clock { cause: std::io::Error },
     #[error("the program has no map {0}; rebuild geofence")]
     NoMap(&'static str),
+    #[error(transparent)]
+    Pins(Box<PinError>),
     #[error(
         "the policy needs an image of {needed} lines of 64 bytes and there is room for {room}; the running policy \
          stays. Set capacity-mib to at least {} and restart", needed.div_ceil(16_384)
@@ -114,6 +118,12 @@ impl From<EbpfError> for LoadError {
         } else {
             Self::Ebpf(Box::new(error))
         }
+    }
+}
+
+impl From<PinError> for LoadError {
+    fn from(error: PinError) -> Self {
+        Self::Pins(Box::new(error))
     }
 }
 
@@ -145,30 +155,44 @@ pub(super) fn map_error(call: &'static str) -> impl Fn(MapError) -> LoadError {
     }
 }
 
-/// A loaded filter. Dropped, it detaches and takes its maps along.
+/// A loaded filter. Dropped, it goes, unless it was pinned to an interface.
 pub struct Filter {
     ebpf: Ebpf,
+    /// The tables that are pinned.
+    pub(super) kept: Kept,
     images: [ImageMap; 2],
     /// Which image the kernel reads; none before the first.
     current: Option<usize>,
-    /// Indexes of the interfaces that have slots of their own.
-    indexes: Vec<u32>,
     options: Options,
 }
 
 impl Filter {
     /// Loads the program and creates its maps. Nothing is attached and no image is in place.
     pub fn load(options: Options) -> Result<Self, LoadError> {
-        Self::load_object(object::OBJECT, options, &[])
+        Self::build(object::OBJECT, options, &[], None)
     }
 
-    /// The same for another object that has the program and its maps among its own, of which these are sized. For
+    /// As `load`, with those tables of an earlier filter that fit.
+    pub fn load_onto(options: Options, pins: &Pins) -> Result<Self, LoadError> {
+        Self::build(object::OBJECT, options, &[], Some(pins))
+    }
+
+    /// As `load`, for another object that has the program and its maps among its own, of which these are sized. For
     /// benchmarks.
     #[doc(hidden)]
     pub fn load_object(
         object: &[u8],
         options: Options,
-        sizes: &[(&str, u32)],
+        sizes: &[(&'static str, u32)],
+    ) -> Result<Self, LoadError> {
+        Self::build(object, options, sizes, None)
+    }
+
+    fn build(
+        object: &[u8],
+        options: Options,
+        more: &[(&'static str, u32)],
+        pins: Option<&Pins>,
     ) -> Result<Self, LoadError> {
         let version = KernelVersion::current().map_err(|error| LoadError::KernelTooOld {
             found: error.to_string(),
@@ -194,23 +218,23 @@ impl Filter {
             u8::from(options.traced),
         );
         // Slot 0 is for frames of an interface that has none of its own.
-        let slots = options.interfaces + 1;
+        let counters = (options.interfaces + 1) * COUNTRIES_MAX as u32;
+        let mut sizes: Sizes = vec![(name::COUNTERS, counters), (name::DATAGRAMS, DATAGRAMS_MAX)];
+        sizes.extend(name::TRIES_V4.into_iter().zip([tries; 2]));
+        sizes.extend(name::TRIES_V6.into_iter().zip([tries; 2]));
+        sizes.extend(name::FLOWS.into_iter().zip(options.flows));
+        sizes.extend_from_slice(more);
         let mut loader = EbpfLoader::new();
+        let kept = pins.map_or_else(Kept::default, |pins| {
+            Kept::find(&object, &mut sizes, pins, &mut loader)
+        });
         loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(name::LPM, &lpm, true)
             .override_global(name::TRACE, &traced, true)
-            .map_max_entries(name::COUNTERS, slots * COUNTRIES_MAX as u32);
-        loader.override_global(name::IMAGE_WORDS, &image_words, true);
-        for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
-            loader.map_max_entries(trie, tries);
-        }
-        for (map, entries) in name::FLOWS.into_iter().zip(options.flows) {
-            loader.map_max_entries(map, entries);
-        }
-        loader.map_max_entries(name::DATAGRAMS, DATAGRAMS_MAX);
+            .override_global(name::IMAGE_WORDS, &image_words, true);
         for (map, entries) in sizes {
-            loader.map_max_entries(map, *entries);
+            loader.map_max_entries(map, entries);
         }
         let mut ebpf = loader.load(&object)?;
         ingress(&mut ebpf)?.load()?;
@@ -229,9 +253,9 @@ impl Filter {
         let images = [create()?, create()?];
         Ok(Self {
             ebpf,
+            kept,
             images,
             current: None,
-            indexes: Vec::new(),
             options,
         })
     }
@@ -311,14 +335,6 @@ impl Filter {
         Ok(())
     }
 
-    /// The index of an interface that an interface with this index would share its slot with.
-    pub(super) fn clash(&self, index: u32) -> Option<u32> {
-        self.indexes
-            .iter()
-            .copied()
-            .find(|other| *other != index && *other % INTERFACES_MAX == index % INTERFACES_MAX)
-    }
-
     /// Gives an interface counters of its own.
     pub(super) fn assign_slot(&mut self, interface_index: u32, slot: u32) -> Result<(), LoadError> {
         let map = self
@@ -329,9 +345,33 @@ impl Filter {
             map.try_into().map_err(map_error("opening INTERFACES"))?;
         interfaces
             .set(interface_index % INTERFACES_MAX, slot, 0)
-            .map_err(map_error("writing INTERFACES"))?;
-        self.indexes.push(interface_index);
-        Ok(())
+            .map_err(map_error("writing INTERFACES"))
+    }
+
+    /// Where an interface's packets are counted, if it has been given a place and the place is there.
+    pub(super) fn slot(&self, interface_index: u32) -> Result<Option<u32>, LoadError> {
+        let interfaces: Array<_, u32> = self
+            .map(name::INTERFACES)?
+            .try_into()
+            .map_err(map_error("opening INTERFACES"))?;
+        let slot = interfaces
+            .get(&(interface_index % INTERFACES_MAX), 0)
+            .map_err(map_error("reading INTERFACES"))?;
+        let counters: PerCpuArray<_, CountryCounters> = self
+            .map(name::COUNTERS)?
+            .try_into()
+            .map_err(map_error("opening COUNTERS"))?;
+        Ok(Some(slot).filter(|slot| *slot > 0 && *slot < counters.len() / COUNTRIES_MAX as u32))
+    }
+
+    pub(super) fn counters_mut(
+        &mut self,
+    ) -> Result<PerCpuArray<&mut MapData, CountryCounters>, LoadError> {
+        let map = self
+            .ebpf
+            .map_mut(name::COUNTERS)
+            .ok_or(LoadError::NoMap(name::COUNTERS))?;
+        map.try_into().map_err(map_error("opening COUNTERS"))
     }
 
     /// The counters of a slot, summed over CPUs: what is not zero.
@@ -438,6 +478,11 @@ impl Filter {
             }
             std::future::pending().await
         }
+    }
+
+    /// The number of the program for ingress, as interfaces show it.
+    pub fn program_id(&mut self) -> Result<u32, LoadError> {
+        Ok(self.ingress()?.info()?.id())
     }
 
     pub(super) fn ingress(&mut self) -> Result<&mut Xdp, LoadError> {

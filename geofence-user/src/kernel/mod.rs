@@ -3,15 +3,23 @@
 //! Only this folder names aya. Nothing here decides anything about a packet, and every failed call is reported by the
 //! name of the call and what an operator can do about it.
 
+mod adopt;
 mod attach;
 mod filter;
 pub mod flows;
 mod image_map;
+mod interface;
+pub mod memory;
 mod object;
+mod pins;
 mod running;
+mod tables;
 
-pub use attach::{AttachError, Attached};
+pub use adopt::{Attached, Survey};
+pub use attach::AttachError;
 pub use filter::{Filter, LoadError, Options, Tries};
+pub use interface::{Interface, interfaces};
+pub use pins::{PinError, Pins};
 pub use running::Running;
 
 /// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).

@@ -1,4 +1,4 @@
-//! A filter that runs on this machine already: found by its name and its link, asked without disturbing it.
+//! A filter that runs on this machine already: found by its pins, asked without disturbing it.
 //!
 //! Its image is read from the kernel, so an answer is about what it filters by now, whatever the files say. A question
 //! is counted in slot 0, which no interface has.
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use aya::maps::{ArrayOfMaps, Map, MapData, MapInfo};
 use aya::programs::{
-    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_links, loaded_programs,
+    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_programs,
 };
 use aya_obj::programs::XdpAttachType;
 use geofence_common::flow::{Flow, FlowKey, Table};
@@ -18,6 +18,8 @@ use geofence_common::verdict::Action;
 use super::filter::{LoadError, map_error, to_action};
 use super::flows;
 use super::image_map::ImageMap;
+use super::pins::Pins;
+use crate::instance::Instance;
 
 /// A running filter, and its image as it was when the filter was found.
 pub struct Running {
@@ -28,15 +30,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// Finds the attached filter with the lowest number, if there is one.
-    pub fn find() -> Result<Option<Self>, LoadError> {
-        let attached: Vec<u32> = loaded_links()
+    /// Finds the filter of an instance, if it has one.
+    pub fn find(instance: &Instance) -> Result<Option<Self>, LoadError> {
+        let pins = Pins::of(instance);
+        let mut pinned = pins.indexes()?.into_iter();
+        let Some(id) = pinned.find_map(|index| pins.program(index)) else {
+            return Ok(None);
+        };
+        let found = loaded_programs()
             .filter_map(Result::ok)
-            .map(|link| link.program_id())
-            .collect();
-        let found = loaded_programs().filter_map(Result::ok).find(|program| {
-            program.name_as_str() == Some(name::PROGRAM) && attached.contains(&program.id())
-        });
+            .find(|program| program.id() == id);
         found.map(Self::open).transpose()
     }
 

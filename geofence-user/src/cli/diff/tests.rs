@@ -43,6 +43,7 @@ impl Files {
 
     fn arguments(&self) -> Arguments {
         Arguments {
+            instance: Default::default(),
             file: Some(self.path("new.toml")),
             config: Some(self.path("old.toml")),
             database: Vec::new(),

@@ -1,0 +1,212 @@
+//! What could filter next: a configuration with its data read, compiled and held against what filters now.
+//!
+//! Starting and reloading come through here alike, and nothing here touches the kernel. What is refused is refused for
+//! one of a closed set of causes, which metrics count.
+
+use tracing::warn;
+
+use crate::access::{self, Dependency, Lockout, Replies};
+use crate::compile::Image;
+use crate::config::Config;
+use crate::guard::{Comparison, Refused, refusals};
+use crate::kernel::{Options, Tries};
+use crate::metrics::Facts;
+use crate::policy::Lookup;
+use crate::prepare::{PrepareError, Prepared, now, options, prepare};
+
+/// Why a policy did not take the place of the one in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The configuration has an error.
+    Configuration,
+    /// It changes what is fixed while the filter runs.
+    Restart,
+    /// A database cannot be read.
+    Database,
+    /// The data is not believed.
+    Guard,
+    /// The image does not fit.
+    Capacity,
+    /// It would cut off somebody the machine needs.
+    Access,
+    /// The kernel refused.
+    Kernel,
+    /// geofence itself failed.
+    Internal,
+}
+
+impl Cause {
+    pub const ALL: [Self; 8] = [
+        Self::Configuration,
+        Self::Restart,
+        Self::Database,
+        Self::Guard,
+        Self::Capacity,
+        Self::Access,
+        Self::Kernel,
+        Self::Internal,
+    ];
+
+    /// The spelling in metrics and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Restart => "restart_needed",
+            Self::Database => "database",
+            Self::Guard => "guard",
+            Self::Capacity => "capacity",
+            Self::Access => "access",
+            Self::Kernel => "kernel",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A policy that did not take the place of the one in use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    pub cause: Cause,
+    pub text: String,
+}
+
+impl Failure {
+    pub fn new(cause: Cause, text: impl ToString) -> Self {
+        Self {
+            cause,
+            text: text.to_string().trim_end().to_owned(),
+        }
+    }
+}
+
+/// Everything the kernel needs, and what is told about it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub config: Config,
+    pub image: Image,
+    /// What the reference engine is filled with, where it is used.
+    pub tries: Option<Tries>,
+    pub facts: Facts,
+    /// What must be shown with the data, if anything.
+    pub attribution: Option<&'static str>,
+    /// What the operator should know, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Candidate {
+    /// Reads the data and compiles the image for the kernel's slot, unless the guard does not believe the data.
+    pub fn prepare(
+        config: Config,
+        in_use: Option<&Image>,
+        slot: u32,
+        force: bool,
+    ) -> Result<Self, Failure> {
+        let mut prepared = prepare(config).map_err(|error| {
+            let cause = match &error {
+                PrepareError::Database(_) => Cause::Database,
+                PrepareError::TooLarge(_) => Cause::Capacity,
+                PrepareError::ForeignImage(_) => Cause::Internal,
+            };
+            Failure::new(cause, error)
+        })?;
+        let mut warnings = prepared.data_warnings();
+        warnings.extend(prepared.config.warnings());
+        believe(&prepared, in_use, force, &mut warnings)?;
+        let generation = in_use.map_or(1, |image| image.generation().wrapping_add(1));
+        prepared.image = prepared.image.restamped(generation, slot);
+        let tries = prepared
+            .tries()
+            .map_err(|error| Failure::new(Cause::Internal, error))?;
+        let facts = Facts {
+            databases: prepared
+                .database
+                .info()
+                .sources
+                .iter()
+                .map(|one| (one.name.clone(), one.built))
+                .collect(),
+            ..Facts::of(&prepared.image)
+        };
+        Ok(Self {
+            config: prepared.config,
+            image: prepared.image,
+            tries,
+            facts,
+            attribution: prepared.database.info().attribution,
+            warnings,
+        })
+    }
+
+    /// The last good image, for a configuration whose data is not to be had.
+    ///
+    /// It holds the policy it was compiled from. The reference engine cannot be filled from it; its own trie does.
+    #[must_use]
+    pub fn last_good(mut config: Config, image: Image) -> Self {
+        config.policy.lookup = Lookup::ArrayTrie;
+        let image = image.clone().restamped(image.generation(), 0);
+        Self {
+            config,
+            facts: Facts {
+                databases: vec![("last good image".to_owned(), image.data_built())],
+                ..Facts::of(&image)
+            },
+            image,
+            tries: None,
+            attribution: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Makes sure that the policy cuts off nobody of these, unless that is what is wanted.
+    pub fn keep_access(&self, needed: &[Dependency], force: bool) -> Result<(), Failure> {
+        let replies = Replies::of(&self.config.policy);
+        let cut = access::cut(needed, self.image.words(), replies);
+        if cut.is_empty() {
+            return Ok(());
+        }
+        if !force {
+            return Err(Failure::new(Cause::Access, Lockout(cut)));
+        }
+        for cut in cut {
+            warn!("forced: {cut}");
+        }
+        Ok(())
+    }
+
+    /// How the kernel's maps are to be sized.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        options(&self.config, &self.image, false)
+    }
+}
+
+/// Holds the data against what filters now, or, where nothing does, against what everybody knows.
+fn believe(
+    prepared: &Prepared,
+    in_use: Option<&Image>,
+    force: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let internal = |error: &dyn std::fmt::Display| Failure::new(Cause::Internal, error);
+    let refused = match in_use {
+        Some(image) => {
+            let comparison = Comparison::of_images(image.words(), prepared.image.words())
+                .map_err(|error| internal(&error))?;
+            refusals(&prepared.config.policy, &comparison, now())
+        }
+        None => {
+            let first = prepared.first_data().map_err(|error| internal(&error))?;
+            warnings.extend(first.warnings);
+            first.refusals
+        }
+    };
+    if refused.is_empty() {
+        return Ok(());
+    }
+    if !force {
+        return Err(Failure::new(Cause::Guard, Refused(refused)));
+    }
+    warnings.extend(refused.iter().map(|one| format!("forced: {one}")));
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! `geofence detach`: takes the filter off, whatever else works.
+//!
+//! Needs no daemon, no configuration and no state: the pins are all there is. Asked again, it has nothing to do.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::options::InstanceArgs;
+use crate::kernel::{AttachError, Pins, interfaces};
+
+/// Detach the filter from interfaces, also where no daemon runs
+///
+/// Everything passes from then on. A daemon that runs does not put it back; `geofence run` does.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Interface to detach from; repeat it for several
+    #[arg(
+        long,
+        value_name = "IF",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    interface: Vec<String>,
+    /// Detach from every interface, and forget counters and flows
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    // Without a name all are meant: it may stand in a configuration that cannot be read.
+    #[command(flatten)]
+    instance: InstanceArgs,
+}
+
+pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let instances = match &arguments.instance.instance {
+        Some(_) => vec![Pins::of(&arguments.instance.instance()?)],
+        None => Pins::all()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let mut detached = Vec::new();
+    for pins in instances {
+        detached.extend(runtime.block_on(arguments.detach(&pins))?);
+        if pins.indexes()?.is_empty() {
+            pins.remove()?;
+        }
+    }
+    if arguments.json {
+        writeln!(out, "{}", json!({ "detached": detached }))?;
+    } else if detached.is_empty() {
+        writeln!(out, "nothing to detach: no filter is there")?;
+    } else {
+        writeln!(out, "detached from {}", detached.join(", "))?;
+    }
+    Ok(Outcome::Yes)
+}
+
+impl Arguments {
+    /// Detaches from what of an instance is meant, and answers with the names.
+    async fn detach(&self, pins: &Pins) -> Result<Vec<String>, AttachError> {
+        let present = interfaces().await?;
+        let mut wanted = pins.indexes()?;
+        wanted.retain(|index| {
+            let found = present.iter().find(|one| one.index == *index);
+            // Of an instance that is not named, an index may be one of another network namespace.
+            let is_meant = |name: &String| {
+                found.is_some_and(|one| {
+                    one.name == *name && (self.instance.instance.is_some() || pins.is_on(one))
+                })
+            };
+            self.all || self.interface.iter().any(is_meant)
+        });
+        let detached = pins.detach(&wanted).await?;
+        let name = |index: &u32| {
+            let found = present.iter().find(|one| one.index == *index);
+            found.map_or_else(|| format!("index {index}"), |one| one.name.clone())
+        };
+        Ok(detached.iter().map(name).collect())
+    }
+}

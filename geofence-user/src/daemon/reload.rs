@@ -1,0 +1,240 @@
+//! Reloading: another policy or other data in place of what filters now, with one swap or not at all.
+//!
+//! Everything that can be wrong is found before the kernel is touched. Whatever fails, the image in use stays, and the
+//! failure is told to whoever asked, written to the log, counted, and shown until a reload succeeds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use super::{Current, Daemon, lock};
+use crate::access::{self, Dependency};
+use crate::candidate::{Candidate, Cause, Failure};
+use crate::config::Config;
+use crate::kernel::{LoadError, memory};
+use crate::prepare::{now, options};
+use crate::watch::Files;
+
+/// Where the configuration is read again.
+pub struct Source {
+    /// The file, if there is one; a change of it is a reason to reload.
+    pub file: Option<PathBuf>,
+    pub read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+}
+
+impl Source {
+    /// Reads the configuration, and answers with the files that what comes of it depends on, as they were before any of
+    /// them was read. When the configuration cannot be read, these are the files tried before.
+    pub fn read(&self, tried: &Files) -> (anyhow::Result<Config>, Files) {
+        let (own, tried) = (Files::look(&self.file), tried.look_again());
+        match (self.read)() {
+            Ok(config) => {
+                let files = own.and(Files::look(&config.databases));
+                (Ok(config), files)
+            }
+            Err(error) => (Err(error), tried.and(own)),
+        }
+    }
+}
+
+/// Why what filters is not what was asked for.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    pub failure: Failure,
+    /// Seconds since 1970.
+    pub since: u64,
+}
+
+impl Trouble {
+    #[must_use]
+    pub fn now(failure: Failure) -> Self {
+        Self {
+            failure,
+            since: now(),
+        }
+    }
+}
+
+/// What became of the reloads.
+#[derive(Clone, Debug)]
+pub struct Reloads {
+    pub succeeded: u64,
+    /// By cause; every cause is there.
+    pub failed: BTreeMap<Cause, u64>,
+    pub trouble: Option<Trouble>,
+}
+
+impl Reloads {
+    pub fn new(trouble: Option<Trouble>) -> Self {
+        Self {
+            succeeded: 0,
+            failed: Cause::ALL.map(|cause| (cause, 0)).into(),
+            trouble,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "succeeded": self.succeeded,
+            "failed": self.failed.values().sum::<u64>(),
+            "trouble": self.trouble.as_ref().map(|trouble| json!({
+                "cause": trouble.failure.cause.name(),
+                "text": trouble.failure.text,
+                "since": trouble.since,
+            })),
+        })
+    }
+}
+
+/// What is asked of a reload beyond the files.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Take data that the guard does not believe, and cut off whom the machine needs.
+    pub force: bool,
+    /// Whom the one who asks needs, besides those that the daemon knows of.
+    pub needed: Vec<Dependency>,
+}
+
+impl Daemon {
+    /// Reads configuration and data again and puts them in place; answers with the image's number.
+    ///
+    /// # Errors
+    /// Why the image in use stays.
+    pub async fn reload(self: &Arc<Self>, wishes: Wishes) -> Result<u32, Failure> {
+        let _turn = self.turn.lock().await;
+        let result = self.attempt(wishes).await;
+        memory::give_back();
+        let mut reloads = lock(&self.reloads);
+        match &result {
+            Ok(generation) => {
+                reloads.succeeded += 1;
+                reloads.trouble = None;
+                info!("reloaded: image {generation} is in place");
+            }
+            Err(failure) => {
+                *reloads.failed.entry(failure.cause).or_default() += 1;
+                reloads.trouble = Some(Trouble::now(failure.clone()));
+                error!("not reloaded, the policy in use stays: {failure}");
+            }
+        }
+        result
+    }
+
+    async fn attempt(self: &Arc<Self>, wishes: Wishes) -> Result<u32, Failure> {
+        let daemon = Arc::clone(self);
+        let candidate = aside(move || daemon.candidate(wishes.force)).await?;
+        for warning in &candidate.warnings {
+            warn!("{warning}");
+        }
+        self.keep_access(&candidate, wishes).await?;
+        let daemon = Arc::clone(self);
+        aside(move || daemon.put_in_place(candidate)).await
+    }
+
+    /// The files as they are now, read, compiled and judged.
+    fn candidate(&self, force: bool) -> Result<Candidate, Failure> {
+        let (config, files) = self.source.read(&self.tried());
+        *lock(&self.tried) = files;
+        let config =
+            config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
+        let Current {
+            config: before,
+            image,
+            ..
+        } = lock(&self.current).clone();
+        let fixed = |before: &Config| options(before, &image, false).flows;
+        let changed = [
+            ("interfaces", config.interfaces != before.interfaces),
+            ("xdp-mode", config.xdp_mode != before.xdp_mode),
+            ("lookup", config.policy.lookup != before.policy.lookup),
+            ("listen", config.listen != before.listen),
+            ("instance", config.instance != before.instance),
+            (
+                "capacity-mib",
+                config.image_capacity != before.image_capacity,
+            ),
+            ("replies or flows", fixed(&config) != fixed(&before)),
+        ];
+        let changed: Vec<_> = changed
+            .into_iter()
+            .filter_map(|(key, is_changed)| is_changed.then_some(key))
+            .collect();
+        if !changed.is_empty() {
+            return Err(Failure::new(
+                Cause::Restart,
+                format!(
+                    "{} cannot change while geofence runs; nothing of the new configuration is in use. Restart \
+                     geofence, which leaves no gap",
+                    changed.join(", ")
+                ),
+            ));
+        }
+        let slot = lock(&self.filter).next_slot();
+        Candidate::prepare(config, Some(&image), slot, force)
+    }
+
+    async fn keep_access(&self, candidate: &Candidate, wishes: Wishes) -> Result<(), Failure> {
+        let (mut needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        for sentence in unknown {
+            warn!("{sentence}");
+        }
+        needed.extend(wishes.needed);
+        needed.sort_unstable();
+        needed.dedup();
+        candidate.keep_access(&needed, wishes.force)
+    }
+
+    fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
+        lock(&self.filter)
+            .install(&candidate.image, candidate.tries.as_ref())
+            .map_err(|error| {
+                let is_large = matches!(error, LoadError::ImageTooLarge { .. });
+                let cause = if is_large {
+                    Cause::Capacity
+                } else {
+                    Cause::Kernel
+                };
+                Failure::new(cause, error)
+            })?;
+        let generation = candidate.image.generation();
+        let image = Arc::new(candidate.image);
+        *lock(&self.current) = Current {
+            config: candidate.config,
+            image: Arc::clone(&image),
+            facts: candidate.facts,
+        };
+        self.save(&image);
+        Ok(generation)
+    }
+
+    /// The files of the last attempt, as they were then: while they stay so, another would end the same way.
+    #[must_use]
+    pub fn tried(&self) -> Files {
+        lock(&self.tried).clone()
+    }
+
+    /// Keeps the image in use for a boot without a database.
+    pub fn keep_image(&self) {
+        let image = Arc::clone(&lock(&self.current).image);
+        self.save(&image);
+    }
+
+    fn save(&self, image: &crate::compile::Image) {
+        if let Err(error) = self.state.save(image) {
+            warn!("a boot without a database would not filter by this image: {error}");
+        }
+    }
+}
+
+/// Does what takes a while where it keeps nobody waiting.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::new(Cause::Internal, error)),
+    }
+}

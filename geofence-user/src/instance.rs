@@ -1,0 +1,175 @@
+//! One geofence on a machine that may run several: its name, and the places that follow from it.
+//!
+//! ```text
+//! /sys/fs/bpf/geofence/NAME    links and tables that outlive the process (kernel::Pins)
+//! /var/lib/NAME                the last good image (state)
+//! /run/NAME/control.sock       where `geofence reload` and `status` ask
+//! ```
+//!
+//! Whoever holds the lock on /run/NAME is the only daemon of that name.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// The name of an instance, from which everything it keeps outside its process takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance(String);
+
+/// Longer names would make the socket's path longer than the kernel takes.
+const NAME_BYTES_MAX: usize = 48;
+
+/// Why a text names no instance.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no instance: 1 to {NAME_BYTES_MAX} letters, digits, `-` and `_`")]
+pub struct BadName(String);
+
+/// Why the daemon cannot have its places.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    #[error(
+        "a geofence runs as instance {name:?} already (`geofence status --instance {name}` shows it); stop it first, \
+         or give this one a name of its own with --instance"
+    )]
+    Taken { name: String },
+    #[error("cannot make the directory {path}: {cause}; `geofence run` takes root")]
+    Directory { path: String, cause: io::Error },
+    #[error(
+        "{path} belongs to user {owner}, so whatever is in it cannot be trusted; remove it, or choose another name \
+         with --instance"
+    )]
+    Stranger { path: String, owner: u32 },
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        Self("geofence".to_owned())
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for Instance {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(is_fit) {
+            return Err(BadName(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Instance {
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Where images are kept over a boot.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        Path::new("/var/lib").join(&self.0)
+    }
+
+    #[must_use]
+    pub fn run_directory(&self) -> PathBuf {
+        Path::new("/run").join(&self.0)
+    }
+
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.run_directory().join("control.sock")
+    }
+
+    /// Makes this process the only daemon of the name, for as long as it holds what this returns.
+    pub fn lock(&self) -> Result<Lock, InstanceError> {
+        let path = self.run_directory();
+        let failed = |cause| InstanceError::Directory {
+            path: path.display().to_string(),
+            cause,
+        };
+        private_directory(&path)?;
+        let directory = File::open(&path).map_err(failed)?;
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Lock(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(InstanceError::Taken {
+                name: self.0.clone(),
+            }),
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// The proof that this process is the only daemon of its instance.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not looked at")] Flock<File>);
+
+/// Makes a directory that only its owner may enter, or takes it over where it is this user's.
+pub fn private_directory(path: &Path) -> Result<(), InstanceError> {
+    let failed = |cause| InstanceError::Directory {
+        path: path.display().to_string(),
+        cause,
+    };
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    // Of the entry itself: a link that somebody left there is a stranger's even where it leads to our own.
+    let facts = std::fs::symlink_metadata(path).map_err(failed)?;
+    if !facts.is_dir() || facts.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(InstanceError::Stranger {
+            path: path.display().to_string(),
+            owner: facts.uid(),
+        });
+    }
+    if facts.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_lead_elsewhere_are_none() {
+        for text in ["", "..", "a/b", "a.b", "é", &"a".repeat(49)] {
+            assert!(text.parse::<Instance>().is_err(), "{text}");
+        }
+        let name: Instance = "edge-1_b".parse().unwrap();
+        assert_eq!(
+            name.socket(),
+            Path::new("/run/edge-1_b/control.sock").to_owned()
+        );
+    }
+
+    #[test]
+    fn a_directory_is_private_and_a_link_to_one_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("one");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        private_directory(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let link = place.path().join("two");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(
+            private_directory(&link),
+            Err(InstanceError::Stranger { .. })
+        ));
+    }
+}

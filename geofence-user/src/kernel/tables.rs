@@ -1,0 +1,172 @@
+//! Tables that outlive a program: which of them a new program takes over, and what is carried from those it cannot.
+//!
+//! Counters never run backwards and flows survive a restart because the new program is loaded onto the very tables of
+//! the one it replaces. A table that the new program wants otherwise (another size, after a change of the
+//! configuration; another layout, after one of the program) is made anew; what was counted is copied into it, flows are
+//! forgotten.
+
+use std::path::PathBuf;
+
+use aya::EbpfLoader;
+use aya::maps::{Array, Map, MapData, MapInfo, PerCpuArray};
+use geofence_common::country::COUNTRIES_MAX;
+use geofence_common::layout::{CountryCounters, counters_key, name};
+
+use super::filter::{Filter, LoadError, map_error};
+use super::pins::{PinError, Pins};
+
+/// How many entries each table is to have, where the object does not say.
+pub(super) type Sizes = Vec<(&'static str, u32)>;
+
+/// Tables whose entries are copied where the table itself cannot be taken over, in every layout.
+const COUNTED: [&str; 2] = [name::INTERFACES, name::COUNTERS];
+
+/// Which tables are taken over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    tables: Vec<&'static str>,
+    /// Tables whose entries wait to be copied, and where they are.
+    copied: Vec<(&'static str, PathBuf)>,
+}
+
+impl Kept {
+    /// Looks for tables that the object could use as they are, and makes the loader use them.
+    ///
+    /// More counters than needed will do; the sizes are amended to say so.
+    pub(super) fn find(
+        object: &[u8],
+        sizes: &mut Sizes,
+        pins: &Pins,
+        loader: &mut EbpfLoader<'_>,
+    ) -> Self {
+        // What is wrong with the object, its load will say.
+        let Ok(object) = aya_obj::Object::parse(object) else {
+            return Self::default();
+        };
+        let mut kept = Self::default();
+        for table in name::KEPT {
+            let Some(wanted) = object.maps.get(table) else {
+                continue;
+            };
+            let is_alike = |found: &MapInfo| {
+                found.key_size() == wanted.key_size()
+                    && found.value_size() == wanted.value_size()
+                    && found.map_flags() == wanted.map_flags()
+                    && found
+                        .map_type()
+                        .is_ok_and(|found| found as u32 == wanted.map_type())
+            };
+            let of_this_layout = MapInfo::from_pin(pins.table(table)).ok();
+            let Some(found) = of_this_layout.filter(&is_alike) else {
+                let mut old = pins.tables_of_other_layouts(table).into_iter();
+                let old = old.find(|path| MapInfo::from_pin(path).is_ok_and(|old| is_alike(&old)));
+                if COUNTED.contains(&table) {
+                    kept.copied.extend(old.map(|path| (table, path)));
+                }
+                continue;
+            };
+            let size = sizes.iter_mut().find(|(sized, _)| *sized == table);
+            let entries = size
+                .as_ref()
+                .map_or(wanted.max_entries(), |(_, entries)| *entries);
+            let is_enough = match table {
+                name::COUNTERS => found.max_entries() >= entries,
+                _ => found.max_entries() == entries,
+            };
+            if is_enough {
+                if let Some((_, entries)) = size {
+                    *entries = found.max_entries();
+                }
+                kept.tables.push(table);
+            } else if COUNTED.contains(&table) {
+                kept.copied.push((table, pins.table(table)));
+            }
+        }
+        // What is counted of flows is read together with the tables of them.
+        if !name::FLOWS.iter().all(|table| kept.tables.contains(table)) {
+            kept.tables.retain(|table| *table != name::FLOW_COUNTERS);
+        }
+        for table in &kept.tables {
+            loader.map_pin_path(table, pins.table(table));
+        }
+        kept
+    }
+
+    pub(super) fn has(&self, table: &str) -> bool {
+        self.tables.contains(&table)
+    }
+}
+
+impl Filter {
+    /// Pins the tables that were made anew, in place of those that were not taken over.
+    pub(super) fn keep_tables(&mut self, pins: &Pins) -> Result<(), PinError> {
+        for table in name::KEPT {
+            if self.kept.has(table) {
+                continue;
+            }
+            if let Ok(map) = self.map(table) {
+                pins.keep_table(table, |path| map.pin(path))?;
+            }
+            self.kept.tables.push(table);
+        }
+        Ok(())
+    }
+
+    /// Copies what was counted in tables that were not taken over. What is counted between this and the change of
+    /// programs is lost: some milliseconds, and only when the number of interfaces or the layout changes.
+    pub(super) fn carry_counters(&mut self) -> Result<(), LoadError> {
+        for (table, path) in std::mem::take(&mut self.kept.copied) {
+            let opening = map_error("opening a table of the running filter");
+            let old = MapData::from_pin(path).map_err(&opening)?;
+            let old = Map::from_map_data(old).map_err(&opening)?;
+            if table == name::COUNTERS {
+                let old: PerCpuArray<_, CountryCounters> = old.try_into().map_err(&opening)?;
+                let mut new = self.counters_mut()?;
+                for key in 0..old.len().min(new.len()) {
+                    let values = old
+                        .get(&key, 0)
+                        .map_err(map_error("reading COUNTERS of the running filter"))?;
+                    if values.iter().any(|one| !one.is_zero()) {
+                        new.set(key, values, 0)
+                            .map_err(map_error("copying COUNTERS"))?;
+                    }
+                }
+            } else {
+                let old: Array<_, u32> = old.try_into().map_err(&opening)?;
+                for index in 0..old.len() {
+                    let slot = old
+                        .get(&index, 0)
+                        .map_err(map_error("reading INTERFACES of the running filter"))?;
+                    if slot != 0 {
+                        self.assign_slot(index, slot)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a slot's counters to zero: another interface may have had it.
+    pub(super) fn clear_counters(&mut self, slot: u32) -> Result<(), LoadError> {
+        let mut counters = self.counters_mut()?;
+        for country in 0..COUNTRIES_MAX {
+            let key = counters_key(slot, country as u8);
+            let values = counters
+                .get(&key, 0)
+                .map_err(map_error("reading COUNTERS"))?;
+            if values.iter().all(CountryCounters::is_zero) {
+                continue;
+            }
+            let zeros = vec![CountryCounters::ZERO; values.len()];
+            let zeros =
+                aya::maps::PerCpuValues::try_from(zeros).map_err(|cause| LoadError::Map {
+                    call: "clearing COUNTERS",
+                    source: Box::new(cause.into()),
+                })?;
+            counters
+                .set(key, zeros, 0)
+                .map_err(map_error("clearing COUNTERS"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! A machine with one protected interface: the namespaces, both ends of the link, and what can be asked of a geofence
+//! there.
+//!
+//! Suites about the life of a filter use it: they start, kill and restart daemons and see what passes meanwhile.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::daemon::{Daemon, geofence};
+use crate::frames::{Frame, between};
+use crate::http;
+use crate::link::{Pair, veth};
+use crate::namespace::Namespace;
+use crate::packet_socket::PacketSocket;
+
+/// Where a geofence of these suites listens.
+pub const LISTEN: &str = "127.0.0.1:10317";
+
+/// How long a start, a reload or a packet may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A protected machine and a peer that calls it.
+#[derive(Debug)]
+pub struct Edge {
+    /// The link, and the namespaces at its ends.
+    pub pair: Pair,
+    outside: PacketSocket,
+    inside: PacketSocket,
+}
+
+/// How a command of geofence ended, and what it said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Its standard output as JSON.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("{self:?} is not JSON"))
+    }
+}
+
+impl Edge {
+    /// Makes the namespaces and the link; nothing filters yet.
+    pub fn new() -> Result<Self> {
+        let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+        let pair = veth(&peer, &edge)?;
+        Ok(Self {
+            outside: PacketSocket::open(&peer, &pair.peer_interface)?,
+            inside: PacketSocket::open(&edge, &pair.edge_interface)?,
+            pair,
+        })
+    }
+
+    /// The protected interface.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.pair.edge_interface
+    }
+
+    /// Starts a daemon and waits until it is healthy. It protects `edge0` unless other interfaces are named.
+    pub fn run(&self, more: &[&str]) -> Result<Daemon> {
+        let mut words = vec!["--listen", LISTEN];
+        if !more.contains(&"--interface") {
+            words.extend(["--interface", self.interface()]);
+        }
+        words.extend(more);
+        let mut daemon = Daemon::run(&self.pair.edge, &words, &[])?;
+        daemon.wait_healthy(listen()?, PATIENCE)?;
+        Ok(daemon)
+    }
+
+    /// Runs a command of geofence to its end.
+    pub fn ask<S: AsRef<OsStr>>(&self, words: &[S]) -> Result<Answer> {
+        let output = geofence(&self.pair.edge)?.args(words).output()?;
+        Ok(Answer {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout)?,
+            stderr: String::from_utf8(output.stderr)?,
+        })
+    }
+
+    /// Whether a connection from this address to SSH gets in.
+    pub fn passes(&self, source: &str) -> Result<bool> {
+        let source: IpAddr = source.parse()?;
+        let destination = self.pair.edge_address_for(source);
+        let frame = between(source, destination).tcp(40_000, 22).syn().build();
+        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
+        self.outside.send(&frame)?;
+        self.outside.send(&marker)?;
+        let seen = self
+            .inside
+            .receive_until(PATIENCE, |frame| frame == marker)?;
+        Ok(seen.contains(&frame))
+    }
+
+    /// What a running daemon answers to `GET path`.
+    pub fn get(&self, path: &str) -> Result<http::Response> {
+        http::get(&self.pair.edge, listen()?, path, &[])
+    }
+
+    /// The value of a series in the metrics; a series that is not there is 0.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let body = self.get("/metrics")?.body;
+        let value = body
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(Ok(0.0), |value| Ok(value.parse()?))
+    }
+
+    /// How many packets from Russia were dropped on an interface.
+    pub fn dropped(&self, interface: &str) -> Result<f64> {
+        self.metric(&format!(
+            "geofence_packets_total{{interface=\"{interface}\",country=\"RU\",action=\"drop\",\
+             reason=\"country_blocked\"}}"
+        ))
+    }
+
+    /// The number of the XDP program on an interface.
+    pub fn program(&self, interface: &str) -> Result<Option<u64>> {
+        let words = ["ip", "-json", "-details", "link", "show", interface];
+        let links: Value = serde_json::from_str(&self.pair.edge.run(&words)?)?;
+        Ok(links[0]["xdp"]["prog"]["id"].as_u64())
+    }
+
+    /// Where the filter is pinned.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        Path::new("/sys/fs/bpf/geofence").join(self.pair.edge.instance())
+    }
+
+    /// Where the last good image is kept.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        Path::new("/var/lib").join(self.pair.edge.instance())
+    }
+
+    /// Where the control socket is.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        let directory = Path::new("/run").join(self.pair.edge.instance());
+        directory.join("control.sock")
+    }
+
+    /// Takes the filter off, and answers with what was said.
+    pub fn detach(&self, words: &[&str]) -> Result<String> {
+        let answer = self.ask(&[&["detach"], words].concat())?;
+        ensure!(answer.code == Some(0), "{answer:?}");
+        Ok(answer.stdout)
+    }
+}
+
+fn listen() -> Result<SocketAddr> {
+    Ok(LISTEN.parse()?)
+}

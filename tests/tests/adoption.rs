@@ -1,0 +1,97 @@
+//! A daemon that ends, however it ends, leaves the filter; the next takes over the very links, and soon.
+//!
+//! Apart from the rest of survival, because it is timed and the tests of a file run beside each other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use aya::programs::links::{FdLink, PinnedLink};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::privilege;
+use nix::sys::signal::Signal;
+
+/// How long a start may take until it has taken the filter over: the quickest of some, for a machine that has other
+/// things to do as well.
+const ADOPTION_MAX: Duration = Duration::from_secs(2);
+
+/// The links that hold the filter, by number: what adoption must not change.
+fn links(edge: &Edge) -> Result<Vec<String>> {
+    let mut links = Vec::new();
+    for entry in std::fs::read_dir(edge.pins().join("links"))? {
+        let path = entry?.path();
+        let id = FdLink::from(PinnedLink::from_pin(&path)?).info()?.id();
+        links.push(format!("{}: {id}", path.display()));
+    }
+    links.sort();
+    Ok(links)
+}
+
+#[test]
+fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> {
+    if !privilege::privileged("a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let name = edge.interface();
+    let mut daemon = edge.run(&[])?;
+    assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
+    let (held, mut program) = (links(&edge)?, edge.program(name)?);
+    assert_eq!(held.len(), 2, "{held:?}");
+    let (mut dropped, mut quickest) = (1.0, Duration::MAX);
+    for (signal, code) in [
+        (Signal::SIGKILL, None),
+        (Signal::SIGTERM, Some(0)),
+        (Signal::SIGKILL, None),
+    ] {
+        daemon.signal(signal)?;
+        let ended = daemon.wait(PATIENCE)?;
+        assert_eq!(ended.status.code(), code, "{}", ended.stderr);
+        assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
+        let start = Instant::now();
+        daemon = edge.run(&[])?;
+        quickest = quickest.min(start.elapsed());
+        daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
+        assert_eq!(links(&edge)?, held, "the same links");
+        let replaced = edge.program(name)?;
+        ensure!(replaced.is_some() && replaced != program, "{replaced:?}");
+        program = replaced;
+        assert!(!edge.passes("77.88.8.8")?);
+        dropped += 2.0;
+        assert_eq!(
+            edge.dropped(name)?,
+            dropped,
+            "counted before, between and after"
+        );
+    }
+    ensure!(quickest <= ADOPTION_MAX, "taken over after {quickest:?}");
+    let ended = daemon.interrupt(PATIENCE)?;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(edge.program(name)?, None);
+    assert!(edge.passes("77.88.8.8")?, "Ctrl-C takes the filter along");
+    assert!(!edge.pins().exists());
+    Ok(())
+}
+
+#[test]
+fn tables_of_another_layout_are_left_behind_and_the_link_is_kept() -> Result<()> {
+    if !privilege::privileged("tables_of_another_layout_are_left_behind_and_the_link_is_kept") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let daemon = edge.run(&[])?;
+    assert!(!edge.passes("77.88.8.8")?);
+    daemon.kill(PATIENCE)?;
+    let (held, pins) = (links(&edge)?, edge.pins());
+    std::fs::rename(pins.join("tables-1"), pins.join("tables-0"))?;
+    let daemon = edge.run(&[])?;
+    assert_eq!(links(&edge)?, held);
+    assert!(!edge.passes("77.88.8.8")?);
+    assert_eq!(
+        edge.dropped(edge.interface())?,
+        2.0,
+        "counters are carried over"
+    );
+    assert!(pins.join("tables-1").exists() && !pins.join("tables-0").exists());
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
