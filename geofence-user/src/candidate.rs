@@ -10,6 +10,7 @@ use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
 use crate::kernel::{Options, Tries};
+use crate::lists::Loaded;
 use crate::metrics::Facts;
 use crate::policy::Lookup;
 use crate::prepare::{PrepareError, Prepared, now, options, prepare};
@@ -23,6 +24,8 @@ pub enum Cause {
     Restart,
     /// A database cannot be read.
     Database,
+    /// A list cannot be read, and there is none from before.
+    List,
     /// The data is not believed.
     Guard,
     /// The image does not fit.
@@ -36,10 +39,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Configuration,
         Self::Restart,
         Self::Database,
+        Self::List,
         Self::Guard,
         Self::Capacity,
         Self::Access,
@@ -54,6 +58,7 @@ impl Cause {
             Self::Configuration => "configuration",
             Self::Restart => "restart_needed",
             Self::Database => "database",
+            Self::List => "list",
             Self::Guard => "guard",
             Self::Capacity => "capacity",
             Self::Access => "access",
@@ -92,6 +97,8 @@ pub struct Candidate {
     pub attribution: Option<&'static str>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
+    /// The lists that were read, to be kept when they filter.
+    pub lists: Loaded,
 }
 
 impl Candidate {
@@ -105,6 +112,7 @@ impl Candidate {
         let mut prepared = prepare(config).map_err(|error| {
             let cause = match &error {
                 PrepareError::Database(_) => Cause::Database,
+                PrepareError::List(_) => Cause::List,
                 PrepareError::TooLarge(_) => Cause::Capacity,
                 PrepareError::ForeignImage(_) => Cause::Internal,
             };
@@ -126,6 +134,7 @@ impl Candidate {
                 .iter()
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
+            lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
         Ok(Self {
@@ -135,6 +144,7 @@ impl Candidate {
             facts,
             attribution: prepared.database.info().attribution,
             warnings,
+            lists: prepared.lists,
         })
     }
 
@@ -155,6 +165,7 @@ impl Candidate {
             tries: None,
             attribution: None,
             warnings: Vec::new(),
+            lists: Loaded::default(),
         }
     }
 

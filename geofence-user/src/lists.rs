@@ -8,22 +8,29 @@ mod address;
 mod crowdsec;
 pub mod duration;
 mod feodo;
+pub mod fetch;
 mod format;
+pub mod guard;
 mod lines;
 mod listing;
+mod load;
 mod misp;
 mod nftables;
 mod reading;
 mod spamhaus;
 mod stix;
+pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod update;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use format::Format;
-pub use listing::{Entries, Entry, Listing, Place};
+pub use listing::{Entries, Entry, Listing, Place, naming};
+pub use load::{LoadError, Loaded, Report, Standing, files, load};
 pub use reading::{Contents, Fault, LIST_BYTES_MAX, ListError, read};
 
 /// A list as the configuration has it.
@@ -44,6 +51,15 @@ pub enum Source {
     File(PathBuf),
     /// `http` or `https`.
     Url(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 /// What being on a list means.

@@ -17,6 +17,7 @@ use super::options::PolicyArgs;
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
+use crate::lists::Report;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
 use crate::prepare::{Prepared, now, prepare};
 
@@ -65,6 +66,7 @@ struct Effective {
     management: Vec<String>,
     allow: Vec<String>,
     deny: Vec<String>,
+    lists: Vec<serde_json::Value>,
     interfaces: Vec<String>,
     xdp_mode: &'static str,
     lookup: &'static str,
@@ -135,6 +137,7 @@ impl Effective {
             management: texts(&policy.management),
             allow: texts(&policy.allow),
             deny: texts(&policy.deny),
+            lists: prepared.lists.reports.iter().map(Report::to_json).collect(),
             interfaces: config.interfaces.clone(),
             xdp_mode: config.xdp_mode.word(),
             lookup: policy.lookup.word(),
@@ -177,6 +180,21 @@ impl Effective {
         line("management", &listed(&self.management, "none"));
         line("allow", &listed(&self.allow, "none"));
         line("deny", &listed(&self.deny, "none"));
+        for list in &self.lists {
+            let word = |key: &str| list[key].as_str().unwrap_or_default().to_owned();
+            line(
+                "list",
+                &format!(
+                    "{}: {} {}, {} entries, {}, {}",
+                    word("name"),
+                    word("action"),
+                    word("direction"),
+                    grouped(list["entries"].as_u64().unwrap_or_default()),
+                    word("standing"),
+                    word("source")
+                ),
+            );
+        }
         line(
             "interfaces",
             &listed(&self.interfaces, "none; `geofence run` needs --interface"),

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::PolicyArgs;
-use crate::explain::{Recorder, country, describe};
+use crate::explain::{Recorder, class_of, country, describe};
+use crate::lists::naming;
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses
@@ -37,6 +38,11 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                     "the image has no class for {ip}; please report this with the database's name"
                 )
             })?;
+        // An address that carries another is looked up as both.
+        let addresses = recorder.0.iter().filter_map(class_of);
+        let listed: Vec<_> = addresses
+            .flat_map(|address| naming(&prepared.config.policy.lists, address))
+            .collect();
         let mut records = Vec::new();
         for reader in &prepared.readers {
             if let Some((network, record)) = reader.record(*ip)? {
@@ -52,6 +58,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 "allowed": class.is_allowed(),
                 "denied": class.is_denied(),
                 "class": class.to_word(),
+                "lists": listed.iter().map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
                 "records": records
                     .iter()
                     .map(|(database, network, record)| {
@@ -70,6 +77,9 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 describe(step),
                 class.to_word()
             )?;
+        }
+        for (list, entry) in listed {
+            writeln!(out, "  list    {}", list.describe(entry))?;
         }
         if records.is_empty() {
             writeln!(out, "  record  none: no database has the address")?;

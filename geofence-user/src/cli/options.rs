@@ -29,6 +29,33 @@ pub struct InstanceArgs {
     pub instance: Option<String>,
 }
 
+/// Which lists.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Configuration file that has the lists
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+}
+
+impl ListArgs {
+    /// The configuration that has the lists.
+    ///
+    /// # Errors
+    /// Everything wrong with the file, or that the text names no instance.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        if let Some(instance) = &self.instance.instance {
+            overrides::instance(&mut config, instance)?;
+        }
+        Ok(config)
+    }
+}
+
 impl InstanceArgs {
     /// The instance named, or the one that every machine has.
     ///

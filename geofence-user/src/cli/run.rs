@@ -112,7 +112,7 @@ fn choose(config: Config, force: bool) -> anyhow::Result<(Candidate, Option<Trou
         Err(failure) => failure,
     };
     match last_good {
-        Some(image) if matches!(failure.cause, Cause::Database | Cause::Guard) => {
+        Some(image) if matches!(failure.cause, Cause::Database | Cause::List | Cause::Guard) => {
             error!(
                 "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and its data are in force, whatever the \
                  configuration says, until a reload succeeds"

@@ -15,6 +15,8 @@ use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
 use crate::kernel::{LoadError, memory};
+use crate::lists;
+use crate::lists::store::Store;
 use crate::prepare::{now, options};
 use crate::watch::Files;
 
@@ -32,7 +34,10 @@ impl Source {
         let (own, tried) = (Files::look(&self.file), tried.look_again());
         match (self.read)() {
             Ok(config) => {
-                let files = own.and(Files::look(&config.databases));
+                let lists = lists::files(&config.lists, &Store::of(&config.instance));
+                let files = own
+                    .and(Files::look(&config.databases))
+                    .and(Files::look(&lists));
                 (Ok(config), files)
             }
             Err(error) => (Err(error), tried.and(own)),
@@ -187,7 +192,7 @@ impl Daemon {
         candidate.keep_access(&needed, wishes.force)
     }
 
-    fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
+    fn put_in_place(&self, mut candidate: Candidate) -> Result<u32, Failure> {
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
             .map_err(|error| {
@@ -200,12 +205,10 @@ impl Daemon {
                 Failure::new(cause, error)
             })?;
         let generation = candidate.image.generation();
-        let image = Arc::new(candidate.image);
-        *lock(&self.current) = Current {
-            config: candidate.config,
-            image: Arc::clone(&image),
-            facts: candidate.facts,
-        };
+        keep_lists(&mut candidate);
+        let current = Current::of(candidate);
+        let image = Arc::clone(&current.image);
+        *lock(&self.current) = current;
         self.save(&image);
         Ok(generation)
     }
@@ -214,6 +217,14 @@ impl Daemon {
     #[must_use]
     pub fn tried(&self) -> Files {
         lock(&self.tried).clone()
+    }
+
+    /// Whether an entry of a list has lapsed that the image in use still has.
+    #[must_use]
+    pub fn has_lapsed(&self) -> bool {
+        lock(&self.current)
+            .lapses
+            .is_some_and(|lapses| lapses <= now())
     }
 
     /// Keeps the image in use for a boot without a database.
@@ -226,6 +237,14 @@ impl Daemon {
         if let Err(error) = self.state.save(image) {
             warn!("a boot without a database would not filter by this image: {error}");
         }
+    }
+}
+
+/// Keeps what is on the lists of a candidate that filters, to fall back on.
+pub(super) fn keep_lists(candidate: &mut Candidate) {
+    let store = Store::of(&candidate.config.instance);
+    if let Err(error) = candidate.lists.keep(&store) {
+        warn!("there would be no last good list to fall back on: {error}");
     }
 }
 

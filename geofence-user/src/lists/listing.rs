@@ -6,8 +6,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde_json::{Value, json};
 
 use super::{Action, Direction};
+use crate::config::Word as _;
 
 /// Where an entry stands in the text of its list. Columns count bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +113,25 @@ impl Entries {
         })
     }
 
+    /// An entry that shares an address with the prefix.
+    #[must_use]
+    pub fn overlapping(&self, net: IpNet) -> Option<&Entry> {
+        let lengths = &self.lengths[usize::from(net.addr().is_ipv6())];
+        let around = lengths.iter().filter(|length| **length <= net.prefix_len());
+        let around = around.filter_map(|length| {
+            let wider = IpNet::new(net.addr(), *length).ok()?.trunc();
+            let at = self.sorted.binary_search_by_key(&wider, |entry| entry.net);
+            self.sorted.get(at.ok()?)
+        });
+        // In order of address, what begins in the prefix comes right behind it.
+        let behind = self.sorted.partition_point(|entry| entry.net < net);
+        let inside = self
+            .sorted
+            .get(behind)
+            .filter(|entry| net.contains(&entry.net));
+        around.into_iter().next().or(inside)
+    }
+
     /// When the first of them lapses, seconds since 1970.
     #[must_use]
     pub fn next_expiry(&self) -> Option<u64> {
@@ -136,10 +157,46 @@ impl Listing {
         &self.entries
     }
 
+    /// What there is to tell about an entry of this list.
+    #[must_use]
+    pub fn describe(&self, entry: &Entry) -> String {
+        let what = match (self.action, self.direction) {
+            (Action::Block, Direction::In) => "blocks what comes from there",
+            (Action::Block, Direction::Out) => "blocks what goes there",
+            (Action::Block, Direction::Both) => "blocks what comes from there or goes there",
+            (Action::Alert, _) => "blocks nothing",
+        };
+        format!(
+            "on the list {} ({}: {}), which {what}",
+            self.name, entry.place, entry.net
+        )
+    }
+
+    /// The same as JSON.
+    #[must_use]
+    pub fn to_json(&self, entry: &Entry) -> Value {
+        json!({
+            "list": self.name,
+            "action": self.action.word(),
+            "direction": self.direction.word(),
+            "line": entry.place.line,
+            "column": entry.place.column,
+            "prefix": entry.net,
+            "expires": entry.expires,
+        })
+    }
+
     /// The prefixes from which nothing may come in.
     pub fn denied(&self) -> impl Iterator<Item = &IpNet> {
         let denies = self.action == Action::Block && self.direction != Direction::Out;
         let entries = if denies { &*self.entries.sorted } else { &[] };
         entries.iter().map(|entry| &entry.net)
     }
+}
+
+/// The lists that an address is on, each with the entry that says so.
+pub fn naming(lists: &[Listing], address: IpAddr) -> impl Iterator<Item = (&Listing, &Entry)> {
+    lists
+        .iter()
+        .filter_map(move |list| Some((list, list.entries.find(address)?)))
 }
