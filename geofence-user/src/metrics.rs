@@ -394,6 +394,18 @@ mod tests {
                 databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
                 prefixes_v4: 2,
                 prefixes_v6: 3,
+                lists: vec![Report {
+                    name: "feodo".into(),
+                    source: "https://lists.example/?key=secret".into(),
+                    action: crate::lists::Action::Block,
+                    direction: crate::lists::Direction::Both,
+                    standing: Standing::LastGood,
+                    entries: 7,
+                    lapsed: 0,
+                    passed_over: 0,
+                    since: Some(1_780_272_000),
+                    refused: None,
+                }],
             },
             reloads: Reloads::new(None),
         }
@@ -409,6 +421,14 @@ mod tests {
         );
         assert!(text.contains(series), "{text}");
         assert!(text.contains(r#"{database="a \"quoted\" name"}"#), "{text}");
+        for series in [
+            r#"geofence_list_entries{list="feodo"} 7"#,
+            r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
+            r#"geofence_list_degraded{list="feodo"} 1"#,
+        ] {
+            assert!(text.contains(series), "{series}: {text}");
+        }
+        assert!(!text.contains("secret"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 

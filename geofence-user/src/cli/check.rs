@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::numbers::{date, grouped};
-use super::options::PolicyArgs;
+use super::options::{InstanceArgs, PolicyArgs};
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
@@ -26,13 +26,17 @@ use crate::prepare::{Prepared, now, prepare};
 pub struct Arguments {
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let prepared = prepare(arguments.policy.config()?)?;
+    let mut config = arguments.policy.config()?;
+    arguments.instance.apply(&mut config)?;
+    let prepared = prepare(config)?;
     let mut effective = Effective::of(&prepared);
     let first = prepared.first_data()?;
     let refusals = first

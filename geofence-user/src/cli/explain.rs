@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
+use crate::config::Config;
 use crate::explain::{
     Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
     explain_reply,
@@ -67,6 +68,14 @@ pub struct Arguments {
     instance: InstanceArgs,
 }
 
+impl Arguments {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.policy.config()?;
+        self.instance.apply(&mut config)?;
+        Ok(config)
+    }
+}
+
 /// Who is asked.
 enum Judge {
     /// This process, by the policy given.
@@ -84,7 +93,7 @@ impl Judge {
         {
             return Ok(Self::Running(running));
         }
-        let prepared = prepare(arguments.policy.config()?)?;
+        let prepared = prepare(arguments.config()?)?;
         if !arguments.kernel {
             return Ok(Self::Host(prepared));
         }
@@ -167,7 +176,7 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
             };
             let frame = question.frame()?;
             let (verdict, steps, judge) = if arguments.flow {
-                let prepared = prepare(arguments.policy.config()?)?;
+                let prepared = prepare(arguments.config()?)?;
                 let sent = question.reversed().frame()?;
                 let (verdict, steps) = explain_reply(&frame, &sent, prepared.image.words());
                 (verdict, steps, Judge::Host(prepared))

@@ -9,7 +9,7 @@ use geofence_common::policy::classify;
 use serde_json::json;
 
 use super::Outcome;
-use super::options::PolicyArgs;
+use super::options::{InstanceArgs, PolicyArgs};
 use crate::explain::{Recorder, class_of, country, describe};
 use crate::lists::naming;
 use crate::prepare::prepare;
@@ -22,13 +22,17 @@ pub struct Arguments {
     addresses: Vec<IpAddr>,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
     /// Print one JSON object a line, one for each address
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let prepared = prepare(arguments.policy.config()?)?;
+    let mut config = arguments.policy.config()?;
+    arguments.instance.apply(&mut config)?;
+    let prepared = prepare(config)?;
     for ip in &arguments.addresses {
         let mut recorder = Recorder::default();
         let address = Address::from(*ip);

@@ -49,14 +49,23 @@ impl ListArgs {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        if let Some(instance) = &self.instance.instance {
-            overrides::instance(&mut config, instance)?;
-        }
+        self.instance.apply(&mut config)?;
         Ok(config)
     }
 }
 
 impl InstanceArgs {
+    /// Makes a configuration that of the instance named, whose lists it then has.
+    ///
+    /// # Errors
+    /// When the text is no name.
+    pub fn apply(&self, config: &mut Config) -> Result<(), ConfigErrors> {
+        match &self.instance {
+            Some(instance) => overrides::instance(config, instance),
+            None => Ok(()),
+        }
+    }
+
     /// The instance named, or the one that every machine has.
     ///
     /// # Errors

@@ -62,9 +62,7 @@ impl Arguments {
         if let Some(listen) = &self.listen {
             overrides::listen(&mut config, listen)?;
         }
-        if let Some(instance) = &self.instance.instance {
-            overrides::instance(&mut config, instance)?;
-        }
+        self.instance.apply(&mut config)?;
         if config.interfaces.is_empty() {
             bail!(
                 "no interface to protect; name one with --interface, or with `interfaces` in the configuration"

@@ -1,6 +1,8 @@
 //! What each format reads, and what it says about what it does not.
 
 mod damaged;
+mod fetched;
+mod kept;
 mod written;
 
 use super::*;

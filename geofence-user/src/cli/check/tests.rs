@@ -44,6 +44,7 @@ impl Files {
                 database: vec![self.path("small.mmdb")],
                 block: None,
             },
+            instance: InstanceArgs::default(),
             json: false,
         }
     }
