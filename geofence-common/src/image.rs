@@ -30,7 +30,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Words of the header, by position.
 pub mod header {
@@ -50,6 +50,8 @@ pub mod header {
     pub const PREFIXES_V6: usize = 12;
     /// CRC-32 of the image with this word zero.
     pub const CHECKSUM: usize = 13;
+    /// When an image on trial stops counting, nanoseconds since boot, low word then high word.
+    pub const TRIAL_ENDS: usize = 14;
 }
 
 /// Bits of the header's flags.
@@ -68,6 +70,8 @@ pub mod flag {
     pub const REPLIES_ALL: u32 = 1 << 5;
     /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
     pub const MTA_STS: u32 = 1 << 6;
+    /// The image counts until a certain time, and after that the one before it does.
+    pub const TRIAL: u32 = 1 << 7;
 }
 
 /// Lines of one protocol's services.
@@ -208,6 +212,12 @@ impl Flags {
         self.0 & flag::MTA_STS != 0
     }
 
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_on_trial(self) -> bool {
+        self.0 & flag::TRIAL != 0
+    }
+
     /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
     #[must_use]
     #[inline(always)]
@@ -229,6 +239,17 @@ pub trait Words {
     #[inline(always)]
     fn flags(&self) -> Option<Flags> {
         self.word(header::FLAGS as u32).map(Flags)
+    }
+
+    /// Whether the image was on trial and nobody has confirmed it in time; the clock is only asked about one on trial.
+    #[inline(always)]
+    fn is_past_trial(&self, now: impl FnOnce() -> u64) -> bool {
+        if !self.flags().is_some_and(Flags::is_on_trial) {
+            return false;
+        }
+        let word = |at: usize| self.word(at as u32).map_or(0, u64::from);
+        let ends = word(header::TRIAL_ENDS) | word(header::TRIAL_ENDS + 1) << 32;
+        now() >= ends
     }
 
     /// Whether traffic to this port is exempt, by the services section that starts at this line.

@@ -43,6 +43,11 @@ pub const INTERFACE_SLOTS_MAX: u32 = 64;
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
 pub const INTERFACES_MAX: u32 = 4096;
 
+/// Where the image that filters stands among the images.
+pub const IMAGE_IN_USE: u32 = 0;
+/// Where the one stands that counts again when a trial ends without a confirmation.
+pub const IMAGE_BEFORE: u32 = 1;
+
 /// The size of an image in the program's type information, which the loader replaces by the size the policy needs.
 ///
 /// The kernel inlines look-ups in an inner array only when every array has the size of the declared one, and aya has

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! IMAGES[0] -> one of two equal images, each an array of one element; a reload fills the other and swaps the slot
+//! IMAGES[1] -> the other one, for when IMAGES[0] was on trial and its time is over
 //! INTERFACES   interface index -> slot of counters
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
@@ -20,7 +21,8 @@ use geofence_common::address::Address;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::{Words, header};
 use geofence_common::layout::{
-    CountryCounters, FlowCounters, IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, TracedVerdict,
+    CountryCounters, FlowCounters, IMAGE_BEFORE, IMAGE_IN_USE, IMAGE_WORDS_PLACEHOLDER,
+    INTERFACES_MAX, TracedVerdict,
 };
 use geofence_common::policy::Tables;
 use geofence_common::track::Tracker;
@@ -32,7 +34,7 @@ const SIZED_BY_LOADER: usize = 1;
 type Image = Array<[u32; IMAGE_WORDS_PLACEHOLDER as usize], 1, { BPF_F_MMAPABLE as usize }>;
 
 #[btf_map]
-static IMAGES: ArrayOfMaps<Image, 1> = ArrayOfMaps::new();
+static IMAGES: ArrayOfMaps<Image, 2> = ArrayOfMaps::new();
 #[btf_map]
 pub static INTERFACES: Array<u32, { INTERFACES_MAX as usize }> = Array::new();
 #[btf_map]
@@ -113,7 +115,17 @@ pub struct Live {
 impl Live {
     #[inline(always)]
     pub fn current() -> Option<Self> {
-        let image = IMAGES.get(0)?.get_ptr(0)?;
+        let image = Self::at(IMAGE_IN_USE)?;
+        if image.is_past_trial(|| image.now()) {
+            // There is always one before a trial begins.
+            return Self::at(IMAGE_BEFORE);
+        }
+        Some(image)
+    }
+
+    #[inline(always)]
+    fn at(place: u32) -> Option<Self> {
+        let image = IMAGES.get(place)?.get_ptr(0)?;
         Some(Self {
             words: image.cast(),
             // SAFETY: a reference is valid for reads. The verifier sees a constant, and so what the pointer may reach.

@@ -9,7 +9,7 @@ use crate::access::{self, Dependency, Lockout, Replies};
 use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
-use crate::kernel::{Options, Tries};
+use crate::kernel::{LoadError, Options, Tries};
 use crate::lists::Loaded;
 use crate::metrics::Facts;
 use crate::policy::Lookup;
@@ -32,6 +32,8 @@ pub enum Cause {
     Capacity,
     /// It would cut off somebody the machine needs.
     Access,
+    /// Another policy is on trial, or none is.
+    Trial,
     /// The kernel refused.
     Kernel,
     /// geofence itself failed.
@@ -39,7 +41,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Restart,
         Self::Database,
@@ -47,9 +49,20 @@ impl Cause {
         Self::Guard,
         Self::Capacity,
         Self::Access,
+        Self::Trial,
         Self::Kernel,
         Self::Internal,
     ];
+
+    /// Why the kernel did not take an image.
+    #[must_use]
+    pub const fn of_load(error: &LoadError) -> Self {
+        if matches!(error, LoadError::ImageTooLarge { .. }) {
+            Self::Capacity
+        } else {
+            Self::Kernel
+        }
+    }
 
     /// The spelling in metrics and JSON.
     #[must_use]
@@ -62,6 +75,7 @@ impl Cause {
             Self::Guard => "guard",
             Self::Capacity => "capacity",
             Self::Access => "access",
+            Self::Trial => "trial",
             Self::Kernel => "kernel",
             Self::Internal => "internal",
         }

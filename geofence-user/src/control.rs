@@ -12,7 +12,7 @@
 use std::io::{BufRead as _, BufReader as StdBufReader, ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
 
 use crate::access::Dependency;
-use crate::daemon::{Daemon, Wishes};
+use crate::candidate::Failure;
+use crate::daemon::{Confirmed, Daemon, Wishes};
 use crate::instance::Instance;
 
 /// The version of the protocol; a request of another is answered with an error that names this one.
@@ -48,6 +49,18 @@ pub enum Request {
         #[serde(default)]
         needed: Vec<Dependency>,
     },
+    /// Puts a policy in place until it is confirmed or the time is over.
+    Apply {
+        /// The file it is in; without one, the configuration's.
+        file: Option<PathBuf>,
+        seconds: u64,
+        #[serde(default)]
+        force: bool,
+        #[serde(default)]
+        needed: Vec<Dependency>,
+    },
+    Confirm,
+    Revert,
 }
 
 /// Why there is no socket.
@@ -118,27 +131,52 @@ async fn converse(mut stream: UnixStream, daemon: &Arc<Daemon>) -> std::io::Resu
 }
 
 async fn answer(line: &str, daemon: &Arc<Daemon>) -> Value {
-    match parse(line) {
+    let request = match parse(line) {
+        Ok(request) => request,
         Err(error) => {
-            json!({ "version": VERSION, "ok": false, "cause": "request", "error": error })
+            return json!({ "version": VERSION, "ok": false, "cause": "request", "error": error });
         }
-        Ok(Request::Status) => {
-            json!({ "version": VERSION, "ok": true, "result": daemon.status().await })
-        }
-        Ok(Request::Reload { force, needed }) => {
-            match daemon.reload(Wishes { force, needed }).await {
-                Ok(generation) => {
-                    json!({ "version": VERSION, "ok": true, "result": { "generation": generation } })
-                }
-                Err(failure) => json!({
-                    "version": VERSION,
-                    "ok": false,
-                    "cause": failure.cause.name(),
-                    "error": failure.text,
-                }),
-            }
-        }
+    };
+    match carry_out(request, daemon).await {
+        Ok(result) => json!({ "version": VERSION, "ok": true, "result": result }),
+        Err(failure) => json!({
+            "version": VERSION,
+            "ok": false,
+            "cause": failure.cause.name(),
+            "error": failure.text,
+        }),
     }
+}
+
+async fn carry_out(request: Request, daemon: &Arc<Daemon>) -> Result<Value, Failure> {
+    Ok(match request {
+        Request::Status => daemon.status().await,
+        Request::Reload { force, needed } => {
+            json!({ "generation": daemon.reload(Wishes { force, needed }).await? })
+        }
+        Request::Apply {
+            file,
+            seconds,
+            force,
+            needed,
+        } => {
+            let wishes = Wishes { force, needed };
+            let window = Duration::from_secs(seconds);
+            json!({ "generation": daemon.apply(file, window, wishes).await? })
+        }
+        Request::Confirm => {
+            let Confirmed {
+                generation,
+                written,
+            } = daemon.confirm().await?;
+            json!({
+                "generation": generation,
+                "configuration": written.as_ref().map(|(path, _)| path),
+                "before": written.as_ref().map(|(_, before)| before),
+            })
+        }
+        Request::Revert => json!({ "generation": daemon.revert().await? }),
+    })
 }
 
 fn parse(line: &str) -> Result<Request, String> {

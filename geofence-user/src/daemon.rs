@@ -5,6 +5,7 @@
 
 mod places;
 mod reload;
+mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +25,7 @@ use crate::watch::Files;
 
 pub use places::{Place, Standing};
 pub use reload::{Reloads, Source, Trouble, Wishes};
+pub use trial::Confirmed;
 
 /// A filter and where it is attached.
 pub struct Daemon {
@@ -35,7 +37,8 @@ pub struct Daemon {
     current: Mutex<Current>,
     places: Mutex<Vec<Place>>,
     reloads: Mutex<Reloads>,
-    /// Whoever reloads holds it.
+    trial: Mutex<Option<trial::Trial>>,
+    /// Whoever changes what filters holds it.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -84,6 +87,7 @@ impl Daemon {
             filter: Mutex::new(filter),
             places: Mutex::new(attached.into_iter().map(Place::new).collect()),
             reloads: Mutex::new(Reloads::new(trouble)),
+            trial: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             current: Mutex::new(Current::of(candidate)),
         }
@@ -151,6 +155,7 @@ impl Daemon {
             "lists": lists,
             "interfaces": interfaces,
             "reloads": reloads.to_json(),
+            "trial": lock(&self.trial).as_ref().map(trial::Trial::to_json),
         })
     }
 }

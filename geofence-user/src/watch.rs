@@ -81,6 +81,9 @@ pub async fn files(daemon: Arc<Daemon>) {
     let mut lapsed: Option<Instant> = None;
     loop {
         ticks.tick().await;
+        if daemon.is_on_trial() {
+            continue;
+        }
         let tried = daemon.tried();
         let seen = tried.look_again();
         if daemon.has_lapsed() && lapsed.is_none_or(|last| last.elapsed() >= LAPSED_PERIOD) {

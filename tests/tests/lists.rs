@@ -192,6 +192,29 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
 }
 
 #[test]
+fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
+    if !privilege::privileged("an_entry_that_lapses_goes_by_itself") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
+    std::fs::write(site.path("geofence.toml"), config)?;
+    site.write(
+        "own.txt",
+        &format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
+    )?;
+    let config = site.path("geofence.toml");
+    let config = config.to_str().context("a path")?;
+    let _daemon = site.edge.run(&["--config", config])?;
+    ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
+    site.wait_passes(LISTED, true)?;
+    ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
+    let status = site.edge.ask(&["status", "--json"])?.json()?;
+    ensure!(status["lists"][0]["lapsed"] == 1, "{status}");
+    Ok(())
+}
+
+#[test]
 fn commands_name_the_list_and_the_line() -> Result<()> {
     if !privilege::privileged("commands_name_the_list_and_the_line") {
         return Ok(());

@@ -1,7 +1,9 @@
 //! The command line: one verb a file. A verb reads its arguments, asks the library, writes an answer and says how it
 //! went; `main` turns that into an exit code.
 
+pub mod apply;
 pub mod check;
+pub mod confirm;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
@@ -12,6 +14,7 @@ pub mod lookup;
 pub mod numbers;
 pub mod options;
 pub mod reload;
+pub mod revert;
 pub mod run;
 pub mod status;
 pub mod update;
@@ -41,6 +44,9 @@ pub struct Arguments {
 enum Command {
     Run(run::Arguments),
     Reload(reload::Arguments),
+    Apply(apply::Arguments),
+    Confirm(confirm::Arguments),
+    Revert(revert::Arguments),
     Status(status::Arguments),
     Detach(detach::Arguments),
     Check(check::Arguments),
@@ -62,6 +68,9 @@ impl Arguments {
         match self.command {
             Command::Run(arguments) => run::run(arguments),
             Command::Reload(arguments) => reload::reload(&arguments, out),
+            Command::Apply(arguments) => apply::apply(&arguments, out),
+            Command::Confirm(arguments) => confirm::confirm(&arguments, out),
+            Command::Revert(arguments) => revert::revert(&arguments, out),
             Command::Status(arguments) => status::status(&arguments, out),
             Command::Detach(arguments) => detach::detach(&arguments, out),
             Command::Check(arguments) => check::check(&arguments, out),

@@ -46,22 +46,31 @@ pub(super) fn reload(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             Ok(Outcome::Yes)
         }
         Answer::Refused { cause, error } => {
-            if arguments.json {
-                let object = json!({ "ok": false, "cause": cause, "error": error });
-                writeln!(out, "{object}")?;
-            } else {
-                writeln!(
-                    stderr(),
-                    "not reloaded, the policy in use stays ({cause}):\n{error}"
-                )?;
-            }
-            Ok(Outcome::No)
+            let what = "not reloaded, the policy in use stays";
+            refused(arguments.json, what, &cause, &error, out)
         }
     }
 }
 
+/// Tells that the daemon has refused.
+pub(super) fn refused(
+    json: bool,
+    what: &str,
+    cause: &str,
+    error: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    if json {
+        let object = json!({ "ok": false, "cause": cause, "error": error });
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(stderr(), "{what} ({cause}):\n{error}")?;
+    }
+    Ok(Outcome::No)
+}
+
 /// Whom this machine needs, as far as the daemon's interfaces are concerned.
-fn needed(instance: &crate::instance::Instance) -> anyhow::Result<Vec<Dependency>> {
+pub(super) fn needed(instance: &crate::instance::Instance) -> anyhow::Result<Vec<Dependency>> {
     let interfaces = match ask(instance, &Request::Status)? {
         Answer::Done(status) => status["interfaces"]
             .as_array()

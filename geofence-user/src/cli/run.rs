@@ -5,6 +5,7 @@
 //! From then on the filter outlives the process, whatever ends it, unless Ctrl-C tells it to take the filter along.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -51,8 +52,13 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut config = self.policy.config()?;
+    /// The configuration, or that of another file in its place, with what the command line says.
+    fn config(&self, instead: Option<&Path>) -> anyhow::Result<Config> {
+        let mut policy = self.policy.clone();
+        if let Some(path) = instead {
+            policy.config = Some(path.to_owned());
+        }
+        let mut config = policy.config()?;
         if !self.interface.is_empty() {
             overrides::interfaces(&mut config, &self.interface)?;
         }
@@ -85,9 +91,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let force = arguments.force;
     let source = Source {
         file: arguments.policy.config.clone(),
-        read: Box::new(move || arguments.config()),
+        read: Box::new(move |instead| arguments.config(instead)),
     };
-    let (config, files) = source.read(&Files::default());
+    let (config, files) = source.read(None, &Files::default());
     let (candidate, trouble) = choose(config?, force)?;
     announce(&candidate);
     // One thread: what it may do, the process may do.

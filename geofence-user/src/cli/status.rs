@@ -123,6 +123,16 @@ fn text(status: &Value) -> String {
             "metrics",
             format!("http://{}/metrics", word(&status["listen"])),
         );
+        if !status["trial"].is_null() {
+            line(
+                "ON TRIAL",
+                format!(
+                    "for another {} s; then image {} filters again unless `geofence confirm` comes",
+                    word(&status["trial"]["seconds_left"]),
+                    word(&status["trial"]["generation_before"])
+                ),
+            );
+        }
         let reloads = &status["reloads"];
         line(
             "reloads",

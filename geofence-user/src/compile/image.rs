@@ -129,6 +129,16 @@ impl Image {
         Self::sealed(self.lines)
     }
 
+    /// The same image on trial until a time, in nanoseconds since boot.
+    #[must_use]
+    pub fn on_trial(mut self, ends: u64) -> Self {
+        let head = &mut self.lines[0];
+        head[header::FLAGS] |= flag::TRIAL;
+        head[header::TRIAL_ENDS] = ends as u32;
+        head[header::TRIAL_ENDS + 1] = (ends >> 32) as u32;
+        Self::sealed(self.lines)
+    }
+
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.words()

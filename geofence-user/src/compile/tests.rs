@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::image::Words as _;
+use geofence_common::image::{Node, Words as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use proptest::prelude::*;
@@ -317,6 +317,59 @@ fn the_last_address_of_a_node_is_told_from_the_others() {
         country_of("2a02:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
         country("FR")
     );
+}
+
+#[test]
+fn dense_blocks_take_fewer_steps_and_give_the_same_answers() {
+    // Two countries in turn, at depths where a node may take eight bits and where it may not: 16, 24, 56, 60, 120.
+    let turn = |value: u32| ["DE", "FR"][value as usize % 2];
+    let mut prefixes = Vec::new();
+    for value in 0..256_u32 {
+        prefixes.push((format!("81.2.{value}.0/24"), turn(value)));
+        prefixes.push((format!("81.3.7.{value}/32"), turn(value)));
+        prefixes.push((format!("2a02:100:0:{value:x}::/64"), turn(value)));
+        prefixes.push((format!("2a02:101:0:5:{value:x}00::/72"), turn(value)));
+        prefixes.push((
+            format!("2a02:102:0:5:{:x}::/68", (value % 16) << 12),
+            turn(value % 16),
+        ));
+        prefixes.push((format!("2a02:103::{value:x}/128"), turn(value)));
+    }
+    let given: Vec<(&str, &str)> = prefixes.iter().map(|(net, code)| (&**net, *code)).collect();
+    let image = compile(&default_policy(), &database(&given), &TARGET).unwrap();
+    for (net, code) in &given {
+        let net: IpNet = net.parse().unwrap();
+        for ip in [net.network(), net.broadcast()] {
+            assert_eq!(
+                class_in(&image, &Address::from(ip)).country(),
+                country(code),
+                "{ip}"
+            );
+        }
+    }
+    for outside in [
+        "81.1.255.255",
+        "81.3.6.255",
+        "81.3.8.0",
+        "2a02:100:0:100::",
+        "2a02:104::",
+    ] {
+        assert_eq!(
+            class_of(&image, outside).country(),
+            Country::UNKNOWN,
+            "{outside}"
+        );
+    }
+    // At 60 bits a wide node would cross from one half of the address into the other.
+    let wide = image
+        .words()
+        .iter()
+        .skip(FREE_LINE * LINE_WORDS)
+        .chain(&image.words()[ROOT_V4_LINE * LINE_WORDS..FREE_LINE * LINE_WORDS])
+        .filter_map(|entry| Node::of(*entry))
+        .filter(|node| node.bits() == 8)
+        .count();
+    assert!(wide >= 4, "{wide}");
 }
 
 #[test]

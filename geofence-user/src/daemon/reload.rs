@@ -4,7 +4,7 @@
 //! failure is told to whoever asked, written to the log, counted, and shown until a reload succeeds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{Current, Daemon, lock};
 use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
-use crate::kernel::{LoadError, memory};
+use crate::kernel::memory;
 use crate::lists;
 use crate::lists::store::Store;
 use crate::prepare::{now, options};
@@ -24,15 +24,19 @@ use crate::watch::Files;
 pub struct Source {
     /// The file, if there is one; a change of it is a reason to reload.
     pub file: Option<PathBuf>,
-    pub read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+    /// Reads this file instead of it, if one is named.
+    pub read: Box<Read>,
 }
 
+type Read = dyn Fn(Option<&Path>) -> anyhow::Result<Config> + Send + Sync;
+
 impl Source {
-    /// Reads the configuration, and answers with the files that what comes of it depends on, as they were before any of
-    /// them was read. When the configuration cannot be read, these are the files tried before.
-    pub fn read(&self, tried: &Files) -> (anyhow::Result<Config>, Files) {
+    /// Reads the configuration, or another file in its place, and answers with the files that what comes of it depends
+    /// on, as they were before any of them was read. When the configuration cannot be read, these are the files tried
+    /// before.
+    pub fn read(&self, instead: Option<&Path>, tried: &Files) -> (anyhow::Result<Config>, Files) {
         let (own, tried) = (Files::look(&self.file), tried.look_again());
-        match (self.read)() {
+        match (self.read)(instead) {
             Ok(config) => {
                 let lists = lists::files(&config.lists, &Store::of(&config.instance));
                 let files = own
@@ -130,7 +134,8 @@ impl Daemon {
 
     async fn attempt(self: &Arc<Self>, wishes: Wishes) -> Result<u32, Failure> {
         let daemon = Arc::clone(self);
-        let candidate = aside(move || daemon.candidate(wishes.force)).await?;
+        self.refuse_on_trial()?;
+        let candidate = aside(move || daemon.candidate(None, wishes.force)).await?;
         for warning in &candidate.warnings {
             warn!("{warning}");
         }
@@ -140,8 +145,12 @@ impl Daemon {
     }
 
     /// The files as they are now, read, compiled and judged.
-    fn candidate(&self, force: bool) -> Result<Candidate, Failure> {
-        let (config, files) = self.source.read(&self.tried());
+    pub(super) fn candidate(
+        &self,
+        instead: Option<&Path>,
+        force: bool,
+    ) -> Result<Candidate, Failure> {
+        let (config, files) = self.source.read(instead, &self.tried());
         *lock(&self.tried) = files;
         let config =
             config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
@@ -181,7 +190,11 @@ impl Daemon {
         Candidate::prepare(config, Some(&image), slot, force)
     }
 
-    async fn keep_access(&self, candidate: &Candidate, wishes: Wishes) -> Result<(), Failure> {
+    pub(super) async fn keep_access(
+        &self,
+        candidate: &Candidate,
+        wishes: Wishes,
+    ) -> Result<(), Failure> {
         let (mut needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
         for sentence in unknown {
             warn!("{sentence}");
@@ -192,25 +205,20 @@ impl Daemon {
         candidate.keep_access(&needed, wishes.force)
     }
 
-    fn put_in_place(&self, mut candidate: Candidate) -> Result<u32, Failure> {
+    fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
-            .map_err(|error| {
-                let is_large = matches!(error, LoadError::ImageTooLarge { .. });
-                let cause = if is_large {
-                    Cause::Capacity
-                } else {
-                    Cause::Kernel
-                };
-                Failure::new(cause, error)
-            })?;
+            .map_err(|error| Failure::new(Cause::of_load(&error), error))?;
         let generation = candidate.image.generation();
-        keep_lists(&mut candidate);
-        let current = Current::of(candidate);
-        let image = Arc::clone(&current.image);
-        *lock(&self.current) = current;
-        self.save(&image);
+        self.replace_current(candidate);
+        self.keep_image();
         Ok(generation)
+    }
+
+    /// Notes what filters now, and answers with what did before.
+    pub(super) fn replace_current(&self, mut candidate: Candidate) -> Current {
+        keep_lists(&mut candidate);
+        std::mem::replace(&mut *lock(&self.current), Current::of(candidate))
     }
 
     /// The files of the last attempt, as they were then: while they stay so, another would end the same way.
@@ -230,11 +238,7 @@ impl Daemon {
     /// Keeps the image in use for a boot without a database.
     pub fn keep_image(&self) {
         let image = Arc::clone(&lock(&self.current).image);
-        self.save(&image);
-    }
-
-    fn save(&self, image: &crate::compile::Image) {
-        if let Err(error) = self.state.save(image) {
+        if let Err(error) = self.state.save(&image) {
             warn!("a boot without a database would not filter by this image: {error}");
         }
     }
@@ -249,7 +253,7 @@ pub(super) fn keep_lists(candidate: &mut Candidate) {
 }
 
 /// Does what takes a while where it keeps nobody waiting.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {

@@ -12,10 +12,10 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
-use geofence_common::image::LINE_WORDS;
+use geofence_common::image::{LINE_WORDS, header};
 use geofence_common::layout::{
-    Counter, CountryCounters, INTERFACE_SLOTS_MAX, INTERFACES_MAX, TracedVerdict, counters_key,
-    name,
+    Counter, CountryCounters, IMAGE_BEFORE, IMAGE_IN_USE, INTERFACE_SLOTS_MAX, INTERFACES_MAX,
+    TracedVerdict, counters_key, name,
 };
 use geofence_common::verdict::{Action, REASONS_MAX, Reason, Verdict};
 
@@ -96,6 +96,8 @@ pub enum LoadError {
         call: &'static str,
         cause: std::io::Error,
     },
+    #[error("nothing filters yet, so there is nothing to go back to")]
+    NothingBefore,
     #[error("reading CLOCK_BOOTTIME: {cause}")]
     Clock { cause: std::io::Error },
     #[error("the program has no map {0}; rebuild geofence")]
@@ -278,6 +280,49 @@ impl Filter {
     /// The kernel lets the last packet that reads the old image finish before the swap returns, so the old image may be
     /// overwritten by the next call. Any error leaves the current image in place.
     pub fn install(&mut self, image: &Image, tries: Option<&Tries>) -> Result<(), LoadError> {
+        let idle = self.write_aside(image, tries)?;
+        self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    /// As `install`, until a time in nanoseconds since boot. Then the kernel goes back to the image before by itself,
+    /// unless there was a `confirm`; neither `install` nor another trial may come in between.
+    pub fn try_out(
+        &mut self,
+        image: &Image,
+        tries: Option<&Tries>,
+        ends: u64,
+    ) -> Result<(), LoadError> {
+        let before = self.current.ok_or(LoadError::NothingBefore)?;
+        let idle = self.write_aside(&image.clone().on_trial(ends), tries)?;
+        self.use_image(IMAGE_BEFORE, before, "keeping the image before")?;
+        self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    /// Makes an image that was on trial count for good.
+    pub fn confirm(&mut self, image: &Image) -> Result<(), LoadError> {
+        let current = self.current.ok_or(LoadError::NothingBefore)?;
+        self.images[current]
+            .set_word(header::FLAGS, image.flags().0)
+            .map_err(|cause| LoadError::Memory {
+                call: "confirming the image",
+                cause,
+            })
+    }
+
+    /// Goes back to the image before a trial.
+    pub fn go_back(&mut self) -> Result<(), LoadError> {
+        let before = self.next_slot() as usize;
+        self.use_image(IMAGE_IN_USE, before, "swapping the image back")?;
+        self.current = Some(before);
+        Ok(())
+    }
+
+    /// Writes an image where no packet looks, and answers with where that is.
+    fn write_aside(&mut self, image: &Image, tries: Option<&Tries>) -> Result<usize, LoadError> {
         let lines = image.lines();
         if lines.len() > self.options.image_lines as usize {
             return Err(LoadError::ImageTooLarge {
@@ -297,6 +342,11 @@ impl Filter {
                 call: "writing the image",
                 cause,
             })?;
+        Ok(idle)
+    }
+
+    /// Puts one of the two images in a place where packets look.
+    fn use_image(&mut self, place: u32, at: usize, call: &'static str) -> Result<(), LoadError> {
         let map = self
             .ebpf
             .map_mut(name::IMAGES)
@@ -304,10 +354,8 @@ impl Filter {
         let mut outer: ArrayOfMaps<_, MapData> =
             map.try_into().map_err(map_error("opening IMAGES"))?;
         outer
-            .set(0, self.images[idle].data(), 0)
-            .map_err(map_error("swapping the image"))?;
-        self.current = Some(idle);
-        Ok(())
+            .set(place, self.images[at].data(), 0)
+            .map_err(map_error(call))
     }
 
     fn fill_trie<const N: usize>(

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use aya::maps::{MapData, MapError};
 use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
-use geofence_common::image::Line;
+use geofence_common::image::{LINE_WORDS, Line};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// An array of one image.
@@ -56,6 +56,15 @@ impl ImageMap {
                 .lines
                 .copy_from_nonoverlapping(NonNull::from(image).cast(), image.len())
         };
+        Ok(())
+    }
+
+    /// Changes one word of the first line; a packet sees the one or the other.
+    pub(super) fn set_word(&mut self, at: usize, word: u32) -> std::io::Result<()> {
+        let mapped = self.map(1, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        let at = at % LINE_WORDS;
+        // SAFETY: one line is mapped for writing, and the word is one of its own, written at once.
+        unsafe { mapped.lines.cast::<u32>().add(at).write_volatile(word) };
         Ok(())
     }
 

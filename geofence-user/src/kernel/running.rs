@@ -11,8 +11,8 @@ use aya::programs::{
 };
 use aya_obj::programs::XdpAttachType;
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::image::{LAYOUT, Line, MAGIC, header};
-use geofence_common::layout::name;
+use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
+use geofence_common::layout::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 use geofence_common::verdict::Action;
 
 use super::filter::{LoadError, map_error, to_action};
@@ -108,16 +108,27 @@ impl Running {
     }
 }
 
+/// The image that packets are judged by at this moment.
 fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
     let failed = map_error("reading the image of the running filter");
     let outer = Map::from_map_data(MapData::from_id(id).map_err(&failed)?).map_err(&failed)?;
     let outer: ArrayOfMaps<_, MapData> = outer.try_into().map_err(&failed)?;
-    let image = ImageMap::of(outer.get(&0, 0).map_err(&failed)?);
+    let read = |place: u32| read_one(&ImageMap::of(outer.get(&place, 0).map_err(&failed)?));
+    let lines = read(IMAGE_IN_USE)?;
+    let now = flows::now()?;
+    if lines.as_slice().is_past_trial(|| now) {
+        return read(IMAGE_BEFORE);
+    }
+    Ok(lines)
+}
+
+fn read_one(image: &ImageMap) -> Result<Vec<Line>, LoadError> {
     let memory = |cause| LoadError::Memory {
         call: "reading the image of the running filter",
         cause,
     };
-    if !image.is_ours().map_err(&failed)? {
+    let shape = map_error("asking for the shape of the running filter's image");
+    if !image.is_ours().map_err(shape)? {
         return Err(LoadError::OtherVersion);
     }
     // The header says how much of the room is in use.
