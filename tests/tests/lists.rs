@@ -151,7 +151,7 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
             "this machine",
         ),
         (
-            "5.9.0.0/16\n".repeat(1) + &(0..9).map(|n| format!("5.{n}.0.1\n")).collect::<String>(),
+            (0..10).map(|n| format!("5.{n}.0.1\n")).collect(),
             "ten times",
         ),
     ] {

@@ -435,11 +435,12 @@ pub(super) fn judge(
 /// A file's bytes, and when it was written.
 pub(super) fn bytes_of(path: &Path) -> Result<(Vec<u8>, u64), String> {
     let name = path.display();
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => {
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
             format!("{name}: there is no such file; check the path in the configuration")
+        } else {
+            format!("{name}: {error}")
         }
-        _ => format!("{name}: {error}"),
     };
     // Before it is opened: a pipe would keep us waiting.
     let facts = std::fs::metadata(path).map_err(failed)?;

@@ -100,9 +100,10 @@ pub fn read(bytes: &[u8], format: Format, source: &str, now: u64) -> Result<Cont
         help,
     };
     let text = text(bytes).map_err(whole)?;
-    let format = match format {
-        Format::Auto => super::format::detect(&text).map_err(whole)?,
-        named => named,
+    let format = if format == Format::Auto {
+        super::format::detect(&text).map_err(whole)?
+    } else {
+        format
     };
     let mut reading = Reading::new(&text, now);
     format.reader()(&mut reading);

@@ -50,19 +50,35 @@ const LISTS: &[Row] = &[
     ("[[list]]\nname = \"a\"\nformat = \"plain\"", "1:1", "[[list]]", "neither `file` nor `url`"),
     ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nurl = \"http://a\"", "5:1", "url", "two places"),
     ("[[list]]\nnmae = \"a\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"", "2:1", "nmae", "did you mean `name`?"),
-    ("[[list]]\nmode = \"x\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"", "2:1", "mode", "stand above the first table"),
+    (
+        "[[list]]\nmode = \"x\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"",
+        "2:1", "mode", "stand above the first table"
+    ),
     ("[[list]]\nname = \"a b\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"a b\"", "no name for a list"),
     ("[[list]]\nname = \"../a\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"../a\"", "a letter or digit"),
     ("[[list]]\nname = \"a\"\nformat = \"stixx\"\nfile = \"a\"", "3:10", "\"stixx\"", "did you mean \"stix\"?"),
-    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"http://a\"", "4:8", "\"http://a\"", "write url = \"http://a\""),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"http://a\"",
+        "4:8", "\"http://a\"", "write url = \"http://a\""
+    ),
     ("[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"/etc/a\"", "4:7", "\"/etc/a\"", "write file = \"/etc/a\""),
     ("[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"ftp://a/b\"", "4:7", "\"ftp://a/b\"", "only http and https"),
-    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\naction = \"drop\"", "5:10", "\"drop\"", "\"block\" or \"alert\""),
-    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"7\"", "5:11", "\"7\"", "did you mean \"7d\""),
-    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"5s\"", "5:11", "\"5s\"", "less than a minute"),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\naction = \"drop\"",
+        "5:10", "\"drop\"", "\"block\" or \"alert\""
+    ),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"7\"",
+        "5:11", "\"7\"", "did you mean \"7d\""
+    ),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"5s\"",
+        "5:11", "\"5s\"", "less than a minute"
+    ),
     ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = 7", "5:11", "7", "found an integer"),
     (
-        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\n[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"b\"",
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\n\
+         [[list]]\nname = \"a\"\nformat = \"misp\"\nfile = \"b\"",
         "6:8", "\"a\"", "give one of the two another name",
     ),
 ];

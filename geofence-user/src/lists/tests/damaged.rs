@@ -133,7 +133,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn bits_flipped_anywhere(sample in 0..SAMPLES.len(), flips in proptest::collection::vec(any::<(Index, u8)>(), 1..6)) {
+    fn bits_flipped_anywhere(
+        sample in 0..SAMPLES.len(),
+        flips in proptest::collection::vec(any::<(Index, u8)>(), 1..6),
+    ) {
         let mut bytes = SAMPLES[sample].as_bytes().to_vec();
         for (at, bit) in flips {
             let at = at.index(bytes.len());
