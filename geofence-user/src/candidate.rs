@@ -10,6 +10,7 @@ use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
 use crate::kernel::{LoadError, Options, Tries};
+use crate::lists::Loaded;
 use crate::metrics::Facts;
 use crate::policy::Lookup;
 use crate::prepare::{PrepareError, Prepared, now, options, prepare};
@@ -23,6 +24,8 @@ pub enum Cause {
     Restart,
     /// A database cannot be read.
     Database,
+    /// A list cannot be read, and there is none from before.
+    List,
     /// The data is not believed.
     Guard,
     /// The image does not fit.
@@ -38,10 +41,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Restart,
         Self::Database,
+        Self::List,
         Self::Guard,
         Self::Capacity,
         Self::Access,
@@ -67,6 +71,7 @@ impl Cause {
             Self::Configuration => "configuration",
             Self::Restart => "restart_needed",
             Self::Database => "database",
+            Self::List => "list",
             Self::Guard => "guard",
             Self::Capacity => "capacity",
             Self::Access => "access",
@@ -106,6 +111,8 @@ pub struct Candidate {
     pub attribution: Option<&'static str>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
+    /// The lists that were read, to be kept when they filter.
+    pub lists: Loaded,
 }
 
 impl Candidate {
@@ -119,6 +126,7 @@ impl Candidate {
         let mut prepared = prepare(config).map_err(|error| {
             let cause = match &error {
                 PrepareError::Database(_) => Cause::Database,
+                PrepareError::List(_) => Cause::List,
                 PrepareError::TooLarge(_) => Cause::Capacity,
                 PrepareError::ForeignImage(_) => Cause::Internal,
             };
@@ -140,6 +148,7 @@ impl Candidate {
                 .iter()
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
+            lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
         Ok(Self {
@@ -149,6 +158,7 @@ impl Candidate {
             facts,
             attribution: prepared.database.info().attribution,
             warnings,
+            lists: prepared.lists,
         })
     }
 
@@ -169,6 +179,7 @@ impl Candidate {
             tries: None,
             attribution: None,
             warnings: Vec::new(),
+            lists: Loaded::default(),
         }
     }
 

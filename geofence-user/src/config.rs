@@ -8,7 +8,9 @@ mod docs;
 mod error;
 mod given;
 mod keys;
+mod lists;
 pub mod overrides;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,15 +26,18 @@ use std::sync::LazyLock;
 use geofence_common::verdict::Mode;
 use toml::de::DeTable;
 
+pub(crate) use addresses::prefix;
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub(crate) use values::Word;
 
 use crate::instance::Instance;
+use crate::lists::{Definition, Source};
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
 use given::Given;
 use keys::KEYS;
+use tables::TABLES;
 
 /// The default configuration as it is shipped.
 pub const DEFAULT: &str = include_str!("../../deploy/geofence.toml");
@@ -59,6 +64,8 @@ pub struct Config {
     pub image_capacity: Option<u64>,
     pub flows: FlowCapacity,
     pub instance: Instance,
+    /// The lists to read; what is on them is the policy's when they have been.
+    pub lists: Vec<Definition>,
 }
 
 /// How many flows each table holds.
@@ -110,6 +117,11 @@ impl Config {
             for database in &mut config.databases {
                 *database = directory.join(&*database);
             }
+            for list in &mut config.lists {
+                if let Source::File(path) = &mut list.source {
+                    *path = directory.join(&*path);
+                }
+            }
         }
         Ok(config)
     }
@@ -131,6 +143,7 @@ impl Config {
                 management: Vec::new(),
                 allow: Vec::new(),
                 deny: Vec::new(),
+                lists: Vec::new(),
             },
             interfaces: Vec::new(),
             databases: Vec::new(),
@@ -143,6 +156,7 @@ impl Config {
                 other: 0,
             },
             instance: Instance::default(),
+            lists: Vec::new(),
         }
     }
 
@@ -174,6 +188,10 @@ impl Config {
     fn set(&mut self, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
         let mut places = BTreeMap::new();
         for (name, value) in table {
+            if let Some(table) = TABLES.iter().find(|table| table.name() == name.get_ref()) {
+                table.read(self, name.span(), value, faults);
+                continue;
+            }
             let Some(key) = keys::find(name.get_ref()) else {
                 let is_table = value.get_ref().is_table();
                 faults.push(unknown_key(name.get_ref(), is_table).at(name.span()));
@@ -231,6 +249,16 @@ impl Config {
             .filter(|prefix| policy.allow.contains(prefix))
         {
             warnings.push(format!("{prefix} is in both allow and deny: it is allowed"));
+        }
+        for list in &self.lists {
+            if let Source::Url(url) = &list.source
+                && lists::is_exposed(url)
+            {
+                warnings.push(format!(
+                    "the list {} is fetched by http, so whoever is on the way can change it; use https",
+                    list.name
+                ));
+            }
         }
         if !self.listen.ip().is_loopback() {
             warnings.push(format!(
@@ -358,10 +386,16 @@ fn duplicate_key(text: &str, span: Range<usize>, table: &DeTable<'_>) -> Fault {
 
 fn unknown_key(name: &str, is_table: bool) -> Problem {
     let names = || KEYS.iter().map(|key| key.name);
-    let help = match values::nearest(name, names()) {
+    let tables = || TABLES.iter().map(|table| table.name());
+    let help = match values::nearest(name, names().chain(tables())) {
+        Some(near) if tables().any(|table| table == near) => format!("did you mean `[[{near}]]`?"),
         Some(near) => format!("did you mean `{near}`?"),
         None if is_table => {
-            "there are no tables here: every key stands at the top, without a header".to_owned()
+            let tables: Vec<_> = tables().map(|table| format!("[[{table}]]")).collect();
+            format!(
+                "the only tables are {}: every other key stands at the top, without a header",
+                tables.join(", ")
+            )
         }
         None => format!("the keys are {}", names().collect::<Vec<_>>().join(", ")),
     };

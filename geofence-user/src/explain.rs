@@ -66,6 +66,16 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
     })
 }
 
+/// The address that a step has found the class of.
+#[must_use]
+pub fn class_of(step: &Step) -> Option<IpAddr> {
+    if let Step::Class { address, .. } = step {
+        Some(address.ip())
+    } else {
+        None
+    }
+}
+
 /// One step in words.
 #[must_use]
 pub fn describe(step: &Step) -> String {

@@ -10,6 +10,8 @@ pub use geofence_common::image::Replies;
 use geofence_common::verdict::Mode;
 use ipnet::IpNet;
 
+use crate::lists::Listing;
+
 /// Everything a verdict depends on but the GeoIP data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -31,6 +33,8 @@ pub struct Policy {
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
+    /// Lists from elsewhere, in the order of the configuration.
+    pub lists: Vec<Listing>,
 }
 
 /// Which countries are blocked.

@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
+use crate::config::Config;
 use crate::explain::{
-    Protocol, Question, Recorder, addresses, country, describe, explain as decide, explain_reply,
+    Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
+    explain_reply,
 };
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
+use crate::lists::{Listing, naming};
 use crate::prepare::{Prepared, prepare};
 use crate::tables::{Host, Seen};
 
@@ -65,6 +68,14 @@ pub struct Arguments {
     instance: InstanceArgs,
 }
 
+impl Arguments {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.policy.config()?;
+        self.instance.apply(&mut config)?;
+        Ok(config)
+    }
+}
+
 /// Who is asked.
 enum Judge {
     /// This process, by the policy given.
@@ -82,13 +93,21 @@ impl Judge {
         {
             return Ok(Self::Running(running));
         }
-        let prepared = prepare(arguments.policy.config()?)?;
+        let prepared = prepare(arguments.config()?)?;
         if !arguments.kernel {
             return Ok(Self::Host(prepared));
         }
         let mut filter = Filter::load(prepared.options(true))?;
         filter.install(&prepared.image, prepared.tries()?.as_ref())?;
         Ok(Self::Loaded(Box::new(filter), prepared))
+    }
+
+    /// The lists of the policy given; of a running filter's own policy there is no more than its image.
+    fn lists(&self) -> &[Listing] {
+        match self {
+            Self::Host(prepared) | Self::Loaded(_, prepared) => &prepared.config.policy.lists,
+            Self::Running(_) => &[],
+        }
     }
 
     /// The verdict, and the steps of the host's decision. A kernel that decides otherwise is an error of geofence.
@@ -156,17 +175,20 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 is_reply: arguments.flow,
             };
             let frame = question.frame()?;
-            let (verdict, steps) = if arguments.flow {
-                let prepared = prepare(arguments.policy.config()?)?;
+            let (verdict, steps, judge) = if arguments.flow {
+                let prepared = prepare(arguments.config()?)?;
                 let sent = question.reversed().frame()?;
-                explain_reply(&frame, &sent, prepared.image.words())
+                let (verdict, steps) = explain_reply(&frame, &sent, prepared.image.words());
+                (verdict, steps, Judge::Host(prepared))
             } else {
-                Judge::new(arguments)?.judge(&frame)?
+                let mut judge = Judge::new(arguments)?;
+                let (verdict, steps) = judge.judge(&frame)?;
+                (verdict, steps, judge)
             };
             if arguments.json {
-                writeln!(out, "{}", object(None, verdict, &steps))?;
+                writeln!(out, "{}", object(None, verdict, &steps, judge.lists()))?;
             } else {
-                write_steps(out, verdict, &steps)?;
+                write_steps(out, verdict, &steps, judge.lists())?;
             }
             verdict
         }
@@ -192,7 +214,11 @@ fn explain_capture(
             worst = Outcome::No;
         }
         if arguments.json {
-            writeln!(out, "{}", object(Some(number), verdict, &steps))?;
+            writeln!(
+                out,
+                "{}",
+                object(Some(number), verdict, &steps, judge.lists())
+            )?;
         } else {
             let (source, destination) = addresses(&steps)
                 .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
@@ -219,14 +245,19 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step]) -> Value {
+fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], lists: &[Listing]) -> Value {
     let addresses = addresses(steps);
+    let listed = steps
+        .iter()
+        .filter_map(class_of)
+        .flat_map(|address| naming(lists, address));
     let mut object = json!({
         "action": verdict.action.name(),
         "reason": verdict.reason.name(),
         "country": verdict.country.name(),
         "src": addresses.map(|(source, _)| source),
         "dst": addresses.map(|(_, destination)| destination),
+        "lists": listed.map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
     });
     match frame {
         Some(number) => object["frame"] = number.into(),
@@ -235,7 +266,12 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step]) -> Value {
     object
 }
 
-fn write_steps(out: &mut dyn Write, verdict: Verdict, steps: &[Step]) -> std::io::Result<()> {
+fn write_steps(
+    out: &mut dyn Write,
+    verdict: Verdict,
+    steps: &[Step],
+    lists: &[Listing],
+) -> std::io::Result<()> {
     writeln!(
         out,
         "{}: {}, country {}",
@@ -245,6 +281,10 @@ fn write_steps(out: &mut dyn Write, verdict: Verdict, steps: &[Step]) -> std::io
     )?;
     for (number, step) in (1..).zip(steps) {
         writeln!(out, "  {number}. {}", describe(step))?;
+        let listed = class_of(step).into_iter();
+        for (list, entry) in listed.flat_map(|address| naming(lists, address)) {
+            writeln!(out, "     {}", list.describe(entry))?;
+        }
     }
     if verdict.action != verdict.reason.action() {
         writeln!(out, "  monitor mode: passed, where enforce mode drops")?;

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::DEFAULT;
 use super::keys::{KEYS, Key, Kind};
+use super::tables::TABLES;
 use crate::countries::GROUPS;
 
 /// The reference of the keys, as Markdown.
@@ -27,21 +28,12 @@ pub fn docs() -> String {
         );
     }
     for key in &KEYS {
-        _ = write!(out, "\n### {}\n\n{}", key.name, key.meaning);
-        if !key.details.is_empty() {
-            _ = write!(out, " {}", key.details);
-        }
-        out.push_str("\n\n");
-        if let Kind::Word(words) = key.kind {
-            for (word, meaning) in words() {
-                _ = writeln!(out, "- `\"{word}\"`: {meaning}");
-            }
-            out.push('\n');
-        }
-        _ = writeln!(out, "- Type: {}", kind(key));
-        _ = writeln!(out, "- Default: {}", default(&defaults, key));
-        _ = writeln!(out, "- Example: `{}`", key.example);
-        _ = writeln!(out, "- Refused: {}", key.refused);
+        _ = write!(out, "\n### {}\n\n", key.name);
+        describe(&mut out, key, &default(&defaults, key));
+    }
+    for table in TABLES {
+        _ = write!(out, "\n### [[{}]]\n\n", table.name());
+        table.describe(&mut out);
     }
     out.push_str("\n### Groups of countries\n\n");
     for group in &GROUPS {
@@ -60,7 +52,26 @@ pub fn docs() -> String {
     out
 }
 
-fn kind(key: &Key) -> String {
+/// What there is to say about a key, below its heading.
+pub(super) fn describe<T>(out: &mut String, key: &Key<T>, default: &str) {
+    out.push_str(key.meaning);
+    if !key.details.is_empty() {
+        _ = write!(out, " {}", key.details);
+    }
+    out.push_str("\n\n");
+    if let Kind::Word(words) = key.kind {
+        for (word, meaning) in words() {
+            _ = writeln!(out, "- `\"{word}\"`: {meaning}");
+        }
+        out.push('\n');
+    }
+    _ = writeln!(out, "- Type: {}", kind(key));
+    _ = writeln!(out, "- Default: {default}");
+    _ = writeln!(out, "- Example: `{}`", key.example);
+    _ = writeln!(out, "- Refused: {}", key.refused);
+}
+
+fn kind<T>(key: &Key<T>) -> String {
     match &key.kind {
         Kind::Word(words) => {
             let words: Vec<_> = words()

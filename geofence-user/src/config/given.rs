@@ -30,8 +30,8 @@ pub(super) enum Given<'a> {
 
 impl<'a> Given<'a> {
     /// Takes a TOML value for a key, or says how it differs from what the key takes.
-    pub(super) fn from_toml(
-        key: &Key,
+    pub(super) fn from_toml<T>(
+        key: &Key<T>,
         name: Range<usize>,
         value: &'a Spanned<DeValue<'_>>,
         faults: &mut Vec<Fault>,
@@ -162,7 +162,7 @@ fn twice(text: &str) -> Problem {
 }
 
 /// A type as people call it.
-fn called(value: &DeValue<'_>) -> &'static str {
+pub(super) fn called(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -174,7 +174,7 @@ fn called(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn wrong_entry(key: &Key, item: &Spanned<DeValue<'_>>) -> Fault {
+fn wrong_entry<T>(key: &Key<T>, item: &Spanned<DeValue<'_>>) -> Fault {
     Problem::new(
         format!("`{}` is a list of strings", key.name),
         format!("expected a string, found {}", called(item.get_ref())),
@@ -183,7 +183,7 @@ fn wrong_entry(key: &Key, item: &Spanned<DeValue<'_>>) -> Fault {
     .at(item.span())
 }
 
-fn wrong_type(key: &Key, name: Range<usize>, value: &Spanned<DeValue<'_>>) -> Fault {
+fn wrong_type<T>(key: &Key<T>, name: Range<usize>, value: &Spanned<DeValue<'_>>) -> Fault {
     let expected = key.kind.called();
     let help = match (value.get_ref(), &key.kind) {
         (DeValue::String(text), Kind::List(_)) => {

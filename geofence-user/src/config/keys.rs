@@ -11,8 +11,8 @@ use super::{Config, XdpMode, addresses};
 use crate::countries::Entry;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
 
-/// A key: what it is called, takes, means, and how it changes a configuration.
-pub(super) struct Key {
+/// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
+pub(super) struct Key<T: 'static = Config> {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     /// One line.
@@ -24,7 +24,7 @@ pub(super) struct Key {
     /// What is refused beyond a wrong type.
     pub(super) refused: &'static str,
     /// Reads a value of the kind into the configuration; what it refuses changes nothing.
-    pub(super) set: fn(&mut Config, &Given<'_>, &mut Vec<Fault>),
+    pub(super) set: fn(&mut T, &Given<'_>, &mut Vec<Fault>),
 }
 
 /// The type of a key's value.
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
+pub(super) fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
     T::WORDS
         .iter()
         .map(|(word, _, meaning)| (*word, *meaning))
