@@ -209,9 +209,12 @@ fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
     ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
     site.wait_passes(LISTED, true)?;
     ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
-    let status = site.edge.ask(&["status", "--json"])?.json()?;
-    ensure!(status["lists"][0]["lapsed"] == 1, "{status}");
-    Ok(())
+    // The kernel has the new image a moment before the daemon tells of it.
+    poll(PATIENCE, || {
+        let status = site.edge.ask(&["status", "--json"])?.json()?;
+        Ok((status["lists"][0]["lapsed"] == 1).then_some(()))
+    })?
+    .context("the status does not tell of what has lapsed")
 }
 
 #[test]
