@@ -10,6 +10,7 @@ use crate::compile::Image;
 use crate::config::Config;
 use crate::guard::{Comparison, Refused, refusals};
 use crate::kernel::{LoadError, Options, Tries};
+use crate::lists::Loaded;
 use crate::metrics::Facts;
 use crate::policy::{Lookup, NewNumbers};
 use crate::prepare::{PrepareError, Prepared, now, options, prepare};
@@ -23,6 +24,8 @@ pub enum Cause {
     Restart,
     /// A database cannot be read.
     Database,
+    /// A list cannot be read, and there is none from before.
+    List,
     /// The data is not believed.
     Guard,
     /// The image does not fit.
@@ -38,10 +41,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Restart,
         Self::Database,
+        Self::List,
         Self::Guard,
         Self::Capacity,
         Self::Access,
@@ -67,6 +71,7 @@ impl Cause {
             Self::Configuration => "configuration",
             Self::Restart => "restart_needed",
             Self::Database => "database",
+            Self::List => "list",
             Self::Guard => "guard",
             Self::Capacity => "capacity",
             Self::Access => "access",
@@ -108,6 +113,8 @@ pub struct Candidate {
     pub warnings: Vec<String>,
     /// Tenants and exceptions that the policy in use has not, whose counters start anew.
     pub new_numbers: NewNumbers,
+    /// The lists that were read, to be kept when they filter.
+    pub lists: Loaded,
 }
 
 impl Candidate {
@@ -121,6 +128,7 @@ impl Candidate {
         let mut prepared = prepare(config).map_err(|error| {
             let cause = match &error {
                 PrepareError::Database(_) => Cause::Database,
+                PrepareError::List(_) => Cause::List,
                 PrepareError::Compile(_) => Cause::Capacity,
                 PrepareError::ForeignImage(_) => Cause::Internal,
             };
@@ -142,6 +150,7 @@ impl Candidate {
                 .iter()
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
+            lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
         Ok(Self {
@@ -152,6 +161,7 @@ impl Candidate {
             attribution: prepared.database.info().attribution,
             warnings,
             new_numbers: NewNumbers::default(),
+            lists: prepared.lists,
         })
     }
 
@@ -173,6 +183,7 @@ impl Candidate {
             attribution: None,
             warnings: Vec::new(),
             new_numbers: NewNumbers::default(),
+            lists: Loaded::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod exceptions;
 mod given;
 mod keys;
+mod lists;
 pub mod overrides;
 mod tables;
 mod targets;
@@ -28,11 +29,13 @@ use std::sync::LazyLock;
 use geofence_common::verdict::Mode;
 use toml::de::DeTable;
 
+pub(crate) use addresses::prefix;
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub(crate) use values::Word;
 
 use crate::instance::Instance;
+use crate::lists::{Definition, Source};
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
 use error::{Fault, quoted};
 use given::Given;
@@ -64,6 +67,8 @@ pub struct Config {
     pub image_capacity: Option<u64>,
     pub flows: FlowCapacity,
     pub instance: Instance,
+    /// The lists to read; what is on them is the policy's when they have been.
+    pub lists: Vec<Definition>,
 }
 
 /// How many flows each table holds.
@@ -115,6 +120,11 @@ impl Config {
             for database in &mut config.databases {
                 *database = directory.join(&*database);
             }
+            for list in &mut config.lists {
+                if let Source::File(path) = &mut list.source {
+                    *path = directory.join(&*path);
+                }
+            }
         }
         Ok(config)
     }
@@ -140,6 +150,7 @@ impl Config {
                 exceptions: Vec::new(),
                 protections: Vec::new(),
                 pressure: None,
+                lists: Vec::new(),
             },
             interfaces: Vec::new(),
             databases: Vec::new(),
@@ -152,6 +163,7 @@ impl Config {
                 other: 0,
             },
             instance: Instance::default(),
+            lists: Vec::new(),
         }
     }
 
@@ -249,6 +261,16 @@ impl Config {
             .filter(|prefix| policy.allow.contains(prefix))
         {
             warnings.push(format!("{prefix} is in both allow and deny: it is allowed"));
+        }
+        for list in &self.lists {
+            if let Source::Url(url) = &list.source
+                && lists::is_exposed(url)
+            {
+                warnings.push(format!(
+                    "the list {} is fetched by http, so whoever is on the way can change it; use https",
+                    list.name
+                ));
+            }
         }
         if !self.listen.ip().is_loopback() {
             warnings.push(format!(

@@ -17,6 +17,7 @@ use crate::compile::Image;
 use crate::config::{Config, Word as _};
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
+use crate::lists::Report;
 use crate::metrics::{Customers, Facts, Interface, Snapshot};
 use crate::policy::Policy;
 use crate::prepare::now;
@@ -48,6 +49,23 @@ struct Current {
     config: Config,
     image: Arc<Image>,
     facts: Facts,
+    /// When the next entry of a list lapses, seconds since 1970.
+    lapses: Option<u64>,
+}
+
+impl Current {
+    /// What filters when this candidate does. What is on its lists is in the image, and need not be kept twice.
+    fn of(candidate: Candidate) -> Self {
+        let mut config = candidate.config;
+        let lists = config.policy.lists.drain(..);
+        let lapses = lists.filter_map(|list| list.entries().next_expiry()).min();
+        Self {
+            lapses,
+            config,
+            image: Arc::new(candidate.image),
+            facts: candidate.facts,
+        }
+    }
 }
 
 impl Daemon {
@@ -56,10 +74,11 @@ impl Daemon {
     pub fn new(
         filter: Filter,
         attached: Vec<Attached>,
-        candidate: Candidate,
+        mut candidate: Candidate,
         (source, tried): (Source, Files),
         trouble: Option<Trouble>,
     ) -> Self {
+        reload::keep_lists(&mut candidate);
         let instance = &candidate.config.instance;
         Self {
             pins: Pins::of(instance),
@@ -71,11 +90,7 @@ impl Daemon {
             reloads: Mutex::new(Reloads::new(trouble)),
             trial: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
-            current: Mutex::new(Current {
-                config: candidate.config,
-                image: Arc::new(candidate.image),
-                facts: candidate.facts,
-            }),
+            current: Mutex::new(Current::of(candidate)),
         }
     }
 
@@ -124,6 +139,7 @@ impl Daemon {
         let Current { config, facts, .. } = lock(&self.current).clone();
         let reloads = self.reloads();
         let interfaces: Vec<_> = places.iter().map(Place::to_json).collect();
+        let lists: Vec<_> = facts.lists.iter().map(Report::to_json).collect();
         let databases = facts.databases.iter().map(|(name, built)| {
             json!({
                 "name": name,
@@ -139,6 +155,7 @@ impl Daemon {
             "generation": facts.generation,
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
+            "lists": lists,
             "interfaces": interfaces,
             "reloads": reloads.to_json(),
             "trial": lock(&self.trial).as_ref().map(trial::Trial::to_json),

@@ -17,6 +17,7 @@ pub mod geoip;
 pub mod guard;
 pub mod instance;
 pub mod kernel;
+pub mod lists;
 pub mod metrics;
 #[doc(hidden)]
 pub mod oracle;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::compile::Image;
 use crate::daemon::Reloads;
 use crate::kernel::flows::TableFacts;
+use crate::lists::{Report, Standing};
 use geofence_common::country::Country;
 use geofence_common::flow::Table;
 use geofence_common::layout::Counter;
@@ -59,6 +60,7 @@ pub struct Facts {
     pub generation: u32,
     /// The build time of each database, seconds since 1970, by name.
     pub databases: Vec<(String, u64)>,
+    pub lists: Vec<Report>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
 }
@@ -72,6 +74,7 @@ impl Facts {
             mode: image.flags().mode(),
             generation: image.generation(),
             databases: Vec::new(),
+            lists: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,
         }
@@ -186,6 +189,7 @@ impl Collector for Snapshot {
                 (vec![("family", "ipv6")], facts.prefixes_v6 as i64),
             ],
         )?;
+        self.encode_lists(&mut encoder)?;
         gauge(
             &mut encoder,
             "geofence_build_info",
@@ -240,6 +244,39 @@ impl Snapshot {
             "Whether the filter goes by something else than was asked for last",
             [(vec![], i64::from(reloads.trouble.is_some()))],
         )
+    }
+
+    fn encode_lists(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let lists = &self.facts.lists;
+        if lists.is_empty() {
+            return Ok(());
+        }
+        type Value = fn(&Report) -> i64;
+        let gauges: [(&str, &str, Value); 3] = [
+            (
+                "geofence_list_entries",
+                "Prefixes on a list that have not lapsed",
+                |list| i64::try_from(list.entries).unwrap_or(i64::MAX),
+            ),
+            (
+                "geofence_list_confirmed_timestamp_seconds",
+                "When the source of a list last gave or confirmed what is on it; 0 for never",
+                |list| list.since.unwrap_or(0).cast_signed(),
+            ),
+            (
+                "geofence_list_degraded",
+                "Whether a list is another than its source gives: refused, not to be had, or never fetched",
+                |list| i64::from(list.standing != Standing::Current),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for list in lists {
+                let labels = [("list", list.name.as_str())];
+                ConstGauge::new(value(list)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn encode_flows(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -372,6 +409,18 @@ mod tests {
                 databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
                 prefixes_v4: 2,
                 prefixes_v6: 3,
+                lists: vec![Report {
+                    name: "feodo".into(),
+                    source: "https://lists.example/?key=secret".into(),
+                    action: crate::lists::Action::Block,
+                    direction: crate::lists::Direction::Both,
+                    standing: Standing::LastGood,
+                    entries: 7,
+                    lapsed: 0,
+                    passed_over: 0,
+                    since: Some(1_780_272_000),
+                    refused: None,
+                }],
             },
             reloads: Reloads::new(None),
         }
@@ -394,6 +443,14 @@ mod tests {
         assert!(text.contains(series), "{text}");
         let series = r#"geofence_exception_packets_total{kind="exception",name="ticket-4711"} 5"#;
         assert!(text.contains(series), "{text}");
+        for series in [
+            r#"geofence_list_entries{list="feodo"} 7"#,
+            r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
+            r#"geofence_list_degraded{list="feodo"} 1"#,
+        ] {
+            assert!(text.contains(series), "{series}: {text}");
+        }
+        assert!(!text.contains("secret"), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -16,6 +16,7 @@ use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use crate::geoip::Database;
+use crate::lists::Listing;
 use crate::policy::Policy;
 
 pub use draw::{Draw, default_policy, overlays, random_v4, random_v6};
@@ -159,10 +160,12 @@ impl Oracle {
         for (base, length, kind) in SPECIAL_USE_V6 {
             v6.special_use.entry(*base, *length, *kind);
         }
+        let listed = policy.lists.iter().flat_map(Listing::denied).copied();
+        let denied: Vec<IpNet> = policy.deny.iter().copied().chain(listed).collect();
         for (list, nets) in [
             (List::Management, &policy.management),
             (List::Allow, &policy.allow),
-            (List::Deny, &policy.deny),
+            (List::Deny, &denied),
         ] {
             let nobody = Class::of_country(Country::NONE);
             for net in nets {
@@ -246,4 +249,5 @@ fn nets(policy: &Policy) -> impl Iterator<Item = &IpNet> {
         .iter()
         .chain(&policy.allow)
         .chain(&policy.deny)
+        .chain(policy.lists.iter().flat_map(Listing::denied))
 }

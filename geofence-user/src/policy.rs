@@ -12,6 +12,8 @@ use geofence_common::verdict::Mode;
 use geofence_common::wire::protocol;
 use ipnet::IpNet;
 
+use crate::lists::Listing;
+
 /// Everything a verdict depends on but the GeoIP data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -33,6 +35,8 @@ pub struct Policy {
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
+    /// Lists from elsewhere, in the order of the configuration.
+    pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
     pub exceptions: Vec<Exception>,
     pub protections: Vec<Protection>,

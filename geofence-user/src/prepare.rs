@@ -13,6 +13,9 @@ use crate::explain::moment;
 use crate::geoip::{self, Database, Reader};
 use crate::guard::{First, FirstError};
 use crate::kernel::{Options, Tries, flows};
+use crate::lists::guard::Surroundings;
+use crate::lists::store::Store;
+use crate::lists::{self, Loaded};
 use crate::policy::{Lookup, Replies};
 
 /// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
@@ -30,6 +33,8 @@ pub enum PrepareError {
     #[error(transparent)]
     Database(#[from] geoip::Error),
     #[error(transparent)]
+    List(#[from] lists::LoadError),
+    #[error(transparent)]
     Compile(#[from] CompileError),
     #[error(transparent)]
     ForeignImage(#[from] ForeignImage),
@@ -42,16 +47,25 @@ pub struct Prepared {
     /// The files themselves, for their records.
     pub readers: Vec<Reader>,
     pub image: Image,
+    /// What there is to tell about the lists, whose entries are the policy's.
+    pub lists: Loaded,
 }
 
-/// Reads the databases and compiles the first image.
-pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
+/// Reads the databases and lists and compiles the first image.
+pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
     let (database, readers) = if config.databases.is_empty() {
         let (database, reader) = Database::embedded_with_reader()?;
         (database, vec![reader])
     } else {
         Database::open_with_readers(&config.databases)?
     };
+    let mut lists = Loaded::default();
+    if !config.lists.is_empty() {
+        let around = Surroundings::of_this_machine(&config.policy.management);
+        let store = Store::of(&config.instance);
+        lists = lists::load(&config.lists, &around, &store, now())?;
+        config.policy.lists = std::mem::take(&mut lists.listings);
+    }
     let lines_max = config.image_capacity.map_or(u32::MAX >> 4, lines);
     let target = Target {
         generation: 1,
@@ -66,6 +80,7 @@ pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
         database,
         readers,
         image,
+        lists,
     })
 }
 
@@ -98,7 +113,7 @@ impl Prepared {
     /// What the operator should know about the data before it is used, in sentences.
     #[must_use]
     pub fn data_warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.lists.warnings.clone();
         let info = self.database.info();
         let age = info.age_days(now());
         if age > DATA_AGE_MAX_DAYS {
@@ -160,7 +175,9 @@ pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
     let automatic = (2 * image.size() as u64).max(CAPACITY_MIN_BYTES);
     let [v4, v6] = image.prefixes();
     let policy = &config.policy;
-    let lists = policy.management.len() + policy.allow.len() + policy.deny.len();
+    let others = policy.lists.iter().map(|list| list.entries().len());
+    let lists =
+        policy.management.len() + policy.allow.len() + policy.deny.len() + others.sum::<usize>();
     let excepted = policy
         .exceptions
         .iter()

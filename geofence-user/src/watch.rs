@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use rtnetlink::MulticastGroup;
@@ -15,6 +15,8 @@ use crate::daemon::{Daemon, Wishes};
 
 /// How often files are looked at. What has not changed between two looks is taken for whole.
 const FILES_PERIOD: Duration = Duration::from_secs(1);
+/// How often lapsed entries are a reason to reload: some lists have one lapse every second.
+const LAPSED_PERIOD: Duration = Duration::from_secs(60);
 /// How often interfaces are looked at when the kernel has nothing to say of them.
 const INTERFACES_PERIOD: Duration = Duration::from_secs(1);
 
@@ -68,7 +70,7 @@ fn print(path: &Path) -> Print {
     ))
 }
 
-/// Reloads when a file has changed and come to rest; never ends.
+/// Reloads when a file has changed and come to rest, or when entries of a list have lapsed; never ends.
 ///
 /// Looking, rather than being told, sees through links, mounts and files that are replaced, and costs a few calls a
 /// second. A state that was refused is not tried again.
@@ -76,6 +78,7 @@ pub async fn files(daemon: Arc<Daemon>) {
     let mut ticks = interval(FILES_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
+    let mut lapsed: Option<Instant> = None;
     loop {
         ticks.tick().await;
         if daemon.is_on_trial() {
@@ -83,6 +86,12 @@ pub async fn files(daemon: Arc<Daemon>) {
         }
         let tried = daemon.tried();
         let seen = tried.look_again();
+        if daemon.has_lapsed() && lapsed.is_none_or(|last| last.elapsed() >= LAPSED_PERIOD) {
+            lapsed = Some(Instant::now());
+            info!("entries of a list have lapsed: reloading");
+            let _ = daemon.reload(Wishes::default()).await;
+            continue;
+        }
         let is_settled = last.replace(seen.clone()).is_some_and(|last| last == seen);
         if !is_settled || seen == tried {
             continue;

@@ -16,6 +16,7 @@ pub mod frames;
 pub mod http;
 mod instance;
 pub mod lab;
+pub mod life;
 pub mod link;
 pub mod mutate;
 pub mod namespace;

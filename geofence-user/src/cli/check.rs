@@ -14,10 +14,11 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::numbers::{date, grouped};
-use super::options::PolicyArgs;
+use super::options::{InstanceArgs, PolicyArgs};
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
+use crate::lists::Report;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Protection, Replies};
 use crate::prepare::{Prepared, now, prepare};
 
@@ -26,13 +27,17 @@ use crate::prepare::{Prepared, now, prepare};
 pub struct Arguments {
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let prepared = prepare(arguments.policy.config()?)?;
+    let mut config = arguments.policy.config()?;
+    arguments.instance.apply(&mut config)?;
+    let prepared = prepare(config)?;
     let mut effective = Effective::of(&prepared);
     let first = prepared.first_data()?;
     let refusals = first
@@ -73,6 +78,7 @@ struct Effective {
     exceptions: usize,
     lapsing: Vec<String>,
     protections: Vec<String>,
+    lists: Vec<serde_json::Value>,
     interfaces: Vec<String>,
     xdp_mode: &'static str,
     lookup: &'static str,
@@ -161,6 +167,7 @@ impl Effective {
                 .map(|one| one.id.clone())
                 .collect(),
             protections: policy.protections.iter().map(protection).collect(),
+            lists: prepared.lists.reports.iter().map(Report::to_json).collect(),
             interfaces: config.interfaces.clone(),
             xdp_mode: config.xdp_mode.word(),
             lookup: policy.lookup.word(),
@@ -222,6 +229,21 @@ impl Effective {
         }
         for protection in &self.protections {
             line("protect", protection);
+        }
+        for list in &self.lists {
+            let word = |key: &str| list[key].as_str().unwrap_or_default().to_owned();
+            line(
+                "list",
+                &format!(
+                    "{}: {} {}, {} entries, {}, {}",
+                    word("name"),
+                    word("action"),
+                    word("direction"),
+                    grouped(list["entries"].as_u64().unwrap_or_default()),
+                    word("standing"),
+                    word("source")
+                ),
+            );
         }
         line(
             "interfaces",

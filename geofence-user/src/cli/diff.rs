@@ -67,7 +67,9 @@ impl Old {
                 config: arguments.config.clone(),
                 ..PolicyArgs::default()
             };
-            return Ok(Self::Prepared(Box::new(prepare(old.config()?)?)));
+            let mut old = old.config()?;
+            arguments.instance.apply(&mut old)?;
+            return Ok(Self::Prepared(Box::new(prepare(old)?)));
         }
         let compare = "name the configuration to compare with: --config OLD";
         match Running::find(&arguments.instance.instance()?) {
@@ -153,7 +155,9 @@ pub(super) fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
         database: arguments.database.clone(),
         block: arguments.block.clone(),
     };
-    let new = prepare(new.config()?)?;
+    let mut new = new.config()?;
+    arguments.instance.apply(&mut new)?;
+    let new = prepare(new)?;
     let old = Old::find(arguments)?;
     let side = Side {
         words: new.image.words(),

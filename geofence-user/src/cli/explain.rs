@@ -14,12 +14,14 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
+use crate::config::Config;
 use crate::explain::{
-    Names, Protocol, Question, Recorder, addresses, country, describe, explain as decide,
+    Names, Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
     explain_reply,
 };
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
+use crate::lists::naming;
 use crate::prepare::{Prepared, prepare};
 use crate::tables::{Host, Seen};
 
@@ -66,6 +68,14 @@ pub struct Arguments {
     instance: InstanceArgs,
 }
 
+impl Arguments {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.policy.config()?;
+        self.instance.apply(&mut config)?;
+        Ok(config)
+    }
+}
+
 /// Who is asked.
 enum Judge {
     /// This process, by the policy given.
@@ -93,7 +103,7 @@ impl Judge {
         {
             return Ok(Self::Running(running));
         }
-        let prepared = prepare(arguments.policy.config()?)?;
+        let prepared = prepare(arguments.config()?)?;
         if !arguments.kernel {
             return Ok(Self::Host(prepared));
         }
@@ -167,17 +177,15 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 is_reply: arguments.flow,
             };
             let frame = question.frame()?;
-            let mut judge = if arguments.flow {
-                Judge::Host(prepare(arguments.policy.config()?)?)
+            let (verdict, steps, judge) = if arguments.flow {
+                let prepared = prepare(arguments.config()?)?;
+                let sent = question.reversed().frame()?;
+                let (verdict, steps) = explain_reply(&frame, &sent, prepared.image.words());
+                (verdict, steps, Judge::Host(prepared))
             } else {
-                Judge::new(arguments)?
-            };
-            let (verdict, steps) = match &judge {
-                Judge::Host(prepared) if arguments.flow => {
-                    let sent = question.reversed().frame()?;
-                    explain_reply(&frame, &sent, prepared.image.words())
-                }
-                Judge::Host(_) | Judge::Loaded(..) | Judge::Running(_) => judge.judge(&frame)?,
+                let mut judge = Judge::new(arguments)?;
+                let (verdict, steps) = judge.judge(&frame)?;
+                (verdict, steps, judge)
             };
             if arguments.json {
                 writeln!(out, "{}", object(None, verdict, &steps, judge.names()))?;
@@ -241,6 +249,10 @@ fn outcome(verdict: Verdict) -> Outcome {
 
 fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>) -> Value {
     let addresses = addresses(steps);
+    let listed = steps
+        .iter()
+        .filter_map(class_of)
+        .flat_map(|address| naming(names.lists(), address));
     let mut object = json!({
         "action": verdict.action.name(),
         "reason": verdict.reason.name(),
@@ -249,6 +261,7 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>
         "dst": addresses.map(|(_, destination)| destination),
         "tenant": (verdict.tenant != 0).then(|| names.tenant(verdict.tenant)),
         "exception": verdict.exception.checked_sub(1).map(|slot| names.exception(slot)),
+        "lists": listed.map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
     });
     match frame {
         Some(number) => object["frame"] = number.into(),
@@ -272,6 +285,10 @@ fn write_steps(
     )?;
     for (number, step) in (1..).zip(steps) {
         writeln!(out, "  {number}. {}", describe(step, names))?;
+        let listed = class_of(step).into_iter();
+        for (list, entry) in listed.flat_map(|address| naming(names.lists(), address)) {
+            writeln!(out, "     {}", list.describe(entry))?;
+        }
     }
     if verdict.action != verdict.reason.action() {
         writeln!(out, "  monitor mode: passed, where enforce mode drops")?;

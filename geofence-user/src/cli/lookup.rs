@@ -9,8 +9,9 @@ use geofence_common::policy::classify;
 use serde_json::json;
 
 use super::Outcome;
-use super::options::PolicyArgs;
-use crate::explain::{Names, Recorder, country, describe};
+use super::options::{InstanceArgs, PolicyArgs};
+use crate::explain::{Names, Recorder, class_of, country, describe};
+use crate::lists::naming;
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses
@@ -21,13 +22,17 @@ pub struct Arguments {
     addresses: Vec<IpAddr>,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
     /// Print one JSON object a line, one for each address
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let prepared = prepare(arguments.policy.config()?)?;
+    let mut config = arguments.policy.config()?;
+    arguments.instance.apply(&mut config)?;
+    let prepared = prepare(config)?;
     for ip in &arguments.addresses {
         let mut recorder = Recorder::default();
         let address = Address::from(*ip);
@@ -37,6 +42,11 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                     "the image has no class for {ip}; please report this with the database's name"
                 )
             })?;
+        // An address that carries another is looked up as both.
+        let addresses = recorder.0.iter().filter_map(class_of);
+        let listed: Vec<_> = addresses
+            .flat_map(|address| naming(&prepared.config.policy.lists, address))
+            .collect();
         let mut records = Vec::new();
         for reader in &prepared.readers {
             if let Some((network, record)) = reader.record(*ip)? {
@@ -52,6 +62,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 "allowed": class.is_allowed(),
                 "denied": class.is_denied(),
                 "class": class.to_word(),
+                "lists": listed.iter().map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
                 "records": records
                     .iter()
                     .map(|(database, network, record)| {
@@ -70,6 +81,9 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 describe(step, Names(Some(&prepared.config.policy))),
                 class.to_word()
             )?;
+        }
+        for (list, entry) in listed {
+            writeln!(out, "  list    {}", list.describe(entry))?;
         }
         if records.is_empty() {
             writeln!(out, "  record  none: no database has the address")?;

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod flows;
+pub mod list;
 pub mod lookup;
 pub mod numbers;
 pub mod options;
@@ -16,6 +17,7 @@ pub mod reload;
 pub mod revert;
 pub mod run;
 pub mod status;
+pub mod update;
 
 use std::io::Write;
 
@@ -53,6 +55,8 @@ enum Command {
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
     Flows(flows::Arguments),
+    Update(update::Arguments),
+    List(list::Arguments),
 }
 
 impl Arguments {
@@ -75,6 +79,8 @@ impl Arguments {
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),
+            Command::Update(arguments) => update::update(&arguments, out),
+            Command::List(arguments) => list::list(&arguments, out),
         }
     }
 }

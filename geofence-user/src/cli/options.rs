@@ -29,7 +29,43 @@ pub struct InstanceArgs {
     pub instance: Option<String>,
 }
 
+/// Which lists.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Configuration file that has the lists
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+}
+
+impl ListArgs {
+    /// The configuration that has the lists.
+    ///
+    /// # Errors
+    /// Everything wrong with the file, or that the text names no instance.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        self.instance.apply(&mut config)?;
+        Ok(config)
+    }
+}
+
 impl InstanceArgs {
+    /// Makes a configuration that of the instance named, whose lists it then has.
+    ///
+    /// # Errors
+    /// When the text is no name.
+    pub fn apply(&self, config: &mut Config) -> Result<(), ConfigErrors> {
+        match &self.instance {
+            Some(instance) => overrides::instance(config, instance),
+            None => Ok(()),
+        }
+    }
+
     /// The instance named, or the one that every machine has.
     ///
     /// # Errors

@@ -68,9 +68,7 @@ impl Arguments {
         if let Some(listen) = &self.listen {
             overrides::listen(&mut config, listen)?;
         }
-        if let Some(instance) = &self.instance.instance {
-            overrides::instance(&mut config, instance)?;
-        }
+        self.instance.apply(&mut config)?;
         if config.interfaces.is_empty() {
             bail!(
                 "no interface to protect; name one with --interface, or with `interfaces` in the configuration"
@@ -118,7 +116,7 @@ fn choose(config: Config, force: bool) -> anyhow::Result<(Candidate, Option<Trou
         Err(failure) => failure,
     };
     match last_good {
-        Some(image) if matches!(failure.cause, Cause::Database | Cause::Guard) => {
+        Some(image) if matches!(failure.cause, Cause::Database | Cause::List | Cause::Guard) => {
             error!(
                 "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and its data are in force, whatever the \
                  configuration says, until a reload succeeds"

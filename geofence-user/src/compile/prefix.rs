@@ -6,6 +6,7 @@ use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use crate::geoip::Database;
+use crate::lists::Listing;
 use crate::policy::Policy;
 
 /// An address family.
@@ -124,8 +125,10 @@ pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
         List::Allow => &policy.allow,
         List::Deny => &policy.deny,
     };
+    let denied = policy.lists.iter().flat_map(Listing::denied);
     let mut prefixes: Vec<_> = nets
         .iter()
+        .chain(denied.filter(|_| list == List::Deny))
         .filter_map(|net| Prefix::of(net, family))
         .collect();
     prefixes.sort_unstable();

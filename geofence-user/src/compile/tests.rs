@@ -10,6 +10,7 @@ use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::lists::{self, Action, Direction, Format, Listing};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
 use crate::policy::{CountryRule, Fate, Mail, Service};
 
@@ -462,6 +463,38 @@ fn crowded() -> impl Strategy<Value = IpNet> {
     ]
 }
 
+fn listing(blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
+    let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
+    let read = lists::read(format!("#\n{text}").as_bytes(), Format::Plain, "x", 0);
+    let action = if blocks { Action::Block } else { Action::Alert };
+    let direction = [Direction::In, Direction::Out, Direction::Both][usize::from(direction)];
+    Listing::new("x", action, direction, read.unwrap().entries)
+}
+
+#[test]
+fn what_a_list_blocks_is_denied_and_what_it_remarks_upon_is_not() {
+    let (mut policy, database) = example();
+    policy.deny.clear();
+    let net = "81.2.69.64/26".parse().unwrap();
+    for (blocks, direction, is_denied) in [
+        (true, 0, true),
+        (true, 1, false),
+        (true, 2, true),
+        (false, 0, false),
+        (false, 2, false),
+    ] {
+        policy.lists = vec![listing(blocks, direction, &[net])];
+        let image = compile(&policy, &database, &TARGET).unwrap();
+        let denied = ["81.2.69.63", "81.2.69.64", "81.2.69.127", "81.2.69.128"]
+            .map(|address| class_of(&image, address).is_denied());
+        assert_eq!(
+            denied,
+            [false, is_denied, is_denied, false],
+            "{blocks} {direction}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -470,11 +503,13 @@ proptest! {
         v4 in proptest::collection::vec((crowded_v4(), 3_u8..12), 0..25),
         v6 in proptest::collection::vec((crowded_v6(), 3_u8..12), 0..25),
         lists in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 3),
+        listed in proptest::collection::vec((any::<bool>(), 0_u8..3, proptest::collection::vec(crowded(), 0..6)), 0..4),
         probes in proptest::collection::vec(crowded(), 30),
     ) {
         let mut policy = default_policy();
         policy.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
         [policy.management, policy.allow, policy.deny] = lists.try_into().unwrap();
+        policy.lists = listed.into_iter().map(|(blocks, direction, nets)| listing(blocks, direction, &nets)).collect();
         let database = Database::from_prefixes(
             v4.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
             v6.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),

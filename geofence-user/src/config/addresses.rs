@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::error::{Problem, quoted};
 
 /// Reads a prefix, or an address as the prefix that holds it alone.
-pub(super) fn prefix(text: &str) -> Result<IpNet, Problem> {
+pub(crate) fn prefix(text: &str) -> Result<IpNet, Problem> {
     let refuse = |label: String, help: String| {
         Problem::new(format!("{} is not a prefix", quoted(text)), label, help)
     };

@@ -13,13 +13,14 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Fault, Problem, quoted};
 use super::given::{self, Given};
 use super::keys::Key;
-use super::{Config, docs, exceptions, tenants, values};
+use super::{Config, docs, exceptions, lists, tenants, values};
 
-/// Every table, in the order of the documentation.
-pub(super) static TABLES: [&(dyn AnyTable + Sync); 3] = [
+/// Every table, in the order of the documentation; those that others name come before them.
+pub(super) static TABLES: [&(dyn AnyTable + Sync); 4] = [
     &tenants::TENANT,
     &exceptions::EXCEPTION,
     &exceptions::PROTECT,
+    &lists::LIST,
 ];
 
 /// A kind of table, whatever its entries are made of.

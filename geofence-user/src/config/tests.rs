@@ -5,6 +5,7 @@ mod mutated;
 mod rendered;
 
 use super::*;
+use crate::lists::{Action, Direction, Format};
 use crate::policy::{Service, ServiceProtocol};
 use geofence_common::country::Country;
 
@@ -150,6 +151,74 @@ fn every_example_is_accepted_and_every_word_is_read_as_itself() {
 }
 
 #[test]
+fn lists_are_read_with_their_defaults() {
+    let config = parse(
+        r#"
+        mode = "monitor"
+        [[list]]
+        name = "one"
+        file = "/etc/one.txt"
+        format = "plain"
+        [[list]]
+        name = "two"
+        url = "https://lists.example/two?key=1"
+        format = "auto"
+        action = "alert"
+        direction = "out"
+        expires = "1d12h"
+        "#,
+    );
+    let list = |name: &str, source, format| Definition {
+        name: name.to_owned(),
+        source,
+        format,
+        action: Action::Block,
+        direction: Direction::Both,
+        expires: None,
+    };
+    let expected = [
+        list("one", Source::File("/etc/one.txt".into()), Format::Plain),
+        Definition {
+            action: Action::Alert,
+            direction: Direction::Out,
+            expires: Some(std::time::Duration::from_secs(36 * 3600)),
+            ..list(
+                "two",
+                Source::Url("https://lists.example/two?key=1".to_owned()),
+                Format::Auto,
+            )
+        },
+    ];
+    assert_eq!(config.lists, expected);
+    assert_eq!(config.policy.mode, Mode::Monitor);
+    assert_eq!(config.warnings(), [""; 0]);
+}
+
+#[test]
+fn the_example_of_every_table_is_accepted() {
+    // Together, for some name others.
+    let (mut examples, mut before) = (String::new(), Config::default());
+    for table in TABLES {
+        let mut text = String::new();
+        table.describe(&mut text);
+        let example = text
+            .split("```")
+            .nth(1)
+            .and_then(|part| part.strip_prefix("toml\n"));
+        examples.push_str(example.expect("an example"));
+        let config = parse(&examples);
+        assert_ne!(config, before, "{}", table.name());
+        before = config;
+    }
+    let commented: String = DEFAULT
+        .lines()
+        .skip_while(|line| *line != "# [[list]]")
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    assert_eq!(parse(&commented).lists.len(), 1);
+}
+
+#[test]
 fn a_mark_before_the_text_is_no_part_of_it() {
     assert_eq!(
         parse("\u{feff}mode = \"monitor\"").policy.mode,
@@ -178,6 +247,10 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
             "both allow and deny",
         ),
         (
+            "[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"http://lists.example/a\"",
+            "whoever is on the way can change it",
+        ),
+        (
             "listen = \"0.0.0.0:10317\"",
             "can be reached from other machines",
         ),
@@ -192,8 +265,14 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
 fn relative_databases_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geofence.toml");
-    std::fs::write(&path, "databases = [\"one.mmdb\", \"/two.mmdb\"]").unwrap();
+    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\n\
+                [[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a.txt\"";
+    std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
+    assert_eq!(
+        config.lists[0].source,
+        Source::File(directory.path().join("a.txt"))
+    );
     assert_eq!(
         config.databases,
         [

@@ -15,6 +15,8 @@ use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
 use crate::kernel::memory;
+use crate::lists;
+use crate::lists::store::Store;
 use crate::policy::NewNumbers;
 use crate::prepare::{now, options};
 use crate::watch::Files;
@@ -37,7 +39,10 @@ impl Source {
         let (own, tried) = (Files::look(&self.file), tried.look_again());
         match (self.read)(instead) {
             Ok(config) => {
-                let files = own.and(Files::look(&config.databases));
+                let lists = lists::files(&config.lists, &Store::of(&config.instance));
+                let files = own
+                    .and(Files::look(&config.databases))
+                    .and(Files::look(&lists));
                 (Ok(config), files)
             }
             Err(error) => (Err(error), tried.and(own)),
@@ -251,13 +256,9 @@ impl Daemon {
     }
 
     /// Notes what filters now, and answers with what did before.
-    pub(super) fn replace_current(&self, candidate: Candidate) -> Current {
-        let current = Current {
-            config: candidate.config,
-            image: Arc::new(candidate.image),
-            facts: candidate.facts,
-        };
-        std::mem::replace(&mut *lock(&self.current), current)
+    pub(super) fn replace_current(&self, mut candidate: Candidate) -> Current {
+        keep_lists(&mut candidate);
+        std::mem::replace(&mut *lock(&self.current), Current::of(candidate))
     }
 
     /// The files of the last attempt, as they were then: while they stay so, another would end the same way.
@@ -266,12 +267,28 @@ impl Daemon {
         lock(&self.tried).clone()
     }
 
+    /// Whether an entry of a list has lapsed that the image in use still has.
+    #[must_use]
+    pub fn has_lapsed(&self) -> bool {
+        lock(&self.current)
+            .lapses
+            .is_some_and(|lapses| lapses <= now())
+    }
+
     /// Keeps the image in use for a boot without a database.
     pub fn keep_image(&self) {
         let image = Arc::clone(&lock(&self.current).image);
         if let Err(error) = self.state.save(&image) {
             warn!("a boot without a database would not filter by this image: {error}");
         }
+    }
+}
+
+/// Keeps what is on the lists of a candidate that filters, to fall back on.
+pub(super) fn keep_lists(candidate: &mut Candidate) {
+    let store = Store::of(&candidate.config.instance);
+    if let Err(error) = candidate.lists.keep(&store) {
+        warn!("there would be no last good list to fall back on: {error}");
     }
 }
 

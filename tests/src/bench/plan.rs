@@ -10,6 +10,7 @@ use geofence_common::image::Words as _;
 use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::config::Config;
 use geofence_user::geoip::Database;
+use geofence_user::lists::Loaded;
 use geofence_user::oracle::Oracle;
 use geofence_user::policy::Policy;
 use geofence_user::prepare::{Prepared, prepare};
@@ -71,6 +72,7 @@ impl Plan {
             database,
             readers: Vec::new(),
             image,
+            lists: Loaded::default(),
         })
     }
 }

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
+use geofence_tests::life;
 
 /// Runs whole networks with real software around geofence
 ///
@@ -26,6 +28,8 @@ struct Arguments {
 enum Laboratory {
     /// Mail in and out of blocked countries, and nothing else
     Mail(Mail),
+    /// A filter that is upgraded, reloaded and killed under a flood
+    Life(Life),
 }
 
 #[derive(Args)]
@@ -44,6 +48,19 @@ struct Mail {
     steps: Vec<u8>,
 }
 
+#[derive(Args)]
+struct Life {
+    /// A tenth of everything, or less
+    #[arg(long)]
+    short: bool,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Run only this step, which may be given several times
+    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=5))]
+    steps: Vec<u8>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum FilterMode {
     /// Drop what the default policy drops
@@ -55,8 +72,11 @@ enum FilterMode {
 }
 
 fn main() -> ExitCode {
-    let Laboratory::Mail(arguments) = Arguments::parse().laboratory;
-    match mail(&arguments) {
+    let result = match Arguments::parse().laboratory {
+        Laboratory::Mail(arguments) => mail(&arguments),
+        Laboratory::Life(arguments) => life(&arguments),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -69,12 +89,7 @@ fn main() -> ExitCode {
 
 /// Runs the mail laboratory; answers whether all was as expected.
 fn mail(arguments: &Mail) -> Result<bool> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "a laboratory needs root, for namespaces and eBPF programs; run it with `cargo xtask lab`, which offers \
-             sudo"
-        );
-    }
+    need_root()?;
     let missing = lab::missing();
     if !missing.is_empty() {
         bail!(
@@ -82,19 +97,47 @@ fn mail(arguments: &Mail) -> Result<bool> {
             missing.join(", ")
         );
     }
-    let scale = if arguments.short {
-        Scale::Short
-    } else {
-        Scale::Whole
-    };
     let mode = match arguments.filter {
         FilterMode::Enforce => Mode::Enforce,
         FilterMode::Monitor => Mode::Monitor,
         FilterMode::Absent => Mode::Absent,
     };
+    let scale = scale(arguments.short);
+    show(
+        &lab::mail(scale, mode, &arguments.steps, &mut progress())?,
+        arguments.json,
+    )
+}
+
+/// Runs the life laboratory; answers whether all was as expected.
+fn life(arguments: &Life) -> Result<bool> {
+    need_root()?;
+    let scale = scale(arguments.short);
+    show(
+        &life::life(scale, &arguments.steps, &mut progress())?,
+        arguments.json,
+    )
+}
+
+fn need_root() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "a laboratory needs root, for namespaces and eBPF programs; run it with `cargo xtask lab`, which offers \
+             sudo"
+        );
+    }
+    Ok(())
+}
+
+fn scale(short: bool) -> Scale {
+    if short { Scale::Short } else { Scale::Whole }
+}
+
+/// Says on a terminal what is done next, and when.
+fn progress() -> impl FnMut(&str) {
     let begun = Instant::now();
     let terminal = io::stderr().is_terminal();
-    let rows = lab::mail(scale, mode, &arguments.steps, &mut |what| {
+    move |what| {
         if terminal {
             let _ = writeln!(
                 io::stderr(),
@@ -102,12 +145,16 @@ fn mail(arguments: &Mail) -> Result<bool> {
                 begun.elapsed().as_secs_f64()
             );
         }
-    })?;
+    }
+}
+
+/// Prints the rows; answers whether all were as expected.
+fn show(rows: &[Row], json: bool) -> Result<bool> {
     let mut out = io::stdout().lock();
-    let written = if arguments.json {
-        report::json(&mut out, &rows)
+    let written = if json {
+        report::json(&mut out, rows)
     } else {
-        report::table(&mut out, &rows)
+        report::table(&mut out, rows)
     };
     match written.and_then(|()| out.flush()) {
         // Whoever closed the pipe has read enough.

@@ -44,6 +44,7 @@ impl Files {
                 database: vec![self.path("small.mmdb")],
                 block: None,
             },
+            instance: InstanceArgs::default(),
             json: false,
         }
     }
@@ -163,6 +164,7 @@ fn json_is_one_object_with_the_same_numbers() {
 fn the_embedded_database_has_prefixes_of_every_country_blocked_by_default() {
     let args = Arguments {
         policy: PolicyArgs::default(),
+        instance: InstanceArgs::default(),
         json: true,
     };
     let json: serde_json::Value = serde_json::from_str(&output(&args).unwrap()).unwrap();

@@ -16,7 +16,7 @@ const KEYS_AND_TYPES: &[Row] = &[
     ("Mode = \"enforce\"", "1:1", "Mode", "did you mean `mode`?"),
     ("zzz = 1", "1:1", "zzz", "the keys are interfaces, mode,"),
     ("\"\" = 1", "1:1", "\"\"", "there is no key an empty text"),
-    ("\n\n  [policy]\nx = 1", "3:4", "policy", "the only tables are [[tenant]], [[exception]], [[protect]]"),
+    ("\n\n  [policy]\nx = 1", "3:4", "policy", "the only tables are [[tenant]], [[exception]], [[protect]], [[list]]"),
     ("mode = 1", "1:8", "1", "expected \"enforce\" or \"monitor\", found an integer"),
     ("mode = true", "1:8", "true", "found a boolean"),
     ("mode = [\"enforce\"]", "1:8", "[\"enforce\"]", "found a list"),
@@ -37,6 +37,50 @@ const KEYS_AND_TYPES: &[Row] = &[
     ("capacity-mib = 1979-05-27", "1:16", "1979-05-27", "found a date"),
     ("mode = \"enforce\"\nmode = \"monitor\"", "2:1", "mode", "set twice"),
     ("\"mail\" = \"full\"\n\"mail\" = \"off\"", "2:1", "\"mail\"", "`mail` is set twice"),
+];
+
+#[rustfmt::skip] // one row a line
+const LISTS: &[Row] = &[
+    ("[list]\nname = \"a\"", "1:2", "list", "write [[list]] on a line of its own"),
+    ("list = \"a\"", "1:1", "list", "expected [[list]], found a string"),
+    ("list = [1]", "1:9", "1", "expected [[list]], found an integer"),
+    ("[[lists]]\nname = \"a\"", "1:3", "lists", "did you mean `[[list]]`?"),
+    ("[[list]]\nfile = \"a\"\nformat = \"plain\"", "1:1", "[[list]]", "needs the key `name`"),
+    ("[[list]]\nname = \"a\"\nfile = \"a\"", "1:1", "[[list]]", "add a line such as: format = \"feodo\""),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"", "1:1", "[[list]]", "neither `file` nor `url`"),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nurl = \"http://a\"", "5:1", "url", "two places"),
+    ("[[list]]\nnmae = \"a\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"", "2:1", "nmae", "did you mean `name`?"),
+    (
+        "[[list]]\nmode = \"x\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"",
+        "2:1", "mode", "stand above the first table"
+    ),
+    ("[[list]]\nname = \"a b\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"a b\"", "no name for a list"),
+    ("[[list]]\nname = \"../a\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"../a\"", "a letter or digit"),
+    ("[[list]]\nname = \"a\"\nformat = \"stixx\"\nfile = \"a\"", "3:10", "\"stixx\"", "did you mean \"stix\"?"),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"http://a\"",
+        "4:8", "\"http://a\"", "write url = \"http://a\""
+    ),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"/etc/a\"", "4:7", "\"/etc/a\"", "write file = \"/etc/a\""),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"ftp://a/b\"", "4:7", "\"ftp://a/b\"", "only http and https"),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\naction = \"drop\"",
+        "5:10", "\"drop\"", "\"block\" or \"alert\""
+    ),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"7\"",
+        "5:11", "\"7\"", "did you mean \"7d\""
+    ),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = \"5s\"",
+        "5:11", "\"5s\"", "less than a minute"
+    ),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nexpires = 7", "5:11", "7", "found an integer"),
+    (
+        "[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\n\
+         [[list]]\nname = \"a\"\nformat = \"misp\"\nfile = \"b\"",
+        "6:8", "\"a\"", "give one of the two another name",
+    ),
 ];
 
 #[rustfmt::skip] // one row a line
@@ -153,7 +197,16 @@ const SERVICES: &[Row] = &[
 
 #[test]
 fn each_broken_file_is_refused_at_the_right_place_with_the_way_out() {
-    let rows = [KEYS_AND_TYPES, SYNTAX, WORDS, COUNTRIES, NETWORK, SERVICES].concat();
+    let rows = [
+        KEYS_AND_TYPES,
+        LISTS,
+        SYNTAX,
+        WORDS,
+        COUNTRIES,
+        NETWORK,
+        SERVICES,
+    ]
+    .concat();
     let mut wrong = Vec::new();
     for (text, place, offending, says) in rows {
         let Err(errors) = Config::parse(text, "broken.toml") else {

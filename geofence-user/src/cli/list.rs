@@ -1,0 +1,99 @@
+//! `geofence list`: the lists of a configuration, what is on them, how old that is, and what was refused.
+
+use std::io::Write;
+
+use clap::Args;
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use serde_json::Value;
+
+use super::Outcome;
+use super::numbers::grouped;
+use super::options::ListArgs;
+use crate::config::Word as _;
+use crate::lists::guard::Surroundings;
+use crate::lists::store::Store;
+use crate::lists::{Report, load};
+use crate::prepare::now;
+
+/// Show the lists: entries, action, age, and why the last text of a list was refused
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Print a JSON list
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lists: ListArgs,
+}
+
+pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let config = arguments.lists.config()?;
+    let around = Surroundings::of_this_machine(&config.policy.management);
+    let store = Store::of(&config.instance);
+    let loaded = load(&config.lists, &around, &store, now())?;
+    if arguments.json {
+        let reports: Vec<Value> = loaded.reports.iter().map(Report::to_json).collect();
+        writeln!(out, "{}", Value::from(reports))?;
+        return Ok(Outcome::Yes);
+    }
+    if loaded.reports.is_empty() {
+        writeln!(
+            out,
+            "there are no lists: a `[[list]]` in the configuration adds one"
+        )?;
+        return Ok(Outcome::Yes);
+    }
+    writeln!(out, "{}", table(&loaded.reports, now()).trim_fmt())?;
+    for report in &loaded.reports {
+        if let Some(refused) = &report.refused {
+            let age = age(now().saturating_sub(refused.when));
+            writeln!(out, "\n{}, refused {age} ago: {}", report.name, refused.why)?;
+        }
+    }
+    for warning in &loaded.warnings {
+        writeln!(out, "\nwarning: {warning}")?;
+    }
+    Ok(Outcome::Yes)
+}
+
+fn table(reports: &[Report], now: u64) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header([
+        "list",
+        "action",
+        "direction",
+        "entries",
+        "lapsed",
+        "age",
+        "state",
+        "source",
+    ]);
+    for report in reports {
+        table.add_row([
+            report.name.clone(),
+            report.action.word().to_owned(),
+            report.direction.word().to_owned(),
+            grouped(report.entries as u64),
+            grouped(report.lapsed as u64),
+            report
+                .since
+                .map_or_else(|| "-".to_owned(), |since| age(now.saturating_sub(since))),
+            report.standing.name().to_owned(),
+            report.source.clone(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(3).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// An age in its largest unit: `5 min`, `3 h`, `12 d`.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,76 @@
+//! What the numbers in a decision are called, by the policy that was compiled, where it is known.
+
+use jiff::Timestamp;
+
+use crate::lists::Listing;
+use crate::policy::{Aim, Policy, Protection, Service};
+
+/// The policy that numbers are names of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a>(pub Option<&'a Policy>);
+
+impl<'a> Names<'a> {
+    /// The lists that an address may be on.
+    #[must_use]
+    pub fn lists(&self) -> &'a [Listing] {
+        self.0.map_or(&[], |policy| &policy.lists)
+    }
+
+    /// A tenant.
+    #[must_use]
+    pub fn tenant(&self, number: u32) -> String {
+        let tenant = self.0.and_then(|policy| policy.tenant(number));
+        tenant.map_or_else(|| format!("number {number}"), |tenant| tenant.name.clone())
+    }
+
+    /// Who protects a port, as the rest of a phrase.
+    pub(super) fn protections(&self, tenant: u32, transport: u8, port: u16) -> String {
+        let protections = self.0.map_or(&[][..], |policy| &policy.protections);
+        let protects = |protection: &&Protection| {
+            let is_here = |aim: &Aim| matches!(aim, Aim::Anywhere) || *aim == Aim::Tenant(tenant);
+            let is_port = |service: &Service| {
+                service.protocol.number() == transport
+                    && (service.first..=service.last).contains(&port)
+            };
+            protection.to.iter().any(is_here) && protection.services.iter().any(is_port)
+        };
+        let ids: Vec<&str> = protections
+            .iter()
+            .filter(protects)
+            .map(|protection| protection.id.as_str())
+            .collect();
+        if ids.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", ids.join(" and "))
+        }
+    }
+
+    /// An exception or a protection, with what there is to say of it.
+    #[must_use]
+    pub fn exception(&self, slot: u32) -> String {
+        let exceptions = self.0.map_or(&[][..], |policy| &policy.exceptions);
+        let protections = self.0.map_or(&[][..], |policy| &policy.protections);
+        if let Some(exception) = exceptions.iter().find(|one| one.slot == slot) {
+            let until = exception.until.map_or_else(
+                || "no end".to_owned(),
+                |until| format!("until {}", moment(until)),
+            );
+            format!(
+                "exception {} ({}, owner {}, {until})",
+                exception.id, exception.reason, exception.owner
+            )
+        } else if let Some(protection) = protections.iter().find(|one| one.slot == slot) {
+            format!("access by protection {}", protection.id)
+        } else {
+            format!("exception number {slot}")
+        }
+    }
+}
+
+/// A moment in seconds since 1970, as people and machines read it.
+#[must_use]
+pub fn moment(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,202 @@
+//! What is on a list, each entry with its place in the list's text, found by address.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::{Action, Direction};
+use crate::config::Word as _;
+
+/// Where an entry stands in the text of its list. Columns count bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if self.column > 1 {
+            write!(f, ", column {}", self.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// A prefix on a list. Lists have millions, so it is kept small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub net: IpNet,
+    pub place: Place,
+    /// When it lapses, seconds since 1970.
+    pub expires: Option<NonZeroU32>,
+}
+
+impl Entry {
+    /// Whether it has lapsed by now.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        self.expires
+            .is_some_and(|expires| u64::from(expires.get()) <= now)
+    }
+}
+
+/// A list as it is laid over the countries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub name: String,
+    pub action: Action,
+    pub direction: Direction,
+    entries: Entries,
+}
+
+/// Entries in order of address, then length; no prefix twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    sorted: Arc<[Entry]>,
+    /// The lengths there are, per family, longest first.
+    lengths: [Vec<u8>; 2],
+}
+
+impl Entries {
+    /// Sorts entries. Of equal prefixes the one that lasts longest is kept, and of those the first.
+    #[must_use]
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        let lasts = |entry: &Entry| entry.expires.map_or(u32::MAX, NonZeroU32::get);
+        entries
+            .sort_unstable_by(|a, b| (a.net, lasts(b), a.place).cmp(&(b.net, lasts(a), b.place)));
+        entries.dedup_by_key(|entry| entry.net);
+        let mut seen = [[false; 129]; 2];
+        for entry in &entries {
+            seen[usize::from(entry.net.addr().is_ipv6())][usize::from(entry.net.prefix_len())] =
+                true;
+        }
+        let lengths = seen.map(|seen| {
+            let lengths = (0..=128_u8).rev();
+            lengths
+                .filter(|length| seen[usize::from(*length)])
+                .collect()
+        });
+        Self {
+            sorted: entries.into(),
+            lengths,
+        }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.sorted.iter()
+    }
+
+    /// The entry of the longest prefix that holds the address.
+    #[must_use]
+    pub fn find(&self, address: IpAddr) -> Option<&Entry> {
+        let lengths = &self.lengths[usize::from(address.is_ipv6())];
+        lengths.iter().find_map(|length| {
+            let net = IpNet::new(address, *length).ok()?.trunc();
+            let at = self.sorted.binary_search_by_key(&net, |entry| entry.net);
+            self.sorted.get(at.ok()?)
+        })
+    }
+
+    /// An entry that shares an address with the prefix.
+    #[must_use]
+    pub fn overlapping(&self, net: IpNet) -> Option<&Entry> {
+        let lengths = &self.lengths[usize::from(net.addr().is_ipv6())];
+        let around = lengths.iter().filter(|length| **length <= net.prefix_len());
+        let around = around.filter_map(|length| {
+            let wider = IpNet::new(net.addr(), *length).ok()?.trunc();
+            let at = self.sorted.binary_search_by_key(&wider, |entry| entry.net);
+            self.sorted.get(at.ok()?)
+        });
+        // In order of address, what begins in the prefix comes right behind it.
+        let behind = self.sorted.partition_point(|entry| entry.net < net);
+        let inside = self
+            .sorted
+            .get(behind)
+            .filter(|entry| net.contains(&entry.net));
+        around.into_iter().next().or(inside)
+    }
+
+    /// When the first of them lapses, seconds since 1970.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        let expiries = self.iter().filter_map(|entry| entry.expires);
+        expiries.min().map(|expires| u64::from(expires.get()))
+    }
+}
+
+impl Listing {
+    /// A list of what has not lapsed by now.
+    #[must_use]
+    pub fn new(name: &str, action: Action, direction: Direction, entries: Entries) -> Self {
+        Self {
+            name: name.to_owned(),
+            action,
+            direction,
+            entries,
+        }
+    }
+
+    #[must_use]
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// What there is to tell about an entry of this list.
+    #[must_use]
+    pub fn describe(&self, entry: &Entry) -> String {
+        let what = match (self.action, self.direction) {
+            (Action::Block, Direction::In) => "blocks what comes from there",
+            (Action::Block, Direction::Out) => "blocks what goes there",
+            (Action::Block, Direction::Both) => "blocks what comes from there or goes there",
+            (Action::Alert, _) => "blocks nothing",
+        };
+        format!(
+            "on the list {} ({}: {}), which {what}",
+            self.name, entry.place, entry.net
+        )
+    }
+
+    /// The same as JSON.
+    #[must_use]
+    pub fn to_json(&self, entry: &Entry) -> Value {
+        json!({
+            "list": self.name,
+            "action": self.action.word(),
+            "direction": self.direction.word(),
+            "line": entry.place.line,
+            "column": entry.place.column,
+            "prefix": entry.net,
+            "expires": entry.expires,
+        })
+    }
+
+    /// The prefixes from which nothing may come in.
+    pub fn denied(&self) -> impl Iterator<Item = &IpNet> {
+        let denies = self.action == Action::Block && self.direction != Direction::Out;
+        let entries = if denies { &*self.entries.sorted } else { &[] };
+        entries.iter().map(|entry| &entry.net)
+    }
+}
+
+/// The lists that an address is on, each with the entry that says so.
+pub fn naming(lists: &[Listing], address: IpAddr) -> impl Iterator<Item = (&Listing, &Entry)> {
+    lists
+        .iter()
+        .filter_map(move |list| Some((list, list.entries.find(address)?)))
+}

@@ -1,0 +1,287 @@
+//! STIX 2.1: the indicators of a bundle or of a TAXII answer whose patterns name addresses.
+//!
+//! A pattern that says "this address, or that" is one that a list of addresses can keep. What it combines with other
+//! conditions (AND, FOLLOWEDBY, NOT, qualifiers) is passed over: the address alone is not what was meant.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::crowdsec::seconds;
+use super::reading::Reading;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    objects: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Object<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    pattern: Option<&'a RawValue>,
+    pattern_type: Option<String>,
+    valid_from: Option<String>,
+    valid_until: Option<String>,
+    revoked: Option<bool>,
+}
+
+pub(super) fn read(reading: &mut Reading<'_>) {
+    let expected = "a STIX bundle";
+    let objects = if reading.text().trim_start().starts_with('[') {
+        reading.json::<Vec<&RawValue>>(expected)
+    } else {
+        let document = reading.json::<Document<'_>>(expected);
+        document.map(|document| document.objects.unwrap_or_default())
+    };
+    for item in objects.unwrap_or_default() {
+        if reading.is_over() {
+            return;
+        }
+        object(reading, item);
+    }
+}
+
+fn object<'a>(reading: &mut Reading<'a>, item: &'a RawValue) {
+    let Some(read) = reading.item::<Object<'_>>(item, "a STIX object") else {
+        return;
+    };
+    // A bundle holds identities, relations, reports and more, none of which is an indicator.
+    if read.kind.as_deref() != Some("indicator") {
+        return;
+    }
+    if read.pattern_type.is_some_and(|kind| kind != "stix") {
+        reading.pass_over("indicators in other languages than STIX patterns");
+        return;
+    }
+    if read.revoked == Some(true) {
+        reading.pass_over("revoked indicators");
+        return;
+    }
+    let Some(raw) = read.pattern else {
+        reading.fault(
+            item.get(),
+            "this indicator has no `pattern`",
+            "fetch it again",
+        );
+        return;
+    };
+    let mut time = |text: Option<String>| match text {
+        None => Some(None),
+        Some(text) => match text.parse::<Timestamp>() {
+            Ok(time) => Some(seconds(time)),
+            Err(_) => {
+                reading.fault(
+                    item.get(),
+                    "this indicator's `valid_from` or `valid_until` is no time",
+                    "write a time such as 2026-01-31T12:00:00Z",
+                );
+                None
+            }
+        },
+    };
+    let (Some(from), Some(until)) = (time(read.valid_from), time(read.valid_until)) else {
+        return;
+    };
+    if from.is_some_and(|from| from > reading.now) {
+        reading.pass_over("indicators that are not valid yet");
+        return;
+    }
+    let Some(pattern) = reading.item::<String>(raw, "a pattern in quotes") else {
+        return;
+    };
+    match addresses(&pattern) {
+        Ok(words) if words.is_empty() => {
+            reading.pass_over("indicators about something else than addresses");
+        }
+        Ok(words) => {
+            let place = reading.place(raw.get());
+            for word in words {
+                reading.add_at(place, &word, until);
+            }
+        }
+        Err(NotPlain::Combined) => {
+            reading.pass_over("indicators that combine an address with other conditions");
+        }
+        Err(NotPlain::Broken) => reading.fault(
+            raw.get(),
+            "this is no STIX pattern",
+            "write one such as [ipv4-addr:value = '5.9.0.1']",
+        ),
+    }
+}
+
+/// Why a pattern is no plain choice of addresses.
+#[derive(Debug, PartialEq, Eq)]
+enum NotPlain {
+    Combined,
+    Broken,
+}
+
+/// A piece of a pattern.
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Symbol(char),
+    Word(String),
+    Text(String),
+}
+
+/// The addresses among the alternatives of a pattern. As only OR may join them, brackets change nothing.
+fn addresses(pattern: &str) -> Result<Vec<String>, NotPlain> {
+    let tokens = tokens(pattern).ok_or(NotPlain::Broken)?;
+    let mut words = Vec::new();
+    let mut rest = tokens.into_iter().peekable();
+    let mut open = Vec::new();
+    while let Some(token) = rest.next() {
+        match token {
+            Token::Symbol(symbol @ ('[' | '(')) => open.push(symbol),
+            Token::Symbol(']') if open.pop() == Some('[') => {}
+            Token::Symbol(')') if open.pop() == Some('(') => {}
+            Token::Symbol(_) | Token::Text(_) => return Err(NotPlain::Broken),
+            Token::Word(word) if word == "OR" => {}
+            Token::Word(path) if path.contains(':') => {
+                let is_address = path == "ipv4-addr:value" || path == "ipv6-addr:value";
+                let Some(Token::Word(operator)) = rest.next() else {
+                    return Err(NotPlain::Broken);
+                };
+                let mut values = Vec::new();
+                match rest.next() {
+                    Some(Token::Text(value)) => values.push(value),
+                    Some(Token::Symbol('(')) => {
+                        while let Some(token) = rest.next_if(|token| *token != Token::Symbol(')')) {
+                            if let Token::Text(value) = token {
+                                values.push(value);
+                            }
+                        }
+                        _ = rest.next();
+                    }
+                    // A number or the like, which no address is.
+                    Some(Token::Word(_)) if !is_address => {}
+                    _ => return Err(NotPlain::Broken),
+                }
+                match operator.as_str() {
+                    "=" | "==" | "IN" | "ISSUBSET" if is_address => words.append(&mut values),
+                    _ if is_address => return Err(NotPlain::Combined),
+                    _ => {}
+                }
+            }
+            Token::Word(_) => return Err(NotPlain::Combined),
+        }
+    }
+    if open.is_empty() {
+        Ok(words)
+    } else {
+        Err(NotPlain::Broken)
+    }
+}
+
+/// The pieces of a pattern; nothing when a text in it does not end.
+fn tokens(pattern: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '[' | ']' | '(' | ')' | ',' => tokens.push(Token::Symbol(c)),
+            '\'' => {
+                let mut text = String::new();
+                loop {
+                    match rest.next()? {
+                        '\'' => break,
+                        '\\' => text.push(rest.next()?),
+                        other => text.push(other),
+                    }
+                }
+                tokens.push(Token::Text(text));
+            }
+            '=' | '!' | '<' | '>' => {
+                let mut operator = String::from(c);
+                while let Some(c) = rest.next_if(|c| matches!(c, '=' | '<' | '>')) {
+                    operator.push(c);
+                }
+                tokens.push(Token::Word(operator));
+            }
+            c if c.is_whitespace() => {}
+            c => {
+                let mut word = String::from(c);
+                let ends = |c: &char| {
+                    c.is_whitespace()
+                        || matches!(c, '[' | ']' | '(' | ')' | ',' | '=' | '!' | '<' | '>')
+                };
+                while let Some(c) = rest.next_if(|c| !ends(c)) {
+                    // A key of a property may be in quotes, with anything in them.
+                    word.push(c);
+                    if c == '\'' {
+                        loop {
+                            let c = rest.next()?;
+                            word.push(c);
+                            if c == '\'' {
+                                break;
+                            }
+                        }
+                    }
+                }
+                tokens.push(Token::Word(word));
+            }
+        }
+    }
+    Some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_are_a_choice_of_addresses_and_others() {
+        for (pattern, expected) in [
+            ("[ipv4-addr:value = '5.9.0.1']", Ok(vec!["5.9.0.1"])),
+            ("[ipv4-addr:value='5.9.0.1']", Ok(vec!["5.9.0.1"])),
+            ("[ipv6-addr:value = '2a01:4f8::1']", Ok(vec!["2a01:4f8::1"])),
+            (
+                "[ipv4-addr:value = '5.9.0.1' OR ipv4-addr:value = '5.9.0.2']",
+                Ok(vec!["5.9.0.1", "5.9.0.2"]),
+            ),
+            (
+                "[ipv4-addr:value = '5.9.0.1'] OR ([ipv4-addr:value ISSUBSET '5.9.1.0/24'])",
+                Ok(vec!["5.9.0.1", "5.9.1.0/24"]),
+            ),
+            (
+                "[ipv4-addr:value IN ('5.9.0.1', '5.9.0.2')]",
+                Ok(vec!["5.9.0.1", "5.9.0.2"]),
+            ),
+            (
+                "[ipv4-addr:value = '5.9.0.1' OR domain-name:value = 'a.example']",
+                Ok(vec!["5.9.0.1"]),
+            ),
+            ("[domain-name:value = 'it\\'s ] here']", Ok(vec![])),
+            ("[file:hashes.'SHA-256' = 'ab']", Ok(vec![])),
+            ("[network-traffic:dst_port = 443]", Ok(vec![])),
+            (
+                "[ipv4-addr:value = '5.9.0.1' AND network-traffic:dst_port = 443]",
+                Err(NotPlain::Combined),
+            ),
+            ("[ipv4-addr:value != '5.9.0.1']", Err(NotPlain::Combined)),
+            ("[NOT ipv4-addr:value = '5.9.0.1']", Err(NotPlain::Combined)),
+            ("[ipv4-addr:value LIKE '5.9.%']", Err(NotPlain::Combined)),
+            (
+                "[ipv4-addr:value = '5.9.0.1'] FOLLOWEDBY [ipv4-addr:value = '5.9.0.2']",
+                Err(NotPlain::Combined),
+            ),
+            (
+                "[ipv4-addr:value = '5.9.0.1'] REPEATS 5 TIMES",
+                Err(NotPlain::Combined),
+            ),
+            ("[ipv4-addr:value = '5.9.0.1", Err(NotPlain::Broken)),
+            ("[ipv4-addr:value = '5.9.0.1')", Err(NotPlain::Broken)),
+            ("[ipv4-addr:value = '5.9.0.1'", Err(NotPlain::Broken)),
+            ("[ipv4-addr:value", Err(NotPlain::Broken)),
+            ("[= '5.9.0.1']", Err(NotPlain::Combined)),
+        ] {
+            let expected: Result<Vec<_>, _> =
+                expected.map(|words| words.into_iter().map(str::to_owned).collect());
+            assert_eq!(addresses(pattern), expected, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Whatever is done to a list, reading it ends in entries or in an error that can be shown.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::config::Word as _;
+
+const SAMPLES: [&str; 9] = [
+    PLAIN,
+    NETSET,
+    SPAMHAUS,
+    SPAMHAUS_JSON,
+    FEODO,
+    CROWDSEC,
+    STIX,
+    MISP,
+    NFTABLES,
+];
+
+/// Reads the bytes in every format; what is refused must say so, in lines that fit a screen, and soon.
+fn survives(bytes: &[u8]) {
+    let start = Instant::now();
+    for (word, format, _) in Format::WORDS {
+        if let Err(error) = read(bytes, *format, "x.list", NOW) {
+            let shown = error.to_string();
+            assert!(shown.starts_with("x.list"), "{word}: {shown}");
+            assert!(shown.lines().count() <= 6, "{word}: {shown}");
+            let longest = shown.lines().map(|line| line.chars().count()).max();
+            assert!(longest < Some(500), "{word}: {shown}");
+            assert!(
+                !shown.contains(|c: char| c.is_control() && c != '\n'),
+                "{word}: {shown:?}"
+            );
+        }
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "reading takes too long"
+    );
+}
+
+#[test]
+fn texts_cut_anywhere() {
+    for sample in SAMPLES {
+        for cut in 0..sample.len() {
+            survives(&sample.as_bytes()[..cut]);
+        }
+    }
+}
+
+#[test]
+fn a_cut_text_of_a_format_that_says_its_length_is_refused() {
+    for (format, sample) in [
+        (Format::Netset, NETSET),
+        (Format::Crowdsec, CROWDSEC),
+        (Format::Stix, STIX),
+        (Format::Misp, MISP),
+    ] {
+        // Behind the last entry, or the heading that promises it, nothing can be lost unseen.
+        let start = sample.find("Entries").unwrap_or(0) + 30;
+        let end = sample
+            .trim_end()
+            .rfind("\n")
+            .unwrap_or(sample.len())
+            .min(sample.trim_end().len() - 1);
+        for cut in start.min(end)..=end {
+            assert!(
+                read(&sample.as_bytes()[..cut], format, "x", NOW).is_err(),
+                "{format:?} cut at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lines_and_nesting_without_end() {
+    let size = 4 << 20;
+    for (start, filling, end) in [
+        ("", "5.9.0.1 ", ""),
+        ("", "5.9.0.1,", ""),
+        ("", "a", ""),
+        ("", "-", ""),
+        ("", "/", ""),
+        ("", "[", ""),
+        ("", "{\"a\":", ""),
+        ("[", "[", "]"),
+        ("{\"objects\":", "[", ""),
+        ("{\"decisions\":[", "{\"decisions\":[", ""),
+        ("elements = {", "{", ""),
+        ("elements = {", "5.9.0.1 ", ""),
+        ("elements = {", "\"", ""),
+        ("elements = {", " timeout", "}"),
+        ("elements", "=", ""),
+        ("", "type ", ""),
+        ("dst_ip\n", "\"", ""),
+        ("dst_ip\n", ",", ""),
+        ("", "\n", "x"),
+        ("", "\r", "x"),
+        ("", "é", ""),
+        (
+            "{\"objects\":[{\"type\":\"indicator\",\"pattern\":\"",
+            "(",
+            "\"}]}",
+        ),
+        (
+            "{\"objects\":[{\"type\":\"indicator\",\"pattern\":\"",
+            "[ipv4-addr:value='5.9.0.1'] OR ",
+            "\"}]}",
+        ),
+    ] {
+        let text = format!("{start}{}{end}", filling.repeat(size / filling.len()));
+        survives(text.as_bytes());
+    }
+}
+
+#[test]
+fn many_elements_in_one_line_take_no_longer_than_in_many() {
+    let element = |number: u32| std::net::Ipv4Addr::from(0x0500_0000 + number).to_string();
+    let elements: Vec<_> = (0..300_000).map(element).collect();
+    let text = format!("elements = {{ {} }}", elements.join(", "));
+    let start = Instant::now();
+    assert_eq!(
+        read_as(Format::Nftables, &text).entries.len(),
+        elements.len()
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn bits_flipped_anywhere(
+        sample in 0..SAMPLES.len(),
+        flips in proptest::collection::vec(any::<(Index, u8)>(), 1..6),
+    ) {
+        let mut bytes = SAMPLES[sample].as_bytes().to_vec();
+        for (at, bit) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << (bit & 7);
+        }
+        survives(&bytes);
+    }
+
+    #[test]
+    fn pieces_of_one_in_another(one in 0..SAMPLES.len(), two in 0..SAMPLES.len(), cuts in any::<[Index; 3]>()) {
+        let (one, two) = (SAMPLES[one].as_bytes(), SAMPLES[two].as_bytes());
+        let [at, start, end] = cuts;
+        let (start, end) = (start.index(two.len()), end.index(two.len()));
+        let (head, tail) = one.split_at(at.index(one.len()));
+        survives(&[head, &two[start.min(end)..start.max(end)], tail].concat());
+    }
+
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn any_word_among_words(words in proptest::collection::vec(
+        prop_oneof![
+            "[ -~]{0,12}",
+            proptest::sample::select(vec![
+                "{", "}", "[", "]", ",", ";", "=", ":", ".", "-", "/", "#", "\n", "\"", "'", "elements", "set",
+                "type ipv4_addr;", "timeout", "1h", "counter", "define", "5.9.0.1", "5.9.0.0/16", "2a01::/16", "OR",
+                "ipv4-addr:value", "add", "create", "dst_ip", "\\", "\\\n",
+            ]).prop_map(str::to_owned),
+        ], 0..30,
+    )) {
+        survives(words.join(" ").as_bytes());
+        survives(words.concat().as_bytes());
+    }
+}

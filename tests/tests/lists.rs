@@ -1,0 +1,273 @@
+//! Lists that others keep, through the real kernel: what is fetched filters, what is bad does not, and commands name
+//! the list and the line that decided.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::privilege;
+use geofence_tests::wait::poll;
+use nix::sched::{CloneFlags, setns};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Addresses of countries that nobody blocks.
+const LISTED: &str = "84.200.69.80";
+const OTHER: &str = "84.200.70.40";
+
+/// A machine whose geofence has two lists: one in a file, one from a server on its own loopback.
+struct Site {
+    edge: Edge,
+    directory: TempDir,
+    body: Arc<Mutex<String>>,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let edge = Edge::new()?;
+        let body = Arc::new(Mutex::new(String::new()));
+        let address = serve(&edge, Arc::clone(&body))?;
+        let site = Self {
+            edge,
+            directory: tempfile::tempdir()?,
+            body,
+        };
+        let config = format!(
+            "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"plain\"\n\
+             [[list]]\nname = \"theirs\"\nurl = \"http://{address}/theirs\"\nformat = \"spamhaus\"\n\
+             [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
+        );
+        std::fs::write(site.path("geofence.toml"), config)?;
+        site.write("own.txt", "# nobody yet\n5.9.0.1\n")?;
+        site.write("watched.txt", &format!("{LISTED}\n{OTHER}\n"))?;
+        Ok(site)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let new = self.path("new");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(new, self.path(name))?)
+    }
+
+    /// Puts this in the server's answers.
+    fn publish(&self, text: &str) {
+        text.clone_into(&mut self.body.lock().expect("nobody panics with it"));
+    }
+
+    /// Runs a command with the configuration; its exit code and its answer.
+    fn ask(&self, words: &[&str]) -> Result<(Option<i32>, String)> {
+        let config = self.path("geofence.toml");
+        let config = config.to_str().context("a path")?;
+        let answer = self.edge.ask(&[words, &["--config", config]].concat())?;
+        Ok((answer.code, answer.stdout + &answer.stderr))
+    }
+
+    fn json(&self, words: &[&str]) -> Result<Value> {
+        let (_, said) = self.ask(&[words, &["--json"]].concat())?;
+        serde_json::from_str(&said).with_context(|| said)
+    }
+
+    /// Waits until packets from an address pass, or no longer do.
+    fn wait_passes(&self, address: &str, expected: bool) -> Result<()> {
+        let seen = poll(PATIENCE, || {
+            Ok((self.edge.passes(address)? == expected).then_some(()))
+        })?;
+        ensure!(
+            seen.is_some(),
+            "{address} does not come to pass: {expected}"
+        );
+        Ok(())
+    }
+}
+
+/// Answers every request with the text, from the machine's own loopback, where geofence looks for it.
+fn serve(edge: &Edge, body: Arc<Mutex<String>>) -> Result<SocketAddr> {
+    let namespace = File::open(edge.pair.edge.path())?;
+    let listener = std::thread::spawn(move || -> Result<TcpListener> {
+        setns(namespace, CloneFlags::CLONE_NEWNET)?;
+        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)
+    })
+    .join()
+    .expect("the thread does not panic")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut line = String::new();
+            let mut lines = BufReader::new(&stream);
+            while matches!(lines.read_line(&mut line), Ok(length) if length > 2) {}
+            let text = body.lock().expect("nobody panics with it").clone();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                text.len()
+            );
+            let _ = stream.write_all((head + &text).as_bytes());
+        }
+    });
+    Ok(address)
+}
+
+#[test]
+fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
+    if !privilege::privileged("a_fetched_list_filters_and_a_bad_one_changes_nothing") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let config = site.path("geofence.toml");
+    let _daemon = site
+        .edge
+        .run(&["--config", config.to_str().context("a path")?])?;
+    // A list that says "alert" drops nobody.
+    site.wait_passes(LISTED, true)?;
+    let degraded = "geofence_list_degraded{list=\"theirs\"}";
+    ensure!(site.edge.metric(degraded)? == 1.0, "it was never fetched");
+
+    site.publish(&format!("; theirs\n{LISTED} ; SBL1\n"));
+    let (code, said) = site.ask(&["update"])?;
+    ensure!(
+        code == Some(0) && said.contains("theirs: 1 entries, for the first time"),
+        "{said}"
+    );
+    site.wait_passes(LISTED, false)?;
+    ensure!(site.edge.passes(OTHER)?, "only who is listed is dropped");
+    ensure!(
+        site.edge.metric(degraded)? == 0.0,
+        "it is what the server gives"
+    );
+
+    for (bad, why) in [
+        ("<html>gone</html>".to_owned(), "a page for people"),
+        ("127.0.0.0/8 ; SBL1\n".to_owned(), "special-use space"),
+        (
+            site.edge.pair.edge_address_for(LISTED.parse()?).to_string(),
+            "this machine",
+        ),
+        (
+            (0..10).map(|n| format!("5.{n}.0.1\n")).collect(),
+            "ten times",
+        ),
+    ] {
+        site.publish(&bad);
+        let (code, said) = site.ask(&["update", "theirs"])?;
+        ensure!(
+            code == Some(1) && said.contains(why),
+            "{bad}: {code:?} {said}"
+        );
+        ensure!(
+            said.contains("the 1 entries from before stay in use"),
+            "{said}"
+        );
+    }
+    let lists = site.json(&["list"])?;
+    ensure!(
+        lists[1]["standing"] == "last good" && lists[1]["entries"] == 1,
+        "{lists}"
+    );
+    ensure!(!site.edge.passes(LISTED)?, "the last good list is in use");
+    site.publish(&format!("{OTHER}\n"));
+    let (code, said) = site.ask(&["update", "theirs"])?;
+    ensure!(code == Some(0), "{said}");
+    site.wait_passes(OTHER, false)?;
+    site.wait_passes(LISTED, true)?;
+
+    // A file is noticed by itself, and a bad one leaves what was good.
+    site.write("own.txt", &format!("# us\n{LISTED} # why\n"))?;
+    site.wait_passes(LISTED, false)?;
+    site.write("own.txt", "")?;
+    let own = "geofence_list_degraded{list=\"own\"}";
+    let noticed = poll(PATIENCE, || {
+        Ok((site.edge.metric(own)? == 1.0).then_some(()))
+    })?;
+    ensure!(noticed.is_some(), "{own} stays 0");
+    ensure!(!site.edge.passes(LISTED)?, "the last good file is in use");
+    Ok(())
+}
+
+#[test]
+fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
+    if !privilege::privileged("an_entry_that_lapses_goes_by_itself") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
+    std::fs::write(site.path("geofence.toml"), config)?;
+    site.write(
+        "own.txt",
+        &format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
+    )?;
+    let config = site.path("geofence.toml");
+    let config = config.to_str().context("a path")?;
+    let _daemon = site.edge.run(&["--config", config])?;
+    ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
+    site.wait_passes(LISTED, true)?;
+    ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
+    // The kernel has the new image a moment before the daemon tells of it.
+    poll(PATIENCE, || {
+        let status = site.edge.ask(&["status", "--json"])?.json()?;
+        Ok((status["lists"][0]["lapsed"] == 1).then_some(()))
+    })?
+    .context("the status does not tell of what has lapsed")
+}
+
+#[test]
+fn commands_name_the_list_and_the_line() -> Result<()> {
+    if !privilege::privileged("commands_name_the_list_and_the_line") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    site.write("own.txt", &format!("# us\n{LISTED} # why\n"))?;
+    let (code, said) = site.ask(&["explain", LISTED])?;
+    ensure!(
+        code == Some(1) && said.contains("on the list own (line 2: 84.200.69.80/32), which blocks"),
+        "{said}"
+    );
+    let (code, said) = site.ask(&["lookup", LISTED])?;
+    ensure!(
+        code == Some(0) && said.contains("list    on the list own (line 2: 84.200.69.80/32)"),
+        "{said}"
+    );
+    ensure!(
+        said.contains("on the list watched (line 1: 84.200.69.80/32), which blocks nothing"),
+        "{said}"
+    );
+    let lookup = site.json(&["lookup", LISTED])?;
+    ensure!(
+        lookup["denied"] == true && lookup["lists"][0]["line"] == 2,
+        "{lookup}"
+    );
+    let explain = site.json(&["explain", OTHER])?;
+    ensure!(
+        explain["action"] == "pass" && explain["lists"][0]["list"] == "watched",
+        "{explain}"
+    );
+    let (code, said) = site.ask(&["check"])?;
+    ensure!(
+        code == Some(0) && said.contains("own: block both, 1 entries, current"),
+        "{said}"
+    );
+    ensure!(
+        said.contains("the list theirs was never fetched; until `geofence update theirs`"),
+        "{said}"
+    );
+    let (code, said) = site.ask(&["update", "thiers"])?;
+    ensure!(
+        code == Some(2)
+            && said.contains("there is no list \"thiers\"; the lists are own, theirs, watched"),
+        "{said}"
+    );
+    site.write("own.txt", "nonsense\n")?;
+    let (code, said) = site.ask(&["check"])?;
+    ensure!(
+        code == Some(2) && said.contains("own.txt, line 1: `nonsense` is no address or prefix"),
+        "{said}"
+    );
+    Ok(())
+}
