@@ -71,7 +71,7 @@ pub struct Boot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the policy image needs {} MiB ({lines} lines), more than the {} MiB ({lines_max} lines) there is room for; \
-     shorten the management, allow and deny lists or use a database with fewer networks",
+     shorten the lists or use a database with fewer networks",
     mib(*lines),
     mib(*lines_max)
 )]

@@ -78,8 +78,8 @@ impl Daemon {
         (source, tried): (Source, Files),
         trouble: Option<Trouble>,
     ) -> Self {
-        reload::keep_lists(&mut candidate);
         let instance = &candidate.config.instance;
+        reload::keep_lists(std::mem::take(&mut candidate.lists), instance);
         Self {
             pins: Pins::of(instance),
             state: State::of(instance),

@@ -125,7 +125,7 @@ static KEYS: [Key<Draft>; 7] = [
         name: "action",
         kind: Kind::Word(words::<Action>),
         meaning: "What being on the list means.",
-        details: "`management`, `allow` come before a list.",
+        details: "`management` and `allow` come before a list.",
         example: r#"action = "block""#,
         refused: "Other words, with the nearest.",
         set: |draft, given, faults| {

@@ -14,9 +14,10 @@ use super::{Current, Daemon, lock};
 use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
+use crate::instance::Instance;
 use crate::kernel::memory;
-use crate::lists;
 use crate::lists::store::Store;
+use crate::lists::{self, Loaded};
 use crate::policy::NewNumbers;
 use crate::prepare::{now, options};
 use crate::watch::Files;
@@ -257,8 +258,12 @@ impl Daemon {
 
     /// Notes what filters now, and answers with what did before.
     pub(super) fn replace_current(&self, mut candidate: Candidate) -> Current {
-        keep_lists(&mut candidate);
-        std::mem::replace(&mut *lock(&self.current), Current::of(candidate))
+        let lists = std::mem::take(&mut candidate.lists);
+        let current = Current::of(candidate);
+        let instance = current.config.instance.clone();
+        let before = std::mem::replace(&mut *lock(&self.current), current);
+        keep_lists(lists, &instance);
+        before
     }
 
     /// The files of the last attempt, as they were then: while they stay so, another would end the same way.
@@ -284,10 +289,9 @@ impl Daemon {
     }
 }
 
-/// Keeps what is on the lists of a candidate that filters, to fall back on.
-pub(super) fn keep_lists(candidate: &mut Candidate) {
-    let store = Store::of(&candidate.config.instance);
-    if let Err(error) = candidate.lists.keep(&store) {
+/// Keeps the lists that filter, to fall back on.
+pub(super) fn keep_lists(mut lists: Loaded, instance: &Instance) {
+    if let Err(error) = lists.keep(&Store::of(instance)) {
         warn!("there would be no last good list to fall back on: {error}");
     }
 }
