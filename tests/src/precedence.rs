@@ -195,11 +195,15 @@ impl Situation {
             | Port::TenantProtected
             | Port::Unnamed => false,
         };
-        let exempt = |otherwise| match self.port {
+        let exempt = |otherwise| {
             // The tenant has no mail.
-            Port::Mail if !self.is_tenant => Reason::Mail,
-            _ if is_service => Reason::Service,
-            _ => otherwise,
+            if self.port == Port::Mail && !self.is_tenant {
+                Reason::Mail
+            } else if is_service {
+                Reason::Service
+            } else {
+                otherwise
+            }
         };
         vec![if is_protected {
             Reason::ProtectedService

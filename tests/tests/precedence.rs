@@ -10,6 +10,7 @@ use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
+use geofence_user::lists::Loaded;
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::{Prepared, boot, now};
 
@@ -31,6 +32,7 @@ fn prepared(lookup: Lookup) -> Prepared {
         database,
         readers: Vec::new(),
         image,
+        lists: Loaded::default(),
     }
 }
 
