@@ -1,6 +1,7 @@
 //! Evidence: what there is of a packet behind its network header, read once for exceptions, protections and exemptions.
 //!
-//! It travels as three numbers. The walk that finds it ends in very many ways, and in this form the verifier can be made
+//! It travels as three numbers. The walk that finds it ends in very many ways, and in this form the verifier can be
+//! made
 //! to forget which it was (`Frame::forget`), so that it follows the decision that comes next once and not for each.
 
 use crate::address::Address;

@@ -71,8 +71,8 @@ pub mod header {
     pub const PRESSURE: usize = 22;
     /// How many tenants there are.
     pub const TENANTS: usize = 23;
-    /// A moment by two clocks, nanoseconds since boot and seconds since 1970, by which the deadlines of exceptions can be
-    /// told after another boot. Low word then high word each.
+    /// A moment by two clocks, nanoseconds since boot and seconds since 1970, by which the deadlines of exceptions
+    /// can be told after another boot. Low word then high word each.
     pub const MOMENT_BOOT: usize = 24;
     pub const MOMENT: usize = 28;
     /// Tells that boot from others.

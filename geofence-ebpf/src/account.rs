@@ -1,5 +1,5 @@
-//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU; by tenant and by exception
-//! besides, where one is concerned.
+//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU; by tenant and by
+//! exception besides, where one is concerned.
 
 use core::hint::black_box;
 

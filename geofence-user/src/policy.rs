@@ -265,8 +265,8 @@ impl Policy {
             .filter(move |exception| exception.until.is_some_and(|until| until <= now + WEEK))
     }
 
-    /// Numbers tenants, exceptions and protections as they are in another policy, and new ones by what that leaves free,
-    /// so that the counters of those that stay go on. Answers with the numbers that are new.
+    /// Numbers tenants, exceptions and protections as they are in another policy, and new ones by what that leaves
+    /// free, so that the counters of those that stay go on. Answers with the numbers that are new.
     pub fn keep_numbers(&mut self, before: &Self) -> NewNumbers {
         let names = |policy: &Self| -> Vec<(String, u32)> {
             let tenants = policy.tenants.iter();

@@ -15,8 +15,10 @@ use geofence_user::policy::Lookup;
 use geofence_user::prepare::{Prepared, boot, now};
 
 fn prepared(lookup: Lookup) -> Prepared {
-    let mut config = Config::default();
-    config.policy = policy();
+    let mut config = Config {
+        policy: policy(),
+        ..Config::default()
+    };
     config.policy.lookup = lookup;
     let database = database();
     let target = Target {
