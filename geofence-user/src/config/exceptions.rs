@@ -76,8 +76,8 @@ static EXCEPTION_KEYS: [Key<Draft>; 7] = [
         name: "to",
         kind: Kind::List("tenants, prefixes and addresses, or \"any\""),
         meaning: "What they may reach.",
-        details: "`\"any\"` is everything behind the filter. A tenant's name means the tenant's networks but those that \
-                  a longer prefix gives to another tenant.",
+        details: "`\"any\"` is everything behind the filter. A tenant's name means the tenant's networks but those \
+                  that a longer prefix gives to another tenant.",
         example: r#"to = ["customer-17"]"#,
         refused: "A tenant that there is not, with the nearest; an empty list.",
         set: |draft, given, _| draft.to = targets::placed(given),
