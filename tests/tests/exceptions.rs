@@ -469,6 +469,7 @@ fn a_hundred_thousand_exceptions_compile_load_and_hold() {
                 database,
                 readers: Vec::new(),
                 image: image.clone(),
+                lists: Default::default(),
             };
             filter(&prepared)
         });

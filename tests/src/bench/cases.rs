@@ -155,6 +155,7 @@ pub(crate) fn flows(sources: &[Address]) -> Result<Seen> {
         now,
         flows: flows.collect(),
         datagrams: BTreeMap::new(),
+        buckets: BTreeMap::new(),
     })
 }
 
