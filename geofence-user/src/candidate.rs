@@ -127,7 +127,7 @@ impl Candidate {
     ) -> Result<Self, Failure> {
         let mut prepared = prepare(config).map_err(|error| {
             let cause = match &error {
-                PrepareError::Database(_) => Cause::Database,
+                PrepareError::Database(_) | PrepareError::Systems(_) => Cause::Database,
                 PrepareError::List(_) => Cause::List,
                 PrepareError::Compile(_) => Cause::Capacity,
                 PrepareError::ForeignImage(_) => Cause::Internal,
@@ -148,6 +148,7 @@ impl Candidate {
                 .info()
                 .sources
                 .iter()
+                .chain(prepared.others.sources())
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
             lists: prepared.lists.reports.clone(),

@@ -11,6 +11,7 @@ mod given;
 mod keys;
 mod lists;
 pub mod overrides;
+mod systems;
 mod tables;
 mod targets;
 mod tenants;
@@ -32,6 +33,7 @@ use toml::de::DeTable;
 pub(crate) use addresses::prefix;
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
+pub use systems::{Mention, Named};
 pub(crate) use values::Word;
 
 use crate::instance::Instance;
@@ -61,6 +63,10 @@ pub struct Config {
     pub interfaces: Vec<String>,
     /// Files to read instead of the embedded database; empty for the embedded one.
     pub databases: Vec<PathBuf>,
+    /// The file that says which prefixes an autonomous system has.
+    pub asn_database: Option<PathBuf>,
+    /// The autonomous systems that rules name; their prefixes are the policy's when the file has been read.
+    pub systems: Vec<Mention>,
     pub listen: SocketAddr,
     pub xdp_mode: XdpMode,
     /// Bytes of each image slot; nothing for automatic.
@@ -117,7 +123,8 @@ impl Config {
         let name = path.display().to_string();
         let mut config = Self::parse(&text(path, &name)?, &name)?;
         if let Some(directory) = path.parent() {
-            for database in &mut config.databases {
+            let databases = config.databases.iter_mut();
+            for database in databases.chain(&mut config.asn_database) {
                 *database = directory.join(&*database);
             }
             for list in &mut config.lists {
@@ -146,6 +153,7 @@ impl Config {
                 management: Vec::new(),
                 allow: Vec::new(),
                 deny: Vec::new(),
+                systems: Vec::new(),
                 tenants: Vec::new(),
                 exceptions: Vec::new(),
                 protections: Vec::new(),
@@ -154,6 +162,8 @@ impl Config {
             },
             interfaces: Vec::new(),
             databases: Vec::new(),
+            asn_database: None,
+            systems: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             xdp_mode: XdpMode::Native,
             image_capacity: None,
@@ -187,12 +197,12 @@ impl Config {
         }
         // What could be made of broken text would only be complained about.
         if broken.is_empty() {
-            self.set(table.get_ref(), &mut faults);
+            self.set(table.get_ref(), (name, text), &mut faults);
         }
         ConfigErrors::of(name, text, faults).map(|()| self)
     }
 
-    fn set(&mut self, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
+    fn set(&mut self, table: &DeTable<'_>, source: (&str, &str), faults: &mut Vec<Fault>) {
         let mut places = BTreeMap::new();
         // In their own order, because some name others.
         for one in TABLES {
@@ -231,6 +241,7 @@ impl Config {
                     .and(first.clone(), "one of the two"),
             );
         }
+        systems::settle(self, source, &places, faults);
     }
 
     /// What is legal but seldom meant, one sentence each.

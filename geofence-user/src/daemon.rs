@@ -59,6 +59,7 @@ impl Current {
         let mut config = candidate.config;
         let lists = config.policy.lists.drain(..);
         let lapses = lists.filter_map(|list| list.entries().next_expiry()).min();
+        config.policy.systems.clear();
         Self {
             lapses,
             config,

@@ -19,7 +19,7 @@ use geofence_common::verdict::Verdict;
 use crate::countries;
 use crate::tables::{Host, Seen};
 
-pub use names::{Names, moment};
+pub use names::{Names, moment, system_to_json};
 
 /// Collects the steps of a decision.
 #[derive(Clone, Debug, Default)]

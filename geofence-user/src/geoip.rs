@@ -7,6 +7,7 @@ mod content;
 mod error;
 mod reader;
 mod record;
+mod systems;
 mod tree;
 #[doc(hidden)]
 pub mod writer;
@@ -18,6 +19,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 pub use error::Error;
 pub use reader::{Reader, SourceInfo};
+pub use systems::Systems;
 
 /// What the embedded database's licence asks to be shown wherever it is used.
 pub const ATTRIBUTION: &str =

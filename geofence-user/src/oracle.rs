@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use crate::geoip::Database;
 use crate::lists::Listing;
-use crate::policy::Policy;
+use crate::policy::{Policy, SystemRule};
 
 pub use draw::{Draw, default_policy, overlays, random_v4, random_v6};
 
@@ -161,10 +161,14 @@ impl Oracle {
             v6.special_use.entry(*base, *length, *kind);
         }
         let listed = policy.lists.iter().flat_map(Listing::denied).copied();
-        let denied: Vec<IpNet> = policy.deny.iter().copied().chain(listed).collect();
+        let system = |rule| policy.prefixes_of_systems(rule).copied();
+        let denied = policy.deny.iter().copied().chain(listed);
+        let denied: Vec<IpNet> = denied.chain(system(&SystemRule::Deny)).collect();
+        let allowed = policy.allow.iter().copied();
+        let allowed: Vec<IpNet> = allowed.chain(system(&SystemRule::Allow)).collect();
         for (list, nets) in [
             (List::Management, &policy.management),
-            (List::Allow, &policy.allow),
+            (List::Allow, &allowed),
             (List::Deny, &denied),
         ] {
             let nobody = Class::of_country(Country::NONE);
@@ -249,5 +253,6 @@ fn nets(policy: &Policy) -> impl Iterator<Item = &IpNet> {
         .iter()
         .chain(&policy.allow)
         .chain(&policy.deny)
+        .chain(policy.systems.iter().flat_map(|system| &system.prefixes))
         .chain(policy.lists.iter().flat_map(Listing::denied))
 }

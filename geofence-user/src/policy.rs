@@ -3,6 +3,8 @@
 //! `config` makes one from text, `compile` turns one and GeoIP data into an image. Nothing here can be invalid.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use geofence_common::class::Class;
@@ -35,6 +37,8 @@ pub struct Policy {
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
+    /// The autonomous systems that rules name, with the prefixes they have by the data.
+    pub systems: Vec<System>,
     /// Lists from elsewhere, in the order of the configuration.
     pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
@@ -42,6 +46,56 @@ pub struct Policy {
     pub protections: Vec<Protection>,
     /// How many packets a second one source of a blocked country may send to exempted services, if that is bounded.
     pub pressure: Option<NonZeroU32>,
+}
+
+/// An autonomous system that a rule names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct System {
+    pub number: u32,
+    /// What its organisation is called; may be empty.
+    pub name: String,
+    pub rule: SystemRule,
+    /// Sorted. Those of exceptions are among these exceptions' origins as well.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// The rule that names an autonomous system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemRule {
+    Allow,
+    Deny,
+    /// The exception of this name.
+    Exception(String),
+}
+
+impl System {
+    /// The prefix of it that holds the address.
+    #[must_use]
+    pub fn find(&self, address: IpAddr) -> Option<IpNet> {
+        let mut prefixes = self.prefixes.iter();
+        prefixes.find(|net| net.contains(&address)).copied()
+    }
+}
+
+/// `AS64500 (Example Org)`.
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AS{}", self.number)?;
+        if self.name.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", self.name)
+    }
+}
+
+impl fmt::Display for SystemRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => f.write_str("allow"),
+            Self::Deny => f.write_str("deny"),
+            Self::Exception(id) => write!(f, "exception {id}"),
+        }
+    }
 }
 
 /// Networks with settings of their own; what is not set is as for everybody.
@@ -305,6 +359,12 @@ impl Policy {
             tenants: new_tenants,
             slots: new_slots,
         }
+    }
+
+    /// The prefixes of the autonomous systems that `allow` or `deny` names.
+    pub fn prefixes_of_systems(&self, rule: &SystemRule) -> impl Iterator<Item = &IpNet> {
+        let systems = self.systems.iter().filter(move |one| one.rule == *rule);
+        systems.flat_map(|system| &system.prefixes)
     }
 
     /// The tenant of this number.

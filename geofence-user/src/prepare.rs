@@ -2,6 +2,8 @@
 //!
 //! Nothing here touches the kernel, so a mistake in a file or a database is found before anything changes.
 
+mod systems;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use geofence_common::image::Line;
@@ -10,13 +12,15 @@ use geofence_common::zone::TENANTS_MAX;
 use crate::compile::{Boot, CompileError, ForeignImage, Image, Target, compile};
 use crate::config::Config;
 use crate::explain::moment;
-use crate::geoip::{self, Database, Reader};
+use crate::geoip::{self, Database, Reader, SourceInfo, Systems};
 use crate::guard::{First, FirstError};
 use crate::kernel::{Options, Tries, flows};
 use crate::lists::guard::Surroundings;
 use crate::lists::store::Store;
 use crate::lists::{self, Loaded};
 use crate::policy::{Lookup, Replies};
+
+pub use systems::{UnknownSystem, UnknownSystems};
 
 /// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
 pub const DATA_AGE_MAX_DAYS: u64 = 60;
@@ -32,6 +36,8 @@ const LINE_BYTES: u64 = size_of::<Line>() as u64;
 pub enum PrepareError {
     #[error(transparent)]
     Database(#[from] geoip::Error),
+    #[error(transparent)]
+    Systems(#[from] UnknownSystems),
     #[error(transparent)]
     List(#[from] lists::LoadError),
     #[error(transparent)]
@@ -49,6 +55,21 @@ pub struct Prepared {
     pub image: Image,
     /// What there is to tell about the lists, whose entries are the policy's.
     pub lists: Loaded,
+    pub others: Others,
+}
+
+/// What is read besides the database of countries.
+#[derive(Default)]
+pub struct Others {
+    /// The database of autonomous systems.
+    pub systems: Option<Systems>,
+}
+
+impl Others {
+    /// What the files say of themselves.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
+        self.systems.iter().map(Systems::info)
+    }
 }
 
 /// Reads the databases and lists and compiles the first image.
@@ -59,6 +80,12 @@ pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
     } else {
         Database::open_with_readers(&config.databases)?
     };
+    let mut others = Others::default();
+    if let Some(path) = &config.asn_database {
+        let data = Systems::open(path).map_err(|error| error.under("asn-database"))?;
+        systems::resolve(&mut config, &data)?;
+        others.systems = Some(data);
+    }
     let mut lists = Loaded::default();
     if !config.lists.is_empty() {
         let around = Surroundings::of_this_machine(&config.policy.management);
@@ -81,6 +108,7 @@ pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
         readers,
         image,
         lists,
+        others,
     })
 }
 
@@ -121,6 +149,15 @@ impl Prepared {
                 "the GeoIP data is {age} days old; addresses move between countries, so name a newer file with \
                  --database or `databases`, or upgrade geofence"
             ));
+        }
+        for source in self.others.sources() {
+            let age = now().saturating_sub(source.built) / 86_400;
+            if age > DATA_AGE_MAX_DAYS {
+                warnings.push(format!(
+                    "{} is {age} days old; name a newer file",
+                    source.name
+                ));
+            }
         }
         for source in info
             .sources
@@ -182,7 +219,8 @@ pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
         .exceptions
         .iter()
         .map(|exception| exception.from.len());
-    let lists = lists + excepted.sum::<usize>();
+    let systems = policy.systems.iter().map(|system| system.prefixes.len());
+    let lists = lists + excepted.sum::<usize>() + systems.sum::<usize>();
     // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
     let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
     Options {

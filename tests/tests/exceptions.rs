@@ -470,6 +470,7 @@ fn a_hundred_thousand_exceptions_compile_load_and_hold() {
                 readers: Vec::new(),
                 image: image.clone(),
                 lists: Default::default(),
+                others: Default::default(),
             };
             filter(&prepared)
         });

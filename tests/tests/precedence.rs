@@ -12,7 +12,7 @@ use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::lists::Loaded;
 use geofence_user::policy::Lookup;
-use geofence_user::prepare::{Prepared, boot, now};
+use geofence_user::prepare::{Others, Prepared, boot, now};
 
 fn prepared(lookup: Lookup) -> Prepared {
     let mut config = Config {
@@ -35,6 +35,7 @@ fn prepared(lookup: Lookup) -> Prepared {
         readers: Vec::new(),
         image,
         lists: Loaded::default(),
+        others: Others::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use super::options::{InstanceArgs, PolicyArgs};
 use crate::compile::Statistics;
 use crate::config::{Word, XdpMode};
 use crate::countries;
+use crate::geoip::SourceInfo;
 use crate::lists::Report;
 use crate::policy::{CountryRule, Fate, Lookup, Mail, Protection, Replies};
 use crate::prepare::{Prepared, now, prepare};
@@ -71,6 +72,8 @@ struct Effective {
     management: Vec<String>,
     allow: Vec<String>,
     deny: Vec<String>,
+    /// Autonomous systems that rules name.
+    systems: Vec<Named>,
     /// Packets a second of one source; 0 for any number.
     pressure: u32,
     tenants: Vec<String>,
@@ -84,6 +87,7 @@ struct Effective {
     lookup: &'static str,
     listen: String,
     databases: Vec<Source>,
+    asn_database: Option<Source>,
     attribution: Option<&'static str>,
     image_bytes: usize,
     slot_bytes: u64,
@@ -102,6 +106,15 @@ struct Source {
     age_days: u64,
     prefixes_v4: usize,
     prefixes_v6: usize,
+}
+
+/// An autonomous system that a rule names.
+#[derive(Debug, Serialize)]
+struct Named {
+    rule: String,
+    number: u32,
+    name: String,
+    prefixes: usize,
 }
 
 /// A blocked country and what the data knows of it.
@@ -135,14 +148,7 @@ impl Effective {
             CountryRule::AllowOnly(countries) => ("allow-only", countries),
         };
         let info = prepared.database.info();
-        let sources = info.sources.iter().map(|source| Source {
-            name: source.name.clone(),
-            database_type: source.database_type.clone(),
-            built: source.built,
-            age_days: now().saturating_sub(source.built) / 86_400,
-            prefixes_v4: source.prefixes_v4,
-            prefixes_v6: source.prefixes_v6,
-        });
+        let sources = info.sources.iter().map(Source::of);
         let line_bytes = size_of::<geofence_common::image::Line>() as u64;
         Self {
             mode: policy.mode.word(),
@@ -159,6 +165,16 @@ impl Effective {
             management: texts(&policy.management),
             allow: texts(&policy.allow),
             deny: texts(&policy.deny),
+            systems: policy
+                .systems
+                .iter()
+                .map(|system| Named {
+                    rule: system.rule.to_string(),
+                    number: system.number,
+                    name: system.name.clone(),
+                    prefixes: system.prefixes.len(),
+                })
+                .collect(),
             pressure: policy.pressure.map_or(0, NonZeroU32::get),
             tenants: policy.tenants.iter().map(|one| one.name.clone()).collect(),
             exceptions: policy.live_exceptions(now()).count(),
@@ -173,6 +189,14 @@ impl Effective {
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),
             databases: sources.collect(),
+            asn_database: prepared.others.systems.as_ref().map(|systems| {
+                let [prefixes_v4, prefixes_v6] = systems.networks();
+                Source {
+                    prefixes_v4,
+                    prefixes_v6,
+                    ..Source::of(systems.info())
+                }
+            }),
             attribution: info.attribution,
             image_bytes: prepared.image.size(),
             slot_bytes: u64::from(prepared.options(false).image_lines) * line_bytes,
@@ -210,6 +234,16 @@ impl Effective {
         line("management", &listed(&self.management, "none"));
         line("allow", &listed(&self.allow, "none"));
         line("deny", &listed(&self.deny, "none"));
+        for system in &self.systems {
+            let prefixes = grouped(system.prefixes as u64);
+            let Named {
+                rule, number, name, ..
+            } = system;
+            line(
+                "system",
+                &format!("{rule} AS{number} ({name}): {prefixes} prefixes"),
+            );
+        }
         if self.pressure != 0 {
             let bound = format!(
                 "{} packets a second from one source of a blocked country to exempted services",
@@ -257,6 +291,9 @@ impl Effective {
         }
         if let Some(attribution) = self.attribution {
             line("", &attribution);
+        }
+        if let Some(source) = &self.asn_database {
+            line("asn-database", &source.in_words());
         }
         line("image", &self.image_in_words());
         if !self.blocked.is_empty() {
@@ -335,6 +372,17 @@ impl Effective {
 }
 
 impl Source {
+    fn of(info: &SourceInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            database_type: info.database_type.clone(),
+            built: info.built,
+            age_days: now().saturating_sub(info.built) / 86_400,
+            prefixes_v4: info.prefixes_v4,
+            prefixes_v6: info.prefixes_v6,
+        }
+    }
+
     fn in_words(&self) -> String {
         format!(
             "{} ({}), built {}, {} days ago: {} IPv4 and {} IPv6 prefixes",

@@ -17,7 +17,7 @@ use crate::capture;
 use crate::config::Config;
 use crate::explain::{
     Names, Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
-    explain_reply,
+    explain_reply, system_to_json,
 };
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
@@ -253,6 +253,8 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>
         .iter()
         .filter_map(class_of)
         .flat_map(|address| naming(names.lists(), address));
+    let systems = steps.iter().filter_map(class_of);
+    let systems = systems.flat_map(|address| names.systems(address));
     let mut object = json!({
         "action": verdict.action.name(),
         "reason": verdict.reason.name(),
@@ -262,6 +264,7 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>
         "tenant": (verdict.tenant != 0).then(|| names.tenant(verdict.tenant)),
         "exception": verdict.exception.checked_sub(1).map(|slot| names.exception(slot)),
         "lists": listed.map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
+        "systems": systems.map(system_to_json).collect::<Vec<_>>(),
     });
     match frame {
         Some(number) => object["frame"] = number.into(),
@@ -288,6 +291,10 @@ fn write_steps(
         let listed = class_of(step).into_iter();
         for (list, entry) in listed.flat_map(|address| naming(names.lists(), address)) {
             writeln!(out, "     {}", list.describe(entry))?;
+        }
+        let systems = class_of(step).into_iter();
+        for (system, net) in systems.flat_map(|address| names.systems(address)) {
+            writeln!(out, "     {} {system}: {net}", system.rule)?;
         }
     }
     if verdict.action != verdict.reason.action() {

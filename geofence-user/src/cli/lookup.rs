@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
-use crate::explain::{Names, Recorder, class_of, country, describe};
+use crate::explain::{Names, Recorder, class_of, country, describe, system_to_json};
 use crate::lists::naming;
 use crate::prepare::prepare;
 
@@ -47,6 +47,15 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         let listed: Vec<_> = addresses
             .flat_map(|address| naming(&prepared.config.policy.lists, address))
             .collect();
+        let names = Names(Some(&prepared.config.policy));
+        let addresses = recorder.0.iter().filter_map(class_of);
+        let systems: Vec<_> = addresses
+            .flat_map(|address| names.systems(address))
+            .collect();
+        let origin = match &prepared.others.systems {
+            Some(data) => data.of(*ip)?,
+            None => None,
+        };
         let mut records = Vec::new();
         for reader in &prepared.readers {
             if let Some((network, record)) = reader.record(*ip)? {
@@ -63,6 +72,10 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 "denied": class.is_denied(),
                 "class": class.to_word(),
                 "lists": listed.iter().map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
+                "systems": systems.iter().copied().map(system_to_json).collect::<Vec<_>>(),
+                "asn": origin.map(|(network, number, name)| {
+                    json!({ "number": number, "name": name, "network": network })
+                }),
                 "records": records
                     .iter()
                     .map(|(database, network, record)| {
@@ -78,12 +91,23 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             writeln!(
                 out,
                 "  class   {} (0x{:x})",
-                describe(step, Names(Some(&prepared.config.policy))),
+                describe(step, names),
                 class.to_word()
             )?;
         }
         for (list, entry) in listed {
             writeln!(out, "  list    {}", list.describe(entry))?;
+        }
+        for (system, net) in systems {
+            writeln!(out, "  rule    {} {system}: {net}", system.rule)?;
+        }
+        if let Some(data) = &prepared.others.systems {
+            match origin {
+                Some((network, number, name)) => {
+                    writeln!(out, "  system  AS{number} ({name}), {network}")?
+                }
+                None => writeln!(out, "  system  none: {} has no AS for it", data.info().name)?,
+            }
         }
         if records.is_empty() {
             writeln!(out, "  record  none: no database has the address")?;

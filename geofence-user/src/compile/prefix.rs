@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::geoip::Database;
 use crate::lists::Listing;
-use crate::policy::Policy;
+use crate::policy::{Policy, SystemRule};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,14 +120,17 @@ pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
 
 /// The prefixes of one of the policy's lists, sorted.
 pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
-    let nets = match list {
-        List::Management => &policy.management,
-        List::Allow => &policy.allow,
-        List::Deny => &policy.deny,
+    let (nets, rule) = match list {
+        List::Management => (&policy.management, None),
+        List::Allow => (&policy.allow, Some(SystemRule::Allow)),
+        List::Deny => (&policy.deny, Some(SystemRule::Deny)),
     };
+    let systems = rule.iter();
+    let systems = systems.flat_map(|rule| policy.prefixes_of_systems(rule));
     let denied = policy.lists.iter().flat_map(Listing::denied);
     let mut prefixes: Vec<_> = nets
         .iter()
+        .chain(systems)
         .chain(denied.filter(|_| list == List::Deny))
         .filter_map(|net| Prefix::of(net, family))
         .collect();

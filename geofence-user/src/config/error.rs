@@ -131,12 +131,11 @@ impl ConfigErrors {
         self.reports.iter().flat_map(|report| {
             report.faults.iter().map(|fault| {
                 let span = fault.span.clone().unwrap_or(0..0);
-                let before = &report.text[..span.start];
-                let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+                let (line, column) = position(&report.text, span.start);
                 Located {
                     source: &report.name,
-                    line: before.matches('\n').count() + 1,
-                    column: before[line_start..].chars().count() + 1,
+                    line,
+                    column,
                     text: &report.text[span],
                     problem: &fault.problem,
                 }
@@ -208,6 +207,16 @@ impl fmt::Display for ConfigErrors {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         f.write_str(&self.render(colours))
     }
+}
+
+/// The line and the column of a place in a text, counted from 1.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(at.min(text.len()))];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 /// The span cut to the text and widened to whole characters: parsers may point behind the end or into a character.

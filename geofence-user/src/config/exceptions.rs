@@ -6,8 +6,8 @@ use super::error::{Fault, Problem};
 use super::keys::{Key, Kind};
 use super::tables::{Places, Table};
 use super::targets::{self, Placed};
-use super::{Config, addresses, values};
-use crate::policy::{Aim, Exception, Protection, Traffic};
+use super::{Config, Mention, addresses, values};
+use crate::policy::{Aim, Exception, Protection, SystemRule, Traffic};
 
 /// An exception as far as it has been read.
 pub(super) struct Draft {
@@ -65,11 +65,11 @@ static EXCEPTION_KEYS: [Key<Draft>; 7] = [
     },
     Key {
         name: "from",
-        kind: Kind::List("prefixes, addresses, country codes and groups"),
+        kind: Kind::List("prefixes, addresses, country codes, groups and autonomous systems"),
         meaning: "Who is excepted.",
-        details: "",
+        details: "Autonomous systems are written as in `allow`.",
         example: r#"from = ["198.51.100.0/24", "KZ"]"#,
-        refused: "What is neither a prefix nor a country; an empty list.",
+        refused: "What is no prefix, no country and no autonomous system; an empty list.",
         set: |draft, given, _| draft.from = targets::placed(given),
     },
     Key {
@@ -141,13 +141,14 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         to,
     } = draft;
     let before = faults.len();
-    exception.from = targets::origins(&from, faults);
+    let (origins, systems) = targets::origins(&from, faults);
+    exception.from = origins;
     exception.to = targets::aims(config, &to, true, faults);
     if faults.len() > before {
         return;
     }
     let empty = [
-        ("from", exception.from.is_empty()),
+        ("from", exception.from.is_empty() && systems.is_empty()),
         ("to", exception.to.is_empty()),
         ("services", exception.traffic.is_empty()),
     ];
@@ -158,6 +159,10 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         && faults.len() == before
     {
         exception.slot = slot;
+        let mentions = systems.into_iter().map(|(named, span)| {
+            Mention::new(named, SystemRule::Exception(exception.id.clone()), span)
+        });
+        config.systems.extend(mentions);
         config.policy.exceptions.push(exception);
     }
 }
@@ -254,7 +259,7 @@ static PROTECT_KEYS: [Key<ProtectDraft>; 4] = [
         meaning: "Who may reach them: the VPN's prefixes.",
         details: "An empty list leaves the ports to management prefixes.",
         example: r#"from = ["198.51.100.0/24"]"#,
-        refused: "As for `allow`.",
+        refused: "As for `management`, but for whole families.",
         set: |draft, given, faults| {
             if let Some(from) = given.many(faults, addresses::prefix) {
                 draft.protection.from = from;

@@ -9,9 +9,9 @@ use geofence_common::verdict::Mode;
 use super::error::{Fault, Problem};
 use super::given::Given;
 use super::values::{self, Word};
-use super::{Config, XdpMode, addresses};
+use super::{Config, XdpMode, addresses, systems};
 use crate::countries::Entry;
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies};
+use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
 
 /// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
 pub(super) struct Key<T: 'static = Config> {
@@ -83,11 +83,18 @@ const COUNTRIES: &str = "country codes and groups";
 const PREFIXES: &str = "prefixes and addresses";
 const COUNTRIES_REFUSED: &str = "What is neither an upper-case code nor a group, with the spelling that was probably \
      meant (`UK` suggests `GB`, `Russia` suggests `RU`); an entry given twice; both `block` and `allow-only`.";
-const PREFIXES_REFUSED: &str = "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form \
-     (`::ffff:192.0.2.1`); a prefix given twice.";
+const MEMBERS: &str = "prefixes, addresses and autonomous systems";
+const MEMBERS_DETAILS: &str = "An address without a length is that address alone. `\"AS64500\"` is every prefix that \
+     `asn-database` gives to that autonomous system, and `\"AS:Example Org\"` every prefix of the organisation of that \
+     name.";
+const MEMBERS_REFUSED: &str = "What is no prefix and no autonomous system; bits set behind the prefix's length; IPv4 \
+     addresses in IPv6 form (`::ffff:192.0.2.1`); an entry given twice; an autonomous system without `asn-database`, or \
+     of which that file has no network, with the nearest.";
+const MANAGEMENT_REFUSED: &str = "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a \
+     prefix given twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.";
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 24] = [
+pub(super) static KEYS: [Key; 25] = [
     Key {
         name: "interfaces",
         kind: Kind::List("names of interfaces"),
@@ -165,6 +172,21 @@ pub(super) static KEYS: [Key; 24] = [
         set: |config, given, faults| {
             if let Some(paths) = given.many(faults, values::database) {
                 config.databases = paths;
+            }
+        },
+    },
+    Key {
+        name: "asn-database",
+        kind: Kind::Text("the path of an MMDB file"),
+        meaning: "The database of autonomous systems, for rules that name some; empty for none.",
+        details: "GeoLite2-ASN, DB-IP ASN Lite, IPinfo Lite and their like: a file is read by what its records hold. A \
+                  relative path starts at the directory of the configuration file. \
+                  [Autonomous systems](origins.md#autonomous-systems) has more.",
+        example: r#"asn-database = "/var/lib/geofence/asn.mmdb""#,
+        refused: "A URL. Whether the file is such a database shows when it is read.",
+        set: |config, given, faults| {
+            if let Some(path) = given.one(faults, values::optional_database) {
+                config.asn_database = path;
             }
         },
     },
@@ -409,7 +431,7 @@ pub(super) static KEYS: [Key; 24] = [
         meaning: "Where the machine is managed from: these sources pass before anything can drop them.",
         details: "List the addresses you log in from before you enforce a policy that might block them.",
         example: r#"management = ["198.51.100.7", "2001:db8:17::/48"]"#,
-        refused: "As for `allow`, and `0.0.0.0/0` and `::/0`, with which nothing would be filtered.",
+        refused: MANAGEMENT_REFUSED,
         set: |config, given, faults| {
             if let Some(prefixes) = given.many(faults, addresses::management) {
                 config.policy.management = prefixes;
@@ -418,26 +440,26 @@ pub(super) static KEYS: [Key; 24] = [
     },
     Key {
         name: "allow",
-        kind: Kind::List(PREFIXES),
+        kind: Kind::List(MEMBERS),
         meaning: "Sources that pass whatever their country, and even if `deny` lists them too.",
-        details: "An address without a length is that address alone.",
+        details: MEMBERS_DETAILS,
         example: r#"allow = ["203.0.113.0/24"]"#,
-        refused: PREFIXES_REFUSED,
+        refused: MEMBERS_REFUSED,
         set: |config, given, faults| {
-            if let Some(prefixes) = given.many(faults, addresses::prefix) {
+            if let Some(prefixes) = systems::members(config, given, &SystemRule::Allow, faults) {
                 config.policy.allow = prefixes;
             }
         },
     },
     Key {
         name: "deny",
-        kind: Kind::List(PREFIXES),
+        kind: Kind::List(MEMBERS),
         meaning: "Sources that are dropped whatever their country, mail included.",
-        details: "An address without a length is that address alone.",
+        details: MEMBERS_DETAILS,
         example: r#"deny = ["192.0.2.66", "2001:db8:bad::/48"]"#,
-        refused: PREFIXES_REFUSED,
+        refused: MEMBERS_REFUSED,
         set: |config, given, faults| {
-            if let Some(prefixes) = given.many(faults, addresses::prefix) {
+            if let Some(prefixes) = systems::members(config, given, &SystemRule::Deny, faults) {
                 config.policy.deny = prefixes;
             }
         },

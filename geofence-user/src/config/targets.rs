@@ -9,6 +9,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use super::error::{Fault, Problem, quoted};
 use super::given::Given;
+use super::systems::{self, Named};
 use super::{Config, addresses, values};
 use crate::countries::Entry;
 use crate::policy::{Aim, Origin, Traffic};
@@ -67,10 +68,25 @@ pub(super) fn words(text: &str) -> Result<String, Problem> {
     ))
 }
 
-/// Reads a source: a prefix, an address, a country or a group of countries.
-pub(super) fn origins(list: &[Placed], faults: &mut Vec<Fault>) -> Vec<Origin> {
-    let mut origins = Vec::new();
+/// Reads a source: a prefix, an address, a country, a group of countries, or an autonomous system, of which it answers
+/// with the place as well.
+pub(super) fn origins(
+    list: &[Placed],
+    faults: &mut Vec<Fault>,
+) -> (Vec<Origin>, Vec<(Named, Range<usize>)>) {
+    let (mut origins, mut systems) = (Vec::new(), Vec::new());
     for (text, span) in list {
+        match systems::system(text) {
+            Some(Ok(named)) => {
+                systems.push((named, span.clone()));
+                continue;
+            }
+            Some(Err(problem)) => {
+                faults.push(problem.at(span.clone()));
+                continue;
+            }
+            None => {}
+        }
         let is_address = text.contains(['.', ':', '/']);
         let read = if is_address {
             addresses::prefix(text).map(|net| vec![Origin::Prefix(net)])
@@ -87,7 +103,7 @@ pub(super) fn origins(list: &[Placed], faults: &mut Vec<Fault>) -> Vec<Origin> {
     }
     origins.sort_unstable();
     origins.dedup();
-    origins
+    (origins, systems)
 }
 
 /// Reads destinations: tenants, prefixes where they may be meant, or every destination.

@@ -6,7 +6,7 @@ mod rendered;
 
 use super::*;
 use crate::lists::{Action, Direction, Format};
-use crate::policy::{Service, ServiceProtocol};
+use crate::policy::{Service, ServiceProtocol, SystemRule};
 use geofence_common::country::Country;
 
 fn parse(text: &str) -> Config {
@@ -68,6 +68,7 @@ fn every_key_changes_the_configuration() {
         lookup = "lpm-trie"
         listen = "[::1]:9"
         databases = ["/a/v4.mmdb", "v6.mmdb"]
+        asn-database = "asn.mmdb"
         capacity-mib = 64
         allow-only = ["EU", "CH"]
         unknown = "drop"
@@ -77,7 +78,7 @@ fn every_key_changes_the_configuration() {
         icmp-echo = "pass"
         management = ["198.51.100.7", "2001:db8::/48"]
         allow = ["203.0.113.0/24"]
-        deny = ["::/0"]
+        deny = ["::/0", "AS64500"]
         "#,
     );
     let policy = &config.policy;
@@ -113,6 +114,18 @@ fn every_key_changes_the_configuration() {
     );
     assert_eq!(prefixes(&policy.allow), ["203.0.113.0/24"]);
     assert_eq!(prefixes(&policy.deny), ["::/0"]);
+    assert_eq!(config.asn_database.as_deref(), Some(Path::new("asn.mmdb")));
+    let mentions: Vec<_> = config
+        .systems
+        .iter()
+        .map(|mention| (&mention.named, &mention.rule, mention.place.as_str()))
+        .collect();
+    let expected = (
+        &Named::Number(64_500),
+        &SystemRule::Deny,
+        "geofence.toml:18:25",
+    );
+    assert_eq!(mentions, [expected]);
     assert_eq!(config.interfaces, ["eth0", "eth1.100"]);
     assert_eq!(
         config.databases,
@@ -265,7 +278,7 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
 fn relative_databases_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geofence.toml");
-    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\n\
+    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\n\
                 [[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a.txt\"";
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
@@ -273,6 +286,7 @@ fn relative_databases_start_at_the_file() {
         config.lists[0].source,
         Source::File(directory.path().join("a.txt"))
     );
+    assert_eq!(config.asn_database, Some(directory.path().join("asn.mmdb")));
     assert_eq!(
         config.databases,
         [

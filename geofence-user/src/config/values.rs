@@ -318,3 +318,15 @@ pub(super) fn database(text: &str) -> Result<PathBuf, Problem> {
          empty for the embedded data",
     ))
 }
+
+/// Reads the path of a database that there need not be.
+pub(super) fn optional_database(text: &str) -> Result<Option<PathBuf>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = database(text).map(Some);
+    read.map_err(|problem| Problem {
+        help: "write the path of an MMDB file, or \"\" for none".to_owned(),
+        ..problem
+    })
+}

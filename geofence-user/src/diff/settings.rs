@@ -67,8 +67,13 @@ fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
     ]
 }
 
-fn in_config(config: &Config) -> [(&'static str, String); 10] {
+fn in_config(config: &Config) -> [(&'static str, String); 11] {
     let policy = &config.policy;
+    let asn: Vec<_> = config
+        .asn_database
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     let paths: Vec<_> = config
         .databases
         .iter()
@@ -80,6 +85,7 @@ fn in_config(config: &Config) -> [(&'static str, String); 10] {
         ("lookup", config.policy.lookup.word().to_owned()),
         ("listen", config.listen.to_string()),
         ("databases", listed(&paths, "the embedded one")),
+        ("asn-database", listed(&asn, "none")),
         (
             "capacity-mib",
             (config.image_capacity.unwrap_or(0) >> 20).to_string(),

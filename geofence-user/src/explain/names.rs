@@ -1,9 +1,13 @@
 //! What the numbers in a decision are called, by the policy that was compiled, where it is known.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::lists::Listing;
-use crate::policy::{Aim, Policy, Protection, Service};
+use crate::policy::{Aim, Policy, Protection, Service, System};
 
 /// The policy that numbers are names of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +18,14 @@ impl<'a> Names<'a> {
     #[must_use]
     pub fn lists(&self) -> &'a [Listing] {
         self.0.map_or(&[], |policy| &policy.lists)
+    }
+
+    /// The autonomous systems by which rules are about an address.
+    pub fn systems(&self, address: IpAddr) -> impl Iterator<Item = (&'a System, IpNet)> {
+        let systems = self.0.map_or(&[][..], |policy| &policy.systems);
+        systems
+            .iter()
+            .filter_map(move |system| Some((system, system.find(address)?)))
     }
 
     /// A tenant.
@@ -66,6 +78,17 @@ impl<'a> Names<'a> {
             format!("exception number {slot}")
         }
     }
+}
+
+/// An autonomous system that a rule names, as JSON; the prefix is the one that holds the address in question.
+#[must_use]
+pub fn system_to_json((system, prefix): (&System, IpNet)) -> Value {
+    json!({
+        "rule": system.rule.to_string(),
+        "number": system.number,
+        "name": system.name,
+        "prefix": prefix,
+    })
 }
 
 /// A moment in seconds since 1970, as people and machines read it.

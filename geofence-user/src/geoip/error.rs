@@ -12,6 +12,9 @@ pub enum Error {
     )]
     Missing { file: String },
 
+    #[error("database {file} does not exist; check the path under `{key}` in the configuration")]
+    MissingUnder { file: String, key: &'static str },
+
     #[error(
         "database {file} cannot be read: {cause}; it must be a regular file that this user may read"
     )]
@@ -62,6 +65,16 @@ pub enum Error {
     },
 
     #[error(
+        "database {file} is of the wrong type ({database_type}): none of its {networks} networks has an AS number; use \
+         an ASN database, for example GeoLite2-ASN or DB-IP ASN Lite"
+    )]
+    WithoutSystems {
+        file: String,
+        database_type: String,
+        networks: usize,
+    },
+
+    #[error(
         "database {file} has countries, but none by an ISO 3166-1 alpha-2 code (it says {codes}); use a database with \
          two-letter country codes"
     )]
@@ -71,4 +84,15 @@ pub enum Error {
         "no database was named; name at least one, or none at all to use the embedded database"
     )]
     NoFiles,
+}
+
+impl Error {
+    /// The same of a file that a key other than `databases` names.
+    #[must_use]
+    pub(crate) fn under(self, key: &'static str) -> Self {
+        match self {
+            Self::Missing { file } => Self::MissingUnder { file, key },
+            other => other,
+        }
+    }
 }

@@ -10,11 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::content;
 use super::error::Error;
-use super::record::Json;
+use super::record::{Json, Record};
 use super::tree::{self, Networks};
 
 /// The reader that decodes records. Its bytes are shared with the walk over the tree.
@@ -65,6 +66,19 @@ impl Reader {
     }
 
     pub(super) fn with_networks(name: &str, bytes: Vec<u8>) -> Result<(Self, Networks), Error> {
+        let (mut reader, bytes) = Self::sound(name, bytes)?;
+        let found = tree::countries(&reader.mmdb, &bytes).map_err(|cause| reader.corrupt(cause))?;
+        let info = &mut reader.info;
+        info.prefixes_v4 = found.networks.v4.len();
+        info.prefixes_v6 = found.networks.v6.len();
+        info.without_country = found.without_country;
+        info.foreign_codes = found.foreign_codes;
+        require_countries(info)?;
+        Ok((reader, found.networks))
+    }
+
+    /// A database whose metadata can be read, and its bytes; nothing is known of its networks yet.
+    pub(super) fn sound(name: &str, bytes: Vec<u8>) -> Result<(Self, Arc<[u8]>), Error> {
         let bytes: Arc<[u8]> = content::unpack(name, bytes)?.into();
         if !bytes
             .windows(MARKER.len())
@@ -81,7 +95,6 @@ impl Reader {
         };
         let mmdb =
             Mmdb::from_source(Arc::clone(&bytes)).map_err(|error| corrupt(error.to_string()))?;
-        let found = tree::walk(&mmdb, &bytes).map_err(corrupt)?;
         let metadata = mmdb.metadata();
         let description = metadata
             .description
@@ -95,13 +108,28 @@ impl Reader {
             description,
             built: metadata.build_epoch,
             node_count: metadata.node_count,
-            prefixes_v4: found.networks.v4.len(),
-            prefixes_v6: found.networks.v6.len(),
-            without_country: found.without_country,
-            foreign_codes: found.foreign_codes,
+            prefixes_v4: 0,
+            prefixes_v6: 0,
+            without_country: 0,
+            foreign_codes: BTreeMap::new(),
         };
-        require_countries(&info)?;
-        Ok((Self { mmdb, info }, found.networks))
+        Ok((Self { mmdb, info }, bytes))
+    }
+
+    fn corrupt(&self, cause: impl ToString) -> Error {
+        Error::Corrupt {
+            file: self.info.name.clone(),
+            cause: cause.to_string(),
+        }
+    }
+
+    /// Walks the whole file for its autonomous systems.
+    pub(super) fn walk_systems(
+        &self,
+        bytes: &[u8],
+        found: impl FnMut(IpNet, &Option<(u32, String)>),
+    ) -> Result<(), Error> {
+        tree::walk(&self.mmdb, bytes, Record::system, found).map_err(|cause| self.corrupt(cause))
     }
 
     #[must_use]
@@ -111,20 +139,31 @@ impl Reader {
 
     /// The record for an address and the network it is stored under.
     pub fn record(&self, ip: IpAddr) -> Result<Option<(IpNet, Value)>, Error> {
+        let found = self.decode::<Json>(ip)?;
+        Ok(found.map(|(network, Json(value))| (network, value)))
+    }
+
+    /// The number and the name of an address's autonomous system, and the network it is stored under.
+    pub(super) fn system(&self, ip: IpAddr) -> Result<Option<(IpNet, u32, String)>, Error> {
+        let found = self.decode::<Record>(ip)?;
+        Ok(found.and_then(|(network, record)| {
+            let (number, name) = record.system()?;
+            Some((network, number, name))
+        }))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, ip: IpAddr) -> Result<Option<(IpNet, T)>, Error> {
         if ip.is_ipv6() && self.mmdb.metadata().ip_version == 4 {
             return Ok(None);
         }
-        let corrupt = |error: maxminddb::MaxMindDbError| Error::Corrupt {
-            file: self.info.name.clone(),
-            cause: error.to_string(),
-        };
+        let corrupt = |error: maxminddb::MaxMindDbError| self.corrupt(error);
         let found = self.mmdb.lookup(ip).map_err(corrupt)?;
         let network = found.network().map_err(corrupt)?;
         // A file without IPv4 data can hold an IPv6 network above where IPv4 would be; that is no answer for IPv4.
         if network.ip().is_ipv6() != ip.is_ipv6() {
             return Ok(None);
         }
-        let Some(Json(value)) = found.decode().map_err(corrupt)? else {
+        let Some(value) = found.decode().map_err(corrupt)? else {
             return Ok(None);
         };
         Ok(IpNet::new(network.ip(), network.prefix())

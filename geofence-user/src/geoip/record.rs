@@ -1,4 +1,5 @@
-//! A database record: its country, found while every value in it is decoded, or the whole of it as JSON.
+//! A database record: its country and its autonomous system, found while every value in it is decoded, or the whole
+//! of it as JSON.
 //!
 //! Records are input. Nothing here trusts their shape: a field of another type than expected is an absent field. How
 //! much one record may unfold to is bounded by maxminddb; what it cost is told, so that the caller can bound the sum.
@@ -26,9 +27,21 @@ pub(super) struct Record {
     country_code: Option<String>,
     country_iso_code: Option<String>,
     country: Option<String>,
+    system: Option<u32>,
+    organization: Option<String>,
+    as_name: Option<String>,
+    name: Option<String>,
 }
 
 impl Record {
+    /// The number of the autonomous system and the name of its organisation, if it has one.
+    pub(super) fn system(self) -> Option<(u32, String)> {
+        let number = self.system.filter(|number| *number != 0)?;
+        let names = [self.organization, self.as_name, self.name];
+        let name = names.into_iter().flatten().find(|text| !text.is_empty());
+        Some((number, name.unwrap_or_default()))
+    }
+
     pub(super) fn answer(self) -> Answer {
         // Some vendors put the country's name under this key, which is no code at all.
         let country = self
@@ -48,13 +61,21 @@ impl Record {
     }
 
     fn keep(&mut self, field: Field, text: &str) {
-        // Longer than any code and most names; a longer text is shown cut.
-        const TEXT_MAX: usize = 64;
+        // Longer than any code and nearly every name; a longer text is cut.
+        const TEXT_MAX: usize = 128;
         let kept = || Some(text.chars().take(TEXT_MAX).collect());
         match field {
             Field::CountryCode => self.country_code = kept(),
             Field::CountryIsoCode => self.country_iso_code = kept(),
             Field::Country => self.country = kept(),
+            // "AS64500", or the digits alone.
+            Field::System => {
+                let digits = text.strip_prefix("AS").unwrap_or(text);
+                self.system = digits.parse().ok();
+            }
+            Field::Organization => self.organization = kept(),
+            Field::AsName => self.as_name = kept(),
+            Field::Name => self.name = kept(),
             Field::Record | Field::Other => {}
         }
     }
@@ -83,6 +104,10 @@ enum Field {
     CountryCode,
     Country,
     CountryIsoCode,
+    System,
+    Organization,
+    AsName,
+    Name,
     Other,
 }
 
@@ -92,6 +117,10 @@ impl Field {
             (Self::Record, "country_code") => Self::CountryCode,
             (Self::Record, "country") => Self::Country,
             (Self::Country, "iso_code") => Self::CountryIsoCode,
+            (Self::Record, "autonomous_system_number" | "asn") => Self::System,
+            (Self::Record, "autonomous_system_organization") => Self::Organization,
+            (Self::Record, "as_name") => Self::AsName,
+            (Self::Record, "name") => Self::Name,
             _ => Self::Other,
         }
     }
@@ -137,7 +166,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         self.scalar()
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        if matches!(self.field, Field::System) {
+            self.record.system = u32::try_from(number).ok();
+        }
         self.scalar()
     }
 

@@ -1,4 +1,4 @@
-//! The walk over a file's search tree: every network with what its record says of the country.
+//! The walk over a file's search tree: every network with what its record says.
 //!
 //! The tree is input. A walk follows at most a few times as many branches as the file has nodes, so that one whose
 //! nodes point back at each other ends in an error however many paths lead through it.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use geofence_common::country::Country;
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::reader::Mmdb;
 use super::record::{Answer, Record};
@@ -36,17 +36,32 @@ pub(super) struct Found {
     pub(super) foreign_codes: BTreeMap<String, usize>,
 }
 
-/// Walks the whole tree and decodes every record once. An error says what is wrong with the file.
-pub(super) fn walk(mmdb: &Mmdb, bytes: &[u8]) -> Result<Found, String> {
+/// What the whole tree says of countries.
+pub(super) fn countries(mmdb: &Mmdb, bytes: &[u8]) -> Result<Found, String> {
+    let mut found = Found::default();
+    walk(mmdb, bytes, Record::answer, |network, answer| {
+        found.add(network, answer);
+    })?;
+    Ok(found)
+}
+
+/// Walks the whole tree, decodes every record once, and calls back with each network in order of address and with what
+/// was read from its record. An error says what is wrong with the file.
+pub(super) fn walk<A>(
+    mmdb: &Mmdb,
+    bytes: &[u8],
+    read: fn(Record) -> A,
+    mut found: impl FnMut(IpNet, &A),
+) -> Result<(), String> {
     let tree = Tree::new(mmdb, bytes);
     let v4_root = tree.v4_root()?;
     let mut records = Records {
         mmdb,
         bits_max: tree.bits_max,
         cost: 0,
+        read,
         answers: HashMap::new(),
     };
-    let mut found = Found::default();
     let mut branches_left = tree.node_count.saturating_mul(BRANCHES_PER_NODE_MAX);
     let mut pending = vec![Branch {
         entry: 0,
@@ -59,7 +74,9 @@ pub(super) fn walk(mmdb: &Mmdb, bytes: &[u8]) -> Result<Found, String> {
         }
         if branch.entry > tree.node_count {
             let answer = records.answer(&branch)?;
-            found.add(&branch, tree.bits_max, answer);
+            if let Some(network) = branch.network(tree.bits_max) {
+                found(network, answer);
+            }
             continue;
         }
         // 2002::/16 and its like may lead to the IPv4 part once more; whose addresses these are is not theirs to say.
@@ -81,7 +98,7 @@ pub(super) fn walk(mmdb: &Mmdb, bytes: &[u8]) -> Result<Found, String> {
             });
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A way through the tree from its root to an entry.
@@ -91,6 +108,27 @@ struct Branch {
     /// The address bits that led here, left-aligned.
     bits: u128,
     depth: u8,
+}
+
+impl Branch {
+    /// The network that ends here.
+    fn network(&self, bits_max: u8) -> Option<IpNet> {
+        let v4 = match bits_max {
+            32 => Some((self.bits >> 96, self.depth)),
+            _ if self.depth >= V4_DEPTH && self.bits >> 32 == 0 => {
+                Some((self.bits, self.depth - V4_DEPTH))
+            }
+            _ => None,
+        };
+        match v4 {
+            Some((bits, length)) => Ipv4Net::new(Ipv4Addr::from(bits as u32), length)
+                .ok()
+                .map(IpNet::V4),
+            None => Ipv6Net::new(Ipv6Addr::from(self.bits), self.depth)
+                .ok()
+                .map(IpNet::V6),
+        }
+    }
 }
 
 /// The search tree's nodes.
@@ -150,15 +188,16 @@ impl<'a> Tree<'a> {
 }
 
 /// The records, each decoded once.
-struct Records<'a> {
+struct Records<'a, A> {
     mmdb: &'a Mmdb,
     bits_max: u8,
     cost: u64,
-    answers: HashMap<usize, Answer>,
+    read: fn(Record) -> A,
+    answers: HashMap<usize, A>,
 }
 
-impl Records<'_> {
-    fn answer(&mut self, branch: &Branch) -> Result<&Answer, String> {
+impl<A> Records<'_, A> {
+    fn answer(&mut self, branch: &Branch) -> Result<&A, String> {
         use std::collections::hash_map::Entry;
         match self.answers.entry(branch.entry) {
             Entry::Occupied(known) => Ok(known.into_mut()),
@@ -178,45 +217,25 @@ impl Records<'_> {
                 if self.cost > COST_MAX {
                     return Err("its records unfold to far more than their size".to_owned());
                 }
-                Ok(place.insert(record.answer()))
+                Ok(place.insert((self.read)(record)))
             }
         }
     }
 }
 
 impl Found {
-    fn add(&mut self, branch: &Branch, bits_max: u8, answer: &Answer) {
-        let country = match answer {
-            Answer::Country(country) => *country,
-            Answer::Foreign(code) => {
+    fn add(&mut self, network: IpNet, answer: &Answer) {
+        match (answer, network) {
+            (Answer::Country(country), IpNet::V4(network)) => {
+                self.networks.v4.push((network, *country));
+            }
+            (Answer::Country(country), IpNet::V6(network)) => {
+                self.networks.v6.push((network, *country));
+            }
+            (Answer::Foreign(code), _) => {
                 *self.foreign_codes.entry(code.clone()).or_default() += 1;
-                return;
             }
-            Answer::Nothing => {
-                self.without_country += 1;
-                return;
-            }
-        };
-        let v4 = match bits_max {
-            32 => Some((branch.bits >> 96, branch.depth)),
-            _ if branch.depth >= V4_DEPTH && branch.bits >> 32 == 0 => {
-                Some((branch.bits, branch.depth - V4_DEPTH))
-            }
-            _ => None,
-        };
-        match v4 {
-            Some((bits, length)) => {
-                let network = Ipv4Net::new(Ipv4Addr::from(bits as u32), length);
-                self.networks
-                    .v4
-                    .extend(network.ok().map(|network| (network, country)));
-            }
-            None => {
-                let network = Ipv6Net::new(Ipv6Addr::from(branch.bits), branch.depth);
-                self.networks
-                    .v6
-                    .extend(network.ok().map(|network| (network, country)));
-            }
+            (Answer::Nothing, _) => self.without_country += 1,
         }
     }
 }

@@ -19,8 +19,11 @@ pub enum Schema {
     FlatWithName,
     /// `country` is the code: the older IPinfo.
     Plain,
-    /// An ASN database: no country at all.
+    /// An ASN database, no country at all: MaxMind, DB-IP. The code is the organisation, behind its number if that is
+    /// written in front: `64500 Example`.
     Asn,
+    /// `asn` is text, beside `as_name` and a country: IPinfo Lite.
+    AsnText,
     /// `country` is a number.
     Number,
     /// `country` is a map that holds itself, by a pointer to its own start.
@@ -190,9 +193,22 @@ impl Writer {
             Schema::Asn => {
                 map(out, 2);
                 text(out, "autonomous_system_number");
-                number(out, 64_496);
+                let (system, organization) = system(code);
+                number(out, system);
                 text(out, "autonomous_system_organization");
-                text(out, code);
+                text(out, organization);
+            }
+            Schema::AsnText => {
+                map(out, 4);
+                let (system, organization) = system(code);
+                text(out, "asn");
+                text(out, &format!("AS{system}"));
+                text(out, "as_name");
+                text(out, organization);
+                text(out, "as_domain");
+                text(out, "example.net");
+                text(out, "country_code");
+                text(out, "AQ");
             }
             Schema::Number => {
                 map(out, 1);
@@ -284,6 +300,13 @@ fn nested_country(out: &mut Vec<u8>, code: &str) {
     map(out, 1);
     text(out, "en");
     text(out, "Some Country");
+}
+
+/// The number in front of an organisation, or one for documentation.
+fn system(code: &str) -> (u32, &str) {
+    code.split_once(' ')
+        .and_then(|(number, name)| Some((number.parse().ok()?, name)))
+        .unwrap_or((64_496, code))
 }
 
 fn map(out: &mut Vec<u8>, size: u8) {

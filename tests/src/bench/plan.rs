@@ -13,7 +13,7 @@ use geofence_user::geoip::Database;
 use geofence_user::lists::Loaded;
 use geofence_user::oracle::Oracle;
 use geofence_user::policy::Policy;
-use geofence_user::prepare::{Prepared, prepare};
+use geofence_user::prepare::{Others, Prepared, prepare};
 
 pub(crate) struct Plan {
     /// Whether only the answers count.
@@ -73,6 +73,7 @@ impl Plan {
             readers: Vec::new(),
             image,
             lists: Loaded::default(),
+            others: Others::default(),
         })
     }
 }

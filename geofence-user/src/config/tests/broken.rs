@@ -176,6 +176,28 @@ const NETWORK: &[Row] = &[
 ];
 
 #[rustfmt::skip] // one row a line
+const SYSTEMS: &[Row] = &[
+    ("deny = [\"AS64500\"]", "1:9", "\"AS64500\"", "such as asn-database = \"/var/lib/geofence/asn.mmdb\""),
+    ("allow = [\"10.0.0.0/8\", \"AS:Example\"]", "1:24", "\"AS:Example\"", "AS:Example is given, and `asn-database`"),
+    ("asn-database = \"a\"\ndeny = [\"as64500\"]", "2:9", "\"as64500\"", "did you mean \"AS64500\"?"),
+    ("asn-database = \"a\"\ndeny = [\"AS 64500\"]", "2:9", "\"AS 64500\"", "did you mean \"AS64500\"?"),
+    ("asn-database = \"a\"\ndeny = [\"AS1.10\"]", "2:9", "\"AS1.10\"", "did you mean \"AS65546\"?"),
+    ("asn-database = \"a\"\ndeny = [\"AS064500\"]", "2:9", "\"AS064500\"", "did you mean \"AS64500\"?"),
+    ("asn-database = \"a\"\ndeny = [\"AS0\"]", "2:9", "\"AS0\"", "no network belongs to AS0"),
+    ("asn-database = \"a\"\ndeny = [\"AS4294967296\"]", "2:9", "\"AS4294967296\"", "1 to 4294967295"),
+    ("asn-database = \"a\"\ndeny = [\"AS: \"]", "2:9", "\"AS: \"", "there is no name"),
+    ("asn-database = \"a\"\ndeny = [\"as:Example\"]", "2:9", "\"as:Example\"", "did you mean \"AS:Example\"?"),
+    ("asn-database = \"a\"\ndeny = [\"AS1\", \"AS1\"]", "2:16", "\"AS1\"", "is given twice"),
+    ("asn-database = \"a\"\nmanagement = [\"AS1\"]", "2:15", "\"AS1\"", "is not a prefix"),
+    ("asn-database = \"https://host/a\"\ndeny = [\"AS1\"]", "1:16", "\"https://host/a\"", "or \"\" for none"),
+    ("asn-database = []", "1:16", "[]", "for example: asn-database ="),
+    (
+        "[[exception]]\nid = \"a\"\nfrom = [\"AS1\"]\nto = [\"any\"]\nowner = \"a\"\nreason = \"b\"",
+        "3:9", "\"AS1\"", "AS1 is given, and `asn-database` is not"
+    ),
+];
+
+#[rustfmt::skip] // one row a line
 const SERVICES: &[Row] = &[
     ("services = [\"tpc/443\"]", "1:13", "\"tpc/443\"", "did you mean \"tcp/443\"?"),
     ("services = [\"UDP/53\"]", "1:13", "\"UDP/53\"", "did you mean \"udp/53\"?"),
@@ -204,6 +226,7 @@ fn each_broken_file_is_refused_at_the_right_place_with_the_way_out() {
         WORDS,
         COUNTRIES,
         NETWORK,
+        SYSTEMS,
         SERVICES,
     ]
     .concat();

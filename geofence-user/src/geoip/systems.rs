@@ -1,0 +1,199 @@
+//! An ASN database: which autonomous system every network belongs to, and what its organisation is called.
+//!
+//! Read whole and by what its records hold, as country databases are; who vouches for the assignment is the file.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::content;
+use super::error::Error;
+use super::reader::{Reader, SourceInfo};
+
+/// An ASN database that was read and found sound.
+pub struct Systems {
+    reader: Reader,
+    v4: Vec<(Ipv4Net, u32)>,
+    v6: Vec<(Ipv6Net, u32)>,
+    names: BTreeMap<u32, String>,
+}
+
+impl Systems {
+    /// Reads a file and checks all of it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::from_bytes(&path.display().to_string(), content::read(path)?)
+    }
+
+    /// Checks a database in memory; `name` is what errors call it.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
+        let (reader, bytes) = Reader::sound(name, bytes)?;
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let mut names: BTreeMap<u32, String> = BTreeMap::new();
+        let mut without = 0;
+        reader.walk_systems(&bytes, |network, system| {
+            let Some((number, name)) = system else {
+                without += 1;
+                return;
+            };
+            // A name that differs from network to network is as good as any other of them.
+            let known = names.entry(*number).or_default();
+            if known.is_empty() {
+                known.clone_from(name);
+            }
+            match network {
+                IpNet::V4(network) => v4.push((network, *number)),
+                IpNet::V6(network) => v6.push((network, *number)),
+            }
+        })?;
+        let (file, database_type) = (name.to_owned(), reader.info().database_type.clone());
+        match (names.is_empty(), without) {
+            (false, _) => Ok(Self {
+                reader,
+                v4,
+                v6,
+                names,
+            }),
+            (true, 0) => Err(Error::NoNetworks { file }),
+            (true, networks) => Err(Error::WithoutSystems {
+                file,
+                database_type,
+                networks,
+            }),
+        }
+    }
+
+    /// What the file says of itself. Of its networks, ask the database.
+    #[must_use]
+    pub fn info(&self) -> &SourceInfo {
+        self.reader.info()
+    }
+
+    /// How many networks of each family have an autonomous system.
+    #[must_use]
+    pub fn networks(&self) -> [usize; 2] {
+        [self.v4.len(), self.v6.len()]
+    }
+
+    /// Every autonomous system with the name of its organisation, which may be empty, in order of number.
+    #[must_use]
+    pub fn names(&self) -> &BTreeMap<u32, String> {
+        &self.names
+    }
+
+    /// The fewest prefixes that hold the addresses of an autonomous system, sorted.
+    #[must_use]
+    pub fn prefixes(&self, number: u32) -> Vec<IpNet> {
+        let v4 = self.v4.iter().filter(|(_, system)| *system == number);
+        let v6 = self.v6.iter().filter(|(_, system)| *system == number);
+        let v4: Vec<Ipv4Net> = v4.map(|(network, _)| *network).collect();
+        let v6: Vec<Ipv6Net> = v6.map(|(network, _)| *network).collect();
+        let v4 = Ipv4Net::aggregate(&v4).into_iter().map(IpNet::V4);
+        let v6 = Ipv6Net::aggregate(&v6).into_iter().map(IpNet::V6);
+        let mut prefixes: Vec<IpNet> = v4.chain(v6).collect();
+        prefixes.sort_unstable();
+        prefixes
+    }
+
+    /// The number and the name of an address's autonomous system, and the network it is stored under.
+    pub fn of(&self, ip: IpAddr) -> Result<Option<(IpNet, u32, String)>, Error> {
+        self.reader.system(ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::{Schema, Writer};
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn written(schema: Schema) -> Writer {
+        let mut writer = Writer::new(schema);
+        writer.database_type = "Test-ASN".to_owned();
+        writer
+            .add_code(net("198.51.100.0/25"), "64500 Example Org")
+            .add_code(net("198.51.100.128/25"), "64500 Example Org")
+            .add_code(net("203.0.113.0/24"), "64501 Other Ltd")
+            .add_code(net("2001:db8:17::/48"), "64500 Example Org")
+            .add_code(net("192.0.2.0/24"), "4200000000 ");
+        writer
+    }
+
+    #[test]
+    fn every_schema_gives_the_same_systems() {
+        for schema in [Schema::Asn, Schema::AsnText] {
+            for (record_size, aliases) in [(24, false), (28, true), (32, false)] {
+                let mut writer = written(schema);
+                (writer.record_size, writer.aliases) = (record_size, aliases);
+                let systems = Systems::from_bytes("test.mmdb", writer.finish()).unwrap();
+                assert_eq!(systems.networks(), [4, 1]);
+                assert_eq!(
+                    systems.prefixes(64_500),
+                    [net("198.51.100.0/24"), net("2001:db8:17::/48")]
+                );
+                assert_eq!(systems.prefixes(64_999), [net("0.0.0.0/0"); 0]);
+                let names: Vec<_> = systems
+                    .names()
+                    .iter()
+                    .map(|(number, name)| (*number, name.as_str()))
+                    .collect();
+                let expected = [
+                    (64_500, "Example Org"),
+                    (64_501, "Other Ltd"),
+                    (4_200_000_000, ""),
+                ];
+                assert_eq!(names, expected);
+                let of = |ip: &str| systems.of(ip.parse().unwrap()).unwrap();
+                let (network, number, name) = of("198.51.100.200").unwrap();
+                assert_eq!((network, number), (net("198.51.100.128/25"), 64_500));
+                assert_eq!(name, "Example Org");
+                assert_eq!(
+                    of("2001:db8:17::1").map(|(_, number, _)| number),
+                    Some(64_500)
+                );
+                assert!(of("8.8.8.8").is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_without_systems_is_refused() {
+        let mut countries = Writer::new(Schema::Nested);
+        countries.add_code(net("198.51.100.0/24"), "DE");
+        let error = Systems::from_bytes("test.mmdb", countries.finish()).err();
+        let text = error.unwrap().to_string();
+        assert!(text.contains("test.mmdb is of the wrong type"), "{text}");
+        assert!(text.contains("use an ASN database"), "{text}");
+        let mut nobody = Writer::new(Schema::Asn);
+        nobody.add_code(net("198.51.100.0/24"), "0 Nobody");
+        let error = Systems::from_bytes("test.mmdb", nobody.finish()).err();
+        assert!(matches!(
+            error,
+            Some(Error::WithoutSystems { networks: 1, .. })
+        ));
+        let empty = Writer::new(Schema::Asn).finish();
+        let error = Systems::from_bytes("test.mmdb", empty).err();
+        assert!(matches!(error, Some(Error::NoNetworks { .. })));
+        let missing = Systems::open(Path::new("/nowhere/asn.mmdb")).err();
+        let text = missing.unwrap().under("asn-database").to_string();
+        assert!(text.contains("the path under `asn-database`"), "{text}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let whole = written(Schema::Asn).finish();
+        for length in 0..whole.len() {
+            assert!(Systems::from_bytes("test.mmdb", whole[..length].to_vec()).is_err());
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            // An error or another database; never a panic.
+            _ = Systems::from_bytes("test.mmdb", damaged);
+        }
+    }
+}

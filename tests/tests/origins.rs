@@ -1,0 +1,152 @@
+//! What other databases add, through the real kernel: rules that name autonomous systems, and second opinions.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::privilege;
+use geofence_tests::wait::poll;
+use geofence_user::geoip::writer::{Schema, Writer};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A machine with a geofence whose files are in a directory of their own.
+struct Site {
+    edge: Edge,
+    directory: TempDir,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            edge: Edge::new()?,
+            directory: tempfile::tempdir()?,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let new = self.path("new");
+        std::fs::write(&new, bytes)?;
+        Ok(std::fs::rename(new, self.path(name))?)
+    }
+
+    fn write_database(&self, name: &str, schema: Schema, networks: &[(&str, &str)]) -> Result<()> {
+        let mut writer = Writer::new(schema);
+        for (network, code) in networks {
+            writer.add_code(network.parse()?, code);
+        }
+        self.write(name, writer.finish())
+    }
+
+    fn config(&self) -> Result<String> {
+        let path = self.path("geofence.toml");
+        Ok(path.to_str().context("a path")?.to_owned())
+    }
+
+    /// Runs a command with the configuration; its exit code and its answer.
+    fn ask(&self, words: &[&str]) -> Result<(Option<i32>, String)> {
+        let answer = self
+            .edge
+            .ask(&[words, &["--config", &self.config()?]].concat())?;
+        Ok((answer.code, answer.stdout + &answer.stderr))
+    }
+
+    fn json(&self, words: &[&str]) -> Result<Value> {
+        let (_, said) = self.ask(&[words, &["--json"]].concat())?;
+        serde_json::from_str(&said).with_context(|| said)
+    }
+
+    /// Waits until packets from an address pass, or no longer do.
+    fn wait_passes(&self, address: &str, expected: bool) -> Result<()> {
+        let seen = poll(PATIENCE, || {
+            Ok((self.edge.passes(address)? == expected).then_some(()))
+        })?;
+        ensure!(
+            seen.is_some(),
+            "{address} does not come to pass: {expected}"
+        );
+        Ok(())
+    }
+}
+
+#[test]
+fn rules_name_autonomous_systems() -> Result<()> {
+    if !privilege::privileged("rules_name_autonomous_systems") {
+        return Ok(());
+    }
+    /// Germany, nobody's enemy; Russia, blocked.
+    const DENIED: [&str; 2] = ["84.200.69.80", "2003:1000::80"];
+    const FREE: &str = "84.200.70.40";
+    const RUSSIAN: &str = "5.136.0.77";
+    const BRANCH: &str = "5.136.1.77";
+    let first: &[(&str, &str)] = &[
+        ("84.200.69.0/24", "64500 Example Org"),
+        ("2003:1000::/32", "64501 Example Org"),
+        ("5.136.0.0/24", "64502 Allowed Ltd"),
+        ("5.136.1.0/24", "64503 Branch"),
+    ];
+    let site = Site::new()?;
+    site.write_database("asn.mmdb", Schema::Asn, first)?;
+    site.write(
+        "geofence.toml",
+        "asn-database = \"asn.mmdb\"\ndeny = [\"AS64500\", \"AS:example org\"]\n\
+         [[exception]]\nid = \"branch\"\nfrom = [\"AS64503\"]\nto = [\"any\"]\nowner = \"a\"\nreason = \"b\"\n",
+    )?;
+    let _daemon = site.edge.run(&["--config", &site.config()?])?;
+    for denied in DENIED {
+        ensure!(!site.edge.passes(denied)?, "{denied} is denied");
+    }
+    ensure!(site.edge.passes(FREE)?, "only the system is denied");
+    ensure!(!site.edge.passes(RUSSIAN)?, "a country is blocked");
+    ensure!(site.edge.passes(BRANCH)?, "an exception names the system");
+
+    let explained = site.json(&["explain", DENIED[0]])?;
+    ensure!(explained["reason"] == "deny_list", "{explained}");
+    ensure!(explained["systems"][0]["number"] == 64_500, "{explained}");
+    let (code, said) = site.ask(&["explain", DENIED[0]])?;
+    ensure!(
+        code == Some(1) && said.contains("deny AS64500 (Example Org): 84.200.69.0/24"),
+        "{said}"
+    );
+    let (code, said) = site.ask(&["explain", BRANCH, "--kernel", "--dport", "22"])?;
+    ensure!(code == Some(0), "{said}");
+    let (_, said) = site.ask(&["lookup", DENIED[1]])?;
+    ensure!(
+        said.contains("AS64501 (Example Org), 2003:1000::/32"),
+        "{said}"
+    );
+
+    // Another file and another rule, noticed by the daemon itself.
+    let second: &[(&str, &str)] = &[("84.200.70.0/24", "64500 Example Org")];
+    site.write(
+        "geofence.toml",
+        "asn-database = \"asn.mmdb\"\ndeny = [\"AS64500\"]\nallow = [\"AS64502\"]\n",
+    )?;
+    site.wait_passes(RUSSIAN, true)?;
+    ensure!(site.edge.passes(DENIED[1])?, "the rule is gone");
+    ensure!(!site.edge.passes(BRANCH)?, "the exception is gone");
+    site.write_database("asn.mmdb", Schema::AsnText, &[first, second].concat())?;
+    site.wait_passes(FREE, false)?;
+
+    // A file without the system changes nothing.
+    site.write_database("asn.mmdb", Schema::Asn, second)?;
+    let failures = "geofence_reload_failures_total{reason=\"database\"}";
+    let failed = poll(PATIENCE, || {
+        Ok((site.edge.metric(failures)? > 0.0).then_some(()))
+    })?;
+    ensure!(failed.is_some(), "the reload does not fail");
+    ensure!(
+        site.edge.passes(RUSSIAN)?,
+        "the policy in use stays in place"
+    );
+    let (code, said) = site.ask(&["check"])?;
+    ensure!(
+        code == Some(2) && said.contains("geofence.toml:3:10: AS64502 has no network in"),
+        "{said}"
+    );
+    Ok(())
+}
