@@ -151,6 +151,7 @@ impl Candidate {
                 .chain(prepared.others.sources())
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
+            disagreement: prepared.others.second.as_ref().map(|one| one.disagreement),
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };

@@ -12,6 +12,7 @@
 mod exceptions;
 mod image;
 mod layers;
+mod opinions;
 mod prefix;
 mod prefixes;
 mod ranges;
@@ -39,6 +40,7 @@ use zones::Zones;
 
 pub use exceptions::Crowded;
 pub use image::{Image, ImageError};
+pub use opinions::{Disagreement, Extents, agree, decide};
 pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage};
 pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side, spans};

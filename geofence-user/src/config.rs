@@ -38,7 +38,7 @@ pub(crate) use values::Word;
 
 use crate::instance::Instance;
 use crate::lists::{Definition, Source};
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Policy, Replies};
+use crate::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Policy, Replies, Tenant};
 use error::{Fault, quoted};
 use given::Given;
 use keys::KEYS;
@@ -63,6 +63,8 @@ pub struct Config {
     pub interfaces: Vec<String>,
     /// Files to read instead of the embedded database; empty for the embedded one.
     pub databases: Vec<PathBuf>,
+    /// Files to read for a second opinion on the countries of addresses; empty for none.
+    pub second_opinion: Vec<PathBuf>,
     /// The file that says which prefixes an autonomous system has.
     pub asn_database: Option<PathBuf>,
     /// The autonomous systems that rules name; their prefixes are the policy's when the file has been read.
@@ -124,6 +126,7 @@ impl Config {
         let mut config = Self::parse(&text(path, &name)?, &name)?;
         if let Some(directory) = path.parent() {
             let databases = config.databases.iter_mut();
+            let databases = databases.chain(&mut config.second_opinion);
             for database in databases.chain(&mut config.asn_database) {
                 *database = directory.join(&*database);
             }
@@ -154,6 +157,7 @@ impl Config {
                 allow: Vec::new(),
                 deny: Vec::new(),
                 systems: Vec::new(),
+                agreement: Agreement::Any,
                 tenants: Vec::new(),
                 exceptions: Vec::new(),
                 protections: Vec::new(),
@@ -162,6 +166,7 @@ impl Config {
             },
             interfaces: Vec::new(),
             databases: Vec::new(),
+            second_opinion: Vec::new(),
             asn_database: None,
             systems: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -282,6 +287,14 @@ impl Config {
                     list.name
                 ));
             }
+        }
+        let has_own = |tenant: &Tenant| tenant.rule.is_some() || tenant.unknown.is_some();
+        if !self.second_opinion.is_empty() && policy.tenants.iter().any(has_own) {
+            warnings.push(
+                "tenants that block other countries than everybody are judged by the country that `agreement` chose \
+                 for everybody"
+                    .to_owned(),
+            );
         }
         if !self.listen.ip().is_loopback() {
             warnings.push(format!(

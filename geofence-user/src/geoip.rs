@@ -12,6 +12,7 @@ mod tree;
 #[doc(hidden)]
 pub mod writer;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use geofence_common::country::Country;
@@ -126,6 +127,11 @@ impl Database {
         Self::merge(vec![networks], Vec::new())
     }
 
+    /// The same prefixes with another account of where they came from.
+    pub(crate) fn with_info(self, info: Info) -> Self {
+        Self { info, ..self }
+    }
+
     fn merge(files: Vec<tree::Networks>, sources: Vec<SourceInfo>) -> Self {
         let (v4, v6): (Vec<_>, Vec<_>) = files.into_iter().map(|file| (file.v4, file.v6)).unzip();
         let (prefixes_v4, conflicts_v4) = unite(v4);
@@ -157,6 +163,19 @@ impl Database {
     pub fn info(&self) -> &Info {
         &self.info
     }
+}
+
+/// What the files say of an address, by the longest network; of equal ones the first file's.
+pub fn country(readers: &[Reader], ip: IpAddr) -> Result<Country, Error> {
+    let mut best: Option<(u8, Country)> = None;
+    for reader in readers {
+        if let Some((network, country)) = reader.country(ip)?
+            && best.is_none_or(|(length, _)| network.prefix_len() > length)
+        {
+            best = Some((network.prefix_len(), country));
+        }
+    }
+    Ok(best.map_or(Country::UNKNOWN, |(_, country)| country))
 }
 
 /// All files' prefixes, sorted; of equal ones the first file's. Counts those that differed in the country.

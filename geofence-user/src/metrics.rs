@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::time::Duration;
 
-use crate::compile::Image;
+use crate::compile::{Disagreement, Extent, Image};
 use crate::daemon::Reloads;
 use crate::kernel::flows::TableFacts;
 use crate::lists::{Report, Standing};
@@ -60,6 +60,8 @@ pub struct Facts {
     pub generation: u32,
     /// The build time of each database, seconds since 1970, by name.
     pub databases: Vec<(String, u64)>,
+    /// How far a second opinion differs from the first, where there is one.
+    pub disagreement: Option<Disagreement>,
     pub lists: Vec<Report>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
@@ -74,6 +76,7 @@ impl Facts {
             mode: image.flags().mode(),
             generation: image.generation(),
             databases: Vec::new(),
+            disagreement: None,
             lists: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,
@@ -189,6 +192,7 @@ impl Collector for Snapshot {
                 (vec![("family", "ipv6")], facts.prefixes_v6 as i64),
             ],
         )?;
+        self.encode_disagreement(&mut encoder)?;
         self.encode_lists(&mut encoder)?;
         gauge(
             &mut encoder,
@@ -244,6 +248,44 @@ impl Snapshot {
             "Whether the filter goes by something else than was asked for last",
             [(vec![], i64::from(reloads.trouble.is_some()))],
         )
+    }
+
+    fn encode_disagreement(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let Some(disagreement) = self.facts.disagreement else {
+            return Ok(());
+        };
+        let Disagreement {
+            first_alone: first,
+            second_alone: second,
+        } = disagreement;
+        let extents = [
+            ("ipv4", "first", first.v4),
+            ("ipv4", "second", second.v4),
+            ("ipv6", "first", first.v6),
+            ("ipv6", "second", second.v6),
+        ];
+        // All of IPv6 is more than an integer of the format holds.
+        type Value = fn(&Extent) -> f64;
+        let gauges: [(&str, &str, Value); 2] = [
+            (
+                "geofence_database_disagreement_addresses",
+                "Addresses that one database has in a blocked country and the other has not",
+                |extent| extent.addresses as f64,
+            ),
+            (
+                "geofence_database_disagreement_prefixes",
+                "The fewest prefixes that hold those addresses",
+                |extent| extent.prefixes as f64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (version, database, extent) in &extents {
+                let labels = [("family", *version), ("blocked_by", *database)];
+                ConstGauge::new(value(extent)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn encode_lists(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -407,6 +449,16 @@ mod tests {
                 mode: Mode::Enforce,
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
+                disagreement: Some(Disagreement {
+                    second_alone: crate::compile::Extents {
+                        v6: Extent {
+                            prefixes: 2,
+                            addresses: 1 << 80,
+                        },
+                        ..Default::default()
+                    },
+                    ..Default::default()
+                }),
                 prefixes_v4: 2,
                 prefixes_v6: 3,
                 lists: vec![Report {
@@ -447,6 +499,9 @@ mod tests {
             r#"geofence_list_entries{list="feodo"} 7"#,
             r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
             r#"geofence_list_degraded{list="feodo"} 1"#,
+            r#"geofence_database_disagreement_addresses{family="ipv4",blocked_by="first"} 0"#,
+            r#"geofence_database_disagreement_addresses{family="ipv6",blocked_by="second"} 1.2"#,
+            r#"geofence_database_disagreement_prefixes{family="ipv6",blocked_by="second"} 2"#,
         ] {
             assert!(text.contains(series), "{series}: {text}");
         }

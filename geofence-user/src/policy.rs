@@ -39,6 +39,8 @@ pub struct Policy {
     pub deny: Vec<IpNet>,
     /// The autonomous systems that rules name, with the prefixes they have by the data.
     pub systems: Vec<System>,
+    /// Whose word it takes that an address is blocked, where there is a second opinion.
+    pub agreement: Agreement,
     /// Lists from elsewhere, in the order of the configuration.
     pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
@@ -96,6 +98,15 @@ impl fmt::Display for SystemRule {
             Self::Exception(id) => write!(f, "exception {id}"),
         }
     }
+}
+
+/// Whose word it takes that an address is blocked, where there is a second opinion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// That of either database.
+    Any,
+    /// That of both.
+    All,
 }
 
 /// Networks with settings of their own; what is not set is as for everybody.

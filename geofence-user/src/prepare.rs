@@ -4,21 +4,27 @@
 
 mod systems;
 
+use std::fmt;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use geofence_common::country::Country;
 use geofence_common::image::Line;
 use geofence_common::zone::TENANTS_MAX;
+use serde_json::{Value, json};
 
-use crate::compile::{Boot, CompileError, ForeignImage, Image, Target, compile};
-use crate::config::Config;
-use crate::explain::moment;
+use crate::compile::{
+    Boot, CompileError, Disagreement, ForeignImage, Image, Target, agree, compile,
+};
+use crate::config::{Config, Word};
+use crate::explain::{country, moment};
 use crate::geoip::{self, Database, Reader, SourceInfo, Systems};
 use crate::guard::{First, FirstError};
 use crate::kernel::{Options, Tries, flows};
 use crate::lists::guard::Surroundings;
 use crate::lists::store::Store;
 use crate::lists::{self, Loaded};
-use crate::policy::{Lookup, Replies};
+use crate::policy::{Agreement, Lookup, Replies};
 
 pub use systems::{UnknownSystem, UnknownSystems};
 
@@ -61,6 +67,7 @@ pub struct Prepared {
 /// What is read besides the database of countries.
 #[derive(Default)]
 pub struct Others {
+    pub second: Option<Second>,
     /// The database of autonomous systems.
     pub systems: Option<Systems>,
 }
@@ -68,19 +75,38 @@ pub struct Others {
 impl Others {
     /// What the files say of themselves.
     pub fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
-        self.systems.iter().map(Systems::info)
+        let second = self.second.iter().flat_map(|second| &second.info.sources);
+        second.chain(self.systems.iter().map(Systems::info))
     }
+}
+
+/// The second opinion on the countries of addresses.
+pub struct Second {
+    pub info: geoip::Info,
+    pub readers: Vec<Reader>,
+    pub disagreement: Disagreement,
 }
 
 /// Reads the databases and lists and compiles the first image.
 pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
-    let (database, readers) = if config.databases.is_empty() {
+    let (mut database, readers) = if config.databases.is_empty() {
         let (database, reader) = Database::embedded_with_reader()?;
         (database, vec![reader])
     } else {
         Database::open_with_readers(&config.databases)?
     };
     let mut others = Others::default();
+    if !config.second_opinion.is_empty() {
+        let (second, readers) = Database::open_with_readers(&config.second_opinion)
+            .map_err(|error| error.under("second-opinion"))?;
+        let disagreement;
+        (database, disagreement) = agree(&config.policy, &database, &second);
+        others.second = Some(Second {
+            info: second.info().clone(),
+            readers,
+            disagreement,
+        });
+    }
     if let Some(path) = &config.asn_database {
         let data = Systems::open(path).map_err(|error| error.under("asn-database"))?;
         systems::resolve(&mut config, &data)?;
@@ -132,10 +158,22 @@ impl Prepared {
 
     /// What the guard has to say about the data where none is in use to compare it with.
     pub fn first_data(&self) -> Result<First, FirstError> {
-        if self.config.databases.is_empty() {
+        if self.config.databases.is_empty() && self.others.second.is_none() {
             return Ok(First::default());
         }
         First::judge(&self.config.policy, self.image.words())
+    }
+
+    /// What the two databases say of an address, where there is a second opinion.
+    pub fn opinions(&self, ip: IpAddr) -> Result<Option<Opinions>, geoip::Error> {
+        let Some(second) = &self.others.second else {
+            return Ok(None);
+        };
+        Ok(Some(Opinions {
+            agreement: self.config.policy.agreement,
+            first: geoip::country(&self.readers, ip)?,
+            second: geoip::country(&second.readers, ip)?,
+        }))
     }
 
     /// What the operator should know about the data before it is used, in sentences.
@@ -198,6 +236,43 @@ impl Prepared {
             ));
         }
         warnings
+    }
+}
+
+/// What two databases say of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opinions {
+    pub agreement: Agreement,
+    pub first: Country,
+    pub second: Country,
+}
+
+impl Opinions {
+    /// Whether there is a second opinion, and another.
+    #[must_use]
+    pub fn differ(&self) -> bool {
+        self.second != Country::UNKNOWN && self.first != self.second
+    }
+
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "first": self.first.name(),
+            "second": self.second.name(),
+            "agreement": self.agreement.word(),
+        })
+    }
+}
+
+impl fmt::Display for Opinions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} by the first database, {} by the second; agreement is {:?}",
+            country(self.first),
+            country(self.second),
+            self.agreement.word()
+        )
     }
 }
 

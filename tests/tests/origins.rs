@@ -105,7 +105,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
     ensure!(site.edge.passes(BRANCH)?, "an exception names the system");
 
     let explained = site.json(&["explain", DENIED[0]])?;
-    ensure!(explained["reason"] == "deny_list", "{explained}");
+    ensure!(explained["reason"] == "denied", "{explained}");
     ensure!(explained["systems"][0]["number"] == 64_500, "{explained}");
     let (code, said) = site.ask(&["explain", DENIED[0]])?;
     ensure!(
@@ -148,5 +148,97 @@ fn rules_name_autonomous_systems() -> Result<()> {
         code == Some(2) && said.contains("geofence.toml:3:10: AS64502 has no network in"),
         "{said}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
+    if !privilege::privileged("a_second_opinion_counts_as_the_agreement_says") {
+        return Ok(());
+    }
+    /// By the embedded database these are German and Russian; the second says otherwise of the first two of each.
+    const GERMAN: [&str; 3] = ["84.200.69.80", "2003:1000::80", "84.200.70.40"];
+    const RUSSIAN: [&str; 3] = ["5.136.0.77", "2001:3b40::77", "5.136.1.77"];
+    let site = Site::new()?;
+    let networks = [
+        ("84.200.69.0/24", "CN"),
+        ("2003:1000::/48", "CN"),
+        ("5.136.0.0/24", "DE"),
+        ("2001:3b40::/48", "DE"),
+    ];
+    site.write_database("second.mmdb", Schema::Flat, &networks)?;
+    let config = |agreement: &str| {
+        let text = format!("second-opinion = [\"second.mmdb\"]\nagreement = \"{agreement}\"\n");
+        site.write("geofence.toml", text)
+    };
+    // Whose packets pass, of the Germans and the Russians, in that order.
+    let passes = || -> Result<Vec<bool>> {
+        let all = GERMAN.iter().chain(&RUSSIAN);
+        all.map(|address| site.edge.passes(address)).collect()
+    };
+    config("any")?;
+    let _daemon = site.edge.run(&["--config", &site.config()?])?;
+    let seen = passes()?;
+    ensure!(
+        seen == [false, false, true, false, false, false],
+        "any: {seen:?}"
+    );
+    let counted = "geofence_packets_total{interface=\"edge0\",country=\"CN\",action=\"drop\",\
+                   reason=\"country_blocked\"}";
+    ensure!(
+        site.edge.metric(counted)? == 2.0,
+        "counted as who is blocked"
+    );
+    for (series, expected) in [
+        ("addresses{family=\"ipv4\",blocked_by=\"first\"}", 256.0),
+        ("addresses{family=\"ipv4\",blocked_by=\"second\"}", 256.0),
+        ("prefixes{family=\"ipv6\",blocked_by=\"first\"}", 1.0),
+        (
+            "addresses{family=\"ipv6\",blocked_by=\"second\"}",
+            80_f64.exp2(),
+        ),
+    ] {
+        let found = site
+            .edge
+            .metric(&format!("geofence_database_disagreement_{series}"))?;
+        ensure!(
+            (found - expected).abs() < 1.0,
+            "{series}: {found} instead of {expected}"
+        );
+    }
+    let said = site.ask(&["explain", GERMAN[0]])?.1;
+    let opinions =
+        "DE (Germany) by the first database, CN (China) by the second; agreement is \"any\"";
+    ensure!(said.contains(opinions), "{said}");
+    let looked_up = site.json(&["lookup", RUSSIAN[0]])?;
+    ensure!(looked_up["country"] == "RU", "{looked_up}");
+    ensure!(looked_up["opinions"]["second"] == "DE", "{looked_up}");
+    ensure!(
+        looked_up["records"].as_array().map(Vec::len) == Some(2),
+        "{looked_up}"
+    );
+
+    config("all")?;
+    site.wait_passes(RUSSIAN[0], true)?;
+    let seen = passes()?;
+    ensure!(
+        seen == [true, true, true, true, true, false],
+        "all: {seen:?}"
+    );
+    let checked = site.json(&["check"])?;
+    let differs = &checked["second_opinion"]["disagreement"];
+    ensure!(
+        differs["first_alone"]["v4"]["addresses"] == 256,
+        "{checked}"
+    );
+    let (_, said) = site.ask(&["check"])?;
+    ensure!(
+        said.contains("blocked by the first alone: 256 IPv4 addresses (1 prefixes), 1 IPv6 /48 sites (1 prefixes)"),
+        "{said}"
+    );
+
+    // Where the second database says the same, there is nothing to agree about.
+    site.write_database("second.mmdb", Schema::Nested, &[("5.136.0.0/23", "RU")])?;
+    site.wait_passes(RUSSIAN[0], false)?;
     Ok(())
 }

@@ -15,12 +15,12 @@ use serde::Serialize;
 use super::Outcome;
 use super::numbers::{date, grouped};
 use super::options::{InstanceArgs, PolicyArgs};
-use crate::compile::Statistics;
+use crate::compile::{Disagreement, Extents, Statistics};
 use crate::config::{Word, XdpMode};
 use crate::countries;
 use crate::geoip::SourceInfo;
 use crate::lists::Report;
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Protection, Replies};
+use crate::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Protection, Replies};
 use crate::prepare::{Prepared, now, prepare};
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -87,6 +87,7 @@ struct Effective {
     lookup: &'static str,
     listen: String,
     databases: Vec<Source>,
+    second_opinion: Option<SecondOpinion>,
     asn_database: Option<Source>,
     attribution: Option<&'static str>,
     image_bytes: usize,
@@ -106,6 +107,26 @@ struct Source {
     age_days: u64,
     prefixes_v4: usize,
     prefixes_v6: usize,
+}
+
+/// Another database of countries.
+#[derive(Debug, Serialize)]
+struct SecondOpinion {
+    databases: Vec<Source>,
+    agreement: &'static str,
+    disagreement: Disagreement,
+}
+
+/// How much of both families, in words.
+fn extent(extents: &Extents) -> String {
+    let Extents { v4, v6 } = extents;
+    format!(
+        "{} IPv4 addresses ({} prefixes), {} IPv6 /48 sites ({} prefixes)",
+        grouped(v4.addresses),
+        grouped(v4.prefixes),
+        grouped(v6.addresses >> 80),
+        grouped(v6.prefixes)
+    )
 }
 
 /// An autonomous system that a rule names.
@@ -189,6 +210,11 @@ impl Effective {
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),
             databases: sources.collect(),
+            second_opinion: prepared.others.second.as_ref().map(|second| SecondOpinion {
+                databases: second.info.sources.iter().map(Source::of).collect(),
+                agreement: policy.agreement.word(),
+                disagreement: second.disagreement,
+            }),
             asn_database: prepared.others.systems.as_ref().map(|systems| {
                 let [prefixes_v4, prefixes_v6] = systems.networks();
                 Source {
@@ -291,6 +317,22 @@ impl Effective {
         }
         if let Some(attribution) = self.attribution {
             line("", &attribution);
+        }
+        if let Some(second) = &self.second_opinion {
+            for source in &second.databases {
+                line("second", &source.in_words());
+            }
+            line("agreement", &described::<Agreement>(second.agreement));
+            let Disagreement {
+                first_alone,
+                second_alone,
+            } = second.disagreement;
+            for (whose, extents) in [("first", first_alone), ("second", second_alone)] {
+                line(
+                    "",
+                    &format!("blocked by the {whose} alone: {}", extent(&extents)),
+                );
+            }
         }
         if let Some(source) = &self.asn_database {
             line("asn-database", &source.in_words());

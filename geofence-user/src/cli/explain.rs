@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use geofence_common::country::Country;
 use geofence_common::observe::Step;
 use geofence_common::verdict::{Action, Verdict};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use crate::explain::{
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
 use crate::lists::naming;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Opinions, Prepared, prepare};
 use crate::tables::{Host, Seen};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
@@ -87,6 +88,14 @@ enum Judge {
 }
 
 impl Judge {
+    /// The data, but that of the running filter.
+    fn prepared(&self) -> Option<&Prepared> {
+        match self {
+            Self::Host(prepared) | Self::Loaded(_, prepared) => Some(prepared),
+            Self::Running(_) => None,
+        }
+    }
+
     /// What tenants and exceptions are called; of the running filter, only their numbers are known.
     fn names(&self) -> Names<'_> {
         match self {
@@ -188,9 +197,9 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 (verdict, steps, judge)
             };
             if arguments.json {
-                writeln!(out, "{}", object(None, verdict, &steps, judge.names()))?;
+                writeln!(out, "{}", object(None, verdict, &steps, &judge)?)?;
             } else {
-                write_steps(out, verdict, &steps, judge.names())?;
+                write_steps(out, verdict, &steps, &judge)?;
             }
             verdict
         }
@@ -216,11 +225,7 @@ fn explain_capture(
             worst = Outcome::No;
         }
         if arguments.json {
-            writeln!(
-                out,
-                "{}",
-                object(Some(number), verdict, &steps, judge.names())
-            )?;
+            writeln!(out, "{}", object(Some(number), verdict, &steps, &judge)?)?;
         } else {
             let (source, destination) = addresses(&steps)
                 .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
@@ -247,7 +252,13 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>) -> Value {
+fn object(
+    frame: Option<u64>,
+    verdict: Verdict,
+    steps: &[Step],
+    judge: &Judge,
+) -> anyhow::Result<Value> {
+    let names = judge.names();
     let addresses = addresses(steps);
     let listed = steps
         .iter()
@@ -255,6 +266,14 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>
         .flat_map(|address| naming(names.lists(), address));
     let systems = steps.iter().filter_map(class_of);
     let systems = systems.flat_map(|address| names.systems(address));
+    let mut opinions = Vec::new();
+    for step in steps {
+        if let Some((address, one)) = opinions_on(step, judge)? {
+            let mut one = one.to_json();
+            one["address"] = address.to_string().into();
+            opinions.push(one);
+        }
+    }
     let mut object = json!({
         "action": verdict.action.name(),
         "reason": verdict.reason.name(),
@@ -264,21 +283,39 @@ fn object(frame: Option<u64>, verdict: Verdict, steps: &[Step], names: Names<'_>
         "tenant": (verdict.tenant != 0).then(|| names.tenant(verdict.tenant)),
         "exception": verdict.exception.checked_sub(1).map(|slot| names.exception(slot)),
         "lists": listed.map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
+        "opinions": opinions,
         "systems": systems.map(system_to_json).collect::<Vec<_>>(),
     });
     match frame {
         Some(number) => object["frame"] = number.into(),
         None => object["steps"] = steps.iter().map(|step| describe(step, names)).collect(),
     }
-    object
+    Ok(object)
+}
+
+/// What two databases say of the address that a step has found the class of, where they differ and are asked at all.
+fn opinions_on(step: &Step, judge: &Judge) -> anyhow::Result<Option<(IpAddr, Opinions)>> {
+    let Step::Class { address, class } = step else {
+        return Ok(None);
+    };
+    let Some(prepared) = judge.prepared() else {
+        return Ok(None);
+    };
+    if class.country() == Country::SPECIAL {
+        return Ok(None);
+    }
+    let opinions = prepared.opinions(address.ip())?;
+    let opinions = opinions.filter(Opinions::differ);
+    Ok(opinions.map(|opinions| (address.ip(), opinions)))
 }
 
 fn write_steps(
     out: &mut dyn Write,
     verdict: Verdict,
     steps: &[Step],
-    names: Names<'_>,
-) -> std::io::Result<()> {
+    judge: &Judge,
+) -> anyhow::Result<()> {
+    let names = judge.names();
     writeln!(
         out,
         "{}: {}, country {}",
@@ -291,6 +328,9 @@ fn write_steps(
         let listed = class_of(step).into_iter();
         for (list, entry) in listed.flat_map(|address| naming(names.lists(), address)) {
             writeln!(out, "     {}", list.describe(entry))?;
+        }
+        if let Some((_, opinions)) = opinions_on(step, judge)? {
+            writeln!(out, "     {opinions}")?;
         }
         let systems = class_of(step).into_iter();
         for (system, net) in systems.flat_map(|address| names.systems(address)) {

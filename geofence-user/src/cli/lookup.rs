@@ -56,8 +56,11 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             Some(data) => data.of(*ip)?,
             None => None,
         };
+        let opinions = prepared.opinions(*ip)?;
         let mut records = Vec::new();
-        for reader in &prepared.readers {
+        let second = prepared.others.second.iter();
+        let second = second.flat_map(|second| &second.readers);
+        for reader in prepared.readers.iter().chain(second) {
             if let Some((network, record)) = reader.record(*ip)? {
                 records.push((reader.info().name.clone(), network, record));
             }
@@ -76,6 +79,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
                 "asn": origin.map(|(network, number, name)| {
                     json!({ "number": number, "name": name, "network": network })
                 }),
+                "opinions": opinions.map(|opinions| opinions.to_json()),
                 "records": records
                     .iter()
                     .map(|(database, network, record)| {
@@ -100,6 +104,9 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         }
         for (system, net) in systems {
             writeln!(out, "  rule    {} {system}: {net}", system.rule)?;
+        }
+        if let Some(opinions) = opinions {
+            writeln!(out, "  opinion {opinions}")?;
         }
         if let Some(data) = &prepared.others.systems {
             match origin {

@@ -11,7 +11,7 @@ use super::given::Given;
 use super::values::{self, Word};
 use super::{Config, XdpMode, addresses, systems};
 use crate::countries::Entry;
-use crate::policy::{CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
+use crate::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
 
 /// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
 pub(super) struct Key<T: 'static = Config> {
@@ -94,7 +94,7 @@ const MANAGEMENT_REFUSED: &str = "What is no prefix; bits set behind the prefix'
      prefix given twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.";
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 25] = [
+pub(super) static KEYS: [Key; 27] = [
     Key {
         name: "interfaces",
         kind: Kind::List("names of interfaces"),
@@ -172,6 +172,35 @@ pub(super) static KEYS: [Key; 25] = [
         set: |config, given, faults| {
             if let Some(paths) = given.many(faults, values::database) {
                 config.databases = paths;
+            }
+        },
+    },
+    Key {
+        name: "second-opinion",
+        kind: Kind::List("paths of MMDB files"),
+        meaning: "Another GeoIP database, to be asked besides; empty for none.",
+        details: "Of another vendor, because no database is right about everything. What becomes of an address that the \
+                  two differ about, `agreement` says. Several files are read together, as with `databases`. \
+                  [A second opinion](origins.md#a-second-opinion) has more.",
+        example: r#"second-opinion = ["/var/lib/geofence/other.mmdb"]"#,
+        refused: "As for `databases`.",
+        set: |config, given, faults| {
+            if let Some(paths) = given.many(faults, values::database) {
+                config.second_opinion = paths;
+            }
+        },
+    },
+    Key {
+        name: "agreement",
+        kind: Kind::Word(words::<Agreement>),
+        meaning: "Whose word it takes that an address is blocked, with a `second-opinion`.",
+        details: "An address counts as of the country that decided. Of an address that the second database does not \
+                  know, the first decides alone.",
+        example: r#"agreement = "all""#,
+        refused: "Other words, with the nearest.",
+        set: |config, given, faults| {
+            if let Some(agreement) = given.one(faults, values::word) {
+                config.policy.agreement = agreement;
             }
         },
     },

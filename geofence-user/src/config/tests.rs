@@ -68,6 +68,8 @@ fn every_key_changes_the_configuration() {
         lookup = "lpm-trie"
         listen = "[::1]:9"
         databases = ["/a/v4.mmdb", "v6.mmdb"]
+        second-opinion = ["two.mmdb"]
+        agreement = "all"
         asn-database = "asn.mmdb"
         capacity-mib = 64
         allow-only = ["EU", "CH"]
@@ -115,6 +117,8 @@ fn every_key_changes_the_configuration() {
     assert_eq!(prefixes(&policy.allow), ["203.0.113.0/24"]);
     assert_eq!(prefixes(&policy.deny), ["::/0"]);
     assert_eq!(config.asn_database.as_deref(), Some(Path::new("asn.mmdb")));
+    assert_eq!(config.second_opinion, [Path::new("two.mmdb")]);
+    assert_eq!(policy.agreement, Agreement::All);
     let mentions: Vec<_> = config
         .systems
         .iter()
@@ -123,7 +127,7 @@ fn every_key_changes_the_configuration() {
     let expected = (
         &Named::Number(64_500),
         &SystemRule::Deny,
-        "geofence.toml:18:25",
+        "geofence.toml:20:25",
     );
     assert_eq!(mentions, [expected]);
     assert_eq!(config.interfaces, ["eth0", "eth1.100"]);
@@ -264,6 +268,10 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
             "whoever is on the way can change it",
         ),
         (
+            "second-opinion = [\"a\"]\n[[tenant]]\nname = \"a\"\nprefixes = [\"192.0.2.0/24\"]\nblock = []",
+            "judged by the country that `agreement` chose",
+        ),
+        (
             "listen = \"0.0.0.0:10317\"",
             "can be reached from other machines",
         ),
@@ -278,7 +286,7 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
 fn relative_databases_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geofence.toml");
-    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\n\
+    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\nsecond-opinion = [\"two.mmdb\"]\n\
                 [[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a.txt\"";
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
@@ -286,6 +294,7 @@ fn relative_databases_start_at_the_file() {
         config.lists[0].source,
         Source::File(directory.path().join("a.txt"))
     );
+    assert_eq!(config.second_opinion, [directory.path().join("two.mmdb")]);
     assert_eq!(config.asn_database, Some(directory.path().join("asn.mmdb")));
     assert_eq!(
         config.databases,

@@ -12,7 +12,7 @@ use super::XdpMode;
 use super::error::{Problem, quoted};
 use crate::countries::{self, Entry, Guess};
 use crate::instance::Instance;
-use crate::policy::{Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
+use crate::policy::{Agreement, Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
 
 /// A setting that is one of a few words.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -35,6 +35,21 @@ impl Word for Mode {
             "monitor",
             Self::Monitor,
             "pass everything and count what enforce would have dropped",
+        ),
+    ];
+}
+
+impl Word for Agreement {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "any",
+            Self::Any,
+            "what either database has in a blocked country is blocked",
+        ),
+        (
+            "all",
+            Self::All,
+            "only what both databases have in a blocked country is blocked",
         ),
     ];
 }

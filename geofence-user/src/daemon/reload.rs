@@ -43,6 +43,7 @@ impl Source {
                 let lists = lists::files(&config.lists, &Store::of(&config.instance));
                 let files = own
                     .and(Files::look(&config.databases))
+                    .and(Files::look(&config.second_opinion))
                     .and(Files::look(&config.asn_database))
                     .and(Files::look(&lists));
                 (Ok(config), files)

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use geofence_common::country::Country;
 use serde::Serialize;
@@ -67,25 +68,30 @@ fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
     ]
 }
 
-fn in_config(config: &Config) -> [(&'static str, String); 11] {
+fn in_config(config: &Config) -> [(&'static str, String); 13] {
     let policy = &config.policy;
-    let asn: Vec<_> = config
-        .asn_database
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let paths: Vec<_> = config
-        .databases
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let paths = |paths: &mut dyn Iterator<Item = &PathBuf>, none: &str| {
+        let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+        listed(&paths, none)
+    };
     [
         ("interfaces", listed(&config.interfaces, "none")),
         ("xdp-mode", config.xdp_mode.word().to_owned()),
         ("lookup", config.policy.lookup.word().to_owned()),
         ("listen", config.listen.to_string()),
-        ("databases", listed(&paths, "the embedded one")),
-        ("asn-database", listed(&asn, "none")),
+        (
+            "databases",
+            paths(&mut config.databases.iter(), "the embedded one"),
+        ),
+        (
+            "second-opinion",
+            paths(&mut config.second_opinion.iter(), "none"),
+        ),
+        ("agreement", policy.agreement.word().to_owned()),
+        (
+            "asn-database",
+            paths(&mut config.asn_database.iter(), "none"),
+        ),
         (
             "capacity-mib",
             (config.image_capacity.unwrap_or(0) >> 20).to_string(),

@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use geofence_common::country::Country;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::content;
 use super::error::Error;
-use super::record::{Json, Record};
+use super::record::{Answer, Json, Record};
 use super::tree::{self, Networks};
 
 /// The reader that decodes records. Its bytes are shared with the walk over the tree.
@@ -141,6 +142,15 @@ impl Reader {
     pub fn record(&self, ip: IpAddr) -> Result<Option<(IpNet, Value)>, Error> {
         let found = self.decode::<Json>(ip)?;
         Ok(found.map(|(network, Json(value))| (network, value)))
+    }
+
+    /// The country of an address, if it has one, and the network it is stored under.
+    pub(super) fn country(&self, ip: IpAddr) -> Result<Option<(IpNet, Country)>, Error> {
+        let found = self.decode::<Record>(ip)?;
+        Ok(found.and_then(|(network, record)| match record.answer() {
+            Answer::Country(country) => Some((network, country)),
+            Answer::Foreign(_) | Answer::Nothing => None,
+        }))
     }
 
     /// The number and the name of an address's autonomous system, and the network it is stored under.
