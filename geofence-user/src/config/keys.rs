@@ -88,10 +88,10 @@ const MEMBERS_DETAILS: &str = "An address without a length is that address alone
      `asn-database` gives to that autonomous system, and `\"AS:Example Org\"` every prefix of the organisation of that \
      name.";
 const MEMBERS_REFUSED: &str = "What is no prefix and no autonomous system; bits set behind the prefix's length; IPv4 \
-     addresses in IPv6 form (`::ffff:192.0.2.1`); an entry given twice; an autonomous system without `asn-database`, or \
-     of which that file has no network, with the nearest.";
-const MANAGEMENT_REFUSED: &str = "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a \
-     prefix given twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.";
+     addresses in IPv6 form (`::ffff:192.0.2.1`); an entry given twice; an autonomous system without `asn-database`, \
+     or of which that file has no network, with the nearest.";
+const MANAGEMENT_REFUSED: &str = "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; \
+     a prefix given twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.";
 
 /// Every key, in the order of the documentation.
 pub(super) static KEYS: [Key; 27] = [
@@ -179,8 +179,8 @@ pub(super) static KEYS: [Key; 27] = [
         name: "second-opinion",
         kind: Kind::List("paths of MMDB files"),
         meaning: "Another GeoIP database, to be asked besides; empty for none.",
-        details: "Of another vendor, because no database is right about everything. What becomes of an address that the \
-                  two differ about, `agreement` says. Several files are read together, as with `databases`. \
+        details: "Of another vendor, because no database is right about everything. What becomes of an address that \
+                  the two differ about, `agreement` says. Several files are read together, as with `databases`. \
                   [A second opinion](origins.md#a-second-opinion) has more.",
         example: r#"second-opinion = ["/var/lib/geofence/other.mmdb"]"#,
         refused: "As for `databases`.",

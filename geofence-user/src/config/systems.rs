@@ -146,6 +146,7 @@ pub(super) fn settle(
     places: &BTreeMap<&'static str, Range<usize>>,
     faults: &mut Vec<Fault>,
 ) {
+    config.systems.sort_by_key(|mention| mention.span.start);
     for mention in &mut config.systems {
         let (line, column) = error::position(text, mention.span.start);
         mention.place = format!("{name}:{line}:{column}");

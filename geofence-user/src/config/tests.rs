@@ -286,7 +286,8 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
 fn relative_databases_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geofence.toml");
-    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\nsecond-opinion = [\"two.mmdb\"]\n\
+    let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\n\
+                second-opinion = [\"two.mmdb\"]\n\
                 [[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a.txt\"";
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();

@@ -90,9 +90,10 @@ impl Error {
     /// The same of a file that a key other than `databases` names.
     #[must_use]
     pub(crate) fn under(self, key: &'static str) -> Self {
-        match self {
-            Self::Missing { file } => Self::MissingUnder { file, key },
-            other => other,
+        if let Self::Missing { file } = &self {
+            let file = file.clone();
+            return Self::MissingUnder { file, key };
         }
+        self
     }
 }

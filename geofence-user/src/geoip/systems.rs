@@ -135,7 +135,7 @@ mod tests {
                     systems.prefixes(64_500),
                     [net("198.51.100.0/24"), net("2001:db8:17::/48")]
                 );
-                assert_eq!(systems.prefixes(64_999), [net("0.0.0.0/0"); 0]);
+                assert!(systems.prefixes(64_999).is_empty());
                 let names: Vec<_> = systems
                     .names()
                     .iter()

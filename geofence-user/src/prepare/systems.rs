@@ -245,10 +245,10 @@ mod tests {
             .map(|system| format!("{} {system}: {:?}", system.rule, system.prefixes))
             .collect();
         let expected = [
-            "exception one AS65550 (OTHER LTD): [2001:db8::/32]",
             "allow AS64511 (Other Ltd): [192.0.2.0/24]",
             "deny AS64500 (Example Org): [198.51.100.0/24]",
             "deny AS64501 (Example Org): [203.0.113.0/24]",
+            "exception one AS65550 (OTHER LTD): [2001:db8::/32]",
         ];
         assert_eq!(told, expected);
         assert_eq!(policy.allow, [net("203.0.113.7/32")]);
