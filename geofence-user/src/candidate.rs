@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::access::{self, Dependency, Lockout, Replies};
 use crate::compile::Image;
 use crate::config::Config;
-use crate::guard::{Comparison, Refused, refusals};
+use crate::guard::{Comparison, Holdings, Refused, refusals, systems_refusals};
 use crate::kernel::{LoadError, Options, Tries};
 use crate::lists::Loaded;
 use crate::metrics::Facts;
@@ -152,6 +152,7 @@ impl Candidate {
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
             disagreement: prepared.others.second.as_ref().map(|one| one.disagreement),
+            systems: prepared.others.systems_have(),
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
@@ -202,6 +203,20 @@ impl Candidate {
         for cut in cut {
             warn!("forced: {cut}");
         }
+        Ok(())
+    }
+
+    /// Makes sure that the ASN database has not lost much of what the one in use had, unless that is what is wanted.
+    pub fn keep_systems(&mut self, before: Option<Holdings>, force: bool) -> Result<(), Failure> {
+        let (Some(before), Some(after)) = (before, self.facts.systems) else {
+            return Ok(());
+        };
+        let refused = systems_refusals(before, after);
+        if !refused.is_empty() && !force {
+            return Err(Failure::new(Cause::Guard, Refused(refused)));
+        }
+        let forced = refused.iter().map(|one| format!("forced: {one}"));
+        self.warnings.extend(forced);
         Ok(())
     }
 

@@ -65,6 +65,8 @@ pub enum Who {
     /// The blocked countries under `allow-only`, which are those that no list names.
     Unlisted,
     Whole,
+    /// All autonomous systems of an ASN database.
+    Systems,
 }
 
 impl Refusal {
@@ -77,6 +79,7 @@ impl Refusal {
                 Who::Country(_) => "country_shrank",
                 Who::Unlisted => "blocked_shrank",
                 Who::Whole => "whole_shrank",
+                Who::Systems => "systems_shrank",
             },
             Self::Older { .. } => "older",
             Self::Ahead { .. } => "ahead_of_clock",
@@ -126,13 +129,17 @@ impl fmt::Display for Refusal {
                         f.write_str("all countries together have lost ")?;
                         "their"
                     }
+                    Who::Systems => {
+                        f.write_str("the autonomous systems have together lost ")?;
+                        "their"
+                    }
                 };
                 let told = |measured| match (who, family) {
-                    (Who::Whole, Family::V6) => grouped(measured),
+                    (Who::Whole | Who::Systems, Family::V6) => grouped(measured),
                     _ => amount(*family, measured),
                 };
                 let unit = match (who, family) {
-                    (Who::Whole, Family::V6) => "IPv6 prefixes",
+                    (Who::Whole | Who::Systems, Family::V6) => "IPv6 prefixes",
                     _ => unit(*family),
                 };
                 let (before_text, after_text) = (told(*before), told(*after));
@@ -205,13 +212,27 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: u64) -> Vec<Refus
     refusals
 }
 
+/// Judges a new ASN database by all that its systems have, compared with the one in use. Of single systems nothing is
+/// expected: they come, go and move their prefixes day by day.
+#[must_use]
+pub fn systems_refusals(before: Holdings, after: Holdings) -> Vec<Refusal> {
+    let change = Change {
+        before,
+        after,
+        ..Change::default()
+    };
+    let mut refusals = Vec::new();
+    shrunk(&mut refusals, Who::Systems, &change, WHOLE_LOSS_MAX);
+    refusals
+}
+
 fn shrunk(refusals: &mut Vec<Refusal>, who: Who, change: &Change, loss_max: u128) {
     for family in Family::ALL {
         let [before, after] = [change.before, change.after].map(|all| measure(who, &all, family));
         let is_too_small = family == Family::V6
             && before
                 < match who {
-                    Who::Whole => WORLD_PREFIXES_MIN,
+                    Who::Whole | Who::Systems => WORLD_PREFIXES_MIN,
                     Who::Country(_) | Who::Unlisted => IPV6_TOO_SMALL,
                 };
         if !is_too_small && is_lost(before, after, loss_max) {
@@ -233,8 +254,10 @@ const fn measure(who: Who, holdings: &Holdings, family: Family) -> u128 {
         addresses,
     } = holdings.of(family);
     match (who, family) {
-        (Who::Whole, Family::V6) => prefixes as u128,
-        (Who::Whole | Who::Country(_) | Who::Unlisted, Family::V4 | Family::V6) => addresses,
+        (Who::Whole | Who::Systems, Family::V6) => prefixes as u128,
+        (Who::Whole | Who::Systems | Who::Country(_) | Who::Unlisted, Family::V4 | Family::V6) => {
+            addresses
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::compile::{Disagreement, Extent, Image};
 use crate::daemon::Reloads;
+use crate::guard::Holdings;
 use crate::kernel::flows::TableFacts;
 use crate::lists::{Report, Standing};
 use geofence_common::country::Country;
@@ -62,6 +63,8 @@ pub struct Facts {
     pub databases: Vec<(String, u64)>,
     /// How far a second opinion differs from the first, where there is one.
     pub disagreement: Option<Disagreement>,
+    /// What the autonomous systems of the ASN database have, where there is one.
+    pub systems: Option<Holdings>,
     pub lists: Vec<Report>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
@@ -77,6 +80,7 @@ impl Facts {
             generation: image.generation(),
             databases: Vec::new(),
             disagreement: None,
+            systems: None,
             lists: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,
@@ -449,6 +453,7 @@ mod tests {
                 mode: Mode::Enforce,
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
+                systems: None,
                 disagreement: Some(Disagreement {
                     second_alone: crate::compile::Extents {
                         v6: Extent {

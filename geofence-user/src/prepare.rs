@@ -14,12 +14,12 @@ use geofence_common::zone::TENANTS_MAX;
 use serde_json::{Value, json};
 
 use crate::compile::{
-    Boot, CompileError, Disagreement, ForeignImage, Image, Target, agree, compile,
+    Boot, CompileError, Disagreement, Extent, ForeignImage, Image, Target, agree, compile,
 };
 use crate::config::{Config, Word};
 use crate::explain::{country, moment};
 use crate::geoip::{self, Database, Reader, SourceInfo, Systems};
-use crate::guard::{First, FirstError};
+use crate::guard::{First, FirstError, Holdings};
 use crate::kernel::{Options, Tries, flows};
 use crate::lists::guard::Surroundings;
 use crate::lists::store::Store;
@@ -73,10 +73,29 @@ pub struct Others {
 }
 
 impl Others {
+    /// What the autonomous systems have, if there is a database of them.
+    #[must_use]
+    pub fn systems_have(&self) -> Option<Holdings> {
+        self.systems.as_ref().map(holdings)
+    }
+
     /// What the files say of themselves.
     pub fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
         let second = self.second.iter().flat_map(|second| &second.info.sources);
         second.chain(self.systems.iter().map(Systems::info))
+    }
+}
+
+/// How much the autonomous systems of a database have together; of IPv6 only the prefixes are counted.
+fn holdings(systems: &Systems) -> Holdings {
+    let [v4, v6] = systems.networks();
+    let extent = |prefixes: usize, addresses: u64| Extent {
+        prefixes: prefixes as u64,
+        addresses: addresses.into(),
+    };
+    Holdings {
+        v4: extent(v4, systems.addresses_v4()),
+        v6: extent(v6, 0),
     }
 }
 

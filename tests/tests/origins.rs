@@ -132,6 +132,19 @@ fn rules_name_autonomous_systems() -> Result<()> {
     site.write_database("asn.mmdb", Schema::AsnText, &[first, second].concat())?;
     site.wait_passes(FREE, false)?;
 
+    // A file that has lost most of what it had is not believed, though all that is named is in it.
+    let less: &[(&str, &str)] = &[
+        ("84.200.69.0/25", "64500 Example Org"),
+        ("5.136.0.0/25", "64502 Allowed Ltd"),
+    ];
+    site.write_database("asn.mmdb", Schema::Asn, less)?;
+    let failures = "geofence_reload_failures_total{reason=\"guard\"}";
+    let failed = poll(PATIENCE, || {
+        Ok((site.edge.metric(failures)? > 0.0).then_some(()))
+    })?;
+    ensure!(failed.is_some(), "a file that has shrunk is believed");
+    ensure!(!site.edge.passes(FREE)?, "the policy in use stays in place");
+
     // A file without the system changes nothing.
     site.write_database("asn.mmdb", Schema::Asn, second)?;
     let failures = "geofence_reload_failures_total{reason=\"database\"}";

@@ -235,7 +235,7 @@ impl Effective {
         let mut out = String::new();
         let mut line = |name: &str, value: &dyn Display| {
             // Writing to a string cannot fail, here and below.
-            _ = writeln!(out, "{name:<13}{value}");
+            _ = writeln!(out, "{name:<12} {value}");
         };
         line("countries", &self.rule_in_words());
         line("mode", &described::<Mode>(self.mode));

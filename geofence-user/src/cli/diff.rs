@@ -212,7 +212,7 @@ fn text(diff: &Diff, policy: &Policy, against: &str, all: bool) -> String {
     }
     let mut line = |name: &str, value: &dyn Display| {
         // Writing to a string cannot fail, here and below.
-        _ = writeln!(out, "{name:<13}{value}");
+        _ = writeln!(out, "{name:<12} {value}");
     };
     line("against", &against);
     for (verb, codes) in [

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::lists::{self, Action, Direction, Format, Listing};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
-use crate::policy::{CountryRule, Fate, Mail, Service};
+use crate::policy::{CountryRule, Fate, Mail, Service, System, SystemRule};
 
 const TARGET: Target = Target {
     generation: 7,
@@ -504,11 +504,16 @@ proptest! {
         v6 in proptest::collection::vec((crowded_v6(), 3_u8..12), 0..25),
         lists in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 3),
         listed in proptest::collection::vec((any::<bool>(), 0_u8..3, proptest::collection::vec(crowded(), 0..6)), 0..4),
+        systems in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 2),
         probes in proptest::collection::vec(crowded(), 30),
     ) {
         let mut policy = default_policy();
         policy.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
         [policy.management, policy.allow, policy.deny] = lists.try_into().unwrap();
+        let rules = [SystemRule::Allow, SystemRule::Deny].into_iter().zip(systems);
+        policy.systems = rules
+            .map(|(rule, prefixes)| System { number: 64_500, name: String::new(), rule, prefixes })
+            .collect();
         policy.lists = listed.into_iter().map(|(blocks, direction, nets)| listing(blocks, direction, &nets)).collect();
         let database = Database::from_prefixes(
             v4.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),

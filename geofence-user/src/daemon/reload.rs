@@ -161,6 +161,7 @@ impl Daemon {
         let Current {
             config: before,
             image,
+            facts,
             ..
         } = lock(&self.current).clone();
         let fixed = |before: &Config| options(before, &image, false).flows;
@@ -206,7 +207,8 @@ impl Daemon {
         }
         let new_numbers = config.policy.keep_numbers(&before.policy);
         let slot = lock(&self.filter).next_slot();
-        let candidate = Candidate::prepare(config, Some(&image), slot, force)?;
+        let mut candidate = Candidate::prepare(config, Some(&image), slot, force)?;
+        candidate.keep_systems(facts.systems, force)?;
         Ok(Candidate {
             new_numbers,
             ..candidate

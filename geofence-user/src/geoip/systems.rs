@@ -76,6 +76,13 @@ impl Systems {
         [self.v4.len(), self.v6.len()]
     }
 
+    /// How many IPv4 addresses have an autonomous system.
+    #[must_use]
+    pub fn addresses_v4(&self) -> u64 {
+        let lengths = self.v4.iter().map(|(network, _)| network.prefix_len());
+        lengths.map(|length| 1 << (32 - u32::from(length))).sum()
+    }
+
     /// Every autonomous system with the name of its organisation, which may be empty, in order of number.
     #[must_use]
     pub fn names(&self) -> &BTreeMap<u32, String> {
@@ -131,6 +138,7 @@ mod tests {
                 (writer.record_size, writer.aliases) = (record_size, aliases);
                 let systems = Systems::from_bytes("test.mmdb", writer.finish()).unwrap();
                 assert_eq!(systems.networks(), [4, 1]);
+                assert_eq!(systems.addresses_v4(), 3 * 256);
                 assert_eq!(
                     systems.prefixes(64_500),
                     [net("198.51.100.0/24"), net("2001:db8:17::/48")]
