@@ -13,7 +13,7 @@ mod verdicts;
 
 use geofence_common::class::Class;
 use geofence_common::country::Country;
-use geofence_common::image::{Flags, Words as _, header};
+use geofence_common::image::{CLASS_WORDS, Flags, Words as _, header};
 use serde::Serialize;
 
 use crate::compile::BrokenImage;
@@ -112,6 +112,7 @@ impl Side<'_> {
     fn classes(&self) -> impl Iterator<Item = Class> {
         let [start, count] = [header::CLASS_TABLE, header::CLASSES]
             .map(|at| self.words.word(at as u32).unwrap_or(0));
-        (start..start.saturating_add(count)).map_while(|at| self.words.class_at(at))
+        let records = (start..).step_by(CLASS_WORDS).take(count as usize);
+        records.map_while(|at| self.words.class_at(at))
     }
 }
