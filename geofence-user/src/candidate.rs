@@ -38,9 +38,12 @@ pub enum Cause {
     Kernel,
     /// geofence itself failed.
     Internal,
+    /// A command asks for something that cannot be; no reload ends so.
+    Request,
 }
 
 impl Cause {
+    /// Why a reload may fail.
     pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Restart,
@@ -78,6 +81,7 @@ impl Cause {
             Self::Trial => "trial",
             Self::Kernel => "kernel",
             Self::Internal => "internal",
+            Self::Request => "request",
         }
     }
 }
