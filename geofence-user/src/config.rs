@@ -34,7 +34,7 @@ pub(crate) use addresses::prefix;
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub use granted::{Grant, Granted};
-pub(crate) use values::Word;
+pub(crate) use values::{Word, nearest};
 
 use crate::instance::Instance;
 use crate::lists::{Definition, Source};

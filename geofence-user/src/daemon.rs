@@ -3,6 +3,7 @@
 //! Control and observation only. Packets are judged by the kernel whether this process looks or not; what it keeps
 //! here, the next one finds in the kernel.
 
+mod grants;
 mod places;
 mod reload;
 mod trial;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use crate::candidate::Candidate;
 use crate::compile::Image;
 use crate::config::{Config, Word as _};
+use crate::grants::Grants;
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::lists::Report;
@@ -24,6 +26,7 @@ use crate::prepare::now;
 use crate::state::State;
 use crate::watch::Files;
 
+pub use grants::Change;
 pub use places::{Place, Standing};
 pub use reload::{Reloads, Source, Trouble, Wishes};
 pub use trial::Confirmed;
@@ -32,6 +35,7 @@ pub use trial::Confirmed;
 pub struct Daemon {
     pins: Pins,
     state: State,
+    grants: Grants,
     source: Source,
     tried: Mutex<Files>,
     filter: Mutex<Filter>,
@@ -83,6 +87,7 @@ impl Daemon {
         Self {
             pins: Pins::of(instance),
             state: State::of(instance),
+            grants: Grants::of(instance),
             source,
             tried: Mutex::new(tried),
             filter: Mutex::new(filter),
@@ -156,6 +161,7 @@ impl Daemon {
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
             "lists": lists,
+            "exceptions": Self::exceptions_in_short(&config),
             "interfaces": interfaces,
             "reloads": reloads.to_json(),
             "trial": lock(&self.trial).as_ref().map(trial::Trial::to_json),

@@ -57,7 +57,8 @@ impl Grants {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => {
-                let text = format!("cannot read the exceptions granted by command, {name}: {error}");
+                let text =
+                    format!("cannot read the exceptions granted by command, {name}: {error}");
                 return Err(Failure::new(Cause::Configuration, text));
             }
         };
@@ -128,7 +129,12 @@ impl Log {
     ///
     /// # Errors
     /// When that is not so.
-    pub fn append(&mut self, entry: &Entry<'_>, result: &str, error: Option<&str>) -> Result<(), StateError> {
+    pub fn append(
+        &mut self,
+        entry: &Entry<'_>,
+        result: &str,
+        error: Option<&str>,
+    ) -> Result<(), StateError> {
         let mut line = entry.to_json(result, error).to_string();
         line.push('\n');
         self.file
@@ -163,6 +169,12 @@ impl Entry<'_> {
 }
 
 impl Caller {
+    /// The user's name.
+    #[must_use]
+    pub fn name(self) -> String {
+        name_of(self.user)
+    }
+
     /// The user who logged in, whoever the process has become since; the kernel keeps it where sessions are audited.
     fn login(self) -> Option<u32> {
         let text = fs::read_to_string(format!("/proc/{}/loginuid", self.process?)).ok()?;

@@ -7,12 +7,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use super::Config;
 use super::error::{ConfigErrors, Fault, Problem, quoted};
 use super::exceptions::GRANTED;
 use super::given::{Given, Spelled};
 use super::tables::AnyTable as _;
 use super::targets::{self, Placed};
-use super::Config;
 use crate::explain::moment;
 use crate::policy::{Aim, Exception, Origin, Policy, Traffic};
 
@@ -54,12 +54,17 @@ impl Granted {
     #[must_use]
     pub fn why(&self) -> Option<String> {
         if self.is_shadowed {
-            return Some("the configuration has one of the same name, which holds instead".to_owned());
+            return Some(
+                "the configuration has one of the same name, which holds instead".to_owned(),
+            );
         }
         if self.missing.is_empty() {
             return None;
         }
-        Some(format!("there is no tenant {} any more", self.missing.join(", ")))
+        Some(format!(
+            "there is no tenant {} any more",
+            self.missing.join(", ")
+        ))
     }
 
     pub(super) fn warning(&self) -> Option<String> {
@@ -86,7 +91,8 @@ impl Grant {
     /// # Errors
     /// None that anybody has seen: texts and lists of texts can be written.
     pub fn to_text(grants: &[Self]) -> Result<String, toml::ser::Error> {
-        const HEAD: &str = "# Exceptions granted by `geofence exception add`, which rewrites this file.\n\n";
+        const HEAD: &str =
+            "# Exceptions granted by `geofence exception add`, which rewrites this file.\n\n";
         if grants.is_empty() {
             return Ok(HEAD.to_owned());
         }
@@ -152,7 +158,11 @@ impl Grant {
         targets::aims(config, &to.placed, true, &mut faults);
         note("--to", &to.text, std::mem::take(&mut faults));
         services.given().many(&mut faults, targets::traffic);
-        note("--proto and --port", &services.text, std::mem::take(&mut faults));
+        note(
+            "--proto and --port",
+            &services.text,
+            std::mem::take(&mut faults),
+        );
         for (option, text) in [("--owner", &self.owner), ("--reason", &self.reason)] {
             Given::from_option(text).one(&mut faults, targets::words);
             note(option, text, std::mem::take(&mut faults));
@@ -338,14 +348,35 @@ mod tests {
         };
         for (said, words) in [
             (of(|one| one.id = "a b".into()), ["ID:1:1", "is no name"]),
-            (of(|one| one.from = vec!["RU".into(), "5.136.0.300".into()]), ["--from:1:4", "not a prefix"]),
+            (
+                of(|one| one.from = vec!["RU".into(), "5.136.0.300".into()]),
+                ["--from:1:4", "not a prefix"],
+            ),
             (of(|one| one.from = vec![]), ["--from", "name at least one"]),
-            (of(|one| one.to = vec!["customer-71".into()]), ["--to:1:1", "did you mean \"customer-17\"?"]),
-            (of(|one| one.services = vec!["tcp/0".into()]), ["--proto and --port:1:1", "tcp/0"]),
-            (of(|one| one.owner = " ".into()), ["--owner:1:1", "says nothing"]),
-            (of(|one| one.reason = "a\nb".into()), ["--reason:1:1", "on one line"]),
-            (of(|one| one.until = Some("soon".into())), ["--until:1:1", "neither a day nor a time"]),
-            (of(|one| one.until = Some("2020-01-01".into())), ["--until:1:1", "it is 2027-01-15T08:00:00Z"]),
+            (
+                of(|one| one.to = vec!["customer-71".into()]),
+                ["--to:1:1", "did you mean \"customer-17\"?"],
+            ),
+            (
+                of(|one| one.services = vec!["tcp/0".into()]),
+                ["--proto and --port:1:1", "tcp/0"],
+            ),
+            (
+                of(|one| one.owner = " ".into()),
+                ["--owner:1:1", "says nothing"],
+            ),
+            (
+                of(|one| one.reason = "a\nb".into()),
+                ["--reason:1:1", "on one line"],
+            ),
+            (
+                of(|one| one.until = Some("soon".into())),
+                ["--until:1:1", "neither a day nor a time"],
+            ),
+            (
+                of(|one| one.until = Some("2020-01-01".into())),
+                ["--until:1:1", "it is 2027-01-15T08:00:00Z"],
+            ),
         ] {
             for word in words {
                 assert!(said.contains(word), "{word}: {said}");
@@ -363,7 +394,12 @@ mod tests {
         let text = Grant::to_text(&[grant(), two, shadowed]).unwrap();
         let text = text.replace("customer-17", "customer-18");
         let read = config().with_granted(&text, "exceptions.toml").unwrap();
-        let ids: Vec<_> = read.policy.exceptions.iter().map(|one| one.id.as_str()).collect();
+        let ids: Vec<_> = read
+            .policy
+            .exceptions
+            .iter()
+            .map(|one| one.id.as_str())
+            .collect();
         assert_eq!(ids, ["standing", "x-2"]);
         let [gone, part, shadowed] = &read.granted[..] else {
             panic!("{:?}", read.granted);
@@ -371,8 +407,14 @@ mod tests {
         assert!(gone.is_idle() && !part.is_idle() && shadowed.is_idle());
         assert_eq!(part.missing, ["customer-18"]);
         let warnings = read.warnings().join("\n");
-        assert!(warnings.contains("x-1, granted by command, does not hold"), "{warnings}");
-        assert!(warnings.contains("x-2, granted by command, holds only in part"), "{warnings}");
+        assert!(
+            warnings.contains("x-1, granted by command, does not hold"),
+            "{warnings}"
+        );
+        assert!(
+            warnings.contains("x-2, granted by command, holds only in part"),
+            "{warnings}"
+        );
         assert_eq!(read.without_granted(), config());
     }
 
@@ -384,7 +426,11 @@ mod tests {
             ("[[exception\n", "exceptions.toml:1"),
         ] {
             let errors = config().with_granted(text, "exceptions.toml").unwrap_err();
-            assert!(errors.render(false).contains(said), "{}", errors.render(false));
+            assert!(
+                errors.render(false).contains(said),
+                "{}",
+                errors.render(false)
+            );
         }
     }
 }
