@@ -1,8 +1,8 @@
 //! Exceptions granted by command: in force within the moment, by the configuration in use.
 //!
-//! The file that keeps them is read anew for each change and has the truth. A change is compiled and checked first, then
-//! put on record, then written to the file, then swapped in: whenever this process dies, what the file says is what the
-//! next one filters by, and nothing has changed that is not on record.
+//! The file that keeps them is read anew for each change and has the truth. A change is compiled and checked first,
+//! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is what
+//! the next one filters by, and nothing has changed that is not on record.
 
 use std::sync::Arc;
 
@@ -366,9 +366,9 @@ impl Daemon {
         if let Some(granted) = config.granted.iter().find(|one| one.grant.id == *id) {
             let Grant { owner, reason, .. } = &granted.grant;
             return Err(refusal(format!(
-                "there is an exception {id} already, granted by command (owner {owner}, reason {reason}): choose another \
-                 name, or none to be given one; `geofence exception extend {id}` moves its end, and `geofence exception \
-                 remove {id}` takes it back"
+                "there is an exception {id} already, granted by command (owner {owner}, reason {reason}): choose \
+                 another name, or none to be given one; `geofence exception extend {id}` moves its end, and \
+                 `geofence exception remove {id}` takes it back"
             )));
         }
         if config.policy.exceptions.iter().any(|one| one.id == *id) {
