@@ -66,6 +66,8 @@ pub enum Request {
     Exception {
         change: Change,
     },
+    /// What tenants, exceptions and protections are called, which the kernel knows by number.
+    Names,
     /// Every exception, or one.
     Exceptions {
         id: Option<String>,
@@ -195,6 +197,7 @@ async fn carry_out(
         }
         Request::Revert => json!({ "generation": daemon.revert().await? }),
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
+        Request::Names => daemon.names(),
         Request::Exceptions { id } => daemon.exceptions(id.as_deref())?,
     })
 }

