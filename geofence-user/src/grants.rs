@@ -4,7 +4,7 @@
 //! only ever appended to, one line of JSON a change. Nothing here knows what filters.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +78,25 @@ impl Grants {
     /// When it cannot be written; then the one before is still there.
     pub fn write(&self, text: &str) -> Result<(), StateError> {
         state::replace(&self.file, text.as_bytes())
+    }
+
+    /// What the end of the log tells of an exception, oldest first.
+    #[must_use]
+    pub fn changes(&self, id: &str) -> Vec<Value> {
+        /// Ten thousand lines, and no more than one wants to wait for.
+        const BYTES_MAX: i64 = 4 << 20;
+        let mut text = Vec::new();
+        let read = File::open(&self.log).and_then(|mut file| {
+            // A shorter log is read from its beginning.
+            let _ = file.seek(SeekFrom::End(-BYTES_MAX));
+            file.read_to_end(&mut text)
+        });
+        if read.is_err() {
+            return Vec::new();
+        }
+        let lines = text.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        lines.filter(|line| line["id"] == id).collect()
     }
 
     /// Makes sure that a change can be put on record.
@@ -185,4 +204,65 @@ impl Caller {
 fn name_of(user: u32) -> String {
     let known = User::from_uid(Uid::from_raw(user)).ok().flatten();
     known.map_or_else(|| user.to_string(), |known| known.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(place: &Path) -> Grants {
+        Grants {
+            file: place.join("state/exceptions.toml"),
+            log: place.join("state/audit.jsonl"),
+        }
+    }
+
+    fn entry(id: &str) -> Entry<'_> {
+        Entry {
+            time: 1_800_000_000,
+            caller: Caller {
+                user: 0,
+                process: None,
+            },
+            verb: "exception remove",
+            id,
+            exception: None,
+            reason: Some("moved\nout"),
+        }
+    }
+
+    #[test]
+    fn the_log_has_a_line_for_each_change_and_tells_of_one() {
+        let place = tempfile::tempdir().unwrap();
+        let grants = grants(place.path());
+        assert!(grants.changes("x-1").is_empty());
+        for (id, error) in [("x-1", None), ("x-2", Some("no")), ("x-1", None)] {
+            let mut log = grants.open_log().unwrap();
+            log.append(&entry(id), "done", error).unwrap();
+        }
+        let text = fs::read_to_string(&grants.log).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        // Half a line, as a power cut may leave one, hides no other.
+        fs::write(&grants.log, format!("{{\"id\":\"x-1\n{text}")).unwrap();
+        let changes = grants.changes("x-1");
+        assert_eq!(changes.len(), 2);
+        assert_eq!(changes[0]["time"], "2027-01-15T08:00:00Z");
+        assert_eq!(changes[0]["user"], "root");
+        assert_eq!(changes[0]["reason"], "moved\nout");
+        assert_eq!(grants.changes("x-2")[0]["error"], "no");
+    }
+
+    #[test]
+    fn no_file_is_no_exception_and_one_that_cannot_be_read_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let grants = grants(place.path());
+        assert_eq!(grants.add_to(Config::default()).unwrap(), Config::default());
+        fs::create_dir_all(grants.file()).unwrap();
+        let failure = grants.add_to(Config::default()).unwrap_err();
+        assert!(failure.text.contains("exceptions.toml"), "{failure}");
+        fs::remove_dir(grants.file()).unwrap();
+        grants.write("id = 1\n").unwrap();
+        let failure = grants.add_to(Config::default()).unwrap_err();
+        assert!(failure.text.contains("exceptions.toml:1:1"), "{failure}");
+    }
 }

@@ -64,13 +64,14 @@ impl Change {
         }
     }
 
-    fn wishes(&self) -> Wishes {
+    /// What there is to think of where somebody may be cut off, which only who takes back can do.
+    fn wishes(&self) -> Option<Wishes> {
         match self {
-            Self::Remove { force, needed, .. } => Wishes {
+            Self::Remove { force, needed, .. } => Some(Wishes {
                 force: *force,
                 needed: needed.clone(),
-            },
-            Self::Add(_) | Self::Extend { .. } => Wishes::default(),
+            }),
+            Self::Add(_) | Self::Extend { .. } => None,
         }
     }
 }
@@ -128,7 +129,9 @@ impl Daemon {
         let wishes = change.wishes();
         let daemon = Arc::clone(self);
         let plan = aside(move || daemon.plan(change)).await?;
-        self.keep_access(&plan.candidate, wishes).await?;
+        if let Some(wishes) = wishes {
+            self.keep_access(&plan.candidate, wishes).await?;
+        }
         let daemon = Arc::clone(self);
         aside(move || daemon.carry_out(plan, caller)).await
     }
@@ -291,6 +294,12 @@ impl Daemon {
                 let until = granted.grant.check_until(0).unwrap_or_default();
                 views.push(self.view(&granted.grant, until, Some(granted))?);
             }
+        }
+        if let Some(id) = id {
+            let changes = self.grants.changes(id);
+            views
+                .iter_mut()
+                .for_each(|view| view["changes"] = json!(changes));
         }
         match id {
             Some(id) if views.is_empty() => Err(self.not_granted(&config, id)),

@@ -88,6 +88,20 @@ pub(super) fn one(exceptions: &[Value]) -> String {
                 _ = writeln!(out, "{name:<11}{}", value.trim_end_matches(", "));
             }
         }
+        for change in one["changes"].as_array().into_iter().flatten() {
+            let login = change["login"].as_str();
+            let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
+            let verb = text(&change["verb"]).trim_start_matches("exception ");
+            _ = writeln!(
+                out,
+                "{:<11}{} {verb} by {}{login}: {}, {}",
+                "change",
+                text(&change["time"]),
+                text(&change["user"]),
+                text(&change["result"]),
+                text(&change["reason"]),
+            );
+        }
     }
     out
 }
