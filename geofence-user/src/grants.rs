@@ -106,6 +106,7 @@ impl Grants {
     pub fn open_log(&self) -> Result<Log, StateError> {
         private_directory(self.log.parent().unwrap_or(Path::new("/")))?;
         let file = File::options()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
@@ -156,6 +157,15 @@ impl Log {
     ) -> Result<(), StateError> {
         let mut line = entry.to_json(result, error).to_string();
         line.push('\n');
+        // Half a line, as a full disk leaves one, must not take the next along.
+        let mut last = [b'\n'];
+        let is_whole = self
+            .file
+            .seek(SeekFrom::End(-1))
+            .and_then(|_| self.file.read_exact(&mut last));
+        if is_whole.is_ok() && last != [b'\n'] {
+            line.insert(0, '\n');
+        }
         self.file
             .write_all(line.as_bytes())
             .and_then(|()| self.file.sync_data())
@@ -242,8 +252,11 @@ mod tests {
         }
         let text = fs::read_to_string(&grants.log).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
-        // Half a line, as a power cut may leave one, hides no other.
-        fs::write(&grants.log, format!("{{\"id\":\"x-1\n{text}")).unwrap();
+        // Half a line hides no other.
+        fs::write(&grants.log, text + "{\"id\":\"x-1").unwrap();
+        let mut log = grants.open_log().unwrap();
+        log.append(&entry("x-3"), "done", None).unwrap();
+        assert_eq!(grants.changes("x-3").len(), 1);
         let changes = grants.changes("x-1");
         assert_eq!(changes.len(), 2);
         assert_eq!(changes[0]["time"], "2027-01-15T08:00:00Z");

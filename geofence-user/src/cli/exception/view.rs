@@ -30,12 +30,13 @@ pub(super) fn table(exceptions: &[Value]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header([
-        "id", "state", "from", "to", "traffic", "until", "hits", "owner",
+        "id", "state", "by", "from", "to", "traffic", "until", "hits", "owner",
     ]);
     for one in exceptions {
         table.add_row([
             text(&one["id"]).to_owned(),
             text(&one["state"]).to_owned(),
+            by(one).to_owned(),
             some(&one["from"], SHOWN_MAX),
             some(&one["to"], SHOWN_MAX),
             traffic(one, SHOWN_MAX),
@@ -44,7 +45,7 @@ pub(super) fn table(exceptions: &[Value]) -> String {
             text(&one["owner"]).to_owned(),
         ]);
     }
-    if let Some(hits) = table.column_mut(6) {
+    if let Some(hits) = table.column_mut(7) {
         hits.set_cell_alignment(CellAlignment::Right);
     }
     let mut out = format!("{}\n", table.trim_fmt());
@@ -59,11 +60,6 @@ pub(super) fn table(exceptions: &[Value]) -> String {
 pub(super) fn one(exceptions: &[Value]) -> String {
     let mut out = String::new();
     for one in exceptions {
-        let by = if one["granted"] == true {
-            "by command"
-        } else {
-            "in the configuration"
-        };
         let last = one["last_hit"].as_str();
         let hits = grouped(one["hits"].as_u64().unwrap_or_default());
         for (name, value) in [
@@ -73,10 +69,13 @@ pub(super) fn one(exceptions: &[Value]) -> String {
             ("from", entries(&one["from"]).join(", ")),
             ("to", entries(&one["to"]).join(", ")),
             ("traffic", traffic(one, usize::MAX)),
-            ("until", end(one)),
+            (
+                "until",
+                one["until"].as_str().unwrap_or("no end").to_owned(),
+            ),
             ("owner", text(&one["owner"]).to_owned()),
             ("reason", text(&one["reason"]).to_owned()),
-            ("granted", format!("{by}, {}", text(&one["file"]))),
+            ("by", format!("{}, {}", by(one), text(&one["file"]))),
             (
                 "hits",
                 last.map_or(hits.clone(), |last| {
@@ -92,18 +91,28 @@ pub(super) fn one(exceptions: &[Value]) -> String {
             let login = change["login"].as_str();
             let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
             let verb = text(&change["verb"]).trim_start_matches("exception ");
+            let (time, user) = (text(&change["time"]), text(&change["user"]));
+            let why = change["error"]
+                .as_str()
+                .and_then(|error| error.lines().next());
+            let why = why.unwrap_or_else(|| text(&change["reason"]));
+            let result = text(&change["result"]);
             _ = writeln!(
                 out,
-                "{:<11}{} {verb} by {}{login}: {}, {}",
-                "change",
-                text(&change["time"]),
-                text(&change["user"]),
-                text(&change["result"]),
-                text(&change["reason"]),
+                "change     {time} {verb} by {user}{login}: {result}, {why}"
             );
         }
     }
     out
+}
+
+/// Whose it is to change.
+fn by(exception: &Value) -> &'static str {
+    if exception["granted"] == true {
+        "command"
+    } else {
+        "configuration"
+    }
 }
 
 fn text(value: &Value) -> &str {
@@ -160,6 +169,8 @@ mod tests {
             "file": "/var/lib/geofence/exceptions.toml",
             "hits": 1234,
             "last_hit": "2026-11-24T10:00:00Z",
+            "changes": [{ "time": "2026-11-24T09:00:00Z", "verb": "exception add", "user": "root", "login": "anna",
+                          "result": "done", "reason": "branch", "error": null }],
         });
         let said = table(std::slice::from_ref(&exception));
         assert!(said.contains("5.136.0.77, KZ and 1 more"), "{said}");
@@ -173,6 +184,9 @@ mod tests {
             said.contains("until      no end\n") && said.contains("1,234 packets, the last"),
             "{said}"
         );
+        let change =
+            "change     2026-11-24T09:00:00Z add by root, logged in as anna: done, branch\n";
+        assert!(said.contains(change), "{said}");
         assert!(table(&[]).contains("there are no exceptions"));
     }
 }
