@@ -8,6 +8,7 @@ mod docs;
 mod error;
 mod exceptions;
 mod given;
+mod granted;
 mod keys;
 mod lists;
 pub mod overrides;
@@ -33,8 +34,9 @@ use toml::de::DeTable;
 pub(crate) use addresses::prefix;
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
+pub use granted::{Grant, Granted};
 pub use systems::{Mention, Named};
-pub(crate) use values::Word;
+pub(crate) use values::{Word, nearest};
 
 use crate::instance::Instance;
 use crate::lists::{Definition, Source};
@@ -77,6 +79,8 @@ pub struct Config {
     pub instance: Instance,
     /// The lists to read; what is on them is the policy's when they have been.
     pub lists: Vec<Definition>,
+    /// The exceptions granted by command; those that hold are the policy's as well.
+    pub granted: Vec<Granted>,
 }
 
 /// How many flows each table holds.
@@ -179,10 +183,21 @@ impl Config {
             },
             instance: Instance::default(),
             lists: Vec::new(),
+            granted: Vec::new(),
         }
     }
 
-    fn read(mut self, text: &str, name: &str) -> Result<Self, ConfigErrors> {
+    fn read(self, text: &str, name: &str) -> Result<Self, ConfigErrors> {
+        self.read_by(text, name, Self::set)
+    }
+
+    /// Reads a text whose keys and tables `set` takes.
+    fn read_by(
+        mut self,
+        text: &str,
+        name: &str,
+        set: fn(&mut Self, &DeTable<'_>, (&str, &str), &mut Vec<Fault>),
+    ) -> Result<Self, ConfigErrors> {
         // Some editors put a mark before the text that shows nowhere and would shift every column of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -202,7 +217,7 @@ impl Config {
         }
         // What could be made of broken text would only be complained about.
         if broken.is_empty() {
-            self.set(table.get_ref(), (name, text), &mut faults);
+            set(&mut self, table.get_ref(), (name, text), &mut faults);
         }
         ConfigErrors::of(name, text, faults).map(|()| self)
     }
@@ -254,6 +269,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let policy = &self.policy;
         let mut warnings = Vec::new();
+        warnings.extend(self.granted.iter().filter_map(Granted::warning));
         if policy.rule == CountryRule::Block(BTreeSet::new()) {
             warnings.push("the block list is empty: no country is blocked".to_owned());
         }

@@ -24,7 +24,8 @@ use tracing::warn;
 
 use crate::access::Dependency;
 use crate::candidate::Failure;
-use crate::daemon::{Confirmed, Daemon, Wishes};
+use crate::daemon::{Change, Confirmed, Daemon, Wishes};
+use crate::grants::Caller;
 use crate::instance::Instance;
 
 /// The version of the protocol; a request of another is answered with an error that names this one.
@@ -61,6 +62,16 @@ pub enum Request {
     },
     Confirm,
     Revert,
+    /// Changes what is granted by command.
+    Exception {
+        change: Change,
+    },
+    /// What tenants, exceptions and protections are called, which the kernel knows by number.
+    Names,
+    /// Every exception, or one.
+    Exceptions {
+        id: Option<String>,
+    },
 }
 
 /// Why there is no socket.
@@ -109,7 +120,12 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
 }
 
 async fn converse(mut stream: UnixStream, daemon: &Arc<Daemon>) -> std::io::Result<()> {
-    let user = stream.peer_cred()?.uid();
+    let peer = stream.peer_cred()?;
+    let caller = Caller {
+        user: peer.uid(),
+        process: peer.pid(),
+    };
+    let user = caller.user;
     if user != 0 && user != nix::unistd::geteuid().as_raw() {
         warn!("user {user} may not control geofence");
         return Ok(());
@@ -124,20 +140,20 @@ async fn converse(mut stream: UnixStream, daemon: &Arc<Daemon>) -> std::io::Resu
         if length == 0 {
             return Ok(());
         }
-        let mut answer = answer(&line, daemon).await.to_string();
+        let mut answer = answer(&line, daemon, caller).await.to_string();
         answer.push('\n');
         writer.write_all(answer.as_bytes()).await?;
     }
 }
 
-async fn answer(line: &str, daemon: &Arc<Daemon>) -> Value {
+async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> Value {
     let request = match parse(line) {
         Ok(request) => request,
         Err(error) => {
             return json!({ "version": VERSION, "ok": false, "cause": "request", "error": error });
         }
     };
-    match carry_out(request, daemon).await {
+    match carry_out(request, daemon, caller).await {
         Ok(result) => json!({ "version": VERSION, "ok": true, "result": result }),
         Err(failure) => json!({
             "version": VERSION,
@@ -148,7 +164,11 @@ async fn answer(line: &str, daemon: &Arc<Daemon>) -> Value {
     }
 }
 
-async fn carry_out(request: Request, daemon: &Arc<Daemon>) -> Result<Value, Failure> {
+async fn carry_out(
+    request: Request,
+    daemon: &Arc<Daemon>,
+    caller: Caller,
+) -> Result<Value, Failure> {
     Ok(match request {
         Request::Status => daemon.status().await,
         Request::Reload { force, needed } => {
@@ -176,6 +196,9 @@ async fn carry_out(request: Request, daemon: &Arc<Daemon>) -> Result<Value, Fail
             })
         }
         Request::Revert => json!({ "generation": daemon.revert().await? }),
+        Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
+        Request::Names => daemon.names(),
+        Request::Exceptions { id } => daemon.exceptions(id.as_deref())?,
     })
 }
 

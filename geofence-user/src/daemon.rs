@@ -3,6 +3,7 @@
 //! Control and observation only. Packets are judged by the kernel whether this process looks or not; what it keeps
 //! here, the next one finds in the kernel.
 
+mod grants;
 mod places;
 mod reload;
 mod trial;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use crate::candidate::Candidate;
 use crate::compile::Image;
 use crate::config::{Config, Word as _};
+use crate::grants::Grants;
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::lists::Report;
@@ -24,6 +26,7 @@ use crate::prepare::now;
 use crate::state::State;
 use crate::watch::Files;
 
+pub use grants::Change;
 pub use places::{Place, Standing};
 pub use reload::{Reloads, Source, Trouble, Wishes};
 pub use trial::Confirmed;
@@ -32,6 +35,7 @@ pub use trial::Confirmed;
 pub struct Daemon {
     pins: Pins,
     state: State,
+    grants: Grants,
     source: Source,
     tried: Mutex<Files>,
     filter: Mutex<Filter>,
@@ -84,6 +88,7 @@ impl Daemon {
         Self {
             pins: Pins::of(instance),
             state: State::of(instance),
+            grants: Grants::of(instance),
             source,
             tried: Mutex::new(tried),
             filter: Mutex::new(filter),
@@ -134,6 +139,27 @@ impl Daemon {
         })
     }
 
+    /// What the numbers in a verdict are called.
+    pub fn names(&self) -> Value {
+        let policy = lock(&self.current).config.policy.clone();
+        let tenants = policy.tenants.iter();
+        let exceptions = policy.exceptions.iter().map(|one| {
+            json!({
+                "id": one.id,
+                "slot": one.slot,
+                "owner": one.owner,
+                "reason": one.reason,
+                "until": one.until,
+            })
+        });
+        let protections = policy.protections.iter();
+        json!({
+            "tenants": tenants.map(|one| json!({ "name": one.name, "number": one.number })).collect::<Vec<_>>(),
+            "exceptions": exceptions.collect::<Vec<_>>(),
+            "protections": protections.map(|one| json!({ "id": one.id, "slot": one.slot })).collect::<Vec<_>>(),
+        })
+    }
+
     /// What `geofence status` shows.
     pub async fn status(&self) -> Value {
         let places = self.protection().await;
@@ -157,6 +183,7 @@ impl Daemon {
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
             "lists": lists,
+            "exceptions": Self::exceptions_in_short(&config),
             "interfaces": interfaces,
             "reloads": reloads.to_json(),
             "trial": lock(&self.trial).as_ref().map(trial::Trial::to_json),

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod geoip;
+pub mod grants;
 pub mod guard;
 pub mod instance;
 pub mod kernel;

@@ -57,7 +57,7 @@ pub struct System {
     /// What its organisation is called; may be empty.
     pub name: String,
     pub rule: SystemRule,
-    /// Sorted. Those of exceptions are among these exceptions' origins as well.
+    /// Sorted.
     pub prefixes: Vec<IpNet>,
 }
 
@@ -372,7 +372,7 @@ impl Policy {
         }
     }
 
-    /// The prefixes of the autonomous systems that `allow` or `deny` names.
+    /// The prefixes of the autonomous systems that the rule names.
     pub fn prefixes_of_systems(&self, rule: &SystemRule) -> impl Iterator<Item = &IpNet> {
         let systems = self.systems.iter().filter(move |one| one.rule == *rule);
         systems.flat_map(|system| &system.prefixes)

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::compile::{Image, ImageError};
 use crate::instance::{Instance, InstanceError, private_directory};
@@ -49,27 +49,7 @@ impl State {
 
     /// Keeps an image, which filters by now, in place of the one before.
     pub fn save(&self, image: &Image) -> Result<(), StateError> {
-        private_directory(&self.directory)?;
-        let (path, new) = (self.image(), self.directory.join("image.new"));
-        let failed = |doing: &'static str| {
-            let path = path.display().to_string();
-            move |cause| StateError::File { doing, path, cause }
-        };
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(failed("writing"))?;
-        file.write_all(&image.to_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(failed("writing"))?;
-        fs::rename(&new, &path).map_err(failed("replacing"))?;
-        // The rename itself must outlive a power cut.
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed("replacing"))
+        replace(&self.image(), &image.to_bytes())
     }
 
     /// The image that was kept last, if there is one.
@@ -94,6 +74,32 @@ impl State {
         })?;
         Ok(Some(image))
     }
+}
+
+/// Replaces a file of a private directory at once, for its owner only; what is there outlives a power cut.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    private_directory(directory)?;
+    let new = path.with_added_extension("new");
+    let failed = |doing: &'static str| {
+        let path = path.display().to_string();
+        move |cause| StateError::File { doing, path, cause }
+    };
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(failed("writing"))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(failed("writing"))?;
+    fs::rename(&new, path).map_err(failed("replacing"))?;
+    // The rename itself must outlive a power cut.
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("replacing"))
 }
 
 #[cfg(test)]

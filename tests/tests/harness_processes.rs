@@ -83,7 +83,7 @@ fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
     }
     let namespace = Namespace::new()?;
     let spawn = |script: &str| {
-        let mut command = namespace.command("sh");
+        let mut command = namespace.command("bash");
         command.args(["-c", script]).env("WORD", "protected");
         Daemon::spawn(&namespace, command)
     };
@@ -145,11 +145,12 @@ fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
     Ok(())
 }
 
-/// Runs until interrupted, then leaves with code 7.
+/// Runs until interrupted, then leaves with code 7. It waits without a child: a shell that starts one may miss a signal.
 const OBEDIENT: &str = "
 trap 'echo interrupted; exit 7' INT
+exec 9<> <(:)
 echo interfaces $WORD >&2
-while :; do sleep 0.1 >&- 2>&-; done
+while :; do read -r -t 1 -u 9; done
 ";
 
 #[test]

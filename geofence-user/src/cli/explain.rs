@@ -16,6 +16,7 @@ use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::capture;
 use crate::config::Config;
+use crate::control::{Answer, Request, ask};
 use crate::explain::{
     Names, Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
     explain_reply, system_to_json,
@@ -23,6 +24,7 @@ use crate::explain::{
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
 use crate::lists::naming;
+use crate::policy::{Exception, Policy, Protection, Tenant};
 use crate::prepare::{Opinions, Prepared, prepare};
 use crate::tables::{Host, Seen};
 
@@ -83,8 +85,8 @@ enum Judge {
     Host(Prepared),
     /// The kernel's program, loaded with the policy given.
     Loaded(Box<Filter>, Prepared),
-    /// The filter that runs on this machine, by its own policy.
-    Running(Running),
+    /// The filter that runs on this machine, by its own policy; and the names in that, if a daemon knows them.
+    Running(Running, Option<Box<Policy>>),
 }
 
 impl Judge {
@@ -92,25 +94,30 @@ impl Judge {
     fn prepared(&self) -> Option<&Prepared> {
         match self {
             Self::Host(prepared) | Self::Loaded(_, prepared) => Some(prepared),
-            Self::Running(_) => None,
+            Self::Running(..) => None,
         }
     }
 
-    /// What tenants and exceptions are called; of the running filter, only their numbers are known.
+    /// What tenants and exceptions are called; of a running filter without a daemon, only their numbers are known.
     fn names(&self) -> Names<'_> {
         match self {
             Self::Host(prepared) | Self::Loaded(_, prepared) => {
                 Names(Some(&prepared.config.policy))
             }
-            Self::Running(_) => Names(None),
+            Self::Running(_, names) => Names(names.as_deref()),
         }
     }
 
     fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+        let instance = arguments.instance.instance()?;
         if arguments.kernel
-            && let Some(running) = Running::find(&arguments.instance.instance()?)?
+            && let Some(running) = Running::find(&instance)?
         {
-            return Ok(Self::Running(running));
+            let names = match ask(&instance, &Request::Names) {
+                Ok(Answer::Done(names)) => Some(Box::new(named(&names))),
+                Ok(Answer::Refused { .. }) | Err(_) => None,
+            };
+            return Ok(Self::Running(running, names));
         }
         let prepared = prepare(arguments.config()?)?;
         if !arguments.kernel {
@@ -130,7 +137,7 @@ impl Judge {
                 let (verdict, steps) = decide(frame, prepared.image.words());
                 (verdict, steps, filter.ask(frame).context(asking)?)
             }
-            Self::Running(running) => {
+            Self::Running(running, _) => {
                 // A program that filters does not write its reasons down; what it does with the frame, it says.
                 let (verdict, steps) = decide_with(frame, running)?;
                 let action = running
@@ -151,6 +158,57 @@ impl Judge {
         }
         Ok((theirs, steps))
     }
+}
+
+/// A policy of which nothing is known but names.
+fn named(names: &Value) -> Policy {
+    let list = |key: &str| {
+        names[key]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+            .into_iter()
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| {
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.unwrap_or(u32::MAX)
+    };
+    let mut policy = Config::default().policy;
+    policy.tenants.extend(list("tenants").map(|one| Tenant {
+        name: text(&one["name"]),
+        number: number(&one["number"]),
+        prefixes: Vec::new(),
+        rule: None,
+        unknown: None,
+        special_use: None,
+        mode: None,
+        mail: None,
+        services: None,
+        icmp_echo: None,
+    }));
+    policy
+        .exceptions
+        .extend(list("exceptions").map(|one| Exception {
+            id: text(&one["id"]),
+            slot: number(&one["slot"]),
+            from: Vec::new(),
+            to: Vec::new(),
+            traffic: Vec::new(),
+            owner: text(&one["owner"]),
+            reason: text(&one["reason"]),
+            until: one["until"].as_u64(),
+        }));
+    policy
+        .protections
+        .extend(list("protections").map(|one| Protection {
+            id: text(&one["id"]),
+            slot: number(&one["slot"]),
+            services: Vec::new(),
+            from: Vec::new(),
+            to: Vec::new(),
+        }));
+    policy
 }
 
 /// The host's decision over the image and the flows of the running filter; it does not know of accepted datagrams.

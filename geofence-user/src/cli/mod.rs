@@ -7,6 +7,7 @@ pub mod confirm;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
+pub mod exception;
 pub mod explain;
 pub mod flows;
 pub mod list;
@@ -54,6 +55,7 @@ enum Command {
     Doctor(doctor::Arguments),
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
+    Exception(exception::Arguments),
     Flows(flows::Arguments),
     Update(update::Arguments),
     List(list::Arguments),
@@ -78,6 +80,7 @@ impl Arguments {
             Command::Doctor(arguments) => doctor::doctor(&arguments, out),
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
+            Command::Exception(arguments) => exception::exception(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),
             Command::Update(arguments) => update::update(&arguments, out),
             Command::List(arguments) => list::list(&arguments, out),

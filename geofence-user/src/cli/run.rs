@@ -20,6 +20,7 @@ use crate::access;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
 use crate::daemon::{Daemon, Source, Trouble, Wishes};
+use crate::grants::Grants;
 use crate::kernel::{Filter, Pins, Survey, memory};
 use crate::prepare::{boot, now};
 use crate::state::State;
@@ -94,25 +95,54 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         read: Box::new(move |instead| arguments.config(instead)),
     };
     let (config, files) = source.read(None, &Files::default());
-    let (candidate, trouble) = choose(config?, force)?;
-    announce(&candidate);
+    let (config, broken) = with_granted(config?);
+    let mut start = choose(config, force)?;
+    start.trouble = start.trouble.or(broken);
+    announce(&start.candidate);
     // One thread: what it may do, the process may do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(protect((source, files), force, candidate, trouble))?;
+    runtime.block_on(protect((source, files), force, start))?;
     Ok(Outcome::Yes)
 }
 
+/// The configuration with the exceptions granted by command, or without where their file is broken: to filter a little
+/// too much is better than not to filter, and nobody has to be there.
+fn with_granted(config: Config) -> (Config, Option<Trouble>) {
+    let granted = Grants::of(&config.instance).add_to(config.clone());
+    granted.map_or_else(
+        |failure| {
+            error!("{failure}\nSTARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND, until a reload succeeds");
+            (config, Some(Trouble::now(failure)))
+        },
+        |config| (config, None),
+    )
+}
+
+/// What is to filter from the start.
+struct Start {
+    candidate: Candidate,
+    is_last_good: bool,
+    /// Why it is not what was asked for.
+    trouble: Option<Trouble>,
+}
+
 /// What to filter by: what was asked for, or the last good image where the data is not to be had.
-fn choose(config: Config, force: bool) -> anyhow::Result<(Candidate, Option<Trouble>)> {
+fn choose(config: Config, force: bool) -> anyhow::Result<Start> {
     let last_good = State::of(&config.instance).load().unwrap_or_else(|error| {
         warn!("there is no last good image: {error}");
         None
     });
     let failure = match Candidate::prepare(config.clone(), last_good.as_ref(), 0, force) {
-        Ok(candidate) => return Ok((candidate, None)),
+        Ok(candidate) => {
+            return Ok(Start {
+                candidate,
+                is_last_good: false,
+                trouble: None,
+            });
+        }
         Err(failure) => failure,
     };
     match last_good {
@@ -121,8 +151,11 @@ fn choose(config: Config, force: bool) -> anyhow::Result<(Candidate, Option<Trou
                 "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and its data are in force, whatever the \
                  configuration says, until a reload succeeds"
             );
-            let candidate = Candidate::last_good(config, image.in_boot(boot(), now()));
-            Ok((candidate, Some(Trouble::now(failure))))
+            Ok(Start {
+                candidate: Candidate::last_good(config, image.in_boot(boot(), now())),
+                is_last_good: true,
+                trouble: Some(Trouble::now(failure)),
+            })
         }
         _ => Err(failure.into()),
     }
@@ -146,15 +179,15 @@ impl Signals {
     }
 }
 
-async fn protect(
-    source: (Source, Files),
-    force: bool,
-    candidate: Candidate,
-    trouble: Option<Trouble>,
-) -> anyhow::Result<()> {
+async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::Result<()> {
+    let Start {
+        candidate,
+        is_last_good,
+        trouble,
+    } = start;
     // The signals first: one that comes while the filter is being attached must not leave it half done.
     let mut signals = Signals::new()?;
-    if trouble.is_none() {
+    if !is_last_good {
         let (needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
         for sentence in unknown {
             warn!("{sentence}");
@@ -185,9 +218,10 @@ async fn protect(
             one.interface, one.index, one.mode
         );
     }
-    let is_last_good = trouble.is_some();
+    let is_whole = trouble.is_none();
     let daemon = Arc::new(Daemon::new(filter, attached, candidate, source, trouble));
-    if !is_last_good {
+    // An image without what was granted is not the last good one.
+    if is_whole {
         daemon.keep_image();
     }
     memory::give_back();

@@ -119,6 +119,30 @@ fn text(status: &Value) -> String {
                 ),
             );
         }
+        let exceptions = &status["exceptions"];
+        line(
+            "exceptions",
+            format!("{} in force", word(&exceptions["live"])),
+        );
+        for one in exceptions["lapsing"].as_array().into_iter().flatten() {
+            let (id, until, owner) = (word(&one["id"]), word(&one["until"]), word(&one["owner"]));
+            line("lapsing", format!("{id} on {until}, owner {owner}"));
+        }
+        for one in exceptions["noted"].as_array().into_iter().flatten() {
+            let how = if one["holds"] == true {
+                "holds only in part"
+            } else {
+                "does not hold"
+            };
+            line(
+                "NOTE",
+                format!(
+                    "exception {} {how}: {}",
+                    word(&one["id"]),
+                    word(&one["note"])
+                ),
+            );
+        }
         line(
             "metrics",
             format!("http://{}/metrics", word(&status["listen"])),
@@ -191,6 +215,11 @@ mod tests {
             "generation": 3,
             "listen": "127.0.0.1:10317",
             "databases": [{ "name": "a.mmdb", "built": 1_780_272_000_u64, "age_days": 4 }],
+            "exceptions": {
+                "live": 2,
+                "lapsing": [{ "id": "x-1", "until": "2026-12-01T00:00:00Z", "owner": "noc" }],
+                "noted": [{ "id": "x-2", "holds": false, "note": "there is no tenant a any more" }],
+            },
             "interfaces": [
                 { "interface": "eth0", "mode": "native", "protected": true, "standing": "protected" },
                 { "interface": "eth1", "mode": "native", "protected": false, "standing": "gone" },
@@ -203,6 +232,14 @@ mod tests {
         }));
         assert!(
             said.contains("DEGRADED   database: a.mmdb is a web page\n"),
+            "{said}"
+        );
+        assert!(
+            said.contains("lapsing    x-1 on 2026-12-01T00:00:00Z, owner noc\n"),
+            "{said}"
+        );
+        assert!(
+            said.contains("NOTE       exception x-2 does not hold: there is"),
             "{said}"
         );
         assert!(said.contains("eth0: protected, native mode\n"), "{said}");

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::Target;
 use super::prefix::{Family, Prefix};
-use crate::policy::{Aim, Origin, Policy, Traffic};
+use crate::policy::{Aim, Origin, Policy, SystemRule, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;
@@ -234,7 +234,17 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
         Some(Grant {
             id: &exception.id,
             slot: exception.slot,
-            from: exception.from.clone(),
+            from: exception
+                .from
+                .iter()
+                .copied()
+                .chain(
+                    policy
+                        .prefixes_of_systems(&SystemRule::Exception(exception.id.clone()))
+                        .copied()
+                        .map(Origin::Prefix),
+                )
+                .collect(),
             to: &exception.to,
             traffic: exception.traffic.clone(),
             deadline,

@@ -1,9 +1,12 @@
-//! The keys of `[[exception]]` and `[[protect]]`.
+//! The keys of `[[exception]]`, wherever one stands, and of `[[protect]]`.
 
 use geofence_common::exception::SLOTS_MAX;
 
 use super::error::{Fault, Problem};
+use super::given::Given;
+use super::granted::{Grant, Granted};
 use super::keys::{Key, Kind};
+use super::systems;
 use super::tables::{Places, Table};
 use super::targets::{self, Placed};
 use super::{Config, Mention, addresses, values};
@@ -14,40 +17,51 @@ pub(super) struct Draft {
     exception: Exception,
     from: Vec<Placed>,
     to: Vec<Placed>,
+    services: Vec<Placed>,
+    until: Option<String>,
 }
 
 const NAME_REFUSED: &str = "More than 64 bytes, other characters than letters, digits, `.`, `_` and `-`, a first \
      character that is no letter or digit, and a name given twice.";
 
-pub(super) static EXCEPTION: Table<Draft> = Table {
-    name: "exception",
-    meaning: "Somebody who may reach something although a country or a list says no.",
-    details: "There may be any number, each in an `[[exception]]` of its own at the end of the file. An exception \
-              passes before every list, country and service, and opens no more than it names: this source, this \
-              destination, this traffic. [Tenants and exceptions](exceptions.md) has the order of all rules.",
-    keys: &EXCEPTION_KEYS,
-    required: &["id", "from", "to", "owner", "reason"],
-    blank: || Draft {
-        exception: Exception {
-            id: String::new(),
-            slot: 0,
+/// Exceptions of the configuration.
+pub(super) static EXCEPTION: Table<Draft> = exceptions(finish);
+/// Exceptions that were granted by command, which are kept in the same words.
+pub(super) static GRANTED: Table<Draft> = exceptions(finish_granted);
+
+const fn exceptions(finish: fn(&mut Config, Draft, &Places, &mut Vec<Fault>)) -> Table<Draft> {
+    Table {
+        name: "exception",
+        meaning: "Somebody who may reach something although a country or a list says no.",
+        details: "There may be any number, each in an `[[exception]]` of its own at the end of the file. An exception \
+                  passes before every list, country and service, and opens no more than it names: this source, this \
+                  destination, this traffic. [Tenants and exceptions](exceptions.md) has the order of all rules.",
+        keys: &EXCEPTION_KEYS,
+        required: &["id", "from", "to", "owner", "reason"],
+        blank: || Draft {
+            exception: Exception {
+                id: String::new(),
+                slot: 0,
+                from: Vec::new(),
+                to: Vec::new(),
+                traffic: vec![Traffic::Any],
+                owner: String::new(),
+                reason: String::new(),
+                until: None,
+            },
             from: Vec::new(),
             to: Vec::new(),
-            traffic: vec![Traffic::Any],
-            owner: String::new(),
-            reason: String::new(),
+            services: Vec::new(),
             until: None,
         },
-        from: Vec::new(),
-        to: Vec::new(),
-    },
-    default: |key| match key {
-        "services" => "all traffic, protected ports aside",
-        "until" => "none: it stays until it is removed",
-        _ => "none; must be given",
-    },
-    finish,
-};
+        default: |key| match key {
+            "services" => "all traffic, protected ports aside",
+            "until" => "none: it stays until it is removed",
+            _ => "none; must be given",
+        },
+        finish,
+    }
+}
 
 static EXCEPTION_KEYS: [Key<Draft>; 7] = [
     Key {
@@ -91,6 +105,7 @@ static EXCEPTION_KEYS: [Key<Draft>; 7] = [
         example: r#"services = ["tcp/443", "tcp/9000-9010"]"#,
         refused: "As for `services` above; an empty list.",
         set: |draft, given, faults| {
+            draft.services = targets::placed(given);
             if let Some(traffic) = given.many(faults, targets::traffic) {
                 draft.exception.traffic = traffic;
             }
@@ -130,7 +145,12 @@ static EXCEPTION_KEYS: [Key<Draft>; 7] = [
                   with the daemon dead and whatever becomes of the wall clock.",
         example: r#"until = "2027-03-31""#,
         refused: "What is neither, and a time without a zone.",
-        set: |draft, given, faults| draft.exception.until = given.one(faults, targets::moment),
+        set: |draft, given, faults| {
+            draft.exception.until = given.one(faults, targets::moment);
+            if let Given::Text(spelled) = given {
+                draft.until = Some(spelled.text.to_string());
+            }
+        },
     },
 ];
 
@@ -139,6 +159,7 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         mut exception,
         from,
         to,
+        ..
     } = draft;
     let before = faults.len();
     let (origins, systems) = targets::origins(&from, faults);
@@ -165,6 +186,48 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         config.systems.extend(mentions);
         config.policy.exceptions.push(exception);
     }
+}
+
+/// As `finish`, but what the configuration has meanwhile taken from under it makes the exception idle, not an error:
+/// who changes the configuration did not grant it, and the filter has to start.
+fn finish_granted(config: &mut Config, mut draft: Draft, places: &Places, faults: &mut Vec<Fault>) {
+    let texts = |list: &[Placed]| list.iter().map(|(text, _)| text.clone()).collect();
+    let grant = Grant {
+        id: draft.exception.id.clone(),
+        from: texts(&draft.from),
+        to: texts(&draft.to),
+        services: texts(&draft.services),
+        owner: draft.exception.owner.clone(),
+        reason: draft.exception.reason.clone(),
+        until: draft.until.clone(),
+    };
+    let missing = draft
+        .to
+        .extract_if(.., |(text, _)| targets::is_absent_tenant(config, text));
+    let mut systems = Vec::new();
+    if config.asn_database.is_none() {
+        let named = draft
+            .from
+            .extract_if(.., |(text, _)| systems::is_system(text));
+        systems.extend(named.map(|(text, _)| text));
+    }
+    let granted = Granted {
+        systems,
+        unknown: Vec::new(),
+        missing: missing.map(|(text, _)| text).collect(),
+        is_shadowed: config
+            .policy
+            .exceptions
+            .iter()
+            .any(|one| one.id == grant.id),
+        grant,
+    };
+    if granted.is_idle() {
+        targets::origins(&draft.from, faults);
+    } else {
+        finish(config, draft, places, faults);
+    }
+    config.granted.push(granted);
 }
 
 fn excepts_nothing(key: &str) -> Problem {

@@ -100,6 +100,11 @@ pub(super) fn system(text: &str) -> Option<Result<Named, Problem>> {
     }
 }
 
+/// Whether the text names an autonomous system.
+pub(super) fn is_system(text: &str) -> bool {
+    matches!(system(text), Some(Ok(_)))
+}
+
 /// Who is on a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Member {
@@ -139,29 +144,41 @@ pub(super) fn members(
     Some(prefixes)
 }
 
+/// Writes down where in a text systems are named that have no place yet.
+pub(super) fn locate(config: &mut Config, (name, text): (&str, &str)) {
+    let new = config.systems.iter_mut();
+    for mention in new.filter(|mention| mention.place.is_empty()) {
+        let (line, column) = error::position(text, mention.span.start);
+        mention.place = format!("{name}:{line}:{column}");
+    }
+}
+
+/// What to do about a system where no database says what it is.
+pub(super) fn no_database(named: &Named) -> Problem {
+    Problem::new(
+        "no database says which prefixes an autonomous system has",
+        format!("{named} is given, and `{DATABASE}` is not"),
+        format!(
+            "name an ASN database, such as {DATABASE} = \"/var/lib/geofence/asn.mmdb\" (GeoLite2-ASN, DB-IP ASN Lite), \
+             or write prefixes"
+        ),
+    )
+}
+
 /// Writes down where systems are named, and refuses them where no database says what they are.
 pub(super) fn settle(
     config: &mut Config,
-    (name, text): (&str, &str),
+    source: (&str, &str),
     places: &BTreeMap<&'static str, Range<usize>>,
     faults: &mut Vec<Fault>,
 ) {
     config.systems.sort_by_key(|mention| mention.span.start);
-    for mention in &mut config.systems {
-        let (line, column) = error::position(text, mention.span.start);
-        mention.place = format!("{name}:{line}:{column}");
+    locate(config, source);
+    for mention in &config.systems {
         // What is wrong with the key itself has been said.
         let is_given = places.contains_key(DATABASE) && !faults.is_empty();
         if config.asn_database.is_none() && !is_given {
-            let problem = Problem::new(
-                "no database says which prefixes an autonomous system has",
-                format!("{} is given, and `{DATABASE}` is not", mention.named),
-                format!(
-                    "name an ASN database, such as {DATABASE} = \"/var/lib/geofence/asn.mmdb\" (GeoLite2-ASN, DB-IP \
-                     ASN Lite), or write prefixes"
-                ),
-            );
-            faults.push(problem.at(mention.span.clone()));
+            faults.push(no_database(&mention.named).at(mention.span.clone()));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::policy::{Aim, Origin, Traffic};
 /// The longest name; a label of metrics and a column of tables.
 const NAME_BYTES_MAX: usize = 64;
 /// What stands for every destination.
-const ANY: &str = "any";
+pub(super) const ANY: &str = "any";
 
 /// A text of a list with its place, to be read when all there is to name is known.
 pub(super) type Placed = (String, Range<usize>);
@@ -142,6 +142,16 @@ pub(super) fn aims(
     aims
 }
 
+/// Whether a text could be a tenant's name and is none's.
+pub(super) fn is_absent_tenant(config: &Config, text: &str) -> bool {
+    name(text).is_ok()
+        && config
+            .policy
+            .tenants
+            .iter()
+            .all(|tenant| tenant.name != text)
+}
+
 fn unknown_tenant(config: &Config, text: &str) -> Problem {
     let names = || {
         config
@@ -175,6 +185,12 @@ const PROTOCOLS: [(&str, u8); 6] = [
     ("gre", 47),
     ("sctp", 132),
 ];
+
+/// The name of an IP protocol, or its number where it has none here.
+pub(super) fn protocol(number: u8) -> String {
+    let known = PROTOCOLS.iter().find(|(_, known)| *known == number);
+    known.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+}
 
 /// Reads what a packet is: a protocol, or one with a port or a range of ports.
 pub(super) fn traffic(text: &str) -> Result<Traffic, Problem> {

@@ -171,7 +171,7 @@ pub(super) fn either(words: &[&str]) -> String {
 }
 
 /// The candidate that looks most like the text, when one looks enough like it; case and `_` make no difference.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     text: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

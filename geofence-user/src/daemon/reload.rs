@@ -156,8 +156,9 @@ impl Daemon {
     ) -> Result<Candidate, Failure> {
         let (config, files) = self.source.read(instead, &self.tried());
         *lock(&self.tried) = files;
-        let mut config =
+        let config =
             config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
+        let mut config = self.grants.add_to(config)?;
         let Current {
             config: before,
             image,
@@ -230,7 +231,7 @@ impl Daemon {
         candidate.keep_access(&needed, wishes.force)
     }
 
-    fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
+    pub(super) fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
         self.clear_new(&candidate)?;
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::config::{Config, Mention, Named};
 use crate::geoip::Systems;
-use crate::policy::{Origin, System, SystemRule};
+use crate::policy::{System, SystemRule};
 
 /// How many an error offers.
 const OFFERED_MAX: usize = 3;
@@ -37,16 +37,26 @@ impl fmt::Display for UnknownSystems {
     }
 }
 
-/// Gives the policy the prefixes of the systems that its rules name.
+/// Gives the policy the prefixes of the systems that its rules name. What was granted by command does without those
+/// that are not to be found: who changes the data did not grant it, and the filter has to start.
 pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), UnknownSystems> {
     let mut unknown = Vec::new();
     let policy = &mut config.policy;
     policy.systems.clear();
+    for granted in &mut config.granted {
+        granted.unknown.clear();
+    }
     for mention in &config.systems {
         let numbers = match numbers(mention, data) {
             Ok(numbers) => numbers,
             Err(error) => {
-                unknown.push(error);
+                let granted = config.granted.iter_mut().find(|one| {
+                    mention.rule == SystemRule::Exception(one.grant.id.clone()) && !one.is_idle()
+                });
+                match granted {
+                    Some(granted) => granted.unknown.push(error.to_string()),
+                    None => unknown.push(error),
+                }
                 continue;
             }
         };
@@ -57,21 +67,11 @@ pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), Unknown
                 rule: mention.rule.clone(),
                 prefixes: data.prefixes(number),
             };
-            if let SystemRule::Exception(id) = &system.rule
-                && let Some(exception) = policy.exceptions.iter_mut().find(|one| one.id == *id)
-            {
-                let prefixes = system.prefixes.iter().copied();
-                exception.from.extend(prefixes.map(Origin::Prefix));
-            }
             // By its number and by its name, one may be named twice.
             if !policy.systems.contains(&system) {
                 policy.systems.push(system);
             }
         }
-    }
-    for exception in &mut policy.exceptions {
-        exception.from.sort_unstable();
-        exception.from.dedup();
     }
     if unknown.is_empty() {
         Ok(())
@@ -253,12 +253,7 @@ mod tests {
         assert_eq!(told, expected);
         assert_eq!(policy.allow, [net("203.0.113.7/32")]);
         assert!(policy.deny.is_empty());
-        let from = &policy.exceptions[0].from;
-        assert!(
-            from.contains(&Origin::Prefix(net("2001:db8::/32"))),
-            "{from:?}"
-        );
-        assert_eq!(from.len(), 2);
+        assert_eq!(policy.exceptions[0].from.len(), 1);
     }
 
     #[test]

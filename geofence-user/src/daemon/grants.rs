@@ -1,0 +1,440 @@
+//! Exceptions granted by command: in force within the moment, by the configuration in use.
+//!
+//! The file that keeps them is read anew for each change and has the truth. A change is compiled and checked first,
+//! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is
+//! what the next one filters by, and nothing has changed that is not on record.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use super::reload::aside;
+use super::{Current, Daemon, Wishes, lock};
+use crate::access::Dependency;
+use crate::candidate::{Candidate, Cause, Failure};
+use crate::config::{Config, Grant, Granted, nearest};
+use crate::explain::moment;
+use crate::grants::{Caller, Entry};
+use crate::kernel::{flows, memory};
+use crate::policy::Exception;
+use crate::prepare::now;
+
+/// A change of what is granted by command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Change {
+    /// One more; without a name, it is given one.
+    Add(Grant),
+    Extend {
+        id: String,
+        until: String,
+    },
+    Remove {
+        id: String,
+        reason: Option<String>,
+        #[serde(default)]
+        force: bool,
+        /// Whom the one who asks needs.
+        #[serde(default)]
+        needed: Vec<Dependency>,
+    },
+}
+
+impl Change {
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "exception add",
+            Self::Extend { .. } => "exception extend",
+            Self::Remove { .. } => "exception remove",
+        }
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Self::Add(Grant { id, .. }) | Self::Extend { id, .. } | Self::Remove { id, .. } => id,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Remove { reason, .. } => reason.as_deref(),
+            Self::Add(_) | Self::Extend { .. } => None,
+        }
+    }
+
+    /// What there is to think of where somebody may be cut off, which only who takes back can do.
+    fn wishes(&self) -> Option<Wishes> {
+        match self {
+            Self::Remove { force, needed, .. } => Some(Wishes {
+                force: *force,
+                needed: needed.clone(),
+            }),
+            Self::Add(_) | Self::Extend { .. } => None,
+        }
+    }
+}
+
+/// A change that can be carried out.
+struct Plan {
+    /// What was asked, with a name in any case.
+    change: Change,
+    /// The exception as it will be, or was.
+    grant: Grant,
+    /// The text of the file that keeps them.
+    text: String,
+    candidate: Candidate,
+}
+
+impl Daemon {
+    /// Grants, extends or takes back an exception; answers with the image's number and the exception.
+    ///
+    /// # Errors
+    /// Why all stays as it was.
+    pub async fn change_exceptions(
+        self: &Arc<Self>,
+        change: Change,
+        caller: Caller,
+    ) -> Result<Value, Failure> {
+        let _turn = self.turn.lock().await;
+        let asked = change.clone();
+        let result = self.attempt_change(change, caller).await;
+        memory::give_back();
+        if let Err(failure) = &result {
+            warn!("{} {}: refused: {failure}", asked.verb(), asked.id());
+            let exception = match &asked {
+                Change::Add(grant) => Some(grant),
+                Change::Extend { .. } | Change::Remove { .. } => None,
+            };
+            self.record(
+                &asked,
+                asked.id(),
+                exception,
+                caller,
+                "refused",
+                Some(&failure.text),
+            )
+            .unwrap_or_else(|failure| warn!("{failure}"));
+        }
+        result
+    }
+
+    async fn attempt_change(
+        self: &Arc<Self>,
+        change: Change,
+        caller: Caller,
+    ) -> Result<Value, Failure> {
+        self.refuse_on_trial()?;
+        let wishes = change.wishes();
+        let daemon = Arc::clone(self);
+        let plan = aside(move || daemon.plan(change)).await?;
+        if let Some(wishes) = wishes {
+            self.keep_access(&plan.candidate, wishes).await?;
+        }
+        let daemon = Arc::clone(self);
+        aside(move || daemon.carry_out(plan, caller)).await
+    }
+
+    /// Makes everything that can fail without the kernel.
+    fn plan(&self, mut change: Change) -> Result<Plan, Failure> {
+        let Current { config, image, .. } = lock(&self.current).clone();
+        let before = config.policy.clone();
+        let config = self.grants.add_to(config)?;
+        let mut grants: Vec<Grant> = config.granted.iter().map(|one| one.grant.clone()).collect();
+        if let Change::Add(grant) = &mut change {
+            if grant.id.is_empty() {
+                grant.id = free_name(&config);
+            }
+            self.refuse_taken(&config, grant)?;
+            grant
+                .check(&config, now())
+                .map_err(|errors| refusal(errors.render(false)))?;
+            grants.push(grant.clone());
+        }
+        let at = grants.iter().position(|one| one.id == change.id());
+        let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
+        let grant = match &change {
+            Change::Add(grant) => grant.clone(),
+            Change::Extend { until, .. } => {
+                if config.granted.get(at).is_some_and(|one| one.is_shadowed) {
+                    return Err(self.of_the_configuration(change.id()));
+                }
+                grants[at].until = Some(until.clone());
+                grants[at]
+                    .check_until(now())
+                    .map_err(|errors| refusal(errors.render(false)))?;
+                grants[at].clone()
+            }
+            Change::Remove { .. } => grants.remove(at),
+        };
+        let text = Grant::to_text(&grants).map_err(|error| Failure::new(Cause::Internal, error))?;
+        let name = self.grants.file().display().to_string();
+        let mut config = config
+            .with_granted(&text, &name)
+            .map_err(|errors| Failure::new(Cause::Internal, errors.render(false)))?;
+        let room = lock(&self.filter).options().exceptions as usize;
+        if config.policy.exceptions.len() + config.policy.protections.len() > room {
+            return Err(Failure::new(
+                Cause::Restart,
+                format!(
+                    "this filter has room for {room} exceptions and protections; a restart of geofence makes more, and \
+                     leaves no gap"
+                ),
+            ));
+        }
+        let new_numbers = config.policy.keep_numbers(&before);
+        let slot = lock(&self.filter).next_slot();
+        let candidate = Candidate::prepare(config, Some(&image), slot, false)?;
+        let candidate = Candidate {
+            new_numbers,
+            ..candidate
+        };
+        let granted = candidate.config.granted.get(at);
+        if let (Change::Add(_), Some(granted)) = (&change, granted)
+            && !granted.unknown.is_empty()
+        {
+            return Err(refusal(granted.unknown.join("\n")));
+        }
+        Ok(Plan {
+            change,
+            grant,
+            text,
+            candidate,
+        })
+    }
+
+    fn carry_out(&self, plan: Plan, caller: Caller) -> Result<Value, Failure> {
+        let Plan {
+            change,
+            grant,
+            text,
+            candidate,
+        } = plan;
+        let record = |result: &str, error: Option<&str>| {
+            self.record(&change, &grant.id, Some(&grant), caller, result, error)
+        };
+        record("done", None)?;
+        let before = self.grants.text().unwrap_or_default();
+        let placed = self
+            .grants
+            .write(&text)
+            .map_err(|error| Failure::new(Cause::Internal, error))
+            .and_then(|()| self.put_in_place(candidate));
+        let generation = match placed {
+            Ok(generation) => generation,
+            Err(failure) => {
+                if let Err(undone) = self.grants.write(&before) {
+                    error!("{undone}: the next start or reload goes by the exceptions refused now");
+                }
+                return Err(failure);
+            }
+        };
+        info!(
+            "{} {}: done for {}, owner {}, reason {}, until {}; image {generation} is in place",
+            change.verb(),
+            grant.id,
+            caller.name(),
+            grant.owner,
+            change.reason().unwrap_or(&grant.reason),
+            grant.until.as_deref().unwrap_or("it is removed")
+        );
+        let exception = match &change {
+            Change::Add(_) | Change::Extend { .. } => {
+                self.exceptions(Some(&grant.id))?["exceptions"][0].take()
+            }
+            Change::Remove { .. } => json!(grant),
+        };
+        Ok(json!({ "generation": generation, "exception": exception }))
+    }
+
+    fn record(
+        &self,
+        change: &Change,
+        id: &str,
+        exception: Option<&Grant>,
+        caller: Caller,
+        result: &str,
+        error: Option<&str>,
+    ) -> Result<(), Failure> {
+        let entry = Entry {
+            time: now(),
+            caller,
+            verb: change.verb(),
+            id,
+            exception,
+            reason: change.reason(),
+        };
+        let log = self.grants.open_log();
+        log.and_then(|mut log| log.append(&entry, result, error))
+            .map_err(|error| {
+                let text = format!("it cannot be put on record, so nothing changes: {error}");
+                Failure::new(Cause::Internal, text)
+            })
+    }
+
+    /// Every exception, or one, with what has become of it.
+    ///
+    /// # Errors
+    /// When there is none of the name, or the kernel does not tell.
+    pub fn exceptions(&self, id: Option<&str>) -> Result<Value, Failure> {
+        let config = lock(&self.current).config.clone();
+        let policy = &config.policy;
+        let mut views = Vec::new();
+        for exception in &policy.exceptions {
+            if id.is_some_and(|id| exception.id != id) {
+                continue;
+            }
+            let granted = config
+                .granted
+                .iter()
+                .find(|one| one.grant.id == exception.id && !one.is_idle());
+            let words =
+                granted.map_or_else(|| Grant::of(exception, &config), |one| one.grant.clone());
+            let mut view = self.view(&words, exception.until, granted)?;
+            self.count(exception, &mut view)?;
+            views.push(view);
+        }
+        for granted in config.granted.iter().filter(|one| one.is_idle()) {
+            if id.is_none_or(|id| granted.grant.id == id) {
+                let until = granted.grant.check_until(0).unwrap_or_default();
+                views.push(self.view(&granted.grant, until, Some(granted))?);
+            }
+        }
+        if let Some(id) = id {
+            let changes = self.grants.changes(id);
+            views
+                .iter_mut()
+                .for_each(|view| view["changes"] = json!(changes));
+        }
+        match id {
+            Some(id) if views.is_empty() => Err(self.not_granted(&config, id)),
+            _ => Ok(json!({ "exceptions": views })),
+        }
+    }
+
+    fn view(
+        &self,
+        words: &Grant,
+        until: Option<u64>,
+        granted: Option<&Granted>,
+    ) -> Result<Value, Failure> {
+        let state = if granted.is_some_and(Granted::is_idle) {
+            "idle"
+        } else if until.is_some_and(|until| until <= now()) {
+            "lapsed"
+        } else {
+            "live"
+        };
+        let file = match granted {
+            Some(_) => Some(self.grants.file()),
+            None => self.source.file.as_deref(),
+        };
+        let mut view =
+            serde_json::to_value(words).map_err(|error| Failure::new(Cause::Internal, error))?;
+        view["services"] = json!(words.services);
+        view["until"] = until.map(moment).into();
+        view["state"] = state.into();
+        view["note"] = granted.and_then(Granted::why).into();
+        view["granted"] = granted.is_some().into();
+        view["file"] = json!(file);
+        view["hits"] = 0.into();
+        view["last_hit"] = Value::Null;
+        Ok(view)
+    }
+
+    /// Adds what the kernel has counted.
+    fn count(&self, exception: &Exception, view: &mut Value) -> Result<(), Failure> {
+        let kernel = |error: &dyn std::fmt::Display| Failure::new(Cause::Kernel, error);
+        let hits = lock(&self.filter)
+            .hits(exception.slot)
+            .map_err(|error| kernel(&error))?;
+        let boot = flows::now().map_err(|error| kernel(&error))?;
+        let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
+        view["slot"] = exception.slot.into();
+        view["hits"] = hits.packets.into();
+        if hits.packets != 0 {
+            view["last_hit"] = moment(now().saturating_sub(ago)).into();
+        }
+        Ok(())
+    }
+
+    /// What `geofence status` shows of exceptions.
+    pub(super) fn exceptions_in_short(config: &Config) -> Value {
+        let now = now();
+        let lapsing = config
+            .policy
+            .lapsing_exceptions(now)
+            .map(|one| json!({ "id": one.id, "until": one.until.map(moment), "owner": one.owner }));
+        let noted = config.granted.iter().filter_map(|one| {
+            Some(json!({ "id": one.grant.id, "holds": !one.is_idle(), "note": one.why()? }))
+        });
+        json!({
+            "live": config.policy.live_exceptions(now).count(),
+            "lapsing": lapsing.collect::<Vec<_>>(),
+            "noted": noted.collect::<Vec<_>>(),
+        })
+    }
+
+    fn refuse_taken(&self, config: &Config, grant: &Grant) -> Result<(), Failure> {
+        let id = &grant.id;
+        if let Some(granted) = config.granted.iter().find(|one| one.grant.id == *id) {
+            let Grant { owner, reason, .. } = &granted.grant;
+            return Err(refusal(format!(
+                "there is an exception {id} already, granted by command (owner {owner}, reason {reason}): choose \
+                 another name, or none to be given one; `geofence exception extend {id}` moves its end, and \
+                 `geofence exception remove {id}` takes it back"
+            )));
+        }
+        if config.policy.exceptions.iter().any(|one| one.id == *id) {
+            return Err(refusal(format!(
+                "there is an exception {id} already, in {}: choose another name, or none to be given one",
+                self.configuration()
+            )));
+        }
+        Ok(())
+    }
+
+    fn not_granted(&self, config: &Config, id: &str) -> Failure {
+        let exceptions = &config.policy.exceptions;
+        if exceptions.iter().any(|one| one.id == id) {
+            return self.of_the_configuration(id);
+        }
+        let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+        let names = exceptions.iter().map(|one| one.id.as_str()).chain(granted);
+        let help = match nearest(id, names) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "`geofence exception list` shows them all".to_owned(),
+        };
+        refusal(format!("there is no exception {id:?}; {help}"))
+    }
+
+    fn of_the_configuration(&self, id: &str) -> Failure {
+        refusal(format!(
+            "exception {id} stands in {}, and no command changes it there: change the file, then `geofence reload`",
+            self.configuration()
+        ))
+    }
+
+    fn configuration(&self) -> String {
+        let file = self.source.file.as_ref();
+        file.map_or_else(
+            || "the configuration".to_owned(),
+            |file| file.display().to_string(),
+        )
+    }
+}
+
+fn refusal(text: String) -> Failure {
+    Failure::new(Cause::Request, text)
+}
+
+/// A name that no exception has.
+fn free_name(config: &Config) -> String {
+    let is_taken = |name: &String| {
+        config.policy.exceptions.iter().any(|one| one.id == *name)
+            || config.granted.iter().any(|one| one.grant.id == *name)
+    };
+    let mut names = (1..).map(|number: u64| format!("x-{number}"));
+    names.find(|name| !is_taken(name)).unwrap_or_default()
+}

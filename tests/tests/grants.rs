@@ -1,0 +1,450 @@
+//! Exceptions granted by command to a running daemon: in force, no wider than they say, kept, and on record.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::Daemon;
+use geofence_tests::edge::{Answer, Edge, PATIENCE};
+use geofence_tests::privilege;
+use geofence_tests::wait::poll;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Two addresses of a country that is blocked.
+const RUSSIAN: &str = "77.88.8.8";
+const OTHER: &str = "5.136.0.77";
+
+/// The machine itself is a tenant, and there is another.
+const CONFIG: &str = r#"
+block = ["RU"]
+
+[[tenant]]
+name = "customer-17"
+prefixes = ["192.0.2.0/24"]
+
+[[tenant]]
+name = "customer-18"
+prefixes = ["198.51.100.0/24"]
+
+[[exception]]
+id = "standing"
+from = ["KP"]
+to = ["customer-18"]
+owner = "noc"
+reason = "probes"
+"#;
+
+struct Site {
+    edge: Edge,
+    directory: TempDir,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let site = Self {
+            edge: Edge::new()?,
+            directory: tempfile::tempdir()?,
+        };
+        site.configure(CONFIG)?;
+        Ok(site)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("geofence.toml")
+    }
+
+    fn configure(&self, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.config(), text)?)
+    }
+
+    fn run(&self) -> Result<Daemon> {
+        let config = self.config();
+        self.edge
+            .run(&["--config", config.to_str().context("a path")?])
+    }
+
+    /// Asks for `geofence exception` with these words.
+    fn exception(&self, words: &[&str]) -> Result<Answer> {
+        self.edge.ask(&[&["exception"], words].concat())
+    }
+
+    /// Grants an exception, whose last words say what.
+    fn add(&self, id: &str, from: &str, to: &str, more: &[&str]) -> Result<Answer> {
+        let words = [
+            "add",
+            id,
+            "--from",
+            from,
+            "--to",
+            to,
+            "--owner",
+            "support, A. Berg",
+        ];
+        self.exception(&[&words[..], &["--reason", "a \"partner\""], more].concat())
+    }
+
+    fn done(&self, words: &[&str]) -> Result<Answer> {
+        let answer = self.exception(words)?;
+        ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
+        Ok(answer)
+    }
+
+    /// Whether the kernel lets a packet to this port and destination in.
+    fn is_open(&self, source: &str, destination: &str, port: &str) -> Result<bool> {
+        let words = [
+            "explain",
+            "--kernel",
+            source,
+            "--dst",
+            destination,
+            "--dport",
+            port,
+        ];
+        let answer = self.edge.ask(&words)?;
+        match answer.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => anyhow::bail!("{answer:?}"),
+        }
+    }
+
+    fn wait_passes(&self, source: &str, passes: bool) -> Result<()> {
+        poll(PATIENCE, || {
+            Ok((self.edge.passes(source)? == passes).then_some(()))
+        })?
+        .with_context(|| format!("{source} passes: not {passes}"))
+    }
+
+    fn list(&self) -> Result<Vec<Value>> {
+        let object = self.done(&["list", "--json"])?.json()?;
+        Ok(object["exceptions"].as_array().context("a list")?.clone())
+    }
+
+    fn one(&self, id: &str) -> Result<Value> {
+        self.done(&["show", id, "--json"])?.json()
+    }
+
+    fn audit(&self) -> Result<Vec<Value>> {
+        let text = std::fs::read_to_string(self.edge.state().join("audit.jsonl"))?;
+        let lines = text.lines();
+        lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    fn store(&self) -> PathBuf {
+        self.edge.state().join("exceptions.toml")
+    }
+}
+
+#[test]
+fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
+    if !privilege::privileged("what_is_granted_is_in_force_and_no_wider_than_it_says") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let _daemon = site.run()?;
+    assert!(!site.edge.passes(RUSSIAN)? && !site.edge.passes(OTHER)?);
+    let port = ["--proto", "tcp", "--port", "22", "--expires", "30d"];
+    let answer = site.add("ticket-4711", RUSSIAN, "customer-17", &port)?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    assert!(site.edge.passes(RUSSIAN)?);
+    // This source, this destination, this traffic.
+    for (source, destination, port, open) in [
+        (RUSSIAN, "192.0.2.1", "22", true),
+        (RUSSIAN, "192.0.2.1", "21", false),
+        (RUSSIAN, "192.0.2.1", "23", false),
+        (RUSSIAN, "198.51.100.1", "22", false),
+        (RUSSIAN, "203.0.113.1", "22", false),
+        ("77.88.8.9", "192.0.2.1", "22", false),
+        (OTHER, "192.0.2.1", "22", false),
+    ] {
+        let found = site.is_open(source, destination, port)?;
+        assert_eq!(found, open, "{source} to {destination}, {port}");
+    }
+    assert!(!site.edge.passes(OTHER)?);
+    let asked = [
+        "explain",
+        "--kernel",
+        RUSSIAN,
+        "--dst",
+        "192.0.2.1",
+        "--dport",
+        "22",
+    ];
+    let said = site.edge.ask(&asked)?.stdout;
+    ensure!(
+        said.contains("exception ticket-4711 (a \"partner\", owner support"),
+        "{said}"
+    );
+    let one = site.one("ticket-4711")?;
+    assert_eq!(one["state"], "live");
+    ensure!(one["hits"].as_u64() > Some(0), "{one}");
+    ensure!(one["last_hit"].is_string(), "{one}");
+
+    site.done(&["remove", "ticket-4711", "--reason", "moved"])?;
+    assert!(!site.edge.passes(RUSSIAN)?, "removed");
+
+    // Everything the file of the configuration has is still in force, and stays its own.
+    assert!(site.is_open("175.45.176.1", "198.51.100.1", "22")?);
+    assert_eq!(site.list()?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
+    if !privilege::privileged("what_is_granted_outlives_the_daemon_and_lapses_without_it") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let mut daemon = site.run()?;
+    site.add("", OTHER, "any", &[])?;
+    site.add("soon", RUSSIAN, "192.0.2.1", &["--expires", "3s"])?;
+    assert!(site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.wait(PATIENCE)?;
+    site.wait_passes(RUSSIAN, false)?;
+    assert!(site.edge.passes(OTHER)?);
+
+    // The next daemon knows both, and so does one that has to begin with nothing in the kernel.
+    for detached in [false, true] {
+        if detached {
+            site.edge.detach(&["--all"])?;
+        }
+        let mut daemon = site.run()?;
+        let states: Vec<_> = site.list()?;
+        let states: Vec<_> = states
+            .iter()
+            .filter_map(|one| Some((one["id"].as_str()?, one["state"].as_str()?)))
+            .collect();
+        assert_eq!(
+            states,
+            [("standing", "live"), ("x-1", "live"), ("soon", "lapsed")]
+        );
+        assert!(!site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
+        if detached {
+            // What has lapsed comes back with another end.
+            site.done(&["extend", "soon", "--until", "2099-01-01"])?;
+            assert!(site.edge.passes(RUSSIAN)?);
+        }
+        daemon.signal(Signal::SIGKILL)?;
+        daemon.wait(PATIENCE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
+    if !privilege::privileged("what_cannot_be_granted_changes_nothing_and_says_why") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let _daemon = site.run()?;
+    site.add("ticket-1", OTHER, "customer-17", &["--expires", "5d"])?;
+    let kept = std::fs::read_to_string(site.store())?;
+    let add = |id, from, to, more: &[&str]| site.add(id, from, to, more);
+    for (answer, said) in [
+        (add("ticket-2", "77.88.8.300", "any", &[])?, "--from:1:1"),
+        (
+            add("ticket-2", RUSSIAN, "customer-71", &[])?,
+            "did you mean \"customer-17\"?",
+        ),
+        (
+            add("ticket-2", RUSSIAN, "any", &["--until", "2020-01-01"])?,
+            "2020-01-02T00:00:00Z",
+        ),
+        (
+            add(
+                "ticket-2",
+                RUSSIAN,
+                "any",
+                &["--proto", "icmp", "--port", "8"],
+            )?,
+            "--proto and --port",
+        ),
+        (
+            add("ticket-1", RUSSIAN, "any", &[])?,
+            "ticket-1 already, granted by command",
+        ),
+        (
+            add("standing", RUSSIAN, "any", &[])?,
+            "geofence.toml: choose another name",
+        ),
+        (
+            site.exception(&["remove", "standing"])?,
+            "geofence.toml, and no command changes it there",
+        ),
+        (
+            site.exception(&["extend", "standing", "--expires", "1d"])?,
+            "geofence.toml, and no command",
+        ),
+        (
+            site.exception(&["remove", "ticket-7"])?,
+            "did you mean ticket-1?",
+        ),
+        (
+            site.exception(&["show", "nothing"])?,
+            "`geofence exception list` shows them all",
+        ),
+    ] {
+        ensure!(
+            answer.code == Some(1) && answer.stderr.contains(said),
+            "{said}: {answer:?}"
+        );
+    }
+    for (words, said) in [
+        (
+            &[
+                "add", "a", "--from", RUSSIAN, "--to", "any", "--reason", "why",
+            ][..],
+            "--owner",
+        ),
+        (
+            &[
+                "add", "a", "--from", RUSSIAN, "--owner", "o", "--reason", "why",
+            ],
+            "--to",
+        ),
+        (&["extend", "ticket-1"], "say until when"),
+    ] {
+        let answer = site.exception(words)?;
+        ensure!(
+            answer.code == Some(2) && answer.stderr.contains(said),
+            "{said}: {answer:?}"
+        );
+    }
+    // While another policy is on trial, nothing else is put in place.
+    let config = site.config();
+    let trial = [
+        "apply",
+        "--confirm-within",
+        "30s",
+        config.to_str().context("a path")?,
+    ];
+    assert_eq!(site.edge.ask(&trial)?.code, Some(0));
+    let answer = site.exception(&["remove", "ticket-1", "--json"])?;
+    assert_eq!(answer.json()?["cause"], "trial");
+    assert_eq!(site.edge.ask(&["revert"])?.code, Some(0));
+
+    assert!(!site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
+    assert_eq!(std::fs::read_to_string(site.store())?, kept);
+    let states: Vec<_> = site.audit()?;
+    let refused = states.iter().filter(|one| one["result"] == "refused");
+    assert_eq!(refused.count(), 10, "{states:?}");
+    Ok(())
+}
+
+#[test]
+fn every_change_is_on_record_and_in_the_status() -> Result<()> {
+    if !privilege::privileged("every_change_is_on_record_and_in_the_status") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let daemon = site.run()?;
+    site.add("t-1", RUSSIAN, "customer-17", &["--expires", "2d"])?;
+    let status = || -> Result<Value> {
+        Ok(site.edge.ask(&["status", "--json"])?.json()?["exceptions"].take())
+    };
+    let short = status()?;
+    assert_eq!(
+        (&short["live"], &short["lapsing"][0]["id"]),
+        (&2.into(), &"t-1".into())
+    );
+    let said = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        said.contains("exceptions 2 in force") && said.contains("t-1 on 2"),
+        "{said}"
+    );
+    site.done(&["extend", "t-1", "--expires", "30d"])?;
+    assert_eq!(status()?["lapsing"], serde_json::json!([]));
+    site.done(&["remove", "t-1", "--reason", "their uplink works"])?;
+
+    let audit = site.audit()?;
+    let told: Vec<_> = audit
+        .iter()
+        .filter_map(|one| Some((one["verb"].as_str()?, one["result"].as_str()?)))
+        .collect();
+    let done = ["exception add", "exception extend", "exception remove"].map(|verb| (verb, "done"));
+    assert_eq!(told, done);
+    for line in &audit {
+        assert_eq!(
+            (&line["uid"], &line["user"]),
+            (&0.into(), &"root".into()),
+            "{line}"
+        );
+        ensure!(line["pid"].is_u64() && line["time"].is_string(), "{line}");
+        assert_eq!(line["exception"]["from"][0], RUSSIAN, "{line}");
+        assert_eq!(line["owner"], "support, A. Berg", "{line}");
+    }
+    assert_eq!(audit[0]["reason"], "a \"partner\"");
+    assert_eq!(audit[2]["reason"], "their uplink works");
+    let log = daemon.stderr();
+    ensure!(log.contains("exception remove t-1: done for root"), "{log}");
+    for name in ["audit.jsonl", "exceptions.toml"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let facts = std::fs::metadata(site.edge.state().join(name))?;
+        assert_eq!(facts.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()> {
+    if !privilege::privileged("a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let mut daemon = site.run()?;
+    site.add("t-1", RUSSIAN, "customer-17", &[])?;
+    let kept = std::fs::read_to_string(site.store())?;
+
+    // The tenant goes, and comes back.
+    site.configure("block = [\"RU\"]\n")?;
+    assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
+    assert!(!site.edge.passes(RUSSIAN)?);
+    let one = site.one("t-1")?;
+    assert_eq!(one["state"], "idle", "{one}");
+    let said = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        said.contains("t-1 does not hold: there is no tenant customer-17 any more"),
+        "{said}"
+    );
+    // What is idle keeps nobody from granting others.
+    site.done(&["remove", site.add("", OTHER, "any", &[]).map(|_| "x-1")?])?;
+    site.configure(CONFIG)?;
+    assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
+    assert!(site.edge.passes(RUSSIAN)?);
+
+    // A file that cannot be read stops every change, and what filters stays.
+    std::fs::write(site.store(), format!("{kept}\n[[exception]]\nid = 7\n"))?;
+    let line = kept.lines().count() + 3;
+    let place = format!("exceptions.toml:{line}");
+    for answer in [
+        site.add("t-2", OTHER, "any", &[])?,
+        site.edge.ask(&["reload"])?,
+    ] {
+        ensure!(
+            answer.code == Some(1) && answer.stderr.contains(&place),
+            "{place}: {answer:?}"
+        );
+    }
+    assert!(site.edge.passes(RUSSIAN)?);
+    // A start filters without, and says so, until somebody has mended it.
+    daemon.signal(Signal::SIGTERM)?;
+    daemon.wait(PATIENCE)?;
+    let mut daemon = site.run()?;
+    daemon.wait_line(
+        "STARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND",
+        PATIENCE,
+    )?;
+    let status = site.edge.ask(&["status"])?;
+    ensure!(
+        status.code == Some(1) && status.stdout.contains(&place),
+        "{status:?}"
+    );
+    assert!(!site.edge.passes(RUSSIAN)?);
+    std::fs::write(site.store(), &kept)?;
+    assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
+    assert!(site.edge.passes(RUSSIAN)?);
+    assert_eq!(site.edge.ask(&["status"])?.code, Some(0));
+    Ok(())
+}
