@@ -145,7 +145,7 @@ fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
     Ok(())
 }
 
-/// Runs until interrupted, then leaves with code 7. It waits without a child: a shell that starts one may miss a signal.
+/// Runs until interrupted, then leaves with code 7. It waits without a child: a shell starting one may miss a signal.
 const OBEDIENT: &str = "
 trap 'echo interrupted; exit 7' INT
 exec 9<> <(:)
