@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+mod batch;
 pub mod customers;
 mod filter;
 pub mod flows;
