@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rtnetlink::MulticastGroup;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -122,9 +122,19 @@ pub async fn interfaces(daemon: Arc<Daemon>) {
         match &mut messages {
             Some(stream) => tokio::select! {
                 _ = ticks.tick() => {}
-                message = stream.next() => if message.is_none() {
-                    warn!("the kernel has stopped telling of interfaces; they are looked at every second");
-                    messages = None;
+                message = stream.next() => {
+                    // Whatever else it has told is of before the look that comes next, which is enough for all of it.
+                    let mut last = message;
+                    while last.is_some() {
+                        match stream.next().now_or_never() {
+                            Some(next) => last = next,
+                            None => break,
+                        }
+                    }
+                    if last.is_none() {
+                        warn!("the kernel has stopped telling of interfaces; they are looked at every second");
+                        messages = None;
+                    }
                 }
             },
             None => {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::daemon::{Daemon, geofence};
 use crate::frames::{Frame, between};
 use crate::http;
-use crate::link::{Pair, veth};
+use crate::link::{Link, Pair};
 use crate::namespace::Namespace;
 use crate::packet_socket::PacketSocket;
 
@@ -54,11 +54,16 @@ impl Answer {
 impl Edge {
     /// Makes the namespaces and the link; nothing filters yet.
     pub fn new() -> Result<Self> {
-        let (peer, edge) = (Namespace::new()?, Namespace::new()?);
-        let pair = veth(&peer, &edge)?;
+        Self::on(&Link::default())
+    }
+
+    /// The same, with a link of another kind.
+    pub fn on(link: &Link) -> Result<Self> {
+        let pair = link.connect(&Namespace::new()?, &Namespace::new()?)?;
+        let (peer, edge) = (&pair.peer, &pair.edge);
         Ok(Self {
-            outside: PacketSocket::open(&peer, &pair.peer_interface)?,
-            inside: PacketSocket::open(&edge, &pair.edge_interface)?,
+            outside: PacketSocket::open(peer, &pair.peer_interface)?,
+            inside: PacketSocket::open(edge, &pair.edge_interface)?,
             pair,
         })
     }

@@ -100,16 +100,16 @@ impl Lab {
     }
 }
 
-/// Names what the laboratory lacks on this machine: Debian's packages.
+/// Names what a laboratory lacks on this machine: Debian's packages.
 #[must_use]
-pub fn missing() -> Vec<&'static str> {
+pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let has = |program: &str| {
         std::env::split_paths(&path)
             .chain(["/usr/sbin", "/sbin"].map(Into::into))
             .any(|folder| Path::new(&folder).join(program).is_file())
     };
-    PROGRAMS
+    programs
         .iter()
         .filter(|(program, _)| !has(program))
         .map(|(_, package)| *package)

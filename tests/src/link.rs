@@ -24,6 +24,9 @@ use crate::wait::poll;
 /// How long a link may take to come up.
 const UP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The number of the first link's interface at the peer.
+const PEER_INDEX: u32 = 100;
+
 /// The first link's MAC address at the edge, where the filter is.
 pub const EDGE_MAC: [u8; 6] = edge_mac(0);
 /// The first link's MAC address at the peer.
@@ -35,6 +38,7 @@ pub const PEER_MAC: [u8; 6] = peer_mac(0);
 pub struct Link {
     number: u8,
     mtu: u32,
+    queues: usize,
     addressed: bool,
     discovery: bool,
 }
@@ -63,6 +67,7 @@ impl Default for Link {
         Self {
             number: 0,
             mtu: 1500,
+            queues: 1,
             addressed: true,
             discovery: false,
         }
@@ -79,6 +84,12 @@ impl Link {
     /// Chooses the largest payload of a frame, both ways.
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.mtu = mtu;
+        self
+    }
+
+    /// Chooses how many queues each direction has: what is sent on a core goes through the queue of its number.
+    pub fn queues(mut self, queues: usize) -> Self {
+        self.queues = queues;
         self
     }
 
@@ -115,18 +126,27 @@ impl Link {
 
     fn build(&self, pair: &Pair) -> Result<()> {
         let (near, far) = (&pair.peer_interface, &pair.edge_interface);
-        let mtu = self.mtu.to_string();
+        let (mtu, queues) = (self.mtu.to_string(), self.queues.to_string());
         let (near_mac, far_mac) = (text(peer_mac(self.number)), text(edge_mac(self.number)));
+        // The first interfaces of two namespaces have the same number, and of a veth whose other end has its own number
+        // the kernel tells that it is up a second late (linkwatch_urgent_event).
+        let near_index = (PEER_INDEX + u32::from(self.number)).to_string();
         // Both ends are born in their namespaces, so the host never sees them.
         pair.peer.run(&[
             "ip",
             "link",
             "add",
             near,
+            "index",
+            &near_index,
             "address",
             &near_mac,
             "mtu",
             &mtu,
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
+            &queues,
             "type",
             "veth", //
             "peer",
@@ -136,6 +156,10 @@ impl Link {
             &far_mac,
             "mtu",
             &mtu,
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
+            &queues,
             "netns",
             &pair.edge.path(),
         ])?;
@@ -255,8 +279,39 @@ impl Namespace {
     }
 }
 
+/// Has the end of a pair take the frames that a program redirects to it, whether a program runs there or not.
+pub fn receive_offload(namespace: &Namespace, interface: &str) -> Result<()> {
+    namespace.run(&["ethtool", "-K", interface, "gro", "on"])?;
+    Ok(())
+}
+
+/// What the driver counted at the receiving end: frames that arrived, and frames that an XDP program dropped.
+pub fn arrived(namespace: &Namespace, interface: &str) -> Result<(u64, u64)> {
+    let shown = namespace.run(&["ethtool", "-S", interface])?;
+    let sum = |name: &str| -> u64 {
+        let values = shown.lines().filter_map(|line| {
+            let (key, value) = line.trim().split_once(": ")?;
+            (key.starts_with("rx_queue_") && key.ends_with(name))
+                .then(|| value.parse::<u64>().ok())?
+        });
+        values.sum()
+    };
+    if !shown.contains("_xdp_packets") {
+        bail!("the driver of {interface} does not count: {shown}");
+    }
+    Ok((sum("_xdp_packets"), sum("_xdp_drops")))
+}
+
+/// What the driver counted at the sending end: packets of the stack for which the other end had no room.
+pub fn sent_in_vain(namespace: &Namespace, interface: &str) -> Result<u64> {
+    let words = ["ip", "-json", "-statistics", "link", "show", interface];
+    let shown: serde_json::Value = serde_json::from_str(&namespace.run(&words)?)?;
+    let dropped = shown[0]["stats64"]["tx"]["dropped"].as_u64();
+    dropped.with_context(|| format!("the driver of {interface} does not count: {shown}"))
+}
+
 /// Waits until an interface can carry frames.
-fn wait_up(namespace: &Namespace, interface: &str) -> Result<()> {
+pub(crate) fn wait_up(namespace: &Namespace, interface: &str) -> Result<()> {
     let ready = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     let up = namespace.enter(|| {
         poll(UP_PATIENCE, || {

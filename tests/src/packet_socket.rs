@@ -224,7 +224,8 @@ impl PacketSocket {
             };
             let Ok(length) = usize::try_from(received) else {
                 let error = Errno::last();
-                if error == Errno::EINTR {
+                // An interface that goes down says so once, and when it is up again the socket hears of it as before.
+                if matches!(error, Errno::EINTR | Errno::ENETDOWN) {
                     continue;
                 }
                 if error == Errno::EAGAIN {

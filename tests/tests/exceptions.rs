@@ -179,23 +179,25 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
         return;
     }
     let text = format!("{POLICY}until = \"2099-01-01\"\n");
-    let mut config = Config::parse(&text, "test.toml").expect("reads");
-    config.policy.exceptions[0].until = Some(now() + 3);
-    let prepared = prepare(config).expect("prepares");
-    let mut filter = filter(&prepared);
     let frame = syn(RUSSIAN, CUSTOMER, 443);
-    let begun = Instant::now();
-    assert_eq!(
-        filter.ask(&frame).expect("answers").reason,
-        Reason::Exception
-    );
-    let reason = poll(Duration::from_secs(10), || {
+    // Preparing takes as long as it takes; what was over before it could be asked about says nothing.
+    let begun = [3, 12, 48].into_iter().find_map(|seconds| {
+        let mut config = Config::parse(&text, "test.toml").expect("reads");
+        let until = now() + seconds;
+        config.policy.exceptions[0].until = Some(until);
+        let prepared = prepare(config).expect("prepares");
+        let mut filter = filter(&prepared);
+        let reason = filter.ask(&frame).expect("answers").reason;
+        assert!(reason == Reason::Exception || now() >= until, "{reason:?}");
+        (reason == Reason::Exception).then_some((until, prepared, filter))
+    });
+    let (until, prepared, mut filter) = begun.expect("one of them in time");
+    let reason = poll(Duration::from_secs(60), || {
         let reason = filter.ask(&frame).expect("answers").reason;
         Ok((reason != Reason::Exception).then_some(reason))
     });
     assert_eq!(reason.expect("polls"), Some(Reason::CountryBlocked));
-    let lapsed = begun.elapsed();
-    assert!(lapsed > Duration::from_millis(1500), "after {lapsed:?}");
+    assert!(now() >= until, "{} s too early", until - now());
     let host = Host::new(prepared.image.words(), Seen::default());
     host.set_now(flows::now().expect("a clock"));
     let verdict = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());

@@ -16,7 +16,7 @@ fn can_run(name: &str) -> bool {
     if !privilege::privileged(name) {
         return false;
     }
-    let missing = lab::missing();
+    let missing = lab::missing(&lab::PROGRAMS);
     if !missing.is_empty() {
         privilege::skip(name, &format!("not installed: {}", missing.join(", ")));
     }

@@ -63,9 +63,9 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         linker(found.binstall)?;
     }
     if scope == Scope::Lab || scope >= Scope::Test {
-        match mail() {
+        match laboratories() {
             Err(error) if scope == Scope::Test => {
-                eprintln!("setup: going on without the mail laboratory: {error:#}");
+                eprintln!("setup: going on without the laboratories: {error:#}");
             }
             installed => installed?,
         }
@@ -89,13 +89,24 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// Installs the servers and tools of the mail laboratory, which runs its own instances of them.
-fn mail() -> Result<()> {
-    let programs = ["postfix", "unbound", "nsd", "nmap", "openssl", "ethtool"];
-    let missing: Vec<&str> = programs
+/// Installs the servers and tools of the laboratories, which run their own instances of them.
+fn laboratories() -> Result<()> {
+    let programs = [
+        ("postfix", "postfix"),
+        ("unbound", "unbound"),
+        ("nsd", "nsd"),
+        ("nmap", "nmap"),
+        ("openssl", "openssl"),
+        ("ethtool", "ethtool"),
+        ("dnsmasq", "dnsmasq-base"),
+        ("dhclient", "isc-dhcp-client"),
+        // Not a laboratory's, but tests need it under the same conditions.
+        ("faketime", "faketime"),
+    ];
+    let missing = programs
         .into_iter()
-        .filter(|program| process::find(program).is_none())
-        .collect();
+        .filter(|(program, _)| process::find(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| package).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -99,11 +99,11 @@ impl Place {
         })
     }
 
-    /// Notes what the interface was found to be, and tells of a change.
-    fn note(&mut self, standing: Standing) {
+    /// Notes what the interface was found to be by a look that began then, and tells of a change.
+    fn note(&mut self, standing: Standing, looked: Instant) {
         let name = &self.attached.interface;
         if standing.is_open() {
-            self.open.get_or_insert_with(Instant::now);
+            self.open.get_or_insert(looked);
         } else if let Some(since) = self.open.take() {
             self.open_before += since.elapsed();
         }
@@ -129,6 +129,8 @@ impl Place {
 impl Daemon {
     /// Looks at every interface, and puts the filter back where it is missing and wanted.
     pub async fn look_after_interfaces(&self) {
+        // Asking takes a while, and more where there are many; an interface found bare has been for that long.
+        let looked = Instant::now();
         let present = match interfaces().await {
             Ok(present) => present,
             // What was seen last holds until somebody can look again.
@@ -136,12 +138,12 @@ impl Daemon {
         };
         let mut places = lock(&self.places);
         for place in places.iter_mut() {
-            let standing = self.standing(place, &present);
-            place.note(standing);
+            let standing = self.standing(place, &present, looked);
+            place.note(standing, looked);
         }
     }
 
-    fn standing(&self, place: &mut Place, present: &[Interface]) -> Standing {
+    fn standing(&self, place: &mut Place, present: &[Interface], looked: Instant) -> Standing {
         let program = Some(place.attached.program);
         let named = present
             .iter()
@@ -153,7 +155,10 @@ impl Daemon {
             }
             Some(found) if found.program.is_some() => Standing::Foreign,
             Some(_) if !self.pins.has(place.attached.index) => Standing::Detached,
-            Some(found) => self.put_back(place, found, present),
+            Some(found) => {
+                place.open.get_or_insert(looked);
+                self.put_back(place, found, present)
+            }
             None => {
                 let index = place.attached.index;
                 let renamed = present
@@ -165,7 +170,6 @@ impl Daemon {
     }
 
     fn put_back(&self, place: &mut Place, found: &Interface, present: &[Interface]) -> Standing {
-        place.open.get_or_insert_with(Instant::now);
         let mode = lock(&self.current).config.xdp_mode;
         let attached =
             lock(&self.filter).attach_again(&self.pins, found, place.attached.slot, mode);

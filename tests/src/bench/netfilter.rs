@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use geofence_tests::namespace::Namespace;
 use ipnet::Ipv4Net;
 use tempfile::NamedTempFile;
@@ -139,28 +139,4 @@ fn path(file: &NamedTempFile) -> Result<&str> {
     file.path()
         .to_str()
         .context("the folder for temporary files has no plain name")
-}
-
-/// Switches on what lets redirected frames into an interface without an XDP program: NAPI, by way of GRO.
-pub(crate) fn receive_offload(namespace: &Namespace, interface: &str) -> Result<()> {
-    namespace.run(&["ethtool", "-K", interface, "gro", "on"])?;
-    Ok(())
-}
-
-/// What the driver counted: frames that arrived, and frames that an XDP program dropped.
-pub(crate) fn arrived(namespace: &Namespace, interface: &str) -> Result<(u64, u64)> {
-    let shown = namespace.run(&["ethtool", "-S", interface])?;
-    let sum = |name: &str| -> u64 {
-        let values = shown.lines().filter_map(|line| {
-            let (key, value) = line.trim().split_once(": ")?;
-            (key.starts_with("rx_queue_") && key.ends_with(name))
-                .then(|| value.parse::<u64>().ok())?
-        });
-        values.sum()
-    };
-    ensure!(
-        shown.contains("_xdp_packets"),
-        "the driver of {interface} does not count: {shown}"
-    );
-    Ok((sum("_xdp_packets"), sum("_xdp_drops")))
 }

@@ -13,12 +13,12 @@ use anyhow::{Context as _, Result};
 use aya::programs::XdpMode;
 use geofence_common::layout::name;
 use geofence_common::verdict::{Action, Reason};
-use geofence_tests::link::{Link, Pair, edge_mac};
+use geofence_tests::link::{self, Link, Pair, edge_mac};
 use geofence_tests::namespace::Namespace;
 use ipnet::Ipv4Net;
 
 use crate::cases::{self, Case};
-use crate::netfilter::{self, Peer};
+use crate::netfilter::Peer;
 use crate::plan::Plan;
 use crate::program::BLOCKED_V4;
 use crate::report::{Cell, Report, Table, Unit};
@@ -160,7 +160,7 @@ fn path(
         Filter::BareDrop => attach(&mut rigs[0], program::DROP)?,
         Filter::Geofence(rig) => attach(&mut rigs[rig], name::PROGRAM)?,
         Filter::Peer(peer) => {
-            netfilter::receive_offload(&receiver, edge)?;
+            link::receive_offload(&receiver, edge)?;
             peer.install(&receiver, edge, blocked)?;
         }
     }
@@ -216,7 +216,7 @@ fn sample(
 
 /// What driver and filter have counted so far.
 fn tally(rigs: &mut [Rig; 2], path: &Path) -> Result<Tally> {
-    let (arrived, dropped) = netfilter::arrived(&path.pair.edge, &path.pair.edge_interface)?;
+    let (arrived, dropped) = link::arrived(&path.pair.edge, &path.pair.edge_interface)?;
     Ok(match path.filter {
         // It counts nothing; the driver does.
         Filter::BareDrop => Tally {

@@ -28,7 +28,7 @@ struct Arguments {
 enum Laboratory {
     /// Mail in and out of blocked countries, and nothing else
     Mail(Mail),
-    /// A filter that is upgraded, reloaded and killed under a flood
+    /// A filter that is upgraded, reloaded and killed under a flood, and interfaces that come and go
     Life(Life),
 }
 
@@ -57,7 +57,7 @@ struct Life {
     #[arg(long)]
     json: bool,
     /// Run only this step, which may be given several times
-    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=11))]
     steps: Vec<u8>,
 }
 
@@ -90,13 +90,7 @@ fn main() -> ExitCode {
 /// Runs the mail laboratory; answers whether all was as expected.
 fn mail(arguments: &Mail) -> Result<bool> {
     need_root()?;
-    let missing = lab::missing();
-    if !missing.is_empty() {
-        bail!(
-            "this machine lacks programs of the Debian packages {}; `cargo xtask lab` installs them",
-            missing.join(", ")
-        );
-    }
+    need(&lab::PROGRAMS)?;
     let mode = match arguments.filter {
         FilterMode::Enforce => Mode::Enforce,
         FilterMode::Monitor => Mode::Monitor,
@@ -112,6 +106,7 @@ fn mail(arguments: &Mail) -> Result<bool> {
 /// Runs the life laboratory; answers whether all was as expected.
 fn life(arguments: &Life) -> Result<bool> {
     need_root()?;
+    need(&life::PROGRAMS)?;
     let scale = scale(arguments.short);
     show(
         &life::life(scale, &arguments.steps, &mut progress())?,
@@ -124,6 +119,17 @@ fn need_root() -> Result<()> {
         bail!(
             "a laboratory needs root, for namespaces and eBPF programs; run it with `cargo xtask lab`, which offers \
              sudo"
+        );
+    }
+    Ok(())
+}
+
+fn need(programs: &[(&str, &'static str)]) -> Result<()> {
+    let missing = lab::missing(programs);
+    if !missing.is_empty() {
+        bail!(
+            "this machine lacks programs of the Debian packages {}; `cargo xtask lab` installs them",
+            missing.join(", ")
         );
     }
     Ok(())

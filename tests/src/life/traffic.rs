@@ -1,27 +1,44 @@
 //! The traffic of the life laboratory: a flood, a numbered stream and two sentinels, and the witness of what passed.
+//!
+//! The flood is the kernel's own ([`crate::bpf`]), from one core through one queue of the link; what is numbered comes
+//! from another core through another queue, so that a flood which fills its queue costs no numbered packet. Between
+//! two runs of the kernel's flood nothing of it is under way for some milliseconds, so some of it comes with each
+//! numbered packet as well.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use nix::net::if_::if_nametoindex;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::bpf::Flood;
 use crate::edge::Edge;
 use crate::frames::between;
+use crate::link::{self, Pair};
 use crate::packet_socket::PacketSocket;
 
 /// Always open, and the two sentinels: of the countries of `SIDES`.
 const STREAMS: [&str; 3] = ["8.8.8.8", "77.88.8.8", "84.200.69.80"];
 /// A /16 of a country that is always blocked, from which the flood comes.
 const FLOOD: [u8; 2] = [1, 80];
-/// Frames that are sent by one call: fewer than the link's queue holds.
-const BATCH: usize = 128;
-/// How often each of the streams sends.
-const PERIOD: Duration = Duration::from_millis(1);
+/// The cores, and so the queues, of the numbered packets and of the flood.
+const CORES: [usize; 2] = [0, 1];
+/// The queues that the link must have for that.
+pub(super) const QUEUES: usize = CORES.len();
+/// Frames of the flood that the kernel sends in one run: some tenths of a second, which is how long stopping takes.
+const RUN: u32 = 2_000_000;
+/// Frames of the flood that go with each number.
+const BESIDE: u32 = 1;
+/// What the queues of the link hold: what may be let in when the driver takes it down or up.
+const SLIPS_MAX: usize = 2 * 256;
+/// How often each of the streams sends: within the time that it takes to write an image.
+const PERIOD: Duration = Duration::from_micros(250);
 /// How long nothing may arrive until all that was sent has.
 const QUIET: Duration = Duration::from_millis(200);
 /// Where a frame says what it is: behind Ethernet, IPv4 and UDP.
@@ -31,9 +48,16 @@ const MAGIC: [u8; 4] = *b"life";
 /// What came of the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
+    /// Frames of the flood that reached the filter and went no further, as the driver counts them.
     pub(super) flooded: u64,
     pub(super) leaked: u64,
+    /// What passed besides while the driver itself was taking the link down or up.
+    pub(super) slipped: u64,
+    /// More than this is not the driver's doing.
+    pub(super) slips_max: u64,
     pub(super) numbered: u64,
+    /// Of those, what was sent while the link itself was down.
+    pub(super) excused: u64,
     pub(super) lost: u64,
     /// How often the sentinels changed sides, from packet to packet.
     pub(super) changes: u32,
@@ -41,37 +65,66 @@ pub(super) struct Seen {
     pub(super) first_side: Option<usize>,
     /// What the witness had no time for.
     pub(super) missed: u32,
+    /// What never reached the filter, because a queue of the link was full: the laboratory's fault, not the filter's.
+    pub(super) overrun: u64,
     pub(super) took: Duration,
+}
+
+/// The number that is being sent, and what the link did to the traffic: shared with whoever does something to the link.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Numbers {
+    sending: Arc<AtomicU64>,
+    /// The numbers that the link may have lost.
+    pub(super) excused: Vec<RangeInclusive<u64>>,
+    /// When the driver was taking it down or up.
+    pub(super) changing: Vec<RangeInclusive<Instant>>,
+}
+
+impl Numbers {
+    /// The number that may be under way at this moment; those below it have met their fate.
+    pub(super) fn sending(&self) -> u64 {
+        self.sending.load(Ordering::Acquire)
+    }
 }
 
 /// Which of a stream's packets passed, by number.
 #[derive(Default)]
 struct Passed {
     streams: [Vec<bool>; STREAMS.len()],
-    leaked: u64,
+    /// When something of the flood did.
+    leaked: Vec<Instant>,
     missed: u32,
 }
 
 /// Traffic that goes on until it is stopped.
 pub(super) struct Traffic {
+    pair: Pair,
+    begun: Instant,
+    /// What the driver had counted before: drops by the filter, and frames for which there was no room.
+    before: [u64; 2],
     stop: Arc<AtomicBool>,
-    sender: JoinHandle<Result<(u64, u64, Duration)>>,
+    flood: JoinHandle<Result<()>>,
+    sender: JoinHandle<Result<u64>>,
     witness: JoinHandle<Result<Passed>>,
-    /// Set when the sender is done.
+    /// Set when the senders are done.
     sent: Arc<AtomicBool>,
 }
 
 impl Traffic {
-    pub(super) fn start(edge: &Edge) -> Result<Self> {
+    pub(super) fn start(edge: &Edge, numbers: &Numbers) -> Result<Self> {
         let pair = &edge.pair;
+        let before = counted(pair)?;
         let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
         let inside = PacketSocket::open(&pair.edge, &pair.edge_interface)?;
-        let flood: Vec<Vec<u8>> = (0..BATCH as u32)
+        let opening = |third, fourth| {
+            let source = IpAddr::from([FLOOD[0], FLOOD[1], third, fourth]);
+            let frame = between(source, pair.edge_address_for(source));
+            frame.tcp(40_000, 22).syn()
+        };
+        let beside: Vec<Vec<u8>> = (0..BESIDE)
             .map(|number| {
                 let [_, _, third, fourth] = (number * 509 + 1).to_be_bytes();
-                let source = IpAddr::from([FLOOD[0], FLOOD[1], third, fourth]);
-                let frame = between(source, edge.pair.edge_address_for(source));
-                frame.tcp(40_000, 22).syn().build()
+                opening(third, fourth).build()
             })
             .collect();
         let streams = STREAMS.map(|source| {
@@ -82,75 +135,115 @@ impl Traffic {
         });
         let [a, b, c]: [Result<_>; STREAMS.len()] = streams;
         let streams = [a?, b?, c?];
+        let name = pair.peer_interface.as_str();
+        let index = pair.peer.enter(|| if_nametoindex(name))??;
+        let flood = Flood::new(opening(0, 0), index)?;
         let (stop, sent) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
         );
-        let (stopped, done) = (Arc::clone(&stop), Arc::clone(&sent));
-        let sender = thread::spawn(move || {
-            let result = send(&outside, &flood, streams, &stopped);
-            done.store(true, Ordering::Release);
-            result
+        let begun = Instant::now();
+        let (stopped, peer) = (Arc::clone(&stop), pair.peer.clone());
+        let flood = thread::spawn(move || {
+            peer.enter(|| {
+                stay(CORES[1])?;
+                while !stopped.load(Ordering::Acquire) {
+                    flood.send(RUN)?;
+                }
+                Ok(())
+            })?
         });
+        let (stopped, sending) = (Arc::clone(&stop), Arc::clone(&numbers.sending));
+        let sender = thread::spawn(move || send(&outside, &beside, streams, &sending, &stopped));
         let done = Arc::clone(&sent);
         let witness = thread::spawn(move || watch(&inside, &done));
         Ok(Self {
+            pair: pair.clone(),
+            begun,
+            before,
             stop,
+            flood,
             sender,
             witness,
             sent,
         })
     }
 
-    pub(super) fn stop(self) -> Result<Seen> {
+    pub(super) fn stop(self, numbers: &Numbers) -> Result<Seen> {
         self.stop.store(true, Ordering::Release);
         let joined = |_| anyhow!("a thread of the laboratory panicked");
+        let flood = self.flood.join().map_err(joined)?;
         let sender = self.sender.join().map_err(joined)?;
-        // Also when the sender failed before it could say so itself.
+        let took = self.begun.elapsed();
+        // Also when a sender failed before it could say so itself.
         self.sent.store(true, Ordering::Release);
         let passed = self
             .witness
             .join()
             .map_err(joined)?
             .context("the witness")?;
-        let (flooded, numbered, took) = sender.context("the sender")?;
-        Ok(judge(&passed, flooded, numbered, took))
+        flood.context("the flood")?;
+        let numbered = sender.context("the sender")?;
+        let after = counted(&self.pair)?;
+        let streams = judge(&passed, numbered, numbers);
+        // Each number of each stream that did not pass was dropped as well.
+        let [dropped, overrun] = [0, 1].map(|at| after[at].saturating_sub(self.before[at]));
+        let of_streams = passed.streams.iter().flatten().filter(|seen| **seen);
+        let of_streams = numbered * STREAMS.len() as u64 - of_streams.count() as u64;
+        Ok(Seen {
+            flooded: dropped.saturating_sub(of_streams),
+            overrun,
+            took,
+            ..streams
+        })
     }
 }
 
-/// Sends until told to stop: how many frames of the flood, and how many of each stream.
+/// What the driver has counted: frames that the filter dropped, and frames that found no room in a queue.
+fn counted(pair: &Pair) -> Result<[u64; 2]> {
+    Ok([
+        link::arrived(&pair.edge, &pair.edge_interface)?.1,
+        link::sent_in_vain(&pair.peer, &pair.peer_interface)?,
+    ])
+}
+
+/// Keeps the calling thread on one core, and so its frames in one queue; where there is only one, that has to do.
+fn stay(core: usize) -> Result<()> {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut set = CpuSet::new();
+    set.set(core % cores)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("keeping a sender on one core")
+}
+
+/// Sends until told to stop, and answers with how many of each stream. One core and one queue keep the order.
 fn send(
     socket: &PacketSocket,
-    flood: &[Vec<u8>],
+    beside: &[Vec<u8>],
     streams: [(IpAddr, IpAddr); STREAMS.len()],
+    sending: &AtomicU64,
     stop: &AtomicBool,
-) -> Result<(u64, u64, Duration)> {
-    // One core and one queue keep the order of what is sent.
-    let mut core = CpuSet::new();
-    core.set(0)?;
-    sched_setaffinity(Pid::from_raw(0), &core).context("keeping the sender on one core")?;
-    let begun = Instant::now();
-    let (mut flooded, mut number) = (0, 0_u64);
-    let mut due = begun;
+) -> Result<u64> {
+    stay(CORES[0])?;
+    let mut due = Instant::now();
+    let mut number = 0;
     while !stop.load(Ordering::Acquire) {
-        if Instant::now() >= due {
-            due += PERIOD;
-            let frames = streams.map(|(source, destination)| {
-                let mut text = [0; 32];
-                text[..4].copy_from_slice(&MAGIC);
-                text[4..12].copy_from_slice(&number.to_be_bytes());
-                between(source, destination)
-                    .udp(40_000, 40_000)
-                    .payload(text)
-                    .build()
-            });
-            socket.send_many(&frames)?;
-            number += 1;
-        }
-        socket.send_many(flood)?;
-        flooded += flood.len() as u64;
+        due += PERIOD;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        sending.store(number, Ordering::Release);
+        let mut frames = beside.to_vec();
+        frames.extend(streams.map(|(source, destination)| {
+            let mut text = [0; 32];
+            text[..4].copy_from_slice(&MAGIC);
+            text[4..12].copy_from_slice(&number.to_be_bytes());
+            between(source, destination)
+                .udp(40_000, 40_000)
+                .payload(text)
+                .build()
+        }));
+        socket.send_many(&frames)?;
+        number += 1;
     }
-    Ok((flooded, number, begun.elapsed()))
+    Ok(number)
 }
 
 /// Notes what passes until the sender is done and nothing has come for a while.
@@ -170,7 +263,7 @@ fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
             continue;
         };
         if source.starts_with(&FLOOD) {
-            passed.leaked += 1;
+            passed.leaked.push(Instant::now());
             continue;
         }
         let stream = sources
@@ -190,22 +283,27 @@ fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
     }
 }
 
-/// What the packets that passed say of the filter.
-fn judge(passed: &Passed, flooded: u64, numbered: u64, took: Duration) -> Seen {
+/// What the packets that passed say of the filter, those aside that the link lost.
+fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
     let has = |stream: usize, number: u64| {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         passed.streams[stream].get(number).copied().unwrap_or(false)
     };
+    let is_excused = |number: &u64| numbers.excused.iter().any(|range| range.contains(number));
+    let is_slip = |at: &Instant| numbers.changing.iter().any(|range| range.contains(at));
+    let slipped = passed.leaked.iter().filter(|at| is_slip(at)).count();
+    let counting = || (0..numbered).filter(|number| !is_excused(number));
     // In the order in which they were sent: the side that is blocked, as each sentinel's packet tells.
-    let told = (0..numbered)
-        .flat_map(|number| [usize::from(has(1, number)), usize::from(!has(2, number))]);
+    let told =
+        counting().flat_map(|number| [usize::from(has(1, number)), usize::from(!has(2, number))]);
     let mut seen = Seen {
-        flooded,
-        leaked: passed.leaked,
+        leaked: (passed.leaked.len() - slipped) as u64,
+        slipped: slipped as u64,
+        slips_max: (numbers.changing.len() * SLIPS_MAX) as u64,
         numbered,
-        lost: (0..numbered).filter(|number| !has(0, *number)).count() as u64,
+        excused: numbered - counting().count() as u64,
+        lost: counting().filter(|number| !has(0, *number)).count() as u64,
         missed: passed.missed,
-        took,
         ..Seen::default()
     };
     let mut last = None;
@@ -226,14 +324,14 @@ mod tests {
     fn passed(streams: [&[u8]; 3]) -> Passed {
         Passed {
             streams: streams.map(|one| one.iter().map(|seen| *seen == 1).collect()),
-            leaked: 0,
+            leaked: Vec::new(),
             missed: 0,
         }
     }
 
     #[test]
     fn what_passed_tells_losses_and_changes() {
-        let judge = |streams, sent| judge(&passed(streams), 1, sent, Duration::ZERO);
+        let judge = |streams, sent| judge(&passed(streams), sent, &Numbers::default());
         // The first sentinel is blocked, then the second is, from the fourth packet on.
         let seen = judge([&[1, 1, 1, 1], &[0, 0, 0, 1], &[1, 1, 1, 0]], 4);
         assert_eq!((seen.lost, seen.changes, seen.first_side), (0, 1, Some(0)));
@@ -245,5 +343,21 @@ mod tests {
         assert_eq!((seen.lost, seen.changes), (1, 2));
         // The last was lost.
         assert_eq!(judge([&[1], &[], &[1, 1]], 2).lost, 1);
+    }
+    #[test]
+    fn what_the_link_lost_is_not_held_against_the_filter() {
+        let streams: [&[u8]; 3] = [
+            &[1, 0, 0, 1, 0, 1],
+            &[0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 1, 1, 1],
+        ];
+        let down = Numbers {
+            excused: vec![1..=2],
+            ..Numbers::default()
+        };
+        let seen = judge(&passed(streams), 6, &down);
+        assert_eq!((seen.numbered, seen.excused), (6, 2));
+        assert_eq!((seen.lost, seen.changes), (1, 0));
+        assert_eq!(judge(&passed(streams), 6, &Numbers::default()).lost, 3);
     }
 }

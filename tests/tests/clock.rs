@@ -1,0 +1,213 @@
+//! The wall clock steps by years, and what was promised for some seconds lasts for those.
+//!
+//! No test may set the machine's clock, and a time namespace shifts every clock but this one. So the daemon and the
+//! commands are given another by libfaketime: it answers for CLOCK_REALTIME by what a file says at that moment, and
+//! leaves alone the clocks that count from boot, which the kernel goes by too.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::privilege;
+use geofence_tests::wait::poll;
+use geofence_user::kernel::flows;
+use tempfile::TempDir;
+
+/// A country that is blocked, and one that is when a policy is on trial.
+const RUSSIAN: &str = "77.88.8.8";
+const GERMAN: &str = "84.200.69.80";
+
+/// What the clock is off by: first, and later.
+const STEPS: [[&str; 2]; 4] = [
+    ["+0", "+10y"],
+    ["+0", "-10y"],
+    ["+10y", "+0"],
+    ["-10y", "+10y"],
+];
+
+/// How long a promise lasts.
+const LASTING: Duration = Duration::from_secs(4);
+/// How soon after its end a look must tell, for a machine that has other things to do as well.
+const LATE_MAX: Duration = Duration::from_secs(2);
+
+/// A machine whose geofence has a clock of its own.
+struct Site {
+    daemon: Daemon,
+    edge: Edge,
+    directory: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// The library that answers for the clock, where Debian puts it.
+fn library() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.is_file())
+}
+
+fn can_run(name: &str) -> bool {
+    if !privilege::privileged(name) {
+        return false;
+    }
+    if library().is_none() {
+        privilege::skip(name, "not installed: faketime");
+    }
+    library().is_some()
+}
+
+/// Nanoseconds since boot.
+fn boot() -> Result<Duration> {
+    Ok(Duration::from_nanos(flows::now()?))
+}
+
+impl Site {
+    fn new(offset: &str) -> Result<Self> {
+        let edge = Edge::new()?;
+        let directory = tempfile::tempdir()?;
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let library = library().context("no libfaketime")?;
+        let environment = vec![
+            ("LD_PRELOAD", library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", path("clock")),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            // The times of files are not asked of a clock.
+            ("NO_FAKE_STAT", "1".to_owned()),
+        ];
+        std::fs::write(path("clock"), offset)?;
+        std::fs::write(path("geofence.toml"), "block = [\"RU\"]\n")?;
+        std::fs::write(path("next.toml"), "block = [\"DE\"]\n")?;
+        let config = path("geofence.toml");
+        let own: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let words = [
+            "--interface",
+            edge.interface(),
+            "--config",
+            &config,
+            "--force",
+        ];
+        let mut daemon = Daemon::run(&edge.pair.edge, &words, &own)?;
+        daemon.wait_healthy("127.0.0.1:10317".parse()?, PATIENCE)?;
+        Ok(Self {
+            daemon,
+            edge,
+            directory,
+            environment,
+        })
+    }
+
+    /// Moves the clock of the daemon and of what is asked from now on.
+    fn step(&self, offset: &str) -> Result<()> {
+        let new = self.directory.path().join("clock.new");
+        std::fs::write(&new, offset)?;
+        std::fs::rename(new, self.directory.path().join("clock"))?;
+        // The daemon has heard of it: the data is ten years older than it was, or not.
+        let status = self.ask(&["status", "--json"])?;
+        let age = status["databases"][0]["age_days"].as_u64();
+        let age = age.with_context(|| format!("no age: {status}"))?;
+        ensure!((age >= 3600) == (offset == "+10y"), "{offset}: {age} days");
+        Ok(())
+    }
+
+    fn ask(&self, words: &[&str]) -> Result<serde_json::Value> {
+        let mut command = geofence(&self.edge.pair.edge)?;
+        let own = self.environment.iter().map(|(name, value)| (name, value));
+        let output = command.args(words).envs(own).output()?;
+        ensure!(output.status.success(), "{words:?}: {output:?}");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Looks until a source's packets no longer meet the fate that was promised for a time: not sooner, and not much
+    /// later. The promise was given between two moments since boot.
+    fn wait_end(&self, source: &str, promised: bool, given: [Duration; 2]) -> Result<()> {
+        let [earliest, latest] = given.map(|moment| moment + LASTING);
+        let ended = poll(PATIENCE, || {
+            let is_kept = self.edge.passes(source)? == promised;
+            Ok((!is_kept).then_some(boot()?))
+        })?;
+        let ended = ended.with_context(|| format!("{source}: still so after {PATIENCE:?}"))?;
+        ensure!(
+            ended >= earliest && ended <= latest + LATE_MAX,
+            "it ended at {ended:?}, and was to between {earliest:?} and {latest:?}"
+        );
+        Ok(())
+    }
+}
+
+#[test]
+fn a_trial_ends_in_its_time_whatever_the_wall_clock_says() -> Result<()> {
+    if !can_run("a_trial_ends_in_its_time_whatever_the_wall_clock_says") {
+        return Ok(());
+    }
+    for [first, later] in STEPS {
+        let site = Site::new(first)?;
+        let next = site.directory.path().join("next.toml");
+        let next = next.to_str().context("a path")?;
+        let within = format!("{}s", LASTING.as_secs());
+        let begun = boot()?;
+        site.ask(&[
+            "apply",
+            "--json",
+            "--force",
+            "--confirm-within",
+            &within,
+            next,
+        ])?;
+        let given = [begun, boot()?];
+        ensure!(!site.edge.passes(GERMAN)? && site.edge.passes(RUSSIAN)?);
+        site.step(later)?;
+        site.wait_end(GERMAN, false, given)
+            .with_context(|| format!("from {first} to {later}"))?;
+        ensure!(!site.edge.passes(RUSSIAN)?);
+        // The daemon goes by the same clock as the kernel.
+        let tidied = poll(PATIENCE, || {
+            let status = site.ask(&["status", "--json"])?;
+            Ok(status["trial"].is_null().then_some(()))
+        })?;
+        tidied.context("the daemon still speaks of a trial")?;
+        site.daemon.interrupt(PATIENCE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_exception_lapses_in_its_time_whatever_the_wall_clock_says() -> Result<()> {
+    if !can_run("an_exception_lapses_in_its_time_whatever_the_wall_clock_says") {
+        return Ok(());
+    }
+    for [first, later] in STEPS {
+        let site = Site::new(first)?;
+        // Written in whole seconds of the wall clock, so it may last one less; what is behind the comma is cut off.
+        let lasting = format!("{}s", LASTING.as_secs() + 1);
+        let begun = boot()?;
+        site.ask(&[
+            "exception",
+            "add",
+            "x",
+            "--from",
+            RUSSIAN,
+            "--to",
+            "any",
+            "--expires",
+            &lasting,
+            "--owner",
+            "o",
+            "--reason",
+            "r",
+            "--json",
+        ])?;
+        let given = [begun, boot()? + Duration::from_secs(1)];
+        ensure!(site.edge.passes(RUSSIAN)?, "it is not in force");
+        site.step(later)?;
+        site.wait_end(RUSSIAN, true, given)
+            .with_context(|| format!("from {first} to {later}"))?;
+        site.daemon.interrupt(PATIENCE)?;
+    }
+    Ok(())
+}
