@@ -1,9 +1,9 @@
 //! The time since boot, asked of the kernel once a tick.
 //!
 //! To ask costs more than to look a flow up: two calls, one by a pointer, and a serialised read of the processor's
-//! counter. What depends on the time is a matter of seconds, so each CPU remembers the answer for as long as the kernel's
-//! tick (CONFIG_HZ: one to ten milliseconds) is the same; to read the tick is a load. The time of an earlier tick is
-//! never used, so a machine that slept is not told that it did not.
+//! counter. What depends on the time is a matter of seconds, so each CPU remembers the answer for as long as the
+//! kernel's tick (CONFIG_HZ: one to ten milliseconds) is the same; to read the tick is a load. The time of an earlier
+//! tick is never used, so a machine that slept is not told that it did not.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 
