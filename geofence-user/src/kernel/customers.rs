@@ -68,8 +68,8 @@ impl Filter {
 /// A value for each CPU.
 fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
     let failed = |cause: std::io::Error| LoadError::Map {
-        call: "clearing a counter",
-        source: Box::new(cause.into()),
+        doing: "clearing a counter",
+        cause: Box::new(cause.into()),
     };
     let cpus = nr_cpus().map_err(|(_, cause)| failed(cause))?;
     PerCpuValues::try_from(vec![zero; cpus]).map_err(failed)

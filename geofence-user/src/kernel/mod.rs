@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+mod call;
 pub mod customers;
 mod filter;
 pub mod flows;
@@ -15,9 +16,10 @@ mod object;
 mod pins;
 mod running;
 mod tables;
+mod undo;
 
 pub use adopt::{Attached, Survey};
-pub use attach::AttachError;
+pub use attach::{AttachError, has_tcx as attaches_by_link};
 pub use filter::{Filter, LoadError, Options, Tries};
 pub use interface::{Interface, interfaces};
 pub use pins::{PinError, Pins};
