@@ -21,6 +21,7 @@ pub mod instance;
 pub mod kernel;
 pub mod lists;
 pub mod metrics;
+pub mod notify;
 #[doc(hidden)]
 pub mod oracle;
 pub mod page;

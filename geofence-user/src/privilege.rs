@@ -40,7 +40,10 @@ impl Kept {
     #[must_use]
     pub fn to_read(files: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
         let closed = capabilities::closed_without(files);
-        let names: Vec<_> = closed.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<_> = closed
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         (!names.is_empty()).then(|| Self {
             capability: CapabilitySet::DAC_READ_SEARCH,
             reason: format!(
@@ -64,7 +67,11 @@ pub struct GivenUp {
 pub fn give_up(kept: Vec<Kept>, directories: &[PathBuf]) -> GivenUp {
     let mut set = CapabilitySet::empty();
     for one in &kept {
-        warn!("keeping {}: {}", capabilities::names(one.capability).join(", "), one.reason);
+        warn!(
+            "keeping {}: {}",
+            capabilities::names(one.capability).join(", "),
+            one.reason
+        );
         set |= one.capability;
     }
     // Directories are opened before what it may take to reach them is gone.
@@ -94,4 +101,73 @@ pub fn give_up(kept: Vec<Kept>, directories: &[PathBuf]) -> GivenUp {
 pub fn only_look() -> std::io::Result<()> {
     capabilities::keep_only(CapabilitySet::SYS_PTRACE)?;
     calls::refuse(&calls::onlooker()).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::instance::Instance;
+    use crate::kernel::Pins;
+
+    const UNIT: &str = include_str!("../../deploy/geofence.service");
+
+    /// The words behind a key of the service's unit.
+    fn words(key: &str) -> Vec<&'static str> {
+        let lines = UNIT
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        lines.flat_map(str::split_ascii_whitespace).collect()
+    }
+
+    #[test]
+    fn the_service_may_do_what_a_start_takes() {
+        let needed = CapabilitySet::BPF
+            | CapabilitySet::PERFMON
+            | CapabilitySet::NET_ADMIN
+            | CapabilitySet::SYS_ADMIN
+            | CapabilitySet::SYS_PTRACE
+            | CapabilitySet::SETPCAP;
+        let mut needed = capabilities::names(needed);
+        needed.sort();
+        assert_eq!(words("CapabilityBoundingSet"), needed);
+        assert_eq!(
+            words("RestrictAddressFamilies"),
+            ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"]
+        );
+        let calls = words("SystemCallFilter");
+        for call in ["bpf", "seccomp", "landlock_restrict_self"] {
+            assert!(calls.contains(&call), "{call}");
+        }
+        // The helper looks at processes of others.
+        assert!(words("ProtectProc").is_empty() && words("ProcSubset").is_empty());
+    }
+
+    #[test]
+    fn the_service_has_the_places_of_an_instance_and_leaves_the_filter() {
+        let instance = Instance::default();
+        let below = |directory: &str, word: &str| Path::new(directory).join(word);
+        assert_eq!(
+            below("/var/lib", words("StateDirectory")[0]),
+            instance.state_directory()
+        );
+        assert_eq!(
+            below("/run", words("RuntimeDirectory")[0]),
+            instance.run_directory()
+        );
+        for key in ["StateDirectoryMode", "RuntimeDirectoryMode"] {
+            assert_eq!(words(key), ["0700"], "{key}");
+        }
+        let writable = words("ReadWritePaths");
+        assert!(writable.iter().any(|path| Pins::root().starts_with(path)));
+        let configuration = below("/etc", words("ConfigurationDirectory")[0]);
+        assert!(writable.iter().any(|path| configuration == Path::new(path)));
+        // Ctrl-C takes the filter off, and SIGTERM does not.
+        assert_eq!(words("KillSignal"), ["SIGTERM"]);
+        assert_eq!(words("Type"), ["notify"]);
+        assert_eq!(words("Restart"), ["always"]);
+        assert!(words("Before").contains(&"network-pre.target"));
+        assert!(words("ExecReload").ends_with(&["reload"]));
+    }
 }

@@ -7,6 +7,7 @@
 //! it changes once a reload. A witness behind the filter notes every packet that passed.
 
 mod damage;
+mod faults;
 mod traffic;
 
 use std::path::PathBuf;
@@ -98,7 +99,7 @@ impl Site {
 type Deed = fn(&mut Site, u32) -> Result<(String, bool)>;
 
 /// What is done, how often in the whole form and in the short one, and how often the sentinels change sides each time.
-const STEPS: [(u8, &str, [u32; 2], u32, Deed); 5] = [
+const STEPS: [(u8, &str, [u32; 2], u32, Deed); 6] = [
     (
         1,
         "upgrades: SIGTERM, then a new daemon",
@@ -127,6 +128,13 @@ const STEPS: [(u8, &str, [u32; 2], u32, Deed); 5] = [
         [100, 20],
         0,
         damage::configurations,
+    ),
+    (
+        10,
+        "kinds of error, each at every bpf() call of a start and of changes",
+        [4, 1],
+        0,
+        faults::each_call,
     ),
 ];
 

@@ -13,7 +13,7 @@ fn nothing_leaks_and_nothing_is_lost_while_a_filter_lives() -> Result<()> {
     let mut table = Vec::new();
     report::table(&mut table, &rows)?;
     let table = String::from_utf8(table)?;
-    for step in 1..=5 {
+    for step in [1, 2, 3, 4, 5, 10] {
         ensure!(
             rows.iter().any(|row| row.step == step),
             "step {step} says nothing:\n{table}"

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 type Peers = BTreeSet<(SocketAddr, u16)>;
 
-/// The helper, as the daemon sees it.
+/// The helper, as the daemon sees it. It ends when its socket does, so nobody has to end it, and a daemon that may signal
+/// nobody could not.
 #[derive(Debug)]
 pub struct Watcher {
     child: Child,
@@ -72,14 +73,6 @@ impl Watcher {
         }
         let answer: Result<Peers, String> = serde_json::from_str(&line)?;
         answer.map_err(io::Error::other)
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        // It ends by itself when its socket does; this leaves nobody to be waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

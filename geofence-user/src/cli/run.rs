@@ -16,8 +16,8 @@ use tracing::{error, info, warn};
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
-use crate::access::watcher::Watcher;
 use crate::access;
+use crate::access::watcher::Watcher;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
 use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
@@ -28,7 +28,7 @@ use crate::prepare::{boot, now};
 use crate::privilege::{self, Kept};
 use crate::state::State;
 use crate::watch::Files;
-use crate::{control, serve, watch};
+use crate::{control, notify, serve, watch};
 
 /// Attach the filter to interfaces, look after it and serve metrics
 ///
@@ -236,6 +236,9 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
     let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
+    if let Err(error) = notify::ready() {
+        warn!("the service manager is not told that the filter is in place: {error}");
+    }
     let serving = serve::serve(listener, Arc::clone(&daemon));
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
@@ -270,7 +273,10 @@ fn privilege(instance: &Instance, (source, files): &(Source, Files)) -> Privileg
     let mut places = vec![state, instance.run_directory(), Pins::root().to_owned()];
     // A policy that is confirmed takes the configuration's place, by its name and behind a link.
     let file = source.file.iter().cloned();
-    for path in file.clone().chain(file.flat_map(|path| path.canonicalize())) {
+    for path in file
+        .clone()
+        .chain(file.flat_map(|path| path.canonicalize()))
+    {
         let directory = path.parent().map(Path::to_path_buf);
         let directory = directory.filter(|directory| *directory != Path::new(""));
         places.push(directory.unwrap_or_else(|| ".".into()));

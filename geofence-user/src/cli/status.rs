@@ -179,7 +179,10 @@ fn text(status: &Value) -> String {
         }
         line("privilege", privilege::sentence(&status["privilege"]));
         for one in status["privilege"]["kept"].as_array().into_iter().flatten() {
-            line("kept", format!("{}: {}", word(&one["capability"]), word(&one["reason"])));
+            line(
+                "kept",
+                format!("{}: {}", word(&one["capability"]), word(&one["reason"])),
+            );
         }
     } else {
         line("daemon", "none runs; the filter goes on without".to_owned());

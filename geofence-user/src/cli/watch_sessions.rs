@@ -15,7 +15,10 @@ pub struct Arguments {}
 pub(super) fn watch_sessions(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     privilege::only_look()?;
     // The terminal's Ctrl-C is for the daemon, which may still ask while it ends.
-    let ignore = nix::sys::signal::SigSet::from_iter([nix::sys::signal::Signal::SIGINT, nix::sys::signal::Signal::SIGHUP]);
+    let ignore = nix::sys::signal::SigSet::from_iter([
+        nix::sys::signal::Signal::SIGINT,
+        nix::sys::signal::Signal::SIGHUP,
+    ]);
     ignore.thread_block()?;
     watcher::answer(stdin().lock(), out)?;
     Ok(Outcome::Yes)

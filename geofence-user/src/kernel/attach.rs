@@ -37,7 +37,9 @@ pub enum AttachError {
          CAP_NET_ADMIN; run geofence with sudo"
     )]
     Privilege { name: String, call: String },
-    #[error("interface {name} does not take the program in {mode} mode: BPF_LINK_CREATE: {cause}. {advice}")]
+    #[error(
+        "interface {name} does not take the program in {mode} mode: BPF_LINK_CREATE: {cause}. {advice}"
+    )]
     Refused {
         name: String,
         mode: &'static str,

@@ -139,7 +139,9 @@ mod tests {
             "BPF_LINK_UPDATE: `bpf_link_update` failed: Cannot allocate memory (os error 12)"
         );
         assert_eq!(
-            ProgramError::from(syscall("bpf_mprog_attach")).call().as_deref(),
+            ProgramError::from(syscall("bpf_mprog_attach"))
+                .call()
+                .as_deref(),
             Some("BPF_LINK_CREATE")
         );
         let pin = aya::pin::PinError::from(syscall("BPF_OBJ_PIN"));

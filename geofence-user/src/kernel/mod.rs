@@ -22,7 +22,7 @@ pub use adopt::{Attached, Survey};
 pub use attach::{AttachError, has_tcx as attaches_by_link};
 pub use filter::{Filter, LoadError, Options, Tries};
 pub use interface::{Interface, interfaces};
-pub use pins::{PinError, Pins};
+pub use pins::{Held, PinError, Pins};
 pub use running::Running;
 
 /// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).

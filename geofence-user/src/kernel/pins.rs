@@ -10,7 +10,7 @@
 //! layout: whatever version made one, any other can put its own program behind it. Names here have no dot, which
 //! bpffs refuses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -85,6 +85,13 @@ pub enum PinError {
     StillAttached { index: u32 },
 }
 
+/// A link and the program behind it, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub link: u32,
+    pub program: u32,
+}
+
 /// The pins of one instance.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -153,6 +160,25 @@ impl Pins {
 
     fn link(&self, hook: Hook, index: u32) -> PathBuf {
         self.links().join(format!("{}-{index}", hook.name()))
+    }
+
+    /// What every link is and holds, by the name of its pin.
+    pub fn held(&self) -> Result<BTreeMap<String, Held>, PinError> {
+        let mut held = BTreeMap::new();
+        for index in self.indexes()? {
+            for hook in Hook::ALL {
+                if let Some(link) = self.open(hook, index)? {
+                    let info = link.info();
+                    let info = info.map_err(|error| opening(&self.link(hook, index), &error))?;
+                    let one = Held {
+                        link: info.id(),
+                        program: info.program_id(),
+                    };
+                    held.insert(format!("{}-{index}", hook.name()), one);
+                }
+            }
+        }
+        Ok(held)
     }
 
     /// The interfaces that have a link, by index. A link may have outlived its interface.

@@ -140,7 +140,11 @@ impl Filter {
     }
 
     /// Puts the staged tables where the next start finds them.
-    pub(super) fn keep_tables(&mut self, pins: &Pins, staged: &[&'static str]) -> Result<(), PinError> {
+    pub(super) fn keep_tables(
+        &mut self,
+        pins: &Pins,
+        staged: &[&'static str],
+    ) -> Result<(), PinError> {
         for table in staged {
             pins.keep_table(table)?;
             self.kept.tables.push(table);

@@ -39,7 +39,8 @@ impl Undo {
             let program = move |index: &u32| pins.program_of(hook, *index).ok().flatten();
             indexes.iter().filter_map(program).map(move |id| (id, hook))
         };
-        let wanted: BTreeMap<u32, Hook> = behind(Hook::Ingress).chain(behind(Hook::Egress)).collect();
+        let wanted: BTreeMap<u32, Hook> =
+            behind(Hook::Ingress).chain(behind(Hook::Egress)).collect();
         let mut undo = Self::default();
         if wanted.is_empty() {
             return undo;
@@ -83,7 +84,13 @@ impl Undo {
         }
     }
 
-    fn put_back(&mut self, pins: &Pins, hook: Hook, index: u32, id: u32) -> Result<(), ProgramError> {
+    fn put_back(
+        &mut self,
+        pins: &Pins,
+        hook: Hook,
+        index: u32,
+        id: u32,
+    ) -> Result<(), ProgramError> {
         let link = pins.open(hook, index).map_err(other)?;
         let (Some(link), Some(program)) = (link, self.earlier.get_mut(&id)) else {
             return Err(ProgramError::NotLoaded);
@@ -97,7 +104,11 @@ impl Earlier {
         Ok(match hook {
             Hook::Ingress => {
                 let name = Cow::Borrowed(name::PROGRAM);
-                Self::Ingress(Xdp::from_program_info(info, name, XdpAttachType::Interface)?)
+                Self::Ingress(Xdp::from_program_info(
+                    info,
+                    name,
+                    XdpAttachType::Interface,
+                )?)
             }
             Hook::Egress => {
                 let name = Cow::Borrowed(name::EGRESS);

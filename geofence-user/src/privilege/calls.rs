@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use libc::c_long;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
 };
 
 /// Calls by number, each with the conditions under which it is refused; without any, it always is.
@@ -79,7 +80,12 @@ const BPF_NEVER: [u64; 10] = [
 ];
 
 /// Families of sockets that are needed: the control socket, HTTP, routes and interfaces.
-const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+const FAMILIES: [i32; 4] = [
+    libc::AF_UNIX,
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_NETLINK,
+];
 
 type Error = seccompiler::Error;
 
@@ -91,8 +97,13 @@ pub(super) fn daemon() -> Result<Refused, Error> {
         bpf.push(rule(vec![argument(0, SeccompCmpOp::Eq, command)?])?);
     }
     refused.insert(libc::SYS_bpf, bpf);
-    let other_family = FAMILIES.iter().map(|family| argument(0, SeccompCmpOp::Ne, *family as u64));
-    refused.insert(libc::SYS_socket, vec![rule(other_family.collect::<Result<_, _>>()?)?]);
+    let other_family = FAMILIES
+        .iter()
+        .map(|family| argument(0, SeccompCmpOp::Ne, *family as u64));
+    refused.insert(
+        libc::SYS_socket,
+        vec![rule(other_family.collect::<Result<_, _>>()?)?],
+    );
     Ok(refused)
 }
 
@@ -147,7 +158,10 @@ pub(super) fn onlooker() -> Result<Refused, Error> {
         rule(vec![argument(2, SeccompCmpOp::MaskedEq(flag), flag)?])
     };
     let writing = [libc::O_WRONLY, libc::O_RDWR, libc::O_CREAT, libc::O_TRUNC];
-    refused.insert(libc::SYS_openat, writing.map(flag).into_iter().collect::<Result<_, _>>()?);
+    refused.insert(
+        libc::SYS_openat,
+        writing.map(flag).into_iter().collect::<Result<_, _>>()?,
+    );
     Ok(refused)
 }
 
@@ -156,7 +170,12 @@ fn never() -> Refused {
 }
 
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, Error> {
-    Ok(SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)?)
+    Ok(SeccompCondition::new(
+        index,
+        SeccompCmpArgLen::Dword,
+        operator,
+        value,
+    )?)
 }
 
 fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, Error> {
@@ -196,11 +215,18 @@ mod tests {
     fn the_daemon_can_open_and_connect_and_cannot_run_a_program() {
         let done = thread::spawn(|| {
             refuse(&daemon()).unwrap();
-            let run = Command::new("/bin/true").status().map_err(|error| error.kind());
+            let run = Command::new("/bin/true")
+                .status()
+                .map_err(|error| error.kind());
             let open = |family| socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
             let packet = open(AddressFamily::Packet);
             let netlink = open(AddressFamily::Netlink);
-            (run, packet.err(), netlink.is_ok(), std::net::UdpSocket::bind("127.0.0.1:0").is_ok())
+            (
+                run,
+                packet.err(),
+                netlink.is_ok(),
+                std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
+            )
         });
         let (run, packet, netlink, udp) = done.join().unwrap();
         assert_eq!(run.unwrap_err(), ErrorKind::PermissionDenied);
@@ -216,9 +242,14 @@ mod tests {
             std::fs::write(&path, "one").unwrap();
             refuse(&onlooker()).unwrap();
             let outcomes = (
-                File::open("/proc/self/status").is_ok() && std::fs::read_dir("/proc/self/fd").is_ok(),
+                File::open("/proc/self/status").is_ok()
+                    && std::fs::read_dir("/proc/self/fd").is_ok(),
                 OpenOptions::new().write(true).open(&path).is_err(),
-                OpenOptions::new().read(true).write(true).open("/proc/self/mem").is_err(),
+                OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open("/proc/self/mem")
+                    .is_err(),
                 File::create(place.path().join("two")).is_err(),
                 std::fs::remove_file(&path).is_err(),
                 std::net::UdpSocket::bind("127.0.0.1:0").is_err(),

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits, set_no_new_privs,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_capabilities_secure_bits, set_no_new_privs,
 };
 
 /// Keeps these capabilities, and has nothing that is run or done later add one.
@@ -43,7 +44,9 @@ pub(super) fn closed_without(files: impl IntoIterator<Item = PathBuf>) -> Vec<Pa
     let Ok(had) = capabilities(None) else {
         return Vec::new();
     };
-    let is_closed = |path: &PathBuf| File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    let is_closed = |path: &PathBuf| {
+        File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    };
     let without = CapabilitySets {
         effective: CapabilitySet::empty(),
         ..had
@@ -62,7 +65,9 @@ pub(super) fn names(set: CapabilitySet) -> Vec<String> {
     let known = set.iter_names().map(|(name, _)| format!("CAP_{name}"));
     let unknown = set.bits() & !CapabilitySet::all_known().bits();
     let unknown = (0..u64::BITS).filter(|bit| unknown & (1 << bit) != 0);
-    known.chain(unknown.map(|bit| format!("capability {bit}"))).collect()
+    known
+        .chain(unknown.map(|bit| format!("capability {bit}")))
+        .collect()
 }
 
 /// The capabilities that have a name here.
@@ -73,7 +78,9 @@ trait AllKnown {
 impl AllKnown for CapabilitySet {
     fn all_known() -> Self {
         let named = Self::from_bits_retain(u64::MAX);
-        named.iter_names().fold(Self::empty(), |all, (_, one)| all | one)
+        named
+            .iter_names()
+            .fold(Self::empty(), |all, (_, one)| all | one)
     }
 }
 
@@ -83,7 +90,9 @@ mod tests {
 
     #[test]
     fn capabilities_are_called_by_their_names() {
-        let some = CapabilitySet::NET_ADMIN | CapabilitySet::BPF | CapabilitySet::from_bits_retain(1 << 60);
+        let some = CapabilitySet::NET_ADMIN
+            | CapabilitySet::BPF
+            | CapabilitySet::from_bits_retain(1 << 60);
         assert_eq!(names(some), ["CAP_NET_ADMIN", "CAP_BPF", "capability 60"]);
         assert!(names(CapabilitySet::empty()).is_empty());
     }

@@ -52,9 +52,9 @@ impl Standing {
     /// For `geofence status`.
     #[must_use]
     pub fn to_json(self, given_up: &GivenUp) -> Value {
-        let kept = given_up.kept.iter().map(|one| {
-            json!({ "capability": names(one.capability).join(", "), "reason": one.reason })
-        });
+        let kept = given_up.kept.iter().map(
+            |one| json!({ "capability": names(one.capability).join(", "), "reason": one.reason }),
+        );
         json!({
             "capabilities": names(self.capabilities),
             "kept": kept.collect::<Vec<_>>(),
@@ -75,7 +75,10 @@ impl Standing {
 pub fn sentence(privilege: &Value) -> String {
     let list = |key: &str| {
         let items = privilege[key].as_array().into_iter().flatten();
-        items.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        items
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let capabilities = match list("capabilities") {
         none if none.is_empty() => "no capability".to_owned(),
@@ -86,9 +89,21 @@ pub fn sentence(privilege: &Value) -> String {
     };
     [
         capabilities.as_str(),
-        whether("no_new_privileges", "no new privileges", "NEW PRIVILEGES POSSIBLE"),
-        whether("system_calls_filtered", "system calls filtered", "SYSTEM CALLS NOT FILTERED"),
-        whether("writing_confined", "writing confined", "WRITING NOT CONFINED"),
+        whether(
+            "no_new_privileges",
+            "no new privileges",
+            "NEW PRIVILEGES POSSIBLE",
+        ),
+        whether(
+            "system_calls_filtered",
+            "system calls filtered",
+            "SYSTEM CALLS NOT FILTERED",
+        ),
+        whether(
+            "writing_confined",
+            "writing confined",
+            "WRITING NOT CONFINED",
+        ),
     ]
     .join(", ")
 }
@@ -100,7 +115,9 @@ mod tests {
     #[test]
     fn one_thread_with_more_counts_for_all() {
         let thread = |caps: &str, no_new: u8, seccomp: u8| {
-            format!("Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t1\n")
+            format!(
+                "Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t1\n"
+            )
         };
         let nothing = Standing {
             capabilities: CapabilitySet::empty(),
