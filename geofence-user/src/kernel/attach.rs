@@ -33,8 +33,8 @@ pub enum AttachError {
     )]
     Foreign { name: String, program: Program },
     #[error(
-        "missing privilege to attach to {name}: {call} was refused. It takes root, or the capabilities CAP_BPF and \
-         CAP_NET_ADMIN; run geofence with sudo"
+        "missing privilege to attach to {name}: {call} was refused. It takes root, or the capabilities CAP_BPF, \
+         CAP_PERFMON and CAP_NET_ADMIN; run geofence with sudo"
     )]
     Privilege { name: String, call: String },
     #[error(

@@ -21,6 +21,7 @@ use geofence_common::layout::{
 use geofence_common::verdict::{Action, Reason, Verdict};
 
 use aya_log::EbpfLogger;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::KERNEL_MIN;
 use super::call::{OfCall, told};
@@ -74,8 +75,7 @@ pub enum LoadError {
     KernelTooOld { found: String },
     #[error(
         "missing privilege: {call} was refused. geofence loads a program into the kernel, which takes root, or the \
-         capabilities CAP_BPF and CAP_NET_ADMIN: run it with sudo, or give its service unit \
-         AmbientCapabilities=CAP_BPF CAP_NET_ADMIN"
+         capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo, or as a service with those"
     )]
     Privilege { call: String },
     #[error(
@@ -142,7 +142,7 @@ impl From<PinError> for LoadError {
 
 impl From<ProgramError> for LoadError {
     fn from(error: ProgramError) -> Self {
-        if is_permission(&error) {
+        if is_permission(&error) || is_for_perfmon(&error) {
             Self::privilege(&error)
         } else {
             Self::Program(Box::new(error))
@@ -165,6 +165,18 @@ pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
     })
+}
+
+/// Whether the verifier has refused a program for want of CAP_PERFMON, without which it holds every program for one that
+/// wants to know the kernel's secrets. It says something else then.
+fn is_for_perfmon(error: &ProgramError) -> bool {
+    let is_refused = matches!(error, ProgramError::LoadError { io_error, .. }
+        if io_error.raw_os_error() == Some(libc::EACCES));
+    let has_perfmon = capabilities(None).map_or(true, |had| {
+        had.effective
+            .intersects(CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN)
+    });
+    is_refused && !has_perfmon
 }
 
 pub(super) fn map_error(doing: &'static str) -> impl Fn(MapError) -> LoadError {
