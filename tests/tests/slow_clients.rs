@@ -16,6 +16,10 @@ use geofence_tests::{http, privilege};
 const CLIENTS: usize = 500;
 /// What they may have the daemon take in memory, together.
 const MEMORY_MAX: u64 = 16 << 20;
+/// How many of them may be connected at once: 64 by each way, and what a command is answered by.
+const OPEN_MAX: usize = 150;
+/// Descriptors that the daemon may have of its own by then, for a look at its interfaces.
+const SPARE: usize = 4;
 /// How long a scrape or a command may take beside them, on a machine that has other things to do as well.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
@@ -27,6 +31,11 @@ fn resident(daemon: &Daemon) -> Result<u64> {
         .and_then(|line| line.split_whitespace().next())
         .context("no VmRSS")?;
     Ok(kib.parse::<u64>()? << 10)
+}
+
+/// How many descriptors a process has open.
+fn descriptors(daemon: &Daemon) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/fd", daemon.id()))?.count())
 }
 
 #[test]
@@ -68,7 +77,7 @@ fn clients_who_say_nothing_stop_nothing() -> Result<()> {
     make()?;
     let daemon = edge.run(&["--interface", "edge0", "--interface", "other0"])?;
     edge.get("/metrics")?;
-    let before = resident(&daemon)?;
+    let (before, open_before) = (resident(&daemon)?, descriptors(&daemon)?);
     let mut slow = Vec::new();
     for number in 0..CLIENTS {
         let mut client = namespace.enter(|| TcpStream::connect(LISTEN))??;
@@ -114,6 +123,17 @@ fn clients_who_say_nothing_stop_nothing() -> Result<()> {
         grown < MEMORY_MAX,
         "{CLIENTS} clients take {} KiB",
         grown >> 10
+    );
+    let open = descriptors(&daemon)?.saturating_sub(open_before);
+    ensure!(open < OPEN_MAX, "{open} connections are held open");
+    // Nobody is waited for long.
+    let gone = poll(PATIENCE, || {
+        Ok((descriptors(&daemon)? <= open_before + SPARE).then_some(()))
+    })?;
+    ensure!(
+        gone.is_some(),
+        "{} descriptors, {open_before} before",
+        descriptors(&daemon)?
     );
     // Still there, and still of no consequence.
     ensure!(slow.len() == CLIENTS && silent.len() == CLIENTS);
