@@ -64,11 +64,14 @@ const COMMANDS: [&str; 37] = [
     "BPF_TOKEN_CREATE",
 ];
 
-/// A call that is to fail: the how manyth since the counting began, from 0, and with what.
+/// A call that is to fail, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Calls before it.
-    pub at: usize,
+    /// The command.
+    pub call: &'static str,
+    /// How often it is made before, since the counting began. Of its own kind only: how many programs others have
+    /// loaded changes how often some questions are asked.
+    pub after: usize,
     /// The number of the error.
     pub errno: i32,
 }
@@ -77,6 +80,7 @@ pub struct Fault {
 struct State {
     calls: Vec<&'static str>,
     fault: Option<Fault>,
+    has_failed: bool,
 }
 
 /// Stands between a program and its bpf() calls for as long as the program lives.
@@ -108,8 +112,8 @@ impl Supervisor {
     /// Counts calls anew, of which one may fail.
     pub fn begin(&self, fault: Option<Fault>) {
         *self.lock() = State {
-            calls: Vec::new(),
             fault,
+            ..State::default()
         };
     }
 
@@ -117,6 +121,12 @@ impl Supervisor {
     #[must_use]
     pub fn calls(&self) -> Vec<&'static str> {
         self.lock().calls.clone()
+    }
+
+    /// Whether the call that was to fail has been made, and has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock().has_failed
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -156,12 +166,13 @@ impl Supervisor {
     /// Notes a call, and answers with the error it is to fail with.
     fn note(&self, name: &'static str) -> Option<i32> {
         let mut state = self.lock();
-        let at = state.calls.len();
+        let before = state.calls.iter().filter(|call| **call == name).count();
         state.calls.push(name);
-        state
+        let fault = state
             .fault
-            .filter(|fault| fault.at == at)
-            .map(|fault| fault.errno)
+            .filter(|fault| fault.call == name && fault.after == before)?;
+        state.has_failed = true;
+        Some(fault.errno)
     }
 }
 

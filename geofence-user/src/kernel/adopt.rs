@@ -152,10 +152,10 @@ impl Filter {
                 self.assign_slot(place.interface.index, *slot)?;
             }
         }
-        let staged = self.stage_tables(pins)?;
         let held = survey.places.iter().filter(|place| place.is_held);
         let held: Vec<u32> = held.map(|place| place.interface.index).collect();
-        let mut undo = Undo::hold(pins, &held);
+        let mut undo = Undo::hold(pins, &held)?;
+        let staged = self.stage_tables(pins)?;
         let changed = self.change(survey, mode, &slots, fresh, &mut undo).await;
         let attached = match changed {
             Ok(attached) => attached,
@@ -249,7 +249,7 @@ impl Filter {
         };
         // What the old ingress remembers the new one finds in the same tables, so the order loses nothing.
         let egress = pins.open(Hook::Egress, index)?.filter(|_| has_tcx());
-        undo.note(pins, Hook::Egress, index);
+        undo.note(pins, Hook::Egress, index)?;
         let replaced = match egress {
             None => self.attach_egress(pins, interface),
             Some(link) => match self.update_egress(link) {
@@ -267,7 +267,7 @@ impl Filter {
         match pins.open(Hook::Ingress, index)? {
             // The last change of this interface: one that fails changes nothing.
             Some(link) => {
-                undo.note(pins, Hook::Ingress, index);
+                undo.note(pins, Hook::Ingress, index)?;
                 let updated = self.update_ingress(link).map_err(failed);
                 if updated.is_err() {
                     undo.forget_last();

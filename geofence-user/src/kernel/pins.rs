@@ -49,7 +49,7 @@ pub(super) enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+    pub(super) const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
 
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ use geofence_common::layout::name;
 use tracing::error;
 
 use super::adopt::other;
-use super::pins::{Hook, Pins};
+use super::pins::{Hook, PinError, Pins};
 
 /// A program that is or was behind a link.
 enum Earlier {
@@ -34,16 +34,16 @@ pub(super) struct Undo {
 impl Undo {
     /// Holds the programs behind the links of these interfaces. To reach them takes CAP_SYS_ADMIN; without it there is
     /// no going back, and nothing else is lost.
-    pub(super) fn hold(pins: &Pins, indexes: &[u32]) -> Self {
-        let behind = |hook| {
-            let program = move |index: &u32| pins.program_of(hook, *index).ok().flatten();
-            indexes.iter().filter_map(program).map(move |id| (id, hook))
-        };
-        let wanted: BTreeMap<u32, Hook> =
-            behind(Hook::Ingress).chain(behind(Hook::Egress)).collect();
+    pub(super) fn hold(pins: &Pins, indexes: &[u32]) -> Result<Self, PinError> {
+        let mut wanted = BTreeMap::new();
+        for index in indexes {
+            for hook in Hook::ALL {
+                wanted.extend(pins.program_of(hook, *index)?.map(|id| (id, hook)));
+            }
+        }
         let mut undo = Self::default();
         if wanted.is_empty() {
-            return undo;
+            return Ok(undo);
         }
         for info in loaded_programs().filter_map(Result::ok) {
             let id = info.id();
@@ -53,13 +53,14 @@ impl Undo {
                 undo.earlier.insert(id, program);
             }
         }
-        undo
+        Ok(undo)
     }
 
     /// Notes that a link is about to be changed, or made where there was none.
-    pub(super) fn note(&mut self, pins: &Pins, hook: Hook, index: u32) {
-        let program = pins.program_of(hook, index).ok().flatten();
+    pub(super) fn note(&mut self, pins: &Pins, hook: Hook, index: u32) -> Result<(), PinError> {
+        let program = pins.program_of(hook, index)?;
         self.changed.push((hook, index, program));
+        Ok(())
     }
 
     /// Takes the last note back: that link was not changed.
