@@ -11,8 +11,8 @@ use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode, l
 use aya::util::KernelVersion;
 use geofence_common::layout::name;
 
-use super::call::{OfCall as _, told};
-use super::filter::{Filter, LoadError, is_permission};
+use super::call::{OfCall as _, is_permission, told};
+use super::filter::{Filter, LoadError};
 use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, PinError, Pins};
 use crate::advice::{Advice, advice};

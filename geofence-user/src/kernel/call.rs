@@ -10,6 +10,7 @@ use aya::programs::links::LinkError;
 use aya::programs::{ProgramError, XdpError};
 use aya::sys::SyscallError;
 use aya::{BtfError, EbpfError};
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// An error that may be of a call.
 pub(super) trait OfCall: Error + 'static {
@@ -35,6 +36,27 @@ pub(super) fn told(error: &impl OfCall) -> String {
         next = error.source();
     }
     parts.join(": ")
+}
+
+/// Whether an error, or one behind it, is EPERM. The verifier refuses with EACCES, which is no matter of privilege.
+pub(super) fn is_permission(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
+    })
+}
+
+/// Whether the verifier has refused a program for want of CAP_PERFMON, without which it holds every program for one that
+/// wants to know the kernel's secrets. It says something else then.
+pub(super) fn is_for_perfmon(error: &ProgramError) -> bool {
+    let is_refused = matches!(error, ProgramError::LoadError { io_error, .. }
+        if io_error.raw_os_error() == Some(libc::EACCES));
+    let has_perfmon = capabilities(None).map_or(true, |had| {
+        had.effective
+            .intersects(CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN)
+    });
+    is_refused && !has_perfmon
 }
 
 impl OfCall for SyscallError {

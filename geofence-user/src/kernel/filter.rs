@@ -21,10 +21,9 @@ use geofence_common::layout::{
 use geofence_common::verdict::{Action, Reason, Verdict};
 
 use aya_log::EbpfLogger;
-use rustix::thread::{CapabilitySet, capabilities};
 
 use super::KERNEL_MIN;
-use super::call::{OfCall, told};
+use super::call::{OfCall, is_for_perfmon, is_permission, told};
 use super::image_map::ImageMap;
 use super::object;
 use super::pins::{PinError, Pins};
@@ -156,27 +155,6 @@ impl LoadError {
             call: error.call().unwrap_or_else(|| "bpf(2)".to_owned()),
         }
     }
-}
-
-/// Whether an error, or one behind it, is EPERM. The verifier refuses with EACCES, which is no matter of privilege.
-pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
-    })
-}
-
-/// Whether the verifier has refused a program for want of CAP_PERFMON, without which it holds every program for one that
-/// wants to know the kernel's secrets. It says something else then.
-fn is_for_perfmon(error: &ProgramError) -> bool {
-    let is_refused = matches!(error, ProgramError::LoadError { io_error, .. }
-        if io_error.raw_os_error() == Some(libc::EACCES));
-    let has_perfmon = capabilities(None).map_or(true, |had| {
-        had.effective
-            .intersects(CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN)
-    });
-    is_refused && !has_perfmon
 }
 
 pub(super) fn map_error(doing: &'static str) -> impl Fn(MapError) -> LoadError {
