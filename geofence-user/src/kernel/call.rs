@@ -12,6 +12,8 @@ use aya::sys::SyscallError;
 use aya::{BtfError, EbpfError};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use super::attach::errno;
+
 /// An error that may be of a call.
 pub(super) trait OfCall: Error + 'static {
     /// The call's name; nothing for an error that is of none.
@@ -40,11 +42,7 @@ pub(super) fn told(error: &impl OfCall) -> String {
 
 /// Whether an error, or one behind it, is EPERM. The verifier refuses with EACCES, which is no matter of privilege.
 pub(super) fn is_permission(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
-    })
+    errno(error) == Some(libc::EPERM)
 }
 
 /// Whether the verifier has refused a program for want of CAP_PERFMON, without which it holds every program for one that
