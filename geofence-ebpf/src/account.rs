@@ -5,13 +5,13 @@ use core::hint::black_box;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::programs::XdpContext;
 use geofence_common::frame::Frame as _;
 use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 use geofence_common::track::Tracked;
 use geofence_common::verdict::{Action, COUNTERS, Verdict};
 
+use crate::clock;
 use crate::frame::XdpFrame;
 use crate::maps;
 
@@ -37,10 +37,10 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
     if verdict.exception != 0
         && let Some(hits) = maps::HITS.get_ptr_mut(verdict.exception - 1)
     {
-        // SAFETY: the element is this CPU's own; the helper takes nothing and returns a number.
+        // SAFETY: the element is this CPU's own.
         unsafe {
             (*hits).packets += 1;
-            (*hits).last = bpf_ktime_get_boot_ns();
+            (*hits).last = clock::now();
         }
     }
     if maps::is_traced() {

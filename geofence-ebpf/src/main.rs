@@ -10,6 +10,7 @@
 mod account;
 #[cfg(feature = "bench")]
 mod bench;
+mod clock;
 mod egress;
 mod frame;
 mod maps;

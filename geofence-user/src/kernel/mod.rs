@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+mod batch;
 mod call;
 pub mod customers;
 mod filter;

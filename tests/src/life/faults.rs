@@ -40,7 +40,7 @@ const ASKING: [&str; 8] = [
 ];
 
 /// Calls that a change makes when it is in place, for its answer.
-const READING: [&str; 1] = ["BPF_MAP_LOOKUP_ELEM"];
+const READING: [&str; 2] = ["BPF_MAP_LOOKUP_ELEM", "BPF_MAP_LOOKUP_BATCH"];
 
 /// What is in the kernel of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
