@@ -39,7 +39,7 @@ impl Filter {
         let mut all = Vec::new();
         let cpus = cpus("reading HITS")?;
         batch::elements(hits.fd().as_fd(), cpus, |cpus| all.push(sum(cpus)))
-            .map_err(failed("reading HITS"))?;
+            .map_err(failed("reading HITS: BPF_MAP_LOOKUP_BATCH"))?;
         Ok(all)
     }
 
