@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 type Peers = BTreeSet<(SocketAddr, u16)>;
 
-/// The helper, as the daemon sees it. It ends when its socket does, so nobody has to end it, and a daemon that may signal
-/// nobody could not.
+/// The helper, as the daemon sees it. It ends when its socket does, so nobody has to end it; a daemon that may
+/// signal nobody could not.
 #[derive(Debug)]
 pub struct Watcher {
     child: Child,

@@ -1,4 +1,4 @@
-//! `geofence watch-sessions`: the daemon's helper that sees who is logged in. It is started by the daemon, never by hand.
+//! `geofence watch-sessions`: the daemon's helper that sees who is logged in; never started by hand.
 
 use std::io::{Write, stdin};
 

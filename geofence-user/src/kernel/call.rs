@@ -45,7 +45,7 @@ pub(super) fn is_permission(error: &(dyn Error + 'static)) -> bool {
     errno(error) == Some(libc::EPERM)
 }
 
-/// Whether the verifier has refused a program for want of CAP_PERFMON, without which it holds every program for one that
+/// Whether the verifier has refused a program for want of CAP_PERFMON, without which it takes each for one that
 /// wants to know the kernel's secrets. It says something else then.
 pub(super) fn is_for_perfmon(error: &ProgramError) -> bool {
     let is_refused = matches!(error, ProgramError::LoadError { io_error, .. }

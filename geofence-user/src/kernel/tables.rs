@@ -101,7 +101,7 @@ impl Kept {
     }
 }
 
-/// What kind of table is pinned somewhere, if one is. One that cannot be opened is an error: to make it anew would be to
+/// What kind of table is pinned somewhere, if one is. One that cannot be opened is an error: to make it anew is to
 /// forget what was counted.
 fn look(path: &Path) -> Result<Option<MapInfo>, LoadError> {
     if !path.exists() {

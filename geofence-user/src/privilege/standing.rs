@@ -116,7 +116,7 @@ mod tests {
     fn one_thread_with_more_counts_for_all() {
         let thread = |caps: &str, no_new: u8, seccomp: u8| {
             format!(
-                "Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t1\n"
+                "Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\n"
             )
         };
         let nothing = Standing {

@@ -1,8 +1,8 @@
-//! Failing calls: every bpf() call of a start over a filter in place, of a reload, of a trial and of a grant fails once,
+//! Failing calls: every bpf() call of a start over a filter in place, of a reload, of a trial and of a grant fails,
 //! and what filters is the old filter or the new one, whole.
 //!
 //! A failure may be harmless (the library asks the kernel what it can, and does without); then the new filter must be
-//! in place. Otherwise the daemon says which call it was, and nothing has changed: the programs, the links that hold
+//! in place. Otherwise the daemon says which call it was, and nothing has changed: the programs, links that hold
 //! them, the pins. Whether packets pass and are dropped meanwhile is the traffic's business, which goes on all the time.
 
 use std::collections::BTreeMap;
