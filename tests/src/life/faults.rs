@@ -2,8 +2,8 @@
 //! and what filters is the old filter or the new one, whole.
 //!
 //! A failure may be harmless (the library asks the kernel what it can, and does without); then the new filter must be
-//! in place. Otherwise the daemon says which call it was, and nothing has changed: the programs, links that hold
-//! them, the pins. Whether packets pass and are dropped meanwhile is the traffic's business, which goes on all the time.
+//! in place. Otherwise the daemon says which call it was, and nothing has changed: the programs, the links that hold
+//! them, the pins. Whether packets pass and are dropped meanwhile is the traffic's business, which goes on all along.
 
 use std::collections::BTreeMap;
 use std::fs;
