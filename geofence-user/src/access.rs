@@ -8,6 +8,7 @@ mod environment;
 mod metadata;
 mod routes;
 mod sockets;
+pub mod watcher;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::{country, explain};
 use crate::policy::{self, Policy};
 use routes::Routes;
+use watcher::Watcher;
 
 /// What a machine needs somebody for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,9 +79,14 @@ impl Replies {
 pub struct Lockout(pub Vec<Cut>);
 
 /// Looks up whom the machine needs, as far as these interfaces are concerned; and in sentences what could not be asked.
-pub async fn dependencies(interfaces: &[String]) -> (Vec<Dependency>, Vec<String>) {
+/// A watcher sees the sessions for a process that has not the privilege to.
+pub async fn dependencies(
+    interfaces: &[String],
+    watcher: Option<&Watcher>,
+) -> (Vec<Dependency>, Vec<String>) {
     let mut found = Vec::new();
     let mut unknown = Vec::new();
+    let mut blind = None;
     let mut add = |need, address: IpAddr| {
         // What is on this machine does not come through an interface.
         let address = address.to_canonical();
@@ -87,7 +94,20 @@ pub async fn dependencies(interfaces: &[String]) -> (Vec<Dependency>, Vec<String
             found.push(Dependency { need, address });
         }
     };
-    match sockets::ssh_peers() {
+    let seen = match watcher {
+        None => None,
+        Some(watcher) => match watcher.peers().await {
+            Ok(peers) => Some(peers),
+            Err(error) => {
+                blind = Some(format!(
+                    "who is logged in over SSH cannot be told from who is only connected, as the helper that sees it \
+                     does not answer ({error}): every connection to port 22 counts until geofence is started again"
+                ));
+                None
+            }
+        },
+    };
+    match seen.map_or_else(sockets::ssh_peers, Ok) {
         Ok(peers) => {
             for (peer, port) in peers {
                 add(Need::Ssh { port }, peer.ip());
@@ -120,6 +140,7 @@ pub async fn dependencies(interfaces: &[String]) -> (Vec<Dependency>, Vec<String
             "the gateways, resolvers and metadata service of this machine are not known: {error}"
         )),
     }
+    unknown.extend(blind);
     found.sort_unstable();
     found.dedup();
     (found, unknown)

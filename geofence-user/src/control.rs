@@ -24,6 +24,7 @@ use tracing::warn;
 
 use crate::access::Dependency;
 use crate::candidate::Failure;
+use crate::crowd::{Busy, Crowd};
 use crate::daemon::{Change, Confirmed, Daemon, Wishes};
 use crate::grants::Caller;
 use crate::instance::Instance;
@@ -33,7 +34,9 @@ pub const VERSION: u32 = 1;
 
 /// The longest line that is read.
 const LINE_BYTES_MAX: u64 = 64 << 10;
-/// How long a line may take to arrive.
+/// How many are connected at once.
+const ROOM: usize = 64;
+/// How long a line may take to arrive, and an answer to be read.
 const LINE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer may take; compiling a large database takes seconds, on a busy machine many.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
@@ -101,13 +104,14 @@ pub fn listen(instance: &Instance) -> Result<UnixListener, ListenError> {
 
 /// Answers until the task is dropped.
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
+    let mut crowd = Crowd::new(ROOM);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let daemon = Arc::clone(&daemon);
-                tokio::spawn(async move {
+                crowd.admit(|busy| async move {
                     // A caller who has gone needs no answer.
-                    let _ = converse(stream, &daemon).await;
+                    let _ = converse(stream, &daemon, &busy).await;
                 });
             }
             Err(error) => {
@@ -119,7 +123,11 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     }
 }
 
-async fn converse(mut stream: UnixStream, daemon: &Arc<Daemon>) -> std::io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    daemon: &Arc<Daemon>,
+    busy: &Busy,
+) -> std::io::Result<()> {
     let peer = stream.peer_cred()?;
     let caller = Caller {
         user: peer.uid(),
@@ -140,10 +148,26 @@ async fn converse(mut stream: UnixStream, daemon: &Arc<Daemon>) -> std::io::Resu
         if length == 0 {
             return Ok(());
         }
-        let mut answer = answer(&line, daemon, caller).await.to_string();
+        // What is cut off is no request, and what follows it is none either.
+        let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
+        busy.set(true);
+        let mut answer = if is_whole {
+            answer(&line, daemon, caller).await.to_string()
+        } else {
+            too_long().to_string()
+        };
         answer.push('\n');
-        writer.write_all(answer.as_bytes()).await?;
+        tokio::time::timeout(LINE_PATIENCE, writer.write_all(answer.as_bytes())).await??;
+        busy.set(false);
+        if !is_whole {
+            return Ok(());
+        }
     }
+}
+
+fn too_long() -> Value {
+    let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
+    json!({ "version": VERSION, "ok": false, "cause": "request", "error": error })
 }
 
 async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> Value {

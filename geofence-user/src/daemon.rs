@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use geofence_common::flow::Table;
 use serde_json::{Value, json};
 
+use crate::access::watcher::Watcher;
 use crate::candidate::Candidate;
 use crate::compile::Image;
 use crate::config::{Config, Word as _};
@@ -23,6 +24,7 @@ use crate::lists::Report;
 use crate::metrics::{Customers, Facts, Interface, Snapshot};
 use crate::policy::Policy;
 use crate::prepare::now;
+use crate::privilege::{self, GivenUp};
 use crate::state::State;
 use crate::watch::Files;
 
@@ -34,6 +36,7 @@ pub use trial::Confirmed;
 /// A filter and where it is attached.
 pub struct Daemon {
     pins: Pins,
+    privilege: Privilege,
     state: State,
     grants: Grants,
     source: Source,
@@ -45,6 +48,25 @@ pub struct Daemon {
     trial: Mutex<Option<trial::Trial>>,
     /// Whoever changes what filters holds it.
     turn: tokio::sync::Mutex<()>,
+}
+
+/// What the daemon may still do, and who does for it what it may not.
+#[derive(Debug)]
+pub struct Privilege {
+    pub given_up: GivenUp,
+    /// Nobody where it could not be started.
+    pub watcher: Option<Watcher>,
+}
+
+impl Privilege {
+    fn to_json(&self) -> Value {
+        let mut json = match privilege::Standing::look() {
+            Ok(standing) => standing.to_json(&self.given_up),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        json["session_watcher"] = json!(self.watcher.as_ref().map(Watcher::process));
+        json
+    }
 }
 
 /// What filters now.
@@ -82,11 +104,13 @@ impl Daemon {
         mut candidate: Candidate,
         (source, tried): (Source, Files),
         trouble: Option<Trouble>,
+        privilege: Privilege,
     ) -> Self {
         let instance = &candidate.config.instance;
         reload::keep_lists(std::mem::take(&mut candidate.lists), instance);
         Self {
             pins: Pins::of(instance),
+            privilege,
             state: State::of(instance),
             grants: Grants::of(instance),
             source,
@@ -187,6 +211,7 @@ impl Daemon {
             "exceptions": Self::exceptions_in_short(&config),
             "interfaces": interfaces,
             "reloads": reloads.to_json(),
+            "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(trial::Trial::to_json),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -9,9 +10,14 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tracing::warn;
 
+use crate::crowd::Crowd;
 use crate::daemon::{Daemon, Place};
 use crate::metrics;
 
@@ -33,14 +39,47 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         .map_err(|cause| ListenError { address, cause })
 }
 
-/// Answers until the task is dropped.
+/// How many are connected at once; more than ever scrape, and few enough to cost little.
+const ROOM: usize = 64;
+/// How long the head of a request may take.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may last: an answer that nobody reads is not kept for ever.
+const CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// The longest head of a request. An answer is written as it comes, whatever its length.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
+
+/// Answers until the task is dropped: one request a connection. Those who connect and do not ask, or do not read, take
+/// room from one another and from nobody else.
 pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(page))
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
         .with_state(daemon);
-    axum::serve(listener, router).await
+    let service = TowerToHyperService::new(router);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .keep_alive(false);
+    let mut crowd = Crowd::new(ROOM);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("accepting a connection for metrics: {error}");
+                // Out of descriptors, as a rule: others have to close theirs.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        crowd.admit(|_| async move {
+            // Whoever is too slow, or gone, needs no answer.
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+        });
+    }
 }
 
 async fn scrape(State(daemon): State<Arc<Daemon>>, headers: HeaderMap) -> Response {

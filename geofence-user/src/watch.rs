@@ -40,6 +40,11 @@ impl Files {
         Self::look(self.0.keys())
     }
 
+    /// Where they are.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.0.keys().cloned()
+    }
+
     /// Together with others.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {

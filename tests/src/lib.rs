@@ -25,4 +25,5 @@ pub mod packet_socket;
 pub mod precedence;
 pub mod privilege;
 pub mod sources;
+pub mod supervisor;
 pub mod wait;

@@ -10,6 +10,7 @@
 
 mod damage;
 mod devices;
+mod faults;
 mod leases;
 mod traffic;
 
@@ -125,7 +126,7 @@ impl Site {
 type Deed = fn(&mut Site, u32) -> Result<(String, bool)>;
 
 /// What is done, how often in the whole form and in the short one, and how often the sentinels change sides each time.
-const STEPS: [(u8, &str, [u32; 2], u32, Deed); 9] = [
+const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
     (
         1,
         "upgrades: SIGTERM, then a new daemon",
@@ -176,6 +177,13 @@ const STEPS: [(u8, &str, [u32; 2], u32, Deed); 9] = [
         [21, 6],
         0,
         devices::recreations,
+    ),
+    (
+        10,
+        "kinds of error, each at every bpf() call of a start and of changes",
+        [4, 1],
+        0,
+        faults::each_call,
     ),
 ];
 

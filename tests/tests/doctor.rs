@@ -92,7 +92,7 @@ fn whoever_may_not_load_programs_is_told_so() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{said}");
     ensure!(
-        said.contains("AmbientCapabilities=CAP_BPF CAP_NET_ADMIN"),
+        said.contains("AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN"),
         "{said}"
     );
     Ok(())

@@ -22,7 +22,7 @@ fn nothing_leaks_and_nothing_is_lost_while_a_filter_lives() -> Result<()> {
     let mut table = Vec::new();
     report::table(&mut table, &rows)?;
     let table = String::from_utf8(table)?;
-    for step in (1..=9).chain([11]) {
+    for step in 1..=11 {
         ensure!(
             rows.iter().any(|row| row.step == step),
             "step {step} says nothing:\n{table}"

@@ -72,7 +72,8 @@ impl Arguments {
             // Of an instance that is not named, an index may be one of another network namespace.
             let is_meant = |name: &String| {
                 found.is_some_and(|one| {
-                    one.name == *name && (self.instance.instance.is_some() || pins.is_on(one))
+                    one.name == *name
+                        && (self.instance.instance.is_some() || pins.is_on(one).unwrap_or(true))
                 })
             };
             self.all || self.interface.iter().any(is_meant)

@@ -19,10 +19,13 @@ pub mod revert;
 pub mod run;
 pub mod status;
 pub mod update;
+pub mod watch_sessions;
 
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
+
+use crate::access::watcher;
 
 /// How a command went, where it went at all; an error is trouble, exit code 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ enum Command {
     Flows(flows::Arguments),
     Update(update::Arguments),
     List(list::Arguments),
+    #[command(hide = true, name = watcher::VERB)]
+    WatchSessions(watch_sessions::Arguments),
 }
 
 impl Arguments {
@@ -84,6 +89,7 @@ impl Arguments {
             Command::Flows(arguments) => flows::flows(&arguments, out),
             Command::Update(arguments) => update::update(&arguments, out),
             Command::List(arguments) => list::list(&arguments, out),
+            Command::WatchSessions(_) => watch_sessions::watch_sessions(out),
         }
     }
 }

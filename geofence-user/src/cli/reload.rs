@@ -84,5 +84,5 @@ pub(super) fn needed(instance: &crate::instance::Instance) -> anyhow::Result<Vec
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    Ok(runtime.block_on(access::dependencies(&interfaces)).0)
+    Ok(runtime.block_on(access::dependencies(&interfaces, None)).0)
 }

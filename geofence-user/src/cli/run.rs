@@ -17,15 +17,18 @@ use tracing::{error, info, warn};
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::access;
+use crate::access::watcher::Watcher;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
-use crate::daemon::{Daemon, Source, Trouble, Wishes};
+use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
 use crate::grants::Grants;
-use crate::kernel::{Filter, Pins, Survey, memory};
+use crate::instance::{Instance, private_directory};
+use crate::kernel::{self, Filter, Pins, Survey, memory};
 use crate::prepare::{boot, now};
+use crate::privilege::{self, Kept};
 use crate::state::State;
 use crate::watch::Files;
-use crate::{control, serve, watch};
+use crate::{control, notify, serve, watch};
 
 /// Attach the filter to interfaces, look after it and serve metrics
 ///
@@ -188,7 +191,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     // The signals first: one that comes while the filter is being attached must not leave it half done.
     let mut signals = Signals::new()?;
     if !is_last_good {
-        let (needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        let (needed, unknown) = access::dependencies(&candidate.config.interfaces, None).await;
         for sentence in unknown {
             warn!("{sentence}");
         }
@@ -219,7 +222,10 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
         );
     }
     let is_whole = trouble.is_none();
-    let daemon = Arc::new(Daemon::new(filter, attached, candidate, source, trouble));
+    let privilege = privilege(&instance, &source);
+    let daemon = Arc::new(Daemon::new(
+        filter, attached, candidate, source, trouble, privilege,
+    ));
     // An image without what was granted is not the last good one.
     if is_whole {
         daemon.keep_image();
@@ -230,6 +236,9 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
     let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
+    if let Err(error) = notify::ready() {
+        warn!("the service manager is not told that the filter is in place: {error}");
+    }
     let serving = serve::serve(listener, Arc::clone(&daemon));
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
@@ -246,6 +255,36 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
         info!("terminated: the filter stays; `geofence detach --all` takes it off");
     }
     Ok(())
+}
+
+/// Gives up what looking after a filter does not take. From here on nothing is attached that has no pin, no program is
+/// loaded, and nothing is written but below the places of this instance and of its configuration.
+fn privilege(instance: &Instance, (source, files): &(Source, Files)) -> Privilege {
+    let watcher = Watcher::start().map_err(|error| {
+        warn!("nobody sees who is logged in over SSH when files change: {error}");
+    });
+    let mut kept = Vec::from_iter(Kept::to_read(files.paths()));
+    if !kernel::attaches_by_link() {
+        kept.push(Kept::to_attach_by_netlink());
+    }
+    let state = instance.state_directory();
+    // One that cannot be made is told of when something is to be kept in it.
+    let _ = private_directory(&state);
+    let mut places = vec![state, instance.run_directory(), Pins::root().to_owned()];
+    // A policy that is confirmed takes the configuration's place, by its name and behind a link.
+    let file = source.file.iter().cloned();
+    for path in file
+        .clone()
+        .chain(file.flat_map(|path| path.canonicalize()))
+    {
+        let directory = path.parent().map(Path::to_path_buf);
+        let directory = directory.filter(|directory| *directory != Path::new(""));
+        places.push(directory.unwrap_or_else(|| ".".into()));
+    }
+    Privilege {
+        given_up: privilege::give_up(kept, &places),
+        watcher: watcher.ok(),
+    }
 }
 
 /// Reloads when asked to, until told to end; answers whether the filter is to go as well.

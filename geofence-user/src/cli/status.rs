@@ -13,6 +13,7 @@ use super::options::InstanceArgs;
 use crate::control::{Answer, AskError, Request, ask};
 use crate::instance::Instance;
 use crate::kernel::{Pins, interfaces};
+use crate::privilege;
 
 /// Show where the filter is and how it is, with a daemon or without
 ///
@@ -57,20 +58,20 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
         .context("starting the runtime")?;
     let present = runtime.block_on(interfaces())?;
     let pinned = pins.indexes()?;
-    let interfaces: Vec<_> = pinned
+    let interfaces = pinned
         .into_iter()
         .map(|index| {
             let found = present.iter().find(|one| one.index == index);
-            let is_protected = found.is_some_and(|one| pins.is_on(one));
-            json!({
+            let is_protected = found.map_or(Ok(false), |one| pins.is_on(one))?;
+            Ok(json!({
                 "interface": found.map(|one| one.name.as_str()),
                 "index": index,
                 "mode": found.and_then(|one| one.mode),
                 "protected": is_protected,
                 "standing": if is_protected { "protected" } else { "gone" },
-            })
+            }))
         })
-        .collect();
+        .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(json!({
         "instance": instance.name(),
         "process": null,
@@ -174,6 +175,13 @@ fn text(status: &Value) -> String {
                     word(&reloads["trouble"]["cause"]),
                     word(&reloads["trouble"]["text"])
                 ),
+            );
+        }
+        line("privilege", privilege::sentence(&status["privilege"]));
+        for one in status["privilege"]["kept"].as_array().into_iter().flatten() {
+            line(
+                "kept",
+                format!("{}: {}", word(&one["capability"]), word(&one["reason"])),
             );
         }
     } else {

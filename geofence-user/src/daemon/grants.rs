@@ -258,9 +258,17 @@ impl Daemon {
             grant.until.as_deref().unwrap_or("it is removed")
         );
         let exception = match &change {
-            Change::Add(_) | Change::Extend { .. } => {
-                self.exceptions(Some(&grant.id))?["exceptions"][0].take()
-            }
+            // What is in force stays so, also where it cannot be looked at for the answer.
+            Change::Add(_) | Change::Extend { .. } => match self.exceptions(Some(&grant.id)) {
+                Ok(mut found) => found["exceptions"][0].take(),
+                Err(failure) => {
+                    warn!(
+                        "{} is in force; what it has let in is not known: {failure}",
+                        grant.id
+                    );
+                    json!(grant)
+                }
+            },
             Change::Remove { .. } => json!(grant),
         };
         Ok(json!({ "generation": generation, "exception": exception }))

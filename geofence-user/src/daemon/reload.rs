@@ -221,7 +221,9 @@ impl Daemon {
         candidate: &Candidate,
         wishes: Wishes,
     ) -> Result<(), Failure> {
-        let (mut needed, unknown) = access::dependencies(&candidate.config.interfaces).await;
+        let watcher = self.privilege.watcher.as_ref();
+        let (mut needed, unknown) =
+            access::dependencies(&candidate.config.interfaces, watcher).await;
         for sentence in unknown {
             warn!("{sentence}");
         }

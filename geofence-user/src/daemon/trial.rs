@@ -213,6 +213,20 @@ impl Daemon {
         };
         let path = file.canonicalize().map_err(|error| failed(&error))?;
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
+        if let Some(configuration) = &self.source.file {
+            // Better told now than when it is confirmed.
+            writable_beside(configuration).map_err(|error| {
+                Failure::new(
+                    Cause::Configuration,
+                    format!(
+                        "{} could not be replaced when {} is confirmed: {error}. The daemon, which has no privilege, \
+                         has to be able to write to its directory, and to have been started with this configuration",
+                        configuration.display(),
+                        path.display()
+                    ),
+                )
+            })?;
+        }
         let place = |path: &Path| path.parent().map(Path::to_path_buf);
         if let Some(configuration) = &self.source.file {
             let own = configuration.canonicalize().ok();
@@ -239,14 +253,23 @@ fn nothing_on_trial() -> Failure {
     )
 }
 
+/// A file of almost the same name.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// Whether files can be made beside this one, tried with one that is gone at once.
+fn writable_beside(path: &Path) -> std::io::Result<()> {
+    let new = beside(path, ".new");
+    std::fs::File::create(&new)?;
+    std::fs::remove_file(new)
+}
+
 /// Replaces a file's text at once, and answers with where the text of before is.
 fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
-    let beside = |ending: &str| {
-        let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-        name.push(ending);
-        path.with_file_name(name)
-    };
-    let (before, new) = (beside(".before"), beside(".new"));
+    let (before, new) = (beside(path, ".before"), beside(path, ".new"));
     std::fs::copy(path, &before)?;
     let mut file = std::fs::File::create(&new)?;
     file.write_all(text.as_bytes())?;

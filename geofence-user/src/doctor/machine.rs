@@ -22,9 +22,10 @@ pub struct Machine {
     pub lockdown: Option<String>,
 }
 
-const CAPABILITIES: [(u32, &str); 3] = [
+const CAPABILITIES: [(u32, &str); 4] = [
     (12, "CAP_NET_ADMIN"),
     (21, "CAP_SYS_ADMIN"),
+    (38, "CAP_PERFMON"),
     (39, "CAP_BPF"),
 ];
 

@@ -54,13 +54,15 @@ pub fn machine(machine: &Machine) -> Vec<Finding> {
         );
     }
     let may = |capability: &str| machine.capabilities.contains(&capability);
-    if !(may("CAP_SYS_ADMIN") || may("CAP_BPF")) || !may("CAP_NET_ADMIN") {
+    let may_load = may("CAP_SYS_ADMIN") || (may("CAP_BPF") && may("CAP_PERFMON"));
+    if !may_load || !may("CAP_NET_ADMIN") {
         add(
             Level::Trouble,
-            "this process may not load and attach programs, which takes CAP_BPF and CAP_NET_ADMIN"
+            "this process may not load and attach programs, which takes CAP_BPF, CAP_PERFMON and \
+             CAP_NET_ADMIN"
                 .to_owned(),
             Some(
-                "run geofence with sudo, or give its service AmbientCapabilities=CAP_BPF CAP_NET_ADMIN",
+                "run geofence with sudo, or give its service AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN",
             ),
         );
     }

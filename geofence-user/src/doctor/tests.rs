@@ -190,7 +190,7 @@ fn a_machine_is_judged_by_its_kernel_and_by_what_we_may_do() {
         btf: true,
         jit: true,
         bpffs: true,
-        capabilities: vec!["CAP_NET_ADMIN", "CAP_BPF"],
+        capabilities: vec!["CAP_NET_ADMIN", "CAP_PERFMON", "CAP_BPF"],
         lockdown: None,
     };
     assert_eq!(judge_machine(&fit), []);
@@ -216,7 +216,7 @@ fn a_machine_is_judged_by_its_kernel_and_by_what_we_may_do() {
     );
     assert_eq!(
         worst(Machine {
-            capabilities: vec!["CAP_BPF"],
+            capabilities: vec!["CAP_NET_ADMIN", "CAP_BPF"],
             ..fit.clone()
         }),
         Some(Level::Trouble)

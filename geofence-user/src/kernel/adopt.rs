@@ -17,6 +17,8 @@ use super::attach::{AttachError, Program, errno, has_tcx};
 use super::filter::Filter;
 use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, Pins};
+use super::tables::drop_tables;
+use super::undo::Undo;
 use crate::config::{Word as _, XdpMode};
 
 /// An interface with the filter on it.
@@ -59,7 +61,7 @@ impl Survey {
         let mut places = Vec::with_capacity(names.len());
         for name in names {
             let interface = named(&present, name)?.clone();
-            let is_held = pins.is_on(&interface);
+            let is_held = pins.is_on(&interface)?;
             if let (Some(id), false) = (interface.program, is_held) {
                 return Err(AttachError::Foreign {
                     name: name.clone(),
@@ -71,11 +73,12 @@ impl Survey {
         let is_named = |index: u32| places.iter().any(|place| place.interface.index == index);
         let mut others = pins.indexes()?;
         others.retain(|index| !is_named(*index));
-        let filtering: Vec<u32> = present
-            .iter()
-            .filter(|one| others.contains(&one.index) && pins.is_on(one))
-            .map(|one| one.index)
-            .collect();
+        let mut filtering = Vec::new();
+        for one in present.iter().filter(|one| others.contains(&one.index)) {
+            if pins.is_on(one)? {
+                filtering.push(one.index);
+            }
+        }
         let indexes = places.iter().map(|place| place.interface.index);
         let indexes: Vec<u32> = indexes.chain(filtering.iter().copied()).collect();
         for (at, first) in indexes.iter().enumerate() {
@@ -149,15 +152,20 @@ impl Filter {
                 self.assign_slot(place.interface.index, *slot)?;
             }
         }
-        self.keep_tables(pins)?;
-        for place in survey.places.iter().filter(|place| !place.is_held) {
-            self.attach(pins, &place.interface, mode)?;
-            fresh.insert(place.interface.index);
-        }
-        for place in survey.places.iter().filter(|place| place.is_held) {
-            self.replace(pins, &place.interface)?;
-        }
-        let attached = self.look(survey, &slots).await?;
+        let held = survey.places.iter().filter(|place| place.is_held);
+        let held: Vec<u32> = held.map(|place| place.interface.index).collect();
+        let mut undo = Undo::hold(pins, &held)?;
+        let staged = self.stage_tables(pins)?;
+        let changed = self.change(survey, mode, &slots, fresh, &mut undo).await;
+        let attached = match changed {
+            Ok(attached) => attached,
+            Err(error) => {
+                undo.undo(pins);
+                drop_tables(pins, &staged);
+                return Err(error);
+            }
+        };
+        self.keep_tables(pins, &staged)?;
         for one in &attached {
             let is_wanted = mode == XdpMode::Auto || one.mode == mode.word();
             if one.is_adopted && !is_wanted {
@@ -174,6 +182,26 @@ impl Filter {
         }
         pins.remove_strangers()?;
         Ok(attached)
+    }
+
+    /// Attaches where nothing is and replaces what is there, until the kernel says that everything is in place.
+    async fn change(
+        &mut self,
+        survey: &Survey,
+        mode: XdpMode,
+        slots: &[(u32, bool)],
+        fresh: &mut BTreeSet<u32>,
+        undo: &mut Undo,
+    ) -> Result<Vec<Attached>, AttachError> {
+        let pins = &survey.pins;
+        for place in survey.places.iter().filter(|place| !place.is_held) {
+            self.attach(pins, &place.interface, mode)?;
+            fresh.insert(place.interface.index);
+        }
+        for place in survey.places.iter().filter(|place| place.is_held) {
+            self.replace(pins, &place.interface, undo)?;
+        }
+        self.look(survey, slots).await
     }
 
     /// A slot of counters for each interface, and whether it is new there.
@@ -208,25 +236,44 @@ impl Filter {
     }
 
     /// Puts the new programs behind an earlier daemon's links.
-    fn replace(&mut self, pins: &Pins, interface: &Interface) -> Result<(), AttachError> {
+    fn replace(
+        &mut self,
+        pins: &Pins,
+        interface: &Interface,
+        undo: &mut Undo,
+    ) -> Result<(), AttachError> {
         let index = interface.index;
-        let failed = |source: ProgramError| AttachError::Update {
+        let failed = |cause: ProgramError| AttachError::Update {
             name: interface.name.clone(),
-            source: Box::new(source),
+            cause: Box::new(cause),
         };
         // What the old ingress remembers the new one finds in the same tables, so the order loses nothing.
-        match pins.open(Hook::Egress, index).filter(|_| has_tcx()) {
-            None => self.attach_egress(pins, interface)?,
+        let egress = pins.open(Hook::Egress, index)?.filter(|_| has_tcx());
+        undo.note(pins, Hook::Egress, index)?;
+        let replaced = match egress {
+            None => self.attach_egress(pins, interface),
             Some(link) => match self.update_egress(link) {
                 // The program's link was cut from under the pin.
                 Err(error) if errno(&error) == Some(libc::ENOLINK) => {
-                    self.attach_egress(pins, interface)?;
+                    self.attach_egress(pins, interface)
                 }
-                updated => updated.map_err(failed)?,
+                updated => updated.map_err(failed),
             },
+        };
+        if let Err(error) = replaced {
+            undo.forget_last();
+            return Err(error);
         }
-        match pins.open(Hook::Ingress, index) {
-            Some(link) => self.update_ingress(link).map_err(failed),
+        match pins.open(Hook::Ingress, index)? {
+            // The last change of this interface: one that fails changes nothing.
+            Some(link) => {
+                undo.note(pins, Hook::Ingress, index)?;
+                let updated = self.update_ingress(link).map_err(failed);
+                if updated.is_err() {
+                    undo.forget_last();
+                }
+                updated
+            }
             None => Err(AttachError::NotInPlace {
                 name: interface.name.clone(),
             }),
@@ -294,6 +341,6 @@ impl Filter {
     }
 }
 
-fn other(error: impl std::error::Error + Send + Sync + 'static) -> ProgramError {
+pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ProgramError {
     ProgramError::IOError(std::io::Error::other(error))
 }

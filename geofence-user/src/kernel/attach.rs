@@ -11,7 +11,8 @@ use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode, l
 use aya::util::KernelVersion;
 use geofence_common::layout::name;
 
-use super::filter::{Filter, LoadError, is_permission};
+use super::call::{OfCall as _, is_permission, told};
+use super::filter::{Filter, LoadError};
 use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, PinError, Pins};
 use crate::advice::{Advice, advice};
@@ -32,29 +33,32 @@ pub enum AttachError {
     )]
     Foreign { name: String, program: Program },
     #[error(
-        "missing privilege to attach to {name}: it takes root, or the capabilities CAP_BPF and CAP_NET_ADMIN; run \
-         geofence with sudo"
+        "missing privilege to attach to {name}: {call} was refused. It takes root, or the capabilities CAP_BPF, \
+         CAP_PERFMON and CAP_NET_ADMIN; run geofence with sudo"
     )]
-    Privilege { name: String },
-    #[error("interface {name} does not take the program in {mode} mode: {cause}. {advice}")]
+    Privilege { name: String, call: String },
+    #[error(
+        "interface {name} does not take the program in {mode} mode: BPF_LINK_CREATE: {cause}. {advice}"
+    )]
     Refused {
         name: String,
         mode: &'static str,
         cause: std::io::Error,
         advice: Advice,
     },
-    #[error("attaching to {name}: {source}")]
+    #[error("attaching to {name}: {}", told(.cause.as_ref()))]
     Program {
         name: String,
-        source: Box<ProgramError>,
+        cause: Box<ProgramError>,
     },
     #[error(
-        "interface {name} does not take the program that remembers what is sent: {source}. Without it nothing from a \
-         blocked country could be told for a reply, so it is not left out"
+        "interface {name} does not take the program that remembers what is sent: {}. Without it nothing from a \
+         blocked country could be told for a reply, so it is not left out",
+        told(.cause.as_ref())
     )]
     Egress {
         name: String,
-        source: Box<ProgramError>,
+        cause: Box<ProgramError>,
     },
     #[error(
         "the kernel attached {name} without a link, which nothing would remove again; it was detached. Linux 5.9 or \
@@ -64,12 +68,13 @@ pub enum AttachError {
     #[error("asking the kernel about the interfaces: {cause}")]
     Netlink { cause: String },
     #[error(
-        "interface {name} is filtered by an earlier geofence, whose program could not be replaced: {source}. It goes \
-         on filtering by its own policy"
+        "interface {name} is filtered by an earlier geofence, whose program could not be replaced: {}. It goes \
+         on filtering by its own policy",
+        told(.cause.as_ref())
     )]
     Update {
         name: String,
-        source: Box<ProgramError>,
+        cause: Box<ProgramError>,
     },
     #[error(
         "interface {name} does not run the program after it was attached: somebody else has taken its place"
@@ -93,6 +98,15 @@ impl fmt::Display for Program {
         match &self.name {
             Some(name) => write!(f, "{name:?} (id {})", self.id),
             None => write!(f, "with id {}", self.id),
+        }
+    }
+}
+
+impl AttachError {
+    fn privilege(name: &str, error: &ProgramError) -> Self {
+        Self::Privilege {
+            name: name.to_owned(),
+            call: error.call().unwrap_or_else(|| "it".to_owned()),
         }
     }
 }
@@ -154,11 +168,11 @@ impl Filter {
         let name = &interface.name;
         let failed = |source: ProgramError| {
             if is_permission(&source) {
-                AttachError::Privilege { name: name.clone() }
+                AttachError::privilege(name, &source)
             } else {
                 AttachError::Egress {
                     name: name.clone(),
-                    source: Box::new(source),
+                    cause: Box::new(source),
                 }
             }
         };
@@ -215,7 +229,7 @@ impl Filter {
             .map_err(|error| explain(name, interface, mode, error))?;
         let owned = |source| AttachError::Program {
             name: name.clone(),
-            source: Box::new(source),
+            cause: Box::new(source),
         };
         let link = program.take_link(id).map_err(owned)?;
         // aya falls back to an attachment without a link when the kernel knows none; dropping that detaches it.
@@ -224,22 +238,23 @@ impl Filter {
 }
 
 /// Whether TC programs attach by links (Linux 6.6, commit e420bed02507).
-pub(super) fn has_tcx() -> bool {
+#[must_use]
+pub fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
 /// Turns a refusal into what the operator can do about it.
 fn explain(name: &str, interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachError {
-    let name = name.to_owned();
     if is_permission(&error) {
-        return AttachError::Privilege { name };
+        return AttachError::privilege(name, &error);
     }
     let errno = errno(&error);
-    let found = errno.and_then(|errno| advice(&name, interface.driver.as_deref(), errno));
+    let found = errno.and_then(|errno| advice(name, interface.driver.as_deref(), errno));
+    let name = name.to_owned();
     let (Some(errno), Some(advice)) = (errno, found) else {
         return AttachError::Program {
             name,
-            source: Box::new(error),
+            cause: Box::new(error),
         };
     };
     let mode = if mode == AyaMode::Skb {

@@ -39,7 +39,7 @@ impl Filter {
         let mut all = Vec::new();
         let cpus = cpus("reading HITS")?;
         batch::elements(hits.fd().as_fd(), cpus, |cpus| all.push(sum(cpus)))
-            .map_err(failed("reading HITS"))?;
+            .map_err(failed("reading HITS: BPF_MAP_LOOKUP_BATCH"))?;
         Ok(all)
     }
 
@@ -80,13 +80,13 @@ fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
 }
 
 /// How many CPUs a per-CPU map has values for.
-fn cpus(call: &'static str) -> Result<usize, LoadError> {
-    nr_cpus().map_err(|(_, cause)| failed(call)(cause))
+fn cpus(doing: &'static str) -> Result<usize, LoadError> {
+    nr_cpus().map_err(|(_, cause)| failed(doing)(cause))
 }
 
-fn failed(call: &'static str) -> impl Fn(std::io::Error) -> LoadError {
+fn failed(doing: &'static str) -> impl Fn(std::io::Error) -> LoadError {
     move |cause| LoadError::Map {
-        call,
-        source: Box::new(cause.into()),
+        doing,
+        cause: Box::new(cause.into()),
     }
 }

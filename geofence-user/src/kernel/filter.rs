@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray};
+use aya::programs::links::LinkError;
 use aya::programs::{
     ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
 };
@@ -22,6 +23,7 @@ use geofence_common::verdict::{Action, Reason, Verdict};
 use aya_log::EbpfLogger;
 
 use super::KERNEL_MIN;
+use super::call::{OfCall, is_for_perfmon, is_permission, told};
 use super::image_map::ImageMap;
 use super::object;
 use super::pins::{PinError, Pins};
@@ -72,10 +74,9 @@ pub enum LoadError {
     KernelTooOld { found: String },
     #[error(
         "missing privilege: {call} was refused. geofence loads a program into the kernel, which takes root, or the \
-         capabilities CAP_BPF and CAP_NET_ADMIN: run it with sudo, or give its service unit \
-         AmbientCapabilities=CAP_BPF CAP_NET_ADMIN"
+         capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo, or as a service with those"
     )]
-    Privilege { call: &'static str },
+    Privilege { call: String },
     #[error(
         "{given} interfaces are more than the {} one geofence counts; run another for the rest",
         INTERFACE_SLOTS_MAX - 1
@@ -83,23 +84,28 @@ pub enum LoadError {
     TooManyInterfaces { given: u32 },
     #[error("the program in this binary has no place for the image size; rebuild geofence")]
     Object,
-    #[error("the kernel does not load the program: {0}")]
-    Ebpf(#[from] Box<EbpfError>),
-    #[error("the kernel's verifier refuses the program: {0}")]
-    Program(#[from] Box<ProgramError>),
-    #[error("{call}: {source}")]
+    #[error("the kernel does not load the program: {}", told(.0.as_ref()))]
+    Ebpf(Box<EbpfError>),
+    #[error("the kernel does not take the program: {}", told(.0.as_ref()))]
+    Program(Box<ProgramError>),
+    #[error("{doing}: {}", told(.cause.as_ref()))]
     Map {
-        call: &'static str,
-        source: Box<MapError>,
+        doing: &'static str,
+        cause: Box<MapError>,
+    },
+    #[error("{doing}: {}", told(.cause.as_ref()))]
+    Link {
+        doing: &'static str,
+        cause: Box<LinkError>,
     },
     #[error(
         "the running filter was loaded by another version of geofence, which keeps its policy otherwise; ask with that \
          version, or restart the filter with this one"
     )]
     OtherVersion,
-    #[error("{call}: {cause}")]
+    #[error("{doing}: {cause}")]
     Memory {
-        call: &'static str,
+        doing: &'static str,
         cause: std::io::Error,
     },
     #[error("nothing filters yet, so there is nothing to go back to")]
@@ -120,9 +126,7 @@ pub enum LoadError {
 impl From<EbpfError> for LoadError {
     fn from(error: EbpfError) -> Self {
         if is_permission(&error) {
-            Self::Privilege {
-                call: "BPF_MAP_CREATE",
-            }
+            Self::privilege(&error)
         } else {
             Self::Ebpf(Box::new(error))
         }
@@ -137,29 +141,26 @@ impl From<PinError> for LoadError {
 
 impl From<ProgramError> for LoadError {
     fn from(error: ProgramError) -> Self {
-        if is_permission(&error) {
-            Self::Privilege {
-                call: "BPF_PROG_LOAD",
-            }
+        if is_permission(&error) || is_for_perfmon(&error) {
+            Self::privilege(&error)
         } else {
             Self::Program(Box::new(error))
         }
     }
 }
 
-/// Whether an error, or one behind it, is EPERM. The verifier refuses with EACCES, which is no matter of privilege.
-pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
-    })
+impl LoadError {
+    fn privilege(error: &impl OfCall) -> Self {
+        Self::Privilege {
+            call: error.call().unwrap_or_else(|| "bpf(2)".to_owned()),
+        }
+    }
 }
 
-pub(super) fn map_error(call: &'static str) -> impl Fn(MapError) -> LoadError {
-    move |source| LoadError::Map {
-        call,
-        source: Box::new(source),
+pub(super) fn map_error(doing: &'static str) -> impl Fn(MapError) -> LoadError {
+    move |cause| LoadError::Map {
+        doing,
+        cause: Box::new(cause),
     }
 }
 
@@ -240,9 +241,10 @@ impl Filter {
         sizes.extend(name::FLOWS.into_iter().zip(options.flows));
         sizes.extend_from_slice(more);
         let mut loader = EbpfLoader::new();
-        let kept = pins.map_or_else(Kept::default, |pins| {
-            Kept::find(&object, &mut sizes, pins, &mut loader)
-        });
+        let kept = match pins {
+            Some(pins) => Kept::find(&object, &mut sizes, pins, &mut loader)?,
+            None => Kept::default(),
+        };
         loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(name::LPM, &lpm, true)
@@ -257,9 +259,7 @@ impl Filter {
         let create = || {
             ImageMap::create(options.image_lines).map_err(|error| {
                 if is_permission(&error) {
-                    LoadError::Privilege {
-                        call: "BPF_MAP_CREATE",
-                    }
+                    LoadError::privilege(&error)
                 } else {
                     map_error("creating the image map")(error)
                 }
@@ -327,7 +327,7 @@ impl Filter {
         self.images[current]
             .set_word(header::FLAGS, image.flags().0)
             .map_err(|cause| LoadError::Memory {
-                call: "confirming the image",
+                doing: "confirming the image",
                 cause,
             })
     }
@@ -358,14 +358,14 @@ impl Filter {
         self.images[idle]
             .write(lines)
             .map_err(|cause| LoadError::Memory {
-                call: "writing the image",
+                doing: "writing the image",
                 cause,
             })?;
         Ok(idle)
     }
 
     /// Puts one of the two images in a place where packets look.
-    fn use_image(&mut self, place: u32, at: usize, call: &'static str) -> Result<(), LoadError> {
+    fn use_image(&mut self, place: u32, at: usize, doing: &'static str) -> Result<(), LoadError> {
         let map = self
             .ebpf
             .map_mut(name::IMAGES)
@@ -374,7 +374,7 @@ impl Filter {
             map.try_into().map_err(map_error("opening IMAGES"))?;
         outer
             .set(place, self.images[at].data(), 0)
-            .map_err(map_error(call))
+            .map_err(map_error(doing))
     }
 
     fn fill_trie<const N: usize>(

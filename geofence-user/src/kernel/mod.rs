@@ -6,6 +6,7 @@
 mod adopt;
 mod attach;
 mod batch;
+mod call;
 pub mod customers;
 mod filter;
 pub mod flows;
@@ -16,12 +17,13 @@ mod object;
 mod pins;
 mod running;
 mod tables;
+mod undo;
 
 pub use adopt::{Attached, Survey};
-pub use attach::AttachError;
+pub use attach::{AttachError, has_tcx as attaches_by_link};
 pub use filter::{Filter, LoadError, Options, Tries};
 pub use interface::{Interface, interfaces};
-pub use pins::{PinError, Pins};
+pub use pins::{Held, PinError, Pins};
 pub use running::Running;
 
 /// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).

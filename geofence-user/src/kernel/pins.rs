@@ -10,7 +10,7 @@
 //! layout: whatever version made one, any other can put its own program behind it. Names here have no dot, which
 //! bpffs refuses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -26,6 +26,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::AttachError;
+use super::attach::errno;
+use super::call::{OfCall, told};
 use super::interface::{Interface, interfaces};
 use crate::instance::{Instance, InstanceError, private_directory};
 
@@ -47,9 +49,9 @@ pub(super) enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+    pub(super) const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
@@ -77,8 +79,17 @@ pub enum PinError {
     Privilege { path: String },
     #[error("pinning {path}: {cause}")]
     Pin { path: String, cause: String },
+    #[error("opening {path}: {cause}")]
+    Open { path: String, cause: String },
     #[error("the kernel has not let go of interface {index} after {RELEASE_PATIENCE:?}")]
     StillAttached { index: u32 },
+}
+
+/// A link and the program behind it, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub link: u32,
+    pub program: u32,
 }
 
 /// The pins of one instance.
@@ -93,6 +104,12 @@ impl Pins {
         Self {
             directory: Path::new(ROOT).join(instance.name()),
         }
+    }
+
+    /// Where the pins of every instance are.
+    #[must_use]
+    pub fn root() -> &'static Path {
+        Path::new(ROOT)
     }
 
     /// The pins of every instance that has any.
@@ -145,6 +162,25 @@ impl Pins {
         self.links().join(format!("{}-{index}", hook.name()))
     }
 
+    /// What every link is and holds, by the name of its pin.
+    pub fn held(&self) -> Result<BTreeMap<String, Held>, PinError> {
+        let mut held = BTreeMap::new();
+        for index in self.indexes()? {
+            for hook in Hook::ALL {
+                if let Some(link) = self.open(hook, index)? {
+                    let info = link.info();
+                    let info = info.map_err(|error| opening(&self.link(hook, index), &error))?;
+                    let one = Held {
+                        link: info.id(),
+                        program: info.program_id(),
+                    };
+                    held.insert(format!("{}-{index}", hook.name()), one);
+                }
+            }
+        }
+        Ok(held)
+    }
+
     /// The interfaces that have a link, by index. A link may have outlived its interface.
     pub fn indexes(&self) -> Result<BTreeSet<u32>, PinError> {
         let mut indexes = BTreeSet::new();
@@ -163,56 +199,90 @@ impl Pins {
     }
 
     /// Whether a program that is pinned for an interface runs there.
-    #[must_use]
-    pub fn is_on(&self, interface: &Interface) -> bool {
-        interface.program.is_some() && interface.program == self.program(interface.index)
+    pub fn is_on(&self, interface: &Interface) -> Result<bool, PinError> {
+        let Some(program) = interface.program else {
+            return Ok(false);
+        };
+        Ok(self.program(interface.index)? == Some(program))
     }
 
-    /// Opens a link; a pin of something else is none.
-    pub(super) fn open(&self, hook: Hook, index: u32) -> Option<FdLink> {
-        PinnedLink::from_pin(self.link(hook, index))
-            .ok()
-            .map(FdLink::from)
+    /// Opens a link, if there is one. One that is there and cannot be opened is an error: to take it for none would be
+    /// to take our own filter for somebody else's.
+    pub(super) fn open(&self, hook: Hook, index: u32) -> Result<Option<FdLink>, PinError> {
+        let path = self.link(hook, index);
+        if !path.exists() {
+            return Ok(None);
+        }
+        match PinnedLink::from_pin(&path) {
+            Ok(link) => Ok(Some(link.into())),
+            Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(opening(&path, &error)),
+        }
     }
 
     /// The program behind an interface's link for ingress.
-    pub(super) fn program(&self, index: u32) -> Option<u32> {
-        let info = self.open(Hook::Ingress, index)?.info().ok()?;
-        Some(info.program_id())
+    pub(super) fn program(&self, index: u32) -> Result<Option<u32>, PinError> {
+        self.program_of(Hook::Ingress, index)
+    }
+
+    /// The program behind one of an interface's links.
+    pub(super) fn program_of(&self, hook: Hook, index: u32) -> Result<Option<u32>, PinError> {
+        let Some(link) = self.open(hook, index)? else {
+            return Ok(None);
+        };
+        let info = link.info();
+        let info = info.map_err(|error| opening(&self.link(hook, index), &error))?;
+        Ok(Some(info.program_id()))
     }
 
     /// Gives a link to the kernel to keep, in place of what was left of an earlier one.
     pub(super) fn keep(&self, hook: Hook, index: u32, link: FdLink) -> Result<(), PinError> {
         let path = self.link(hook, index);
         remove(&path)?;
-        link.pin(&path).map(drop).map_err(|error| PinError::Pin {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        })
+        link.pin(&path)
+            .map(drop)
+            .map_err(|error| pinning(&path, &error))
     }
 
-    /// Puts a table where the next start finds it, at once and in place of the old one.
-    pub(super) fn keep_table(
+    fn new_table(&self, table: &str) -> PathBuf {
+        self.table(&format!("{table}-new"))
+    }
+
+    /// Pins a table beside the one that the program in place writes.
+    pub(super) fn stage_table(
         &self,
         table: &str,
         pin: impl FnOnce(&Path) -> Result<(), aya::pin::PinError>,
     ) -> Result<(), PinError> {
-        let (new, path) = (self.table(&format!("{table}-new")), self.table(table));
+        let new = self.new_table(table);
         remove(&new)?;
-        pin(&new).map_err(|error| PinError::Pin {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        })?;
-        fs::rename(&new, &path).map_err(|cause| failed("replacing", &path, cause))
+        pin(&new).map_err(|error| pinning(&new, &error))
+    }
+
+    /// Puts a table that was pinned beside where the next start finds it, in place of the old one.
+    pub(super) fn keep_table(&self, table: &str) -> Result<(), PinError> {
+        let path = self.table(table);
+        fs::rename(self.new_table(table), &path).map_err(|cause| failed("replacing", &path, cause))
+    }
+
+    /// Removes a table that was pinned beside and is not wanted after all.
+    pub(super) fn drop_table(&self, table: &str) {
+        // What stays is removed by the next start that wants the place.
+        let _ = remove(&self.new_table(table));
     }
 
     /// Removes an interface's links, which detaches it, and answers whether there were any.
     pub(super) fn unlink(&self, index: u32) -> Result<bool, PinError> {
         let mut was_there = false;
         for hook in Hook::ALL {
-            was_there |= remove(&self.link(hook, index))?;
+            was_there |= self.unlink_one(hook, index)?;
         }
         Ok(was_there)
+    }
+
+    /// Removes one of an interface's links, and answers whether there was one.
+    pub(super) fn unlink_one(&self, hook: Hook, index: u32) -> Result<bool, PinError> {
+        remove(&self.link(hook, index))
     }
 
     /// Removes what is left of an interface that is gone for good.
@@ -227,7 +297,8 @@ impl Pins {
         let mut programs = Vec::new();
         let present = interfaces().await?;
         for index in indexes {
-            let program = self.program(*index);
+            // In an emergency, what cannot be asked is taken off unasked.
+            let program = self.program(*index).ok().flatten();
             if self.unlink(*index)? {
                 attached.insert(*index);
                 programs.extend(program.map(|program| (*index, program)));
@@ -298,6 +369,20 @@ fn failed(doing: &'static str, path: &Path, cause: io::Error) -> PinError {
         return PinError::Privilege { path };
     }
     PinError::File { doing, path, cause }
+}
+
+fn pinning(path: &Path, error: &impl OfCall) -> PinError {
+    PinError::Pin {
+        path: path.display().to_string(),
+        cause: told(error),
+    }
+}
+
+fn opening(path: &Path, error: &impl OfCall) -> PinError {
+    PinError::Open {
+        path: path.display().to_string(),
+        cause: told(error),
+    }
 }
 
 fn remove(path: &Path) -> Result<bool, PinError> {

@@ -33,8 +33,14 @@ impl Running {
     /// Finds the filter of an instance, if it has one.
     pub fn find(instance: &Instance) -> Result<Option<Self>, LoadError> {
         let pins = Pins::of(instance);
-        let mut pinned = pins.indexes()?.into_iter();
-        let Some(id) = pinned.find_map(|index| pins.program(index)) else {
+        let mut found = None;
+        for index in pins.indexes()? {
+            found = pins.program(index)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(id) = found else {
             return Ok(None);
         };
         let found = loaded_programs()
@@ -124,7 +130,7 @@ fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
 
 fn read_one(image: &ImageMap) -> Result<Vec<Line>, LoadError> {
     let memory = |cause| LoadError::Memory {
-        call: "reading the image of the running filter",
+        doing: "reading the image of the running filter",
         cause,
     };
     let shape = map_error("asking for the shape of the running filter's image");

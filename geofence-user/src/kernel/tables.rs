@@ -5,7 +5,7 @@
 //! configuration; another layout, after one of the program) is made anew; what was counted is copied into it, flows are
 //! forgotten.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
 use aya::maps::{Array, Map, MapData, MapInfo, PerCpuArray};
@@ -38,10 +38,10 @@ impl Kept {
         sizes: &mut Sizes,
         pins: &Pins,
         loader: &mut EbpfLoader<'_>,
-    ) -> Self {
+    ) -> Result<Self, LoadError> {
         // What is wrong with the object, its load will say.
         let Ok(object) = aya_obj::Object::parse(object) else {
-            return Self::default();
+            return Ok(Self::default());
         };
         let mut kept = Self::default();
         for table in name::KEPT {
@@ -56,10 +56,14 @@ impl Kept {
                         .map_type()
                         .is_ok_and(|found| found as u32 == wanted.map_type())
             };
-            let of_this_layout = MapInfo::from_pin(pins.table(table)).ok();
+            let of_this_layout = look(&pins.table(table))?;
             let Some(found) = of_this_layout.filter(&is_alike) else {
-                let mut old = pins.tables_of_other_layouts(table).into_iter();
-                let old = old.find(|path| MapInfo::from_pin(path).is_ok_and(|old| is_alike(&old)));
+                let mut old = None;
+                for path in pins.tables_of_other_layouts(table) {
+                    if old.is_none() && look(&path)?.as_ref().is_some_and(is_alike) {
+                        old = Some(path);
+                    }
+                }
                 if COUNTED.contains(&table) {
                     kept.copied.extend(old.map(|path| (table, path)));
                 }
@@ -89,7 +93,7 @@ impl Kept {
         for table in &kept.tables {
             loader.map_pin_path(table, pins.table(table));
         }
-        kept
+        Ok(kept)
     }
 
     pub(super) fn has(&self, table: &str) -> bool {
@@ -97,16 +101,52 @@ impl Kept {
     }
 }
 
+/// What kind of table is pinned somewhere, if one is. One that cannot be opened is an error: to make it anew is to
+/// forget what was counted.
+fn look(path: &Path) -> Result<Option<MapInfo>, LoadError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    MapInfo::from_pin(path)
+        .map(Some)
+        .map_err(map_error("opening a table of the running filter"))
+}
+
+/// Removes tables that were staged.
+pub(super) fn drop_tables(pins: &Pins, staged: &[&'static str]) {
+    for table in staged {
+        pins.drop_table(table);
+    }
+}
+
 impl Filter {
-    /// Pins the tables that were made anew, in place of those that were not taken over.
-    pub(super) fn keep_tables(&mut self, pins: &Pins) -> Result<(), PinError> {
+    /// Pins the tables that were made anew beside those that were not taken over, which are written until the programs
+    /// have changed; answers which they are.
+    pub(super) fn stage_tables(&mut self, pins: &Pins) -> Result<Vec<&'static str>, PinError> {
+        let mut staged = Vec::new();
         for table in name::KEPT {
             if self.kept.has(table) {
                 continue;
             }
             if let Ok(map) = self.map(table) {
-                pins.keep_table(table, |path| map.pin(path))?;
+                if let Err(error) = pins.stage_table(table, |path| map.pin(path)) {
+                    drop_tables(pins, &staged);
+                    return Err(error);
+                }
+                staged.push(table);
             }
+        }
+        Ok(staged)
+    }
+
+    /// Puts the staged tables where the next start finds them.
+    pub(super) fn keep_tables(
+        &mut self,
+        pins: &Pins,
+        staged: &[&'static str],
+    ) -> Result<(), PinError> {
+        for table in staged {
+            pins.keep_table(table)?;
             self.kept.tables.push(table);
         }
         Ok(())
@@ -160,8 +200,8 @@ impl Filter {
             let zeros = vec![CountryCounters::ZERO; values.len()];
             let zeros =
                 aya::maps::PerCpuValues::try_from(zeros).map_err(|cause| LoadError::Map {
-                    call: "clearing COUNTERS",
-                    source: Box::new(cause.into()),
+                    doing: "clearing COUNTERS",
+                    cause: Box::new(cause.into()),
                 })?;
             counters
                 .set(key, zeros, 0)

@@ -1,0 +1,66 @@
+//! Where the daemon may write: its own places and its configuration's, and nowhere else.
+//!
+//! Root without a capability still owns most files of a machine, and who can write those gets everything back. Reading
+//! is left alone, for the next configuration may name a database anywhere.
+
+use std::path::PathBuf;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+};
+
+/// The newest version of Landlock that this has been written for; an older kernel does as much of it as it can.
+const KNOWN: ABI = ABI::V6;
+
+/// Confines writing to these directories, and forbids running programs, opening TCP connections and signalling others;
+/// answers whether the kernel can. A directory that is not there cannot be written to.
+pub(super) fn confine(directories: &[PathBuf]) -> Result<bool, RulesetError> {
+    let write = AccessFs::from_write(KNOWN);
+    let mut rules = Ruleset::default()
+        .handle_access(write | AccessFs::Execute)?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?
+        .create()?;
+    for directory in directories {
+        if let Ok(directory) = PathFd::new(directory) {
+            rules = rules.add_rule(PathBeneath::new(directory, write))?;
+        }
+    }
+    Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn writing_is_confined_and_reading_is_not() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(other.path().join("one"), "one").unwrap();
+        let places = [own.path().to_owned(), other.path().to_owned()];
+        let done = thread::spawn(move || {
+            let [own, other] = places;
+            let is_confined = confine(&[own.clone(), own.join("absent")]).unwrap();
+            std::fs::write(own.join("new"), "new").unwrap();
+            std::fs::rename(own.join("new"), own.join("kept")).unwrap();
+            std::fs::remove_file(own.join("kept")).unwrap();
+            assert_eq!(std::fs::read_to_string(other.join("one")).unwrap(), "one");
+            let written = std::fs::write(other.join("one"), "two").map_err(|error| error.kind());
+            let removed = std::fs::remove_file(other.join("one")).map_err(|error| error.kind());
+            (is_confined, written, removed)
+        });
+        let (is_confined, written, removed) = done.join().unwrap();
+        if is_confined {
+            assert_eq!(written.unwrap_err(), ErrorKind::PermissionDenied);
+            assert_eq!(removed.unwrap_err(), ErrorKind::PermissionDenied);
+        } else {
+            // A kernel without Landlock confines nothing, and says so.
+            written.unwrap();
+            removed.unwrap();
+        }
+    }
+}

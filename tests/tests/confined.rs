@@ -1,0 +1,320 @@
+//! The daemon has no privilege once the filter is in place, and still does all that it is there for.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::Daemon;
+use geofence_tests::edge::{Answer, Edge, PATIENCE};
+use geofence_tests::wait::poll;
+use geofence_tests::{call, privilege};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const RUSSIAN: &str = "77.88.8.8";
+const GERMAN: &str = "84.200.69.80";
+
+/// A machine whose geofence has a configuration of its own.
+struct Site {
+    edge: Edge,
+    directory: TempDir,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let site = Self {
+            edge: Edge::new()?,
+            directory: tempfile::tempdir()?,
+        };
+        site.block("geofence.toml", "RU")?;
+        Ok(site)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn block(&self, name: &str, country: &str) -> Result<()> {
+        let new = self.path("new");
+        fs::write(&new, format!("block = [\"{country}\"]\n"))?;
+        Ok(fs::rename(new, self.path(name))?)
+    }
+
+    fn run(&self, more: &[&str]) -> Result<Daemon> {
+        let config = self.path("geofence.toml");
+        let config = config.to_str().context("a path")?;
+        self.edge.run(&[&["--config", config], more].concat())
+    }
+
+    fn done(&self, words: &[&str]) -> Result<Answer> {
+        let answer = self.edge.ask(words)?;
+        ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
+        Ok(answer)
+    }
+
+    fn privilege(&self) -> Result<Value> {
+        let status = self.edge.ask(&["status", "--json"])?.json()?;
+        Ok(status["privilege"].clone())
+    }
+
+    /// Whether packets from Russia and from Germany pass.
+    fn passes(&self) -> Result<[bool; 2]> {
+        Ok([self.edge.passes(RUSSIAN)?, self.edge.passes(GERMAN)?])
+    }
+}
+
+/// The values of a key in the status of every thread of a process.
+fn of_all_threads(process: u32, key: &str) -> Result<Vec<String>> {
+    let mut values = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let path = thread?.path().join("status");
+        let status = fs::read_to_string(&path)?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
+        values.push(
+            line.with_context(|| format!("no {key} in {}", path.display()))?
+                .to_owned(),
+        );
+    }
+    values.sort();
+    values.dedup();
+    Ok(values)
+}
+
+fn ensure_powerless(process: u32) -> Result<()> {
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
+        let values = of_all_threads(process, set)?;
+        ensure!(values == ["0000000000000000"], "{set} {values:?}");
+    }
+    for (key, value) in [("NoNewPrivs", "1"), ("Seccomp", "2")] {
+        let values = of_all_threads(process, key)?;
+        ensure!(values == [value], "{key} {values:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
+    if !privilege::privileged("a_daemon_without_privilege_does_all_it_is_there_for") {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    let edge = &site.edge;
+    let namespace = &edge.pair.edge;
+    let make = || {
+        let words = "ip link add other0 type veth peer name other1";
+        namespace.run(&words.split(' ').collect::<Vec<_>>())
+    };
+    make()?;
+    let interfaces = ["--interface", "edge0", "--interface", "other0"];
+    let mut daemon = site.run(&interfaces)?;
+    daemon.wait_line(
+        "privilege: no capability, no new privileges, system calls filtered",
+        PATIENCE,
+    )?;
+    ensure_powerless(daemon.id())?;
+    assert_eq!(site.passes()?, [false, true]);
+
+    // Another policy, by command and by itself.
+    site.block("geofence.toml", "DE")?;
+    site.done(&["reload"])?;
+    assert_eq!(site.passes()?, [true, false]);
+    ensure_powerless(daemon.id())?;
+    site.block("geofence.toml", "RU")?;
+    let seen = poll(PATIENCE, || {
+        Ok((site.passes()? == [false, true]).then_some(()))
+    })?;
+    ensure!(seen.is_some(), "a changed file changes nothing");
+
+    // A trial that is confirmed takes the configuration's place.
+    site.block("next.toml", "DE")?;
+    let next = site.path("next.toml");
+    site.done(&[
+        "apply",
+        "--confirm-within",
+        "60s",
+        next.to_str().context("a path")?,
+    ])?;
+    assert_eq!(site.passes()?, [true, false]);
+    site.done(&["confirm"])?;
+    assert_eq!(
+        fs::read_to_string(site.path("geofence.toml"))?,
+        "block = [\"DE\"]\n"
+    );
+
+    // Somebody is let in, on record.
+    site.done(&[
+        "exception",
+        "add",
+        "one",
+        "--from",
+        GERMAN,
+        "--to",
+        "any",
+        "--expires",
+        "1h",
+        "--owner",
+        "noc",
+        "--reason",
+        "test",
+    ])?;
+    assert_eq!(site.passes()?, [true, true]);
+    site.done(&["exception", "remove", "one"])?;
+    assert_eq!(site.passes()?, [true, false]);
+
+    // An interface goes and comes back.
+    namespace.run(&["ip", "link", "del", "other0"])?;
+    make()?;
+    let back = poll(PATIENCE, || edge.program("other0"))?;
+    ensure!(
+        back.is_some() && back == edge.program("edge0")?,
+        "{}",
+        daemon.stderr()
+    );
+    ensure_powerless(daemon.id())?;
+    let privilege = site.privilege()?;
+    assert_eq!(privilege["capabilities"], serde_json::json!([]));
+    assert_eq!(privilege["kept"], serde_json::json!([]));
+    for key in ["no_new_privileges", "system_calls_filtered"] {
+        ensure!(privilege[key] == true, "{privilege}");
+    }
+    let said = site.done(&["status"])?.stdout;
+    ensure!(
+        said.contains("privilege  no capability, no new privileges, system calls filtered"),
+        "{said}"
+    );
+
+    // The next daemon takes over, and Ctrl-C takes the filter along.
+    daemon.signal(Signal::SIGTERM)?;
+    let ended = daemon.wait(PATIENCE)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(site.passes()?, [true, false]);
+    let mut daemon = site.run(&interfaces)?;
+    daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
+    let ended = daemon.interrupt(PATIENCE)?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(
+        (edge.program("edge0")?, edge.program("other0")?),
+        (None, None)
+    );
+    ensure!(!edge.pins().exists());
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_belongs_to_somebody_else_is_still_read() -> Result<()> {
+    if !privilege::privileged("a_configuration_that_belongs_to_somebody_else_is_still_read") {
+        return Ok(());
+    }
+    const NOBODY: Option<u32> = Some(65_534);
+    let site = Site::new()?;
+    let close = || {
+        let path = site.path("geofence.toml");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        chown(&path, NOBODY, NOBODY)
+    };
+    close()?;
+    let daemon = site.run(&[])?;
+    assert_eq!(of_all_threads(daemon.id(), "CapPrm")?, ["0000000000000004"]);
+    let privilege = site.privilege()?;
+    assert_eq!(
+        privilege["capabilities"],
+        serde_json::json!(["CAP_DAC_READ_SEARCH"])
+    );
+    let reason = privilege["kept"][0]["reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("geofence.toml"), "{privilege}");
+    site.block("geofence.toml", "DE")?;
+    close()?;
+    site.done(&["reload"])?;
+    assert_eq!(site.passes()?, [true, false]);
+    Ok(())
+}
+
+/// A process that looks like a server's, and has one of its connections.
+fn server(site: &Site, title: &str, connection: TcpStream) -> Result<Child> {
+    let program = site.path("sshd");
+    if !program.exists() {
+        let sleep = Command::new("which").arg("sleep").output()?;
+        fs::copy(String::from_utf8(sleep.stdout)?.trim(), &program)?;
+    }
+    let connection: OwnedFd = connection.into();
+    let mut command = Command::new(program);
+    command
+        .arg0(title)
+        .arg("600")
+        .stdin(Stdio::from(connection));
+    Ok(command.spawn()?)
+}
+
+/// Ends a process that was started here when it goes out of scope.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Result<()> {
+    if !privilege::privileged("who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up")
+    {
+        return Ok(());
+    }
+    let site = Site::new()?;
+    site.block("geofence.toml", "CN")?;
+    let from: IpAddr = RUSSIAN.parse()?;
+    site.edge.pair.claim(from)?;
+    let here = SocketAddr::new(site.edge.pair.edge_address_for(from), 22);
+    let listener = site.edge.pair.edge.enter(|| TcpListener::bind(here))??;
+    let mut daemon = site.run(&[])?;
+    let watcher = site.privilege()?["session_watcher"]
+        .as_i64()
+        .context("a watcher")?;
+    let watcher_id = u32::try_from(watcher)?;
+    // CAP_SYS_PTRACE, and nothing else.
+    assert_eq!(of_all_threads(watcher_id, "CapPrm")?, ["0000000000080000"]);
+    assert_eq!(of_all_threads(watcher_id, "Seccomp")?, ["2"]);
+    let connect = || -> Result<(TcpStream, TcpStream)> {
+        let caller = call::tcp(&site.edge.pair.peer, from, here, PATIENCE)?.context("no answer")?;
+        Ok((caller, listener.accept()?.0))
+    };
+
+    let (_caller, connection) = connect()?;
+    let stranger = Ending(server(&site, "sshd: [accepted]", connection)?);
+    site.block("geofence.toml", "RU")?;
+    let seen = poll(PATIENCE, || {
+        Ok((site.passes()? == [false, true]).then_some(()))
+    })?;
+    ensure!(
+        seen.is_some(),
+        "whoever connects keeps a policy from being used\n{}",
+        daemon.stderr()
+    );
+
+    site.block("geofence.toml", "CN")?;
+    site.done(&["reload"])?;
+    let (_caller, connection) = connect()?;
+    let user = Ending(server(&site, "sshd: alice@pts/0", connection)?);
+    site.block("geofence.toml", "RU")?;
+    daemon.wait_line("the SSH session from 77.88.8.8 to port 22", PATIENCE)?;
+    assert_eq!(site.passes()?, [true, true]);
+    drop(user);
+
+    // Without the helper, one who is only connected counts as well: rather once too often than to lock somebody out.
+    kill(Pid::from_raw(i32::try_from(watcher)?), Signal::SIGKILL)?;
+    let refused = site.edge.ask(&["reload"])?;
+    ensure!(refused.code == Some(1), "{refused:?}");
+    daemon.wait_line("every connection to port 22 counts", PATIENCE)?;
+    drop(stranger);
+    Ok(())
+}

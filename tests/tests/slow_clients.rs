@@ -1,0 +1,142 @@
+//! The read-only face: what it refuses, and that clients who hold connections stop nothing and nobody.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::Daemon;
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::wait::poll;
+use geofence_tests::{http, privilege};
+
+/// Clients who connect and do not go on.
+const CLIENTS: usize = 500;
+/// What they may have the daemon take in memory, together.
+const MEMORY_MAX: u64 = 16 << 20;
+/// How many of them may be connected at once: 64 by each way, and what a command is answered by.
+const OPEN_MAX: usize = 150;
+/// Descriptors that the daemon may have of its own by then, for a look at its interfaces.
+const SPARE: usize = 4;
+/// How long a scrape or a command may take beside them, on a machine that has other things to do as well.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The memory that a process holds.
+fn resident(daemon: &Daemon) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("no VmRSS")?;
+    Ok(kib.parse::<u64>()? << 10)
+}
+
+/// How many descriptors a process has open.
+fn descriptors(daemon: &Daemon) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/fd", daemon.id()))?.count())
+}
+
+#[test]
+fn http_only_reads() -> Result<()> {
+    if !privilege::privileged("http_only_reads") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let _daemon = edge.run(&[])?;
+    let address = LISTEN.parse()?;
+    for path in ["/", "/metrics", "/healthz"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let answer = http::request(&edge.pair.edge, address, method, path, &[])?;
+            ensure!(answer.status == 405, "{method} {path}: {answer:?}");
+            let allowed = answer.header("allow").unwrap_or_default();
+            ensure!(allowed.contains("GET"), "{method} {path}: {answer:?}");
+        }
+        let head = http::request(&edge.pair.edge, address, "HEAD", path, &[])?;
+        ensure!(
+            head.status == 200 && head.body.is_empty(),
+            "{path}: {head:?}"
+        );
+    }
+    assert_eq!(edge.get("/reload")?.status, 404);
+    Ok(())
+}
+
+#[test]
+fn clients_who_say_nothing_stop_nothing() -> Result<()> {
+    if !privilege::privileged("clients_who_say_nothing_stop_nothing") {
+        return Ok(());
+    }
+    let edge = Edge::new()?;
+    let namespace = &edge.pair.edge;
+    let make = || {
+        let words = "ip link add other0 type veth peer name other1";
+        namespace.run(&words.split(' ').collect::<Vec<_>>())
+    };
+    make()?;
+    let daemon = edge.run(&["--interface", "edge0", "--interface", "other0"])?;
+    edge.get("/metrics")?;
+    let (before, open_before) = (resident(&daemon)?, descriptors(&daemon)?);
+    let mut slow = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = namespace.enter(|| TcpStream::connect(LISTEN))??;
+        // Some say nothing, some begin; one who was sent away meanwhile cannot.
+        if number % 2 == 0 {
+            let _ = client.write_all(b"GET /metrics HTTP/1.1\r\nhost: slow\r\nx-more:");
+        }
+        slow.push(client);
+    }
+    let mut silent = Vec::new();
+    for _ in 0..CLIENTS {
+        silent.push(UnixStream::connect(edge.socket())?);
+    }
+    let timed = |what: &str, work: &dyn Fn() -> Result<()>| -> Result<()> {
+        let begun = Instant::now();
+        work().with_context(|| what.to_owned())?;
+        ensure!(
+            begun.elapsed() < ANSWER_MAX,
+            "{what} took {:?}",
+            begun.elapsed()
+        );
+        Ok(())
+    };
+    timed("a scrape", &|| {
+        let answer = edge.get("/metrics")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    })?;
+    timed("a reload", &|| {
+        let answer = edge.ask(&["reload"])?;
+        ensure!(answer.code == Some(0), "{answer:?}");
+        Ok(())
+    })?;
+    timed("an interface that comes back", &|| {
+        namespace.run(&["ip", "link", "del", "other0"])?;
+        make()?;
+        let back = poll(PATIENCE, || edge.program("other0"))?;
+        ensure!(back.is_some(), "it is not protected again");
+        Ok(())
+    })?;
+    let grown = resident(&daemon)?.saturating_sub(before);
+    ensure!(
+        grown < MEMORY_MAX,
+        "{CLIENTS} clients take {} KiB",
+        grown >> 10
+    );
+    let open = descriptors(&daemon)?.saturating_sub(open_before);
+    ensure!(open < OPEN_MAX, "{open} connections are held open");
+    // Nobody is waited for long.
+    let gone = poll(PATIENCE, || {
+        Ok((descriptors(&daemon)? <= open_before + SPARE).then_some(()))
+    })?;
+    ensure!(
+        gone.is_some(),
+        "{} descriptors, {open_before} before",
+        descriptors(&daemon)?
+    );
+    // Still there, and still of no consequence.
+    ensure!(slow.len() == CLIENTS && silent.len() == CLIENTS);
+    assert!(!edge.passes("77.88.8.8")? && edge.passes("8.8.8.8")?);
+    Ok(())
+}
