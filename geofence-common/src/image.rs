@@ -18,9 +18,9 @@
 //! step is one array access.
 //!
 //! An entry of IPv6 may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line
-//! that ends the walk: four leaves and the three addresses at which one gives way to the next. It stands where so little
-//! is left to tell apart that nodes down to it would be a long chain, so an address on its own costs one line and not
-//! one for every four bits.
+//! that ends the walk: four leaves and the three addresses at which one gives way to the next. It stands where so
+//! little is left to tell apart that nodes down to it would be a long chain, so an address on its own costs one line
+//! and not one for every four bits.
 //!
 //! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
 //! The tries of destinations are alike; their leaves are zones (`crate::zone`).
@@ -145,8 +145,8 @@ pub const LEAF: u32 = 1 << 31;
 pub const TAIL: u32 = 1 << 30;
 /// How many addresses a tail has at which its leaves change; there is one leaf more.
 pub const TAIL_STEPS: usize = 3;
-/// Words of a tail from which on these addresses stand, each from its highest word to its lowest. One that is not needed
-/// is the last address of all.
+/// Words of a tail from which on these addresses stand, each from its highest word to its lowest. One that is not
+/// needed is the last address of all.
 pub const TAIL_STARTS: usize = TAIL_STEPS + 1;
 /// Address bits the root consumes.
 pub const ROOT_BITS: u32 = 16;
@@ -399,18 +399,24 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
 /// The leaf of an address by the tail that starts at this word.
 #[inline(always)]
 fn tail<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
-    let mut leaf = at;
+    let mut leaf = at.wrapping_add(TAIL_STEPS as u32);
     for step in 0..TAIL_STEPS {
         let [one, two, three, four] =
             words.quad(at.wrapping_add((TAIL_STARTS + 4 * step) as u32))?;
         let start_high = u64::from(one) << 32 | u64::from(two);
         let start_low = u64::from(three) << 32 | u64::from(four);
-        // By arithmetic: the verifier follows every branch.
-        let is_above = u32::from(start_high < high);
-        let is_level = u32::from(start_high == high) & u32::from(start_low <= low);
-        leaf = leaf.wrapping_add(is_above | is_level);
+        let is_below = borrow(high, start_high, borrow(low, start_low, 0));
+        leaf = leaf.wrapping_sub(is_below as u32);
     }
     words.word(leaf).map(|entry| entry & !LEAF)
+}
+
+/// What a subtraction of words borrows from the next one. By arithmetic, because a comparison is a branch, and the
+/// verifier follows both ways of each.
+#[inline(always)]
+const fn borrow(from: u64, word: u64, borrowed: u64) -> u64 {
+    let difference = from.wrapping_sub(word).wrapping_sub(borrowed);
+    ((!from & word) | ((!from | word) & difference)) >> 63
 }
 
 /// Follows nodes down to a leaf, or until these left-aligned bits of an address are used up.

@@ -283,8 +283,8 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
     }
 }
 
-/// The sets that no rule names: open and blocked sources for each way of drawing. Then those that rules name, by family:
-/// on a list, excepted for this destination, excepted for another.
+/// The sets that no rule names: open and blocked sources for each way of drawing. Then those that rules name, by
+/// family: on a list, excepted for this destination, excepted for another.
 fn sets(plan: &Plan, sizes: &Sizes, named: &Named, all: &[Prepared]) -> Result<Vec<Set>> {
     let words = all[ALL].image.words();
     let mut sets = Vec::new();
