@@ -144,7 +144,7 @@ fn is_live<T: Tables, O: Observer>(
 ) -> bool {
     let found = tables.flow(table, key);
     // Most who ask have no flow, and need not ask the time.
-    let now = if found.is_some() { tables.now() } else { 0 };
+    let now = if found.is_some() { tables.lately() } else { 0 };
     observer.step(Step::Flow {
         table,
         key: *key,

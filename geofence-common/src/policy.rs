@@ -28,6 +28,12 @@ pub trait Tables: Words {
     /// Nanoseconds since boot (CLOCK_BOOTTIME).
     fn now(&self) -> u64;
 
+    /// The same, or what it was at most a few milliseconds ago, for those who ask often.
+    #[inline(always)]
+    fn lately(&self) -> u64 {
+        self.now()
+    }
+
     /// What is known of a flow, lapsed or not.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow>;
 

@@ -1,4 +1,4 @@
-//! The time since boot, asked of the kernel once a tick.
+//! The time since boot: asked of the kernel each time, or once a tick.
 //!
 //! To ask costs more than to look a flow up: two calls, one by a pointer, and a serialised read of the processor's
 //! counter. What depends on the time is a matter of seconds, so each CPU remembers the answer for as long as the
@@ -17,24 +17,25 @@ pub struct Clock {
     now: u64,
 }
 
-/// Nanoseconds since boot (CLOCK_BOOTTIME), at most a tick ago.
+/// What `now` says, or said at most a tick ago.
 #[inline(always)]
-pub fn now() -> u64 {
+pub fn lately() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     let tick = unsafe { bpf_jiffies64() };
     let Some(clock) = maps::CLOCK.get_ptr_mut(0) else {
-        return ask();
+        return now();
     };
     // SAFETY: the element is this CPU's own.
     let clock = unsafe { &mut *clock };
     if clock.tick != tick {
-        *clock = Clock { tick, now: ask() };
+        *clock = Clock { tick, now: now() };
     }
     clock.now
 }
 
+/// Nanoseconds since boot (CLOCK_BOOTTIME).
 #[inline(always)]
-fn ask() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -230,6 +230,11 @@ impl Tables for Live {
     }
 
     #[inline(always)]
+    fn lately(&self) -> u64 {
+        clock::lately()
+    }
+
+    #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
         let flow = in_table!(table, |flows| flows.get_ptr(key))?;
         // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once, and whichever
