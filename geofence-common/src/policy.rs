@@ -5,6 +5,7 @@
 
 use crate::address::Address;
 use crate::class::Class;
+use crate::contact::{Direction, Listed};
 use crate::country::Country;
 use crate::evidence::Evidence;
 use crate::exception::{self, Subject};
@@ -88,6 +89,22 @@ impl Source {
         }
     }
 
+    /// The lists that packets of this direction are counted on, for the tenant whose zone this is.
+    #[inline(always)]
+    pub(crate) fn listed<W: Words>(&self, direction: Direction, zone: &Zone, words: &W) -> Listed {
+        if !self.class.is_listed(direction) {
+            return Listed::NOWHERE;
+        }
+        let set = |at: u32| match at {
+            0 => 0,
+            at => words.word(at.wrapping_add(class::LISTS)).unwrap_or(0),
+        };
+        Listed {
+            sets: [set(self.at), set(self.around)],
+            tenant: zone.identity(words),
+        }
+    }
+
     /// What exceptions may call this source: the groups of prefixes it is in, its country; 0 for what they do not.
     #[inline(always)]
     pub(crate) fn names<W: Words>(&self, words: &W) -> [u32; 3] {
@@ -160,6 +177,7 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     observer.step(Step::Decided(reason));
     Verdict::new(reason, source.class.country(), zone.flags.mode())
         .concerning(zone.tenant(tables), exception)
+        .on(source.listed(Direction::In, &zone, tables))
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@
 mod account;
 #[cfg(feature = "bench")]
 mod bench;
+mod contact;
 mod egress;
 mod frame;
 mod maps;
@@ -17,6 +18,7 @@ mod maps;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use geofence_common::contact::Direction;
 use geofence_common::policy::filter;
 use geofence_common::verdict::{Action, Reason, Verdict};
 
@@ -24,7 +26,14 @@ use geofence_common::verdict::{Action, Reason, Verdict};
 pub fn geofence(ctx: XdpContext) -> u32 {
     let frame = frame::XdpFrame::new(&ctx);
     let verdict = match maps::Live::current() {
-        Some(tables) => filter(&frame, &tables, &mut ()),
+        Some(tables) => {
+            let verdict = filter(&frame, &tables, &mut ());
+            if verdict.listed.is_somewhere() {
+                let (listed, action) = (&verdict.listed, verdict.action);
+                contact::tell(&frame, listed, Direction::In, action, verdict.country, &tables);
+            }
+            verdict
+        }
         None => Verdict::NO_POLICY,
     };
     if verdict.reason == Reason::NoPolicy {

@@ -3,6 +3,7 @@
 //! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the
 //! number of series has a bound that no sender can move.
 
+mod contacts;
 mod customers;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+pub use contacts::{Contacts, ListOf};
 pub use customers::Customers;
 
 /// The counters of one interface.
@@ -37,6 +39,7 @@ pub struct Snapshot {
     /// What is known of each table of flows, by `Table`.
     pub flows: [TableFacts; Table::ALL.len()],
     pub customers: Customers,
+    pub contacts: Contacts,
     pub facts: Facts,
     pub reloads: Reloads,
 }
@@ -140,6 +143,7 @@ impl Collector for Snapshot {
         )?;
         self.encode_flows(&mut encoder)?;
         self.customers.encode(&mut encoder)?;
+        contacts::encode(&self.contacts, &mut encoder)?;
         let interfaces = self.interfaces.iter();
         gauge(
             &mut encoder,

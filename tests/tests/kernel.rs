@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use geofence_common::flow::Table;
-use geofence_common::track::track;
+use geofence_common::leave::leave;
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, privilege};
 use geofence_user::config::Config;
@@ -178,7 +178,7 @@ fn kernel_and_host_agree_on_frames() {
             host.set_now(now().expect("a clock"));
             let mut reversed = frame.clone();
             if number % 4 == 0 && reverse(&mut reversed) {
-                track(&reversed.as_slice(), || false, &host, &mut ());
+                leave(&reversed.as_slice(), || false, &host, &mut ());
                 filter.send(&reversed).expect("egress takes it");
             }
             let host = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());

@@ -19,13 +19,14 @@ use super::options::{InstanceArgs, PolicyArgs};
 use crate::access;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
+use crate::contacts::Identities;
 use crate::daemon::{Daemon, Source, Trouble, Wishes};
 use crate::grants::Grants;
 use crate::kernel::{Filter, Pins, Survey, memory};
 use crate::prepare::{boot, now};
 use crate::state::State;
 use crate::watch::Files;
-use crate::{control, serve, watch};
+use crate::{contacts, control, serve, watch};
 
 /// Attach the filter to interfaces, look after it and serve metrics
 ///
@@ -204,9 +205,11 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     let mut options = candidate.options();
     options.interfaces = survey.interfaces();
     let mut filter = Filter::load_onto(options, &pins)?;
+    filter.count_lists(&Identities::of(&candidate.config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
     let attached = filter.take_over(&survey, config.xdp_mode).await?;
+    let events = filter.take_events()?;
     for one in &attached {
         let how = if one.is_adopted {
             "taken over from an earlier geofence"
@@ -228,6 +231,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     tokio::spawn(control::serve(control, Arc::clone(&daemon)));
     tokio::spawn(watch::files(Arc::clone(&daemon)));
     tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
+    tokio::spawn(contacts::watch(events, Arc::clone(&daemon)));
     let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
     let serving = serve::serve(listener, Arc::clone(&daemon));

@@ -66,7 +66,7 @@ impl Filter {
 }
 
 /// A value for each CPU.
-fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
+pub(super) fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
     let failed = |cause: std::io::Error| LoadError::Map {
         call: "clearing a counter",
         source: Box::new(cause.into()),

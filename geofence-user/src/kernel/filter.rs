@@ -10,6 +10,7 @@ use aya::programs::{
 };
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use geofence_common::contact::Listed;
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
 use geofence_common::image::{LINE_WORDS, header};
@@ -500,6 +501,10 @@ impl Filter {
             action,
             tenant: traced.tenant,
             exception: traced.exception,
+            listed: Listed {
+                sets: traced.sets,
+                tenant: traced.identity,
+            },
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+pub mod contacts;
 pub mod customers;
 mod filter;
 pub mod flows;
