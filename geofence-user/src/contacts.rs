@@ -10,18 +10,15 @@ use std::time::Duration;
 use geofence_common::contact::{Direction, Event, identity};
 use geofence_common::country::Country;
 use geofence_common::wire::protocol;
-use geofence_common::wire::transport::tcp;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::explain::{end, tcp_flags};
-use crate::kernel::contacts::Events;
+use crate::kernel::contacts::{Arrivals, Events};
 
 /// How many contacts are kept.
 pub const KEPT: usize = 512;
@@ -253,8 +250,8 @@ impl Log {
 
 /// Reads what the kernel sends; never ends.
 pub async fn watch(events: Events, daemon: Arc<Daemon>) {
-    let mut events = match AsyncFd::with_interest(events, Interest::READABLE) {
-        Ok(events) => events,
+    let mut arrivals = match Arrivals::of(events) {
+        Ok(arrivals) => arrivals,
         Err(error) => {
             warn!("contacts with listed addresses are counted and not told of: {error}");
             return;
@@ -263,17 +260,9 @@ pub async fn watch(events: Events, daemon: Arc<Daemon>) {
     let mut log = Log::new(Instant::now());
     loop {
         tokio::select! {
-            ready = events.readable_mut() => {
-                let Ok(mut guard) = ready else { continue };
-                let mut read = Vec::new();
-                while read.len() < AT_ONCE {
-                    let Some(event) = guard.get_inner_mut().next() else {
-                        guard.clear_ready();
-                        break;
-                    };
-                    read.push(event);
-                }
-                let told = read.into_iter().map(|event| (event, log.has_line(event.list)));
+            taken = arrivals.take(AT_ONCE) => {
+                let taken = taken.unwrap_or_default().into_iter();
+                let told = taken.map(|event| (event, log.has_line(event.list)));
                 daemon.keep_contacts(told.collect());
             }
             () = sleep_until(log.ends), if log.left_out != 0 => {}
@@ -307,6 +296,8 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
+    use geofence_common::wire::transport::tcp;
+
     use super::*;
 
     fn event(list: &str, tenant: u32) -> Event {

@@ -1,4 +1,8 @@
 //! What the kernel tells of packets from and to listed addresses: counters by list and tenant, and events.
+#![expect(
+    unsafe_code,
+    reason = "the runtime is lent a descriptor, and takes our word that it stays open"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, RawFd};
@@ -6,6 +10,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
 use geofence_common::contact::Event;
 use geofence_common::layout::{ListCounters, ListKey, name};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::filter::{Filter, LoadError, map_error};
 
@@ -95,14 +101,40 @@ impl Events {
     pub fn next(&mut self) -> Option<Event> {
         let item = self.0.next()?;
         // Of any other size it is not ours: the table's layout says so.
-        let bytes: &[u8; size_of::<Event>()] = item.as_ref().try_into().ok()?;
-        Some(read(bytes))
+        let bytes: &[u8] = &item;
+        bytes.try_into().ok().map(read)
     }
 }
 
 impl AsRawFd for Events {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// Events that can be waited for.
+pub struct Arrivals(AsyncFd<Events>);
+
+impl Arrivals {
+    /// Has the runtime look out for events.
+    pub fn of(events: Events) -> std::io::Result<Self> {
+        // SAFETY: the descriptor is the ring buffer's own, which stays open as long as the value that is registered.
+        let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) };
+        Ok(Self(events?))
+    }
+
+    /// Waits for events, and takes as many as there are, and no more than this.
+    pub async fn take(&mut self, most: usize) -> std::io::Result<Vec<Event>> {
+        let mut guard = self.0.readable_mut().await?;
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let Some(event) = guard.get_inner_mut().next() else {
+                guard.clear_ready();
+                break;
+            };
+            taken.push(event);
+        }
+        Ok(taken)
     }
 }
 
