@@ -30,8 +30,7 @@ const LISTED_IN: u32 = 1 << 18;
 const LISTED_OUT: u32 = 1 << 19;
 /// Some of those block it.
 const DENIED_OUT: u32 = 1 << 20;
-const LISTS: u32 =
-    MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
+const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
 
 /// A list of prefixes that is laid over the countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,14 +10,16 @@
 //! An address that carries another is on the lists of both, of which there may be two sets; they are walked as one.
 
 use crate::address::Address;
+use crate::class::Class;
 use crate::frame::Frame;
-use crate::image::Words;
+use crate::image::{Words, class};
 use crate::packet::{Fragment, Packet, Transport, Upper, parse};
 use crate::verdict::Action;
 use crate::wire::{protocol, transport};
+use crate::zone;
 
 /// The most lists that an address is counted on. A packet walks all of them, and so does the verifier.
-pub const LISTS_MAX: u32 = 64;
+pub const LISTS_MAX: u32 = 16;
 /// Words of a list in a set.
 pub const LIST_WORDS: u32 = 2;
 
@@ -67,6 +69,54 @@ impl Direction {
     }
 }
 
+/// Whom a packet is exchanged with, as far as lists are concerned: where it stands in the image.
+///
+/// Only put together in passing, so that it costs nothing where no list is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party {
+    pub class: Class,
+    /// Where the class's record stands, and that of the address around it; 0 for none.
+    pub records: [u32; 2],
+    /// Where the zone of our side stands; 0 for what holds everywhere.
+    pub zone: u32,
+}
+
+impl Party {
+    /// Nobody of whom anything is known.
+    pub const NOBODY: Self = Self {
+        class: Class::from_word(0),
+        records: [0; 2],
+        zone: 0,
+    };
+
+    /// The same, of whom the verifier knows nothing.
+    #[must_use]
+    #[inline(always)]
+    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            class: Class::from_word(frame.forget(self.class.to_word())),
+            records: self.records.map(|at| frame.forget(at)),
+            zone: frame.forget(self.zone),
+        }
+    }
+
+    /// The lists it is on, if there are any about packets of this direction.
+    #[inline(always)]
+    pub fn listed<W: Words>(&self, direction: Direction, words: &W) -> Listed {
+        if !self.class.is_listed(direction) {
+            return Listed::NOWHERE;
+        }
+        let read = |record: u32, at: u32| match record {
+            0 => 0,
+            record => words.word(record.wrapping_add(at)).unwrap_or(0),
+        };
+        Listed {
+            sets: self.records.map(|record| read(record, class::LISTS)),
+            tenant: read(self.zone, zone::word::IDENTITY),
+        }
+    }
+}
+
 /// The lists that a packet is counted on, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -83,10 +133,14 @@ impl Listed {
         tenant: 0,
     };
 
+    /// The same, of which the verifier knows nothing.
     #[must_use]
     #[inline(always)]
-    pub const fn is_somewhere(&self) -> bool {
-        self.sets[0] | self.sets[1] != 0
+    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            sets: self.sets.map(|set| frame.forget(set)),
+            tenant: frame.forget(self.tenant),
+        }
     }
 }
 
@@ -115,27 +169,31 @@ pub fn each_list<F: Frame, W: Words>(
     words: &W,
     mut remark: impl FnMut(List),
 ) {
-    let [mut own, mut around] = listed.sets.map(|at| Rest::of(at, words));
+    // Between the steps the verifier forgets what they may have led to, or it would follow each combination.
+    let forget = |number| frame.forget(number);
+    let [mut own, mut around] = listed.sets.map(|at| Rest::of(at, words).forgotten(frame));
     for _ in 0..LISTS_MAX {
-        // The verifier need not know how many have come before.
-        (own, around) = (own.forgotten(frame), around.forgotten(frame));
-        let firsts = [own.first(words), around.first(words)];
-        let identity = if firsts[0] < firsts[1] {
-            firsts[0]
+        let of_own = forget(own.first(words));
+        own = own.forgotten(frame);
+        let of_around = forget(around.first(words));
+        around = around.forgotten(frame);
+        let identity = forget(if of_own < of_around {
+            of_own
         } else {
-            firsts[1]
-        };
+            of_around
+        });
         if identity == NOBODY {
             return;
         }
-        let at = if identity == firsts[0] {
+        let at = forget(if identity == of_own {
             own.at
         } else {
             around.at
-        };
-        let traits = words.word(at.wrapping_add(1)).unwrap_or(0);
-        own.pass(firsts[0] == identity);
-        around.pass(firsts[1] == identity);
+        });
+        let traits = forget(words.word(at.wrapping_add(1)).unwrap_or(0));
+        own.pass(of_own, identity);
+        around.pass(of_around, identity);
+        (own, around) = (own.forgotten(frame), around.forgotten(frame));
         if traits & direction.bit() != 0 {
             remark(List { identity, traits });
         }
@@ -178,12 +236,14 @@ impl Rest {
         words.word(self.at).unwrap_or(NOBODY)
     }
 
-    /// Leaves the next list behind. By arithmetic, as the verifier follows every branch into every later list.
+    /// Leaves the next list behind, if it is this one.
     #[inline(always)]
-    fn pass(&mut self, is_passed: bool) {
-        let one = u32::from(is_passed);
-        self.at = self.at.wrapping_add(one * LIST_WORDS);
-        self.lists = self.lists.wrapping_sub(one);
+    fn pass(&mut self, first: u32, identity: u32) {
+        // One for the same, by arithmetic: a number that is not zero, or its negative, has the highest bit set.
+        let difference = first ^ identity;
+        let same = (difference | difference.wrapping_neg()) >> 31 ^ 1;
+        self.at = self.at.wrapping_add(same * LIST_WORDS);
+        self.lists = self.lists.wrapping_sub(same);
     }
 }
 
@@ -213,10 +273,31 @@ impl Ends {
             flags,
         })
     }
+
+    /// The same, of which the verifier knows nothing.
+    #[must_use]
+    #[inline(always)]
+    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        let forget = |number: u16| frame.forget(number.into()) as u16;
+        // A bit, and not a comparison, which would be a branch.
+        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
+        let address = |address: &Address| {
+            let words = address.words().map(|word| frame.forget_long(word));
+            Address::from_words(is_v6, words)
+        };
+        Self {
+            source: address(&self.source),
+            destination: address(&self.destination),
+            ports: self.ports.map(forget),
+            protocol: forget(self.protocol.into()) as u8,
+            flags: forget(self.flags.into()) as u8,
+        }
+    }
 }
 
+/// A packet's ports and TCP's flags, where they stand right behind the network header.
 #[inline(always)]
-fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
+pub(crate) fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
     const NONE: ([u16; 2], u8) = ([0; 2], 0);
     if packet.fragment == Fragment::Later
         || !matches!(packet.protocol, protocol::TCP | protocol::UDP)
@@ -240,9 +321,8 @@ fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
             source,
             destination,
         }) => ([source, destination], 0),
-        Ok(Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. }) | Err(_) => {
-            NONE
-        }
+        Ok(Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. })
+        | Err(_) => NONE,
     }
 }
 

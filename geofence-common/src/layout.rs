@@ -176,25 +176,26 @@ pub struct ListKey {
 pub struct ListCounters {
     /// By `list_counter`.
     pub packets: [u64; 4],
-    /// By direction: packets that there is an event of, and packets that there is none of.
-    pub events: [u64; 2],
-    pub lost: [u64; 2],
+    /// By direction: packets that there is no event of, and packets that there is one of.
+    pub events: [[u64; 2]; 2],
 }
 
 impl ListCounters {
     pub const ZERO: Self = Self {
         packets: [0; 4],
-        events: [0; 2],
-        lost: [0; 2],
+        events: [[0; 2]; 2],
     };
 }
 
 impl core::ops::AddAssign for ListCounters {
     fn add_assign(&mut self, other: Self) {
-        let sums = self.packets.iter_mut().chain(&mut self.events).chain(&mut self.lost);
-        let others = other.packets.into_iter().chain(other.events).chain(other.lost);
+        let sums = self
+            .packets
+            .iter_mut()
+            .chain(self.events.as_flattened_mut());
+        let others = other.packets.iter().chain(other.events.as_flattened());
         for (sum, one) in sums.zip(others) {
-            *sum += one;
+            *sum += *one;
         }
     }
 }
@@ -225,16 +226,17 @@ pub struct TracedVerdict {
     pub padding: u8,
     pub tenant: u32,
     pub exception: u32,
-    /// As in `Listed`.
-    pub sets: [u32; 2],
-    pub identity: u32,
+    /// As in `Party`.
+    pub class: u32,
+    pub records: [u32; 2],
+    pub zone: u32,
 }
 
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
 // The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
 const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
-const _: () = assert!(size_of::<TracedVerdict>() == 24);
+const _: () = assert!(size_of::<TracedVerdict>() == 28);
 const _: () = assert!(size_of::<Hits>() == 16 && size_of::<BucketKey>() == 16);
 const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
@@ -244,7 +246,9 @@ const _: () = assert!(size_of::<Event>() == 64);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Counter, CountryCounters, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict};
+    use super::{
+        Counter, CountryCounters, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict,
+    };
     use crate::contact::Event;
     use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
     use crate::pressure::BucketKey;

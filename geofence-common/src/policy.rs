@@ -5,7 +5,7 @@
 
 use crate::address::Address;
 use crate::class::Class;
-use crate::contact::{Direction, Listed};
+use crate::contact::Party;
 use crate::country::Country;
 use crate::evidence::Evidence;
 use crate::exception::{self, Subject};
@@ -81,7 +81,7 @@ pub struct Source {
 impl Source {
     /// The same, of which the verifier knows nothing.
     #[inline(always)]
-    fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
         Self {
             class: Class::from_word(frame.forget(self.class.to_word())),
             at: frame.forget(self.at),
@@ -89,19 +89,13 @@ impl Source {
         }
     }
 
-    /// The lists that packets of this direction are counted on, for the tenant whose zone this is.
+    /// It as lists see it, towards a zone of ours.
     #[inline(always)]
-    pub(crate) fn listed<W: Words>(&self, direction: Direction, zone: &Zone, words: &W) -> Listed {
-        if !self.class.is_listed(direction) {
-            return Listed::NOWHERE;
-        }
-        let set = |at: u32| match at {
-            0 => 0,
-            at => words.word(at.wrapping_add(class::LISTS)).unwrap_or(0),
-        };
-        Listed {
-            sets: [set(self.at), set(self.around)],
-            tenant: zone.identity(words),
+    pub(crate) const fn party(&self, zone: &Zone) -> Party {
+        Party {
+            class: self.class,
+            records: [self.at, self.around],
+            zone: zone.at(),
         }
     }
 
@@ -177,7 +171,7 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     observer.step(Step::Decided(reason));
     Verdict::new(reason, source.class.country(), zone.flags.mode())
         .concerning(zone.tenant(tables), exception)
-        .on(source.listed(Direction::In, &zone, tables))
+        .about(source.party(&zone))
 }
 
 #[inline(always)]

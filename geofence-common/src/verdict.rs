@@ -3,7 +3,7 @@
 //! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. Adding a reason means
 //! adding a line to the macro below; the exhaustive matches elsewhere then ask what it means to them.
 
-use crate::contact::Listed;
+use crate::contact::Party;
 
 /// How many reasons the counters have room for; the next power of two above the list, so the kernel masks an index.
 pub const REASONS_MAX: usize = 64;
@@ -156,8 +156,8 @@ pub struct Verdict {
     pub tenant: u32,
     /// The exception or access that let it pass: its slot and one, 0 for none.
     pub exception: u32,
-    /// The lists that its source is on, where packets that come in are counted.
-    pub listed: Listed,
+    /// Whom it came from.
+    pub party: Party,
 }
 
 impl Verdict {
@@ -168,7 +168,7 @@ impl Verdict {
         action: Action::Pass,
         tenant: 0,
         exception: 0,
-        listed: Listed::NOWHERE,
+        party: Party::NOBODY,
     };
 
     /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
@@ -184,7 +184,7 @@ impl Verdict {
             action,
             tenant: 0,
             exception: 0,
-            listed: Listed::NOWHERE,
+            party: Party::NOBODY,
         }
     }
 
@@ -198,10 +198,10 @@ impl Verdict {
         }
     }
 
-    /// The same verdict with the lists that its source is on.
+    /// The same verdict with whom the packet came from.
     #[must_use]
-    pub const fn on(self, listed: Listed) -> Self {
-        Self { listed, ..self }
+    pub const fn about(self, party: Party) -> Self {
+        Self { party, ..self }
     }
 
     /// The position of this verdict's counter among a country's counters.

@@ -97,10 +97,10 @@ impl Zone {
         self.read(word::TENANT, words)
     }
 
-    /// The identity of the tenant, 0 for none.
+    /// Where the record stands, 0 for what holds everywhere.
     #[inline(always)]
-    pub(crate) fn identity<W: Words>(&self, words: &W) -> u32 {
-        self.read(word::IDENTITY, words)
+    pub(crate) const fn at(&self) -> u32 {
+        self.at
     }
 
     /// What exceptions may call this destination: a group of prefixes, a tenant; 0 for what they do not.

@@ -70,8 +70,9 @@ fn trace(verdict: Verdict) {
         padding: 0,
         tenant: verdict.tenant,
         exception: verdict.exception,
-        sets: verdict.listed.sets,
-        identity: verdict.listed.tenant,
+        class: verdict.party.class.to_word(),
+        records: verdict.party.records,
+        zone: verdict.party.zone,
     };
     // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
     let _ = maps::VERDICT.set(0, traced, 0);

@@ -25,14 +25,14 @@ pub fn geofence_egress(ctx: TcContext) -> i32 {
     let frame = SkbFrame::new(&ctx);
     let departure = leave(&frame, is_foreign, &tables, &mut ());
     account::count_tracked(departure.tracked);
-    if departure.listed.is_somewhere() {
-        let (listed, action) = (&departure.listed, departure.action());
-        if let Some(verdict) = departure.refusal {
-            account::count_refusal(&ctx, &frame, verdict);
-        }
-        contact::tell(&frame, listed, Direction::Out, action, departure.country, &tables);
+    let action = departure.action();
+    if let Some(verdict) = departure.refusal() {
+        account::count_refusal(&ctx, &frame, verdict);
     }
-    match departure.action() {
+    if departure.party.class.is_listed(Direction::Out) {
+        contact::tell(&frame, &departure.party, Direction::Out, action, &tables);
+    }
+    match action {
         Action::Pass => TC_ACT_UNSPEC,
         Action::Drop => TC_ACT_SHOT,
     }

@@ -25,21 +25,26 @@ use geofence_common::verdict::{Action, Reason, Verdict};
 #[xdp(frags)]
 pub fn geofence(ctx: XdpContext) -> u32 {
     let frame = frame::XdpFrame::new(&ctx);
-    let verdict = match maps::Live::current() {
-        Some(tables) => {
-            let verdict = filter(&frame, &tables, &mut ());
-            if verdict.listed.is_somewhere() {
-                let (listed, action) = (&verdict.listed, verdict.action);
-                contact::tell(&frame, listed, Direction::In, action, verdict.country, &tables);
-            }
-            verdict
-        }
+    let tables = maps::Live::current();
+    let verdict = match &tables {
+        Some(tables) => filter(&frame, tables, &mut ()),
         None => Verdict::NO_POLICY,
     };
     if verdict.reason == Reason::NoPolicy {
         account::report_no_policy(&ctx);
     }
     account::count(&ctx, &frame, verdict);
+    if let Some(tables) = &tables
+        && verdict.party.class.is_listed(Direction::In)
+    {
+        contact::tell(
+            &frame,
+            &verdict.party,
+            Direction::In,
+            verdict.action,
+            tables,
+        );
+    }
     match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

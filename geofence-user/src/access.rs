@@ -135,7 +135,7 @@ pub fn cut(dependencies: &[Dependency], words: &[u32], replies: Replies) -> Vec<
         };
         let (verdict, _) = explain(&frame, words);
         let (departure, _) = explain_leaving(&turned(&frame), words);
-        if let Some(verdict) = departure.refusal
+        if let Some(verdict) = departure.refusal()
             && verdict.action == Action::Drop
         {
             cut.push(Cut {

@@ -349,7 +349,10 @@ mod tests {
         }
         let all = recent.since(0, &names());
         assert_eq!(all["events"].as_array().unwrap().len(), KEPT);
-        assert_eq!((&all["left_out"], &all["next"]), (&json!(10), &json!(KEPT + 10)));
+        assert_eq!(
+            (&all["left_out"], &all["next"]),
+            (&json!(10), &json!(KEPT + 10))
+        );
         let last = recent.since(KEPT as u64 + 9, &names());
         assert_eq!(last["events"].as_array().unwrap().len(), 1);
         assert_eq!(last["left_out"], 0);

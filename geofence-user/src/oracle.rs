@@ -272,5 +272,10 @@ fn nets(policy: &Policy) -> impl Iterator<Item = &IpNet> {
         .chain(&policy.allow)
         .chain(&policy.deny)
         .chain(policy.systems.iter().flat_map(|system| &system.prefixes))
-        .chain(policy.lists.iter().flat_map(|list| list.entries().iter().map(|entry| &entry.net)))
+        .chain(
+            policy
+                .lists
+                .iter()
+                .flat_map(|list| list.entries().iter().map(|entry| &entry.net)),
+        )
 }

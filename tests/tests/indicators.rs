@@ -80,7 +80,8 @@ impl Site {
 
     fn run(&self) -> Result<Daemon> {
         let config = self.directory.path().join("geofence.toml");
-        self.edge.run(&["--config", config.to_str().context("a path")?])
+        self.edge
+            .run(&["--config", config.to_str().context("a path")?])
     }
 
     /// Sends a frame from one end, and says whether it arrives at the other.
@@ -129,14 +130,19 @@ impl Site {
             last = self.events()?;
             Ok((last.len() >= count).then_some(()))
         })?;
-        ensure!(found.is_some() && last.len() == count, "not {count}: {last:?}");
+        ensure!(
+            found.is_some() && last.len() == count,
+            "not {count}: {last:?}"
+        );
         Ok(last)
     }
 }
 
 fn is_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let os = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        let os = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
         os == Some(Errno::ENOBUFS as i32) || cause.downcast_ref::<Errno>() == Some(&Errno::ENOBUFS)
     })
 }
@@ -170,9 +176,15 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
         ("tcp_flags", "SYN"),
         ("country", "DE"),
     ] {
-        ensure!(events[0][key] == expected, "{key} is not {expected}: {events:?}");
+        ensure!(
+            events[0][key] == expected,
+            "{key} is not {expected}: {events:?}"
+        );
     }
-    ensure!(events[0]["dst_port"] == 443 && events[0]["src_port"] == 51_234, "{events:?}");
+    ensure!(
+        events[0]["dst_port"] == 443 && events[0]["src_port"] == 51_234,
+        "{events:?}"
+    );
     let line = daemon.wait_line("contact: list watched", PATIENCE)?;
     let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, tenant customer";
     ensure!(line.contains(expected) && line.contains("WARN"), "{line}");
@@ -185,12 +197,24 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
     ensure!(site.packets("c2", "customer", "out", "pass")? == 0.0);
     let dropped = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"listed_destination\"}";
-    ensure!(site.edge.metric(dropped)? == 2.0, "{}", site.edge.get("/metrics")?.body);
+    ensure!(
+        site.edge.metric(dropped)? == 2.0,
+        "{}",
+        site.edge.get("/metrics")?.body
+    );
     let tenant = "geofence_tenant_packets_total{tenant=\"customer\",action=\"drop\",reason=\"listed_destination\"}";
     ensure!(site.edge.metric(tenant)? == 2.0);
     let flows = site.edge.ask(&["flows", "--json"])?.json()?;
-    let to: Vec<_> = flows["flows"].as_array().context("flows")?.iter().map(|flow| &flow["remote"]).collect();
-    ensure!(to.len() == 2, "one to whom nobody lists, one to whom a list remarks upon: {flows}");
+    let to: Vec<_> = flows["flows"]
+        .as_array()
+        .context("flows")?
+        .iter()
+        .map(|flow| &flow["remote"])
+        .collect();
+    ensure!(
+        to.len() == 2,
+        "one to whom nobody lists, one to whom a list remarks upon: {flows}"
+    );
     ensure!(!flows.to_string().contains(C2), "{flows}");
 
     // The edge's own packets are nobody's; of two lists, each counts.
@@ -207,7 +231,10 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     }
     // An address is in events and never in a label.
     let metrics = site.edge.get("/metrics")?.body;
-    ensure!(!metrics.contains(C2) && !metrics.contains(INSIDE), "{metrics}");
+    ensure!(
+        !metrics.contains(C2) && !metrics.contains(INSIDE),
+        "{metrics}"
+    );
     Ok(())
 }
 
@@ -219,11 +246,17 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
     let site = Site::new("")?;
     let _daemon = site.run()?;
     // Out: who is on it may come in, uncounted, and is not called.
-    ensure!(site.enters(C2, INSIDE)?, "direction out does not concern what comes in");
+    ensure!(
+        site.enters(C2, INSIDE)?,
+        "direction out does not concern what comes in"
+    );
     ensure!(!site.leaves(INSIDE, C2)?);
     // In: the other way round.
     ensure!(!site.enters(SCANNER, INSIDE)?);
-    ensure!(site.leaves(INSIDE, SCANNER)?, "direction in does not concern what leaves");
+    ensure!(
+        site.leaves(INSIDE, SCANNER)?,
+        "direction in does not concern what leaves"
+    );
     // Both: neither.
     ensure!(!site.enters(BOTH, INSIDE)? && !site.leaves(INSIDE, BOTH)?);
     // An alert about both: either, and both are counted.
@@ -241,12 +274,23 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
         ("watched", "out", "drop", 1.0),
     ] {
         let counted = site.packets(list, "customer", direction, action)?;
-        ensure!(counted == expected, "{list} {direction} {action}: {counted}");
+        ensure!(
+            counted == expected,
+            "{list} {direction} {action}: {counted}"
+        );
     }
     let denied = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"denied\"}";
-    ensure!(site.edge.metric(denied)? == 2.0, "a list that blocks what comes in denies it");
+    ensure!(
+        site.edge.metric(denied)? == 2.0,
+        "a list that blocks what comes in denies it"
+    );
     let events = site.wait_events(8)?;
-    let of = |direction| events.iter().filter(|event| event["direction"] == direction).count();
+    let of = |direction| {
+        events
+            .iter()
+            .filter(|event| event["direction"] == direction)
+            .count()
+    };
     ensure!((of("in"), of("out")) == (4, 4), "{events:?}");
     Ok(())
 }
@@ -280,9 +324,18 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
         let frame = between(INSIDE.parse()?, BOTH.parse()?);
         Ok(frame.tcp(port, 51_234).syn().ack().build())
     };
-    ensure!(site.crosses(&site.inside, &site.outside, &answer(443)?)?, "it is not answered");
-    ensure!(!site.crosses(&site.inside, &site.outside, &answer(80)?)?, "only what is excepted is");
-    ensure!(site.packets("both", "customer", "out", "pass")? == 1.0, "it is counted all the same");
+    ensure!(
+        site.crosses(&site.inside, &site.outside, &answer(443)?)?,
+        "it is not answered"
+    );
+    ensure!(
+        !site.crosses(&site.inside, &site.outside, &answer(80)?)?,
+        "only what is excepted is"
+    );
+    ensure!(
+        site.packets("both", "customer", "out", "pass")? == 1.0,
+        "it is counted all the same"
+    );
     ensure!(site.packets("both", "customer", "out", "drop")? == 1.0);
     Ok(())
 }
@@ -310,8 +363,14 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     let series = |name: &str| format!("{name}{{list=\"watched\",direction=\"out\"}}");
     let told = site.edge.metric(&series("geofence_events_total"))?;
     let lost = site.edge.metric(&series("geofence_events_lost_total"))?;
-    ensure!(told + lost == FRAMES as f64, "{told} told of and {lost} lost are not {FRAMES}");
-    ensure!(told <= 100.0 * seconds.ceil(), "{told} events in {seconds} s");
+    ensure!(
+        told + lost == FRAMES as f64,
+        "{told} told of and {lost} lost are not {FRAMES}"
+    );
+    ensure!(
+        told <= 100.0 * seconds.ceil(),
+        "{told} events in {seconds} s"
+    );
     ensure!(told >= 50.0, "only {told} events");
     let kept = poll(PATIENCE, || {
         let kept = site.events()?.len();
@@ -323,7 +382,10 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     ensure!(!site.leaves(INSIDE, C2)?);
     daemon.wait_line("contact: list c2", PATIENCE)?;
     // The log says how much it leaves out.
-    let line = daemon.wait_line("were not logged in the last minute", Duration::from_secs(90))?;
+    let line = daemon.wait_line(
+        "were not logged in the last minute",
+        Duration::from_secs(90),
+    )?;
     let logged = daemon.stderr().matches("contact: list watched").count();
     ensure!(logged == 10, "{logged} lines of one list");
     let left_out = format!("{} more contacts", told as usize - logged);
@@ -345,7 +407,10 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
     ensure!(!site.leaves(INSIDE, C2)? && site.leaves(INSIDE, WATCHED)?);
     let mut daemon = site.run()?;
     let events = site.wait_events(2)?;
-    ensure!(events[0]["list"] == "c2" && events[1]["list"] == "watched", "{events:?}");
+    ensure!(
+        events[0]["list"] == "c2" && events[1]["list"] == "watched",
+        "{events:?}"
+    );
     daemon.wait_line("contact: list c2", PATIENCE)?;
     ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
 
@@ -391,7 +456,10 @@ fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
         answer.code == Some(0) && json["action"] == "pass" && json["counted"] == true,
         "{json}"
     );
-    ensure!(json["lists"][0]["list"] == "watched" && json["reason"].is_null(), "{json}");
+    ensure!(
+        json["lists"][0]["list"] == "watched" && json["reason"].is_null(),
+        "{json}"
+    );
     ensure!(explain(SCANNER, &["--json"])?.json()?["counted"] == false);
 
     let _daemon = site.run()?;

@@ -37,7 +37,11 @@ fn sets_are_walked_as_one_and_by_direction() {
         ([13, 0], Direction::Out, vec![(40, 0)]),
         ([99, 1], Direction::In, vec![(10, 1), (30, 3)]),
     ] {
-        assert_eq!(listed(&words, sets, direction), expected, "{sets:?} {direction:?}");
+        assert_eq!(
+            listed(&words, sets, direction),
+            expected,
+            "{sets:?} {direction:?}"
+        );
     }
 }
 
@@ -47,7 +51,10 @@ fn no_more_lists_are_walked_than_the_verifier_follows() {
     for identity in 1..=LISTS_MAX + 5 {
         words.extend([identity, traits::IN]);
     }
-    assert_eq!(listed(&words, [1, 0], Direction::In).len(), LISTS_MAX as usize);
+    assert_eq!(
+        listed(&words, [1, 0], Direction::In).len(),
+        LISTS_MAX as usize
+    );
 }
 
 #[test]
@@ -85,9 +92,14 @@ fn both_ends_are_read_as_far_as_they_can_be() {
     let mut frame = vec![0_u8; 12];
     frame.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol::TCP, 0, 0]);
     frame.extend([192, 0, 2, 1, 5, 9, 0, 1]);
-    frame.extend([0xc8, 0x22, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0]);
+    frame.extend([
+        0xc8, 0x22, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0,
+    ]);
     let ends = Ends::read(&frame.as_slice()).unwrap();
-    assert_eq!((ends.ports, ends.protocol, ends.flags), ([51_234, 443], protocol::TCP, 2));
+    assert_eq!(
+        (ends.ports, ends.protocol, ends.flags),
+        ([51_234, 443], protocol::TCP, 2)
+    );
     assert_eq!(ends.source, Address::v4(0xc000_0201));
     assert_eq!(ends.destination, Address::v4(0x0509_0001));
     // A later fragment has none, nor has what is cut short.

@@ -118,12 +118,21 @@ fn remembered_questions_save_resolvers_and_gateways_and_nobody_else() {
 
 #[test]
 fn whom_a_list_keeps_our_packets_from_is_cut_off() {
-    for (direction, cut) in [(Direction::Out, 4), (Direction::Both, 4), (Direction::In, 0)] {
+    for (direction, cut) in [
+        (Direction::Out, 4),
+        (Direction::Both, 4),
+        (Direction::In, 0),
+    ] {
         for (address, net) in [("84.200.69.80", "84.200.69.0/24"), ("2a00::1", "2a00::/16")] {
             let text = format!("# one\n{net}\n");
             let read = lists::read(text.as_bytes(), Format::Plain, "x", 0).unwrap();
             let image = image(|policy| {
-                policy.lists = vec![Listing::new("x", lists::Action::Block, direction, read.entries)];
+                policy.lists = vec![Listing::new(
+                    "x",
+                    lists::Action::Block,
+                    direction,
+                    read.entries,
+                )];
                 policy.allow = match direction {
                     // What comes in is of no interest here.
                     Direction::In => vec![net.parse().unwrap()],
@@ -132,7 +141,11 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
             });
             let found = cut_by(&image, address, Replies::default());
             assert_eq!(found.len(), cut, "{direction:?} {address}");
-            assert!(found.iter().all(|(_, reason)| *reason == Reason::ListedDestination));
+            assert!(
+                found
+                    .iter()
+                    .all(|(_, reason)| *reason == Reason::ListedDestination)
+            );
         }
     }
 }

@@ -29,14 +29,18 @@ pub struct Arguments {
 
 pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let instance = arguments.instance.instance()?;
-    let ask_since = |since: u64, wait: bool| match ask(&instance, &Request::Events { since, wait })? {
+    let ask_since = |since: u64, wait: bool| match ask(&instance, &Request::Events { since, wait })?
+    {
         Answer::Done(answer) => Ok(answer),
         Answer::Refused { error, .. } => bail!("{error}"),
     };
     let mut answer = ask_since(0, false)?;
     let is_empty = answer["events"].as_array().is_none_or(Vec::is_empty);
     if is_empty && !arguments.follow && !arguments.json {
-        writeln!(out, "no packet from or to a listed address has been told of")?;
+        writeln!(
+            out,
+            "no packet from or to a listed address has been told of"
+        )?;
     }
     write(&answer, arguments.json, out)?;
     while arguments.follow {

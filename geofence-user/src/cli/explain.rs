@@ -250,7 +250,12 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
             };
             let frame = question.frame()?;
             if arguments.out {
-                return leaving::explain(&frame, prepare(arguments.config()?)?, arguments.json, out);
+                return leaving::explain(
+                    &frame,
+                    prepare(arguments.config()?)?,
+                    arguments.json,
+                    out,
+                );
             }
             let (verdict, steps, judge) = if arguments.flow {
                 let prepared = prepare(arguments.config()?)?;

@@ -80,17 +80,24 @@ impl Image {
         let mut last: Option<(Kind, u32)> = None;
         let mut all = Vec::new();
         let mut shadows = Shadows::default();
-        nested(policy, database, &exceptions, &lists, family, |prefix, class| {
-            shadows.pass(prefix);
-            let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
-            match known.or_else(|| position(class)) {
-                Some(at) => {
-                    last = Some((class, at));
-                    all.push(classified(prefix, at));
+        nested(
+            policy,
+            database,
+            &exceptions,
+            &lists,
+            family,
+            |prefix, class| {
+                shadows.pass(prefix);
+                let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
+                match known.or_else(|| position(class)) {
+                    Some(at) => {
+                        last = Some((class, at));
+                        all.push(classified(prefix, at));
+                    }
+                    None => shadows.expect(prefix),
                 }
-                None => shadows.expect(prefix),
-            }
-        });
+            },
+        );
         if shadows.are_complete() {
             Ok(all)
         } else {
@@ -205,7 +212,9 @@ fn nested(
     let mut data = prefix::countries(database, family)
         .map(|(prefix, country)| (prefix, Statement::Country(country)))
         .peekable();
-    let mut overlay = overlay(policy, exceptions, lists, family).into_iter().peekable();
+    let mut overlay = overlay(policy, exceptions, lists, family)
+        .into_iter()
+        .peekable();
     // The prefixes that hold the present one, longest last.
     let mut holding: Vec<(Prefix, Known)> = Vec::new();
     while let Some(prefix) = [

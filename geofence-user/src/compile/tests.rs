@@ -515,10 +515,17 @@ fn a_thousand_lists_on_one_address_and_each_on_its_own() {
         assert_eq!(lists(&own), BTreeSet::from([identity(name.as_bytes())]));
     }
     let crowded = lists("91.200.0.1");
-    assert_eq!(crowded.len(), LISTS_MAX as usize, "of more, so many are counted");
+    assert_eq!(
+        crowded.len(),
+        LISTS_MAX as usize,
+        "of more, so many are counted"
+    );
     for number in 990..1000 {
         let name = format!("list-{number}");
-        assert!(crowded.contains(&identity(name.as_bytes())), "{name} blocks");
+        assert!(
+            crowded.contains(&identity(name.as_bytes())),
+            "{name} blocks"
+        );
     }
     assert!(class_of(&image, "91.200.0.1").is_denied_out());
     assert!(lists("91.200.0.2").is_empty());
@@ -533,7 +540,11 @@ fn only_a_list_about_what_leaves_has_it_looked_up() {
             policy.lists = vec![listing("x", false, direction, nets)];
             let image = compile(&policy, &database, &TARGET).unwrap();
             let expected = is_watched && !nets.is_empty();
-            assert_eq!(image.flags().has(flag::LISTS_OUT), expected, "{direction} {nets:?}");
+            assert_eq!(
+                image.flags().has(flag::LISTS_OUT),
+                expected,
+                "{direction} {nets:?}"
+            );
         }
     }
 }

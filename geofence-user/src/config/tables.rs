@@ -167,12 +167,7 @@ impl<T> Table<T> {
     }
 
     /// Makes sure that no other entry has the name of this one.
-    fn name_once(
-        &self,
-        table: &DeTable<'_>,
-        names: &mut Named,
-        faults: &mut Vec<Fault>,
-    ) {
+    fn name_once(&self, table: &DeTable<'_>, names: &mut Named, faults: &mut Vec<Fault>) {
         let named = self.keys.first().and_then(|key| table.get(key.name));
         let Some(named) = named else { return };
         let DeValue::String(name) = named.get_ref() else {
@@ -191,7 +186,10 @@ impl<T> Table<T> {
         if !["list", "tenant"].contains(&self.name) {
             return;
         }
-        if let Some(other) = names.identities.insert(identity(name.as_bytes()), name.to_string()) {
+        if let Some(other) = names
+            .identities
+            .insert(identity(name.as_bytes()), name.to_string())
+        {
             let problem = Problem::new(
                 format!(
                     "the names {} and {} cannot be told apart in the kernel",

@@ -21,10 +21,10 @@ pub type ListCounts = BTreeMap<ListKey, ListCounters>;
 impl Filter {
     /// What was counted of every list at every tenant, summed over CPUs.
     pub fn list_counts(&self) -> Result<ListCounts, LoadError> {
-        let counters: PerCpuHashMap<_, ListKey, ListCounters> = self
-            .map(name::LISTS)?
-            .try_into()
-            .map_err(map_error("opening LISTS"))?;
+        let counters: PerCpuHashMap<_, ListKey, ListCounters> =
+            self.map(name::LISTS)?
+                .try_into()
+                .map_err(map_error("opening LISTS"))?;
         let mut counts = ListCounts::new();
         for entry in counters.iter() {
             // What goes while the table is walked is not counted any more.

@@ -66,12 +66,12 @@ pub(super) fn encode(
         (
             "geofence_events",
             "Packets from and to addresses on a list that the kernel has sent an event of",
-            |counters, way| counters.events[way as usize],
+            |counters, way| counters.events[way as usize][1],
         ),
         (
             "geofence_events_lost",
             "Such packets that there was no event of: more than a list may have, or no room",
-            |counters, way| counters.lost[way as usize],
+            |counters, way| counters.events[way as usize][0],
         ),
     ];
     for (name, help, value) in families {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use geofence_common::contact::Direction;
 use geofence_common::track::Tracked;
 use geofence_common::verdict::Action;
 use serde_json::json;
@@ -20,7 +21,9 @@ pub(super) fn explain(
 ) -> anyhow::Result<Outcome> {
     let (departure, steps) = explain_leaving(frame, prepared.image.words());
     let names = Names(Some(&prepared.config.policy));
-    let action = departure.action();
+    let (action, refusal) = (departure.action(), departure.refusal());
+    let class = departure.party.class;
+    let is_listed = class.is_listed(Direction::Out);
     let opened = match departure.tracked {
         Tracked::Opened(table) => Some(table.name()),
         Tracked::Nothing | Tracked::Amended(_) | Tracked::Foreign(_) | Tracked::Full(_) => None,
@@ -29,16 +32,16 @@ pub(super) fn explain(
         let ends = addresses(&steps);
         let looked_up = steps.iter().filter_map(class_of);
         let listed = looked_up.flat_map(|address| naming(names.lists(), address));
-        let tenant = departure.refusal.map_or(0, |verdict| verdict.tenant);
+        let tenant = departure.tenant;
         let object = json!({
             "direction": "out",
             "action": action.name(),
-            "reason": departure.refusal.map(|verdict| verdict.reason.name()),
-            "country": departure.listed.is_somewhere().then(|| departure.country.name()),
+            "reason": refusal.map(|verdict| verdict.reason.name()),
+            "country": is_listed.then(|| class.country().name()),
             "src": ends.map(|(source, _)| source),
             "dst": ends.map(|(_, destination)| destination),
             "tenant": (tenant != 0).then(|| names.tenant(tenant)),
-            "counted": departure.listed.is_somewhere(),
+            "counted": is_listed,
             "flow": opened,
             "lists": listed.map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
             "steps": steps.iter().map(|step| describe(step, names)).collect::<Vec<_>>(),
@@ -46,7 +49,7 @@ pub(super) fn explain(
         writeln!(out, "{object}")?;
         return Ok(outcome(action));
     }
-    match departure.refusal {
+    match refusal {
         Some(verdict) => writeln!(
             out,
             "{}: {}, country {}",
@@ -59,13 +62,16 @@ pub(super) fn explain(
     for (number, step) in (1..).zip(&steps) {
         write_step(out, number, step, names)?;
     }
-    if departure.listed.is_somewhere() {
+    if is_listed {
         writeln!(out, "  counted by list, with an event")?;
     }
     if let Some(table) = opened {
-        writeln!(out, "  remembered as a {table} flow, so that it is answered")?;
+        writeln!(
+            out,
+            "  remembered as a {table} flow, so that it is answered"
+        )?;
     }
-    if departure.refusal.is_some() && action == Action::Pass {
+    if refusal.is_some() && action == Action::Pass {
         writeln!(out, "{MONITORED}")?;
     }
     Ok(outcome(action))
