@@ -25,7 +25,7 @@ use geofence_user::prepare::{Prepared, prepare};
 use geofence_user::tables::{Host, Seen};
 
 /// Instructions the verifier may walk through; a tenth above what the program takes today.
-const VERIFIED_INSTRUCTIONS_MAX: u32 = 440_000;
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 431_000;
 
 const FRAMES: usize = 120_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;
