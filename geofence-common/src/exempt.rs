@@ -143,7 +143,7 @@ fn is_live<T: Tables, O: Observer>(
     observer: &mut O,
 ) -> bool {
     let found = tables.flow(table, key);
-    // To ask the time costs as much as to look the flow up; most who ask have none.
+    // Most who ask have no flow, and need not ask the time.
     let now = if found.is_some() { tables.now() } else { 0 };
     observer.step(Step::Flow {
         table,

@@ -18,6 +18,11 @@
 //! the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and each
 //! step is one array access.
 //!
+//! An entry of IPv6 may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line
+//! that ends the walk: four leaves and the three addresses at which one gives way to the next. It stands where so little
+//! is left to tell apart that nodes down to it would be a long chain, so an address on its own costs one line and not
+//! one for every four bits.
+//!
 //! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
 //! The tries of destinations are alike; their leaves are zones (`crate::zone`).
 //!
@@ -37,7 +42,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Words of the header, by position.
 pub mod header {
@@ -141,6 +146,13 @@ pub const FREE_LINE: usize = ROOT_V6_LINE + ROOT_LINES;
 
 /// Set in a trie entry that ends the walk.
 pub const LEAF: u32 = 1 << 31;
+/// Set beside `LEAF` in an entry that names a tail.
+pub const TAIL: u32 = 1 << 30;
+/// How many addresses a tail has at which its leaves change; there is one leaf more.
+pub const TAIL_STEPS: usize = 3;
+/// Words of a tail from which on these addresses stand, each from its highest word to its lowest. One that is not needed
+/// is the last address of all.
+pub const TAIL_STARTS: usize = TAIL_STEPS + 1;
 /// Address bits the root consumes.
 pub const ROOT_BITS: u32 = 16;
 /// The fewest address bits a node consumes, those of one line, and the most.
@@ -380,11 +392,30 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     let entry = words.word(first)?;
     let entry = descend::<_, NODES_HIGH>(words, entry, high << ROOT_BITS, 64 - ROOT_BITS)?;
     let entry = descend::<_, NODES_LOW>(words, entry, low, 64)?;
-    if entry & LEAF != 0 {
-        Some(entry & !LEAF)
-    } else {
+    if entry & LEAF == 0 {
         None
+    } else if NODES_LOW != 0 && entry & TAIL != 0 {
+        tail(words, entry & !(LEAF | TAIL), high, low)
+    } else {
+        Some(entry & !LEAF)
     }
+}
+
+/// The leaf of an address by the tail that starts at this word.
+#[inline(always)]
+fn tail<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
+    let mut leaf = at;
+    for step in 0..TAIL_STEPS {
+        let [one, two, three, four] =
+            words.quad(at.wrapping_add((TAIL_STARTS + 4 * step) as u32))?;
+        let start_high = u64::from(one) << 32 | u64::from(two);
+        let start_low = u64::from(three) << 32 | u64::from(four);
+        // By arithmetic: the verifier follows every branch.
+        let is_above = u32::from(start_high < high);
+        let is_level = u32::from(start_high == high) & u32::from(start_low <= low);
+        leaf = leaf.wrapping_add(is_above | is_level);
+    }
+    words.word(leaf).map(|entry| entry & !LEAF)
 }
 
 /// Follows nodes down to a leaf, or until these left-aligned bits of an address are used up.

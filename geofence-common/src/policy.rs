@@ -404,7 +404,18 @@ fn special<F: Frame, T: Tables, O: Observer>(
     if is_excepted && let Some(later) = reason_of(case.later) {
         return Some((later, 0));
     }
+    // An error that nothing else lets in may be about an answer of ours to somebody who reached us by an exception.
+    let quoted = match evidence.quoted(packet) {
+        Some(quoted) if case.settled == NO_REASON && zone.flags.has(flag::EXCEPTIONS) => {
+            Some(quoted)
+        }
+        _ => None,
+    };
     let is_guarded = zone.flags.has(flag::PROTECTED);
+    if !is_excepted && !is_guarded && quoted.is_none() {
+        // Nobody means this packet: that there are exceptions for others must not cost it anything.
+        return None;
+    }
     let is_hidden = is_guarded && evidence.hides_port();
     let (transport, port) = (evidence.protocol(), evidence.port());
     let is_protected = is_hidden
@@ -414,13 +425,6 @@ fn special<F: Frame, T: Tables, O: Observer>(
             }
             _ => false,
         };
-    // An error that nothing else lets in may be about an answer of ours to somebody who reached us by an exception.
-    let quoted = match evidence.quoted(packet) {
-        Some(quoted) if case.settled == NO_REASON && zone.flags.has(flag::EXCEPTIONS) => {
-            Some(quoted)
-        }
-        _ => None,
-    };
     let (names, subject) = match quoted {
         Some(quoted) => (
             find_source(&quoted.destination, tables, observer)

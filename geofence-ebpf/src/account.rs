@@ -5,13 +5,13 @@ use core::hint::black_box;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::frame::Frame;
 use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 use geofence_common::track::Tracked;
 use geofence_common::verdict::{Action, COUNTERS, Verdict};
 
+use crate::clock;
 use crate::frame::{SkbFrame, XdpFrame};
 use crate::maps;
 
@@ -53,10 +53,10 @@ fn count_at<F: Frame>(interface: u32, frame: &F, verdict: Verdict) {
     if verdict.exception != 0
         && let Some(hits) = maps::HITS.get_ptr_mut(verdict.exception - 1)
     {
-        // SAFETY: the element is this CPU's own; the helper takes nothing and returns a number.
+        // SAFETY: the element is this CPU's own.
         unsafe {
             (*hits).packets += 1;
-            (*hits).last = bpf_ktime_get_boot_ns();
+            (*hits).last = clock::now();
         }
     }
 }

@@ -10,6 +10,7 @@
 mod account;
 #[cfg(feature = "bench")]
 mod bench;
+mod clock;
 mod contact;
 mod egress;
 mod frame;

@@ -15,15 +15,17 @@
 //! LISTS        list x tenant -> packets for each direction and action, and events of them, per CPU
 //! EVENTS       events on their way to the daemon
 //! PACES        how fast the events of each list may follow each other
+//! CLOCK        the time since boot as it was asked for last, per CPU
 //! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
 //! ```
+
+use core::arch::asm;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key,
 };
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
 use geofence_common::contact::{Event, PACES as PACES_MAX};
@@ -36,6 +38,8 @@ use geofence_common::layout::{
 use geofence_common::policy::Tables;
 use geofence_common::pressure::BucketKey;
 use geofence_common::track::Tracker;
+
+use crate::clock::{self, Clock};
 
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
@@ -82,6 +86,9 @@ pub static TENANTS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray:
 pub static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
 static BUCKETS: LruHashMap<BucketKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
+
+#[btf_map]
+pub static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
 
 /// Without memory until a pair of a list and a tenant is met: there could be very many, and there are few.
 #[btf_map]
@@ -133,6 +140,28 @@ impl<K> TrieKey<K> {
             key: Key::new(length, address),
         }
     }
+}
+
+/// Asks the table of flows of this kind.
+///
+/// A call for each table: one whose table depends on the packet goes by the kernel's generic helper and two pointers to
+/// functions, where the verifier makes of one that names its table the look-up itself.
+macro_rules! in_table {
+    ($table:expr, |$flows:ident| $ask:expr) => {
+        match $table {
+            Table::Mail => in_table!(FLOWS_MAIL, $flows, $ask),
+            Table::Dns => in_table!(FLOWS_DNS, $flows, $ask),
+            Table::Other => in_table!(FLOWS_OTHER, $flows, $ask),
+        }
+    };
+    ($map:ident, $flows:ident, $ask:expr) => {{
+        let $flows: &Flows = &$map;
+        let answer = $ask;
+        // The compiler makes one of calls after which the same happens, so something else does after each.
+        // SAFETY: it changes a register that nobody reads.
+        unsafe { asm!(concat!("{0} = 0 // ", stringify!($map)), out(reg) _, options(nomem, nostack)) };
+        answer
+    }};
 }
 
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
@@ -216,13 +245,12 @@ impl Tables for Live {
 
     #[inline(always)]
     fn now(&self) -> u64 {
-        // SAFETY: the helper takes nothing and returns a number.
-        unsafe { bpf_ktime_get_boot_ns() }
+        clock::now()
     }
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
-        let flow = flows(table).get_ptr(key)?;
+        let flow = in_table!(table, |flows| flows.get_ptr(key))?;
         // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once, and whichever
         // of two deadlines is read was one of this flow's or, of an entry just recycled, of another live one's.
         Some(unsafe { flow.read_volatile() })
@@ -266,7 +294,7 @@ impl Tracker for Live {
     #[inline(always)]
     fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
         // In place: to update an existing key of a full table would evict others.
-        let Some(flow) = flows(table).get_ptr_mut(key) else {
+        let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
             return false;
         };
         // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
@@ -276,15 +304,6 @@ impl Tracker for Live {
 
     #[inline(always)]
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
-        flows(table).insert(key, flow, 0).is_ok()
-    }
-}
-
-#[inline(always)]
-fn flows(table: Table) -> &'static Flows {
-    match table {
-        Table::Mail => &FLOWS_MAIL,
-        Table::Dns => &FLOWS_DNS,
-        Table::Other => &FLOWS_OTHER,
+        in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok()
     }
 }

@@ -27,9 +27,9 @@ use std::num::NonZeroU32;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 use geofence_common::image::{
-    CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, Line, MAGIC, ROOT_LINES,
-    ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE, class, flag,
-    header,
+    CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, MAGIC,
+    ROOT_LINES, ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
+    class, flag, header,
 };
 
 use crate::geoip::Database;
@@ -74,15 +74,29 @@ pub struct Boot {
 /// The image does not fit where it must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the policy image needs {} MiB ({lines} lines), more than the {} MiB ({lines_max} lines) there is room for; \
-     shorten the lists or use a database with fewer networks",
+    "the policy image needs {} MiB ({lines} lines), more than the {} MiB ({lines_max} lines) there is room for; {}",
     mib(*lines),
-    mib(*lines_max)
+    mib(*lines_max),
+    self.way_out()
 )]
 pub struct TooLarge {
     /// Lines needed; at least so many, if there are more than any image can have.
     pub lines: u32,
     pub lines_max: u32,
+}
+
+impl TooLarge {
+    fn way_out(&self) -> String {
+        if (self.lines as usize) < LINES_MAX {
+            format!(
+                "set capacity-mib to at least {}, or shorten the lists",
+                mib(self.lines)
+            )
+        } else {
+            "no image is larger than that; shorten the lists or use a database with fewer networks"
+                .to_owned()
+        }
+    }
 }
 
 /// Lines as MiB, rounded up.
@@ -152,14 +166,14 @@ pub fn compile(
     let mut trie = Trie::new(lines);
     let class = |kind| LEAF | table.position(kind);
     let mut fits = trie
-        .add_family(ROOT_V4_LINE, &v4, class)
-        .and_then(|()| trie.add_family(ROOT_V6_LINE, &v6, class));
+        .add_family(ROOT_V4_LINE, Family::V4, &v4, class)
+        .and_then(|()| trie.add_family(ROOT_V6_LINE, Family::V6, &v6, class));
     let mut roots_at = [0; 2];
     if let Some((layers, zones, roots)) = &destinations {
         roots_at = *roots;
-        for (root, layer) in roots.iter().zip(layers) {
+        for (root, (family, layer)) in roots.iter().zip(Family::ALL.into_iter().zip(layers)) {
             let zone = |destination| LEAF | zones.position(destination);
-            fits = fits.and_then(|()| trie.add_family(*root, layer, zone));
+            fits = fits.and_then(|()| trie.add_family(*root, family, layer, zone));
         }
     }
     let mut lines = trie.into_lines();
@@ -167,7 +181,7 @@ pub fn compile(
     if fits.is_err() || count > target.lines_max {
         return Err(CompileError::TooLarge(TooLarge {
             lines: count,
-            lines_max: target.lines_max,
+            lines_max: target.lines_max.min(LINES_MAX as u32),
         }));
     }
 

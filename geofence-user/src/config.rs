@@ -20,7 +20,7 @@ mod tenants;
 mod tests;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -53,7 +53,7 @@ pub const DEFAULT: &str = include_str!("../../deploy/geofence.toml");
 const DEFAULT_NAME: &str = "deploy/geofence.toml";
 
 /// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
-const FILE_BYTES_MAX: u64 = 8 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// How many of the parser's complaints are looked at: behind so many, the file is something else.
 const SYNTAX_ERRORS_MAX: usize = 1000;
@@ -81,6 +81,10 @@ pub struct Config {
     pub lists: Vec<Definition>,
     /// The exceptions granted by command; those that hold are the policy's as well.
     pub granted: Vec<Granted>,
+    /// What the configuration's own exceptions are called; known while granted ones are read beside them.
+    pub own_names: HashSet<String>,
+    /// Tells the text that has the exceptions granted by command from others; nothing before one was read.
+    pub granted_print: Option<u64>,
 }
 
 /// How many flows each table holds.
@@ -184,6 +188,8 @@ impl Config {
             instance: Instance::default(),
             lists: Vec::new(),
             granted: Vec::new(),
+            own_names: HashSet::new(),
+            granted_print: None,
         }
     }
 

@@ -56,7 +56,7 @@ pub struct Daemon {
 /// What filters now.
 #[derive(Clone)]
 struct Current {
-    config: Config,
+    config: Arc<Config>,
     image: Arc<Image>,
     facts: Facts,
     /// When the next entry of a list lapses, seconds since 1970.
@@ -72,7 +72,7 @@ impl Current {
         config.policy.systems.clear();
         Self {
             lapses,
-            config,
+            config: Arc::new(config),
             image: Arc::new(candidate.image),
             facts: candidate.facts,
         }
@@ -157,7 +157,8 @@ impl Daemon {
 
     /// What the numbers in a verdict are called.
     pub fn names(&self) -> Value {
-        let policy = lock(&self.current).config.policy.clone();
+        let config = Arc::clone(&lock(&self.current).config);
+        let policy = &config.policy;
         let tenants = policy.tenants.iter();
         let exceptions = policy.exceptions.iter().map(|one| {
             json!({
@@ -223,8 +224,9 @@ fn customers(filter: &Filter, policy: &Policy) -> Result<Customers, LoadError> {
     let exceptions = exceptions.map(|one| ("exception", &one.id, one.slot));
     let protections = policy.protections.iter();
     let protections = protections.map(|one| ("protect", &one.id, one.slot));
+    let hits = filter.hits()?;
     for (kind, id, slot) in exceptions.chain(protections) {
-        let packets = filter.hits(slot)?.packets;
+        let packets = hits.get(slot as usize).map_or(0, |hits| hits.packets);
         // Of very many exceptions most are idle; a series for each would be more than anybody reads.
         if packets != 0 {
             customers.hits.push((kind, id.clone(), packets));

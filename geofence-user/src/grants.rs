@@ -52,6 +52,14 @@ impl Grants {
     /// # Errors
     /// When the file cannot be read, or is broken; file and line are named.
     pub fn add_to(&self, config: Config) -> Result<Config, Failure> {
+        self.add_with_text(config).map(|(config, _)| config)
+    }
+
+    /// The same, and the text of the file; a configuration that has what is in it stays as it is.
+    ///
+    /// # Errors
+    /// As of `add_to`.
+    pub fn add_with_text(&self, config: Config) -> Result<(Config, String), Failure> {
         let name = self.file.display().to_string();
         let text = match fs::read_to_string(&self.file) {
             Ok(text) => text,
@@ -62,9 +70,13 @@ impl Grants {
                 return Err(Failure::new(Cause::Configuration, text));
             }
         };
-        config
+        if config.has_granted(&text) {
+            return Ok((config, text));
+        }
+        let config = config
             .with_granted(&text, &name)
-            .map_err(|errors| Failure::new(Cause::Configuration, errors.render(false)))
+            .map_err(|errors| Failure::new(Cause::Configuration, errors.render(false)))?;
+        Ok((config, text))
     }
 
     /// The text of the file, if there is one.

@@ -351,11 +351,13 @@ impl Policy {
 
         let aims = self.exceptions.iter_mut().map(|one| &mut one.to);
         let aims = aims.chain(self.protections.iter_mut().map(|one| &mut one.to));
+        let renamed = self.tenants.iter().map(|one| one.number);
+        let renamed: BTreeMap<u32, u32> = renamed.zip(tenants.iter().copied()).collect();
         for aim in aims.flatten() {
             if let Aim::Tenant(number) = aim
-                && let Some(at) = self.tenants.iter().position(|one| one.number == *number)
+                && let Some(kept) = renamed.get(number)
             {
-                *number = tenants[at];
+                *number = *kept;
             }
         }
         for (tenant, number) in self.tenants.iter_mut().zip(tenants) {

@@ -231,23 +231,28 @@ impl Prepared {
         }
         let now = now();
         let policy = &self.config.policy;
-        for exception in &policy.exceptions {
-            if let Some(until) = exception.until.filter(|until| *until <= now) {
-                warnings.push(format!(
-                    "exception {} lapsed at {}; remove it, or give it another `until`",
-                    exception.id,
-                    moment(until)
-                ));
-            }
-        }
-        for exception in policy.lapsing_exceptions(now) {
-            warnings.push(format!(
+        let lapsed = policy.exceptions.iter().filter_map(|exception| {
+            let until = exception.until.filter(|until| *until <= now)?;
+            Some(format!(
+                "exception {} lapsed at {}; remove it, or give it another `until`",
+                exception.id,
+                moment(until)
+            ))
+        });
+        few(&mut warnings, lapsed, "exceptions have lapsed as well");
+        let lapsing = policy.lapsing_exceptions(now).map(|exception| {
+            format!(
                 "exception {} lapses at {}; {} answers for it",
                 exception.id,
                 exception.until.map_or_else(String::new, moment),
                 exception.owner
-            ));
-        }
+            )
+        });
+        few(
+            &mut warnings,
+            lapsing,
+            "exceptions lapse within a week as well",
+        );
         if info.conflicts > 0 {
             warnings.push(format!(
                 "the databases disagree about {} networks; the first file named decides",
@@ -255,6 +260,18 @@ impl Prepared {
             ));
         }
         warnings
+    }
+}
+
+/// Adds the first of these warnings, and how many there are besides, of which there may be a hundred thousand.
+fn few(warnings: &mut Vec<String>, mut all: impl Iterator<Item = String>, others: &str) {
+    const SHOWN: usize = 20;
+    warnings.extend(all.by_ref().take(SHOWN));
+    let rest = all.count();
+    if rest > 0 {
+        warnings.push(format!(
+            "{rest} {others}; `geofence exception list` shows them all"
+        ));
     }
 }
 

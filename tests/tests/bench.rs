@@ -6,8 +6,8 @@ use geofence_tests::{daemon, privilege};
 
 /// The programs it compares with or looks at interfaces with.
 const TOOLS: [&str; 4] = ["nft", "ipset", "iptables-legacy", "ethtool"];
-/// Tables of the five parts, and how many rows each has.
-const ROWS: [(&str, usize); 14] = [
+/// Tables of all parts, and how many rows each has.
+const ROWS: [(&str, usize); 19] = [
     ("lookup_v4", 4),
     ("lookup_v6", 4),
     ("program_v4_uniform", 7),
@@ -16,9 +16,14 @@ const ROWS: [(&str, usize); 14] = [
     ("peers", 6),
     ("peers_ratios", 6),
     ("growth_prefixes", 3),
-    ("growth_lists", 3),
-    ("growth_exceptions", 4),
     ("growth_cores", 2),
+    ("rules_size", 6),
+    ("rules_lookup", 3),
+    ("rules_unnamed", 9),
+    ("rules_named", 6),
+    ("rules_daemon", 6),
+    ("lists_lookup", 6),
+    ("lists_daemon", 4),
     ("control_latency", 5),
     ("control_memory", 2),
     ("control_daemon", 2),

@@ -221,6 +221,12 @@ impl Exceptions {
 /// What holds at this moment, in one form.
 fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
     const SECOND: u64 = 1_000_000_000;
+    let mut systems: HashMap<&str, Vec<&IpNet>> = HashMap::new();
+    for system in &policy.systems {
+        if let SystemRule::Exception(id) = &system.rule {
+            systems.entry(id).or_default().extend(&system.prefixes);
+        }
+    }
     let exceptions = policy.exceptions.iter().filter_map(|exception| {
         let deadline = match exception.until {
             None => NEVER,
@@ -239,10 +245,11 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
                 .iter()
                 .copied()
                 .chain(
-                    policy
-                        .prefixes_of_systems(&SystemRule::Exception(exception.id.clone()))
-                        .copied()
-                        .map(Origin::Prefix),
+                    systems
+                        .get(exception.id.as_str())
+                        .into_iter()
+                        .flatten()
+                        .map(|net| Origin::Prefix(**net)),
                 )
                 .collect(),
             to: &exception.to,

@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::class::Class;
 use geofence_common::image::{
-    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, ROOT_V4_LINE, ROOT_V6_LINE, Words,
+    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, ROOT_V4_LINE, ROOT_V6_LINE, TAIL,
+    TAIL_STARTS, Words,
 };
 
 use ipnet::IpNet;
@@ -25,8 +26,9 @@ pub type Ranges = Vec<(u128, Class)>;
 #[error("the policy image is damaged: its trie does not end in classes")]
 pub struct BrokenImage;
 
-/// Entries a walk may look at. A world of a million prefixes has some ten million; a loop of nodes has no end.
-const ENTRIES_MAX: u64 = 1 << 26;
+/// Entries a walk may look at. A world of a million prefixes has some ten million, and five million addresses on lists
+/// are some two hundred million more; a loop of nodes has no end.
+const ENTRIES_MAX: u64 = 1 << 29;
 
 /// Walks one family's trie of an image, given by its words.
 pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
@@ -62,11 +64,11 @@ impl Walk<'_> {
     fn entry(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         self.left = self.left.checked_sub(1).ok_or(BrokenImage)?;
         let Some(node) = Node::of(entry) else {
-            let class = self.words.class_at(entry & !LEAF).ok_or(BrokenImage)?;
-            if self.ranges.last().is_none_or(|(_, last)| *last != class) {
-                self.ranges.push((base, class));
-            }
-            return Ok(());
+            return if entry & TAIL == 0 {
+                self.leaf(entry, base)
+            } else {
+                self.tail(entry, base, bits)
+            };
         };
         let below = bits + node.bits();
         if ![NODE_BITS, NODE_BITS_MAX].contains(&node.bits()) || below > self.address_bits {
@@ -79,6 +81,40 @@ impl Walk<'_> {
             .ok_or(BrokenImage)?;
         for (value, entry) in (0_u128..).zip(entries) {
             self.entry(*entry, base | value << (128 - below), below)?;
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, entry: u32, start: u128) -> Result<(), BrokenImage> {
+        let class = self.words.class_at(entry & !LEAF).ok_or(BrokenImage)?;
+        if self.ranges.last().is_none_or(|(_, last)| *last != class) {
+            self.ranges.push((start, class));
+        }
+        Ok(())
+    }
+
+    /// A tail for the block of addresses that begin with the first `bits` of `base`.
+    fn tail(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
+        let at = (entry & !(LEAF | TAIL)) as usize;
+        let line = self.words.get(at..at + LINE_WORDS).ok_or(BrokenImage)?;
+        let (leaves, starts) = line.split_at(TAIL_STARTS);
+        let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
+        let (starts, _) = starts.as_chunks::<4>();
+        let starts = starts.iter().map(|words| {
+            words
+                .iter()
+                .fold(0, |start, word| start << 32 | u128::from(*word))
+        });
+        let mut before = base;
+        for (leaf, start) in leaves.iter().zip(std::iter::once(base).chain(starts)) {
+            // What is not needed is behind the last block, or at its very end and of the leaf before.
+            if start < before || leaf & LEAF == 0 {
+                return Err(BrokenImage);
+            }
+            if start <= end {
+                self.leaf(*leaf, start)?;
+            }
+            before = start;
         }
         Ok(())
     }

@@ -3,17 +3,25 @@
 //! Nodes of equal content are stored once, whichever family and depth they come from, and a node that would hold one
 //! value only is a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
 //! built: no step lies inside it.
+//!
+//! Of IPv6, a block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
 use geofence_common::image::{
-    LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS,
+    LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, TAIL,
+    TAIL_STARTS, TAIL_STEPS,
 };
 use hashbrown::HashTable;
 
+use super::prefix::Family;
+
 /// Of the sixteen blocks of a line, how many must be split again for a node of both levels to be worth its lines.
 const DENSE: u32 = 8;
+
+/// A tail in place of nodes that would consume more bits than this to reach the deepest step.
+const SHALLOW: u32 = NODE_BITS;
 
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
@@ -40,10 +48,15 @@ impl Trie {
     pub(super) fn add_family<T: Copy>(
         &mut self,
         root: usize,
+        family: Family,
         steps: &[(u128, T)],
         leaf: impl Fn(T) -> u32,
     ) -> Result<(), Full> {
-        let mut cursor = Cursor { steps, at: 0 };
+        let mut cursor = Cursor {
+            steps,
+            at: 0,
+            has_tails: family == Family::V6,
+        };
         for value in 0..1_usize << ROOT_BITS {
             let base = (value as u128) << (128 - ROOT_BITS);
             let entry = self.entry(&mut cursor, &leaf, base, ROOT_BITS)?;
@@ -69,6 +82,9 @@ impl Trie {
         if cursor.next_start().is_none_or(|next| next > end) {
             return Ok(leaf(value));
         }
+        if let Some(steps) = cursor.tail(bits, end) {
+            return self.store_tail(value, steps, leaf);
+        }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
         let below = bits + cursor.node_bits(bits, end);
         let mut entries = vec![0; 1 << (below - bits)];
@@ -76,6 +92,29 @@ impl Trie {
             *entry = self.entry(cursor, leaf, base | value << (128 - below), below)?;
         }
         self.store(&entries, below - bits)
+    }
+
+    /// The entry of a tail that has the one value up to the first of the steps.
+    fn store_tail<T: Copy>(
+        &mut self,
+        value: T,
+        steps: &[(u128, T)],
+        leaf: &impl Fn(T) -> u32,
+    ) -> Result<u32, Full> {
+        let at = self.lines.len();
+        if at >= LINES_MAX {
+            return Err(Full);
+        }
+        let mut line = [u32::MAX; LINE_WORDS];
+        let (leaves, starts) = line.split_at_mut(TAIL_STARTS);
+        leaves.fill(leaf(value));
+        let (starts, _) = starts.as_chunks_mut::<4>();
+        for (number, ((start, value), place)) in (1..).zip(steps.iter().zip(starts)) {
+            *place = [96, 64, 32, 0].map(|shift| (start >> shift) as u32);
+            leaves[number..].fill(leaf(*value));
+        }
+        self.lines.push(line);
+        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT)
     }
 
     /// The entry of a node of these entries, which is stored unless an equal one is.
@@ -108,9 +147,10 @@ fn content(lines: &[Line], node: Node) -> &[u32] {
 struct Cursor<'a, T> {
     steps: &'a [(u128, T)],
     at: usize,
+    has_tails: bool,
 }
 
-impl<T: Copy> Cursor<'_, T> {
+impl<'a, T: Copy> Cursor<'a, T> {
     fn next_start(&self) -> Option<u128> {
         self.steps.get(self.at + 1).map(|(start, _)| *start)
     }
@@ -121,6 +161,23 @@ impl<T: Copy> Cursor<'_, T> {
         }
         self.steps[self.at].1
     }
+
+    /// The steps inside a block whose first address has been reached, if they make a tail.
+    fn tail(&self, bits: u32, end: u128) -> Option<&'a [(u128, T)]> {
+        if !self.has_tails {
+            return None;
+        }
+        let behind = &self.steps[self.at + 1..];
+        let first = &behind[..behind.len().min(TAIL_STEPS + 1)];
+        let inside = first.partition_point(|(start, _)| *start <= end);
+        let steps = &first[..inside];
+        let deepest = steps
+            .iter()
+            .map(|(start, _)| 128 - start.trailing_zeros())
+            .max()?;
+        (inside <= TAIL_STEPS && deepest > bits + SHALLOW).then_some(steps)
+    }
+
     /// How many bits to split a block by whose first address has been reached: twice the fewest where most of the
     /// lines below would be there anyway.
     fn node_bits(&self, bits: u32, end: u128) -> u32 {
@@ -145,6 +202,73 @@ impl<T: Copy> Cursor<'_, T> {
             NODE_BITS_MAX
         } else {
             NODE_BITS
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use geofence_common::address::Address;
+    use geofence_common::image::{FREE_LINE, ROOT_V6_LINE, Words as _};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The trie of a layer whose values are the positions of its leaves.
+    fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
+        let mut trie = Trie::new(vec![[0; LINE_WORDS]; FREE_LINE]);
+        let leaf = |value| LEAF | value;
+        let added = trie.add_family(ROOT_V6_LINE, Family::V6, steps, leaf);
+        assert!(added.is_ok());
+        trie.into_lines()
+    }
+
+    fn found(lines: &[Line], address: u128) -> Option<u32> {
+        lines.as_flattened().trie_lookup(&Address::v6(address))
+    }
+
+    #[test]
+    fn an_address_on_its_own_costs_one_line() {
+        const COUNT: u128 = 1000;
+        // One in each of a thousand networks of 64 bits, in a place of its own.
+        let address = |number: u128| {
+            (0x2a02 << 112) + (number << 64) + number * 0x0123_4567_89ab_cdef % (1 << 64)
+        };
+        let mut steps = vec![(0, 7)];
+        for number in 1..=COUNT {
+            steps.extend([(address(number), 8), (address(number) + 1, 7)]);
+        }
+        let lines = trie(&steps);
+        for number in 1..=COUNT {
+            let around = [-1_i128, 0, 1].map(|by| address(number).wrapping_add_signed(by));
+            let found = around.map(|address| found(&lines, address));
+            assert_eq!(found, [Some(7), Some(8), Some(7)], "{number}");
+        }
+        // Down to the networks there are nodes, and from each of them a tail.
+        let below = lines.len() - FREE_LINE;
+        assert!((1000..1150).contains(&below), "{below} lines");
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_has_the_value_of_the_last_step_before_it(
+            base: u128,
+            near in prop::collection::btree_set(any::<(u8, u8)>(), 0..24),
+            more in prop::collection::vec(any::<u128>(), 0..4),
+        ) {
+            let steps: std::collections::BTreeSet<u128> = near
+                .iter()
+                .map(|(value, shift)| base ^ u128::from(*value) << (shift % 121))
+                .chain(more)
+                .chain([0, u128::MAX])
+                .collect();
+            let steps: Vec<_> = steps.into_iter().zip(16_u32..).collect();
+            let lines = trie(&steps);
+            for (number, (start, value)) in steps.iter().enumerate() {
+                prop_assert_eq!(found(&lines, *start), Some(*value));
+                let end = steps.get(number + 1).map_or(u128::MAX, |(next, _)| next - 1);
+                prop_assert_eq!(found(&lines, end), Some(*value));
+            }
         }
     }
 }

@@ -215,11 +215,7 @@ fn finish_granted(config: &mut Config, mut draft: Draft, places: &Places, faults
         systems,
         unknown: Vec::new(),
         missing: missing.map(|(text, _)| text).collect(),
-        is_shadowed: config
-            .policy
-            .exceptions
-            .iter()
-            .any(|one| one.id == grant.id),
+        is_shadowed: config.own_names.contains(&grant.id),
         grant,
     };
     if granted.is_idle() {

@@ -3,6 +3,9 @@
 //! The text that keeps them has `[[exception]]` and nothing else, and is read by the readers of the configuration. What
 //! a command says is read by the same readers, with the command's options in place of a file.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher as _};
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -93,6 +96,18 @@ impl Granted {
     }
 }
 
+const HEAD: &str =
+    "# Exceptions granted by `geofence exception add`, which rewrites this file.\n\n";
+
+/// Why one was not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    #[error(transparent)]
+    Text(#[from] toml::ser::Error),
+    #[error("{}", .0.render(false))]
+    Config(#[from] ConfigErrors),
+}
+
 #[derive(Serialize)]
 struct File<'a> {
     exception: &'a [Grant],
@@ -104,8 +119,6 @@ impl Grant {
     /// # Errors
     /// None that anybody has seen: texts and lists of texts can be written.
     pub fn to_text(grants: &[Self]) -> Result<String, toml::ser::Error> {
-        const HEAD: &str =
-            "# Exceptions granted by `geofence exception add`, which rewrites this file.\n\n";
         if grants.is_empty() {
             return Ok(HEAD.to_owned());
         }
@@ -260,25 +273,72 @@ impl Config {
     /// # Errors
     /// All that is wrong with the text, each with its place under the name of the file.
     pub fn with_granted(self, text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
-        self.without_granted()
-            .read_by(text, file_name, Self::set_granted)
+        let mut read = self.without_granted().with_more(text, file_name)?;
+        read.granted_print = Some(print(text));
+        Ok(read)
+    }
+
+    /// Whether the granted exceptions it has are those of this text.
+    #[must_use]
+    pub fn has_granted(&self, text: &str) -> bool {
+        self.granted_print == Some(print(text))
+    }
+
+    /// Adds one that is granted to those it has, and to the text that keeps them; answers with that text. Where there
+    /// are very many, to read them all again takes longer than anybody wants to wait for one.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn grant(
+        self,
+        grant: &Grant,
+        mut text: String,
+        file_name: &str,
+    ) -> Result<(Self, String), GrantError> {
+        let own = Grant::to_text(std::slice::from_ref(grant))?;
+        let mut read = self.with_more(&own, file_name)?;
+        let entry = own.strip_prefix(HEAD).unwrap_or(&own);
+        if text.is_empty() {
+            text.push_str(HEAD);
+        }
+        while !text.ends_with("\n\n") {
+            text.push('\n');
+        }
+        text.push_str(entry);
+        read.granted_print = Some(print(&text));
+        Ok((read, text))
+    }
+
+    /// Adds the exceptions of a text to those that are there already, whose names they have not.
+    ///
+    /// # Errors
+    /// As of `with_granted`.
+    fn with_more(mut self, text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let granted: HashSet<&str> = self.held().collect();
+        let own = self.policy.exceptions.iter().map(|one| &one.id);
+        let own = own.filter(|id| !granted.contains(id.as_str())).cloned();
+        self.own_names = own.collect();
+        let mut read = self.read_by(text, file_name, Self::set_granted)?;
+        read.own_names = HashSet::new();
+        Ok(read)
+    }
+
+    /// The names of the granted exceptions that the policy has.
+    fn held(&self) -> impl Iterator<Item = &str> {
+        let held = self.granted.iter().filter(|one| !one.is_idle());
+        held.map(|one| one.grant.id.as_str())
     }
 
     /// The configuration alone.
     #[must_use]
     pub fn without_granted(mut self) -> Self {
-        let granted = std::mem::take(&mut self.granted);
-        self.policy.exceptions.retain(|one| {
-            !granted
-                .iter()
-                .any(|granted| granted.grant.id == one.id && !granted.is_idle())
-        });
-        self.systems.retain(|mention| {
-            !granted.iter().any(|granted| {
-                mention.rule == SystemRule::Exception(granted.grant.id.clone())
-                    && !granted.is_idle()
-            })
-        });
+        let held: HashSet<String> = self.held().map(str::to_owned).collect();
+        self.granted.clear();
+        self.granted_print = None;
+        self.policy.exceptions.retain(|one| !held.contains(&one.id));
+        self.systems.retain(
+            |mention| !matches!(&mention.rule, SystemRule::Exception(id) if held.contains(id)),
+        );
         self
     }
 
@@ -299,6 +359,13 @@ impl Config {
         }
         systems::locate(self, source);
     }
+}
+
+/// Tells one text from others.
+fn print(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// A prefix as people write it: as an address where it holds no other.
@@ -361,6 +428,22 @@ mod tests {
             let words: Vec<_> = read.granted.iter().map(|one| one.grant.clone()).collect();
             assert_eq!(words, grants, "{text}");
             assert_eq!(read.policy.exceptions.len(), 1 + grants.len());
+            // Granted one by one, they come to the same, in the text as well.
+            let one_by_one = grants.iter().try_fold(
+                (
+                    config().with_granted("", "exceptions.toml").unwrap(),
+                    String::new(),
+                ),
+                |(config, text), grant| config.grant(grant, text, "exceptions.toml"),
+            );
+            let (one_by_one, kept) = one_by_one.unwrap();
+            assert_eq!(one_by_one.policy, read.policy, "{text}");
+            assert_eq!(one_by_one.granted, read.granted);
+            if !grants.is_empty() {
+                assert_eq!(kept, text);
+                assert_eq!(one_by_one, read);
+            }
+            assert!(one_by_one.has_granted(&kept) && !one_by_one.has_granted("other"));
             // Read again, they are there once; without them, the configuration is what it was.
             let again = read.with_granted(&text, "exceptions.toml").unwrap();
             assert_eq!(again.policy.exceptions.len(), 1 + grants.len());

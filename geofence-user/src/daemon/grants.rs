@@ -4,14 +4,16 @@
 //! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is
 //! what the next one filters by, and nothing has changed that is not on record.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use geofence_common::layout::Hits;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::reload::aside;
-use super::{Current, Daemon, Wishes, lock};
+use super::{Daemon, Wishes, lock};
 use crate::access::Dependency;
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::{Config, Grant, Granted, nearest};
@@ -138,41 +140,26 @@ impl Daemon {
 
     /// Makes everything that can fail without the kernel.
     fn plan(&self, mut change: Change) -> Result<Plan, Failure> {
-        let Current { config, image, .. } = lock(&self.current).clone();
-        let before = config.policy.clone();
-        let config = self.grants.add_to(config)?;
-        let mut grants: Vec<Grant> = config.granted.iter().map(|one| one.grant.clone()).collect();
-        if let Change::Add(grant) = &mut change {
-            if grant.id.is_empty() {
-                grant.id = free_name(&config);
-            }
-            self.refuse_taken(&config, grant)?;
-            grant
-                .check(&config, now())
-                .map_err(|errors| refusal(errors.render(false)))?;
-            grants.push(grant.clone());
-        }
-        let at = grants.iter().position(|one| one.id == change.id());
-        let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
-        let grant = match &change {
-            Change::Add(grant) => grant.clone(),
-            Change::Extend { until, .. } => {
-                if config.granted.get(at).is_some_and(|one| one.is_shadowed) {
-                    return Err(self.of_the_configuration(change.id()));
+        let current = lock(&self.current).clone();
+        let (config, text) = self.grants.add_with_text((*current.config).clone())?;
+        let (mut config, grant, at, text) = match &mut change {
+            Change::Add(grant) => {
+                if grant.id.is_empty() {
+                    grant.id = free_name(&config);
                 }
-                grants[at].until = Some(until.clone());
-                grants[at]
-                    .check_until(now())
+                self.refuse_taken(&config, grant)?;
+                grant
+                    .check(&config, now())
                     .map_err(|errors| refusal(errors.render(false)))?;
-                grants[at].clone()
+                let (grant, at) = (grant.clone(), config.granted.len());
+                let name = self.grants.file().display().to_string();
+                let (config, text) = config
+                    .grant(&grant, text, &name)
+                    .map_err(|error| Failure::new(Cause::Internal, error))?;
+                (config, grant, at, text)
             }
-            Change::Remove { .. } => grants.remove(at),
+            Change::Extend { .. } | Change::Remove { .. } => self.amended(config, &change)?,
         };
-        let text = Grant::to_text(&grants).map_err(|error| Failure::new(Cause::Internal, error))?;
-        let name = self.grants.file().display().to_string();
-        let mut config = config
-            .with_granted(&text, &name)
-            .map_err(|errors| Failure::new(Cause::Internal, errors.render(false)))?;
         let room = lock(&self.filter).options().exceptions as usize;
         if config.policy.exceptions.len() + config.policy.protections.len() > room {
             return Err(Failure::new(
@@ -183,9 +170,9 @@ impl Daemon {
                 ),
             ));
         }
-        let new_numbers = config.policy.keep_numbers(&before);
+        let new_numbers = config.policy.keep_numbers(&current.config.policy);
         let slot = lock(&self.filter).next_slot();
-        let candidate = Candidate::prepare(config, Some(&image), slot, false)?;
+        let candidate = Candidate::prepare(config, Some(&current.image), slot, false)?;
         let candidate = Candidate {
             new_numbers,
             ..candidate
@@ -202,6 +189,37 @@ impl Daemon {
             text,
             candidate,
         })
+    }
+
+    /// A configuration with one of the exceptions that it was granted changed; the exception, its place, and the text
+    /// that keeps them all.
+    fn amended(
+        &self,
+        config: Config,
+        change: &Change,
+    ) -> Result<(Config, Grant, usize, String), Failure> {
+        let mut grants: Vec<Grant> = config.granted.iter().map(|one| one.grant.clone()).collect();
+        let at = grants.iter().position(|one| one.id == change.id());
+        let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
+        let grant = match change {
+            Change::Extend { until, .. } => {
+                if config.granted.get(at).is_some_and(|one| one.is_shadowed) {
+                    return Err(self.of_the_configuration(change.id()));
+                }
+                grants[at].until = Some(until.clone());
+                grants[at]
+                    .check_until(now())
+                    .map_err(|errors| refusal(errors.render(false)))?;
+                grants[at].clone()
+            }
+            Change::Add(_) | Change::Remove { .. } => grants.remove(at),
+        };
+        let text = Grant::to_text(&grants).map_err(|error| Failure::new(Cause::Internal, error))?;
+        let name = self.grants.file().display().to_string();
+        let config = config
+            .with_granted(&text, &name)
+            .map_err(|errors| Failure::new(Cause::Internal, errors.render(false)))?;
+        Ok((config, grant, at, text))
     }
 
     fn carry_out(&self, plan: Plan, caller: Caller) -> Result<Value, Failure> {
@@ -278,21 +296,24 @@ impl Daemon {
     /// # Errors
     /// When there is none of the name, or the kernel does not tell.
     pub fn exceptions(&self, id: Option<&str>) -> Result<Value, Failure> {
-        let config = lock(&self.current).config.clone();
+        let config = Arc::clone(&lock(&self.current).config);
         let policy = &config.policy;
+        let held = config.granted.iter().filter(|one| !one.is_idle());
+        let held: HashMap<&str, &Granted> = held.map(|one| (one.grant.id.as_str(), one)).collect();
+        let kernel = |error: &dyn std::fmt::Display| Failure::new(Cause::Kernel, error);
+        let hits = lock(&self.filter).hits().map_err(|error| kernel(&error))?;
+        let boot = flows::now().map_err(|error| kernel(&error))?;
         let mut views = Vec::new();
         for exception in &policy.exceptions {
             if id.is_some_and(|id| exception.id != id) {
                 continue;
             }
-            let granted = config
-                .granted
-                .iter()
-                .find(|one| one.grant.id == exception.id && !one.is_idle());
+            let granted = held.get(exception.id.as_str()).copied();
             let words =
                 granted.map_or_else(|| Grant::of(exception, &config), |one| one.grant.clone());
             let mut view = self.view(&words, exception.until, granted)?;
-            self.count(exception, &mut view)?;
+            let hits = hits.get(exception.slot as usize).copied();
+            count(exception, hits.unwrap_or_default(), boot, &mut view);
             views.push(view);
         }
         for granted in config.granted.iter().filter(|one| one.is_idle()) {
@@ -341,22 +362,6 @@ impl Daemon {
         view["hits"] = 0.into();
         view["last_hit"] = Value::Null;
         Ok(view)
-    }
-
-    /// Adds what the kernel has counted.
-    fn count(&self, exception: &Exception, view: &mut Value) -> Result<(), Failure> {
-        let kernel = |error: &dyn std::fmt::Display| Failure::new(Cause::Kernel, error);
-        let hits = lock(&self.filter)
-            .hits(exception.slot)
-            .map_err(|error| kernel(&error))?;
-        let boot = flows::now().map_err(|error| kernel(&error))?;
-        let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
-        view["slot"] = exception.slot.into();
-        view["hits"] = hits.packets.into();
-        if hits.packets != 0 {
-            view["last_hit"] = moment(now().saturating_sub(ago)).into();
-        }
-        Ok(())
     }
 
     /// What `geofence status` shows of exceptions.
@@ -429,12 +434,22 @@ fn refusal(text: String) -> Failure {
     Failure::new(Cause::Request, text)
 }
 
+/// Adds what the kernel has counted, at this moment since boot.
+fn count(exception: &Exception, hits: Hits, boot: u64, view: &mut Value) {
+    let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
+    view["slot"] = exception.slot.into();
+    view["hits"] = hits.packets.into();
+    if hits.packets != 0 {
+        view["last_hit"] = moment(now().saturating_sub(ago)).into();
+    }
+}
+
 /// A name that no exception has.
 fn free_name(config: &Config) -> String {
-    let is_taken = |name: &String| {
-        config.policy.exceptions.iter().any(|one| one.id == *name)
-            || config.granted.iter().any(|one| one.grant.id == *name)
-    };
+    let own = config.policy.exceptions.iter().map(|one| one.id.as_str());
+    let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+    let taken: HashSet<&str> = own.chain(granted).collect();
+    let is_taken = |name: &String| taken.contains(name.as_str());
     let mut names = (1..).map(|number: u64| format!("x-{number}"));
     names.find(|name| !is_taken(name)).unwrap_or_default()
 }

@@ -1,12 +1,14 @@
 //! What was counted by tenant and by exception.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 
-use aya::maps::{PerCpuArray, PerCpuValues};
+use aya::maps::{Map, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use geofence_common::layout::{Counter, CountryCounters, Hits, name};
 use geofence_common::verdict::{Action, Reason};
 
+use super::batch;
 use super::filter::{Filter, LoadError, map_error};
 
 /// What was counted of a tenant.
@@ -29,18 +31,16 @@ impl Filter {
         Ok(sums)
     }
 
-    /// What the exception or protection of this slot let pass, and when it last did.
-    pub fn hits(&self, slot: u32) -> Result<Hits, LoadError> {
-        let hits: PerCpuArray<_, Hits> = self
-            .map(name::HITS)?
-            .try_into()
-            .map_err(map_error("opening HITS"))?;
-        let cpus = hits.get(&slot, 0).map_err(map_error("reading HITS"))?;
-        let sum = cpus.iter().fold(Hits::default(), |sum, one| Hits {
-            packets: sum.packets + one.packets,
-            last: sum.last.max(one.last),
-        });
-        Ok(sum)
+    /// What the exception or protection of each slot let pass, and when it last did; by slot.
+    pub fn hits(&self) -> Result<Vec<Hits>, LoadError> {
+        let Map::PerCpuArray(hits) = self.map(name::HITS)? else {
+            return Err(LoadError::NoMap(name::HITS));
+        };
+        let mut all = Vec::new();
+        let cpus = cpus("reading HITS")?;
+        batch::elements(hits.fd().as_fd(), cpus, |cpus| all.push(sum(cpus)))
+            .map_err(failed("reading HITS"))?;
+        Ok(all)
     }
 
     /// Has a tenant's counters start anew: another had the number.
@@ -65,12 +65,28 @@ impl Filter {
     }
 }
 
+/// What an exception let pass on all CPUs.
+fn sum(cpus: &[Hits]) -> Hits {
+    cpus.iter().fold(Hits::default(), |sum, one| Hits {
+        packets: sum.packets + one.packets,
+        last: sum.last.max(one.last),
+    })
+}
+
 /// A value for each CPU.
 pub(super) fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
-    let failed = |cause: std::io::Error| LoadError::Map {
-        call: "clearing a counter",
+    let call = "clearing a counter";
+    PerCpuValues::try_from(vec![zero; cpus(call)?]).map_err(failed(call))
+}
+
+/// How many CPUs a per-CPU map has values for.
+fn cpus(call: &'static str) -> Result<usize, LoadError> {
+    nr_cpus().map_err(|(_, cause)| failed(call)(cause))
+}
+
+fn failed(call: &'static str) -> impl Fn(std::io::Error) -> LoadError {
+    move |cause| LoadError::Map {
+        call,
         source: Box::new(cause.into()),
-    };
-    let cpus = nr_cpus().map_err(|(_, cause)| failed(cause))?;
-    PerCpuValues::try_from(vec![zero; cpus]).map_err(failed)
+    }
 }

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+mod batch;
 pub mod contacts;
 pub mod customers;
 mod filter;

@@ -26,7 +26,7 @@ const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// An ordinary client's port, a port that the default policy exempts nobody for, and one that it exempts.
 const CLIENT: u16 = 40_000;
-const CLOSED: u16 = 22;
+pub(crate) const CLOSED: u16 = 22;
 const MAIL: u16 = 25;
 
 /// Which sources a case is about.
@@ -176,7 +176,12 @@ pub(crate) fn all() -> Vec<Case> {
 
 /// The ordinary packet that is dropped for its country: the smallest UDP datagram.
 pub(crate) fn blocked_datagram(family: Family) -> Case {
-    case(family, Fate::DropUdp, Clothes::Plain)
+    plain(family, Fate::DropUdp)
+}
+
+/// The ordinary packet of a fate.
+pub(crate) fn plain(family: Family, fate: Fate) -> Case {
+    case(family, fate, Clothes::Plain)
 }
 
 fn case(family: Family, fate: Fate, clothes: Clothes) -> Case {

@@ -1,4 +1,4 @@
-//! Part five: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at
+//! Part seven: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at
 //! rest.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Part four: what a packet costs as tables, lists and exceptions grow, and as cores are added.
+//! Part four: what a packet costs as tables grow, and as cores are added.
 //!
 //! The whole program is timed, a bare XDP_DROP in its place subtracted. Every host image is compared with the oracle,
 //! and the filter's counters with the host's verdicts, before the clock starts.
@@ -13,7 +13,6 @@ use geofence_user::oracle::Oracle;
 use geofence_user::policy::{CountryRule, Fate, Lookup};
 use geofence_user::prepare::Prepared;
 use geofence_user::tables::{Host, Seen};
-use ipnet::IpNet;
 
 use crate::cases::{self, Case};
 use crate::plan::Plan;
@@ -37,8 +36,6 @@ const COLUMNS: [&str; 5] = [
     "image",
     "compiled in",
 ];
-/// Prefixes of one list that is laid over the world.
-const LIST_PREFIXES: usize = 100;
 
 /// One size of something, ready to be measured.
 struct Grown {
@@ -69,42 +66,6 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     targets(&table, &sizes, report);
     report.tables.push(table);
 
-    let mut grown = Vec::new();
-    for lists in [0, 10, 1_000] {
-        let prefixes = synthetic::prefixes(&plan.prepared.database, lists * LIST_PREFIXES, 5)?;
-        grown.push(grow(plan, format!("{} lists", grouped(lists)), || {
-            plan.variant(None, |policy| {
-                for (number, list) in prefixes.chunks(LIST_PREFIXES).enumerate() {
-                    let on = if number % 2 == 0 {
-                        &mut policy.allow
-                    } else {
-                        &mut policy.deny
-                    };
-                    on.extend_from_slice(list);
-                }
-            })
-        })?);
-    }
-    let title = format!("Lists of {LIST_PREFIXES} prefixes over the world");
-    report
-        .tables
-        .push(self::table(plan, "growth_lists", &title, grown)?);
-
-    let mut grown = Vec::new();
-    for exceptions in [0, 1_000, 10_000, 100_000] {
-        let hosts: Vec<IpNet> = synthetic::hosts(&plan.prepared.database, exceptions, 6)?;
-        grown.push(grow(
-            plan,
-            format!("{} exceptions", grouped(exceptions)),
-            || plan.variant(None, |policy| policy.allow = hosts),
-        )?);
-    }
-    report.tables.push(self::table(
-        plan,
-        "growth_exceptions",
-        "Addresses excepted from the rule",
-        grown,
-    )?);
     cores(plan, report)
 }
 
@@ -268,7 +229,7 @@ fn rate(plan: &Plan, program: &Xdp, case: &Case, cores: usize) -> Result<f64> {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -47,6 +47,12 @@ impl Samples {
         )
     }
 
+    /// Round by round, this over the other.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        let both = self.0.iter().zip(&other.0);
+        Self(both.map(|(one, other)| one / other).collect())
+    }
+
     /// One over each.
     pub(crate) fn inverse(&self) -> Self {
         Self(self.0.iter().map(|one| 1.0 / one).collect())

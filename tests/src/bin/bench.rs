@@ -8,8 +8,12 @@
 mod cases;
 #[path = "../bench/control.rs"]
 mod control;
+#[path = "../bench/crowd.rs"]
+mod crowd;
 #[path = "../bench/growth.rs"]
 mod growth;
+#[path = "../bench/lists.rs"]
+mod lists;
 #[path = "../bench/lookup.rs"]
 mod lookup;
 #[path = "../bench/machine.rs"]
@@ -32,6 +36,8 @@ mod program;
 mod report;
 #[path = "../bench/rig.rs"]
 mod rig;
+#[path = "../bench/rules.rs"]
+mod rules;
 #[path = "../bench/sample.rs"]
 mod sample;
 #[path = "../bench/sets.rs"]
@@ -92,8 +98,12 @@ enum Part {
     Program,
     /// The filters people use instead, on one path
     Peers,
-    /// More prefixes, cores, lists and exceptions
+    /// More prefixes and cores
     Growth,
+    /// Lists, exceptions and tenants, against the bare policy
+    Rules,
+    /// Lists of a million addresses and more
+    Lists,
     /// Loading, memory, the daemon at rest
     Control,
 }
@@ -137,26 +147,35 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
         ];
         if wants(Part::Lookup) {
-            progress("part 1 of 5: the look-up alone");
+            progress("part 1 of 7: the look-up alone");
             lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
         }
         let first = lookup_sets.len();
         if wants(Part::Program) {
-            progress("part 2 of 5: the whole program");
+            progress("part 2 of 7: the whole program");
             let [rig, _] = &mut rigs;
             program::measure(&plan, rig, first, &program_sets, &mut report)?;
         }
         if wants(Part::Peers) {
-            progress("part 3 of 5: other filters on the same path");
+            progress("part 3 of 7: other filters on the same path");
             peers::measure(&plan, &mut rigs, first, &mut report)?;
         }
     }
     if wants(Part::Growth) {
-        progress("part 4 of 5: growth");
+        progress("part 4 of 7: growth");
         growth::measure(&plan, &mut report)?;
     }
+    if wants(Part::Rules) {
+        progress("part 5 of 7: lists, exceptions, tenants");
+        rules::measure(&plan, &mut report)?;
+        crowd::measure(&plan, &mut report)?;
+    }
+    if wants(Part::Lists) {
+        progress("part 6 of 7: a list of a million");
+        lists::measure(&plan, &mut report)?;
+    }
     if wants(Part::Control) {
-        progress("part 5 of 5: control, memory, the daemon");
+        progress("part 7 of 7: control, memory, the daemon");
         let geofence = match &arguments.geofence {
             Some(path) => path.clone(),
             None => geofence_tests::daemon::binary()?,

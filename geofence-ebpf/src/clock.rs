@@ -1,0 +1,40 @@
+//! The time since boot, asked of the kernel once a tick.
+//!
+//! To ask costs more than to look a flow up: two calls, one by a pointer, and a serialised read of the processor's
+//! counter. What depends on the time is a matter of seconds, so each CPU remembers the answer for as long as the kernel's
+//! tick (CONFIG_HZ: one to ten milliseconds) is the same; to read the tick is a load. The time of an earlier tick is
+//! never used, so a machine that slept is not told that it did not.
+
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
+
+use crate::maps;
+
+/// What a CPU was told last, and in which tick.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Clock {
+    tick: u64,
+    now: u64,
+}
+
+/// Nanoseconds since boot (CLOCK_BOOTTIME), at most a tick ago.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper takes nothing and returns a number.
+    let tick = unsafe { bpf_jiffies64() };
+    let Some(clock) = maps::CLOCK.get_ptr_mut(0) else {
+        return ask();
+    };
+    // SAFETY: the element is this CPU's own.
+    let clock = unsafe { &mut *clock };
+    if clock.tick != tick {
+        *clock = Clock { tick, now: ask() };
+    }
+    clock.now
+}
+
+#[inline(always)]
+fn ask() -> u64 {
+    // SAFETY: the helper takes nothing and returns a number.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
