@@ -453,6 +453,13 @@ mod tests {
                 exceptions: 2,
                 lapsing: 1,
             },
+            contacts: Contacts::from([(
+                "feodo".into(),
+                ListOf {
+                    direction: crate::lists::Direction::Out,
+                    tenants: [(String::new(), Default::default())].into(),
+                },
+            )]),
             facts: Facts {
                 mode: Mode::Enforce,
                 generation: 1,
@@ -508,6 +515,8 @@ mod tests {
             r#"geofence_list_entries{list="feodo"} 7"#,
             r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
             r#"geofence_list_degraded{list="feodo"} 1"#,
+            r#"geofence_list_packets_total{list="feodo",tenant="",direction="out",action="drop"} 0"#,
+            r#"geofence_events_lost_total{list="feodo",direction="out"} 0"#,
             r#"geofence_database_disagreement_addresses{family="ipv4",blocked_by="first"} 0"#,
             r#"geofence_database_disagreement_addresses{family="ipv6",blocked_by="second"} 1.2"#,
             r#"geofence_database_disagreement_prefixes{family="ipv6",blocked_by="second"} 2"#,
