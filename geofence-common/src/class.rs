@@ -4,6 +4,7 @@
 //! the word in the image's class table. The data path only tests bits.
 
 use crate::address::{Embedding, SpecialUse};
+use crate::contact::Direction;
 use crate::country::Country;
 
 /// What is known about an address. Bits 0 to 7 are the country's number; the rest are flags.
@@ -23,7 +24,13 @@ const NAT64: u32 = 1 << 15;
 const EXCEPTED: u32 = 1 << 16;
 /// There are exceptions for the country.
 const COUNTRY_EXCEPTED: u32 = 1 << 17;
-const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED;
+/// The record names a set of lists, some of which are about what comes in.
+const LISTED_IN: u32 = 1 << 18;
+/// Some of them are about what goes out.
+const LISTED_OUT: u32 = 1 << 19;
+/// Some of those block it.
+const DENIED_OUT: u32 = 1 << 20;
+const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
 
 /// A list of prefixes that is laid over the countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +113,18 @@ impl Class {
         Self(self.0 | flag)
     }
 
+    /// The same class, on a list that somebody else keeps and that is about such packets.
+    #[must_use]
+    pub const fn with_listing(self, direction: Direction, blocks: bool) -> Self {
+        let flags = match (direction, blocks) {
+            (Direction::In, false) => LISTED_IN,
+            (Direction::In, true) => LISTED_IN | DENIED,
+            (Direction::Out, false) => LISTED_OUT,
+            (Direction::Out, true) => LISTED_OUT | DENIED_OUT,
+        };
+        Self(self.0 | flags)
+    }
+
     /// This class on the other's lists too: what an embedded address inherits from the address around it.
     #[must_use]
     #[inline(always)]
@@ -143,6 +162,24 @@ impl Class {
     #[inline(always)]
     pub const fn is_denied(self) -> bool {
         self.0 & DENIED != 0
+    }
+
+    /// Whether packets of this direction are counted on lists. What the operator vouches for is on none.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_listed(self, direction: Direction) -> bool {
+        let flag = match direction {
+            Direction::In => LISTED_IN,
+            Direction::Out => LISTED_OUT,
+        };
+        self.0 & flag != 0 && self.0 & (MANAGEMENT | ALLOWED) == 0
+    }
+
+    /// Whether a list blocks what goes there.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_denied_out(self) -> bool {
+        self.0 & DENIED_OUT != 0
     }
 
     /// Whether there may be an exception for an address of this class.

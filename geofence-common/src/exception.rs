@@ -78,20 +78,26 @@ pub(crate) struct Subject {
     is_protected: u32,
 }
 
-const NO_PROTOCOL: u32 = 0x100;
-const NO_PORT: u32 = 0x1_0000;
+pub(crate) const NO_PROTOCOL: u32 = 0x100;
+pub(crate) const NO_PORT: u32 = 0x1_0000;
 
 impl Subject {
     #[inline(always)]
     pub(crate) fn new(transport: Option<u8>, port: Option<u16>, is_protected: bool) -> Self {
-        let protocol = match transport {
-            Some(protocol::ICMPV6) => protocol::ICMP.into(),
-            Some(other) => other.into(),
-            None => NO_PROTOCOL,
-        };
+        let transport = transport.map_or(NO_PROTOCOL, u32::from);
+        Self::of(transport, port.map_or(NO_PORT, u32::from), is_protected)
+    }
+
+    /// The same of numbers, which may be `NO_PROTOCOL` and `NO_PORT`.
+    #[inline(always)]
+    pub(crate) fn of(transport: u32, port: u32, is_protected: bool) -> Self {
+        const ICMPV6: u32 = protocol::ICMPV6 as u32;
         Self {
-            protocol,
-            port: port.map_or(NO_PORT, u32::from),
+            protocol: match transport {
+                ICMPV6 => protocol::ICMP.into(),
+                other => other,
+            },
+            port,
             is_protected: is_protected.into(),
         }
     }

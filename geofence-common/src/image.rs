@@ -8,7 +8,8 @@
 //! line 514  .. 4610   IPv4 root, one entry for each value of the first 16 bits
 //! line 4610 .. 8706   IPv6 root, likewise
 //! line 8706 ..        class table, then in any order trie nodes and what the policy calls for: exceptions and the
-//!                     pairs that lead to them, zones of destinations with their services and two more roots
+//!                     pairs that lead to them, sets of lists, zones of destinations with their services and two
+//!                     more roots
 //! ```
 //!
 //! A line is 16 words, one cache line. A trie node is one line or a few: an entry for each value of the next four to
@@ -41,7 +42,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Words of the header, by position.
 pub mod header {
@@ -84,6 +85,8 @@ pub mod header {
     pub const BOOT_ID: usize = 27;
     /// How many trie nodes there are.
     pub const NODES: usize = 26;
+    /// The word where the sets of lists start.
+    pub const LISTS: usize = 30;
 }
 
 /// Bits of the header's flags.
@@ -116,6 +119,8 @@ pub mod flag {
     pub const PROTECTED: u32 = 1 << 12;
     /// What one source may send to exempted services is bounded.
     pub const PRESSURE: u32 = 1 << 13;
+    /// Some lists are about what goes out, so the destination of every packet that leaves is looked up.
+    pub const LISTS_OUT: u32 = 1 << 14;
 }
 
 /// Lines of one protocol's services.
@@ -129,7 +134,7 @@ pub mod class {
     pub const CLASS: u32 = 0;
     /// The key of the group of prefixes that exceptions name, 0 for none.
     pub const GROUP: u32 = 1;
-    /// The set of lists, 0 for none.
+    /// The word where the set of lists starts, 0 for none; see `crate::contact`.
     pub const LISTS: u32 = 2;
 }
 pub const TCP_SERVICES_LINE: usize = 2;

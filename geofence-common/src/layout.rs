@@ -6,6 +6,7 @@
     expect(unsafe_code, reason = "Pod is an unsafe trait")
 )]
 
+use crate::contact::{Direction, Event};
 use crate::country::COUNTRIES_MAX;
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
 use crate::pressure::BucketKey;
@@ -111,8 +112,12 @@ pub mod name {
     pub const HITS: &str = "HITS";
     /// Buckets of sources under pressure.
     pub const BUCKETS: &str = "BUCKETS";
+    /// Packets by list and tenant, events of such packets, and how fast those of each list may follow each other.
+    pub const LISTS: &str = "LISTS";
+    pub const EVENTS: &str = "EVENTS";
+    pub const PACES: &str = "PACES";
     /// The tables that a new program takes over from the one it replaces.
-    pub const KEPT: [&str; 8] = [
+    pub const KEPT: [&str; 10] = [
         INTERFACES,
         COUNTERS,
         FLOWS[0],
@@ -121,6 +126,8 @@ pub mod name {
         FLOW_COUNTERS,
         DATAGRAMS,
         BUCKETS,
+        LISTS,
+        EVENTS,
     ];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
@@ -153,6 +160,62 @@ pub struct Hits {
     pub last: u64,
 }
 
+/// Whose packets are counted: those from or to addresses on a list, at a tenant. By identity, and not by a number, so
+/// that the table can outlive an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct ListKey {
+    pub list: u32,
+    /// 0 for no tenant, and for tenants that there is no room for.
+    pub tenant: u32,
+}
+
+/// What was counted of a list at a tenant on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ListCounters {
+    /// By `list_counter`.
+    pub packets: [u64; 4],
+    /// By direction: packets that there is no event of, and packets that there is one of.
+    pub events: [[u64; 2]; 2],
+}
+
+impl ListCounters {
+    pub const ZERO: Self = Self {
+        packets: [0; 4],
+        events: [[0; 2]; 2],
+    };
+}
+
+impl core::ops::AddAssign for ListCounters {
+    fn add_assign(&mut self, other: Self) {
+        let sums = self
+            .packets
+            .iter_mut()
+            .chain(self.events.as_flattened_mut());
+        let others = other.packets.iter().chain(other.events.as_flattened());
+        for (sum, one) in sums.zip(others) {
+            *sum += *one;
+        }
+    }
+}
+
+/// The position of a list's counter.
+#[must_use]
+#[inline(always)]
+pub const fn list_counter(direction: Direction, action: Action) -> usize {
+    let action = match action {
+        Action::Pass => 0,
+        Action::Drop => 1,
+    };
+    (direction as usize) << 1 | action
+}
+
+/// Pairs of lists and tenants that are counted apart.
+pub const LIST_KEYS_MAX: usize = 16_384;
+/// Bytes of events under way to the daemon.
+pub const EVENTS_BYTES: usize = 256 << 10;
+
 /// The last verdict on a CPU, written when a program is loaded to be asked, never while it filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -163,21 +226,30 @@ pub struct TracedVerdict {
     pub padding: u8,
     pub tenant: u32,
     pub exception: u32,
+    /// As in `Party`.
+    pub class: u32,
+    pub records: [u32; 2],
+    pub zone: u32,
 }
 
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
 // The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
 const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
-const _: () = assert!(size_of::<TracedVerdict>() == 12);
+const _: () = assert!(size_of::<TracedVerdict>() == 28);
 const _: () = assert!(size_of::<Hits>() == 16 && size_of::<BucketKey>() == 16);
 const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
 const _: () = assert!(size_of::<FlowCounters>() == 32);
+const _: () = assert!(size_of::<ListKey>() == 8 && size_of::<ListCounters>() == 64);
+const _: () = assert!(size_of::<Event>() == 64);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Counter, CountryCounters, FlowCounters, Hits, TracedVerdict};
+    use super::{
+        Counter, CountryCounters, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict,
+    };
+    use crate::contact::Event;
     use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
     use crate::pressure::BucketKey;
 
@@ -185,7 +257,7 @@ mod pod {
     unsafe impl aya::Pod for Counter {}
     // SAFETY: an array of `Counter`.
     unsafe impl aya::Pod for CountryCounters {}
-    // SAFETY: twelve bytes, no padding but what is named, every bit pattern valid.
+    // SAFETY: no padding but what is named, every bit pattern valid.
     unsafe impl aya::Pod for TracedVerdict {}
     // SAFETY: repr(C), integers only, no padding but what is named (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for FlowKey {}
@@ -201,4 +273,10 @@ mod pod {
     unsafe impl aya::Pod for Hits {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for BucketKey {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for ListKey {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for ListCounters {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for Event {}
 }

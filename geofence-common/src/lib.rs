@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod class;
+pub mod contact;
 pub mod country;
 mod evidence;
 pub mod exception;
@@ -15,6 +16,7 @@ pub mod flow;
 pub mod frame;
 pub mod image;
 pub mod layout;
+pub mod leave;
 pub mod observe;
 pub mod packet;
 pub mod policy;

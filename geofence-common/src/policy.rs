@@ -5,6 +5,7 @@
 
 use crate::address::Address;
 use crate::class::Class;
+use crate::contact::Party;
 use crate::country::Country;
 use crate::evidence::Evidence;
 use crate::exception::{self, Subject};
@@ -86,11 +87,21 @@ pub struct Source {
 impl Source {
     /// The same, of which the verifier knows nothing.
     #[inline(always)]
-    fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
         Self {
             class: Class::from_word(frame.forget(self.class.to_word())),
             at: frame.forget(self.at),
             around: frame.forget(self.around),
+        }
+    }
+
+    /// It as lists see it, towards a zone of ours.
+    #[inline(always)]
+    pub(crate) const fn party(&self, zone: &Zone) -> Party {
+        Party {
+            class: self.class,
+            records: [self.at, self.around],
+            zone: zone.at(),
         }
     }
 
@@ -166,6 +177,7 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     observer.step(Step::Decided(reason));
     Verdict::new(reason, source.class.country(), zone.flags.mode())
         .concerning(zone.tenant(tables), exception)
+        .about(source.party(&zone))
 }
 
 #[inline(always)]

@@ -1,13 +1,15 @@
-//! The egress side: which packets of ours open a flow, keep it open or close it.
+//! Which packets of ours open a flow, keep it open or close it.
 //!
-//! Nothing is ever refused here; a packet leaves whether it is remembered or not. Only what ingress would drop is worth
-//! remembering, so a packet to a country that is not blocked costs a look at its ports and one look-up.
+//! A packet leaves whether it is remembered or not; whether it may is decided before (`crate::leave`). Only what ingress
+//! would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and one
+//! look-up.
 
+use crate::class::Class;
 use crate::flow::{Flow, FlowKey, State, Table, lifetime};
 use crate::frame::Frame;
-use crate::image::{Exemption, Replies};
+use crate::image::{Exemption, Flags, Replies};
 use crate::observe::{Observer, Step};
-use crate::packet::{Fragment, Transport, parse};
+use crate::packet::{Fragment, Packet, Transport};
 use crate::policy::{Tables, awaits_exemption, classify};
 use crate::wire::{protocol, transport, transport::tcp};
 use crate::zone::Zone;
@@ -54,23 +56,21 @@ enum Segment {
     Reset,
 }
 
-/// Looks at a packet that leaves. `is_foreign` says that it came in by a protected interface and is only forwarded.
+/// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that is
+/// known already.
 #[inline(always)]
-pub fn track<F: Frame, T: Tracker, O: Observer>(
+pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
     frame: &F,
+    packet: &Packet,
+    destination: Option<Class>,
     is_foreign: impl FnOnce() -> bool,
+    flags: Flags,
     tables: &T,
     observer: &mut O,
 ) -> Tracked {
-    let Some(flags) = tables.flags() else {
-        return Tracked::Nothing;
-    };
     if flags.replies() == Replies::None {
         return Tracked::Nothing;
     }
-    let Ok(packet) = parse(frame, observer) else {
-        return Tracked::Nothing;
-    };
     let Ok(upper) = packet.upper(frame, observer) else {
         return Tracked::Nothing;
     };
@@ -94,9 +94,11 @@ pub fn track<F: Frame, T: Tracker, O: Observer>(
     if zone.exemption(intent.protocol, intent.local_port, tables) != Exemption::None {
         return Tracked::Nothing;
     }
-    let awaited = classify(&packet.destination, tables, observer)
-        .is_some_and(|class| awaits_exemption(class, &zone, tables));
-    if !awaited {
+    let class = match destination {
+        Some(class) => Some(class),
+        None => classify(&packet.destination, tables, observer),
+    };
+    if !class.is_some_and(|class| awaits_exemption(class, &zone, tables)) {
         return Tracked::Nothing;
     }
     if is_foreign() {

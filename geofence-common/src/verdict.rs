@@ -3,6 +3,8 @@
 //! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. Adding a reason means
 //! adding a line to the macro below; the exhaustive matches elsewhere then ask what it means to them.
 
+use crate::contact::Party;
+
 /// How many reasons the counters have room for; the next power of two above the list, so the kernel masks an index.
 pub const REASONS_MAX: usize = 64;
 
@@ -103,7 +105,7 @@ reasons! {
     TooManyTags = 18, "too_many_tags", Drop;
     /// An IPv4-mapped or IPv4-compatible IPv6 source, which may not appear on a wire.
     Mapped = 19, "mapped", Drop;
-    /// The source is in the deny list.
+    /// The source is in the deny list, or on a list that blocks what comes from there.
     Denied = 20, "denied", Drop;
     /// The source is special-use space and the policy drops it.
     SpecialUseBlocked = 21, "special_use_blocked", Drop;
@@ -133,6 +135,8 @@ reasons! {
     ProtectedService = 33, "protected_service", Drop;
     /// From a blocked country to an exempted service; the source has sent more than one may.
     Pressure = 34, "pressure", Drop;
+    /// A packet that leaves, to an address on a list that blocks what goes there.
+    ListedDestination = 35, "listed_destination", Drop;
 }
 
 /// Whether drops are carried out or only counted.
@@ -152,6 +156,8 @@ pub struct Verdict {
     pub tenant: u32,
     /// The exception or access that let it pass: its slot and one, 0 for none.
     pub exception: u32,
+    /// Whom it came from.
+    pub party: Party,
 }
 
 impl Verdict {
@@ -162,6 +168,7 @@ impl Verdict {
         action: Action::Pass,
         tenant: 0,
         exception: 0,
+        party: Party::NOBODY,
     };
 
     /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
@@ -177,6 +184,7 @@ impl Verdict {
             action,
             tenant: 0,
             exception: 0,
+            party: Party::NOBODY,
         }
     }
 
@@ -188,6 +196,12 @@ impl Verdict {
             exception,
             ..self
         }
+    }
+
+    /// The same verdict with whom the packet came from.
+    #[must_use]
+    pub const fn about(self, party: Party) -> Self {
+        Self { party, ..self }
     }
 
     /// The position of this verdict's counter among a country's counters.

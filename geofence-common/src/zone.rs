@@ -28,6 +28,8 @@ pub mod word {
     /// The lines of the services sections.
     pub const TCP_SERVICES: u32 = 4;
     pub const UDP_SERVICES: u32 = 5;
+    /// The tenant's identity, 0 for none; see `crate::contact`.
+    pub const IDENTITY: u32 = 6;
     /// A bit for each country that is blocked, eight words.
     pub const BLOCKED: u32 = 8;
 }
@@ -93,6 +95,12 @@ impl Zone {
     #[inline(always)]
     pub fn tenant<W: Words>(&self, words: &W) -> u32 {
         self.read(word::TENANT, words)
+    }
+
+    /// Where the record stands, 0 for what holds everywhere.
+    #[inline(always)]
+    pub(crate) const fn at(&self) -> u32 {
+        self.at
     }
 
     /// What exceptions may call this destination: a group of prefixes, a tenant; 0 for what they do not.

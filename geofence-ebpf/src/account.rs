@@ -4,21 +4,37 @@
 use core::hint::black_box;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::programs::XdpContext;
-use geofence_common::frame::Frame as _;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use geofence_common::frame::Frame;
 use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 use geofence_common::track::Tracked;
 use geofence_common::verdict::{Action, COUNTERS, Verdict};
 
 use crate::clock;
-use crate::frame::XdpFrame;
+use crate::frame::{SkbFrame, XdpFrame};
 use crate::maps;
 
 #[inline(always)]
 pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
+    count_at(interface, frame, verdict);
+    if maps::is_traced() {
+        trace(verdict);
+    }
+}
+
+/// Counts a packet that a list has something against, where it leaves.
+#[inline(always)]
+pub fn count_refusal(ctx: &TcContext, frame: &SkbFrame<'_>, verdict: Verdict) {
+    // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
+    let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
+    count_at(interface, frame, verdict);
+}
+
+#[inline(always)]
+fn count_at<F: Frame>(interface: u32, frame: &F, verdict: Verdict) {
     let slot = maps::INTERFACES
         .get(interface % INTERFACES_MAX)
         .copied()
@@ -43,22 +59,27 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
             (*hits).last = clock::now();
         }
     }
-    if maps::is_traced() {
-        let traced = TracedVerdict {
-            reason: verdict.reason as u8,
-            country: verdict.country.number(),
-            dropped: u8::from(verdict.action == Action::Drop),
-            padding: 0,
-            tenant: verdict.tenant,
-            exception: verdict.exception,
-        };
-        // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
-        let _ = maps::VERDICT.set(0, traced, 0);
-    }
 }
 
 #[inline(always)]
-fn add(counters: &mut CountryCounters, verdict: Verdict, frame: &XdpFrame<'_>) {
+fn trace(verdict: Verdict) {
+    let traced = TracedVerdict {
+        reason: verdict.reason as u8,
+        country: verdict.country.number(),
+        dropped: u8::from(verdict.action == Action::Drop),
+        padding: 0,
+        tenant: verdict.tenant,
+        exception: verdict.exception,
+        class: verdict.party.class.to_word(),
+        records: verdict.party.records,
+        zone: verdict.party.zone,
+    };
+    // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
+    let _ = maps::VERDICT.set(0, traced, 0);
+}
+
+#[inline(always)]
+fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
     // The compiler knows how many reasons there are and would leave the mask out; the verifier does not.
     let at = black_box(verdict.counter()) & (COUNTERS - 1);
     // SAFETY: the mask keeps the position inside.

@@ -11,6 +11,7 @@ mod account;
 #[cfg(feature = "bench")]
 mod bench;
 mod clock;
+mod contact;
 mod egress;
 mod frame;
 mod maps;
@@ -18,20 +19,33 @@ mod maps;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use geofence_common::contact::Direction;
 use geofence_common::policy::filter;
 use geofence_common::verdict::{Action, Reason, Verdict};
 
 #[xdp(frags)]
 pub fn geofence(ctx: XdpContext) -> u32 {
     let frame = frame::XdpFrame::new(&ctx);
-    let verdict = match maps::Live::current() {
-        Some(tables) => filter(&frame, &tables, &mut ()),
+    let tables = maps::Live::current();
+    let verdict = match &tables {
+        Some(tables) => filter(&frame, tables, &mut ()),
         None => Verdict::NO_POLICY,
     };
     if verdict.reason == Reason::NoPolicy {
         account::report_no_policy(&ctx);
     }
     account::count(&ctx, &frame, verdict);
+    if let Some(tables) = &tables
+        && verdict.party.class.is_listed(Direction::In)
+    {
+        contact::tell(
+            &frame,
+            &verdict.party,
+            Direction::In,
+            verdict.action,
+            tables,
+        );
+    }
     match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

@@ -12,6 +12,9 @@
 //! TENANTS      tenant -> packets and bytes for each reason and action, per CPU
 //! HITS         what each exception let pass, per CPU
 //! BUCKETS      what sources of blocked countries may still send to exempted services
+//! LISTS        list x tenant -> packets for each direction and action, and events of them, per CPU
+//! EVENTS       events on their way to the daemon
+//! PACES        how fast the events of each list may follow each other
 //! CLOCK        the time since boot as it was asked for last, per CPU
 //! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
@@ -19,15 +22,18 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{
+    Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key,
+};
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
+use geofence_common::contact::{Event, PACES as PACES_MAX};
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::{Words, header};
 use geofence_common::layout::{
-    CountryCounters, FlowCounters, Hits, IMAGE_BEFORE, IMAGE_IN_USE, IMAGE_WORDS_PLACEHOLDER,
-    INTERFACES_MAX, TracedVerdict,
+    CountryCounters, EVENTS_BYTES, FlowCounters, Hits, IMAGE_BEFORE, IMAGE_IN_USE,
+    IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
 };
 use geofence_common::policy::Tables;
 use geofence_common::pressure::BucketKey;
@@ -83,6 +89,19 @@ static BUCKETS: LruHashMap<BucketKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 
 #[btf_map]
 pub static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
+
+/// Without memory until a pair of a list and a tenant is met: there could be very many, and there are few.
+#[btf_map]
+pub static LISTS: PerCpuHashMap<
+    ListKey,
+    ListCounters,
+    LIST_KEYS_MAX,
+    { BPF_F_NO_PREALLOC as usize },
+> = PerCpuHashMap::new();
+#[btf_map]
+pub static EVENTS: RingBuf<Event, EVENTS_BYTES> = RingBuf::new();
+#[btf_map]
+pub static PACES: Array<u64, { PACES_MAX as usize }> = Array::new();
 
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]

@@ -20,7 +20,7 @@ use etherparse::{
 use geofence_common::verdict::{Action, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::explain::{country, explain};
+use crate::explain::{country, explain, explain_leaving};
 use crate::policy::{self, Policy};
 use routes::Routes;
 use watcher::Watcher;
@@ -155,6 +155,16 @@ pub fn cut(dependencies: &[Dependency], words: &[u32], replies: Replies) -> Vec<
             continue;
         };
         let (verdict, _) = explain(&frame, words);
+        let (departure, _) = explain_leaving(&turned(&frame), words);
+        if let Some(verdict) = departure.refusal()
+            && verdict.action == Action::Drop
+        {
+            cut.push(Cut {
+                dependency: *dependency,
+                verdict,
+            });
+            continue;
+        }
         let is_proven = (verdict.reason == Reason::UnprovenReply
             && dependency.need == Need::Resolver
             && replies.dns)
@@ -167,6 +177,24 @@ pub fn cut(dependencies: &[Dependency], words: &[u32], replies: Replies) -> Vec<
         }
     }
     cut
+}
+
+/// A frame as it was built here, with its ends exchanged: what this machine sends where it came from.
+fn turned(frame: &[u8]) -> Vec<u8> {
+    /// Where an Ethernet frame's network header starts, and where the source stands in it, by family.
+    const NETWORK: usize = 14;
+    let mut turned = frame.to_vec();
+    let (addresses, length, ports) = match frame.get(NETWORK).map(|first| first >> 4) {
+        Some(4) => (NETWORK + 12, 4, NETWORK + 20),
+        _ => (NETWORK + 8, 16, NETWORK + 40),
+    };
+    for (at, length) in [(addresses, length), (ports, 2)] {
+        if let Some(both) = turned.get_mut(at..at + 2 * length) {
+            let (one, other) = both.split_at_mut(length);
+            one.swap_with_slice(other);
+        }
+    }
+    turned
 }
 
 impl Dependency {

@@ -12,6 +12,7 @@
 mod exceptions;
 mod image;
 mod layers;
+mod listed;
 mod opinions;
 mod prefix;
 mod prefixes;
@@ -35,6 +36,7 @@ use crate::geoip::Database;
 use crate::policy::{Policy, Replies, ServiceProtocol};
 use exceptions::Exceptions;
 use layers::Kind;
+use listed::Lists;
 use trie::Trie;
 use zones::Zones;
 
@@ -118,9 +120,11 @@ pub fn compile(
     target: &Target,
 ) -> Result<Image, CompileError> {
     let exceptions = Exceptions::new(policy, target)?;
-    let [v4, v6] = Family::ALL.map(|family| layers::kinds(policy, database, &exceptions, family));
+    let others = Lists::new(policy);
+    let [v4, v6] =
+        Family::ALL.map(|family| layers::kinds(policy, database, &exceptions, &others, family));
     let table = ClassTable::new([&v4, &v6].into_iter().flatten().map(|(_, kind)| *kind));
-    let flags = flags(policy, &exceptions);
+    let flags = flags(policy, &exceptions, &others);
 
     let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
     for (protocol, line) in [
@@ -130,7 +134,10 @@ pub fn compile(
         let section = zones::section(policy, 0, protocol);
         lines[line..line + SERVICES_LINES].copy_from_slice(&section);
     }
-    lines.extend(table.lines(policy, &exceptions));
+    let sets_at = lines.len() + table.line_count();
+    let sets = SetTable::new(&others, (sets_at as u32) << LINE_SHIFT);
+    lines.extend(table.lines(policy, &exceptions, &sets));
+    lines.extend_from_slice(&sets.lines);
 
     if !exceptions.is_empty() {
         let at = lines.len();
@@ -202,6 +209,7 @@ pub fn compile(
     words[header::DESTINATIONS_V4] = roots_at[0] as u32;
     words[header::DESTINATIONS_V6] = roots_at[1] as u32;
     words[header::TENANTS] = policy.tenants.len() as u32;
+    words[header::LISTS] = sets.at;
     words[header::PRESSURE] = policy.pressure.map_or(0, NonZeroU32::get);
     Ok(Image::sealed(lines))
 }
@@ -233,20 +241,52 @@ impl ClassTable {
         CLASS_TABLE + (at * CLASS_WORDS) as u32
     }
 
+    fn line_count(&self) -> usize {
+        (self.0.len() * CLASS_WORDS).div_ceil(LINE_WORDS)
+    }
+
     /// The table as it stands in the image. Only here do the policy's choice of countries and the exceptions for
     /// countries enter, so that a change of mind about a country changes these lines and no other.
-    fn lines(&self, policy: &Policy, exceptions: &Exceptions) -> Vec<Line> {
-        let mut lines = vec![[0; LINE_WORDS]; (self.0.len() * CLASS_WORDS).div_ceil(LINE_WORDS)];
+    fn lines(&self, policy: &Policy, exceptions: &Exceptions, sets: &SetTable) -> Vec<Line> {
+        let mut lines = vec![[0; LINE_WORDS]; self.line_count()];
         let (records, _) = lines.as_flattened_mut().as_chunks_mut::<CLASS_WORDS>();
         for (record, kind) in records.iter_mut().zip(&self.0) {
-            *record = class_record(policy, exceptions, *kind);
+            *record = class_record(policy, exceptions, sets, *kind);
         }
         lines
     }
 }
 
+/// The sets of lists as they stand in the image.
+struct SetTable {
+    /// The word where they start.
+    at: u32,
+    lines: Vec<Line>,
+    starts: Vec<u32>,
+}
+
+impl SetTable {
+    fn new(lists: &Lists, at: u32) -> Self {
+        let (lines, starts) = lists.lines();
+        Self { at, lines, starts }
+    }
+
+    /// The word where a set starts; the empty one is nowhere.
+    fn position(&self, set: u32) -> u32 {
+        match set {
+            0 => 0,
+            set => self.at + self.starts[set as usize],
+        }
+    }
+}
+
 /// A kind of address as the class table has it.
-fn class_record(policy: &Policy, exceptions: &Exceptions, kind: Kind) -> [u32; CLASS_WORDS] {
+fn class_record(
+    policy: &Policy,
+    exceptions: &Exceptions,
+    sets: &SetTable,
+    kind: Kind,
+) -> [u32; CLASS_WORDS] {
     let class = kind
         .class
         .with_blocked(policy.blocks(kind.class))
@@ -254,12 +294,12 @@ fn class_record(policy: &Policy, exceptions: &Exceptions, kind: Kind) -> [u32; C
     let mut record = [0; CLASS_WORDS];
     record[class::CLASS as usize] = class.to_word();
     record[class::GROUP as usize] = kind.group;
-    record[class::LISTS as usize] = kind.lists;
+    record[class::LISTS as usize] = sets.position(kind.lists);
     record
 }
 
 /// The flags of the header, and of the zones of each tenant.
-fn flags(policy: &Policy, exceptions: &Exceptions) -> impl Fn(u32) -> u32 {
+fn flags(policy: &Policy, exceptions: &Exceptions, lists: &Lists) -> impl Fn(u32) -> u32 {
     let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
     let all = when(policy.replies == Replies::Mail, flag::REPLIES_MAIL)
         | when(policy.replies == Replies::All, flag::REPLIES_ALL)
@@ -268,7 +308,8 @@ fn flags(policy: &Policy, exceptions: &Exceptions) -> impl Fn(u32) -> u32 {
         | when(exceptions.has_targets(), flag::TARGETS)
         | when(exceptions.is_anywhere, flag::ANYWHERE)
         | when(!exceptions.is_empty(), flag::EXCEPTIONS)
-        | when(policy.pressure.is_some(), flag::PRESSURE);
+        | when(policy.pressure.is_some(), flag::PRESSURE)
+        | when(lists.are_about_what_leaves(), flag::LISTS_OUT);
     move |tenant| all | zones::rule_flags(policy, tenant)
 }
 

@@ -71,6 +71,14 @@ pub enum Request {
     },
     /// What tenants, exceptions and protections are called, which the kernel knows by number.
     Names,
+    /// Packets from and to listed addresses, from this number on.
+    Events {
+        #[serde(default)]
+        since: u64,
+        /// Whether to wait for the next, where there is none.
+        #[serde(default)]
+        wait: bool,
+    },
     /// Every exception, or one.
     Exceptions {
         id: Option<String>,
@@ -222,6 +230,7 @@ async fn carry_out(
         Request::Revert => json!({ "generation": daemon.revert().await? }),
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
+        Request::Events { since, wait } => daemon.contacts(since, wait).await,
         Request::Exceptions { id } => daemon.exceptions(id.as_deref())?,
     })
 }

@@ -3,6 +3,7 @@
 //! Control and observation only. Packets are judged by the kernel whether this process looks or not; what it keeps
 //! here, the next one finds in the kernel.
 
+mod contacts;
 mod grants;
 mod places;
 mod reload;
@@ -17,6 +18,7 @@ use crate::access::watcher::Watcher;
 use crate::candidate::Candidate;
 use crate::compile::Image;
 use crate::config::{Config, Word as _};
+use crate::contacts::{Identities, Names, Recent};
 use crate::grants::Grants;
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
@@ -46,6 +48,10 @@ pub struct Daemon {
     places: Mutex<Vec<Place>>,
     reloads: Mutex<Reloads>,
     trial: Mutex<Option<trial::Trial>>,
+    names: Mutex<Names>,
+    recent: Mutex<Recent>,
+    /// How many contacts there have been, for who waits for the next.
+    contacts: tokio::sync::watch::Sender<u64>,
     /// Whoever changes what filters holds it.
     turn: tokio::sync::Mutex<()>,
 }
@@ -108,7 +114,10 @@ impl Daemon {
     ) -> Self {
         let instance = &candidate.config.instance;
         reload::keep_lists(std::mem::take(&mut candidate.lists), instance);
-        Self {
+        let identities = Identities::of(&candidate.config);
+        let mut names = Names::default();
+        names.learn(&candidate.config);
+        let daemon = Self {
             pins: Pins::of(instance),
             privilege,
             state: State::of(instance),
@@ -119,9 +128,14 @@ impl Daemon {
             places: Mutex::new(attached.into_iter().map(Place::new).collect()),
             reloads: Mutex::new(Reloads::new(trouble)),
             trial: Mutex::new(None),
+            names: Mutex::new(names),
+            recent: Mutex::new(Recent::default()),
+            contacts: tokio::sync::watch::Sender::new(0),
             turn: tokio::sync::Mutex::new(()),
             current: Mutex::new(Current::of(candidate)),
-        }
+        };
+        daemon.forget_lists_but(&identities);
+        daemon
     }
 
     /// Where the filter is, as far as the kernel says at this moment.
@@ -138,6 +152,7 @@ impl Daemon {
     /// Reads every counter.
     pub async fn snapshot(&self) -> Result<Snapshot, LoadError> {
         let places = self.protection().await;
+        let contacts = self.list_counters()?;
         let filter = lock(&self.filter);
         let mut interfaces = Vec::with_capacity(places.len());
         for place in places {
@@ -158,6 +173,7 @@ impl Daemon {
             interfaces,
             flows,
             customers,
+            contacts,
             facts: lock(&self.current).facts.clone(),
             reloads: self.reloads(),
         })

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use geofence_common::address::{Address, Embedding};
+use geofence_common::contact::Direction;
 use geofence_common::country::Country;
 use geofence_common::flow::{Flow, State};
+use geofence_common::leave::{Departure, leave};
 use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
-use geofence_common::track::track;
 use geofence_common::verdict::Verdict;
 
 use crate::countries;
@@ -44,9 +45,18 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
 pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let host = Host::new(words, Seen::default());
-    track(&sent, || false, &host, &mut recorder);
+    leave(&sent, || false, &host, &mut recorder);
     let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
     (verdict, recorder.0)
+}
+
+/// What becomes of a frame that leaves, decided as the kernel would.
+#[must_use]
+pub fn explain_leaving(frame: &[u8], words: &[u32]) -> (Departure, Vec<Step>) {
+    let mut recorder = Recorder::default();
+    let host = Host::new(words, Seen::default());
+    let departure = leave(&frame, || false, &host, &mut recorder);
+    (departure, recorder.0)
 }
 
 /// The addresses a decision was about, if it got so far.
@@ -145,7 +155,15 @@ pub fn describe(step: &Step, names: Names<'_>) -> String {
             for (is, list) in [
                 (class.is_management(), "on the management list"),
                 (class.is_allowed(), "on the allow list"),
-                (class.is_denied(), "on the deny list"),
+                (class.is_denied(), "denied"),
+                (
+                    class.is_listed(Direction::In),
+                    "on a list about what comes in",
+                ),
+                (
+                    class.is_listed(Direction::Out),
+                    "on a list about what goes out",
+                ),
             ] {
                 facts.extend(is.then(|| list.to_owned()));
             }
@@ -256,7 +274,9 @@ pub fn country(country: Country) -> String {
     }
 }
 
-fn tcp_flags(flags: u8) -> String {
+/// TCP's flags by name.
+#[must_use]
+pub fn tcp_flags(flags: u8) -> String {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
     let set: Vec<&str> = names
         .iter()

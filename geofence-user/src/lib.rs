@@ -7,6 +7,7 @@ pub mod capture;
 pub mod cli;
 pub mod compile;
 pub mod config;
+pub mod contacts;
 pub mod control;
 pub mod countries;
 pub mod crowd;

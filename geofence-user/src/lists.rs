@@ -28,6 +28,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use geofence_common::contact::Direction as Way;
+
 pub use format::Format;
 pub use listing::{Entries, Entry, Listing, Place, naming};
 pub use load::{LoadError, Loaded, Report, Standing, files, load};
@@ -79,6 +81,18 @@ pub enum Direction {
     /// Those that go to one.
     Out,
     Both,
+}
+
+impl Direction {
+    /// Whether a list is about packets that go this way.
+    #[must_use]
+    pub fn is(self, way: Way) -> bool {
+        match self {
+            Self::In => way == Way::In,
+            Self::Out => way == Way::Out,
+            Self::Both => true,
+        }
+    }
 }
 
 /// A longer name would be a label that no counter has room for.

@@ -3,6 +3,7 @@
 //! Labels come from closed sets (interfaces, countries, actions, reasons), never from an address or a port, so the
 //! number of series has a bound that no sender can move.
 
+mod contacts;
 mod customers;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+pub use contacts::{Contacts, ListOf};
 pub use customers::Customers;
 
 /// The counters of one interface.
@@ -37,6 +39,7 @@ pub struct Snapshot {
     /// What is known of each table of flows, by `Table`.
     pub flows: [TableFacts; Table::ALL.len()],
     pub customers: Customers,
+    pub contacts: Contacts,
     pub facts: Facts,
     pub reloads: Reloads,
 }
@@ -140,6 +143,7 @@ impl Collector for Snapshot {
         )?;
         self.encode_flows(&mut encoder)?;
         self.customers.encode(&mut encoder)?;
+        contacts::encode(&self.contacts, &mut encoder)?;
         let interfaces = self.interfaces.iter();
         gauge(
             &mut encoder,
@@ -449,6 +453,13 @@ mod tests {
                 exceptions: 2,
                 lapsing: 1,
             },
+            contacts: Contacts::from([(
+                "feodo".into(),
+                ListOf {
+                    direction: crate::lists::Direction::Out,
+                    tenants: [(String::new(), Default::default())].into(),
+                },
+            )]),
             facts: Facts {
                 mode: Mode::Enforce,
                 generation: 1,
@@ -504,6 +515,8 @@ mod tests {
             r#"geofence_list_entries{list="feodo"} 7"#,
             r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
             r#"geofence_list_degraded{list="feodo"} 1"#,
+            r#"geofence_list_packets_total{list="feodo",tenant="",direction="out",action="drop"} 0"#,
+            r#"geofence_events_lost_total{list="feodo",direction="out"} 0"#,
             r#"geofence_database_disagreement_addresses{family="ipv4",blocked_by="first"} 0"#,
             r#"geofence_database_disagreement_addresses{family="ipv6",blocked_by="second"} 1.2"#,
             r#"geofence_database_disagreement_prefixes{family="ipv6",blocked_by="second"} 2"#,

@@ -12,11 +12,12 @@ use std::net::IpAddr;
 
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
 use geofence_common::class::{Class, List};
+use geofence_common::contact::Direction as Way;
 use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use crate::geoip::Database;
-use crate::lists::Listing;
+use crate::lists::{Action, Direction, Listing};
 use crate::policy::{Policy, SystemRule};
 
 pub use draw::{Draw, default_policy, overlays, random_v4, random_v6};
@@ -160,19 +161,24 @@ impl Oracle {
         for (base, length, kind) in SPECIAL_USE_V6 {
             v6.special_use.entry(*base, *length, *kind);
         }
-        let listed = policy.lists.iter().flat_map(Listing::denied).copied();
         let system = |rule| policy.prefixes_of_systems(rule).copied();
-        let denied = policy.deny.iter().copied().chain(listed);
+        let denied = policy.deny.iter().copied();
         let denied: Vec<IpNet> = denied.chain(system(&SystemRule::Deny)).collect();
         let allowed = policy.allow.iter().copied();
         let allowed: Vec<IpNet> = allowed.chain(system(&SystemRule::Allow)).collect();
-        for (list, nets) in [
-            (List::Management, &policy.management),
-            (List::Allow, &allowed),
-            (List::Deny, &denied),
-        ] {
-            let nobody = Class::of_country(Country::NONE);
-            for net in nets {
+        let nobody = Class::of_country(Country::NONE);
+        let of_others = policy.lists.iter().map(|list| {
+            let nets = list.entries().iter().map(|entry| entry.net);
+            (marked(nobody, list), nets.collect())
+        });
+        let own = [
+            (List::Management, policy.management.clone()),
+            (List::Allow, allowed),
+            (List::Deny, denied),
+        ];
+        let own = own.map(|(list, nets)| (nobody.with_list(list), nets));
+        for (member, nets) in own.into_iter().chain(of_others) {
+            for net in &nets {
                 let class = match net {
                     IpNet::V4(net) => {
                         v4.lists
@@ -183,7 +189,7 @@ impl Oracle {
                             .entry(net.addr().to_bits(), net.prefix_len(), nobody)
                     }
                 };
-                *class = class.with_list(list);
+                *class = class.with_lists_of(member);
             }
         }
         Self {
@@ -201,6 +207,18 @@ impl Oracle {
             IpAddr::V6(ip) => self.v6.class(ip.to_bits()),
         };
         class.with_blocked(self.policy.blocks(class))
+    }
+}
+
+/// A class on a list of others as well.
+fn marked(class: Class, list: &Listing) -> Class {
+    let blocks = list.action == Action::Block;
+    match list.direction {
+        Direction::In => class.with_listing(Way::In, blocks),
+        Direction::Out => class.with_listing(Way::Out, blocks),
+        Direction::Both => class
+            .with_listing(Way::In, blocks)
+            .with_listing(Way::Out, blocks),
     }
 }
 
@@ -254,5 +272,10 @@ fn nets(policy: &Policy) -> impl Iterator<Item = &IpNet> {
         .chain(&policy.allow)
         .chain(&policy.deny)
         .chain(policy.systems.iter().flat_map(|system| &system.prefixes))
-        .chain(policy.lists.iter().flat_map(Listing::denied))
+        .chain(
+            policy
+                .lists
+                .iter()
+                .flat_map(|list| list.entries().iter().map(|entry| &entry.net)),
+        )
 }

@@ -5,6 +5,7 @@ use geofence_common::country::Country;
 use super::*;
 use crate::compile::{Boot, Image, Target, compile};
 use crate::geoip::Database;
+use crate::lists::{self, Direction, Format, Listing};
 use crate::oracle::default_policy;
 use crate::policy::{Fate, Policy, Service, ServiceProtocol};
 
@@ -113,6 +114,40 @@ fn remembered_questions_save_resolvers_and_gateways_and_nobody_else() {
     // On the deny list, nothing saves anybody.
     let denied = image(|policy| policy.deny = vec!["84.0.0.0/8".parse().unwrap()]);
     assert_eq!(cut_by(&denied, "84.200.69.80", replies).len(), NEEDS.len());
+}
+
+#[test]
+fn whom_a_list_keeps_our_packets_from_is_cut_off() {
+    for (direction, cut) in [
+        (Direction::Out, 4),
+        (Direction::Both, 4),
+        (Direction::In, 0),
+    ] {
+        for (address, net) in [("84.200.69.80", "84.200.69.0/24"), ("2a00::1", "2a00::/16")] {
+            let text = format!("# one\n{net}\n");
+            let read = lists::read(text.as_bytes(), Format::Plain, "x", 0).unwrap();
+            let image = image(|policy| {
+                policy.lists = vec![Listing::new(
+                    "x",
+                    lists::Action::Block,
+                    direction,
+                    read.entries,
+                )];
+                policy.allow = match direction {
+                    // What comes in is of no interest here.
+                    Direction::In => vec![net.parse().unwrap()],
+                    Direction::Out | Direction::Both => Vec::new(),
+                };
+            });
+            let found = cut_by(&image, address, Replies::default());
+            assert_eq!(found.len(), cut, "{direction:?} {address}");
+            assert!(
+                found
+                    .iter()
+                    .all(|(_, reason)| *reason == Reason::ListedDestination)
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `geofence explain`: what the filter does with a packet, and why.
 
+mod leaving;
+
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -55,6 +57,9 @@ pub struct Arguments {
     /// Explain it as an answer to a packet that our side has just sent there: a TCP segment with ACK, an echo reply
     #[arg(long, conflicts_with_all = ["pcap", "kernel"])]
     flow: bool,
+    /// Explain it as a packet that leaves, from SRC inside to the destination
+    #[arg(long, requires = "dst", conflicts_with_all = ["pcap", "kernel", "flow"])]
+    out: bool,
     /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -244,6 +249,14 @@ pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
                 is_reply: arguments.flow,
             };
             let frame = question.frame()?;
+            if arguments.out {
+                return leaving::explain(
+                    &frame,
+                    prepare(arguments.config()?)?,
+                    arguments.json,
+                    out,
+                );
+            }
             let (verdict, steps, judge) = if arguments.flow {
                 let prepared = prepare(arguments.config()?)?;
                 let sent = question.reversed().frame()?;
@@ -382,11 +395,7 @@ fn write_steps(
         country(verdict.country)
     )?;
     for (number, step) in (1..).zip(steps) {
-        writeln!(out, "  {number}. {}", describe(step, names))?;
-        let listed = class_of(step).into_iter();
-        for (list, entry) in listed.flat_map(|address| naming(names.lists(), address)) {
-            writeln!(out, "     {}", list.describe(entry))?;
-        }
+        write_step(out, number, step, names)?;
         if let Some((_, opinions)) = opinions_on(step, judge)? {
             writeln!(out, "     {opinions}")?;
         }
@@ -396,7 +405,24 @@ fn write_steps(
         }
     }
     if verdict.action != verdict.reason.action() {
-        writeln!(out, "  monitor mode: passed, where enforce mode drops")?;
+        writeln!(out, "{MONITORED}")?;
+    }
+    Ok(())
+}
+
+const MONITORED: &str = "  monitor mode: passed, where enforce mode drops";
+
+/// One step, and the lists that the address of it is on.
+fn write_step(
+    out: &mut dyn Write,
+    number: usize,
+    step: &Step,
+    names: Names<'_>,
+) -> std::io::Result<()> {
+    writeln!(out, "  {number}. {}", describe(step, names))?;
+    let listed = class_of(step).into_iter();
+    for (list, entry) in listed.flat_map(|address| naming(names.lists(), address)) {
+        writeln!(out, "     {}", list.describe(entry))?;
     }
     Ok(())
 }

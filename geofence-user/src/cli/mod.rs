@@ -7,6 +7,7 @@ pub mod confirm;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod exception;
 pub mod explain;
 pub mod flows;
@@ -60,6 +61,7 @@ enum Command {
     Explain(explain::Arguments),
     Exception(exception::Arguments),
     Flows(flows::Arguments),
+    Events(events::Arguments),
     Update(update::Arguments),
     List(list::Arguments),
     #[command(hide = true, name = watcher::VERB)]
@@ -87,6 +89,7 @@ impl Arguments {
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Exception(arguments) => exception::exception(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),
+            Command::Events(arguments) => events::events(&arguments, out),
             Command::Update(arguments) => update::update(&arguments, out),
             Command::List(arguments) => list::list(&arguments, out),
             Command::WatchSessions(_) => watch_sessions::watch_sessions(out),

@@ -20,6 +20,7 @@ use crate::access;
 use crate::access::watcher::Watcher;
 use crate::candidate::{Candidate, Cause};
 use crate::config::{Config, overrides};
+use crate::contacts::Identities;
 use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
 use crate::grants::Grants;
 use crate::instance::{Instance, private_directory};
@@ -28,7 +29,7 @@ use crate::prepare::{boot, now};
 use crate::privilege::{self, Kept};
 use crate::state::State;
 use crate::watch::Files;
-use crate::{control, notify, serve, watch};
+use crate::{contacts, control, notify, serve, watch};
 
 /// Attach the filter to interfaces, look after it and serve metrics
 ///
@@ -207,9 +208,11 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     let mut options = candidate.options();
     options.interfaces = survey.interfaces();
     let mut filter = Filter::load_onto(options, &pins)?;
+    filter.count_lists(&Identities::of(&candidate.config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
     let attached = filter.take_over(&survey, config.xdp_mode).await?;
+    let events = filter.take_events()?;
     for one in &attached {
         let how = if one.is_adopted {
             "taken over from an earlier geofence"
@@ -234,6 +237,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     tokio::spawn(control::serve(control, Arc::clone(&daemon)));
     tokio::spawn(watch::files(Arc::clone(&daemon)));
     tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
+    tokio::spawn(contacts::watch(events, Arc::clone(&daemon)));
     let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
     if let Err(error) = notify::ready() {

@@ -7,6 +7,7 @@ use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
 
 use super::exceptions::Exceptions;
+use super::listed::Lists;
 use super::prefix::{self, Family, LISTS, Prefix};
 use crate::geoip::Database;
 use crate::policy::Policy;
@@ -15,12 +16,12 @@ use crate::policy::Policy;
 /// neighbours are equal.
 pub(super) type Layer<T> = Vec<(u128, T)>;
 
-/// What the image knows of an address: its class, and the name of the group of prefixes by which exceptions call it.
+/// What the image knows of an address: its class, the name of the group of prefixes by which exceptions call it, and
+/// the number of the set of lists it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Kind {
     pub(super) class: Class,
     pub(super) group: u32,
-    /// The set of lists it is on.
     pub(super) lists: u32,
 }
 
@@ -36,6 +37,15 @@ impl Kind {
             lists: 0,
         }
     }
+
+    /// The same, on this set of lists.
+    pub(super) fn on(self, set: u32, lists: &Lists) -> Self {
+        Self {
+            class: lists.mark(self.class, set),
+            lists: set,
+            ..self
+        }
+    }
 }
 
 /// What is known of every address, without the policy's answer for its country.
@@ -43,14 +53,18 @@ pub(super) fn kinds(
     policy: &Policy,
     database: &Database,
     exceptions: &Exceptions,
+    lists: &Lists,
     family: Family,
 ) -> Layer<Kind> {
     let classes = classes(policy, database, family);
     let groups = layer(exceptions.sources(family).iter().copied(), 0);
-    combine(&classes, &groups, Kind::new)
+    let kinds = combine(&classes, &groups, Kind::new);
+    drop((classes, groups));
+    let sets = layer(lists.prefixes(family), 0);
+    combine(&kinds, &sets, |kind, set| kind.on(set, lists))
 }
 
-/// The class of every address, without the policy's answer for its country.
+/// The class of every address, without the policy's answer for its country and what lists of others make of it.
 pub(super) fn classes(policy: &Policy, database: &Database, family: Family) -> Layer<Class> {
     let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
     let special_use = prefix::special_use(family)

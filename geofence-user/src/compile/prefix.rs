@@ -6,7 +6,6 @@ use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use crate::geoip::Database;
-use crate::lists::Listing;
 use crate::policy::{Policy, SystemRule};
 
 /// An address family.
@@ -127,11 +126,9 @@ pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
     };
     let systems = rule.iter();
     let systems = systems.flat_map(|rule| policy.prefixes_of_systems(rule));
-    let denied = policy.lists.iter().flat_map(Listing::denied);
     let mut prefixes: Vec<_> = nets
         .iter()
         .chain(systems)
-        .chain(denied.filter(|_| list == List::Deny))
         .filter_map(|net| Prefix::of(net, family))
         .collect();
     prefixes.sort_unstable();

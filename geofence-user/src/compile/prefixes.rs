@@ -1,20 +1,22 @@
 //! The prefixes of an image for a longest-prefix engine, with the class of each.
 //!
 //! Made from the policy and the data, never from the image's trie: an engine filled with these must answer as the
-//! trie does, and this is what makes their comparison worth something. Of the image, only the class table is read.
+//! trie does, and this is what makes their comparison worth something. Of the image, only the class table is read, and
+//! where the sets of lists start.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
-use geofence_common::image::CLASS_WORDS;
+use geofence_common::image::{CLASS_WORDS, header};
 
 use super::exceptions::Exceptions;
 use super::image::Image;
 use super::layers::Kind;
+use super::listed::Lists;
 use super::prefix::{self, Family, LISTS, Prefix};
-use super::{Target, class_record};
+use super::{SetTable, Target, class_record};
 use crate::geoip::Database;
 use crate::policy::Policy;
 
@@ -69,24 +71,33 @@ impl Image {
             ..Target::default()
         };
         let exceptions = Exceptions::new(policy, &then).map_err(|_| ForeignImage)?;
+        let lists = Lists::new(policy);
+        let sets = SetTable::new(&lists, self.words()[header::LISTS]);
         let position = |kind: Kind| {
-            let record = class_record(policy, &exceptions, kind);
+            let record = class_record(policy, &exceptions, &sets, kind);
             positions.get(&record).copied()
         };
         let mut last: Option<(Kind, u32)> = None;
         let mut all = Vec::new();
         let mut shadows = Shadows::default();
-        nested(policy, database, &exceptions, family, |prefix, class| {
-            shadows.pass(prefix);
-            let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
-            match known.or_else(|| position(class)) {
-                Some(at) => {
-                    last = Some((class, at));
-                    all.push(classified(prefix, at));
+        nested(
+            policy,
+            database,
+            &exceptions,
+            &lists,
+            family,
+            |prefix, class| {
+                shadows.pass(prefix);
+                let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
+                match known.or_else(|| position(class)) {
+                    Some(at) => {
+                        last = Some((class, at));
+                        all.push(classified(prefix, at));
+                    }
+                    None => shadows.expect(prefix),
                 }
-                None => shadows.expect(prefix),
-            }
-        });
+            },
+        );
         if shadows.are_complete() {
             Ok(all)
         } else {
@@ -140,6 +151,7 @@ enum Statement {
     SpecialUse(Class),
     OnList(List),
     Excepted(u32),
+    OnSet(u32),
 }
 
 /// What is known inside a prefix: what was said about it and about all that hold it.
@@ -149,6 +161,7 @@ struct Known {
     special_use: Option<Class>,
     lists: Class,
     group: u32,
+    set: u32,
 }
 
 impl Known {
@@ -157,6 +170,7 @@ impl Known {
         special_use: None,
         lists: Class::of_country(Country::NONE),
         group: 0,
+        set: 0,
     };
 
     fn with(self, statement: Statement) -> Self {
@@ -172,15 +186,16 @@ impl Known {
                 ..self
             },
             Statement::Excepted(group) => Self { group, ..self },
+            Statement::OnSet(set) => Self { set, ..self },
         }
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self, lists: &Lists) -> Kind {
         let class = self
             .special_use
             .unwrap_or(Class::of_country(self.country))
             .with_lists_of(self.lists);
-        Kind::new(class, self.group)
+        Kind::new(class, self.group).on(self.set, lists)
     }
 }
 
@@ -190,13 +205,16 @@ fn nested(
     policy: &Policy,
     database: &Database,
     exceptions: &Exceptions,
+    lists: &Lists,
     family: Family,
     mut each: impl FnMut(Prefix, Kind),
 ) {
     let mut data = prefix::countries(database, family)
         .map(|(prefix, country)| (prefix, Statement::Country(country)))
         .peekable();
-    let mut overlay = overlay(policy, exceptions, family).into_iter().peekable();
+    let mut overlay = overlay(policy, exceptions, lists, family)
+        .into_iter()
+        .peekable();
     // The prefixes that hold the present one, longest last.
     let mut holding: Vec<(Prefix, Known)> = Vec::new();
     while let Some(prefix) = [
@@ -219,14 +237,19 @@ fn nested(
             matters = true;
         }
         if matters {
-            each(prefix, known.kind());
+            each(prefix, known.kind(lists));
         }
         holding.push((prefix, known));
     }
 }
 
 /// What is said by others than the database, sorted by prefix.
-fn overlay(policy: &Policy, exceptions: &Exceptions, family: Family) -> Vec<(Prefix, Statement)> {
+fn overlay(
+    policy: &Policy,
+    exceptions: &Exceptions,
+    others: &Lists,
+    family: Family,
+) -> Vec<(Prefix, Statement)> {
     let special_use = prefix::special_use(family)
         .into_iter()
         .map(|(prefix, class)| (prefix, Statement::SpecialUse(class)));
@@ -239,11 +262,14 @@ fn overlay(policy: &Policy, exceptions: &Exceptions, family: Family) -> Vec<(Pre
         .sources(family)
         .iter()
         .map(|(prefix, group)| (*prefix, Statement::Excepted(*group)));
+    let sets = others.prefixes(family);
+    let sets = sets.map(|(prefix, set)| (prefix, Statement::OnSet(set)));
     let mut all: Vec<_> = [(Prefix::ALL, Statement::Default)]
         .into_iter()
         .chain(special_use)
         .chain(lists)
         .chain(excepted)
+        .chain(sets)
         .collect();
     all.sort_by_key(|(prefix, _)| *prefix);
     all

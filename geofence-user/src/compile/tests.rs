@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
+use geofence_common::contact::{Direction, LISTS_MAX, Listed, each_list, identity};
 use geofence_common::image::{Exemption, Node, Words as _};
 use geofence_common::verdict::Mode;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -10,7 +11,7 @@ use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lists::{self, Action, Direction, Format, Listing};
+use crate::lists::{self, Action, Direction as About, Format, Listing};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
 use crate::policy::{CountryRule, Fate, Mail, Service, System, SystemRule};
 
@@ -463,12 +464,89 @@ fn crowded() -> impl Strategy<Value = IpNet> {
     ]
 }
 
-fn listing(blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
+fn listing(name: &str, blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
     let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
     let read = lists::read(format!("#\n{text}").as_bytes(), Format::Plain, "x", 0);
     let action = if blocks { Action::Block } else { Action::Alert };
-    let direction = [Direction::In, Direction::Out, Direction::Both][usize::from(direction)];
-    Listing::new("x", action, direction, read.unwrap().entries)
+    let direction = [About::In, About::Out, About::Both][usize::from(direction)];
+    Listing::new(name, action, direction, read.unwrap().entries)
+}
+
+/// The lists that an image has for the addresses of a class, by identity.
+fn lists_in(image: &Image, position: u32, direction: Direction) -> BTreeSet<u32> {
+    let set = image.words()[position as usize + class::LISTS as usize];
+    let listed = Listed {
+        sets: [set, 0],
+        tenant: 0,
+    };
+    let mut found = BTreeSet::new();
+    each_list(&[].as_slice(), &listed, direction, &image.words(), |list| {
+        assert!(found.insert(list.identity), "a list given twice");
+    });
+    found
+}
+
+/// The same by looking the address up on each list.
+fn lists_on(policy: &Policy, address: &Address, direction: Direction) -> BTreeSet<u32> {
+    lists::naming(&policy.lists, address.ip())
+        .filter(|(list, _)| list.direction.is(direction))
+        .map(|(list, _)| identity(list.name.as_bytes()))
+        .collect()
+}
+
+#[test]
+fn a_thousand_lists_on_one_address_and_each_on_its_own() {
+    let (mut policy, database) = example();
+    policy.lists = (0..1000)
+        .map(|number: u32| {
+            let own = format!("91.{}.{}.0/24", number >> 8, number & 255);
+            let nets = [own.parse().unwrap(), "91.200.0.1/32".parse().unwrap()];
+            listing(&format!("list-{number}"), number >= 990, 2, &nets)
+        })
+        .collect();
+    let image = compile(&policy, &database, &TARGET).unwrap();
+    let lists = |text: &str| {
+        let position = image.words().trie_lookup(&address(text)).unwrap();
+        lists_in(&image, position, Direction::Out)
+    };
+    for number in 0..1000 {
+        let own = format!("91.{}.{}.7", number >> 8, number & 255);
+        let name = format!("list-{number}");
+        assert_eq!(lists(&own), BTreeSet::from([identity(name.as_bytes())]));
+    }
+    let crowded = lists("91.200.0.1");
+    assert_eq!(
+        crowded.len(),
+        LISTS_MAX as usize,
+        "of more, so many are counted"
+    );
+    for number in 990..1000 {
+        let name = format!("list-{number}");
+        assert!(
+            crowded.contains(&identity(name.as_bytes())),
+            "{name} blocks"
+        );
+    }
+    assert!(class_of(&image, "91.200.0.1").is_denied_out());
+    assert!(lists("91.200.0.2").is_empty());
+}
+
+#[test]
+fn only_a_list_about_what_leaves_has_it_looked_up() {
+    let (mut policy, database) = example();
+    let net = "81.2.69.64/26".parse().unwrap();
+    for (direction, is_watched) in [(0, false), (1, true), (2, true)] {
+        for nets in [&[net][..], &[]] {
+            policy.lists = vec![listing("x", false, direction, nets)];
+            let image = compile(&policy, &database, &TARGET).unwrap();
+            let expected = is_watched && !nets.is_empty();
+            assert_eq!(
+                image.flags().has(flag::LISTS_OUT),
+                expected,
+                "{direction} {nets:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -483,7 +561,7 @@ fn what_a_list_blocks_is_denied_and_what_it_remarks_upon_is_not() {
         (false, 0, false),
         (false, 2, false),
     ] {
-        policy.lists = vec![listing(blocks, direction, &[net])];
+        policy.lists = vec![listing("x", blocks, direction, &[net])];
         let image = compile(&policy, &database, &TARGET).unwrap();
         let denied = ["81.2.69.63", "81.2.69.64", "81.2.69.127", "81.2.69.128"]
             .map(|address| class_of(&image, address).is_denied());
@@ -503,7 +581,7 @@ proptest! {
         v4 in proptest::collection::vec((crowded_v4(), 3_u8..12), 0..25),
         v6 in proptest::collection::vec((crowded_v6(), 3_u8..12), 0..25),
         lists in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 3),
-        listed in proptest::collection::vec((any::<bool>(), 0_u8..3, proptest::collection::vec(crowded(), 0..6)), 0..4),
+        listed in proptest::collection::vec((any::<bool>(), 0_u8..3, proptest::collection::vec(crowded(), 0..6)), 0..6),
         systems in proptest::collection::vec(proptest::collection::vec(crowded(), 0..6), 2),
         probes in proptest::collection::vec(crowded(), 30),
     ) {
@@ -514,7 +592,10 @@ proptest! {
         policy.systems = rules
             .map(|(rule, prefixes)| System { number: 64_500, name: String::new(), rule, prefixes })
             .collect();
-        policy.lists = listed.into_iter().map(|(blocks, direction, nets)| listing(blocks, direction, &nets)).collect();
+        policy.lists = (0..)
+            .zip(listed)
+            .map(|(number, (blocks, direction, nets))| listing(&format!("list-{number}"), blocks, direction, &nets))
+            .collect();
         let database = Database::from_prefixes(
             v4.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
             v6.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
@@ -540,6 +621,14 @@ proptest! {
             let expected = oracle.class(&address);
             let position = image.words().trie_lookup(&address).unwrap();
             prop_assert_eq!(class_in(&image, &address), expected, "{:?}", address);
+            for direction in Direction::ALL {
+                prop_assert_eq!(
+                    lists_in(&image, position, direction),
+                    lists_on(&policy, &address, direction),
+                    "{:?}",
+                    address
+                );
+            }
             match address.ip() {
                 std::net::IpAddr::V4(ip) => {
                     let host = Ipv4Net::from(ip);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use geofence_common::class::Class;
+use geofence_common::contact::identity;
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::image::{
     Exemption, LINE_SHIFT, LINE_WORDS, Line, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
@@ -85,6 +86,8 @@ impl Zones {
             let zone = &mut lines[at];
             zone[word::FLAGS as usize] = flags(*tenant);
             zone[word::TENANT as usize] = *tenant;
+            let name = policy.tenant(*tenant).map(|tenant| tenant.name.as_bytes());
+            zone[word::IDENTITY as usize] = name.map_or(0, identity);
             if exceptions.tenants.contains(tenant) {
                 zone[word::TARGET_TENANT as usize] = *tenant;
             }

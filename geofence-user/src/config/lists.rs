@@ -30,16 +30,24 @@ impl Word for Action {
         (
             "block",
             Self::Block,
-            "packets are dropped, whatever the country, mail included",
+            "packets are dropped, whatever the country, mail included; they are counted and told of",
         ),
-        ("alert", Self::Alert, "nothing is dropped for being listed"),
+        (
+            "alert",
+            Self::Alert,
+            "packets are counted and told of, and none is dropped for being listed",
+        ),
     ];
 }
 
 impl Word for Direction {
     const WORDS: &'static [(&'static str, Self, &'static str)] = &[
         ("in", Self::In, "packets that come from a listed address"),
-        ("out", Self::Out, "packets that go to a listed address"),
+        (
+            "out",
+            Self::Out,
+            "packets that go to a listed address, answers included",
+        ),
         ("both", Self::Both, "either"),
     ];
 }
@@ -125,7 +133,8 @@ static KEYS: [Key<Draft>; 7] = [
         name: "action",
         kind: Kind::Word(words::<Action>),
         meaning: "What being on the list means.",
-        details: "`management` and `allow` come before a list.",
+        details: "`management` and `allow` come before a list: what they name is neither dropped nor counted by one. \
+                  Exceptions come before one that blocks, and so do the answers to what they let in.",
         example: r#"action = "block""#,
         refused: "Other words, with the nearest.",
         set: |draft, given, faults| {

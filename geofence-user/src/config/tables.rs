@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use geofence_common::contact::identity;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -58,6 +59,13 @@ pub(super) struct Table<T: 'static> {
     pub(super) finish: fn(&mut Config, T, &Places, &mut Vec<Fault>),
 }
 
+/// The names of a table's entries so far: where each stands, and whose each identity is.
+#[derive(Default)]
+struct Named {
+    places: BTreeMap<String, Range<usize>>,
+    identities: BTreeMap<u32, String>,
+}
+
 /// Where the parts of an entry stand.
 pub(super) struct Places {
     pub(super) entry: Range<usize>,
@@ -80,7 +88,7 @@ impl<T> AnyTable for Table<T> {
             faults.push(self.not_entries(given::called(value.get_ref())).at(name));
             return;
         };
-        let mut names = BTreeMap::new();
+        let mut names = Named::default();
         for entry in entries.iter() {
             match entry.get_ref() {
                 DeValue::Table(keys) => {
@@ -159,24 +167,39 @@ impl<T> Table<T> {
     }
 
     /// Makes sure that no other entry has the name of this one.
-    fn name_once(
-        &self,
-        table: &DeTable<'_>,
-        names: &mut BTreeMap<String, Range<usize>>,
-        faults: &mut Vec<Fault>,
-    ) {
+    fn name_once(&self, table: &DeTable<'_>, names: &mut Named, faults: &mut Vec<Fault>) {
         let named = self.keys.first().and_then(|key| table.get(key.name));
         let Some(named) = named else { return };
         let DeValue::String(name) = named.get_ref() else {
             return;
         };
-        if let Some(first) = names.insert(name.to_string(), named.span()) {
+        if let Some(first) = names.places.insert(name.to_string(), named.span()) {
             let problem = Problem::new(
                 format!("there are two of the name {}", quoted(name)),
                 "given again here",
                 "give one of the two another name",
             );
             faults.push(problem.at(named.span()).and(first, "first given here"));
+            return;
+        }
+        // What is counted by name in the kernel is known there by a number of 32 bits.
+        if !["list", "tenant"].contains(&self.name) {
+            return;
+        }
+        if let Some(other) = names
+            .identities
+            .insert(identity(name.as_bytes()), name.to_string())
+        {
+            let problem = Problem::new(
+                format!(
+                    "the names {} and {} cannot be told apart in the kernel",
+                    quoted(&other),
+                    quoted(name)
+                ),
+                "by chance, both become the same number",
+                "give one of the two another name",
+            );
+            faults.push(problem.at(named.span()));
         }
     }
 

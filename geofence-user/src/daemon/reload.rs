@@ -14,6 +14,7 @@ use super::{Current, Daemon, lock};
 use crate::access::{self, Dependency};
 use crate::candidate::{Candidate, Cause, Failure};
 use crate::config::Config;
+use crate::contacts::Identities;
 use crate::instance::Instance;
 use crate::kernel::memory;
 use crate::lists::store::Store;
@@ -235,17 +236,21 @@ impl Daemon {
 
     pub(super) fn put_in_place(&self, candidate: Candidate) -> Result<u32, Failure> {
         self.clear_new(&candidate)?;
+        let identities = Identities::of(&candidate.config);
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
             .map_err(|error| Failure::new(Cause::of_load(&error), error))?;
         let generation = candidate.image.generation();
         self.replace_current(candidate);
+        self.forget_lists_but(&identities);
         self.keep_image();
         Ok(generation)
     }
 
-    /// Has the counters of new tenants and exceptions start anew, before anything is counted in them.
+    /// Has the counters of new tenants and exceptions start anew, and makes those of new lists, before anything is counted
+    /// in them.
     pub(super) fn clear_new(&self, candidate: &Candidate) -> Result<(), Failure> {
+        self.count_lists(&Identities::of(&candidate.config))?;
         let mut filter = lock(&self.filter);
         let NewNumbers { tenants, slots } = &candidate.new_numbers;
         let clear = tenants
@@ -268,6 +273,7 @@ impl Daemon {
         let lists = std::mem::take(&mut candidate.lists);
         let current = Current::of(candidate);
         let instance = current.config.instance.clone();
+        lock(&self.names).learn(&current.config);
         let before = std::mem::replace(&mut *lock(&self.current), current);
         keep_lists(lists, &instance);
         before

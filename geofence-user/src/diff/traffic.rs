@@ -166,7 +166,7 @@ fn changes_sides(
         return false;
     };
     let (is_passed, is_cut) = (action == Action::Pass.name(), change.after < change.before);
-    // Whoever sends these, a policy has no say.
+    // Whoever sends these, a policy has no say; or they leave, and their country is another's.
     let is_beyond_policy = matches!(
         reason,
         Reason::NonIp
@@ -176,6 +176,7 @@ fn changes_sides(
             | Reason::MalformedIpv6
             | Reason::TooManyTags
             | Reason::Mapped
+            | Reason::ListedDestination
     );
     if is_beyond_policy {
         false

@@ -74,7 +74,7 @@ fn sum(cpus: &[Hits]) -> Hits {
 }
 
 /// A value for each CPU.
-fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
+pub(super) fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
     let call = "clearing a counter";
     PerCpuValues::try_from(vec![zero; cpus(call)?]).map_err(failed(call))
 }

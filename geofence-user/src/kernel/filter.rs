@@ -11,6 +11,8 @@ use aya::programs::{
 };
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use geofence_common::class::Class;
+use geofence_common::contact::Party;
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
 use geofence_common::image::{LINE_WORDS, header};
@@ -500,6 +502,11 @@ impl Filter {
             action,
             tenant: traced.tenant,
             exception: traced.exception,
+            party: Party {
+                class: Class::from_word(traced.class),
+                records: traced.records,
+                zone: traced.zone,
+            },
         })
     }
 

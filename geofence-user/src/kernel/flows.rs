@@ -6,6 +6,7 @@ use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::layout::{FlowCounters, name};
+use geofence_common::verdict::Action;
 use nix::time::{ClockId, clock_gettime};
 
 use super::filter::{Filter, LoadError, map_error};
@@ -66,14 +67,20 @@ impl Filter {
         })
     }
 
-    /// Shows the egress program a frame as if it left by no interface in particular.
-    pub fn send(&mut self, frame: &[u8]) -> Result<(), ProgramError> {
+    /// Shows the egress program a frame as if it left by no interface in particular, and says what becomes of it.
+    pub fn send(&mut self, frame: &[u8]) -> Result<Action, ProgramError> {
+        /// What the program says of a packet that does not leave (`TC_ACT_SHOT`).
+        const SHOT: u32 = 2;
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         let program = self
             .egress()
             .map_err(|error| ProgramError::IOError(std::io::Error::other(error)))?;
-        program.test_run(options).map(|_| ())
+        Ok(if program.test_run(options)?.return_value == SHOT {
+            Action::Drop
+        } else {
+            Action::Pass
+        })
     }
 }
 

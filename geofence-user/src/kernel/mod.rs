@@ -7,6 +7,7 @@ mod adopt;
 mod attach;
 mod batch;
 mod call;
+pub mod contacts;
 pub mod customers;
 mod filter;
 pub mod flows;

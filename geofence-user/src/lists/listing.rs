@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use geofence_common::class::Class;
+use geofence_common::contact::Direction as Way;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
@@ -164,7 +166,11 @@ impl Listing {
             (Action::Block, Direction::In) => "blocks what comes from there",
             (Action::Block, Direction::Out) => "blocks what goes there",
             (Action::Block, Direction::Both) => "blocks what comes from there or goes there",
-            (Action::Alert, _) => "blocks nothing",
+            (Action::Alert, Direction::In) => "counts what comes from there and blocks nothing",
+            (Action::Alert, Direction::Out) => "counts what goes there and blocks nothing",
+            (Action::Alert, Direction::Both) => {
+                "counts what comes from there or goes there and blocks nothing"
+            }
         };
         format!(
             "on the list {} ({}: {}), which {what}",
@@ -186,11 +192,14 @@ impl Listing {
         })
     }
 
-    /// The prefixes from which nothing may come in.
-    pub fn denied(&self) -> impl Iterator<Item = &IpNet> {
-        let denies = self.action == Action::Block && self.direction != Direction::Out;
-        let entries = if denies { &*self.entries.sorted } else { &[] };
-        entries.iter().map(|entry| &entry.net)
+    /// A class whose addresses are on this list too.
+    #[must_use]
+    pub fn mark(&self, class: Class) -> Class {
+        let ways = Way::ALL.into_iter();
+        ways.filter(|way| self.direction.is(*way))
+            .fold(class, |class, way| {
+                class.with_listing(way, self.action == Action::Block)
+            })
     }
 }
 

@@ -1,0 +1,154 @@
+//! Tells of packets from and to listed addresses: counts each by list and tenant, and has an event made of as many as a
+//! list's pace allows.
+
+use core::arch::asm;
+use core::hint::black_box;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use geofence_common::contact::{Direction, Ends, Event, List, Party, draw, each_list};
+use geofence_common::frame::Frame;
+use geofence_common::layout::{ListCounters, ListKey, list_counter};
+use geofence_common::policy::Tables as _;
+use geofence_common::verdict::Action;
+
+use crate::maps::{self, Live};
+
+static ZERO: ListCounters = ListCounters::ZERO;
+
+/// What is the same for every list that a packet is counted on.
+struct Contact {
+    ends: Ends,
+    direction: Direction,
+    /// 1 for a packet that was dropped.
+    is_dropped: u8,
+    /// The number of the listed address's country.
+    country: u8,
+    tenant: u32,
+    now: u64,
+}
+
+/// Counts a packet on every list that it concerns.
+#[inline(always)]
+pub fn tell<F: Frame>(
+    frame: &F,
+    party: &Party,
+    direction: Direction,
+    action: Action,
+    tables: &Live,
+) {
+    // However it came to this, what follows is the same.
+    let party = party.forgotten(frame);
+    let is_dropped = frame.forget((action == Action::Drop).into()) & 1;
+    // What was parsed to be looked up can be parsed.
+    let Some(ends) = Ends::read(frame) else {
+        return;
+    };
+    let ends = ends.forgotten(frame);
+    let listed = party.listed(direction, tables).forgotten(frame);
+    let contact = Contact {
+        ends,
+        direction,
+        is_dropped: is_dropped as u8,
+        country: party.class.country().number(),
+        tenant: listed.tenant,
+        now: tables.now(),
+    };
+    each_list(frame, &listed, direction, tables, |list| {
+        contact.tell(list, frame);
+    });
+}
+
+impl Contact {
+    #[inline(always)]
+    fn tell<F: Frame>(&self, list: List, frame: &F) {
+        let is_told = is_due(list, self.now) && self.send(list);
+        // By position and not by a branch, and of no known value, so that the verifier follows what comes next once.
+        let told = frame.forget(is_told.into()) as usize;
+        let Some(counters) = counters(list.identity, self.tenant) else {
+            return;
+        };
+        // SAFETY: the element is this CPU's own. Should the daemon remove it meanwhile, as it does when nobody knows the
+        // list any more, its memory stays until the program ends.
+        let counters = unsafe { &mut *counters };
+        // The compiler knows that there are two of each and would leave the masks out; the verifier does not.
+        let direction = self.direction as usize;
+        let at =
+            black_box(list_counter(self.direction, Action::Pass) | usize::from(self.is_dropped));
+        counters.packets[at & 3] += 1;
+        counters.events[direction][black_box(told) & 1] += 1;
+    }
+
+    /// Sends the daemon an event, if there is room.
+    #[inline(always)]
+    fn send(&self, list: List) -> bool {
+        let Some(mut event) = maps::EVENTS.reserve(0) else {
+            return false;
+        };
+        event.write(Event {
+            time: self.now,
+            source: self.ends.source.words(),
+            destination: self.ends.destination.words(),
+            list: list.identity,
+            tenant: self.tenant,
+            ports: self.ends.ports,
+            protocol: self.ends.protocol,
+            flags: self.ends.flags,
+            is_v6: u8::from(self.ends.source.is_v6()),
+            direction: self.direction as u8,
+            is_dropped: self.is_dropped,
+            country: self.country,
+            padding: [0; 2],
+        });
+        event.submit(0);
+        true
+    }
+}
+
+/// Where a list's packets are counted at a tenant; with everybody's, where there is no room.
+#[inline(always)]
+fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
+    let key = ListKey { list, tenant };
+    if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
+        return Some(counters);
+    }
+    // Another CPU may be first, which is as good.
+    let _ = maps::LISTS.insert(key, &ZERO, BPF_NOEXIST.into());
+    if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
+        return Some(counters);
+    }
+    // The daemon has made this one.
+    maps::LISTS.get_ptr_mut(ListKey { list, tenant: 0 })
+}
+
+/// Whether the list's pace allows an event now.
+#[inline(always)]
+fn is_due(list: List, now: u64) -> bool {
+    let Some(pace) = maps::PACES.get_ptr_mut(list.pace()) else {
+        return false;
+    };
+    // SAFETY: the element is a whole number, read at once.
+    let full = unsafe { pace.read_volatile() };
+    match draw(full, now) {
+        // Of CPUs that ask at the same moment one goes first; the others' events are lost, and counted.
+        Some(next) => replace(pace, full, next) == full,
+        None => false,
+    }
+}
+
+/// Replaces a number unless it is another by now, and answers with what it was. There is no such operation for this
+/// target in `core`.
+#[inline(always)]
+fn replace(number: *mut u64, expected: u64, new: u64) -> u64 {
+    let found;
+    // SAFETY: the pointer is to a whole number in a map; the instruction reads and writes nothing else.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({0} + 0, r0, {1})",
+            in(reg) number,
+            in(reg) new,
+            inlateout("r0") expected => found,
+            options(nostack),
+        );
+    }
+    found
+}

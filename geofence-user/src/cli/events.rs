@@ -1,0 +1,68 @@
+//! `geofence events`: the last contacts with listed addresses, and those to come.
+
+use std::io::Write;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+use super::Outcome;
+use super::options::InstanceArgs;
+use crate::contacts::line;
+use crate::control::{Answer, Request, ask};
+
+/// Show the last packets from and to addresses on lists, with both ends, list and tenant
+///
+/// The running daemon keeps the last 512; the kernel sends it at most a hundred a second of each list. All packets are
+/// counted in the metrics.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Go on with those to come, until interrupted
+    #[arg(long)]
+    follow: bool,
+    /// Print one JSON object a line, one for each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    instance: InstanceArgs,
+}
+
+pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let instance = arguments.instance.instance()?;
+    let ask_since = |since: u64, wait: bool| match ask(&instance, &Request::Events { since, wait })?
+    {
+        Answer::Done(answer) => Ok(answer),
+        Answer::Refused { error, .. } => bail!("{error}"),
+    };
+    let mut answer = ask_since(0, false)?;
+    let is_empty = answer["events"].as_array().is_none_or(Vec::is_empty);
+    if is_empty && !arguments.follow && !arguments.json {
+        writeln!(
+            out,
+            "no packet from or to a listed address has been told of"
+        )?;
+    }
+    write(&answer, arguments.json, out)?;
+    while arguments.follow {
+        let since = answer["next"].as_u64().unwrap_or_default();
+        answer = ask_since(since, true)?;
+        let left_out = answer["left_out"].as_u64().unwrap_or_default();
+        if left_out != 0 && !arguments.json {
+            writeln!(out, "{left_out} more came too fast to be shown")?;
+        }
+        write(&answer, arguments.json, out)?;
+    }
+    Ok(Outcome::Yes)
+}
+
+fn write(answer: &Value, is_json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    for event in answer["events"].as_array().into_iter().flatten() {
+        if is_json {
+            writeln!(out, "{event}")?;
+        } else {
+            let time = event["time"].as_str().unwrap_or("-");
+            writeln!(out, "{time}  {}", line(event))?;
+        }
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,477 @@
+//! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a list
+//! says so, in the direction that it says.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::frames::{Frame, between};
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::privilege;
+use geofence_tests::wait::poll;
+use nix::errno::Errno;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
+const C2: &str = "84.200.69.80";
+const C2_V6: &str = "2a01:4f8::c2";
+const WATCHED: &str = "84.200.70.40";
+const SCANNER: &str = "84.200.71.20";
+const BOTH: &str = "84.200.72.10";
+const UNLISTED: &str = "84.200.73.1";
+/// A customer's machine, behind the edge.
+const INSIDE: &str = "198.51.100.9";
+const INSIDE_V6: &str = "2001:db8:9::9";
+
+const CONFIG: &str = r#"
+    [[tenant]]
+    name = "customer"
+    prefixes = ["198.51.100.0/24", "2001:db8:9::/48"]
+    [[list]]
+    name = "c2"
+    file = "c2.txt"
+    format = "plain"
+    direction = "out"
+    [[list]]
+    name = "watched"
+    file = "watched.txt"
+    format = "plain"
+    action = "alert"
+    [[list]]
+    name = "scanners"
+    file = "scanners.txt"
+    format = "plain"
+    direction = "in"
+    [[list]]
+    name = "both"
+    file = "both.txt"
+    format = "plain"
+"#;
+
+/// An edge, what it is configured by, and sockets at both ends of its link.
+struct Site {
+    edge: Edge,
+    directory: TempDir,
+    outside: PacketSocket,
+    inside: PacketSocket,
+}
+
+impl Site {
+    fn new(more: &str) -> Result<Self> {
+        let edge = Edge::new()?;
+        let directory = tempfile::tempdir()?;
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
+        write("geofence.toml", &format!("{more}\n{CONFIG}"))?;
+        write("c2.txt", &format!("# found\n{C2}\n{C2_V6}\n"))?;
+        // A net around one that is on another list: both count it.
+        write("watched.txt", &format!("{WATCHED}\n84.200.72.0/24\n"))?;
+        write("scanners.txt", &format!("{SCANNER}\n"))?;
+        write("both.txt", &format!("{BOTH}\n"))?;
+        Ok(Self {
+            outside: PacketSocket::open(&edge.pair.peer, &edge.pair.peer_interface)?,
+            inside: PacketSocket::open(&edge.pair.edge, &edge.pair.edge_interface)?,
+            edge,
+            directory,
+        })
+    }
+
+    fn run(&self) -> Result<Daemon> {
+        let config = self.directory.path().join("geofence.toml");
+        self.edge
+            .run(&["--config", config.to_str().context("a path")?])
+    }
+
+    /// Sends a frame from one end, and says whether it arrives at the other.
+    fn crosses(&self, from: &PacketSocket, to: &PacketSocket, frame: &[u8]) -> Result<bool> {
+        match from.send(frame) {
+            // So the kernel tells a sender that its packet was stopped on the way out.
+            Err(error) if is_refused(&error) => {}
+            sent => sent?,
+        }
+        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
+        from.send(&marker)?;
+        let seen = to.receive_until(PATIENCE, |seen| seen == marker)?;
+        Ok(seen.iter().any(|seen| seen == frame))
+    }
+
+    /// Whether a connection from inside to HTTPS there leaves.
+    fn leaves(&self, from: &str, to: &str) -> Result<bool> {
+        self.crosses(&self.inside, &self.outside, &call(from, to, 443)?)
+    }
+
+    /// Whether a connection from there to the customer's HTTPS gets in.
+    fn enters(&self, from: &str, to: &str) -> Result<bool> {
+        self.crosses(&self.outside, &self.inside, &call(from, to, 443)?)
+    }
+
+    fn packets(&self, list: &str, tenant: &str, direction: &str, action: &str) -> Result<f64> {
+        self.edge.metric(&format!(
+            "geofence_list_packets_total{{list=\"{list}\",tenant=\"{tenant}\",direction=\"{direction}\",\
+             action=\"{action}\"}}"
+        ))
+    }
+
+    fn events(&self) -> Result<Vec<Value>> {
+        let answer = self.edge.ask(&["events", "--json"])?;
+        ensure!(answer.code == Some(0), "{answer:?}");
+        let lines = answer.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).context("its JSON"))
+            .collect()
+    }
+
+    /// Waits until the daemon tells of so many contacts.
+    fn wait_events(&self, count: usize) -> Result<Vec<Value>> {
+        let mut last = Vec::new();
+        let found = poll(PATIENCE, || {
+            last = self.events()?;
+            Ok((last.len() >= count).then_some(()))
+        })?;
+        ensure!(
+            found.is_some() && last.len() == count,
+            "not {count}: {last:?}"
+        );
+        Ok(last)
+    }
+}
+
+fn is_refused(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let os = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        os == Some(Errno::ENOBUFS as i32) || cause.downcast_ref::<Errno>() == Some(&Errno::ENOBUFS)
+    })
+}
+
+fn call(from: &str, to: &str, port: u16) -> Result<Vec<u8>> {
+    let (from, to): (IpAddr, IpAddr) = (from.parse()?, to.parse()?);
+    Ok(between(from, to).tcp(51_234, port).syn().build())
+}
+
+#[test]
+fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result<()> {
+    if !privilege::privileged("a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so") {
+        return Ok(());
+    }
+    let site = Site::new("replies = \"all\"\nblock = [\"DE\"]")?;
+    let mut daemon = site.run()?;
+    ensure!(site.leaves(INSIDE, UNLISTED)?, "nobody lists it");
+    ensure!(site.events()?.is_empty(), "there was no contact yet");
+
+    // A list that says "alert": it leaves, and everybody knows.
+    ensure!(site.leaves(INSIDE, WATCHED)?, "an alert stops nothing");
+    let events = site.wait_events(1)?;
+    for (key, expected) in [
+        ("list", "watched"),
+        ("tenant", "customer"),
+        ("direction", "out"),
+        ("action", "pass"),
+        ("src", INSIDE),
+        ("dst", WATCHED),
+        ("protocol", "tcp"),
+        ("tcp_flags", "SYN"),
+        ("country", "DE"),
+    ] {
+        ensure!(
+            events[0][key] == expected,
+            "{key} is not {expected}: {events:?}"
+        );
+    }
+    ensure!(
+        events[0]["dst_port"] == 443 && events[0]["src_port"] == 51_234,
+        "{events:?}"
+    );
+    let line = daemon.wait_line("contact: list watched", PATIENCE)?;
+    let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, tenant customer";
+    ensure!(line.contains(expected) && line.contains("WARN"), "{line}");
+    ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
+
+    // A list that says "block": nothing leaves, and no flow is opened.
+    for (here, there) in [(INSIDE, C2), (INSIDE_V6, C2_V6)] {
+        ensure!(!site.leaves(here, there)?, "{there} was called");
+    }
+    ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
+    ensure!(site.packets("c2", "customer", "out", "pass")? == 0.0);
+    let dropped = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"listed_destination\"}";
+    ensure!(
+        site.edge.metric(dropped)? == 2.0,
+        "{}",
+        site.edge.get("/metrics")?.body
+    );
+    let tenant = "geofence_tenant_packets_total{tenant=\"customer\",action=\"drop\",reason=\"listed_destination\"}";
+    ensure!(site.edge.metric(tenant)? == 2.0);
+    let flows = site.edge.ask(&["flows", "--json"])?.json()?;
+    let to: Vec<_> = flows["flows"]
+        .as_array()
+        .context("flows")?
+        .iter()
+        .map(|flow| &flow["remote"])
+        .collect();
+    ensure!(
+        to.len() == 2,
+        "one to whom nobody lists, one to whom a list remarks upon: {flows}"
+    );
+    ensure!(!flows.to_string().contains(C2), "{flows}");
+
+    // The edge's own packets are nobody's; of two lists, each counts.
+    let own = site.edge.pair.edge_address_for(BOTH.parse()?).to_string();
+    ensure!(!site.leaves(&own, BOTH)?);
+    ensure!(site.packets("both", "", "out", "drop")? == 1.0);
+    ensure!(site.packets("watched", "", "out", "drop")? == 1.0);
+    let events = site.wait_events(5)?;
+    ensure!(events[4]["tenant"].is_null(), "{events:?}");
+    for series in ["geofence_events_total", "geofence_events_lost_total"] {
+        let series = format!("{series}{{list=\"c2\",direction=\"out\"}}");
+        let expected = if series.contains("lost") { 0.0 } else { 2.0 };
+        ensure!(site.edge.metric(&series)? == expected, "{series}");
+    }
+    // An address is in events and never in a label.
+    let metrics = site.edge.get("/metrics")?.body;
+    ensure!(
+        !metrics.contains(C2) && !metrics.contains(INSIDE),
+        "{metrics}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_list_is_about_its_direction_alone() -> Result<()> {
+    if !privilege::privileged("a_list_is_about_its_direction_alone") {
+        return Ok(());
+    }
+    let site = Site::new("")?;
+    let _daemon = site.run()?;
+    // Out: who is on it may come in, uncounted, and is not called.
+    ensure!(
+        site.enters(C2, INSIDE)?,
+        "direction out does not concern what comes in"
+    );
+    ensure!(!site.leaves(INSIDE, C2)?);
+    // In: the other way round.
+    ensure!(!site.enters(SCANNER, INSIDE)?);
+    ensure!(
+        site.leaves(INSIDE, SCANNER)?,
+        "direction in does not concern what leaves"
+    );
+    // Both: neither.
+    ensure!(!site.enters(BOTH, INSIDE)? && !site.leaves(INSIDE, BOTH)?);
+    // An alert about both: either, and both are counted.
+    ensure!(site.enters(WATCHED, INSIDE)? && site.leaves(INSIDE, WATCHED)?);
+    for (list, direction, action, expected) in [
+        ("c2", "in", "pass", 0.0),
+        ("c2", "out", "drop", 1.0),
+        ("scanners", "in", "drop", 1.0),
+        ("scanners", "out", "pass", 0.0),
+        ("both", "in", "drop", 1.0),
+        ("both", "out", "drop", 1.0),
+        ("watched", "in", "pass", 1.0),
+        ("watched", "in", "drop", 1.0),
+        ("watched", "out", "pass", 1.0),
+        ("watched", "out", "drop", 1.0),
+    ] {
+        let counted = site.packets(list, "customer", direction, action)?;
+        ensure!(
+            counted == expected,
+            "{list} {direction} {action}: {counted}"
+        );
+    }
+    let denied = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"denied\"}";
+    ensure!(
+        site.edge.metric(denied)? == 2.0,
+        "a list that blocks what comes in denies it"
+    );
+    let events = site.wait_events(8)?;
+    let of = |direction| {
+        events
+            .iter()
+            .filter(|event| event["direction"] == direction)
+            .count()
+    };
+    ensure!((of("in"), of("out")) == (4, 4), "{events:?}");
+    Ok(())
+}
+
+#[test]
+fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
+    if !privilege::privileged("monitor_mode_and_whoever_is_vouched_for_let_it_leave") {
+        return Ok(());
+    }
+    let site = Site::new(&format!("mode = \"monitor\"\nallow = [\"{BOTH}\"]"))?;
+    let daemon = site.run()?;
+    ensure!(site.leaves(INSIDE, C2)?, "monitor mode drops nothing");
+    let passed = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"pass\",reason=\"listed_destination\"}";
+    ensure!(site.edge.metric(passed)? == 1.0);
+    ensure!(site.packets("c2", "customer", "out", "pass")? == 1.0);
+    // What the operator allows is not on any list.
+    ensure!(site.leaves(INSIDE, BOTH)? && site.enters(BOTH, INSIDE)?);
+    ensure!(site.packets("both", "customer", "out", "pass")? == 0.0);
+    site.wait_events(1)?;
+    daemon.interrupt(PATIENCE)?;
+
+    // An exception lets somebody in, so its answers leave; other packets of ours do not.
+    let exception = format!(
+        "[[exception]]\nid = \"partner\"\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\nservices = [\"tcp/443\"]\n\
+         owner = \"test\"\nreason = \"test\"\n"
+    );
+    let site = Site::new(&exception)?;
+    let _daemon = site.run()?;
+    ensure!(site.enters(BOTH, INSIDE)?, "the exception comes first");
+    let answer = |port| -> Result<Vec<u8>> {
+        let frame = between(INSIDE.parse()?, BOTH.parse()?);
+        Ok(frame.tcp(port, 51_234).syn().ack().build())
+    };
+    ensure!(
+        site.crosses(&site.inside, &site.outside, &answer(443)?)?,
+        "it is not answered"
+    );
+    ensure!(
+        !site.crosses(&site.inside, &site.outside, &answer(80)?)?,
+        "only what is excepted is"
+    );
+    ensure!(
+        site.packets("both", "customer", "out", "pass")? == 1.0,
+        "it is counted all the same"
+    );
+    ensure!(site.packets("both", "customer", "out", "drop")? == 1.0);
+    Ok(())
+}
+
+#[test]
+fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
+    if !privilege::privileged("a_flood_of_contacts_is_counted_whole_and_told_of_in_part") {
+        return Ok(());
+    }
+    const FRAMES: usize = 40_000;
+    let site = Site::new("")?;
+    let mut daemon = site.run()?;
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|number| {
+            let frame = between(INSIDE.parse()?, WATCHED.parse()?);
+            Ok(frame.udp(number as u16, 53).build())
+        })
+        .collect::<Result<_>>()?;
+    let start = Instant::now();
+    site.inside.send_many(&frames)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let counted = || site.packets("watched", "customer", "out", "pass");
+    let whole = poll(PATIENCE, || Ok((counted()? == FRAMES as f64).then_some(())))?;
+    ensure!(whole.is_some(), "{} of {FRAMES} were counted", counted()?);
+    let series = |name: &str| format!("{name}{{list=\"watched\",direction=\"out\"}}");
+    let told = site.edge.metric(&series("geofence_events_total"))?;
+    let lost = site.edge.metric(&series("geofence_events_lost_total"))?;
+    ensure!(
+        told + lost == FRAMES as f64,
+        "{told} told of and {lost} lost are not {FRAMES}"
+    );
+    ensure!(
+        told <= 100.0 * seconds.ceil(),
+        "{told} events in {seconds} s"
+    );
+    ensure!(told >= 50.0, "only {told} events");
+    let kept = poll(PATIENCE, || {
+        let kept = site.events()?.len();
+        Ok((kept as f64 == told.min(512.0)).then_some(kept))
+    })?;
+    ensure!(kept.is_some(), "{} kept of {told}", site.events()?.len());
+
+    // Another list is told of in the midst of it.
+    ensure!(!site.leaves(INSIDE, C2)?);
+    daemon.wait_line("contact: list c2", PATIENCE)?;
+    // The log says how much it leaves out.
+    let line = daemon.wait_line(
+        "were not logged in the last minute",
+        Duration::from_secs(90),
+    )?;
+    let logged = daemon.stderr().matches("contact: list watched").count();
+    ensure!(logged == 10, "{logged} lines of one list");
+    let left_out = format!("{} more contacts", told as usize - logged);
+    ensure!(line.contains(&left_out), "{line} instead of {left_out}");
+    Ok(())
+}
+
+#[test]
+fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
+    if !privilege::privileged("what_was_counted_and_not_yet_told_outlives_the_daemon") {
+        return Ok(());
+    }
+    let site = Site::new("")?;
+    let daemon = site.run()?;
+    ensure!(!site.leaves(INSIDE, C2)?);
+    site.wait_events(1)?;
+    daemon.kill(PATIENCE)?;
+    // Nobody listens; the filter goes on.
+    ensure!(!site.leaves(INSIDE, C2)? && site.leaves(INSIDE, WATCHED)?);
+    let mut daemon = site.run()?;
+    let events = site.wait_events(2)?;
+    ensure!(
+        events[0]["list"] == "c2" && events[1]["list"] == "watched",
+        "{events:?}"
+    );
+    daemon.wait_line("contact: list c2", PATIENCE)?;
+    ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
+
+    // A list that is no more is forgotten, and others stay what they are.
+    let config = site.directory.path().join("geofence.toml");
+    let fewer = CONFIG.replace("name = \"c2\"", "name = \"others\"");
+    std::fs::write(&config, fewer)?;
+    let reloaded = site.edge.ask(&["reload"])?;
+    ensure!(reloaded.code == Some(0), "{reloaded:?}");
+    ensure!(site.packets("c2", "customer", "out", "drop")? == 0.0);
+    ensure!(site.packets("others", "customer", "out", "drop")? == 0.0);
+    ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
+    ensure!(!site.leaves(INSIDE, C2)?);
+    ensure!(site.packets("others", "customer", "out", "drop")? == 1.0);
+    Ok(())
+}
+
+#[test]
+fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
+    if !privilege::privileged("events_are_followed_and_explain_says_it_beforehand") {
+        return Ok(());
+    }
+    let site = Site::new("")?;
+    let config = site.directory.path().join("geofence.toml");
+    let config = config.to_str().context("a path")?;
+    let explain = |to: &str, more: &[&str]| {
+        let words = ["explain", INSIDE, "--out", "--dst", to, "--config", config];
+        site.edge.ask(&[&words, more].concat())
+    };
+    let answer = explain(C2, &[])?;
+    ensure!(answer.code == Some(1), "{answer:?}");
+    for said in [
+        "drop: listed_destination, country DE (Germany)",
+        "on the list c2 (line 2: 84.200.69.80/32), which blocks what goes there",
+        "198.51.100.9 belongs to tenant customer",
+        "counted by list",
+    ] {
+        ensure!(answer.stdout.contains(said), "{said}: {}", answer.stdout);
+    }
+    let answer = explain(WATCHED, &["--json"])?;
+    let json = answer.json()?;
+    ensure!(
+        answer.code == Some(0) && json["action"] == "pass" && json["counted"] == true,
+        "{json}"
+    );
+    ensure!(
+        json["lists"][0]["list"] == "watched" && json["reason"].is_null(),
+        "{json}"
+    );
+    ensure!(explain(SCANNER, &["--json"])?.json()?["counted"] == false);
+
+    let _daemon = site.run()?;
+    let mut command = geofence(&site.edge.pair.edge)?;
+    command.args(["events", "--follow"]);
+    let mut follower = Daemon::spawn(&site.edge.pair.edge, command)?;
+    for number in 1..=3 {
+        ensure!(!site.leaves(INSIDE, C2)?);
+        follower.wait_for("the contact", PATIENCE, |follower| {
+            let lines = follower.stdout().matches("list c2, out, drop").count();
+            Ok((lines == number).then_some(()))
+        })?;
+    }
+    Ok(())
+}
