@@ -69,7 +69,8 @@ impl Departure {
     }
 }
 
-/// Decides about a packet that leaves. `is_foreign` says that it came in by a protected interface and is only forwarded.
+/// Decides about a packet that leaves. `is_foreign` says that it came in by a protected interface and is only
+/// forwarded.
 #[inline(always)]
 pub fn leave<F: Frame, T: Tracker, O: Observer>(
     frame: &F,

@@ -1,8 +1,8 @@
 //! Which packets of ours open a flow, keep it open or close it.
 //!
-//! A packet leaves whether it is remembered or not; whether it may is decided before (`crate::leave`). Only what ingress
-//! would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and one
-//! look-up.
+//! A packet leaves whether it is remembered or not; whether it may is decided before (`crate::leave`). Only what
+//! ingress would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and
+//! one look-up.
 
 use crate::class::Class;
 use crate::flow::{Flow, FlowKey, State, Table, lifetime};
@@ -56,8 +56,8 @@ enum Segment {
     Reset,
 }
 
-/// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that is
-/// known already.
+/// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that
+/// is known already.
 #[inline(always)]
 pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
     frame: &F,

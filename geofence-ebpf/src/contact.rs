@@ -67,8 +67,8 @@ impl Contact {
         let Some(counters) = counters(list.identity, self.tenant) else {
             return;
         };
-        // SAFETY: the element is this CPU's own. Should the daemon remove it meanwhile, as it does when nobody knows the
-        // list any more, its memory stays until the program ends.
+        // SAFETY: the element is this CPU's own. Should the daemon remove it meanwhile, as it does when nobody knows
+        // the list any more, its memory stays until the program ends.
         let counters = unsafe { &mut *counters };
         // The compiler knows that there are two of each and would leave the masks out; the verifier does not.
         let direction = self.direction as usize;
@@ -112,7 +112,7 @@ fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
         return Some(counters);
     }
     // Another CPU may be first, which is as good.
-    let _ = maps::LISTS.insert(key, &ZERO, BPF_NOEXIST.into());
+    let _ = maps::LISTS.insert(key, ZERO, BPF_NOEXIST.into());
     if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
         return Some(counters);
     }

@@ -1,4 +1,5 @@
-//! The egress hook: remember what our side opens, so that ingress knows a reply, and stop what a list says must not leave.
+//! The egress hook: remember what our side opens, so that ingress knows a reply, and stop what a list says must not
+//! leave.
 //!
 //! To every other packet it says TC_ACT_UNSPEC, on which the next program or the packet's way goes on.
 

@@ -1,5 +1,5 @@
-//! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a list
-//! says so, in the direction that it says.
+//! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a
+//! list says so, in the direction that it says.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -186,7 +186,8 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
         "{events:?}"
     );
     let line = daemon.wait_line("contact: list watched", PATIENCE)?;
-    let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, tenant customer";
+    let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, \
+                    tenant customer";
     ensure!(line.contains(expected) && line.contains("WARN"), "{line}");
     ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
 
@@ -196,7 +197,8 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     }
     ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
     ensure!(site.packets("c2", "customer", "out", "pass")? == 0.0);
-    let dropped = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"listed_destination\"}";
+    let dropped = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",\
+                   reason=\"listed_destination\"}";
     ensure!(
         site.edge.metric(dropped)? == 2.0,
         "{}",
@@ -303,7 +305,8 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
     let site = Site::new(&format!("mode = \"monitor\"\nallow = [\"{BOTH}\"]"))?;
     let daemon = site.run()?;
     ensure!(site.leaves(INSIDE, C2)?, "monitor mode drops nothing");
-    let passed = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"pass\",reason=\"listed_destination\"}";
+    let passed = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"pass\",\
+                   reason=\"listed_destination\"}";
     ensure!(site.edge.metric(passed)? == 1.0);
     ensure!(site.packets("c2", "customer", "out", "pass")? == 1.0);
     // What the operator allows is not on any list.

@@ -1,3 +1,5 @@
+//! Which lists a packet is counted on, whose ends it has, and how many events a pace allows.
+
 use super::*;
 
 /// A frame of which nothing is read.

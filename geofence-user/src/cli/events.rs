@@ -43,7 +43,10 @@ pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         )?;
     }
     write(&answer, arguments.json, out)?;
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(Outcome::Yes);
+    }
+    loop {
         let since = answer["next"].as_u64().unwrap_or_default();
         answer = ask_since(since, true)?;
         let left_out = answer["left_out"].as_u64().unwrap_or_default();
@@ -52,7 +55,6 @@ pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         }
         write(&answer, arguments.json, out)?;
     }
-    Ok(Outcome::Yes)
 }
 
 fn write(answer: &Value, is_json: bool, out: &mut dyn Write) -> anyhow::Result<()> {

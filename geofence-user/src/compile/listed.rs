@@ -1,7 +1,7 @@
 //! Sets of lists, as an image holds them: `geofence_common::contact` reads what is made here.
 //!
-//! Prefixes hold each other or have nothing in common, so an address is on the lists of the longest prefix that holds it
-//! and of all around that. Every distinct set of lists is written once, and a class names the set of its addresses.
+//! Prefixes hold each other or have nothing in common, so an address is on the lists of the longest prefix that holds
+//! it and of all around that. Every distinct set of lists is written once, and a class names the set of its addresses.
 
 use std::collections::HashMap;
 

@@ -247,8 +247,8 @@ impl Daemon {
         Ok(generation)
     }
 
-    /// Has the counters of new tenants and exceptions start anew, and makes those of new lists, before anything is counted
-    /// in them.
+    /// Has the counters of new tenants and exceptions start anew, and makes those of new lists, before anything is
+    /// counted in them.
     pub(super) fn clear_new(&self, candidate: &Candidate) -> Result<(), Failure> {
         self.count_lists(&Identities::of(&candidate.config))?;
         let mut filter = lock(&self.filter);

@@ -98,7 +98,7 @@ impl Events {
     }
 
     /// The next event, if one has come.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event> {
         let item = self.0.next()?;
         // Of any other size it is not ours: the table's layout says so.
         let bytes: &[u8] = &item;
@@ -128,7 +128,7 @@ impl Arrivals {
         let mut guard = self.0.readable_mut().await?;
         let mut taken = Vec::new();
         while taken.len() < most {
-            let Some(event) = guard.get_inner_mut().next() else {
+            let Some(event) = guard.get_inner_mut().take() else {
                 guard.clear_ready();
                 break;
             };

@@ -1,0 +1,194 @@
+//! Packets from and to listed addresses: what the host would have counted and told, and the kernel must have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use geofence_common::contact::{Direction, Ends, Event, Party, each_list};
+use geofence_common::country::Country;
+use geofence_common::layout::{ListCounters, ListKey, list_counter};
+use geofence_common::leave::leave;
+use geofence_common::verdict::{Action, Reason};
+use geofence_user::kernel::Filter;
+use geofence_user::lists::{self, Listing};
+use geofence_user::policy::Policy;
+use geofence_user::tables::Host;
+
+/// Lists of each kind, with the frames' sources and destinations on some or several of them; and who may be answered
+/// all the same.
+pub(super) fn listed(policy: &mut Policy) {
+    super::customers(policy);
+    use lists::{Action, Direction as About};
+    let lists: [(&str, Action, About, &[&str]); 6] = [
+        (
+            "c2",
+            Action::Block,
+            About::Out,
+            &["8.8.8.0/24", "2001:4860::/32", "84.200.69.80"],
+        ),
+        (
+            "scanners",
+            Action::Block,
+            About::In,
+            &["114.114.0.0/16", "192.0.2.2", "8.8.8.8"],
+        ),
+        (
+            "watched",
+            Action::Alert,
+            About::Both,
+            &["77.88.8.8", "8.8.0.0/16", "2001:db8::2", "2a02:6b8::/32"],
+        ),
+        (
+            "callers",
+            Action::Alert,
+            About::In,
+            &["77.88.0.0/16", "2002:4d58::/33", "175.45.176.0/20"],
+        ),
+        (
+            "both",
+            Action::Block,
+            About::Both,
+            &["240c::/16", "175.45.176.1", "2002:4d58:808::/48"],
+        ),
+        ("all", Action::Alert, About::Out, &["0.0.0.0/1"]),
+    ];
+    policy.lists = lists
+        .into_iter()
+        .map(|(name, action, direction, nets)| {
+            let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
+            let read = lists::read(
+                format!("#\n{text}").as_bytes(),
+                lists::Format::Plain,
+                name,
+                0,
+            );
+            Listing::new(name, action, direction, read.expect("a list").entries)
+        })
+        .collect();
+    policy.management = vec!["84.200.69.80/32".parse().expect("a prefix")];
+}
+
+/// What the host would have told of contacts, as the kernel should have.
+#[derive(Default)]
+pub(super) struct Told {
+    packets: BTreeMap<ListKey, [u64; 4]>,
+    /// Without their times.
+    events: BTreeSet<[u64; 8]>,
+    refused: BTreeMap<(Country, Action), u64>,
+}
+
+impl Told {
+    pub(super) fn leaves(
+        &mut self,
+        frame: &[u8],
+        host: &Host<'_>,
+        words: &[u32],
+        filter: &mut Filter,
+    ) {
+        let departure = leave(&frame, || false, host, &mut ());
+        let action = filter.send(frame).expect("egress takes it");
+        assert_eq!(action, departure.action(), "{frame:02x?}");
+        if let Some(verdict) = departure.refusal() {
+            assert_eq!(verdict.reason, Reason::ListedDestination);
+            *self
+                .refused
+                .entry((verdict.country, verdict.action))
+                .or_default() += 1;
+        }
+        self.tell(frame, departure.party, Direction::Out, action, words);
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        frame: &[u8],
+        party: Party,
+        direction: Direction,
+        action: Action,
+        words: &[u32],
+    ) {
+        let listed = party.listed(direction, &words);
+        each_list(&frame, &listed, direction, &words, |list| {
+            let key = ListKey {
+                list: list.identity,
+                tenant: listed.tenant,
+            };
+            self.packets.entry(key).or_default()[list_counter(direction, action)] += 1;
+            let ends = Ends::read(&frame).expect("it was read before");
+            let event = Event {
+                source: ends.source.words(),
+                destination: ends.destination.words(),
+                list: list.identity,
+                tenant: listed.tenant,
+                ports: ends.ports,
+                protocol: ends.protocol,
+                flags: ends.flags,
+                is_v6: ends.source.is_v6().into(),
+                direction: direction as u8,
+                is_dropped: (action == Action::Drop).into(),
+                ..Event::default()
+            };
+            self.events.insert(words_of(&event));
+        });
+    }
+
+    pub(super) fn assert_kernel_agrees(&self, filter: &mut Filter, seed: u64) {
+        let counts = filter.list_counts().expect("reads");
+        let packets = counts
+            .iter()
+            .map(|(key, counters)| (*key, counters.packets));
+        assert_eq!(
+            packets.collect::<BTreeMap<_, _>>(),
+            self.packets,
+            "seed {seed}"
+        );
+        let sum = |of: fn(&ListCounters) -> u64| counts.values().map(of).sum::<u64>();
+        let events = sum(|one| one.events.iter().map(|[_, told]| told).sum());
+        let lost = sum(|one| one.events.iter().map(|[lost, _]| lost).sum());
+        assert_eq!(
+            events + lost,
+            sum(|one| one.packets.iter().sum()),
+            "seed {seed}"
+        );
+        let refused: BTreeMap<_, _> = filter
+            .counters(0)
+            .expect("reads")
+            .into_iter()
+            .filter(|((_, _, reason), _)| *reason == Reason::ListedDestination)
+            .map(|((country, action, _), counter)| ((country, action), counter.packets))
+            .collect();
+        assert_eq!(refused, self.refused, "seed {seed}");
+        let mut arrived = filter.take_events().expect("opens");
+        let arrived: Vec<Event> = std::iter::from_fn(|| arrived.take()).collect();
+        assert!(arrived.len() as u64 <= events, "seed {seed}");
+        assert_eq!(arrived.is_empty(), self.packets.is_empty(), "seed {seed}");
+        for event in &arrived {
+            assert!(
+                self.events.contains(&words_of(event)),
+                "seed {seed}: {event:?}"
+            );
+        }
+    }
+}
+
+/// An event but for its time and country, in numbers that can be put in order.
+fn words_of(event: &Event) -> [u64; 8] {
+    let [from, to] = event.ports.map(u64::from);
+    let small = [
+        event.protocol,
+        event.flags,
+        event.is_v6,
+        event.direction,
+        event.is_dropped,
+    ];
+    let small = small
+        .into_iter()
+        .fold(0, |all, one| all << 8 | u64::from(one));
+    [
+        event.source[0],
+        event.source[1],
+        event.destination[0],
+        event.destination[1],
+        event.list.into(),
+        event.tenant.into(),
+        from << 16 | to,
+        small,
+    ]
+}
