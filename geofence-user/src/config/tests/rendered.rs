@@ -204,5 +204,5 @@ fn paths_that_are_no_files() {
     let endless = Config::load(Path::new("/dev/zero"))
         .unwrap_err()
         .render(false);
-    assert!(endless.contains("more than 8 MiB"), "{endless}");
+    assert!(endless.contains("more than 64 MiB"), "{endless}");
 }
