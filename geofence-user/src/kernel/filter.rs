@@ -1,6 +1,7 @@
 //! A loaded program and its maps: two images, the tries of the reference engine, the counters.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -88,6 +89,20 @@ pub enum LoadError {
     Ebpf(Box<EbpfError>),
     #[error("the kernel does not take the program: {}", told(.0.as_ref()))]
     Program(Box<ProgramError>),
+    #[error(
+        "the table {path:?} of the running filter is there and cannot be opened: {cause}. Without it what was counted \
+         would be lost, so nothing has been changed; start again"
+    )]
+    Table { path: PathBuf, cause: String },
+    #[error(
+        "the kernel was asked whether it has {feature}, as every Linux from {}.{} on has, and {call} failed. The \
+         reason is not known; most often memory is short. Nothing has been changed; start again",
+        KERNEL_MIN.0, KERNEL_MIN.1
+    )]
+    Unanswered {
+        feature: &'static str,
+        call: &'static str,
+    },
     #[error("{doing}: {}", told(.cause.as_ref()))]
     Map {
         doing: &'static str,
@@ -253,7 +268,19 @@ impl Filter {
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
         }
-        let mut ebpf = loader.load(&object)?;
+        let loaded = loader
+            .load(&object)
+            .map_err(|error| match pins {
+                Some(pins) => kept.blame(pins, error),
+                None => error.into(),
+            });
+        let mut ebpf = match loaded {
+            Err(error @ LoadError::Privilege { .. }) => return Err(error),
+            loaded => {
+                answered()?;
+                loaded?
+            }
+        };
         ingress(&mut ebpf)?.load()?;
         egress(&mut ebpf)?.load()?;
         let create = || {
@@ -559,6 +586,31 @@ impl Filter {
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
+}
+
+/// Whether the kernel has what the library has asked it for and the program needs. Where a question has failed, the
+/// library leaves things out of the program; what it then does or fails with says nothing of the question.
+fn answered() -> Result<(), LoadError> {
+    let features = aya::features();
+    let functions = features.btf().is_some_and(|btf| btf.btf_func());
+    let needed = [
+        (features.btf().is_some(), "BTF", "BPF_BTF_LOAD"),
+        (functions, "BTF of functions", "BPF_BTF_LOAD"),
+        (
+            features.bpf_global_data(),
+            "global data",
+            "BPF_MAP_CREATE or BPF_PROG_LOAD",
+        ),
+        (
+            features.bpf_name(),
+            "names of programs",
+            "BPF_PROG_LOAD",
+        ),
+    ];
+    let missing = needed.into_iter().find(|(is_there, ..)| !is_there);
+    missing.map_or(Ok(()), |(_, feature, call)| {
+        Err(LoadError::Unanswered { feature, call })
+    })
 }
 
 /// What the program's return value does to a packet.
