@@ -26,6 +26,7 @@ use aya_log::EbpfLogger;
 use super::KERNEL_MIN;
 use super::call::{OfCall, is_for_perfmon, is_permission, told};
 use super::image_map::ImageMap;
+use super::load::{answered, load_both};
 use super::object;
 use super::pins::{PinError, Pins};
 use super::tables::{Kept, Sizes};
@@ -268,12 +269,10 @@ impl Filter {
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
         }
-        let loaded = loader
-            .load(&object)
-            .map_err(|error| match pins {
-                Some(pins) => kept.blame(pins, error),
-                None => error.into(),
-            });
+        let loaded = loader.load(&object).map_err(|error| match pins {
+            Some(pins) => kept.blame(pins, error),
+            None => error.into(),
+        });
         let mut ebpf = match loaded {
             Err(error @ LoadError::Privilege { .. }) => return Err(error),
             loaded => {
@@ -281,8 +280,7 @@ impl Filter {
                 loaded?
             }
         };
-        ingress(&mut ebpf)?.load()?;
-        egress(&mut ebpf)?.load()?;
+        load_both(&mut ebpf)?;
         let create = || {
             ImageMap::create(options.image_lines).map_err(|error| {
                 if is_permission(&error) {
@@ -586,31 +584,6 @@ impl Filter {
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
-}
-
-/// Whether the kernel has what the library has asked it for and the program needs. Where a question has failed, the
-/// library leaves things out of the program; what it then does or fails with says nothing of the question.
-fn answered() -> Result<(), LoadError> {
-    let features = aya::features();
-    let functions = features.btf().is_some_and(|btf| btf.btf_func());
-    let needed = [
-        (features.btf().is_some(), "BTF", "BPF_BTF_LOAD"),
-        (functions, "BTF of functions", "BPF_BTF_LOAD"),
-        (
-            features.bpf_global_data(),
-            "global data",
-            "BPF_MAP_CREATE or BPF_PROG_LOAD",
-        ),
-        (
-            features.bpf_name(),
-            "names of programs",
-            "BPF_PROG_LOAD",
-        ),
-    ];
-    let missing = needed.into_iter().find(|(is_there, ..)| !is_there);
-    missing.map_or(Ok(()), |(_, feature, call)| {
-        Err(LoadError::Unanswered { feature, call })
-    })
 }
 
 /// What the program's return value does to a packet.

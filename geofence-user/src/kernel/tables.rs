@@ -113,7 +113,8 @@ impl Kept {
         };
         let path = pins.table(table);
         let cause = match MapInfo::from_pin(&path) {
-            Ok(_) => "BPF_OBJ_GET: it failed, for a reason that is not known, and does no more".to_owned(),
+            Ok(_) => "BPF_OBJ_GET: it failed, for a reason that is not known, and does no more"
+                .to_owned(),
             Err(error) => told(&error),
         };
         LoadError::Table { path, cause }
