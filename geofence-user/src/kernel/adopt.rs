@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use aya::programs::ProgramError;
-use aya::programs::links::FdLink;
+use aya::programs::links::{FdLink, LinkError};
 use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpLink;
 use geofence_common::layout::INTERFACES_MAX;
@@ -282,7 +282,7 @@ impl Filter {
 
     fn update_ingress(&mut self, link: FdLink) -> Result<(), ProgramError> {
         let program = self.ingress().map_err(other)?;
-        let link = XdpLink::try_from(link).map_err(other)?;
+        let link = XdpLink::try_from(link).map_err(of_link)?;
         let id = program.attach_to_link(link)?;
         // The pin holds it from here on.
         program.take_link(id).map(drop)
@@ -290,7 +290,7 @@ impl Filter {
 
     fn update_egress(&mut self, link: FdLink) -> Result<(), ProgramError> {
         let program = self.egress().map_err(other)?;
-        let link = SchedClassifierLink::try_from(link).map_err(other)?;
+        let link = SchedClassifierLink::try_from(link).map_err(of_link)?;
         let id = program.attach_to_link(link)?;
         program.take_link(id).map(drop)
     }
@@ -338,6 +338,14 @@ impl Filter {
         }
         self.assign_slot(interface.index, slot)?;
         self.attach(pins, interface, mode)
+    }
+}
+
+/// An error of a link as one of a program, which keeps the name of the call.
+pub(super) fn of_link(error: LinkError) -> ProgramError {
+    match error {
+        LinkError::SyscallError(error) => error.into(),
+        LinkError::InvalidLink | LinkError::UnknownLinkType(_) => other(error),
     }
 }
 

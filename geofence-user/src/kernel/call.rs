@@ -137,6 +137,7 @@ impl OfCall for EbpfError {
 mod tests {
     use std::io;
 
+    use super::super::adopt::of_link;
     use super::*;
 
     #[test]
@@ -167,5 +168,8 @@ mod tests {
         let pin = aya::pin::PinError::from(syscall("BPF_OBJ_PIN"));
         assert!(told(&pin).starts_with("BPF_OBJ_PIN: "), "{}", told(&pin));
         assert_eq!(told(&MapError::KeyNotFound), "key not found");
+        let info = LinkError::SyscallError(syscall("bpf_obj_get_info_by_fd"));
+        let info = told(&of_link(info));
+        assert!(info.starts_with("BPF_OBJ_GET_INFO_BY_FD: "), "{info}");
     }
 }

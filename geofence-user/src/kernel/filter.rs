@@ -1,6 +1,7 @@
 //! A loaded program and its maps: two images, the tries of the reference engine, the counters.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -27,6 +28,7 @@ use aya_log::EbpfLogger;
 use super::KERNEL_MIN;
 use super::call::{OfCall, is_for_perfmon, is_permission, told};
 use super::image_map::ImageMap;
+use super::load::{answered, load_both};
 use super::object;
 use super::pins::{PinError, Pins};
 use super::tables::{Kept, Sizes};
@@ -90,6 +92,20 @@ pub enum LoadError {
     Ebpf(Box<EbpfError>),
     #[error("the kernel does not take the program: {}", told(.0.as_ref()))]
     Program(Box<ProgramError>),
+    #[error(
+        "the table {path:?} of the running filter is there and cannot be opened: {cause}. Without it what was counted \
+         would be lost, so nothing has been changed; start again"
+    )]
+    Table { path: PathBuf, cause: String },
+    #[error(
+        "the kernel was asked whether it has {feature}, as every Linux from {}.{} on has, and {call} failed. The \
+         reason is not known; most often memory is short. Nothing has been changed; start again",
+        KERNEL_MIN.0, KERNEL_MIN.1
+    )]
+    Unanswered {
+        feature: &'static str,
+        call: &'static str,
+    },
     #[error("{doing}: {}", told(.cause.as_ref()))]
     Map {
         doing: &'static str,
@@ -255,9 +271,18 @@ impl Filter {
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
         }
-        let mut ebpf = loader.load(&object)?;
-        ingress(&mut ebpf)?.load()?;
-        egress(&mut ebpf)?.load()?;
+        let loaded = loader.load(&object).map_err(|error| match pins {
+            Some(pins) => kept.blame(pins, error),
+            None => error.into(),
+        });
+        let mut ebpf = match loaded {
+            Err(error @ LoadError::Privilege { .. }) => return Err(error),
+            loaded => {
+                answered()?;
+                loaded?
+            }
+        };
+        load_both(&mut ebpf)?;
         let create = || {
             ImageMap::create(options.image_lines).map_err(|error| {
                 if is_permission(&error) {

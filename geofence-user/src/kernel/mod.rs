@@ -13,6 +13,7 @@ mod filter;
 pub mod flows;
 mod image_map;
 mod interface;
+mod load;
 pub mod memory;
 mod object;
 mod pins;

@@ -7,11 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use aya::EbpfLoader;
-use aya::maps::{Array, Map, MapData, MapInfo, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuArray};
+use aya::{EbpfError, EbpfLoader};
 use geofence_common::country::COUNTRIES_MAX;
 use geofence_common::layout::{CountryCounters, counters_key, name};
 
+use super::call::told;
 use super::filter::{Filter, LoadError, map_error};
 use super::pins::{PinError, Pins};
 
@@ -94,6 +95,29 @@ impl Kept {
             loader.map_pin_path(table, pins.table(table));
         }
         Ok(kept)
+    }
+
+    /// What a failed load is of.
+    ///
+    /// The library makes a table anew when its pin does not open, and fails at that or at pinning it where the old one
+    /// is. Why the pin did not open it keeps to itself, so it is opened once more for the reason.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others make no table")]
+    pub(super) fn blame(&self, pins: &Pins, error: EbpfError) -> LoadError {
+        let made = match &error {
+            EbpfError::MapError(MapError::CreateError { name, .. }) => Some(name.as_str()),
+            EbpfError::MapError(MapError::PinError { name, .. }) => name.as_deref(),
+            _ => None,
+        };
+        let Some(table) = made.filter(|made| self.has(made)) else {
+            return error.into();
+        };
+        let path = pins.table(table);
+        let cause = match MapInfo::from_pin(&path) {
+            Ok(_) => "BPF_OBJ_GET: it failed, for a reason that is not known, and does no more"
+                .to_owned(),
+            Err(error) => told(&error),
+        };
+        LoadError::Table { path, cause }
     }
 
     pub(super) fn has(&self, table: &str) -> bool {

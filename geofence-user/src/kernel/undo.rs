@@ -14,7 +14,7 @@ use aya_obj::programs::XdpAttachType;
 use geofence_common::layout::name;
 use tracing::error;
 
-use super::adopt::other;
+use super::adopt::{of_link, other};
 use super::pins::{Hook, PinError, Pins};
 
 /// A program that is or was behind a link.
@@ -121,11 +121,11 @@ impl Earlier {
     fn put_behind(&mut self, link: FdLink) -> Result<(), ProgramError> {
         match self {
             Self::Ingress(program) => {
-                let id = program.attach_to_link(XdpLink::try_from(link).map_err(other)?)?;
+                let id = program.attach_to_link(XdpLink::try_from(link).map_err(of_link)?)?;
                 program.take_link(id).map(drop)
             }
             Self::Egress(program) => {
-                let link = SchedClassifierLink::try_from(link).map_err(other)?;
+                let link = SchedClassifierLink::try_from(link).map_err(of_link)?;
                 let id = program.attach_to_link(link)?;
                 program.take_link(id).map(drop)
             }
