@@ -7,21 +7,17 @@ use std::time::Duration;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::LinkError;
-use aya::programs::{
-    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
-};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
-use geofence_common::class::Class;
-use geofence_common::contact::Party;
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
 use geofence_common::image::{LINE_WORDS, header};
 use geofence_common::layout::{
     Counter, CountryCounters, IMAGE_BEFORE, IMAGE_IN_USE, INTERFACE_SLOTS_MAX, INTERFACES_MAX,
-    TracedVerdict, counters_key, name,
+    counters_key, name,
 };
-use geofence_common::verdict::{Action, Reason, Verdict};
+use geofence_common::verdict::{Action, Reason};
 
 use aya_log::EbpfLogger;
 
@@ -493,48 +489,6 @@ impl Filter {
         Ok(sums)
     }
 
-    /// Asks the kernel's program about a frame, which must have been loaded traced.
-    pub fn ask(&mut self, frame: &[u8]) -> Result<Verdict, LoadError> {
-        let map = self
-            .ebpf
-            .map_mut(name::VERDICT)
-            .ok_or(LoadError::NoMap(name::VERDICT))?;
-        let mut verdict: Array<_, TracedVerdict> =
-            map.try_into().map_err(map_error("opening VERDICT"))?;
-        let stale = TracedVerdict {
-            reason: u8::MAX,
-            ..TracedVerdict::default()
-        };
-        verdict
-            .set(0, stale, 0)
-            .map_err(map_error("clearing VERDICT"))?;
-        let mut frame_options = TestRunOptions::new();
-        frame_options.data_in = Some(frame);
-        let program = ingress(&mut self.ebpf)?;
-        let result = program.test_run(frame_options)?;
-        let map = self
-            .ebpf
-            .map(name::VERDICT)
-            .ok_or(LoadError::NoMap(name::VERDICT))?;
-        let verdict: Array<_, TracedVerdict> =
-            map.try_into().map_err(map_error("opening VERDICT"))?;
-        let traced = verdict.get(&0, 0).map_err(map_error("reading VERDICT"))?;
-        let reason = Reason::from_number(traced.reason).ok_or(LoadError::NoMap(name::VERDICT))?;
-        let action = to_action(result.return_value);
-        Ok(Verdict {
-            reason,
-            country: Country::from_number(traced.country),
-            action,
-            tenant: traced.tenant,
-            exception: traced.exception,
-            party: Party {
-                class: Class::from_word(traced.class),
-                records: traced.records,
-                zone: traced.zone,
-            },
-        })
-    }
-
     /// Instructions the verifier walked through, by program.
     pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, LoadError> {
         let count = |info: ProgramInfo| info.verified_instruction_count().unwrap_or(0);
@@ -592,18 +546,6 @@ impl Filter {
         &mut self.ebpf
     }
 }
-
-/// What the program's return value does to a packet.
-pub(super) fn to_action(value: u32) -> Action {
-    if value == XDP_PASS {
-        Action::Pass
-    } else {
-        Action::Drop
-    }
-}
-
-/// The kernel's number for letting a packet through (`enum xdp_action`).
-const XDP_PASS: u32 = 2;
 
 fn ingress(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
     let program = ebpf

@@ -4,6 +4,7 @@
 //! name of the call and what an operator can do about it.
 
 mod adopt;
+mod ask;
 mod attach;
 mod batch;
 mod call;

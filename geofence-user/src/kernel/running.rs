@@ -15,7 +15,8 @@ use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::layout::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 use geofence_common::verdict::Action;
 
-use super::filter::{LoadError, map_error, to_action};
+use super::ask::to_action;
+use super::filter::{LoadError, map_error};
 use super::flows;
 use super::image_map::ImageMap;
 use super::pins::Pins;
