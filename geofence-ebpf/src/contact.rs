@@ -112,7 +112,11 @@ fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
         return Some(counters);
     }
     // Another CPU may be first, which is as good.
-    let _ = maps::LISTS.insert(key, ZERO, BPF_NOEXIST.into());
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "by value it is copied to the stack word by word, for each list anew"
+    )]
+    let _ = maps::LISTS.insert(key, &ZERO, BPF_NOEXIST.into());
     if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
         return Some(counters);
     }

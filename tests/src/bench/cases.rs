@@ -50,16 +50,19 @@ pub(crate) enum Fate {
     DropUdp,
     PassService,
     PassFlow,
+    /// From the sources of those answers, without a flow: what an answer's flow is measured against.
+    DropAlike,
     Malformed,
 }
 
 impl Fate {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::PassUnblocked,
         Self::DropTcp,
         Self::DropUdp,
         Self::PassService,
         Self::PassFlow,
+        Self::DropAlike,
         Self::Malformed,
     ];
 
@@ -70,6 +73,7 @@ impl Fate {
             Self::DropUdp => "drop by country, UDP",
             Self::PassService => "pass by service (mail)",
             Self::PassFlow => "pass by flow (answer to mail)",
+            Self::DropAlike => "drop by country, TCP, sources of these answers",
             Self::Malformed => "drop, malformed header",
         }
     }
@@ -77,7 +81,7 @@ impl Fate {
     pub(crate) const fn sources(self) -> Sources {
         match self {
             Self::PassUnblocked => Sources::Open,
-            Self::PassFlow => Sources::Flows,
+            Self::PassFlow | Self::DropAlike => Sources::Flows,
             Self::DropTcp | Self::DropUdp | Self::PassService | Self::Malformed => Sources::Blocked,
         }
     }
@@ -85,7 +89,7 @@ impl Fate {
     const fn reason(self, family: Family) -> Reason {
         match (self, family) {
             (Self::PassUnblocked, _) => Reason::CountryAllowed,
-            (Self::DropTcp | Self::DropUdp, _) => Reason::CountryBlocked,
+            (Self::DropTcp | Self::DropAlike | Self::DropUdp, _) => Reason::CountryBlocked,
             (Self::PassService, _) => Reason::Mail,
             (Self::PassFlow, _) => Reason::Reply,
             (Self::Malformed, Family::V4) => Reason::MalformedIpv4,
@@ -211,7 +215,9 @@ fn case(family: Family, fate: Fate, clothes: Clothes) -> Case {
         Fate::DropUdp => frame.udp(CLIENT, CLOSED),
         Fate::PassService => frame.tcp(CLIENT, MAIL).syn(),
         Fate::PassFlow => frame.tcp(MAIL, CLIENT).ack(),
-        Fate::PassUnblocked | Fate::DropTcp | Fate::Malformed => frame.tcp(CLIENT, CLOSED).syn(),
+        Fate::PassUnblocked | Fate::DropTcp | Fate::DropAlike | Fate::Malformed => {
+            frame.tcp(CLIENT, CLOSED).syn()
+        }
     };
     let mut frame = frame.build();
     frame.resize(frame.len().max(FRAME_MIN), 0);

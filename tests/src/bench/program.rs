@@ -169,7 +169,22 @@ fn table(
     });
     table.row("(subtracted)", subtracted.collect());
     let uniform_drop = table.median(Fate::DropTcp.name(), Clothes::Plain.name());
+    let plain = |fate: Fate| table.median(fate.name(), Clothes::Plain.name());
+    let by_flow = plain(Fate::PassFlow).zip(plain(Fate::DropAlike));
+    let by_flow = by_flow.map(|(found, dropped)| found - dropped);
     report.tables.push(table);
+    if !uniform {
+        report.target(
+            &format!(
+                "An answer that finds its flow over a drop, {}",
+                family.name()
+            ),
+            true,
+            30.0,
+            Unit::Nanoseconds,
+            by_flow,
+        );
+    }
     if family == Family::V4 && uniform {
         report.target(
             "Whole program over a bare drop, uniform IPv4",
