@@ -27,8 +27,7 @@ impl Filter {
                 .map_err(map_error("opening LISTS"))?;
         let mut counts = ListCounts::new();
         for entry in counters.iter() {
-            // What goes while the table is walked is not counted any more.
-            let Ok((key, cpus)) = entry else { continue };
+            let (key, cpus) = entry.map_err(map_error("reading LISTS"))?;
             let sum: &mut ListCounters = counts.entry(key).or_default();
             for one in cpus.iter() {
                 *sum += *one;

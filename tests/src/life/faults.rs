@@ -26,9 +26,9 @@ const ERRNOS: [Errno; 4] = [Errno::ENOMEM, Errno::EPERM, Errno::EBUSY, Errno::E2
 /// What a start says when everything is in place.
 const READY: &str = "ready: ";
 
-/// Calls by which the library finds out what the kernel can, and one by which programs are told apart for people: their
-/// failure may change what is said, and nothing else.
-const ASKING: [&str; 8] = [
+/// Calls by which the library finds out what the kernel can, one by which programs are told apart for people, and one
+/// by which counters of former lists are found: their failure may change what is said, and nothing else.
+const ASKING: [&str; 9] = [
     "BPF_MAP_CREATE",
     "BPF_PROG_LOAD",
     "BPF_BTF_LOAD",
@@ -37,10 +37,15 @@ const ASKING: [&str; 8] = [
     "BPF_PROG_GET_NEXT_ID",
     "BPF_PROG_GET_FD_BY_ID",
     "BPF_MAP_LOOKUP_ELEM",
+    "BPF_MAP_GET_NEXT_KEY",
 ];
 
-/// Calls that a change makes when it is in place, for its answer.
-const READING: [&str; 2] = ["BPF_MAP_LOOKUP_ELEM", "BPF_MAP_LOOKUP_BATCH"];
+/// Calls that a change makes when it is in place, for its answer and to tidy up.
+const READING: [&str; 3] = [
+    "BPF_MAP_LOOKUP_ELEM",
+    "BPF_MAP_LOOKUP_BATCH",
+    "BPF_MAP_GET_NEXT_KEY",
+];
 
 /// What is in the kernel of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
