@@ -78,6 +78,10 @@ pub const IMAGE_BEFORE: u32 = 1;
 /// no way to set that size at load time; an odd number can be found and replaced.
 pub const IMAGE_WORDS_PLACEHOLDER: u32 = 0x00c0_ffee;
 
+/// The MiB that an image may have room for. The verifier lets no access reach as far as 512 MiB into an element
+/// (`BPF_MAX_VAR_OFF` in the kernel's include/linux/bpf_verifier.h).
+pub const IMAGE_MIB_MAX: u32 = 511;
+
 /// The layout of the tables that outlive a program, `name::KEPT`.
 ///
 /// Any change to the meaning of a key or a value is a new number: then tables of the old one are left behind, save that

@@ -31,6 +31,7 @@ use geofence_common::image::{
     ROOT_LINES, ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
     class, flag, header,
 };
+use geofence_common::layout::IMAGE_MIB_MAX;
 
 use crate::geoip::Database;
 use crate::policy::{Policy, Replies, ServiceProtocol};
@@ -87,7 +88,7 @@ pub struct TooLarge {
 
 impl TooLarge {
     fn way_out(&self) -> String {
-        if (self.lines as usize) < LINES_MAX {
+        if mib(self.lines) <= u64::from(IMAGE_MIB_MAX) {
             format!(
                 "set capacity-mib to at least {}, or shorten the lists",
                 mib(self.lines)

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use geofence_common::country::Country;
 use geofence_common::image::Line;
+use geofence_common::layout::IMAGE_MIB_MAX;
 use geofence_common::zone::TENANTS_MAX;
 use serde_json::{Value, json};
 
@@ -33,6 +34,8 @@ pub const DATA_AGE_MAX_DAYS: u64 = 60;
 
 /// Room for an image when the configuration leaves it open: twice the first image, and at least this.
 const CAPACITY_MIN_BYTES: u64 = 16 << 20;
+/// The most there can be.
+const CAPACITY_MAX_BYTES: u64 = (IMAGE_MIB_MAX as u64) << 20;
 /// Sources whose pressure is known at once; a bucket that is forgotten is a full one.
 const BUCKETS: u32 = 65_536;
 const LINE_BYTES: u64 = size_of::<Line>() as u64;
@@ -138,7 +141,7 @@ pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
         lists = lists::load(&config.lists, &around, &store, now())?;
         config.policy.lists = std::mem::take(&mut lists.listings);
     }
-    let lines_max = config.image_capacity.map_or(u32::MAX >> 4, lines);
+    let lines_max = lines(config.image_capacity.unwrap_or(CAPACITY_MAX_BYTES));
     let target = Target {
         generation: 1,
         slot: 0,
@@ -320,7 +323,7 @@ fn room(count: usize, least: u32) -> u32 {
 /// How the kernel's maps are to be sized for an image and its successors.
 #[must_use]
 pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
-    let automatic = (2 * image.size() as u64).max(CAPACITY_MIN_BYTES);
+    let automatic = (2 * image.size() as u64).clamp(CAPACITY_MIN_BYTES, CAPACITY_MAX_BYTES);
     let [v4, v6] = image.prefixes();
     let policy = &config.policy;
     let others = policy.lists.iter().map(|list| list.entries().len());

@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 
+use geofence_common::layout::IMAGE_MIB_MAX;
 use geofence_common::verdict::Mode;
 
 use super::error::{Fault, Problem};
@@ -67,7 +68,7 @@ pub(super) fn words<T: Word>() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The largest slot: entries name a line with 31 bits, and nobody needs 4 GiB of prefixes.
-const CAPACITY_MIB_MAX: i64 = 4096;
+const CAPACITY_MIB_MAX: i64 = IMAGE_MIB_MAX as i64;
 
 /// The smallest table: below, the kernel's bookkeeping evicts what is in use.
 const FLOWS_MIN: i64 = 1024;
@@ -223,10 +224,10 @@ pub(super) static KEYS: [Key; 27] = [
         name: "capacity-mib",
         kind: Kind::Number,
         meaning: "The size of each of the two slots for policy images, in MiB; 0 is automatic.",
-        details: "Automatic is twice the size of the first image and at least 16 MiB. The size is fixed while the \
+        details: "Automatic is twice the size of the first image, at least 16 MiB and at most 511. The size is fixed while the \
                   filter runs; an image that does not fit is refused and the one in place stays.",
         example: "capacity-mib = 64",
-        refused: "Negative numbers, and more than 4096.",
+        refused: "Negative numbers, and more than 511, which is as far as the kernel lets a program reach.",
         set: |config, given, faults| {
             let Given::Number(mib, span) = given else {
                 return;
