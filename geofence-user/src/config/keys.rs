@@ -224,8 +224,8 @@ pub(super) static KEYS: [Key; 27] = [
         name: "capacity-mib",
         kind: Kind::Number,
         meaning: "The size of each of the two slots for policy images, in MiB; 0 is automatic.",
-        details: "Automatic is twice the size of the first image, at least 16 MiB and at most 511. The size is fixed while the \
-                  filter runs; an image that does not fit is refused and the one in place stays.",
+        details: "Automatic is twice the size of the first image, at least 16 MiB and at most 511. The size is fixed \
+                  while the filter runs; an image that does not fit is refused and the one in place stays.",
         example: "capacity-mib = 64",
         refused: "Negative numbers, and more than 511, which is as far as the kernel lets a program reach.",
         set: |config, given, faults| {
