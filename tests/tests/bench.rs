@@ -10,9 +10,9 @@ const TOOLS: [&str; 4] = ["nft", "ipset", "iptables-legacy", "ethtool"];
 const ROWS: [(&str, usize); 19] = [
     ("lookup_v4", 4),
     ("lookup_v6", 4),
-    ("program_v4_uniform", 7),
-    ("program_v4_prefix", 7),
-    ("program_v6_prefix", 7),
+    ("program_v4_uniform", 8),
+    ("program_v4_prefix", 8),
+    ("program_v6_prefix", 8),
     ("peers", 6),
     ("peers_ratios", 6),
     ("growth_prefixes", 3),
