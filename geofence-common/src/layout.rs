@@ -10,6 +10,7 @@ use crate::contact::{Direction, Event};
 use crate::country::COUNTRIES_MAX;
 use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
 use crate::pressure::BucketKey;
+use crate::recent::Line;
 use crate::verdict::{Action, COUNTERS, REASONS_MAX, Reason};
 
 /// Packets and bytes that ended in one reason.
@@ -137,6 +138,8 @@ pub mod name {
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.
     pub const IMAGE_WORDS: &str = "IMAGE_WORDS";
+    /// Global: the numbers that prove a line of flows at hand.
+    pub const SECRET: &str = "SECRET";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
     pub const TRACE: &str = "TRACE";
 }
@@ -243,6 +246,7 @@ const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
 const _: () = assert!(size_of::<TracedVerdict>() == 28);
 const _: () = assert!(size_of::<Hits>() == 16 && size_of::<BucketKey>() == 16);
 const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
+const _: () = assert!(size_of::<Line>() == 64);
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
 const _: () = assert!(size_of::<FlowCounters>() == 32);
 const _: () = assert!(size_of::<ListKey>() == 8 && size_of::<ListCounters>() == 64);
@@ -256,6 +260,7 @@ mod pod {
     use crate::contact::Event;
     use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
     use crate::pressure::BucketKey;
+    use crate::recent::Secret;
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
@@ -267,6 +272,8 @@ mod pod {
     unsafe impl aya::Pod for FlowKey {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for Flow {}
+    // SAFETY: an array of numbers.
+    unsafe impl aya::Pod for Secret {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for DatagramKey {}
     // SAFETY: as for `FlowKey`.

@@ -21,6 +21,7 @@ pub mod observe;
 pub mod packet;
 pub mod policy;
 pub mod pressure;
+pub mod recent;
 pub mod track;
 pub mod verdict;
 pub mod wire;

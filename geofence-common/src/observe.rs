@@ -54,16 +54,23 @@ pub enum Step {
 
 /// Watches a decision being made.
 pub trait Observer {
+    /// Whether anybody looks; if not, nothing need be asked for the sake of a step.
+    const LOOKS: bool = true;
+
     /// Called once for each step, in order.
     fn step(&mut self, step: Step);
 }
 
 impl Observer for () {
+    const LOOKS: bool = false;
+
     #[inline(always)]
     fn step(&mut self, _: Step) {}
 }
 
 impl<O: Observer> Observer for &mut O {
+    const LOOKS: bool = O::LOOKS;
+
     #[inline(always)]
     fn step(&mut self, step: Step) {
         (**self).step(step);

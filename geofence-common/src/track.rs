@@ -113,12 +113,14 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
     );
     let now = tables.now();
     let tracked = record(&intent, table, &key, now, tables);
-    observer.step(Step::Flow {
-        table,
-        key,
-        found: tables.flow(table, &key),
-        now,
-    });
+    if O::LOOKS {
+        observer.step(Step::Flow {
+            table,
+            key,
+            found: tables.flow(table, &key),
+            now,
+        });
+    }
     tracked
 }
 

@@ -7,6 +7,7 @@
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
 //! FLOWS_*      what our side opened; only egress writes
+//! RECENT       what was last written of a flow, beside those, where an answer finds it sooner
 //! FLOW_COUNTERS  what became of the packets that were looked at for flows, by table, per CPU
 //! DATAGRAMS    datagrams whose first fragment passed
 //! TENANTS      tenant -> packets and bytes for each reason and action, per CPU
@@ -37,6 +38,7 @@ use geofence_common::layout::{
 };
 use geofence_common::policy::Tables;
 use geofence_common::pressure::BucketKey;
+use geofence_common::recent::{self, Line, Name, Secret};
 use geofence_common::track::Tracker;
 
 use crate::clock::{self, Clock};
@@ -75,6 +77,9 @@ static FLOWS_MAIL: Flows = Flows::new();
 static FLOWS_DNS: Flows = Flows::new();
 #[btf_map]
 static FLOWS_OTHER: Flows = Flows::new();
+/// Mapped, so that it starts at a page and each line is one of the processor's cache.
+#[btf_map]
+static RECENT: Array<Line, { recent::LINES }, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[btf_map]
 pub static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
@@ -109,6 +114,9 @@ static LPM: u8 = 0;
 /// How many words an image has room for: the true size of the element above.
 #[unsafe(no_mangle)]
 static IMAGE_WORDS: u64 = 0;
+/// What proves a line of `RECENT`. Not known before the program is loaded.
+#[unsafe(no_mangle)]
+static SECRET: Secret = Secret([0; 8]);
 /// Whether verdicts are written to `VERDICT`.
 #[unsafe(no_mangle)]
 static TRACE: u8 = 0;
@@ -162,6 +170,32 @@ macro_rules! in_table {
         unsafe { asm!(concat!("{0} = 0 // ", stringify!($map)), out(reg) _, options(nomem, nostack)) };
         answer
     }};
+}
+
+#[inline(always)]
+fn secret() -> Secret {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::read_volatile(&SECRET) }
+}
+
+/// The flow, if its line still says so.
+#[inline(always)]
+fn at_hand(table: Table, key: &FlowKey) -> Option<Flow> {
+    let secret = secret();
+    let name = Name::of(table, key, &secret);
+    let line = RECENT.get_ptr(name.line())?;
+    // SAFETY: the element is a whole `Line`. Another CPU may be writing it; its last word tells.
+    name.read(&unsafe { line.read_volatile() }, &secret)
+}
+
+#[inline(always)]
+fn put_at_hand(table: Table, key: &FlowKey, flow: &Flow) {
+    let secret = secret();
+    let name = Name::of(table, key, &secret);
+    if let Some(line) = RECENT.get_ptr_mut(name.line()) {
+        // SAFETY: the element is a whole `Line`. Another CPU may be reading or writing it; its last word tells.
+        unsafe { line.write_volatile(name.written(flow, &secret)) };
+    }
 }
 
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
@@ -255,6 +289,9 @@ impl Tables for Live {
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
+        if let Some(flow) = at_hand(table, key) {
+            return Some(flow);
+        }
         let flow = in_table!(table, |flows| flows.get_ptr(key))?;
         // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once, and whichever
         // of two deadlines is read was one of this flow's or, of an entry just recycled, of another live one's.
@@ -302,13 +339,20 @@ impl Tracker for Live {
         let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
             return false;
         };
+        // SAFETY: as for reading one.
+        let changed = change(unsafe { flow.read_volatile() });
         // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
-        unsafe { flow.write_volatile(change(flow.read_volatile())) };
+        unsafe { flow.write_volatile(changed) };
+        put_at_hand(table, key, &changed);
         true
     }
 
     #[inline(always)]
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
-        in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok()
+        let is_in = in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok();
+        if is_in {
+            put_at_hand(table, key, &flow);
+        }
+        is_in
     }
 }

@@ -5,10 +5,13 @@
 
 use std::net::IpAddr;
 
+use aya::maps::HashMap;
 use geofence_common::contact::Direction;
-use geofence_common::flow::Table;
+use geofence_common::flow::{Flow, FlowKey, Table};
+use geofence_common::layout::name;
+use geofence_common::verdict::Reason;
 use geofence_tests::mutate::Generator;
-use geofence_tests::{budget, privilege};
+use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
@@ -145,6 +148,42 @@ fn customers(policy: &mut Policy) {
     "#;
     let config = Config::parse(TABLES, "customers.toml");
     *policy = config.unwrap_or_else(|errors| panic!("{errors}")).policy;
+}
+
+/// Takes every flow of mail out of its table, so that an answer passes by what is at hand or not at all.
+fn forget_mail(filter: &mut Filter) {
+    let flows = filter.flows(Table::Mail).expect("reads");
+    let map = filter.ebpf().map_mut(name::FLOWS[Table::Mail as usize]);
+    let mut map: HashMap<_, FlowKey, Flow> = map.expect("the table").try_into().expect("a hash");
+    for (key, _) in flows {
+        map.remove(&key).expect("removes");
+    }
+}
+
+#[test]
+fn what_left_last_is_at_hand_and_nothing_else_is() {
+    if !privilege::privileged("what_left_last_is_at_hand_and_nothing_else_is") {
+        return;
+    }
+    let prepared = prepared(|_| {});
+    let mut filter = filter(&prepared);
+    for (ours, theirs) in [
+        ("192.0.2.2", "77.88.8.8"),
+        ("2001:db8::2", "2a02:6b8::feed:ff"),
+    ] {
+        let [ours, theirs] = [ours, theirs].map(|text| text.parse::<IpAddr>().expect("an address"));
+        let out = |port| frames::between(ours, theirs).tcp(port, 25);
+        let answer = |port| frames::between(theirs, ours).tcp(25, port).ack().build();
+        filter.send(&out(40_000).syn().build()).expect("sends");
+        forget_mail(&mut filter);
+        let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
+        assert_eq!(reason(&answer(40_000)), Reason::Reply, "{theirs}");
+        assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
+        // What never was in the table does not come to be at hand either.
+        filter.send(&out(40_001).ack().build()).expect("sends");
+        let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
+        assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A loaded program and its maps: two images, the tries of the reference engine, the counters.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use geofence_common::layout::{
     Counter, CountryCounters, IMAGE_BEFORE, IMAGE_IN_USE, INTERFACE_SLOTS_MAX, INTERFACES_MAX,
     counters_key, name,
 };
+use geofence_common::recent::Secret;
 use geofence_common::verdict::{Action, Reason};
 
 use aya_log::EbpfLogger;
@@ -254,6 +256,7 @@ impl Filter {
         sizes.extend(name::TRIES_V6.into_iter().zip([tries; 2]));
         sizes.extend(name::FLOWS.into_iter().zip(options.flows));
         sizes.extend_from_slice(more);
+        let secret = secret();
         let mut loader = EbpfLoader::new();
         let kept = match pins {
             Some(pins) => Kept::find(&object, &mut sizes, pins, &mut loader)?,
@@ -263,6 +266,7 @@ impl Filter {
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(name::LPM, &lpm, true)
             .override_global(name::TRACE, &traced, true)
+            .override_global(name::SECRET, &secret, true)
             .override_global(name::IMAGE_WORDS, &image_room, true);
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
@@ -545,6 +549,12 @@ impl Filter {
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
+}
+
+/// Numbers for the flows at hand, of the standard library's randomness: nobody who sends packets can know them.
+fn secret() -> Secret {
+    let state = RandomState::new();
+    Secret(std::array::from_fn(|at| state.hash_one(at) | 1))
 }
 
 fn ingress(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {

@@ -141,18 +141,31 @@ pub(crate) struct Case {
     pub(crate) reason: Reason,
 }
 
-/// The connections that make answers from these addresses pass: from our end of every frame here to a mail server.
+/// Our end of every frame here.
+fn own(is_v6: bool) -> IpAddr {
+    if is_v6 {
+        EDGE_V6.into()
+    } else {
+        EDGE_V4.into()
+    }
+}
+
+/// What opens connections of our end to mail servers at these addresses, as it leaves.
+pub(crate) fn openings(servers: &[Address]) -> impl Iterator<Item = Vec<u8>> {
+    servers.iter().flat_map(|server| {
+        let frame = between(own(server.is_v6()), IpAddr::from(*server)).tcp(CLIENT, MAIL);
+        [frame.clone().syn().build(), frame.ack().build()]
+    })
+}
+
+/// The connections that those open, and which make answers from there pass.
 pub(crate) fn flows(sources: &[Address]) -> Result<Seen> {
     let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("reading the clock since boot")?;
     let now = u64::try_from(Duration::from(clock).as_nanos())?;
     let flow = Flow::new(State::Established, lifetime::ESTABLISHED, now);
     let flows = sources.iter().map(|source| {
-        let own: IpAddr = if source.is_v6() {
-            EDGE_V6.into()
-        } else {
-            EDGE_V4.into()
-        };
-        let key = FlowKey::new(&Address::from(own), source, protocol::TCP, CLIENT, MAIL);
+        let own = Address::from(own(source.is_v6()));
+        let key = FlowKey::new(&own, source, protocol::TCP, CLIENT, MAIL);
         ((Table::Mail, key), flow)
     });
     Ok(Seen {

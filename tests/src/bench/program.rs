@@ -73,11 +73,14 @@ pub(crate) fn measure(
 ) -> Result<()> {
     let mut seen = Seen::default();
     for set in sets.chunks(Sources::ALL.len()) {
-        let flows = cases::flows(&set[Sources::Flows as usize].addresses)?;
+        let addresses = &set[Sources::Flows as usize].addresses;
+        for frame in cases::openings(addresses) {
+            rig.send_out(&frame)?;
+        }
+        let flows = cases::flows(addresses)?;
         seen.now = flows.now;
         seen.flows.extend(flows.flows);
     }
-    rig.know(&seen)?;
     let host = Host::new(plan.prepared.image.words(), seen);
     let mut contestants = Vec::new();
     for case in cases::all() {

@@ -7,16 +7,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, HashMap, PerCpuArray, PerCpuValues, ProgramArray};
+use aya::maps::{Array, PerCpuArray, PerCpuValues, ProgramArray};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::util::nr_cpus;
 use geofence_common::address::Address;
-use geofence_common::flow::{Flow, FlowKey, Table};
+use geofence_common::flow::Table;
 use geofence_common::layout::name;
+use geofence_common::verdict::Action;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
-use geofence_user::tables::Seen;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -134,17 +134,10 @@ impl Rig {
         Ok(rig)
     }
 
-    /// Puts flows into the tables.
-    pub(crate) fn know(&mut self, seen: &Seen) -> Result<()> {
-        for table in Table::ALL {
-            let name = name::FLOWS[table as usize];
-            let map = self.filter.ebpf().map_mut(name);
-            let mut map: HashMap<_, FlowKey, Flow> =
-                map.with_context(|| format!("no {name}"))?.try_into()?;
-            for ((_, key), flow) in seen.flows.iter().filter(|((of, _), _)| *of == table) {
-                map.insert(key, flow, 0)?;
-            }
-        }
+    /// Shows the egress program what leaves.
+    pub(crate) fn send_out(&mut self, frame: &[u8]) -> Result<()> {
+        let action = self.filter.send(frame)?;
+        ensure!(action == Action::Pass, "a frame of ours does not leave");
         Ok(())
     }
 
