@@ -153,7 +153,7 @@ fn own(is_v6: bool) -> IpAddr {
 /// What opens connections of our end to mail servers at these addresses, as it leaves.
 pub(crate) fn openings(servers: &[Address]) -> impl Iterator<Item = Vec<u8>> {
     servers.iter().flat_map(|server| {
-        let frame = between(own(server.is_v6()), IpAddr::from(*server)).tcp(CLIENT, MAIL);
+        let frame = between(own(server.is_v6()), server.ip()).tcp(CLIENT, MAIL);
         [frame.clone().syn().build(), frame.ack().build()]
     })
 }
