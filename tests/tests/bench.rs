@@ -7,7 +7,7 @@ use geofence_tests::{daemon, privilege};
 /// The programs it compares with or looks at interfaces with.
 const TOOLS: [&str; 4] = ["nft", "ipset", "iptables-legacy", "ethtool"];
 /// Tables of all parts, and how many rows each has.
-const ROWS: [(&str, usize); 19] = [
+const ROWS: [(&str, usize); 20] = [
     ("lookup_v4", 4),
     ("lookup_v6", 4),
     ("program_v4_uniform", 8),
@@ -21,6 +21,7 @@ const ROWS: [(&str, usize); 19] = [
     ("rules_lookup", 3),
     ("rules_unnamed", 9),
     ("rules_named", 6),
+    ("rules_path", 6),
     ("rules_daemon", 6),
     ("lists_lookup", 6),
     ("lists_daemon", 4),

@@ -28,18 +28,29 @@ use crate::sets::Family;
 
 /// A filter at the end of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filter {
+pub(crate) enum Filter {
     BareDrop,
-    /// geofence with the engine of this rig.
-    Geofence(usize),
+    /// geofence as this rig has it, and whether with the kernel's trie.
+    Geofence {
+        rig: usize,
+        is_lpm: bool,
+    },
     Peer(Peer),
 }
 
 impl Filter {
+    pub(crate) const GEOFENCE: Self = Self::Geofence {
+        rig: 0,
+        is_lpm: false,
+    };
+
     const ALL: [Self; 6] = [
         Self::BareDrop,
-        Self::Geofence(0),
-        Self::Geofence(1),
+        Self::GEOFENCE,
+        Self::Geofence {
+            rig: 1,
+            is_lpm: true,
+        },
         Self::Peer(Peer::NftIngress),
         Self::Peer(Peer::NftRaw),
         Self::Peer(Peer::IpsetRaw),
@@ -48,8 +59,8 @@ impl Filter {
     const fn name(self) -> &'static str {
         match self {
             Self::BareDrop => "bare XDP_DROP",
-            Self::Geofence(0) => "geofence",
-            Self::Geofence(_) => "geofence, lpm-trie",
+            Self::Geofence { is_lpm: false, .. } => "geofence",
+            Self::Geofence { is_lpm: true, .. } => "geofence, lpm-trie",
             Self::Peer(peer) => peer.name(),
         }
     }
@@ -60,8 +71,8 @@ impl Filter {
             return 2_000;
         }
         match self {
-            Self::BareDrop | Self::Geofence(0) => 1_000_000,
-            Self::Geofence(_) => 300_000,
+            Self::BareDrop | Self::Geofence { is_lpm: false, .. } => 1_000_000,
+            Self::Geofence { is_lpm: true, .. } => 300_000,
             Self::Peer(_) => 100_000,
         }
     }
@@ -76,14 +87,14 @@ struct Tally {
 }
 
 /// A filter and the way to it.
-struct Path {
+pub(crate) struct Path {
     filter: Filter,
     pair: Pair,
     number: u8,
     /// The number of the sender's interface.
     interface: u32,
     /// Why its row is left out.
-    refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// Measures every filter; the sets of part two start at `first` among those of the rigs.
@@ -94,31 +105,44 @@ pub(crate) fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let blocked = blocked_prefixes(plan);
+    let sets = BLOCKED_V4.map(|(set, _)| first + set);
+    let (paths, samples) = race(plan, rigs, &Filter::ALL, &sets, &blocked)?;
+    for path in &paths {
+        report.refused.extend(path.refused.clone());
+    }
+    tables(&paths, blocked.len(), &samples, report);
+    Ok(())
+}
+
+/// Times filters in turn, over each of these sets of the first rig, which sends; answers by set and filter.
+pub(crate) fn race(
+    plan: &Plan,
+    rigs: &mut [Rig],
+    filters: &[Filter],
+    sets: &[usize],
+    blocked: &[Ipv4Net],
+) -> Result<(Vec<Path>, Vec<Vec<Samples>>)> {
     let sender = Namespace::new()?;
     let mut paths = Vec::new();
-    for (number, filter) in (0..).zip(Filter::ALL) {
+    for (number, filter) in (0..).zip(filters) {
         paths.push(
-            path(&sender, number, filter, rigs, &blocked)
+            path(&sender, number, *filter, rigs, blocked)
                 .with_context(|| filter.name().to_owned())?,
         );
     }
     let case = cases::blocked_datagram(Family::V4);
     let mut samples = Vec::new();
-    for (set, _) in BLOCKED_V4 {
+    for set in sets {
         samples.push(rounds(paths.len(), plan.rounds, |one| {
             let cursor = Cursor {
-                set: first + set,
+                set: *set,
                 source: case.source,
                 interface: paths[one].interface,
             };
             sample(plan, rigs, &sender, &mut paths[one], &case, &cursor)
         })?);
     }
-    for path in &mut paths {
-        report.refused.extend(path.refused.clone());
-    }
-    tables(&paths, blocked.len(), &samples, report);
-    Ok(())
+    Ok((paths, samples))
 }
 
 /// Prefixes of the countries that are blocked, as few as say the same.
@@ -142,7 +166,7 @@ fn path(
     sender: &Namespace,
     number: u8,
     filter: Filter,
-    rigs: &mut [Rig; 2],
+    rigs: &mut [Rig],
     blocked: &[Ipv4Net],
 ) -> Result<Path> {
     let receiver = Namespace::new()?;
@@ -158,7 +182,7 @@ fn path(
     };
     match filter {
         Filter::BareDrop => attach(&mut rigs[0], program::DROP)?,
-        Filter::Geofence(rig) => attach(&mut rigs[rig], name::PROGRAM)?,
+        Filter::Geofence { rig, .. } => attach(&mut rigs[rig], name::PROGRAM)?,
         Filter::Peer(peer) => {
             link::receive_offload(&receiver, edge)?;
             peer.install(&receiver, edge, blocked)?;
@@ -178,7 +202,7 @@ fn path(
 /// Sends one sample's frames and returns the nanoseconds each took.
 fn sample(
     plan: &Plan,
-    rigs: &mut [Rig; 2],
+    rigs: &mut [Rig],
     sender: &Namespace,
     path: &mut Path,
     case: &Case,
@@ -215,7 +239,7 @@ fn sample(
 }
 
 /// What driver and filter have counted so far.
-fn tally(rigs: &mut [Rig; 2], path: &Path) -> Result<Tally> {
+fn tally(rigs: &mut [Rig], path: &Path) -> Result<Tally> {
     let (arrived, dropped) = link::arrived(&path.pair.edge, &path.pair.edge_interface)?;
     Ok(match path.filter {
         // It counts nothing; the driver does.
@@ -224,7 +248,7 @@ fn tally(rigs: &mut [Rig; 2], path: &Path) -> Result<Tally> {
             dropped,
             counted: dropped,
         },
-        Filter::Geofence(rig) => {
+        Filter::Geofence { rig, .. } => {
             let counters = rigs[rig].filter().counters(0)?;
             let counted = counters.iter().filter(|((country, action, reason), _)| {
                 *reason == Reason::CountryBlocked
@@ -274,7 +298,7 @@ fn tables(paths: &[Path], blocked: usize, samples: &[Vec<Samples>], report: &mut
     let times = |more: &str, less: &str| {
         Some(table.median(more, columns[0])? / table.median(less, columns[0])?)
     };
-    let [bare, geofence] = [Filter::BareDrop, Filter::Geofence(0)].map(Filter::name);
+    let [bare, geofence] = [Filter::BareDrop, Filter::GEOFENCE].map(Filter::name);
     let found = [
         (
             "Dropping by country against a bare XDP_DROP",

@@ -28,7 +28,7 @@ use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
 use crate::sample::{Samples, rounds};
 use crate::sets::{Family, Set};
-use crate::{synthetic, verify};
+use crate::{path, synthetic, verify};
 
 /// How the sources are drawn: family, whether uniformly, and what that is called.
 const DRAWN: [(Family, bool, &str); 3] = [
@@ -36,9 +36,11 @@ const DRAWN: [(Family, bool, &str); 3] = [
     (Family::V4, false, "IPv4 table prefix"),
     (Family::V6, false, "IPv6 table prefix"),
 ];
+/// The sets of blocked IPv4 sources that no rule names, and how they are drawn.
+const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (3, "table prefix")];
 const FATES: [Fate; 3] = [Fate::PassUnblocked, Fate::DropTcp, Fate::DropUdp];
 /// More than this over the bare policy is too much.
-const WANTED: f64 = 1.05;
+pub(crate) const WANTED: f64 = 1.05;
 
 /// How many rules there are.
 #[derive(Clone, Copy)]
@@ -79,7 +81,7 @@ const CONTESTANTS: [Rules; 6] = {
     ]
 };
 /// Those whose ratio to the bare policy is bounded.
-const BOUNDED: [usize; 3] = [1, 2, 3];
+pub(crate) const BOUNDED: [usize; 3] = [1, 2, 3];
 /// Those who name anybody, of whom the third names all.
 const NAMING: [usize; 3] = [1, 2, ALL];
 /// The policy with tenants alone, and the one with everything.
@@ -168,7 +170,8 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let names = CONTESTANTS.map(|rules| rules.name(&sizes));
     lookups(plan, &sets, &mut rigs, &names, report)?;
     unnamed(plan, &mut rigs, &names, report)?;
-    those_named(plan, &all, &sets, &mut rigs, &names, report)
+    those_named(plan, &all, &sets, &mut rigs, &names, report)?;
+    path::measure(plan, &mut rigs, &names, &BLOCKED_V4, report)
 }
 
 /// The prefixes on lists, and the sources of exceptions: addresses of blocked countries, as who is not blocked needs

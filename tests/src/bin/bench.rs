@@ -24,6 +24,8 @@ mod memory;
 mod netfilter;
 #[path = "../bench/output.rs"]
 mod output;
+#[path = "../bench/path.rs"]
+mod path;
 #[path = "../bench/peers.rs"]
 mod peers;
 #[path = "../bench/plan.rs"]
