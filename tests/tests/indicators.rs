@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::{Frame, between};
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege;
 use geofence_tests::wait::poll;
+use geofence_tests::{privilege, site};
 use nix::errno::Errno;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
 const C2: &str = "84.200.69.80";
@@ -22,9 +21,14 @@ const WATCHED: &str = "84.200.70.40";
 const SCANNER: &str = "84.200.71.20";
 const BOTH: &str = "84.200.72.10";
 const UNLISTED: &str = "84.200.73.1";
+/// On two lists each: one that remarks upon both directions, and one that blocks what comes in, or what goes out.
+const KNOCKING: &str = "84.200.74.1";
+const CALLED: &str = "84.200.75.1";
 /// A customer's machine, behind the edge.
 const INSIDE: &str = "198.51.100.9";
 const INSIDE_V6: &str = "2001:db8:9::9";
+/// The machine of another, who has yet to be convinced.
+const TRYING: &str = "203.0.113.9";
 
 const CONFIG: &str = r#"
     [[tenant]]
@@ -51,37 +55,32 @@ const CONFIG: &str = r#"
     format = "plain"
 "#;
 
-/// An edge, what it is configured by, and sockets at both ends of its link.
+/// A machine with these lists, and sockets at both ends of its link.
 struct Site {
-    edge: Edge,
-    directory: TempDir,
+    machine: site::Site,
     outside: PacketSocket,
     inside: PacketSocket,
 }
 
 impl Site {
     fn new(more: &str) -> Result<Self> {
-        let edge = Edge::new()?;
-        let directory = tempfile::tempdir()?;
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
-        write("geofence.toml", &format!("{more}\n{CONFIG}"))?;
-        write("c2.txt", &format!("# found\n{C2}\n{C2_V6}\n"))?;
+        let machine = site::Site::new(&format!("{more}\n{CONFIG}"))?;
+        machine.write("c2.txt", format!("# found\n{C2}\n{C2_V6}\n{CALLED}\n"))?;
         // A net around one that is on another list: both count it.
-        write("watched.txt", &format!("{WATCHED}\n84.200.72.0/24\n"))?;
-        write("scanners.txt", &format!("{SCANNER}\n"))?;
-        write("both.txt", &format!("{BOTH}\n"))?;
+        let watched = format!("{WATCHED}\n84.200.72.0/24\n{KNOCKING}\n{CALLED}\n");
+        machine.write("watched.txt", watched)?;
+        machine.write("scanners.txt", format!("{SCANNER}\n{KNOCKING}\n"))?;
+        machine.write("both.txt", format!("{BOTH}\n"))?;
+        let pair = &machine.edge.pair;
         Ok(Self {
-            outside: PacketSocket::open(&edge.pair.peer, &edge.pair.peer_interface)?,
-            inside: PacketSocket::open(&edge.pair.edge, &edge.pair.edge_interface)?,
-            edge,
-            directory,
+            outside: PacketSocket::open(&pair.peer, &pair.peer_interface)?,
+            inside: PacketSocket::open(&pair.edge, &pair.edge_interface)?,
+            machine,
         })
     }
 
     fn run(&self) -> Result<Daemon> {
-        let config = self.directory.path().join("geofence.toml");
-        self.edge
-            .run(&["--config", config.to_str().context("a path")?])
+        self.machine.run(&[])
     }
 
     /// Sends a frame from one end, and says whether it arrives at the other.
@@ -108,14 +107,14 @@ impl Site {
     }
 
     fn packets(&self, list: &str, tenant: &str, direction: &str, action: &str) -> Result<f64> {
-        self.edge.metric(&format!(
+        self.machine.edge.metric(&format!(
             "geofence_list_packets_total{{list=\"{list}\",tenant=\"{tenant}\",direction=\"{direction}\",\
              action=\"{action}\"}}"
         ))
     }
 
     fn events(&self) -> Result<Vec<Value>> {
-        let answer = self.edge.ask(&["events", "--json"])?;
+        let answer = self.machine.edge.ask(&["events", "--json"])?;
         ensure!(answer.code == Some(0), "{answer:?}");
         let lines = answer.stdout.lines();
         lines
@@ -200,13 +199,13 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     let dropped = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",\
                    reason=\"listed_destination\"}";
     ensure!(
-        site.edge.metric(dropped)? == 2.0,
+        site.machine.edge.metric(dropped)? == 2.0,
         "{}",
-        site.edge.get("/metrics")?.body
+        site.machine.edge.get("/metrics")?.body
     );
     let tenant = "geofence_tenant_packets_total{tenant=\"customer\",action=\"drop\",reason=\"listed_destination\"}";
-    ensure!(site.edge.metric(tenant)? == 2.0);
-    let flows = site.edge.ask(&["flows", "--json"])?.json()?;
+    ensure!(site.machine.edge.metric(tenant)? == 2.0);
+    let flows = site.machine.edge.ask(&["flows", "--json"])?.json()?;
     let to: Vec<_> = flows["flows"]
         .as_array()
         .context("flows")?
@@ -220,7 +219,12 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     ensure!(!flows.to_string().contains(C2), "{flows}");
 
     // The edge's own packets are nobody's; of two lists, each counts.
-    let own = site.edge.pair.edge_address_for(BOTH.parse()?).to_string();
+    let own = site
+        .machine
+        .edge
+        .pair
+        .edge_address_for(BOTH.parse()?)
+        .to_string();
     ensure!(!site.leaves(&own, BOTH)?);
     ensure!(site.packets("both", "", "out", "drop")? == 1.0);
     ensure!(site.packets("watched", "", "out", "drop")? == 1.0);
@@ -229,10 +233,10 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
     for series in ["geofence_events_total", "geofence_events_lost_total"] {
         let series = format!("{series}{{list=\"c2\",direction=\"out\"}}");
         let expected = if series.contains("lost") { 0.0 } else { 2.0 };
-        ensure!(site.edge.metric(&series)? == expected, "{series}");
+        ensure!(site.machine.edge.metric(&series)? == expected, "{series}");
     }
     // An address is in events and never in a label.
-    let metrics = site.edge.get("/metrics")?.body;
+    let metrics = site.machine.edge.get("/metrics")?.body;
     ensure!(
         !metrics.contains(C2) && !metrics.contains(INSIDE),
         "{metrics}"
@@ -283,7 +287,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
     }
     let denied = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"denied\"}";
     ensure!(
-        site.edge.metric(denied)? == 2.0,
+        site.machine.edge.metric(denied)? == 2.0,
         "a list that blocks what comes in denies it"
     );
     let events = site.wait_events(8)?;
@@ -307,7 +311,7 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
     ensure!(site.leaves(INSIDE, C2)?, "monitor mode drops nothing");
     let passed = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"pass\",\
                    reason=\"listed_destination\"}";
-    ensure!(site.edge.metric(passed)? == 1.0);
+    ensure!(site.machine.edge.metric(passed)? == 1.0);
     ensure!(site.packets("c2", "customer", "out", "pass")? == 1.0);
     // What the operator allows is not on any list.
     ensure!(site.leaves(INSIDE, BOTH)? && site.enters(BOTH, INSIDE)?);
@@ -344,6 +348,96 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
 }
 
 #[test]
+fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
+    if !privilege::privileged("of_two_lists_each_is_about_its_own_direction") {
+        return Ok(());
+    }
+    let site = Site::new("")?;
+    let _daemon = site.run()?;
+    // What a list denies entry may be called, although another list has an eye on that.
+    ensure!(!site.enters(KNOCKING, INSIDE)? && site.leaves(INSIDE, KNOCKING)?);
+    ensure!(site.enters(CALLED, INSIDE)? && !site.leaves(INSIDE, CALLED)?);
+    for (list, direction, action, expected) in [
+        ("watched", "in", "drop", 1.0),
+        ("watched", "in", "pass", 1.0),
+        ("watched", "out", "drop", 1.0),
+        ("watched", "out", "pass", 1.0),
+        ("scanners", "in", "drop", 1.0),
+        ("c2", "out", "drop", 1.0),
+    ] {
+        let counted = site.packets(list, "customer", direction, action)?;
+        ensure!(
+            counted == expected,
+            "{list} {direction} {action}: {counted}"
+        );
+    }
+    // Six of eight: neither list is told of what it is not about, and no series shows that it were.
+    let events = site.wait_events(6)?;
+    for (list, direction) in [("c2", "in"), ("scanners", "out")] {
+        let is_it = |event: &&Value| event["list"] == list && event["direction"] == direction;
+        ensure!(events.iter().find(is_it).is_none(), "{events:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
+    if !privilege::privileged("a_tenants_own_mode_and_who_is_let_in_come_before_a_list") {
+        return Ok(());
+    }
+    let more = format!(
+        "[[tenant]]\nname = \"trying\"\nprefixes = [\"203.0.113.0/24\"]\nmode = \"monitor\"\n\
+         [[protect]]\nid = \"desks\"\nservices = [\"tcp/3389\"]\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\n"
+    );
+    let site = Site::new(&more)?;
+    let _daemon = site.run()?;
+    ensure!(site.leaves(TRYING, C2)?, "its own mode is monitor");
+    ensure!(!site.leaves(INSIDE, C2)?, "that of the others is not");
+    ensure!(site.packets("c2", "trying", "out", "pass")? == 1.0);
+    ensure!(site.packets("c2", "customer", "out", "drop")? == 1.0);
+
+    // Whom a protected port is open to is answered from there, and from no other port.
+    let desk = call(BOTH, INSIDE, 3389)?;
+    ensure!(site.crosses(&site.outside, &site.inside, &desk)?);
+    for (port, leaves) in [(3389, true), (443, false)] {
+        let answer = between(INSIDE.parse()?, BOTH.parse()?).tcp(port, 51_234);
+        let answer = answer.syn().ack().build();
+        ensure!(
+            site.crosses(&site.inside, &site.outside, &answer)? == leaves,
+            "from port {port}"
+        );
+    }
+
+    // Who manages the machine is on no list, although the one that is in use names them: another, that does, is refused.
+    site.machine
+        .configure(&format!("management = [\"{C2}\"]\n{CONFIG}"))?;
+    site.machine.done(&["reload"])?;
+    ensure!(site.leaves(INSIDE, C2)?, "management comes first");
+    ensure!(!site.leaves(INSIDE_V6, C2_V6)?, "the list is in use");
+    ensure!(site.packets("c2", "customer", "out", "pass")? == 0.0);
+    Ok(())
+}
+
+#[test]
+fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
+    if !privilege::privileged("what_leaves_is_watched_without_replies_and_entries_lapse") {
+        return Ok(());
+    }
+    let list = "replies = \"none\"\n[[list]]\nname = \"c2\"\nfile = \"c2.ipset\"\nformat = \"ipset\"\n\
+                direction = \"out\"\n";
+    let site = Site::new("")?;
+    site.machine.configure(list)?;
+    let entries = format!("add c2 {C2} timeout 8\nadd c2 {CALLED}\n");
+    site.machine.write("c2.ipset", entries)?;
+    let _daemon = site.run()?;
+    ensure!(!site.leaves(INSIDE, C2)?, "it lapsed before it filtered");
+    let lapsed = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
+    ensure!(lapsed.is_some(), "it does not lapse");
+    ensure!(!site.leaves(INSIDE, CALLED)?, "only what has lapsed goes");
+    Ok(())
+}
+
+#[test]
 fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     if !privilege::privileged("a_flood_of_contacts_is_counted_whole_and_told_of_in_part") {
         return Ok(());
@@ -364,8 +458,11 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     let whole = poll(PATIENCE, || Ok((counted()? == FRAMES as f64).then_some(())))?;
     ensure!(whole.is_some(), "{} of {FRAMES} were counted", counted()?);
     let series = |name: &str| format!("{name}{{list=\"watched\",direction=\"out\"}}");
-    let told = site.edge.metric(&series("geofence_events_total"))?;
-    let lost = site.edge.metric(&series("geofence_events_lost_total"))?;
+    let told = site.machine.edge.metric(&series("geofence_events_total"))?;
+    let lost = site
+        .machine
+        .edge
+        .metric(&series("geofence_events_lost_total"))?;
     ensure!(
         told + lost == FRAMES as f64,
         "{told} told of and {lost} lost are not {FRAMES}"
@@ -418,10 +515,9 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
     ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
 
     // A list that is no more is forgotten, and others stay what they are.
-    let config = site.directory.path().join("geofence.toml");
-    let fewer = CONFIG.replace("name = \"c2\"", "name = \"others\"");
-    std::fs::write(&config, fewer)?;
-    let reloaded = site.edge.ask(&["reload"])?;
+    site.machine
+        .configure(&CONFIG.replace("name = \"c2\"", "name = \"others\""))?;
+    let reloaded = site.machine.edge.ask(&["reload"])?;
     ensure!(reloaded.code == Some(0), "{reloaded:?}");
     ensure!(site.packets("c2", "customer", "out", "drop")? == 0.0);
     ensure!(site.packets("others", "customer", "out", "drop")? == 0.0);
@@ -437,11 +533,10 @@ fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
         return Ok(());
     }
     let site = Site::new("")?;
-    let config = site.directory.path().join("geofence.toml");
-    let config = config.to_str().context("a path")?;
+    let config = site.machine.word(site::CONFIG)?;
     let explain = |to: &str, more: &[&str]| {
-        let words = ["explain", INSIDE, "--out", "--dst", to, "--config", config];
-        site.edge.ask(&[&words, more].concat())
+        let words = ["explain", INSIDE, "--out", "--dst", to, "--config", &config];
+        site.machine.edge.ask(&[&words, more].concat())
     };
     let answer = explain(C2, &[])?;
     ensure!(answer.code == Some(1), "{answer:?}");
@@ -466,9 +561,9 @@ fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
     ensure!(explain(SCANNER, &["--json"])?.json()?["counted"] == false);
 
     let _daemon = site.run()?;
-    let mut command = geofence(&site.edge.pair.edge)?;
+    let mut command = geofence(&site.machine.edge.pair.edge)?;
     command.args(["events", "--follow"]);
-    let mut follower = Daemon::spawn(&site.edge.pair.edge, command)?;
+    let mut follower = Daemon::spawn(&site.machine.edge.pair.edge, command)?;
     for number in 1..=3 {
         ensure!(!site.leaves(INSIDE, C2)?);
         follower.wait_for("the contact", PATIENCE, |follower| {
