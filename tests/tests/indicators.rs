@@ -1,155 +1,23 @@
 //! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a
 //! list says so, in the direction that it says.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::{Frame, between};
-use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::privilege;
 use geofence_tests::wait::poll;
-use geofence_tests::{privilege, site};
-use nix::errno::Errno;
 use serde_json::Value;
 
-/// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
-const C2: &str = "84.200.69.80";
-const C2_V6: &str = "2a01:4f8::c2";
-const WATCHED: &str = "84.200.70.40";
-const SCANNER: &str = "84.200.71.20";
-const BOTH: &str = "84.200.72.10";
-const UNLISTED: &str = "84.200.73.1";
-/// On two lists each: one that remarks upon both directions, and one that blocks what comes in, or what goes out.
-const KNOCKING: &str = "84.200.74.1";
-const CALLED: &str = "84.200.75.1";
-/// A customer's machine, behind the edge.
-const INSIDE: &str = "198.51.100.9";
-const INSIDE_V6: &str = "2001:db8:9::9";
-/// The machine of another, who has yet to be convinced.
-const TRYING: &str = "203.0.113.9";
+#[path = "indicators/site.rs"]
+mod site;
 
-const CONFIG: &str = r#"
-    [[tenant]]
-    name = "customer"
-    prefixes = ["198.51.100.0/24", "2001:db8:9::/48"]
-    [[list]]
-    name = "c2"
-    file = "c2.txt"
-    format = "plain"
-    direction = "out"
-    [[list]]
-    name = "watched"
-    file = "watched.txt"
-    format = "plain"
-    action = "alert"
-    [[list]]
-    name = "scanners"
-    file = "scanners.txt"
-    format = "plain"
-    direction = "in"
-    [[list]]
-    name = "both"
-    file = "both.txt"
-    format = "plain"
-"#;
-
-/// A machine with these lists, and sockets at both ends of its link.
-struct Site {
-    machine: site::Site,
-    outside: PacketSocket,
-    inside: PacketSocket,
-}
-
-impl Site {
-    fn new(more: &str) -> Result<Self> {
-        let machine = site::Site::new(&format!("{more}\n{CONFIG}"))?;
-        machine.write("c2.txt", format!("# found\n{C2}\n{C2_V6}\n{CALLED}\n"))?;
-        // A net around one that is on another list: both count it.
-        let watched = format!("{WATCHED}\n84.200.72.0/24\n{KNOCKING}\n{CALLED}\n");
-        machine.write("watched.txt", watched)?;
-        machine.write("scanners.txt", format!("{SCANNER}\n{KNOCKING}\n"))?;
-        machine.write("both.txt", format!("{BOTH}\n"))?;
-        let pair = &machine.edge.pair;
-        Ok(Self {
-            outside: PacketSocket::open(&pair.peer, &pair.peer_interface)?,
-            inside: PacketSocket::open(&pair.edge, &pair.edge_interface)?,
-            machine,
-        })
-    }
-
-    fn run(&self) -> Result<Daemon> {
-        self.machine.run(&[])
-    }
-
-    /// Sends a frame from one end, and says whether it arrives at the other.
-    fn crosses(&self, from: &PacketSocket, to: &PacketSocket, frame: &[u8]) -> Result<bool> {
-        match from.send(frame) {
-            // So the kernel tells a sender that its packet was stopped on the way out.
-            Err(error) if is_refused(&error) => {}
-            sent => sent?,
-        }
-        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-        from.send(&marker)?;
-        let seen = to.receive_until(PATIENCE, |seen| seen == marker)?;
-        Ok(seen.iter().any(|seen| seen == frame))
-    }
-
-    /// Whether a connection from inside to HTTPS there leaves.
-    fn leaves(&self, from: &str, to: &str) -> Result<bool> {
-        self.crosses(&self.inside, &self.outside, &call(from, to, 443)?)
-    }
-
-    /// Whether a connection from there to the customer's HTTPS gets in.
-    fn enters(&self, from: &str, to: &str) -> Result<bool> {
-        self.crosses(&self.outside, &self.inside, &call(from, to, 443)?)
-    }
-
-    fn packets(&self, list: &str, tenant: &str, direction: &str, action: &str) -> Result<f64> {
-        self.machine.edge.metric(&format!(
-            "geofence_list_packets_total{{list=\"{list}\",tenant=\"{tenant}\",direction=\"{direction}\",\
-             action=\"{action}\"}}"
-        ))
-    }
-
-    fn events(&self) -> Result<Vec<Value>> {
-        let answer = self.machine.edge.ask(&["events", "--json"])?;
-        ensure!(answer.code == Some(0), "{answer:?}");
-        let lines = answer.stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).context("its JSON"))
-            .collect()
-    }
-
-    /// Waits until the daemon tells of so many contacts.
-    fn wait_events(&self, count: usize) -> Result<Vec<Value>> {
-        let mut last = Vec::new();
-        let found = poll(PATIENCE, || {
-            last = self.events()?;
-            Ok((last.len() >= count).then_some(()))
-        })?;
-        ensure!(
-            found.is_some() && last.len() == count,
-            "not {count}: {last:?}"
-        );
-        Ok(last)
-    }
-}
-
-fn is_refused(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let os = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
-        os == Some(Errno::ENOBUFS as i32) || cause.downcast_ref::<Errno>() == Some(&Errno::ENOBUFS)
-    })
-}
-
-fn call(from: &str, to: &str, port: u16) -> Result<Vec<u8>> {
-    let (from, to): (IpAddr, IpAddr) = (from.parse()?, to.parse()?);
-    Ok(between(from, to).tcp(51_234, port).syn().build())
-}
+use site::{
+    BOTH, C2, C2_V6, CALLED, CONFIG, INSIDE, INSIDE_V6, KNOCKING, SCANNER, Site, TRYING, UNLISTED,
+    WATCHED, call,
+};
 
 #[test]
 fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result<()> {
@@ -250,7 +118,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
         return Ok(());
     }
     let site = Site::new("")?;
-    let _daemon = site.run()?;
+    let mut daemon = site.run()?;
     // Out: who is on it may come in, uncounted, and is not called.
     ensure!(
         site.enters(C2, INSIDE)?,
@@ -291,6 +159,9 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
         "a list that blocks what comes in denies it"
     );
     let events = site.wait_events(8)?;
+    // Who knocks is not worth a warning.
+    let knock = daemon.wait_line("contact: list scanners, in", PATIENCE)?;
+    ensure!(knock.contains("INFO"), "{knock}");
     let of = |direction| {
         events
             .iter()
@@ -427,13 +298,53 @@ fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
                 direction = \"out\"\n";
     let site = Site::new("")?;
     site.machine.configure(list)?;
-    let entries = format!("add c2 {C2} timeout 8\nadd c2 {CALLED}\n");
+    let entries = format!("add c2 {C2} timeout 10\nadd c2 {CALLED}\n");
     site.machine.write("c2.ipset", entries)?;
     let _daemon = site.run()?;
     ensure!(!site.leaves(INSIDE, C2)?, "it lapsed before it filtered");
     let lapsed = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
     ensure!(lapsed.is_some(), "it does not lapse");
     ensure!(!site.leaves(INSIDE, CALLED)?, "only what has lapsed goes");
+    Ok(())
+}
+
+#[test]
+fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
+    if !privilege::privileged("ports_are_told_as_far_as_headers_can_be_walked") {
+        return Ok(());
+    }
+    let site = Site::new("")?;
+    let _daemon = site.run()?;
+    let frame = || Ok::<_, anyhow::Error>(between(INSIDE_V6.parse()?, C2_V6.parse()?));
+    let options = |frame: Frame| frame.hop_by_hop(&[]).destination_options(&[]);
+    // No port is invented for what is not the beginning of a datagram, or proves nothing.
+    let endless = (0..9).fold(frame()?, |frame, _| frame.destination_options(&[]));
+    for (number, (frame, protocol, port)) in [
+        (options(frame()?).tcp(51_234, 443).syn(), "tcp", Some(443)),
+        (
+            frame()?.fragment(0, true, 7).udp(51_234, 53),
+            "udp",
+            Some(53),
+        ),
+        (frame()?.fragment(64, false, 7).udp(51_234, 53), "udp", None),
+        (endless.tcp(51_234, 443).syn(), "60", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        ensure!(!site.crosses(&site.inside, &site.outside, &frame.build())?);
+        let events = site.wait_events(number + 1)?;
+        let event = &events[number];
+        ensure!(
+            event["protocol"] == protocol && event["dst_port"].as_u64() == port,
+            "{protocol} to {port:?}: {event}"
+        );
+    }
+    let events = site.wait_events(4)?;
+    ensure!(
+        events[0]["tcp_flags"] == "SYN" && events[0]["src_port"] == 51_234,
+        "{events:?}"
+    );
     Ok(())
 }
 
@@ -454,6 +365,10 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     let start = Instant::now();
     site.inside.send_many(&frames)?;
     let seconds = start.elapsed().as_secs_f64();
+    // Another list has a pace of its own, which the flood has not used up.
+    const KNOCKS: usize = 40;
+    let knock = call(SCANNER, INSIDE, 443)?;
+    site.outside.send_many(&vec![knock; KNOCKS])?;
     let counted = || site.packets("watched", "customer", "out", "pass");
     let whole = poll(PATIENCE, || Ok((counted()? == FRAMES as f64).then_some(())))?;
     ensure!(whole.is_some(), "{} of {FRAMES} were counted", counted()?);
@@ -472,9 +387,15 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
         "{told} events in {seconds} s"
     );
     ensure!(told >= 50.0, "only {told} events");
+    let knocks = "geofence_events_total{list=\"scanners\",direction=\"in\"}";
+    let knocks = poll(PATIENCE, || {
+        Ok((site.machine.edge.metric(knocks)? == KNOCKS as f64).then_some(()))
+    })?;
+    ensure!(knocks.is_some(), "not all of {KNOCKS} knocks were told of");
+    let told = told as usize + KNOCKS;
     let kept = poll(PATIENCE, || {
         let kept = site.events()?.len();
-        Ok((kept as f64 == told.min(512.0)).then_some(kept))
+        Ok((kept == told.min(512)).then_some(kept))
     })?;
     ensure!(kept.is_some(), "{} kept of {told}", site.events()?.len());
 
@@ -486,9 +407,12 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
         "were not logged in the last minute",
         Duration::from_secs(90),
     )?;
-    let logged = daemon.stderr().matches("contact: list watched").count();
-    ensure!(logged == 10, "{logged} lines of one list");
-    let left_out = format!("{} more contacts", told as usize - logged);
+    for list in ["watched", "scanners"] {
+        let logged = format!("contact: list {list}");
+        let logged = daemon.stderr().matches(&logged).count();
+        ensure!(logged == 10, "{logged} lines of {list}");
+    }
+    let left_out = format!("{} more contacts", told - 20);
     ensure!(line.contains(&left_out), "{line} instead of {left_out}");
     Ok(())
 }
@@ -533,7 +457,7 @@ fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
         return Ok(());
     }
     let site = Site::new("")?;
-    let config = site.machine.word(site::CONFIG)?;
+    let config = site.machine.word(geofence_tests::site::CONFIG)?;
     let explain = |to: &str, more: &[&str]| {
         let words = ["explain", INSIDE, "--out", "--dst", to, "--config", &config];
         site.machine.edge.ask(&[&words, more].concat())
