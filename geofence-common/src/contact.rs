@@ -15,7 +15,7 @@ use crate::frame::Frame;
 use crate::image::{Words, class};
 use crate::packet::{Fragment, Packet, Transport, Upper, parse};
 use crate::verdict::Action;
-use crate::wire::{protocol, transport};
+use crate::wire::{ipv6, protocol, transport};
 use crate::zone;
 
 /// The most lists that an address is counted on. A packet walks all of them, and so does the verifier.
@@ -247,13 +247,14 @@ impl Rest {
     }
 }
 
-/// Both ends of a packet, as far as they are read without walking over extension headers.
+/// Both ends of a packet, as far as its headers can be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub source: Address,
     pub destination: Address,
     /// Source and destination, in host order; 0 for what has none.
     pub ports: [u16; 2],
+    /// That of the upper layer; where it is not to be found, the first next header.
     pub protocol: u8,
     /// TCP's flags.
     pub flags: u8,
@@ -263,13 +264,19 @@ impl Ends {
     /// Reads them from a frame that was parsed before.
     #[inline(always)]
     pub fn read<F: Frame>(frame: &F) -> Option<Self> {
-        let packet = parse(frame, &mut ()).ok()?;
-        let (ports, flags) = ports(frame, &packet);
+        let packet = parse(frame, &mut ()).ok()?.forgotten(frame);
+        let upper = if packet.source.is_v6() {
+            ipv6::walk(frame, &packet, &mut ()).unwrap_or(next(&packet))
+        } else {
+            next(&packet)
+        };
+        let upper = upper.forgotten(frame);
+        let (ports, flags) = ports_at(frame, &upper, packet.end);
         Some(Self {
             source: packet.source,
             destination: packet.destination,
             ports,
-            protocol: packet.protocol,
+            protocol: upper.protocol,
             flags,
         })
     }
@@ -298,20 +305,30 @@ impl Ends {
 /// A packet's ports and TCP's flags, where they stand right behind the network header.
 #[inline(always)]
 pub(crate) fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
-    const NONE: ([u16; 2], u8) = ([0; 2], 0);
-    if packet.fragment == Fragment::Later
-        || !matches!(packet.protocol, protocol::TCP | protocol::UDP)
-    {
-        return NONE;
-    }
-    let upper = Upper {
+    ports_at(frame, &next(packet), packet.end)
+}
+
+/// What stands right behind the network header, be it the upper layer or not.
+#[inline(always)]
+const fn next(packet: &Packet) -> Upper {
+    Upper {
         protocol: packet.protocol,
         at: packet.payload,
         fragment: packet.fragment,
         identification: 0,
         offset: 0,
-    };
-    match transport::read(frame, &upper, packet.end) {
+    }
+}
+
+/// The ports and TCP's flags, if there are such.
+#[inline(always)]
+fn ports_at<F: Frame>(frame: &F, upper: &Upper, end: usize) -> ([u16; 2], u8) {
+    const NONE: ([u16; 2], u8) = ([0; 2], 0);
+    if upper.fragment == Fragment::Later || !matches!(upper.protocol, protocol::TCP | protocol::UDP)
+    {
+        return NONE;
+    }
+    match transport::read(frame, upper, end) {
         Ok(Transport::Tcp {
             source,
             destination,

@@ -35,6 +35,23 @@ pub enum Fragment {
     Later,
 }
 
+impl Fragment {
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    fn forgotten<F: Frame>(self, frame: &F) -> Self {
+        let number = match self {
+            Self::Whole => 0,
+            Self::First => 1,
+            Self::Later => 2,
+        };
+        match frame.forget(number) {
+            0 => Self::Whole,
+            1 => Self::First,
+            _ => Self::Later,
+        }
+    }
+}
+
 /// What the transport header says, in host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -90,11 +107,6 @@ impl Packet {
     #[inline(always)]
     pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
         let forget = |offset: usize| frame.forget(offset as u32) as usize;
-        let fragment = match self.fragment {
-            Fragment::Whole => 0,
-            Fragment::First => 1,
-            Fragment::Later => 2,
-        };
         // A bit, and not a comparison, which would be a branch.
         let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
         Self {
@@ -103,11 +115,7 @@ impl Packet {
             network: forget(self.network),
             payload: forget(self.payload),
             end: forget(self.end),
-            fragment: match frame.forget(fragment) {
-                0 => Fragment::Whole,
-                1 => Fragment::First,
-                _ => Fragment::Later,
-            },
+            fragment: self.fragment.forgotten(frame),
             ..*self
         }
     }
@@ -140,4 +148,17 @@ pub struct Upper {
     pub identification: u32,
     /// How many bytes of the datagram come before this packet's.
     pub offset: u32,
+}
+
+impl Upper {
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            protocol: frame.forget(self.protocol.into()) as u8,
+            at: frame.forget(self.at as u32) as usize,
+            fragment: self.fragment.forgotten(frame),
+            ..*self
+        }
+    }
 }

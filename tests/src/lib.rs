@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod packet_socket;
 pub mod precedence;
 pub mod privilege;
+pub mod site;
 pub mod sources;
 pub mod supervisor;
 pub mod wait;

@@ -5,69 +5,24 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::Daemon;
-use geofence_tests::edge::{Answer, Edge, PATIENCE};
+use geofence_tests::edge::PATIENCE;
+use geofence_tests::site::{GERMAN, RUSSIAN, Site};
 use geofence_tests::wait::poll;
 use geofence_tests::{call, privilege};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
 
-const RUSSIAN: &str = "77.88.8.8";
-const GERMAN: &str = "84.200.69.80";
-
-/// A machine whose geofence has a configuration of its own.
-struct Site {
-    edge: Edge,
-    directory: TempDir,
+fn blocking(country: &str) -> String {
+    format!("block = [\"{country}\"]\n")
 }
 
-impl Site {
-    fn new() -> Result<Self> {
-        let site = Self {
-            edge: Edge::new()?,
-            directory: tempfile::tempdir()?,
-        };
-        site.block("geofence.toml", "RU")?;
-        Ok(site)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn block(&self, name: &str, country: &str) -> Result<()> {
-        let new = self.path("new");
-        fs::write(&new, format!("block = [\"{country}\"]\n"))?;
-        Ok(fs::rename(new, self.path(name))?)
-    }
-
-    fn run(&self, more: &[&str]) -> Result<Daemon> {
-        let config = self.path("geofence.toml");
-        let config = config.to_str().context("a path")?;
-        self.edge.run(&[&["--config", config], more].concat())
-    }
-
-    fn done(&self, words: &[&str]) -> Result<Answer> {
-        let answer = self.edge.ask(words)?;
-        ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
-        Ok(answer)
-    }
-
-    fn privilege(&self) -> Result<Value> {
-        let status = self.edge.ask(&["status", "--json"])?.json()?;
-        Ok(status["privilege"].clone())
-    }
-
-    /// Whether packets from Russia and from Germany pass.
-    fn passes(&self) -> Result<[bool; 2]> {
-        Ok([self.edge.passes(RUSSIAN)?, self.edge.passes(GERMAN)?])
-    }
+fn privilege_of(site: &Site) -> Result<Value> {
+    let status = site.edge.ask(&["status", "--json"])?.json()?;
+    Ok(status["privilege"].clone())
 }
 
 /// The values of a key in the status of every thread of a process.
@@ -106,7 +61,7 @@ fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
     if !privilege::privileged("a_daemon_without_privilege_does_all_it_is_there_for") {
         return Ok(());
     }
-    let site = Site::new()?;
+    let site = Site::new(&blocking("RU"))?;
     let edge = &site.edge;
     let namespace = &edge.pair.edge;
     let make = || {
@@ -124,25 +79,18 @@ fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
     assert_eq!(site.passes()?, [false, true]);
 
     // Another policy, by command and by itself.
-    site.block("geofence.toml", "DE")?;
+    site.configure(&blocking("DE"))?;
     site.done(&["reload"])?;
     assert_eq!(site.passes()?, [true, false]);
     ensure_powerless(daemon.id())?;
-    site.block("geofence.toml", "RU")?;
-    let seen = poll(PATIENCE, || {
-        Ok((site.passes()? == [false, true]).then_some(()))
-    })?;
-    ensure!(seen.is_some(), "a changed file changes nothing");
+    site.configure(&blocking("RU"))?;
+    site.wait_both([false, true])
+        .context("a changed file changes nothing")?;
 
     // A trial that is confirmed takes the configuration's place.
-    site.block("next.toml", "DE")?;
-    let next = site.path("next.toml");
-    site.done(&[
-        "apply",
-        "--confirm-within",
-        "60s",
-        next.to_str().context("a path")?,
-    ])?;
+    site.write("next.toml", blocking("DE"))?;
+    let next = site.word("next.toml")?;
+    site.done(&["apply", "--confirm-within", "60s", &next])?;
     assert_eq!(site.passes()?, [true, false]);
     site.done(&["confirm"])?;
     assert_eq!(
@@ -180,7 +128,7 @@ fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
         daemon.stderr()
     );
     ensure_powerless(daemon.id())?;
-    let privilege = site.privilege()?;
+    let privilege = privilege_of(&site)?;
     assert_eq!(privilege["capabilities"], serde_json::json!([]));
     assert_eq!(privilege["kept"], serde_json::json!([]));
     for key in ["no_new_privileges", "system_calls_filtered"] {
@@ -215,7 +163,7 @@ fn a_configuration_that_belongs_to_somebody_else_is_still_read() -> Result<()> {
         return Ok(());
     }
     const NOBODY: Option<u32> = Some(65_534);
-    let site = Site::new()?;
+    let site = Site::new(&blocking("RU"))?;
     let close = || {
         let path = site.path("geofence.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -224,14 +172,14 @@ fn a_configuration_that_belongs_to_somebody_else_is_still_read() -> Result<()> {
     close()?;
     let daemon = site.run(&[])?;
     assert_eq!(of_all_threads(daemon.id(), "CapPrm")?, ["0000000000000004"]);
-    let privilege = site.privilege()?;
+    let privilege = privilege_of(&site)?;
     assert_eq!(
         privilege["capabilities"],
         serde_json::json!(["CAP_DAC_READ_SEARCH"])
     );
     let reason = privilege["kept"][0]["reason"].as_str().unwrap_or_default();
     ensure!(reason.contains("geofence.toml"), "{privilege}");
-    site.block("geofence.toml", "DE")?;
+    site.configure(&blocking("DE"))?;
     close()?;
     site.done(&["reload"])?;
     assert_eq!(site.passes()?, [true, false]);
@@ -270,14 +218,14 @@ fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Resu
     {
         return Ok(());
     }
-    let site = Site::new()?;
-    site.block("geofence.toml", "CN")?;
+    let site = Site::new(&blocking("RU"))?;
+    site.configure(&blocking("CN"))?;
     let from: IpAddr = RUSSIAN.parse()?;
     site.edge.pair.claim(from)?;
     let here = SocketAddr::new(site.edge.pair.edge_address_for(from), 22);
     let listener = site.edge.pair.edge.enter(|| TcpListener::bind(here))??;
     let mut daemon = site.run(&[])?;
-    let watcher = site.privilege()?["session_watcher"]
+    let watcher = privilege_of(&site)?["session_watcher"]
         .as_i64()
         .context("a watcher")?;
     let watcher_id = u32::try_from(watcher)?;
@@ -291,7 +239,7 @@ fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Resu
 
     let (_caller, connection) = connect()?;
     let stranger = Ending(server(&site, "sshd: [accepted]", connection)?);
-    site.block("geofence.toml", "RU")?;
+    site.configure(&blocking("RU"))?;
     let seen = poll(PATIENCE, || {
         Ok((site.passes()? == [false, true]).then_some(()))
     })?;
@@ -301,11 +249,11 @@ fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Resu
         daemon.stderr()
     );
 
-    site.block("geofence.toml", "CN")?;
+    site.configure(&blocking("CN"))?;
     site.done(&["reload"])?;
     let (_caller, connection) = connect()?;
     let user = Ending(server(&site, "sshd: alice@pts/0", connection)?);
-    site.block("geofence.toml", "RU")?;
+    site.configure(&blocking("RU"))?;
     daemon.wait_line("the SSH session from 77.88.8.8 to port 22", PATIENCE)?;
     assert_eq!(site.passes()?, [true, true]);
     drop(user);

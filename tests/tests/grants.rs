@@ -3,16 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::Daemon;
-use geofence_tests::edge::{Answer, Edge, PATIENCE};
+use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::privilege;
-use geofence_tests::wait::poll;
+use geofence_tests::site::{RUSSIAN, Site};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// Two addresses of a country that is blocked.
-const RUSSIAN: &str = "77.88.8.8";
+/// Another address of the country that is blocked.
 const OTHER: &str = "5.136.0.77";
 
 /// The machine itself is a tenant, and there is another.
@@ -35,105 +32,71 @@ owner = "noc"
 reason = "probes"
 "#;
 
-struct Site {
-    edge: Edge,
-    directory: TempDir,
+/// Asks for `geofence exception` with these words.
+fn exception(site: &Site, words: &[&str]) -> Result<Answer> {
+    site.edge.ask(&[&["exception"], words].concat())
 }
 
-impl Site {
-    fn new() -> Result<Self> {
-        let site = Self {
-            edge: Edge::new()?,
-            directory: tempfile::tempdir()?,
-        };
-        site.configure(CONFIG)?;
-        Ok(site)
-    }
+/// Grants an exception, whose last words say what.
+fn add(site: &Site, id: &str, from: &str, to: &str, more: &[&str]) -> Result<Answer> {
+    let words = [
+        "add",
+        id,
+        "--from",
+        from,
+        "--to",
+        to,
+        "--owner",
+        "support, A. Berg",
+    ];
+    exception(
+        site,
+        &[&words[..], &["--reason", "a \"partner\""], more].concat(),
+    )
+}
 
-    fn config(&self) -> PathBuf {
-        self.directory.path().join("geofence.toml")
-    }
+fn done(site: &Site, words: &[&str]) -> Result<Answer> {
+    let answer = exception(site, words)?;
+    ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
+    Ok(answer)
+}
 
-    fn configure(&self, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.config(), text)?)
+/// Whether the kernel lets a packet to this port and destination in.
+fn is_open(site: &Site, source: &str, destination: &str, port: &str) -> Result<bool> {
+    let words = [
+        "explain",
+        "--kernel",
+        source,
+        "--dst",
+        destination,
+        "--dport",
+        port,
+    ];
+    let answer = site.edge.ask(&words)?;
+    match answer.code {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => anyhow::bail!("{answer:?}"),
     }
+}
 
-    fn run(&self) -> Result<Daemon> {
-        let config = self.config();
-        self.edge
-            .run(&["--config", config.to_str().context("a path")?])
-    }
+fn list(site: &Site) -> Result<Vec<Value>> {
+    let object = done(site, &["list", "--json"])?.json()?;
+    Ok(object["exceptions"].as_array().context("a list")?.clone())
+}
 
-    /// Asks for `geofence exception` with these words.
-    fn exception(&self, words: &[&str]) -> Result<Answer> {
-        self.edge.ask(&[&["exception"], words].concat())
-    }
+fn one(site: &Site, id: &str) -> Result<Value> {
+    done(site, &["show", id, "--json"])?.json()
+}
 
-    /// Grants an exception, whose last words say what.
-    fn add(&self, id: &str, from: &str, to: &str, more: &[&str]) -> Result<Answer> {
-        let words = [
-            "add",
-            id,
-            "--from",
-            from,
-            "--to",
-            to,
-            "--owner",
-            "support, A. Berg",
-        ];
-        self.exception(&[&words[..], &["--reason", "a \"partner\""], more].concat())
-    }
+fn audit(site: &Site) -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(site.edge.state().join("audit.jsonl"))?;
+    let lines = text.lines();
+    lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
 
-    fn done(&self, words: &[&str]) -> Result<Answer> {
-        let answer = self.exception(words)?;
-        ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
-        Ok(answer)
-    }
-
-    /// Whether the kernel lets a packet to this port and destination in.
-    fn is_open(&self, source: &str, destination: &str, port: &str) -> Result<bool> {
-        let words = [
-            "explain",
-            "--kernel",
-            source,
-            "--dst",
-            destination,
-            "--dport",
-            port,
-        ];
-        let answer = self.edge.ask(&words)?;
-        match answer.code {
-            Some(0) => Ok(true),
-            Some(1) => Ok(false),
-            _ => anyhow::bail!("{answer:?}"),
-        }
-    }
-
-    fn wait_passes(&self, source: &str, passes: bool) -> Result<()> {
-        poll(PATIENCE, || {
-            Ok((self.edge.passes(source)? == passes).then_some(()))
-        })?
-        .with_context(|| format!("{source} passes: not {passes}"))
-    }
-
-    fn list(&self) -> Result<Vec<Value>> {
-        let object = self.done(&["list", "--json"])?.json()?;
-        Ok(object["exceptions"].as_array().context("a list")?.clone())
-    }
-
-    fn one(&self, id: &str) -> Result<Value> {
-        self.done(&["show", id, "--json"])?.json()
-    }
-
-    fn audit(&self) -> Result<Vec<Value>> {
-        let text = std::fs::read_to_string(self.edge.state().join("audit.jsonl"))?;
-        let lines = text.lines();
-        lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
-    }
-
-    fn store(&self) -> PathBuf {
-        self.edge.state().join("exceptions.toml")
-    }
+fn store(site: &Site) -> PathBuf {
+    site.edge.state().join("exceptions.toml")
 }
 
 #[test]
@@ -141,11 +104,11 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
     if !privilege::privileged("what_is_granted_is_in_force_and_no_wider_than_it_says") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let _daemon = site.run()?;
+    let site = Site::new(CONFIG)?;
+    let _daemon = site.run(&[])?;
     assert!(!site.edge.passes(RUSSIAN)? && !site.edge.passes(OTHER)?);
     let port = ["--proto", "tcp", "--port", "22", "--expires", "30d"];
-    let answer = site.add("ticket-4711", RUSSIAN, "customer-17", &port)?;
+    let answer = add(&site, "ticket-4711", RUSSIAN, "customer-17", &port)?;
     ensure!(answer.code == Some(0), "{answer:?}");
     assert!(site.edge.passes(RUSSIAN)?);
     // This source, this destination, this traffic.
@@ -158,7 +121,7 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
         ("77.88.8.9", "192.0.2.1", "22", false),
         (OTHER, "192.0.2.1", "22", false),
     ] {
-        let found = site.is_open(source, destination, port)?;
+        let found = is_open(&site, source, destination, port)?;
         assert_eq!(found, open, "{source} to {destination}, {port}");
     }
     assert!(!site.edge.passes(OTHER)?);
@@ -176,17 +139,17 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
         said.contains("exception ticket-4711 (a \"partner\", owner support"),
         "{said}"
     );
-    let one = site.one("ticket-4711")?;
+    let one = one(&site, "ticket-4711")?;
     assert_eq!(one["state"], "live");
     ensure!(one["hits"].as_u64() > Some(0), "{one}");
     ensure!(one["last_hit"].is_string(), "{one}");
 
-    site.done(&["remove", "ticket-4711", "--reason", "moved"])?;
+    done(&site, &["remove", "ticket-4711", "--reason", "moved"])?;
     assert!(!site.edge.passes(RUSSIAN)?, "removed");
 
     // Everything the file of the configuration has is still in force, and stays its own.
-    assert!(site.is_open("175.45.176.1", "198.51.100.1", "22")?);
-    assert_eq!(site.list()?.len(), 1);
+    assert!(is_open(&site, "175.45.176.1", "198.51.100.1", "22")?);
+    assert_eq!(list(&site)?.len(), 1);
     Ok(())
 }
 
@@ -195,10 +158,10 @@ fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
     if !privilege::privileged("what_is_granted_outlives_the_daemon_and_lapses_without_it") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let mut daemon = site.run()?;
-    site.add("", OTHER, "any", &[])?;
-    site.add("soon", RUSSIAN, "192.0.2.1", &["--expires", "3s"])?;
+    let site = Site::new(CONFIG)?;
+    let mut daemon = site.run(&[])?;
+    add(&site, "", OTHER, "any", &[])?;
+    add(&site, "soon", RUSSIAN, "192.0.2.1", &["--expires", "3s"])?;
     assert!(site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
     daemon.signal(Signal::SIGKILL)?;
     daemon.wait(PATIENCE)?;
@@ -210,8 +173,8 @@ fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
         if detached {
             site.edge.detach(&["--all"])?;
         }
-        let mut daemon = site.run()?;
-        let states: Vec<_> = site.list()?;
+        let mut daemon = site.run(&[])?;
+        let states: Vec<_> = list(&site)?;
         let states: Vec<_> = states
             .iter()
             .filter_map(|one| Some((one["id"].as_str()?, one["state"].as_str()?)))
@@ -223,7 +186,7 @@ fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
         assert!(!site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
         if detached {
             // What has lapsed comes back with another end.
-            site.done(&["extend", "soon", "--until", "2099-01-01"])?;
+            done(&site, &["extend", "soon", "--until", "2099-01-01"])?;
             assert!(site.edge.passes(RUSSIAN)?);
         }
         daemon.signal(Signal::SIGKILL)?;
@@ -237,11 +200,17 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
     if !privilege::privileged("what_cannot_be_granted_changes_nothing_and_says_why") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let _daemon = site.run()?;
-    site.add("ticket-1", OTHER, "customer-17", &["--expires", "5d"])?;
-    let kept = std::fs::read_to_string(site.store())?;
-    let add = |id, from, to, more: &[&str]| site.add(id, from, to, more);
+    let site = Site::new(CONFIG)?;
+    let _daemon = site.run(&[])?;
+    add(
+        &site,
+        "ticket-1",
+        OTHER,
+        "customer-17",
+        &["--expires", "5d"],
+    )?;
+    let kept = std::fs::read_to_string(store(&site))?;
+    let add = |id, from, to, more: &[&str]| add(&site, id, from, to, more);
     for (answer, said) in [
         (add("ticket-2", "77.88.8.300", "any", &[])?, "--from:1:1"),
         (
@@ -270,19 +239,19 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
             "geofence.toml: choose another name",
         ),
         (
-            site.exception(&["remove", "standing"])?,
+            exception(&site, &["remove", "standing"])?,
             "geofence.toml, and no command changes it there",
         ),
         (
-            site.exception(&["extend", "standing", "--expires", "1d"])?,
+            exception(&site, &["extend", "standing", "--expires", "1d"])?,
             "geofence.toml, and no command",
         ),
         (
-            site.exception(&["remove", "ticket-7"])?,
+            exception(&site, &["remove", "ticket-7"])?,
             "did you mean ticket-1?",
         ),
         (
-            site.exception(&["show", "nothing"])?,
+            exception(&site, &["show", "nothing"])?,
             "`geofence exception list` shows them all",
         ),
     ] {
@@ -306,14 +275,14 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
         ),
         (&["extend", "ticket-1"], "say until when"),
     ] {
-        let answer = site.exception(words)?;
+        let answer = exception(&site, words)?;
         ensure!(
             answer.code == Some(2) && answer.stderr.contains(said),
             "{said}: {answer:?}"
         );
     }
     // While another policy is on trial, nothing else is put in place.
-    let config = site.config();
+    let config = site.path("geofence.toml");
     let trial = [
         "apply",
         "--confirm-within",
@@ -321,13 +290,13 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
         config.to_str().context("a path")?,
     ];
     assert_eq!(site.edge.ask(&trial)?.code, Some(0));
-    let answer = site.exception(&["remove", "ticket-1", "--json"])?;
+    let answer = exception(&site, &["remove", "ticket-1", "--json"])?;
     assert_eq!(answer.json()?["cause"], "trial");
     assert_eq!(site.edge.ask(&["revert"])?.code, Some(0));
 
     assert!(!site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
-    assert_eq!(std::fs::read_to_string(site.store())?, kept);
-    let states: Vec<_> = site.audit()?;
+    assert_eq!(std::fs::read_to_string(store(&site))?, kept);
+    let states: Vec<_> = audit(&site)?;
     let refused = states.iter().filter(|one| one["result"] == "refused");
     assert_eq!(refused.count(), 10, "{states:?}");
     Ok(())
@@ -338,9 +307,9 @@ fn every_change_is_on_record_and_in_the_status() -> Result<()> {
     if !privilege::privileged("every_change_is_on_record_and_in_the_status") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let daemon = site.run()?;
-    site.add("t-1", RUSSIAN, "customer-17", &["--expires", "2d"])?;
+    let site = Site::new(CONFIG)?;
+    let daemon = site.run(&[])?;
+    add(&site, "t-1", RUSSIAN, "customer-17", &["--expires", "2d"])?;
     let status = || -> Result<Value> {
         Ok(site.edge.ask(&["status", "--json"])?.json()?["exceptions"].take())
     };
@@ -354,11 +323,11 @@ fn every_change_is_on_record_and_in_the_status() -> Result<()> {
         said.contains("exceptions 2 in force") && said.contains("t-1 on 2"),
         "{said}"
     );
-    site.done(&["extend", "t-1", "--expires", "30d"])?;
+    done(&site, &["extend", "t-1", "--expires", "30d"])?;
     assert_eq!(status()?["lapsing"], serde_json::json!([]));
-    site.done(&["remove", "t-1", "--reason", "their uplink works"])?;
+    done(&site, &["remove", "t-1", "--reason", "their uplink works"])?;
 
-    let audit = site.audit()?;
+    let audit = audit(&site)?;
     let told: Vec<_> = audit
         .iter()
         .filter_map(|one| Some((one["verb"].as_str()?, one["result"].as_str()?)))
@@ -392,16 +361,16 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     if !privilege::privileged("a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let mut daemon = site.run()?;
-    site.add("t-1", RUSSIAN, "customer-17", &[])?;
-    let kept = std::fs::read_to_string(site.store())?;
+    let site = Site::new(CONFIG)?;
+    let mut daemon = site.run(&[])?;
+    add(&site, "t-1", RUSSIAN, "customer-17", &[])?;
+    let kept = std::fs::read_to_string(store(&site))?;
 
     // The tenant goes, and comes back.
     site.configure("block = [\"RU\"]\n")?;
     assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
     assert!(!site.edge.passes(RUSSIAN)?);
-    let one = site.one("t-1")?;
+    let one = one(&site, "t-1")?;
     assert_eq!(one["state"], "idle", "{one}");
     let said = site.edge.ask(&["status"])?.stdout;
     ensure!(
@@ -409,17 +378,20 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
         "{said}"
     );
     // What is idle keeps nobody from granting others.
-    site.done(&["remove", site.add("", OTHER, "any", &[]).map(|_| "x-1")?])?;
+    done(
+        &site,
+        &["remove", add(&site, "", OTHER, "any", &[]).map(|_| "x-1")?],
+    )?;
     site.configure(CONFIG)?;
     assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
     assert!(site.edge.passes(RUSSIAN)?);
 
     // A file that cannot be read stops every change, and what filters stays.
-    std::fs::write(site.store(), format!("{kept}\n[[exception]]\nid = 7\n"))?;
+    std::fs::write(store(&site), format!("{kept}\n[[exception]]\nid = 7\n"))?;
     let line = kept.lines().count() + 3;
     let place = format!("exceptions.toml:{line}");
     for answer in [
-        site.add("t-2", OTHER, "any", &[])?,
+        add(&site, "t-2", OTHER, "any", &[])?,
         site.edge.ask(&["reload"])?,
     ] {
         ensure!(
@@ -431,7 +403,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     // A start filters without, and says so, until somebody has mended it.
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
-    let mut daemon = site.run()?;
+    let mut daemon = site.run(&[])?;
     daemon.wait_line(
         "STARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND",
         PATIENCE,
@@ -442,7 +414,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
         "{status:?}"
     );
     assert!(!site.edge.passes(RUSSIAN)?);
-    std::fs::write(site.store(), &kept)?;
+    std::fs::write(store(&site), &kept)?;
     assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
     assert!(site.edge.passes(RUSSIAN)?);
     assert_eq!(site.edge.ask(&["status"])?.code, Some(0));

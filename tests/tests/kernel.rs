@@ -26,7 +26,7 @@ mod told;
 
 use told::{Told, listed};
 
-/// Instructions the verifier may walk through; a tenth above what the program takes today.
+/// Instructions the verifier may walk through; some more than the program takes today.
 const VERIFIED_INSTRUCTIONS_MAX: u32 = 431_000;
 
 const FRAMES: usize = 120_000;

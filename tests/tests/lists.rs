@@ -4,92 +4,45 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::privilege;
+use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
 use nix::sched::{CloneFlags, setns};
-use serde_json::Value;
-use tempfile::TempDir;
 
 /// Addresses of countries that nobody blocks.
 const LISTED: &str = "84.200.69.80";
 const OTHER: &str = "84.200.70.40";
 
-/// A machine whose geofence has two lists: one in a file, one from a server on its own loopback.
-struct Site {
-    edge: Edge,
-    directory: TempDir,
-    body: Arc<Mutex<String>>,
+/// A machine whose geofence has two lists: one in a file, one from a server on its own loopback, whose answer comes
+/// along.
+fn site() -> Result<(Site, Body)> {
+    let site = Site::new("")?;
+    let body = Body::default();
+    let address = serve(&site.edge, Arc::clone(&body))?;
+    site.configure(&format!(
+        "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"plain\"\n\
+         [[list]]\nname = \"theirs\"\nurl = \"http://{address}/theirs\"\nformat = \"spamhaus\"\n\
+         [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
+    ))?;
+    site.write("own.txt", "# nobody yet\n5.9.0.1\n")?;
+    site.write("watched.txt", format!("{LISTED}\n{OTHER}\n"))?;
+    Ok((site, body))
 }
 
-impl Site {
-    fn new() -> Result<Self> {
-        let edge = Edge::new()?;
-        let body = Arc::new(Mutex::new(String::new()));
-        let address = serve(&edge, Arc::clone(&body))?;
-        let site = Self {
-            edge,
-            directory: tempfile::tempdir()?,
-            body,
-        };
-        let config = format!(
-            "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"plain\"\n\
-             [[list]]\nname = \"theirs\"\nurl = \"http://{address}/theirs\"\nformat = \"spamhaus\"\n\
-             [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
-        );
-        std::fs::write(site.path("geofence.toml"), config)?;
-        site.write("own.txt", "# nobody yet\n5.9.0.1\n")?;
-        site.write("watched.txt", &format!("{LISTED}\n{OTHER}\n"))?;
-        Ok(site)
-    }
+/// What the server answers.
+type Body = Arc<Mutex<String>>;
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let new = self.path("new");
-        std::fs::write(&new, text)?;
-        Ok(std::fs::rename(new, self.path(name))?)
-    }
-
-    /// Puts this in the server's answers.
-    fn publish(&self, text: &str) {
-        text.clone_into(&mut self.body.lock().expect("nobody panics with it"));
-    }
-
-    /// Runs a command with the configuration; its exit code and its answer.
-    fn ask(&self, words: &[&str]) -> Result<(Option<i32>, String)> {
-        let config = self.path("geofence.toml");
-        let config = config.to_str().context("a path")?;
-        let answer = self.edge.ask(&[words, &["--config", config]].concat())?;
-        Ok((answer.code, answer.stdout + &answer.stderr))
-    }
-
-    fn json(&self, words: &[&str]) -> Result<Value> {
-        let (_, said) = self.ask(&[words, &["--json"]].concat())?;
-        serde_json::from_str(&said).with_context(|| said)
-    }
-
-    /// Waits until packets from an address pass, or no longer do.
-    fn wait_passes(&self, address: &str, expected: bool) -> Result<()> {
-        let seen = poll(PATIENCE, || {
-            Ok((self.edge.passes(address)? == expected).then_some(()))
-        })?;
-        ensure!(
-            seen.is_some(),
-            "{address} does not come to pass: {expected}"
-        );
-        Ok(())
-    }
+/// Puts this in the server's answers.
+fn publish(body: &Body, text: &str) {
+    text.clone_into(&mut body.lock().expect("nobody panics with it"));
 }
 
 /// Answers every request with the text, from the machine's own loopback, where geofence looks for it.
-fn serve(edge: &Edge, body: Arc<Mutex<String>>) -> Result<SocketAddr> {
+fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
     let namespace = File::open(edge.pair.edge.path())?;
     let listener = std::thread::spawn(move || -> Result<TcpListener> {
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
@@ -120,17 +73,14 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
     if !privilege::privileged("a_fetched_list_filters_and_a_bad_one_changes_nothing") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let config = site.path("geofence.toml");
-    let _daemon = site
-        .edge
-        .run(&["--config", config.to_str().context("a path")?])?;
+    let (site, body) = site()?;
+    let _daemon = site.run(&[])?;
     // A list that says "alert" drops nobody.
     site.wait_passes(LISTED, true)?;
     let degraded = "geofence_list_degraded{list=\"theirs\"}";
     ensure!(site.edge.metric(degraded)? == 1.0, "it was never fetched");
 
-    site.publish(&format!("; theirs\n{LISTED} ; SBL1\n"));
+    publish(&body, &format!("; theirs\n{LISTED} ; SBL1\n"));
     let (code, said) = site.ask(&["update"])?;
     ensure!(
         code == Some(0) && said.contains("theirs: 1 entries, for the first time"),
@@ -155,7 +105,7 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
             "ten times",
         ),
     ] {
-        site.publish(&bad);
+        publish(&body, &bad);
         let (code, said) = site.ask(&["update", "theirs"])?;
         ensure!(
             code == Some(1) && said.contains(why),
@@ -172,14 +122,14 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
         "{lists}"
     );
     ensure!(!site.edge.passes(LISTED)?, "the last good list is in use");
-    site.publish(&format!("{OTHER}\n"));
+    publish(&body, &format!("{OTHER}\n"));
     let (code, said) = site.ask(&["update", "theirs"])?;
     ensure!(code == Some(0), "{said}");
     site.wait_passes(OTHER, false)?;
     site.wait_passes(LISTED, true)?;
 
     // A file is noticed by itself, and a bad one leaves what was good.
-    site.write("own.txt", &format!("# us\n{LISTED} # why\n"))?;
+    site.write("own.txt", format!("# us\n{LISTED} # why\n"))?;
     site.wait_passes(LISTED, false)?;
     site.write("own.txt", "")?;
     let own = "geofence_list_degraded{list=\"own\"}";
@@ -196,16 +146,14 @@ fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
     if !privilege::privileged("an_entry_that_lapses_goes_by_itself") {
         return Ok(());
     }
-    let site = Site::new()?;
+    let (site, _) = site()?;
     let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
-    std::fs::write(site.path("geofence.toml"), config)?;
+    site.configure(config)?;
     site.write(
         "own.txt",
-        &format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
+        format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
     )?;
-    let config = site.path("geofence.toml");
-    let config = config.to_str().context("a path")?;
-    let _daemon = site.edge.run(&["--config", config])?;
+    let _daemon = site.run(&[])?;
     ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
     site.wait_passes(LISTED, true)?;
     ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
@@ -222,8 +170,8 @@ fn commands_name_the_list_and_the_line() -> Result<()> {
     if !privilege::privileged("commands_name_the_list_and_the_line") {
         return Ok(());
     }
-    let site = Site::new()?;
-    site.write("own.txt", &format!("# us\n{LISTED} # why\n"))?;
+    let (site, _) = site()?;
+    site.write("own.txt", format!("# us\n{LISTED} # why\n"))?;
     let (code, said) = site.ask(&["explain", LISTED])?;
     ensure!(
         code == Some(1) && said.contains("on the list own (line 2: 84.200.69.80/32), which blocks"),

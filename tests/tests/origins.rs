@@ -1,76 +1,23 @@
 //! What other databases add, through the real kernel: rules that name autonomous systems, and second opinions.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result, ensure};
-use geofence_tests::edge::{Edge, PATIENCE};
+use anyhow::{Result, ensure};
+use geofence_tests::edge::PATIENCE;
 use geofence_tests::privilege;
+use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
 use geofence_user::geoip::writer::{Schema, Writer};
-use serde_json::Value;
-use tempfile::TempDir;
 
-/// A machine with a geofence whose files are in a directory of their own.
-struct Site {
-    edge: Edge,
-    directory: TempDir,
-}
-
-impl Site {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            edge: Edge::new()?,
-            directory: tempfile::tempdir()?,
-        })
+fn write_database(
+    site: &Site,
+    name: &str,
+    schema: Schema,
+    networks: &[(&str, &str)],
+) -> Result<()> {
+    let mut writer = Writer::new(schema);
+    for (network, code) in networks {
+        writer.add_code(network.parse()?, code);
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
-        let new = self.path("new");
-        std::fs::write(&new, bytes)?;
-        Ok(std::fs::rename(new, self.path(name))?)
-    }
-
-    fn write_database(&self, name: &str, schema: Schema, networks: &[(&str, &str)]) -> Result<()> {
-        let mut writer = Writer::new(schema);
-        for (network, code) in networks {
-            writer.add_code(network.parse()?, code);
-        }
-        self.write(name, writer.finish())
-    }
-
-    fn config(&self) -> Result<String> {
-        let path = self.path("geofence.toml");
-        Ok(path.to_str().context("a path")?.to_owned())
-    }
-
-    /// Runs a command with the configuration; its exit code and its answer.
-    fn ask(&self, words: &[&str]) -> Result<(Option<i32>, String)> {
-        let answer = self
-            .edge
-            .ask(&[words, &["--config", &self.config()?]].concat())?;
-        Ok((answer.code, answer.stdout + &answer.stderr))
-    }
-
-    fn json(&self, words: &[&str]) -> Result<Value> {
-        let (_, said) = self.ask(&[words, &["--json"]].concat())?;
-        serde_json::from_str(&said).with_context(|| said)
-    }
-
-    /// Waits until packets from an address pass, or no longer do.
-    fn wait_passes(&self, address: &str, expected: bool) -> Result<()> {
-        let seen = poll(PATIENCE, || {
-            Ok((self.edge.passes(address)? == expected).then_some(()))
-        })?;
-        ensure!(
-            seen.is_some(),
-            "{address} does not come to pass: {expected}"
-        );
-        Ok(())
-    }
+    site.write(name, writer.finish())
 }
 
 #[test]
@@ -89,14 +36,14 @@ fn rules_name_autonomous_systems() -> Result<()> {
         ("5.136.0.0/24", "64502 Allowed Ltd"),
         ("5.136.1.0/24", "64503 Branch"),
     ];
-    let site = Site::new()?;
-    site.write_database("asn.mmdb", Schema::Asn, first)?;
+    let site = Site::new("")?;
+    write_database(&site, "asn.mmdb", Schema::Asn, first)?;
     site.write(
         "geofence.toml",
         "asn-database = \"asn.mmdb\"\ndeny = [\"AS64500\", \"AS:example org\"]\n\
          [[exception]]\nid = \"branch\"\nfrom = [\"AS64503\"]\nto = [\"any\"]\nowner = \"a\"\nreason = \"b\"\n",
     )?;
-    let _daemon = site.edge.run(&["--config", &site.config()?])?;
+    let _daemon = site.run(&[])?;
     for denied in DENIED {
         ensure!(!site.edge.passes(denied)?, "{denied} is denied");
     }
@@ -129,7 +76,12 @@ fn rules_name_autonomous_systems() -> Result<()> {
     site.wait_passes(RUSSIAN, true)?;
     ensure!(site.edge.passes(DENIED[1])?, "the rule is gone");
     ensure!(!site.edge.passes(BRANCH)?, "the exception is gone");
-    site.write_database("asn.mmdb", Schema::AsnText, &[first, second].concat())?;
+    write_database(
+        &site,
+        "asn.mmdb",
+        Schema::AsnText,
+        &[first, second].concat(),
+    )?;
     site.wait_passes(FREE, false)?;
 
     // A file that has lost most of what it had is not believed, though all that is named is in it.
@@ -137,7 +89,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
         ("84.200.69.0/25", "64500 Example Org"),
         ("5.136.0.0/25", "64502 Allowed Ltd"),
     ];
-    site.write_database("asn.mmdb", Schema::Asn, less)?;
+    write_database(&site, "asn.mmdb", Schema::Asn, less)?;
     let failures = "geofence_reload_failures_total{reason=\"guard\"}";
     let failed = poll(PATIENCE, || {
         Ok((site.edge.metric(failures)? > 0.0).then_some(()))
@@ -146,7 +98,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
     ensure!(!site.edge.passes(FREE)?, "the policy in use stays in place");
 
     // A file without the system changes nothing.
-    site.write_database("asn.mmdb", Schema::Asn, second)?;
+    write_database(&site, "asn.mmdb", Schema::Asn, second)?;
     let failures = "geofence_reload_failures_total{reason=\"database\"}";
     let failed = poll(PATIENCE, || {
         Ok((site.edge.metric(failures)? > 0.0).then_some(()))
@@ -172,14 +124,14 @@ fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
     /// By the embedded database these are German and Russian; the second says otherwise of the first two of each.
     const GERMAN: [&str; 3] = ["84.200.69.80", "2003:1000::80", "84.200.70.40"];
     const RUSSIAN: [&str; 3] = ["5.136.0.77", "2001:3b40::77", "5.136.1.77"];
-    let site = Site::new()?;
+    let site = Site::new("")?;
     let networks = [
         ("84.200.69.0/24", "CN"),
         ("2003:1000::/48", "CN"),
         ("5.136.0.0/24", "DE"),
         ("2001:3b40::/48", "DE"),
     ];
-    site.write_database("second.mmdb", Schema::Flat, &networks)?;
+    write_database(&site, "second.mmdb", Schema::Flat, &networks)?;
     let config = |agreement: &str| {
         let text = format!("second-opinion = [\"second.mmdb\"]\nagreement = \"{agreement}\"\n");
         site.write("geofence.toml", text)
@@ -190,7 +142,7 @@ fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
         all.map(|address| site.edge.passes(address)).collect()
     };
     config("any")?;
-    let _daemon = site.edge.run(&["--config", &site.config()?])?;
+    let _daemon = site.run(&[])?;
     let seen = passes()?;
     ensure!(
         seen == [false, false, true, false, false, false],
@@ -251,7 +203,12 @@ fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
     );
 
     // Where the second database says the same, there is nothing to agree about.
-    site.write_database("second.mmdb", Schema::Nested, &[("5.136.0.0/23", "RU")])?;
+    write_database(
+        &site,
+        "second.mmdb",
+        Schema::Nested,
+        &[("5.136.0.0/23", "RU")],
+    )?;
     site.wait_passes(RUSSIAN[0], false)?;
     Ok(())
 }

@@ -4,90 +4,51 @@ use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::{Daemon, binary as binary_under_test};
-use geofence_tests::edge::{Answer, Edge, PATIENCE};
+use geofence_tests::daemon::binary as binary_under_test;
+use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::privilege;
+use geofence_tests::site::{GERMAN, Site};
 use geofence_tests::wait::poll;
 use geofence_user::geoip::writer::{Schema, Writer};
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
-
-/// An address of a country that is blocked in the beginning, and one of another.
-const RUSSIAN: &str = "77.88.8.8";
-const GERMAN: &str = "84.200.69.80";
 
 /// A machine whose geofence has a configuration and a database in files.
-struct Site {
-    edge: Edge,
-    directory: TempDir,
+fn site() -> Result<Site> {
+    let site = Site::new(&blocking("RU"))?;
+    provide(&site, &data())?;
+    Ok(site)
 }
 
-impl Site {
-    fn new() -> Result<Self> {
-        let site = Self {
-            edge: Edge::new()?,
-            directory: tempfile::tempdir()?,
-        };
-        site.configure("RU")?;
-        site.provide(&data())?;
-        Ok(site)
-    }
+/// A configuration that blocks a country.
+fn blocking(country: &str) -> String {
+    format!("block = [\"{country}\"]\ndatabases = [\"countries.mmdb\"]\n")
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
+/// Puts a database in place, whole.
+fn provide(site: &Site, data: &[u8]) -> Result<()> {
+    site.write("countries.mmdb", data)
+}
 
-    /// Writes a configuration that blocks a country.
-    fn configure(&self, country: &str) -> Result<()> {
-        self.write_config(&format!(
-            "block = [\"{country}\"]\ndatabases = [\"countries.mmdb\"]\n"
-        ))
-    }
+fn reload(site: &Site, words: &[&str]) -> Result<Answer> {
+    site.edge.ask(&[&["reload"], words].concat())
+}
 
-    fn write_config(&self, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.path("geofence.toml"), text)?)
-    }
+/// Waits until a counter of the metrics has a value.
+fn wait_metric(site: &Site, series: &str, value: f64) -> Result<()> {
+    let mut last = 0.0;
+    let seen = poll(PATIENCE, || {
+        last = site.edge.metric(series)?;
+        Ok((last == value).then_some(()))
+    })?;
+    seen.with_context(|| format!("{series} is {last}, not {value}"))
+}
 
-    /// Puts a database in place, whole.
-    fn provide(&self, data: &[u8]) -> Result<()> {
-        let new = self.path("countries.new");
-        std::fs::write(&new, data)?;
-        Ok(std::fs::rename(new, self.path("countries.mmdb"))?)
-    }
-
-    fn run(&self) -> Result<Daemon> {
-        let config = self.path("geofence.toml");
-        self.edge
-            .run(&["--config", config.to_str().context("a path")?])
-    }
-
-    /// Whether packets from Russia and from Germany pass.
-    fn passes(&self) -> Result<[bool; 2]> {
-        Ok([self.edge.passes(RUSSIAN)?, self.edge.passes(GERMAN)?])
-    }
-
-    fn reload(&self, words: &[&str]) -> Result<Answer> {
-        self.edge.ask(&[&["reload"], words].concat())
-    }
-
-    /// Waits until a counter of the metrics has a value.
-    fn wait_metric(&self, series: &str, value: f64) -> Result<()> {
-        let mut last = 0.0;
-        let seen = poll(PATIENCE, || {
-            last = self.edge.metric(series)?;
-            Ok((last == value).then_some(()))
-        })?;
-        seen.with_context(|| format!("{series} is {last}, not {value}"))
-    }
-
-    fn health(&self) -> Result<(u16, serde_json::Value)> {
-        let response = self.edge.get("/healthz")?;
-        Ok((response.status, serde_json::from_str(&response.body)?))
-    }
+fn health_of(site: &Site) -> Result<(u16, serde_json::Value)> {
+    let response = site.edge.get("/healthz")?;
+    Ok((response.status, serde_json::from_str(&response.body)?))
 }
 
 const SUCCEEDED: &str = "geofence_reloads_total{result=\"ok\"}";
@@ -136,28 +97,28 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
     if !privilege::privileged("a_reload_changes_the_policy_however_it_is_asked_for") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let mut daemon = site.run()?;
+    let site = site()?;
+    let mut daemon = site.run(&[])?;
     let program = site.edge.program(site.edge.interface())?;
     assert_eq!(site.passes()?, [false, true]);
 
     // By itself, when the configuration changes.
-    site.configure("DE")?;
-    site.wait_metric(SUCCEEDED, 1.0)?;
+    site.configure(&blocking("DE"))?;
+    wait_metric(&site, SUCCEEDED, 1.0)?;
     assert_eq!(site.passes()?, [true, false]);
     // And when a database does.
-    site.provide(&swapped())?;
-    site.wait_metric(SUCCEEDED, 2.0)?;
+    provide(&site, &swapped())?;
+    wait_metric(&site, SUCCEEDED, 2.0)?;
     assert_eq!(site.passes()?, [false, true]);
 
     // When asked to. What is asked for is not done again because the file has changed.
-    site.configure("RU")?;
-    let answer = site.reload(&["--json"])?;
+    site.configure(&blocking("RU"))?;
+    let answer = reload(&site, &["--json"])?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert_eq!(answer.json()?["ok"], true);
     assert_eq!(site.passes()?, [true, false]);
     daemon.signal(Signal::SIGHUP)?;
-    site.wait_metric(SUCCEEDED, 4.0)?;
+    wait_metric(&site, SUCCEEDED, 4.0)?;
     assert_eq!(site.passes()?, [true, false]);
 
     assert_eq!(site.edge.metric(FAILED)?, 0.0);
@@ -172,9 +133,9 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
     if !privilege::privileged("what_cannot_be_used_changes_nothing_and_is_told_everywhere") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let mut daemon = site.run()?;
-    assert_eq!(site.health()?.1["status"], "ok");
+    let site = site()?;
+    let mut daemon = site.run(&[])?;
+    assert_eq!(health_of(&site)?.1["status"], "ok");
     let good = std::fs::read_to_string(site.path("geofence.toml"))?;
     let half = data();
     let half = &half[..half.len() / 2];
@@ -230,11 +191,11 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
         // Half of them are asked for, and half are noticed by themselves.
         let is_asked = at % 2 == 0;
         let text = if is_asked {
-            let answer = site.reload(&[])?;
+            let answer = reload(&site, &[])?;
             assert_eq!(answer.code, Some(1), "{what}: {answer:?}");
             answer.stderr
         } else {
-            site.wait_metric(&failed(reason), before + 1.0)?;
+            wait_metric(&site, &failed(reason), before + 1.0)?;
             daemon.wait_line("not reloaded, the policy in use stays", PATIENCE)?;
             daemon.stderr()
         };
@@ -247,7 +208,7 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
             "{what}: {}",
             daemon.stderr()
         );
-        let (code, health) = site.health()?;
+        let (code, health) = health_of(&site)?;
         assert_eq!(
             (code, &health["status"]),
             (200, &"degraded".into()),
@@ -257,13 +218,13 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
         let text = health["trouble"]["text"].as_str().unwrap_or_default();
         ensure!(text.contains(said), "{what}: {text}");
         let succeeded = site.edge.metric(SUCCEEDED)?;
-        site.write_config(&good)?;
-        site.provide(&data())?;
+        site.configure(&good)?;
+        provide(&site, &data())?;
         if is_asked {
-            assert_eq!(site.reload(&[])?.code, Some(0), "{what}");
+            assert_eq!(reload(&site, &[])?.code, Some(0), "{what}");
         }
-        site.wait_metric(SUCCEEDED, succeeded + 1.0)?;
-        assert_eq!(site.health()?.1["status"], "ok", "{what}");
+        wait_metric(&site, SUCCEEDED, succeeded + 1.0)?;
+        assert_eq!(health_of(&site)?.1["status"], "ok", "{what}");
     }
     daemon.interrupt(PATIENCE)?;
     Ok(())
@@ -274,18 +235,18 @@ fn data_that_is_not_believed_is_taken_with_force() -> Result<()> {
     if !privilege::privileged("data_that_is_not_believed_is_taken_with_force") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let daemon = site.run()?;
+    let site = site()?;
+    let daemon = site.run(&[])?;
     let mut vanished = writer();
     vanished.add_code("77.88.0.0/16".parse()?, "US");
     vanished.add_code("2a02:6b8::/32".parse()?, "US");
-    site.provide(&vanished.finish())?;
-    let answer = site.reload(&["--json"])?;
+    provide(&site, &vanished.finish())?;
+    let answer = reload(&site, &["--json"])?;
     let object = answer.json()?;
     assert_eq!((answer.code, &object["ok"]), (Some(1), &false.into()));
     assert_eq!(object["cause"], "guard", "{object}");
     assert_eq!(site.passes()?, [false, true]);
-    let answer = site.reload(&["--force"])?;
+    let answer = reload(&site, &["--force"])?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert_eq!(site.passes()?, [true, true]);
     daemon.interrupt(PATIENCE)?;
@@ -297,11 +258,11 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     if !privilege::privileged("the_last_good_image_filters_after_a_boot_without_a_database") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let daemon = site.run()?;
+    let site = site()?;
+    let daemon = site.run(&[])?;
     // What filters now came with a reload, so that is what must be kept.
-    site.configure("DE")?;
-    assert_eq!(site.reload(&[])?.code, Some(0));
+    site.configure(&blocking("DE"))?;
+    assert_eq!(reload(&site, &[])?.code, Some(0));
     daemon.kill(PATIENCE)?;
     // A boot: nothing is left in the kernel or in /run, and the database did not come up.
     site.edge.detach(&["--all"])?;
@@ -309,19 +270,19 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     std::fs::remove_file(site.path("countries.mmdb"))?;
     assert_eq!(site.passes()?, [true, true]);
 
-    let mut daemon = site.run()?;
+    let mut daemon = site.run(&[])?;
     daemon.wait_line("FILTERING BY THE LAST GOOD IMAGE", PATIENCE)?;
     assert_eq!(site.passes()?, [true, false]);
-    let (_, health) = site.health()?;
+    let (_, health) = health_of(&site)?;
     assert_eq!(health["status"], "degraded", "{health}");
     assert_eq!(health["trouble"]["cause"], "database", "{health}");
     let status = site.edge.ask(&["status"])?;
     assert_eq!(status.code, Some(1), "{status:?}");
     ensure!(status.stdout.contains("DEGRADED"), "{status:?}");
     // The database comes back, and nobody has to say so.
-    site.provide(&data())?;
-    site.wait_metric(SUCCEEDED, 1.0)?;
-    assert_eq!(site.health()?.1["status"], "ok");
+    provide(&site, &data())?;
+    wait_metric(&site, SUCCEEDED, 1.0)?;
+    assert_eq!(health_of(&site)?.1["status"], "ok");
     assert_eq!(site.passes()?, [true, false]);
     daemon.kill(PATIENCE)?;
 
@@ -345,7 +306,7 @@ fn status_tells_with_a_daemon_and_without() -> Result<()> {
     if !privilege::privileged("status_tells_with_a_daemon_and_without") {
         return Ok(());
     }
-    let site = Site::new()?;
+    let site = site()?;
     let status = |code: i32| -> Result<serde_json::Value> {
         let answer = site.edge.ask(&["status", "--json"])?;
         assert_eq!(answer.code, Some(code), "{answer:?}");
@@ -356,7 +317,7 @@ fn status_tells_with_a_daemon_and_without() -> Result<()> {
         object["process"].is_null() && object["interfaces"] == serde_json::json!([]),
         "{object}"
     );
-    let daemon = site.run()?;
+    let daemon = site.run(&[])?;
     let object = status(0)?;
     assert_eq!(object["process"], daemon.id(), "{object}");
     assert_eq!(object["interfaces"][0]["interface"], site.edge.interface());
@@ -370,7 +331,7 @@ fn status_tells_with_a_daemon_and_without() -> Result<()> {
     assert_eq!(object["interfaces"][0]["protected"], true, "{object}");
     let said = site.edge.ask(&["status"])?.stdout;
     ensure!(said.contains("none runs; the filter goes on"), "{said}");
-    let answer = site.reload(&[])?;
+    let answer = reload(&site, &[])?;
     ensure!(
         answer.code == Some(2) && answer.stderr.contains("`geofence run` starts one"),
         "{answer:?}"
@@ -385,8 +346,8 @@ fn the_control_socket_is_for_root_whatever_its_mode() -> Result<()> {
     if !privilege::privileged("the_control_socket_is_for_root_whatever_its_mode") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let mut daemon = site.run()?;
+    let site = site()?;
+    let mut daemon = site.run(&[])?;
     let socket = site.edge.socket();
     let directory = socket.parent().context("its directory")?;
     let mode = std::fs::metadata(&socket)?.permissions().mode();
@@ -426,7 +387,7 @@ fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
     if !privilege::privileged("a_reload_that_would_cut_off_the_gateway_is_refused_by_name") {
         return Ok(());
     }
-    let site = Site::new()?;
+    let site = site()?;
     let gateway: IpAddr = GERMAN.parse()?;
     site.edge.pair.claim(gateway)?;
     let words = [
@@ -441,17 +402,17 @@ fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
         site.edge.interface(),
     ];
     site.edge.pair.edge.run(&words)?;
-    let daemon = site.run()?;
+    let daemon = site.run(&[])?;
     let config = "block = [\"DE\"]\ndatabases = [\"countries.mmdb\"]\nreplies = \"mail\"\n";
-    site.write_config(config)?;
-    let answer = site.reload(&[])?;
+    site.configure(config)?;
+    let answer = reload(&site, &[])?;
     ensure!(
         answer.code == Some(1) && answer.stderr.contains("the gateway 84.200.69.80"),
         "{answer:?}"
     );
     assert_eq!(site.edge.metric(&failed("access"))?, 1.0);
     assert_eq!(site.passes()?, [false, true]);
-    let answer = site.reload(&["--force"])?;
+    let answer = reload(&site, &["--force"])?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert_eq!(site.passes()?, [true, false]);
     daemon.interrupt(PATIENCE)?;
@@ -463,8 +424,8 @@ fn a_file_that_is_still_being_written_is_left_alone() -> Result<()> {
     if !privilege::privileged("a_file_that_is_still_being_written_is_left_alone") {
         return Ok(());
     }
-    let site = Site::new()?;
-    let daemon = site.run()?;
+    let site = site()?;
+    let daemon = site.run(&[])?;
     // As a slow download would: for some looks of the daemon there is more each time, and never all of it.
     let data = swapped();
     let mut file = std::fs::File::create(site.path("countries.mmdb"))?;
@@ -473,7 +434,7 @@ fn a_file_that_is_still_being_written_is_left_alone() -> Result<()> {
         poll(Duration::from_millis(150), || Ok(None::<()>))?;
         assert_eq!(site.edge.metric(FAILED)?, 0.0);
     }
-    site.wait_metric(SUCCEEDED, 1.0)?;
+    wait_metric(&site, SUCCEEDED, 1.0)?;
     assert_eq!(site.edge.metric(FAILED)?, 0.0);
     assert_eq!(site.passes()?, [true, false]);
     daemon.interrupt(PATIENCE)?;

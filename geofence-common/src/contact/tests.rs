@@ -113,3 +113,42 @@ fn both_ends_are_read_as_far_as_they_can_be() {
     assert_eq!(Ends::read(&frame.as_slice()).unwrap().ports, [0; 2]);
     assert_eq!(Ends::read(&&frame[..20]), None);
 }
+
+#[test]
+fn ports_are_read_behind_extension_headers() {
+    const TCP: [u8; 20] = [
+        0xc8, 0x22, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0,
+    ];
+    const OPTIONS: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];
+    // Every header names the one behind it; the last is TCP's.
+    let ends = |headers: &[(u8, [u8; 8])]| {
+        let numbers = headers.iter().map(|(number, _)| *number);
+        let mut numbers = numbers.chain([protocol::TCP]);
+        let mut frame = vec![0_u8; 12];
+        let length = headers.len() * 8 + TCP.len();
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, length as u8]);
+        frame.extend([numbers.next().unwrap(), 64]);
+        frame.extend([0x20; 32]);
+        for ((_, header), next) in headers.iter().zip(numbers) {
+            frame.extend([&[next], &header[1..]].concat());
+        }
+        frame.extend(TCP);
+        let ends = Ends::read(&frame.as_slice()).unwrap();
+        (ends.protocol, ends.ports, ends.flags)
+    };
+    let fragment = |field: u16| {
+        let [high, low] = field.to_be_bytes();
+        (protocol::FRAGMENT, [0, 0, high, low, 0, 0, 0, 7])
+    };
+    let options = (protocol::DESTINATION_OPTIONS, OPTIONS);
+    let found = (protocol::TCP, [51_234, 443], 2);
+    assert_eq!(ends(&[]), found);
+    assert_eq!(ends(&[(protocol::HOP_BY_HOP, OPTIONS), options]), found);
+    assert_eq!(ends(&[fragment(1), options]), found);
+    // A later fragment has none; nor has what nobody walks to the end of.
+    assert_eq!(ends(&[fragment(8)]), (protocol::TCP, [0; 2], 0));
+    assert_eq!(
+        ends(&[options; 9]),
+        (protocol::DESTINATION_OPTIONS, [0; 2], 0)
+    );
+}

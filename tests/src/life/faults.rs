@@ -106,8 +106,8 @@ fn configure(site: &Site, lookup: &str) -> Result<()> {
     Ok(fs::write(site.path("geofence.toml"), text)?)
 }
 
-/// The calls that are to fail, each with how many of its kind come before.
-fn chosen(calls: &[&'static str], is_short: bool) -> Vec<(&'static str, usize)> {
+/// The calls that are to fail, each with how many of its kind come before, and with each of the errors.
+fn chosen(calls: &[&'static str], errnos: &[Errno], is_short: bool) -> Vec<Fault> {
     let mut seen: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut all = Vec::new();
     for call in calls {
@@ -117,7 +117,17 @@ fn chosen(calls: &[&'static str], is_short: bool) -> Vec<(&'static str, usize)> 
     }
     // The last of a kind is made when there is most to lose; the first ones are questions.
     all.retain(|(call, before)| !is_short || seen.get(call) == Some(&(before + 1)));
-    all
+    let with_each = |(call, after)| {
+        let errnos = errnos.iter().map(|errno| *errno as i32);
+        errnos.map(move |errno| Fault { call, after, errno })
+    };
+    all.into_iter().flat_map(with_each).collect()
+}
+
+/// A fault as the report calls it.
+fn named(fault: &Fault, of: &str) -> String {
+    let Fault { call, after, errno } = fault;
+    format!("{call} {after} of {of}, with {}", Errno::from_raw(*errno))
 }
 
 fn starts(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> Result<()> {
@@ -126,49 +136,43 @@ fn starts(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> R
     let calls = supervisor.calls();
     stop(daemon)?;
     let mut before = standing(site)?;
-    for (call, after) in chosen(&calls, is_short) {
-        for errno in errnos {
-            let fault = Fault {
-                call,
-                after,
-                errno: *errno as i32,
-            };
-            let (mut daemon, supervisor) = start(site, Some(fault))?;
-            let ready = daemon.wait_line(READY, PATIENCE);
-            let case = format!("{call} {after} of a start, with {errno}");
-            if ready.is_ok() {
-                if supervisor.has_failed() {
-                    *tally.harmless.entry(call).or_default() += 1;
-                } else {
-                    tally.absent += 1;
-                }
-                let after = standing(site)?;
-                if supervisor.has_failed() && !ASKING.contains(&call) {
-                    tally.wrong.push(format!("{case}: nothing was said of it"));
-                }
-                if after.pins != before.pins
-                    || after.links_alone() != before.links_alone()
-                    || !after.is_all_new_after(&before)
-                {
-                    tally
-                        .wrong
-                        .push(format!("{case}: {after:?} after {before:?}"));
-                }
-                stop(daemon)?;
-                before = standing(site)?;
-                continue;
-            }
-            let ended = daemon.wait(PATIENCE)?;
-            let after = standing(site)?;
-            if ended.status.code() != Some(2) || !ended.stderr.contains(call) || after != before {
-                tally.wrong.push(format!(
-                    "{case}: {}, {} after {after:?}, before {before:?}",
-                    ended.status, ended.stderr
-                ));
-                before = after;
+    for fault in chosen(&calls, errnos, is_short) {
+        let call = fault.call;
+        let (mut daemon, supervisor) = start(site, Some(fault))?;
+        let ready = daemon.wait_line(READY, PATIENCE);
+        let case = named(&fault, "a start");
+        if ready.is_ok() {
+            if supervisor.has_failed() {
+                *tally.harmless.entry(call).or_default() += 1;
             } else {
-                tally.refused += 1;
+                tally.absent += 1;
             }
+            let after = standing(site)?;
+            if supervisor.has_failed() && !ASKING.contains(&call) {
+                tally.wrong.push(format!("{case}: nothing was said of it"));
+            }
+            if after.pins != before.pins
+                || after.links_alone() != before.links_alone()
+                || !after.is_all_new_after(&before)
+            {
+                tally
+                    .wrong
+                    .push(format!("{case}: {after:?} after {before:?}"));
+            }
+            stop(daemon)?;
+            before = standing(site)?;
+            continue;
+        }
+        let ended = daemon.wait(PATIENCE)?;
+        let after = standing(site)?;
+        if ended.status.code() != Some(2) || !ended.stderr.contains(call) || after != before {
+            tally.wrong.push(format!(
+                "{case}: {}, {} after {after:?}, before {before:?}",
+                ended.status, ended.stderr
+            ));
+            before = after;
+        } else {
+            tally.refused += 1;
         }
     }
     Ok(())
@@ -243,40 +247,34 @@ fn changes(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> 
             ensure!(!calls.is_empty(), "{change:?} made no call");
             let before = standing(site)?;
             let mut was_in_force = in_force(site)?;
-            for (call, after) in chosen(&calls, is_short) {
-                for errno in errnos {
-                    let fault = Fault {
-                        call,
-                        after,
-                        errno: *errno as i32,
-                    };
-                    supervisor.begin(Some(fault));
-                    let answer = site.edge.ask(change)?;
-                    let has_failed = supervisor.has_failed();
-                    supervisor.begin(None);
-                    let said = format!("{}{}", answer.stdout, answer.stderr);
-                    let is_as_before = standing(site)? == before
-                        && (answer.code == Some(0) || in_force(site)? == was_in_force);
-                    match answer.code {
-                        Some(1) if has_failed && said.contains(call) && is_as_before => {
-                            tally.refused += 1;
-                        }
-                        Some(0) if has_failed && READING.contains(&call) && is_as_before => {
-                            *tally.harmless.entry(call).or_default() += 1;
-                        }
-                        // How many calls it takes to empty a trie depends on what is in it.
-                        Some(0) if !has_failed => tally.absent += 1,
-                        _ => tally.wrong.push(format!(
-                            "{call} {after} of {change:?} by {lookup}, with {errno}: {answer:?}, as before: \
-                             {is_as_before}"
-                        )),
+            for fault in chosen(&calls, errnos, is_short) {
+                let call = fault.call;
+                supervisor.begin(Some(fault));
+                let answer = site.edge.ask(change)?;
+                let has_failed = supervisor.has_failed();
+                supervisor.begin(None);
+                let said = format!("{}{}", answer.stdout, answer.stderr);
+                let is_as_before = standing(site)? == before
+                    && (answer.code == Some(0) || in_force(site)? == was_in_force);
+                match answer.code {
+                    Some(1) if has_failed && said.contains(call) && is_as_before => {
+                        tally.refused += 1;
                     }
-                    if answer.code == Some(0) {
-                        if let Some(undo) = undo {
-                            done(site.edge.ask(undo)?)?;
-                        }
-                        was_in_force = in_force(site)?;
+                    Some(0) if has_failed && READING.contains(&call) && is_as_before => {
+                        *tally.harmless.entry(call).or_default() += 1;
                     }
+                    // How many calls it takes to empty a trie depends on what is in it.
+                    Some(0) if !has_failed => tally.absent += 1,
+                    _ => tally.wrong.push(format!(
+                        "{}: {answer:?}, as before: {is_as_before}",
+                        named(&fault, &format!("{change:?} by {lookup}"))
+                    )),
+                }
+                if answer.code == Some(0) {
+                    if let Some(undo) = undo {
+                        done(site.edge.ask(undo)?)?;
+                    }
+                    was_in_force = in_force(site)?;
                 }
             }
         }
