@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use aya::maps::HashMap;
-use geofence_common::contact::Direction;
+use geofence_common::contact::{Direction, identity};
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::layout::name;
-use geofence_common::verdict::Reason;
+use geofence_common::layout::{LIST_KEYS_MAX, ListKey, list_counter, name};
+use geofence_common::verdict::{Action, Reason};
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
@@ -272,6 +272,25 @@ fn kernel_and_host_agree_on_frames() {
             reasons.len()
         );
     }
+}
+
+#[test]
+fn a_tenant_for_whom_there_is_no_room_is_counted_with_everybody() {
+    if !privilege::privileged("a_tenant_for_whom_there_is_no_room_is_counted_with_everybody") {
+        return;
+    }
+    let prepared = prepared(listed);
+    let mut filter = filter(&prepared);
+    let list = identity(b"c2");
+    let others = (1..).filter(|other| *other != list);
+    let lists = others.take(LIST_KEYS_MAX - 1).chain([list]).collect();
+    filter.count_lists(&lists).expect("room for so many");
+    let action = filter.send(&template("192.0.2.5", "8.8.8.9"));
+    assert_eq!(action.expect("egress takes it"), Action::Drop);
+    let counts = filter.list_counts().expect("reads");
+    assert_eq!(counts.len(), LIST_KEYS_MAX);
+    let dropped = counts[&ListKey { list, tenant: 0 }].packets;
+    assert_eq!(dropped[list_counter(Direction::Out, Action::Drop)], 1);
 }
 
 /// Turns an untagged frame around, addresses and the places where ports are; says whether it did.

@@ -22,6 +22,9 @@ pub(super) const UNLISTED: &str = "84.200.73.1";
 /// On two lists each: one that remarks upon both directions, and one that blocks what comes in, or what goes out.
 pub(super) const KNOCKING: &str = "84.200.74.1";
 pub(super) const CALLED: &str = "84.200.75.1";
+/// Carries an address that is on one list, in a net that is on another.
+pub(super) const CARRIED: &str = "2002:54c8:4e01::1";
+const WITHIN: &str = "84.200.78.1";
 /// A customer's machine, behind the edge.
 pub(super) const INSIDE: &str = "198.51.100.9";
 pub(super) const INSIDE_V6: &str = "2001:db8:9::9";
@@ -63,9 +66,13 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(more: &str) -> Result<Self> {
         let machine = site::Site::new(&format!("{more}\n{CONFIG}"))?;
-        machine.write("c2.txt", format!("# found\n{C2}\n{C2_V6}\n{CALLED}\n"))?;
+        machine.write(
+            "c2.txt",
+            format!("# found\n{C2}\n{C2_V6}\n{CALLED}\n{WITHIN}\n"),
+        )?;
         // A net around one that is on another list: both count it.
-        let watched = format!("{WATCHED}\n84.200.72.0/24\n{KNOCKING}\n{CALLED}\n");
+        let watched =
+            format!("{WATCHED}\n84.200.72.0/24\n{KNOCKING}\n{CALLED}\n2002:54c8:4e01::/48\n");
         machine.write("watched.txt", watched)?;
         machine.write("scanners.txt", format!("{SCANNER}\n{KNOCKING}\n"))?;
         machine.write("both.txt", format!("{BOTH}\n"))?;
