@@ -1,8 +1,8 @@
 //! Flows at hand: what was last written of a flow, in one cache line where its key says, beside the tables of flows.
 //!
 //! To ask the kernel's table takes two calls and some four cache lines; most answers are to what our side has just
-//! sent, and find it here by one. The table is what counts: a line that is not there, or is another flow's by now, means
-//! nothing but that the table is asked.
+//! sent, and find it here by one. The table is what counts: a line that is not there, or is another flow's by now,
+//! means nothing but that the table is asked.
 //!
 //! Nobody locks a line. Its last word proves the others: it is a sum of all of them, each times a secret number, so a
 //! line of which two CPUs wrote a part each, or of which half has been read before it was written anew, is nobody's.
