@@ -450,6 +450,11 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
     ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
     ensure!(!site.leaves(INSIDE, C2)?);
     ensure!(site.packets("others", "customer", "out", "drop")? == 1.0);
+    // One that comes back begins anew.
+    site.machine.configure(CONFIG)?;
+    site.machine.done(&["reload"])?;
+    ensure!(site.packets("c2", "customer", "out", "drop")? == 0.0);
+    ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
     Ok(())
 }
 
