@@ -13,7 +13,7 @@ use crate::kernel::{LoadError, Options, Tries};
 use crate::lists::Loaded;
 use crate::metrics::Facts;
 use crate::policy::{Lookup, NewNumbers};
-use crate::prepare::{PrepareError, Prepared, now, options, prepare};
+use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, now, options, prepare_from};
 
 /// Why a policy did not take the place of the one in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,17 +119,35 @@ pub struct Candidate {
     pub new_numbers: NewNumbers,
     /// The lists that were read, to be kept when they filter.
     pub lists: Loaded,
+    /// The database of countries, where the next change should not have to decode it.
+    pub kept: Option<Kept>,
 }
 
 impl Candidate {
-    /// Reads the data and compiles the image for the kernel's slot, unless the guard does not believe the data.
+    /// Reads the data, or takes what is kept of that in use, and compiles the image for the kernel's slot, unless the
+    /// guard does not believe the data.
     pub fn prepare(
         config: Config,
         in_use: Option<&Image>,
+        kept: Option<&Kept>,
         slot: u32,
         force: bool,
     ) -> Result<Self, Failure> {
-        let mut prepared = prepare(config).map_err(|error| {
+        let before = Before::look(&config);
+        let known = kept.and_then(|kept| kept.of(&before));
+        let is_known = known.is_some() && config.second_opinion.is_empty();
+        let prepared = match known {
+            Some(database) => Ok(Read {
+                database,
+                readers: Vec::new(),
+            }),
+            None => Read::open(&config).map_err(PrepareError::from),
+        }
+        .and_then(|read| {
+            let database = read.database.clone();
+            prepare_from(config, read).map(|prepared| (prepared, database))
+        });
+        let (mut prepared, database) = prepared.map_err(|error| {
             let cause = match &error {
                 PrepareError::Database(_) | PrepareError::Systems(_) => Cause::Database,
                 PrepareError::List(_) => Cause::List,
@@ -140,7 +158,10 @@ impl Candidate {
         })?;
         let mut warnings = prepared.data_warnings();
         warnings.extend(prepared.config.warnings());
-        believe(&prepared, in_use, force, &mut warnings)?;
+        // What filters already was believed when it came.
+        if !is_known {
+            believe(&prepared, in_use, force, &mut warnings)?;
+        }
         let generation = in_use.map_or(1, |image| image.generation().wrapping_add(1));
         prepared.image = prepared.image.restamped(generation, slot);
         let tries = prepared
@@ -160,6 +181,7 @@ impl Candidate {
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
+        let kept = before.keep(&prepared.config, database);
         Ok(Self {
             config: prepared.config,
             image: prepared.image,
@@ -169,6 +191,7 @@ impl Candidate {
             warnings,
             new_numbers: NewNumbers::default(),
             lists: prepared.lists,
+            kept,
         })
     }
 
@@ -191,6 +214,7 @@ impl Candidate {
             warnings: Vec::new(),
             new_numbers: NewNumbers::default(),
             lists: Loaded::default(),
+            kept: None,
         }
     }
 

@@ -21,9 +21,10 @@ mod statistics;
 mod trie;
 mod zones;
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use foldhash::fast::FixedState;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 use geofence_common::image::{
@@ -36,7 +37,7 @@ use geofence_common::layout::IMAGE_MIB_MAX;
 use crate::geoip::Database;
 use crate::policy::{Policy, Replies, ServiceProtocol};
 use exceptions::Exceptions;
-use layers::Kind;
+use layers::{Kind, Layer};
 use listed::Lists;
 use trie::Trie;
 use zones::Zones;
@@ -122,9 +123,12 @@ pub fn compile(
 ) -> Result<Image, CompileError> {
     let exceptions = Exceptions::new(policy, target)?;
     let others = Lists::new(policy);
-    let [v4, v6] =
-        Family::ALL.map(|family| layers::kinds(policy, database, &exceptions, &others, family));
-    let table = ClassTable::new([&v4, &v6].into_iter().flatten().map(|(_, kind)| *kind));
+    let mut kinds = Kinds::new();
+    let [v4, v6] = Family::ALL.map(|family| {
+        let layer = layers::kinds(policy, database, &exceptions, &others, family);
+        kinds.number(layer)
+    });
+    let table = ClassTable::new(kinds);
     let flags = flags(policy, &exceptions, &others);
 
     let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
@@ -165,7 +169,7 @@ pub fn compile(
     let nodes_at = lines.len();
 
     let mut trie = Trie::new(lines);
-    let class = |kind| LEAF | table.position(kind);
+    let class = |number| LEAF | table.position(number);
     let mut fits = trie
         .add_family(ROOT_V4_LINE, Family::V4, &v4, class)
         .and_then(|()| trie.add_family(ROOT_V6_LINE, Family::V6, &v6, class));
@@ -202,7 +206,7 @@ pub fn compile(
     words[header::BOOT_ID] = target.boot.id;
     write_long(words, header::DATA_BUILT, database.info().built());
     words[header::LINES] = count;
-    words[header::CLASSES] = table.0.len() as u32;
+    words[header::CLASSES] = table.kinds.len() as u32;
     words[header::CLASS_TABLE] = CLASS_TABLE;
     words[header::NODES] = count - nodes_at as u32;
     words[header::PREFIXES_V4] = database.prefixes_v4().len() as u32;
@@ -218,32 +222,59 @@ pub fn compile(
 /// Where the class table starts: right behind the fixed sections.
 const CLASS_TABLE: u32 = (FREE_LINE * LINE_WORDS) as u32;
 
-/// The distinct kinds of addresses, in order, without the policy's answer for their countries.
-struct ClassTable(Vec<Kind>);
+/// The distinct kinds of addresses, each with a number. Every entry of the trie asks where its kind stands, and there
+/// may be as many kinds as exceptions, so steps carry numbers and none is searched for twice.
+struct Kinds {
+    numbers: HashMap<Kind, u32, FixedState>,
+}
 
-impl ClassTable {
-    fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+impl Kinds {
+    fn new() -> Self {
         // The class of an address in no prefix is always there, so that an engine has one to fall back on.
         let unknown = Kind::new(Class::of_country(Country::UNKNOWN), 0);
-        let mut distinct = BTreeSet::from([unknown]);
-        let mut last = unknown;
-        for kind in kinds {
-            if kind != last {
-                distinct.insert(kind);
-                last = kind;
-            }
+        Self {
+            numbers: std::iter::once((unknown, 0)).collect(),
         }
-        Self(distinct.into_iter().collect())
     }
 
-    /// The word in the image where a class stands; every kind asked for was given to `new`.
-    fn position(&self, kind: Kind) -> u32 {
-        let at = self.0.partition_point(|known| *known < kind);
-        CLASS_TABLE + (at * CLASS_WORDS) as u32
+    /// The layer with numbers for kinds.
+    fn number(&mut self, layer: Layer<Kind>) -> Layer<u32> {
+        let numbered = layer.into_iter().map(|(start, kind)| {
+            let next = self.numbers.len() as u32;
+            (start, *self.numbers.entry(kind).or_insert(next))
+        });
+        numbered.collect()
+    }
+}
+
+/// The distinct kinds of addresses, in order, without the policy's answer for their countries.
+struct ClassTable {
+    kinds: Vec<Kind>,
+    /// By number, the word in the image where the class of a kind stands.
+    positions: Vec<u32>,
+}
+
+impl ClassTable {
+    fn new(kinds: Kinds) -> Self {
+        let mut kinds: Vec<(Kind, u32)> = kinds.numbers.into_iter().collect();
+        kinds.sort_unstable();
+        let mut positions = vec![0; kinds.len()];
+        for (at, (_, number)) in kinds.iter().enumerate() {
+            positions[*number as usize] = CLASS_TABLE + (at * CLASS_WORDS) as u32;
+        }
+        Self {
+            kinds: kinds.into_iter().map(|(kind, _)| kind).collect(),
+            positions,
+        }
+    }
+
+    /// The word in the image where the class of a numbered kind stands.
+    fn position(&self, number: u32) -> u32 {
+        self.positions[number as usize]
     }
 
     fn line_count(&self) -> usize {
-        (self.0.len() * CLASS_WORDS).div_ceil(LINE_WORDS)
+        (self.kinds.len() * CLASS_WORDS).div_ceil(LINE_WORDS)
     }
 
     /// The table as it stands in the image. Only here do the policy's choice of countries and the exceptions for
@@ -251,7 +282,7 @@ impl ClassTable {
     fn lines(&self, policy: &Policy, exceptions: &Exceptions, sets: &SetTable) -> Vec<Line> {
         let mut lines = vec![[0; LINE_WORDS]; self.line_count()];
         let (records, _) = lines.as_flattened_mut().as_chunks_mut::<CLASS_WORDS>();
-        for (record, kind) in records.iter_mut().zip(&self.0) {
+        for (record, kind) in records.iter_mut().zip(&self.kinds) {
             *record = class_record(policy, exceptions, sets, *kind);
         }
         lines

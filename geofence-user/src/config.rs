@@ -26,7 +26,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use geofence_common::verdict::Mode;
 use toml::de::DeTable;
@@ -80,7 +80,7 @@ pub struct Config {
     /// The lists to read; what is on them is the policy's when they have been.
     pub lists: Vec<Definition>,
     /// The exceptions granted by command; those that hold are the policy's as well.
-    pub granted: Vec<Granted>,
+    pub granted: Vec<Arc<Granted>>,
     /// What the configuration's own exceptions are called; known while granted ones are read beside them.
     pub own_names: HashSet<String>,
     /// Tells the text that has the exceptions granted by command from others; nothing before one was read.
@@ -275,7 +275,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let policy = &self.policy;
         let mut warnings = Vec::new();
-        warnings.extend(self.granted.iter().filter_map(Granted::warning));
+        warnings.extend(self.granted.iter().filter_map(|one| one.warning()));
         if policy.rule == CountryRule::Block(BTreeSet::new()) {
             warnings.push("the block list is empty: no country is blocked".to_owned());
         }

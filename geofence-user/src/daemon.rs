@@ -25,7 +25,7 @@ use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::lists::Report;
 use crate::metrics::{Customers, Facts, Interface, Snapshot};
 use crate::policy::Policy;
-use crate::prepare::now;
+use crate::prepare::{Kept, now};
 use crate::privilege::{self, GivenUp};
 use crate::state::State;
 use crate::watch::Files;
@@ -83,6 +83,8 @@ struct Current {
     facts: Facts,
     /// When the next entry of a list lapses, seconds since 1970.
     lapses: Option<u64>,
+    /// The database it was compiled from, where there are exceptions to change.
+    kept: Option<Kept>,
 }
 
 impl Current {
@@ -97,6 +99,7 @@ impl Current {
             config: Arc::new(config),
             image: Arc::new(candidate.image),
             facts: candidate.facts,
+            kept: candidate.kept,
         }
     }
 }

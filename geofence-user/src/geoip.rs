@@ -14,6 +14,7 @@ pub mod writer;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use geofence_common::country::Country;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -33,11 +34,11 @@ const EMBEDDED: &[u8] = include_bytes!("../data/dbip-country-lite.mmdb.zst");
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The country of every prefix that has one, from one file or several.
+/// The country of every prefix that has one, from one file or several. Clones share the prefixes.
 #[derive(Clone, Debug)]
 pub struct Database {
-    prefixes_v4: Vec<(Ipv4Net, Country)>,
-    prefixes_v6: Vec<(Ipv6Net, Country)>,
+    prefixes_v4: Arc<Vec<(Ipv4Net, Country)>>,
+    prefixes_v6: Arc<Vec<(Ipv6Net, Country)>>,
     info: Info,
 }
 
@@ -137,8 +138,8 @@ impl Database {
         let (prefixes_v4, conflicts_v4) = unite(v4);
         let (prefixes_v6, conflicts_v6) = unite(v6);
         Self {
-            prefixes_v4,
-            prefixes_v6,
+            prefixes_v4: Arc::new(prefixes_v4),
+            prefixes_v6: Arc::new(prefixes_v6),
             info: Info {
                 sources,
                 conflicts: conflicts_v4 + conflicts_v6,

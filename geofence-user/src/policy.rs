@@ -2,11 +2,14 @@
 //!
 //! `config` makes one from text, `compile` turns one and GeoIP data into an image. Nothing here can be invalid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 pub use geofence_common::image::Replies;
@@ -44,7 +47,8 @@ pub struct Policy {
     /// Lists from elsewhere, in the order of the configuration.
     pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
-    pub exceptions: Vec<Exception>,
+    /// Shared with other policies that have them too, because there may be a hundred thousand.
+    pub exceptions: Vec<Arc<Exception>>,
     pub protections: Vec<Protection>,
     /// How many packets a second one source of a blocked country may send to exempted services, if that is bounded.
     pub pressure: Option<NonZeroU32>,
@@ -319,7 +323,7 @@ impl Policy {
 
     /// The exceptions that have not lapsed, seconds since 1970.
     pub fn live_exceptions(&self, now: u64) -> impl Iterator<Item = &Exception> {
-        let exceptions = self.exceptions.iter();
+        let exceptions = self.exceptions.iter().map(Arc::as_ref);
         exceptions.filter(move |exception| exception.until.is_none_or(|until| until > now))
     }
 
@@ -333,45 +337,56 @@ impl Policy {
     /// Numbers tenants, exceptions and protections as they are in another policy, and new ones by what that leaves
     /// free, so that the counters of those that stay go on. Answers with the numbers that are new.
     pub fn keep_numbers(&mut self, before: &Self) -> NewNumbers {
-        let names = |policy: &Self| -> Vec<(String, u32)> {
-            let tenants = policy.tenants.iter();
-            tenants
-                .map(|tenant| (tenant.name.clone(), tenant.number))
-                .collect()
-        };
-        let ids = |policy: &Self| -> Vec<(String, u32)> {
-            let exceptions = policy.exceptions.iter();
-            let exceptions = exceptions.map(|one| (format!("exception {}", one.id), one.slot));
-            let protections = policy.protections.iter();
-            let protections = protections.map(|one| (format!("protect {}", one.id), one.slot));
-            exceptions.chain(protections).collect()
-        };
-        let (tenants, new_tenants) = renumbered(&names(self), &names(before), 1);
-        let (slots, new_slots) = renumbered(&ids(self), &ids(before), 0);
+        let (tenants, new_tenants) = renumbered(self.tenant_names(), before.tenant_names(), 1);
+        let (slots, new_slots) = renumbered(self.slot_names(), before.slot_names(), 0);
 
-        let aims = self.exceptions.iter_mut().map(|one| &mut one.to);
-        let aims = aims.chain(self.protections.iter_mut().map(|one| &mut one.to));
-        let renamed = self.tenants.iter().map(|one| one.number);
-        let renamed: BTreeMap<u32, u32> = renamed.zip(tenants.iter().copied()).collect();
-        for aim in aims.flatten() {
-            if let Aim::Tenant(number) = aim
-                && let Some(kept) = renamed.get(number)
-            {
-                *number = *kept;
+        let numbers = self.tenants.iter().map(|one| one.number);
+        let moved = numbers.zip(tenants.iter().copied());
+        let moved: HashMap<u32, u32> = moved.filter(|(number, kept)| number != kept).collect();
+        let is_moved = |aim: &Aim| matches!(aim, Aim::Tenant(number) if moved.contains_key(number));
+        let renumber = |aims: &mut Vec<Aim>| {
+            for aim in aims {
+                if let Aim::Tenant(number) = aim
+                    && let Some(kept) = moved.get(number)
+                {
+                    *number = *kept;
+                }
             }
+        };
+        let mut slots = slots.into_iter();
+        for (one, slot) in self.exceptions.iter_mut().zip(slots.by_ref()) {
+            // What stays as it is stays shared.
+            if one.slot != slot || one.to.iter().any(is_moved) {
+                let one = Arc::make_mut(one);
+                one.slot = slot;
+                renumber(&mut one.to);
+            }
+        }
+        for (one, slot) in self.protections.iter_mut().zip(slots) {
+            one.slot = slot;
+            renumber(&mut one.to);
         }
         for (tenant, number) in self.tenants.iter_mut().zip(tenants) {
             tenant.number = number;
-        }
-        let all = self.exceptions.iter_mut().map(|one| &mut one.slot);
-        let all = all.chain(self.protections.iter_mut().map(|one| &mut one.slot));
-        for (slot, number) in all.zip(slots) {
-            *slot = number;
         }
         NewNumbers {
             tenants: new_tenants,
             slots: new_slots,
         }
+    }
+
+    fn tenant_names(&self) -> impl Iterator<Item = (&str, u32)> {
+        let tenants = self.tenants.iter();
+        tenants.map(|tenant| (tenant.name.as_str(), tenant.number))
+    }
+
+    /// What has a counter, exceptions first: whether it is a protection and what it is called, and the counter.
+    fn slot_names(&self) -> impl Iterator<Item = ((bool, &str), u32)> {
+        let exceptions = self.exceptions.iter();
+        let exceptions = exceptions.map(|one| ((false, one.id.as_str()), one.slot));
+        let protections = self.protections.iter();
+        let protections = protections.map(|one| ((true, one.id.as_str()), one.slot));
+        exceptions.chain(protections)
     }
 
     /// The prefixes of the autonomous systems that the rule names.
@@ -395,23 +410,18 @@ pub struct NewNumbers {
 }
 
 /// The number of each name, which is the one it had if it had one; and those that are new.
-fn renumbered(
-    names: &[(String, u32)],
-    before: &[(String, u32)],
+fn renumbered<Name: Eq + Hash>(
+    names: impl Iterator<Item = (Name, u32)>,
+    before: impl Iterator<Item = (Name, u32)>,
     first: u32,
 ) -> (Vec<u32>, Vec<u32>) {
-    let known: BTreeMap<&str, u32> = before
-        .iter()
-        .map(|(name, number)| (name.as_str(), *number))
-        .collect();
-    let kept: BTreeSet<u32> = names
-        .iter()
-        .filter_map(|(name, _)| known.get(name.as_str()).copied())
-        .collect();
-    let mut free = (first..).filter(|number| !kept.contains(number));
+    let known: HashMap<Name, u32, FixedState> = before.collect();
+    let kept: Vec<Option<u32>> = names.map(|(name, _)| known.get(&name).copied()).collect();
+    let taken: HashSet<u32, FixedState> = kept.iter().copied().flatten().collect();
+    let mut free = (first..).filter(|number| !taken.contains(number));
     let mut new = Vec::new();
-    let numbers = names.iter().map(|(name, _)| {
-        known.get(name.as_str()).copied().unwrap_or_else(|| {
+    let numbers = kept.into_iter().map(|kept| {
+        kept.unwrap_or_else(|| {
             let number = free.next().unwrap_or(u32::MAX);
             new.push(number);
             number
@@ -439,8 +449,8 @@ mod tests {
         }
     }
 
-    fn exception(id: &str, slot: u32, tenant: u32) -> Exception {
-        Exception {
+    fn exception(id: &str, slot: u32, tenant: u32) -> Arc<Exception> {
+        Arc::new(Exception {
             id: id.into(),
             slot,
             from: Vec::new(),
@@ -449,7 +459,7 @@ mod tests {
             owner: "test".into(),
             reason: "test".into(),
             until: None,
-        }
+        })
     }
 
     #[test]

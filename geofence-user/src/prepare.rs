@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches the kernel, so a mistake in a file or a database is found before anything changes.
 
+mod kept;
 mod systems;
 
 use std::fmt;
@@ -27,6 +28,8 @@ use crate::lists::store::Store;
 use crate::lists::{self, Loaded};
 use crate::policy::{Agreement, Lookup, Replies};
 
+pub(crate) use kept::Before;
+pub use kept::Kept;
 pub use systems::{UnknownSystem, UnknownSystems};
 
 /// Data older than this is warned about: registries move enough prefixes in two months to be noticed.
@@ -109,14 +112,38 @@ pub struct Second {
     pub disagreement: Disagreement,
 }
 
+/// The database of countries as a configuration names it.
+pub struct Read {
+    pub database: Database,
+    /// The files themselves, for their records; none where it was kept from an earlier time.
+    pub readers: Vec<Reader>,
+}
+
+impl Read {
+    /// Reads the files, or what is embedded.
+    pub fn open(config: &Config) -> Result<Self, geoip::Error> {
+        let (database, readers) = if config.databases.is_empty() {
+            let (database, reader) = Database::embedded_with_reader()?;
+            (database, vec![reader])
+        } else {
+            Database::open_with_readers(&config.databases)?
+        };
+        Ok(Self { database, readers })
+    }
+}
+
 /// Reads the databases and lists and compiles the first image.
-pub fn prepare(mut config: Config) -> Result<Prepared, PrepareError> {
-    let (mut database, readers) = if config.databases.is_empty() {
-        let (database, reader) = Database::embedded_with_reader()?;
-        (database, vec![reader])
-    } else {
-        Database::open_with_readers(&config.databases)?
-    };
+pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
+    let read = Read::open(&config)?;
+    prepare_from(config, read)
+}
+
+/// As `prepare`, with a database of countries that has been read.
+pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareError> {
+    let Read {
+        mut database,
+        readers,
+    } = read;
     let mut others = Others::default();
     if !config.second_opinion.is_empty() {
         let (second, readers) = Database::open_with_readers(&config.second_opinion)

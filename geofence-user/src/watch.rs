@@ -40,6 +40,16 @@ impl Files {
         Self::look(self.0.keys())
     }
 
+    /// Whether all are there, and were last written so long before this moment that whatever is written to one of them
+    /// from then on shows: clocks of file systems stand still for some milliseconds at a time.
+    #[must_use]
+    pub fn are_settled(&self, now: u64) -> bool {
+        self.0.values().all(|print| {
+            let written = print.and_then(|(_, _, _, seconds, _)| u64::try_from(seconds).ok());
+            written.is_some_and(|written| written.saturating_add(1) < now)
+        })
+    }
+
     /// Where they are.
     pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
         self.0.keys().cloned()

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use geofence_common::country::Country;
 use geofence_common::verdict::{Mode, Reason};
@@ -402,6 +403,7 @@ pub fn policy() -> Policy {
             reason: "test".into(),
             until,
         })
+        .map(Arc::new)
         .collect();
     let protection = |slot: u32, ports: &[Port], to: Aim| Protection {
         id: format!("protection-{slot}"),

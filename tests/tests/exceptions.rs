@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use geofence_common::verdict::{Action, Reason};
@@ -184,7 +185,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     let begun = [3, 12, 48].into_iter().find_map(|seconds| {
         let mut config = Config::parse(&text, "test.toml").expect("reads");
         let until = now() + seconds;
-        config.policy.exceptions[0].until = Some(until);
+        Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(until);
         let prepared = prepare(config).expect("prepares");
         let mut filter = filter(&prepared);
         let reason = filter.ask(&frame).expect("answers").reason;
@@ -205,7 +206,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
 
     // The image after another boot: as much is left as was, less the time between.
     let mut config = Config::parse(&text, "test.toml").expect("reads");
-    config.policy.exceptions[0].until = Some(now() + 1000);
+    Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(now() + 1000);
     let image = prepare(config).expect("prepares").image;
     let mut later = boot();
     (later.id, later.now) = (later.id ^ 1, 5_000_000_000);
@@ -414,6 +415,7 @@ fn very_many() -> Policy {
             reason: "test".into(),
             until: Some(now() + 3600),
         })
+        .map(Arc::new)
         .collect();
     policy
 }

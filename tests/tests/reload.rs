@@ -1,10 +1,10 @@
 //! Another policy or other data in place of what filters, or a reason why not; and asking the daemon by its socket.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::binary as binary_under_test;
@@ -124,6 +124,61 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
     assert_eq!(site.edge.metric(FAILED)?, 0.0);
     let replaced = site.edge.program(site.edge.interface())?;
     assert_eq!(replaced, program, "a reload changes no program");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+/// With exceptions, the daemon keeps the database it has decoded. It must never outlive its file.
+#[test]
+fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
+    if !privilege::privileged("an_exception_goes_by_the_database_that_is_there") {
+        return Ok(());
+    }
+    let site = site()?;
+    // What was written a moment ago is not kept: it might be written to again within one tick of the clock.
+    let provide = |data: &[u8]| -> Result<()> {
+        provide(&site, data)?;
+        let file = File::options()
+            .write(true)
+            .open(site.path("countries.mmdb"))?;
+        Ok(file.set_modified(SystemTime::now() - Duration::from_secs(60))?)
+    };
+    provide(&data())?;
+    let daemon = site.run(&[])?;
+    let grant = |id: &str| {
+        let who = ["--from", "8.8.8.8", "--to", "any"];
+        let why = ["--owner", "noc", "--reason", "probes"];
+        let words = [&["exception", "add", id], &who[..], &why[..]].concat();
+        site.edge.ask(&words)
+    };
+    for id in ["x-1", "x-2"] {
+        let answer = grant(id)?;
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        assert_eq!(site.passes()?, [false, true]);
+    }
+
+    provide(&swapped())?;
+    let answer = grant("x-3")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert_eq!(site.passes()?, [true, false]);
+
+    // It is doubted, too.
+    let mut lost = Writer::new(Schema::Nested);
+    lost.add_code("8.8.0.0/16".parse()?, "US");
+    for (data, cause) in [
+        (lost.finish(), "RU"),
+        (b"nothing".to_vec(), "countries.mmdb"),
+    ] {
+        provide(&data)?;
+        let answer = grant("x-4")?;
+        assert_ne!(answer.code, Some(0), "{answer:?}");
+        assert!(answer.stderr.contains(cause), "{answer:?}");
+        assert_eq!(site.passes()?, [true, false]);
+    }
+    provide(&swapped())?;
+    let answer = grant("x-4")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert_eq!(site.passes()?, [true, false]);
     daemon.interrupt(PATIENCE)?;
     Ok(())
 }

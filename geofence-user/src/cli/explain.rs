@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -192,9 +193,8 @@ fn named(names: &Value) -> Policy {
         services: None,
         icmp_echo: None,
     }));
-    policy
-        .exceptions
-        .extend(list("exceptions").map(|one| Exception {
+    policy.exceptions.extend(list("exceptions").map(|one| {
+        Arc::new(Exception {
             id: text(&one["id"]),
             slot: number(&one["slot"]),
             from: Vec::new(),
@@ -203,7 +203,8 @@ fn named(names: &Value) -> Policy {
             owner: text(&one["owner"]),
             reason: text(&one["reason"]),
             until: one["until"].as_u64(),
-        }));
+        })
+    }));
     policy
         .protections
         .extend(list("protections").map(|one| Protection {

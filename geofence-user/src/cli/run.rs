@@ -139,7 +139,7 @@ fn choose(config: Config, force: bool) -> anyhow::Result<Start> {
         warn!("there is no last good image: {error}");
         None
     });
-    let failure = match Candidate::prepare(config.clone(), last_good.as_ref(), 0, force) {
+    let failure = match Candidate::prepare(config.clone(), last_good.as_ref(), None, 0, force) {
         Ok(candidate) => {
             return Ok(Start {
                 candidate,

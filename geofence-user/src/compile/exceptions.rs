@@ -5,8 +5,10 @@
 //! share one. Countries and tenants have names of their own, apart from the groups, so that an exception for a country
 //! costs nothing for each prefix that other exceptions name in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
+use foldhash::fast::FixedState;
 use geofence_common::country::Country;
 use geofence_common::exception::{
     ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, NEVER, PAIR_WORDS,
@@ -42,9 +44,9 @@ pub enum Crowded {
 struct Grant<'a> {
     id: &'a str,
     slot: u32,
-    from: Vec<Origin>,
+    from: Cow<'a, [Origin]>,
     to: &'a [Aim],
-    traffic: Vec<Traffic>,
+    traffic: Cow<'a, [Traffic]>,
     deadline: u64,
     is_access: bool,
 }
@@ -75,25 +77,31 @@ impl Exceptions {
     pub(super) fn new(policy: &Policy, target: &Target) -> Result<Self, Crowded> {
         let grants = grants(policy, target);
         let mut this = Self::default();
-        let (sources, by_source) = name(&grants, FIRST_SOURCE_GROUP, |grant| {
-            prefixes(grant.from.iter().filter_map(|origin| match origin {
+        let sources = name(&grants, FIRST_SOURCE_GROUP, |grant| {
+            grant.from.iter().filter_map(|origin| match origin {
                 Origin::Prefix(net) => Some(net),
                 Origin::Country(_) => None,
-            }))
+            })
         })?;
-        let (targets, by_target) = name(&grants, FIRST_TARGET_GROUP, |grant| {
-            prefixes(grant.to.iter().filter_map(|aim| match aim {
+        let targets = name(&grants, FIRST_TARGET_GROUP, |grant| {
+            grant.to.iter().filter_map(|aim| match aim {
                 Aim::Prefix(net) => Some(net),
                 Aim::Anywhere | Aim::Tenant(_) => None,
-            }))
+            })
         })?;
-        (this.sources, this.targets) = (sources, targets);
 
         let mut triples = Vec::new();
-        for (number, (grant, (mut from, mut to))) in
-            (0_u32..).zip(grants.iter().zip(by_source.into_iter().zip(by_target)))
-        {
-            for origin in &grant.from {
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        let mut by_source = sources.by_grant.iter().peekable();
+        let mut by_target = targets.by_grant.iter().peekable();
+        for (number, grant) in (0_u32..).zip(&grants) {
+            for (names, all) in [(&mut from, &mut by_source), (&mut to, &mut by_target)] {
+                names.clear();
+                while let Some((_, name)) = all.next_if(|(of, _)| *of == number) {
+                    names.push(*name);
+                }
+            }
+            for origin in grant.from.iter() {
                 if let Origin::Country(country) = origin {
                     this.countries.insert(*country);
                     from.push(country.number().into());
@@ -119,6 +127,7 @@ impl Exceptions {
                 triples.extend(to.iter().map(|target| (*source, *target, number)));
             }
         }
+        (this.sources, this.targets) = (sources.prefixes, targets.prefixes);
         triples.sort_unstable();
         triples.dedup();
         this.write_runs(&grants, &triples)?;
@@ -153,13 +162,16 @@ impl Exceptions {
         grants: &[Grant<'_>],
         triples: &[(u32, u32, u32)],
     ) -> Result<(), Crowded> {
-        let mut known: HashMap<Vec<u32>, [u32; 2]> = HashMap::new();
+        let all: Vec<u32> = triples.iter().map(|(_, _, number)| *number).collect();
+        let mut left = all.as_slice();
+        let mut known: HashMap<&[u32], [u32; 2], FixedState> = HashMap::default();
         for pair in triples.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-            let numbers: Vec<u32> = pair.iter().map(|(_, _, number)| *number).collect();
+            let numbers;
+            (numbers, left) = left.split_at(pair.len());
             let (Some((source, target, _)), Some(last)) = (pair.first(), numbers.last()) else {
                 continue;
             };
-            let [start, count] = match known.get(&numbers) {
+            let [start, count] = match known.get(numbers) {
                 Some(run) => *run,
                 None => {
                     let start = self.runs.len();
@@ -237,23 +249,17 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
                 target.boot.now.saturating_add(left.saturating_mul(SECOND))
             }
         };
+        let mut from = Cow::Borrowed(exception.from.as_slice());
+        if let Some(nets) = systems.get(exception.id.as_str()) {
+            from.to_mut()
+                .extend(nets.iter().map(|net| Origin::Prefix(**net)));
+        }
         Some(Grant {
             id: &exception.id,
             slot: exception.slot,
-            from: exception
-                .from
-                .iter()
-                .copied()
-                .chain(
-                    systems
-                        .get(exception.id.as_str())
-                        .into_iter()
-                        .flatten()
-                        .map(|net| Origin::Prefix(**net)),
-                )
-                .collect(),
+            from,
             to: &exception.to,
-            traffic: exception.traffic.clone(),
+            traffic: Cow::Borrowed(&exception.traffic),
             deadline,
             is_access: false,
         })
@@ -303,79 +309,70 @@ impl Grant<'_> {
     }
 }
 
-fn prefixes<'a>(nets: impl Iterator<Item = &'a IpNet>) -> Vec<(Family, Prefix)> {
-    nets.flat_map(|net| {
-        Family::ALL
-            .into_iter()
-            .filter_map(|family| Some((family, Prefix::of(net, family)?)))
-    })
-    .collect()
+/// The prefixes that grants name, in groups.
+struct Named {
+    /// Prefixes with the names of their groups, sorted, by family.
+    prefixes: [Vec<(Prefix, u32)>; 2],
+    /// The number of a grant and the name of a group that it holds for, sorted.
+    by_grant: Vec<(u32, u32)>,
 }
 
-/// What prefixes have in common: the group of the prefix around them, and the grants that name them themselves.
-#[derive(PartialEq, Eq, Hash)]
-struct Group {
-    around: Option<u32>,
-    own: Vec<u32>,
-}
-
-/// Prefixes with the names of their groups, by family; and by grant, the names of all groups it holds for.
-type Named = ([Vec<(Prefix, u32)>; 2], Vec<Vec<u32>>);
-
-/// Names the groups of the prefixes that grants name.
-fn name(
-    grants: &[Grant<'_>],
+/// Names the groups of the prefixes that grants name. A group is what prefixes have in common: the group of the prefix
+/// around them, and the grants that name them themselves.
+fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
+    grants: &'a [Grant<'_>],
     first: u32,
-    prefixes: impl Fn(&Grant<'_>) -> Vec<(Family, Prefix)>,
+    nets: impl Fn(&'a Grant<'_>) -> Nets,
 ) -> Result<Named, Crowded> {
-    let mut by_prefix = [const { BTreeMap::<Prefix, Vec<u32>>::new() }; 2];
-    for (number, grant) in (0_u32..).zip(grants) {
-        for (family, prefix) in prefixes(grant) {
-            by_prefix[family as usize]
-                .entry(prefix)
-                .or_default()
-                .push(number);
-        }
-    }
-    let mut groups: Vec<Group> = Vec::new();
-    let mut known: HashMap<Group, u32> = HashMap::new();
-    let named = by_prefix.map(|by_prefix| {
+    let said = Family::ALL.map(|family| {
+        let mut said: Vec<(Prefix, u32)> = (0..)
+            .zip(grants)
+            .flat_map(|(number, grant)| {
+                nets(grant).filter_map(move |net| Some((Prefix::of(net, family)?, number)))
+            })
+            .collect();
+        said.sort_unstable();
+        said
+    });
+    let numbers = said
+        .each_ref()
+        .map(|said| said.iter().map(|(_, number)| *number).collect::<Vec<u32>>());
+    let mut groups: Vec<(Option<u32>, &[u32])> = Vec::new();
+    let mut known: HashMap<(Option<u32>, &[u32]), u32, FixedState> = HashMap::default();
+    let mut prefixes = [const { Vec::new() }; 2];
+    for ((said, numbers), named) in said.iter().zip(&numbers).zip(&mut prefixes) {
+        let mut left = numbers.as_slice();
         // The prefixes that hold the present one, longest last.
         let mut holding: Vec<(Prefix, u32)> = Vec::new();
-        let mut named = Vec::with_capacity(by_prefix.len());
-        for (prefix, own) in by_prefix {
+        for one in said.chunk_by(|one, other| one.0 == other.0) {
+            let own;
+            (own, left) = left.split_at(one.len());
+            let Some((prefix, _)) = one.first().copied() else {
+                continue;
+            };
             while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
             let around = holding.last().map(|(_, group)| *group);
             let next = groups.len() as u32;
-            let group = *known
-                .entry(Group {
-                    around,
-                    own: own.clone(),
-                })
-                .or_insert(next);
+            let group = *known.entry((around, own)).or_insert(next);
             if group == next {
-                groups.push(Group { around, own });
+                groups.push((around, own));
             }
             holding.push((prefix, group));
             named.push((prefix, first + group));
         }
-        named
-    });
+    }
 
-    let mut by_grant = vec![Vec::new(); grants.len()];
+    let mut by_grant = Vec::new();
     let mut left = 4 * PAIRS_MAX;
     for number in 0..groups.len() as u32 {
         let mut next = Some(number);
-        while let Some(group) = next.and_then(|at| groups.get(at as usize)) {
-            left = left.checked_sub(group.own.len()).ok_or(Crowded::Pairs)?;
-            for grant in &group.own {
-                by_grant[*grant as usize].push(first + number);
-            }
-            next = group.around;
+        while let Some((around, own)) = next.and_then(|at| groups.get(at as usize)) {
+            left = left.checked_sub(own.len()).ok_or(Crowded::Pairs)?;
+            by_grant.extend(own.iter().map(|grant| (*grant, first + number)));
+            next = *around;
         }
     }
-    for names in &mut by_grant {
-        names.dedup();
-    }
-    Ok((named, by_grant))
+    by_grant.sort_unstable();
+    by_grant.dedup();
+    Ok(Named { prefixes, by_grant })
 }

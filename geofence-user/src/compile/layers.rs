@@ -56,34 +56,55 @@ pub(super) fn kinds(
     lists: &Lists,
     family: Family,
 ) -> Layer<Kind> {
-    let classes = classes(policy, database, family);
+    // What most often says little comes first: the countries are a layer of a million steps, and walked once.
+    let overlay = overlay(policy, family);
     let groups = layer(exceptions.sources(family).iter().copied(), 0);
-    let kinds = combine(&classes, &groups, Kind::new);
-    drop((classes, groups));
+    let said = combine(&overlay, &groups, |overlay, group| (overlay, group));
     let sets = layer(lists.prefixes(family), 0);
-    combine(&kinds, &sets, |kind, set| kind.on(set, lists))
+    let said = combine(&said, &sets, |said, set| (said, set));
+    let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
+    combine(&countries, &said, |country, ((overlay, group), set)| {
+        Kind::new(overlay.class(country), group).on(set, lists)
+    })
 }
 
 /// The class of every address, without the policy's answer for its country and what lists of others make of it.
 pub(super) fn classes(policy: &Policy, database: &Database, family: Family) -> Layer<Class> {
     let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
+    combine(&countries, &overlay(policy, family), |country, overlay| {
+        overlay.class(country)
+    })
+}
+
+/// What is said of an address beside its country: the special-use space it is in, and the policy's lists it is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Overlay {
+    special_use: Option<Class>,
+    lists: Class,
+}
+
+impl Overlay {
+    fn class(self, country: Country) -> Class {
+        self.special_use
+            .unwrap_or(Class::of_country(country))
+            .with_lists_of(self.lists)
+    }
+}
+
+fn overlay(policy: &Policy, family: Family) -> Layer<Overlay> {
     let special_use = prefix::special_use(family)
         .into_iter()
         .map(|(prefix, class)| (prefix, Some(class)));
     let special_use = layer(special_use, None);
-    let overlay = LISTS
+    let lists = LISTS
         .into_iter()
         .map(|list| members(policy, list, family))
         .fold(vec![(0, NO_LIST)], |all, one| {
             combine(&all, &one, |all, one| all.with_lists_of(one))
         });
-    let overlay = combine(&special_use, &overlay, |special_use, lists| {
-        (special_use, lists)
-    });
-    combine(&countries, &overlay, |country, (special_use, lists)| {
-        special_use
-            .unwrap_or(Class::of_country(country))
-            .with_lists_of(lists)
+    combine(&special_use, &lists, |special_use, lists| Overlay {
+        special_use,
+        lists,
     })
 }
 
@@ -102,7 +123,8 @@ pub(super) fn layer<T: Copy + PartialEq>(
     prefixes: impl Iterator<Item = (Prefix, T)>,
     elsewhere: T,
 ) -> Layer<T> {
-    let mut steps = vec![(0, elsewhere)];
+    let mut steps = Vec::with_capacity(prefixes.size_hint().0 + 1);
+    steps.push((0, elsewhere));
     // The prefixes that hold the present address, longest last.
     let mut open: Vec<(u128, T)> = Vec::new();
     for (prefix, value) in prefixes {

@@ -86,12 +86,26 @@ impl Trie {
             return self.store_tail(value, steps, leaf);
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
-        let below = bits + cursor.node_bits(bits, end);
-        let mut entries = vec![0; 1 << (below - bits)];
+        if cursor.node_bits(bits, end) == NODE_BITS {
+            self.node::<LINE_WORDS, T>(cursor, leaf, base, bits + NODE_BITS)
+        } else {
+            self.node::<{ 1 << NODE_BITS_MAX }, T>(cursor, leaf, base, bits + NODE_BITS_MAX)
+        }
+    }
+
+    /// The entry of a node of so many entries, which are for blocks of the first `below` bits.
+    fn node<const ENTRIES: usize, T: Copy>(
+        &mut self,
+        cursor: &mut Cursor<'_, T>,
+        leaf: &impl Fn(T) -> u32,
+        base: u128,
+        below: u32,
+    ) -> Result<u32, Full> {
+        let mut entries = [0; ENTRIES];
         for (value, entry) in (0_u128..).zip(&mut entries) {
             *entry = self.entry(cursor, leaf, base | value << (128 - below), below)?;
         }
-        self.store(&entries, below - bits)
+        self.store(&entries, ENTRIES.ilog2())
     }
 
     /// The entry of a tail that has the one value up to the first of the steps.

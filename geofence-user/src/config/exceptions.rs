@@ -1,5 +1,7 @@
 //! The keys of `[[exception]]`, wherever one stands, and of `[[protect]]`.
 
+use std::sync::Arc;
+
 use geofence_common::exception::SLOTS_MAX;
 
 use super::error::{Fault, Problem};
@@ -184,7 +186,7 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
             Mention::new(named, SystemRule::Exception(exception.id.clone()), span)
         });
         config.systems.extend(mentions);
-        config.policy.exceptions.push(exception);
+        config.policy.exceptions.push(Arc::new(exception));
     }
 }
 
@@ -223,7 +225,7 @@ fn finish_granted(config: &mut Config, mut draft: Draft, places: &Places, faults
     } else {
         finish(config, draft, places, faults);
     }
-    config.granted.push(granted);
+    config.granted.push(Arc::new(granted));
 }
 
 fn excepts_nothing(key: &str) -> Problem {

@@ -3,9 +3,12 @@
 //! The text that keeps them has `[[exception]]` and nothing else, and is read by the readers of the configuration. What
 //! a command says is read by the same readers, with the command's options in place of a file.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hasher as _};
+mod changes;
 
+use std::collections::HashSet;
+use std::hash::BuildHasher as _;
+
+use foldhash::quality::FixedState;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -98,15 +101,6 @@ impl Granted {
 
 const HEAD: &str =
     "# Exceptions granted by `geofence exception add`, which rewrites this file.\n\n";
-
-/// Why one was not granted.
-#[derive(Debug, thiserror::Error)]
-pub enum GrantError {
-    #[error(transparent)]
-    Text(#[from] toml::ser::Error),
-    #[error("{}", .0.render(false))]
-    Config(#[from] ConfigErrors),
-}
 
 #[derive(Serialize)]
 struct File<'a> {
@@ -273,7 +267,10 @@ impl Config {
     /// # Errors
     /// All that is wrong with the text, each with its place under the name of the file.
     pub fn with_granted(self, text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
-        let mut read = self.without_granted().with_more(text, file_name)?;
+        let mut own = self.without_granted();
+        let names = own.policy.exceptions.iter();
+        own.own_names = names.map(|one| one.id.clone()).collect();
+        let mut read = own.with_more(text, file_name)?;
         read.granted_print = Some(print(text));
         Ok(read)
     }
@@ -284,40 +281,11 @@ impl Config {
         self.granted_print == Some(print(text))
     }
 
-    /// Adds one that is granted to those it has, and to the text that keeps them; answers with that text. Where there
-    /// are very many, to read them all again takes longer than anybody wants to wait for one.
-    ///
-    /// # Errors
-    /// All that is wrong with it.
-    pub fn grant(
-        self,
-        grant: &Grant,
-        mut text: String,
-        file_name: &str,
-    ) -> Result<(Self, String), GrantError> {
-        let own = Grant::to_text(std::slice::from_ref(grant))?;
-        let mut read = self.with_more(&own, file_name)?;
-        let entry = own.strip_prefix(HEAD).unwrap_or(&own);
-        if text.is_empty() {
-            text.push_str(HEAD);
-        }
-        while !text.ends_with("\n\n") {
-            text.push('\n');
-        }
-        text.push_str(entry);
-        read.granted_print = Some(print(&text));
-        Ok((read, text))
-    }
-
     /// Adds the exceptions of a text to those that are there already, whose names they have not.
     ///
     /// # Errors
     /// As of `with_granted`.
-    fn with_more(mut self, text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
-        let granted: HashSet<&str> = self.held().collect();
-        let own = self.policy.exceptions.iter().map(|one| &one.id);
-        let own = own.filter(|id| !granted.contains(id.as_str())).cloned();
-        self.own_names = own.collect();
+    fn with_more(self, text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
         let mut read = self.read_by(text, file_name, Self::set_granted)?;
         read.own_names = HashSet::new();
         Ok(read)
@@ -363,9 +331,7 @@ impl Config {
 
 /// Tells one text from others.
 fn print(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
+    FixedState::default().hash_one(text)
 }
 
 /// A prefix as people write it: as an address where it holds no other.
@@ -381,7 +347,7 @@ fn written(net: &IpNet) -> String {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
+    pub(super) fn config() -> Config {
         let text = r#"
             [[tenant]]
             name = "customer-17"
@@ -397,7 +363,7 @@ mod tests {
         Config::parse(text, "geofence.toml").unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    fn grant() -> Grant {
+    pub(super) fn grant() -> Grant {
         Grant {
             id: "x-1".into(),
             from: vec!["5.136.0.77".into(), "EU".into()],

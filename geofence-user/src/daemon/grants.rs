@@ -158,7 +158,9 @@ impl Daemon {
                     .map_err(|error| Failure::new(Cause::Internal, error))?;
                 (config, grant, at, text)
             }
-            Change::Extend { .. } | Change::Remove { .. } => self.amended(config, &change)?,
+            Change::Extend { .. } | Change::Remove { .. } => {
+                self.amended(config, &text, &change)?
+            }
         };
         let room = lock(&self.filter).options().exceptions as usize;
         if config.policy.exceptions.len() + config.policy.protections.len() > room {
@@ -172,7 +174,13 @@ impl Daemon {
         }
         let new_numbers = config.policy.keep_numbers(&current.config.policy);
         let slot = lock(&self.filter).next_slot();
-        let candidate = Candidate::prepare(config, Some(&current.image), slot, false)?;
+        let candidate = Candidate::prepare(
+            config,
+            Some(&current.image),
+            current.kept.as_ref(),
+            slot,
+            false,
+        )?;
         let candidate = Candidate {
             new_numbers,
             ..candidate
@@ -196,29 +204,27 @@ impl Daemon {
     fn amended(
         &self,
         config: Config,
+        text: &str,
         change: &Change,
     ) -> Result<(Config, Grant, usize, String), Failure> {
-        let mut grants: Vec<Grant> = config.granted.iter().map(|one| one.grant.clone()).collect();
-        let at = grants.iter().position(|one| one.id == change.id());
+        let mut granted = config.granted.iter();
+        let at = granted.position(|one| one.grant.id == change.id());
         let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
-        let grant = match change {
+        let mut grant = config.granted[at].grant.clone();
+        let changed = match change {
             Change::Extend { until, .. } => {
-                if config.granted.get(at).is_some_and(|one| one.is_shadowed) {
+                if config.granted[at].is_shadowed {
                     return Err(self.of_the_configuration(change.id()));
                 }
-                grants[at].until = Some(until.clone());
-                grants[at]
+                grant.until = Some(until.clone());
+                grant
                     .check_until(now())
                     .map_err(|errors| refusal(errors.render(false)))?;
-                grants[at].clone()
+                config.extend(at, until, text)
             }
-            Change::Add(_) | Change::Remove { .. } => grants.remove(at),
+            Change::Add(_) | Change::Remove { .. } => config.take_back(at, text),
         };
-        let text = Grant::to_text(&grants).map_err(|error| Failure::new(Cause::Internal, error))?;
-        let name = self.grants.file().display().to_string();
-        let config = config
-            .with_granted(&text, &name)
-            .map_err(|errors| Failure::new(Cause::Internal, errors.render(false)))?;
+        let (config, text) = changed.map_err(|error| Failure::new(Cause::Internal, error))?;
         Ok((config, grant, at, text))
     }
 
@@ -306,29 +312,38 @@ impl Daemon {
     pub fn exceptions(&self, id: Option<&str>) -> Result<Value, Failure> {
         let config = Arc::clone(&lock(&self.current).config);
         let policy = &config.policy;
-        let held = config.granted.iter().filter(|one| !one.is_idle());
+        let is_asked = |one: &str| id.is_none_or(|id| one == id);
+        let granted = config.granted.iter().map(Arc::as_ref);
+        let granted = granted.filter(|one| is_asked(&one.grant.id));
+        let held = granted.clone().filter(|one| !one.is_idle());
         let held: HashMap<&str, &Granted> = held.map(|one| (one.grant.id.as_str(), one)).collect();
         let kernel = |error: &dyn std::fmt::Display| Failure::new(Cause::Kernel, error);
-        let hits = lock(&self.filter).hits().map_err(|error| kernel(&error))?;
+        let of_all = match id {
+            None => lock(&self.filter).hits().map_err(|error| kernel(&error))?,
+            Some(_) => Vec::new(),
+        };
         let boot = flows::now().map_err(|error| kernel(&error))?;
         let mut views = Vec::new();
-        for exception in &policy.exceptions {
-            if id.is_some_and(|id| exception.id != id) {
-                continue;
-            }
+        for exception in policy.exceptions.iter().filter(|one| is_asked(&one.id)) {
             let granted = held.get(exception.id.as_str()).copied();
             let words =
                 granted.map_or_else(|| Grant::of(exception, &config), |one| one.grant.clone());
             let mut view = self.view(&words, exception.until, granted)?;
-            let hits = hits.get(exception.slot as usize).copied();
-            count(exception, hits.unwrap_or_default(), boot, &mut view);
+            let hits = match id {
+                None => of_all
+                    .get(exception.slot as usize)
+                    .copied()
+                    .unwrap_or_default(),
+                Some(_) => lock(&self.filter)
+                    .hits_of(exception.slot)
+                    .map_err(|error| kernel(&error))?,
+            };
+            count(exception, hits, boot, &mut view);
             views.push(view);
         }
-        for granted in config.granted.iter().filter(|one| one.is_idle()) {
-            if id.is_none_or(|id| granted.grant.id == id) {
-                let until = granted.grant.check_until(0).unwrap_or_default();
-                views.push(self.view(&granted.grant, until, Some(granted))?);
-            }
+        for granted in granted.filter(|one| one.is_idle()) {
+            let until = granted.grant.check_until(0).unwrap_or_default();
+            views.push(self.view(&granted.grant, until, Some(granted))?);
         }
         if let Some(id) = id {
             let changes = self.grants.changes(id);
@@ -456,7 +471,8 @@ fn count(exception: &Exception, hits: Hits, boot: u64, view: &mut Value) {
 fn free_name(config: &Config) -> String {
     let own = config.policy.exceptions.iter().map(|one| one.id.as_str());
     let granted = config.granted.iter().map(|one| one.grant.id.as_str());
-    let taken: HashSet<&str> = own.chain(granted).collect();
+    let alike = own.chain(granted).filter(|name| name.starts_with("x-"));
+    let taken: HashSet<&str> = alike.collect();
     let is_taken = |name: &String| taken.contains(name.as_str());
     let mut names = (1..).map(|number: u64| format!("x-{number}"));
     names.find(|name| !is_taken(name)).unwrap_or_default()

@@ -164,6 +164,7 @@ impl Daemon {
             config: before,
             image,
             facts,
+            kept,
             ..
         } = lock(&self.current).clone();
         let fixed = |before: &Config| options(before, &image, false).flows;
@@ -209,7 +210,7 @@ impl Daemon {
         }
         let new_numbers = config.policy.keep_numbers(&before.policy);
         let slot = lock(&self.filter).next_slot();
-        let mut candidate = Candidate::prepare(config, Some(&image), slot, force)?;
+        let mut candidate = Candidate::prepare(config, Some(&image), kept.as_ref(), slot, force)?;
         candidate.keep_systems(facts.systems, force)?;
         Ok(Candidate {
             new_numbers,

@@ -43,6 +43,16 @@ impl Filter {
         Ok(all)
     }
 
+    /// What one exception or protection let pass, by its slot.
+    pub fn hits_of(&self, slot: u32) -> Result<Hits, LoadError> {
+        let hits: PerCpuArray<_, Hits> = self
+            .map(name::HITS)?
+            .try_into()
+            .map_err(map_error("opening HITS"))?;
+        let cpus = hits.get(&slot, 0).map_err(map_error("reading HITS"))?;
+        Ok(sum(&cpus))
+    }
+
     /// Has a tenant's counters start anew: another had the number.
     pub fn clear_tenant(&mut self, number: u32) -> Result<(), LoadError> {
         let mut counters: PerCpuArray<_, CountryCounters> = self

@@ -4,6 +4,7 @@
 //! place and with what was probably meant.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::config::{Config, Mention, Named};
 use crate::geoip::Systems;
@@ -44,7 +45,9 @@ pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), Unknown
     let policy = &mut config.policy;
     policy.systems.clear();
     for granted in &mut config.granted {
-        granted.unknown.clear();
+        if !granted.unknown.is_empty() {
+            Arc::make_mut(granted).unknown.clear();
+        }
     }
     for mention in &config.systems {
         let numbers = match numbers(mention, data) {
@@ -54,7 +57,7 @@ pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), Unknown
                     mention.rule == SystemRule::Exception(one.grant.id.clone()) && !one.is_idle()
                 });
                 match granted {
-                    Some(granted) => granted.unknown.push(error.to_string()),
+                    Some(granted) => Arc::make_mut(granted).unknown.push(error.to_string()),
                     None => unknown.push(error),
                 }
                 continue;

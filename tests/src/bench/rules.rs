@@ -5,6 +5,7 @@
 //! ratio to the bare policy in the same round is taken, and the median of these.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -271,7 +272,7 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                         last: cases::CLOSED,
                     }),
                 };
-                Exception {
+                Arc::new(Exception {
                     id: format!("x-{slot}"),
                     slot: slot as u32,
                     from: vec![Origin::Prefix(*net)],
@@ -280,7 +281,7 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                     owner: "noc".to_owned(),
                     reason: "measured".to_owned(),
                     until: (slot / 4 % 2 == 0).then_some(u64::from(u32::MAX)),
-                }
+                })
             })
             .collect();
     }
