@@ -135,7 +135,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
     ensure!(!site.enters(BOTH, INSIDE)? && !site.leaves(INSIDE, BOTH)?);
     // An alert about both: either, and both are counted.
     ensure!(site.enters(WATCHED, INSIDE)? && site.leaves(INSIDE, WATCHED)?);
-    for (list, direction, action, expected) in [
+    site.assert_counted(&[
         ("c2", "in", "pass", 0.0),
         ("c2", "out", "drop", 1.0),
         ("scanners", "in", "drop", 1.0),
@@ -146,13 +146,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
         ("watched", "in", "drop", 1.0),
         ("watched", "out", "pass", 1.0),
         ("watched", "out", "drop", 1.0),
-    ] {
-        let counted = site.packets(list, "customer", direction, action)?;
-        ensure!(
-            counted == expected,
-            "{list} {direction} {action}: {counted}"
-        );
-    }
+    ])?;
     let denied = "geofence_packets_total{interface=\"edge0\",country=\"DE\",action=\"drop\",reason=\"denied\"}";
     ensure!(
         site.machine.edge.metric(denied)? == 2.0,
@@ -230,20 +224,14 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
     ensure!(site.enters(CALLED, INSIDE)? && !site.leaves(INSIDE, CALLED)?);
     // Of an address within another, the lists of both.
     ensure!(!site.leaves(INSIDE_V6, CARRIED)?);
-    for (list, direction, action, expected) in [
+    site.assert_counted(&[
         ("watched", "in", "drop", 1.0),
         ("watched", "in", "pass", 1.0),
         ("watched", "out", "drop", 2.0),
         ("watched", "out", "pass", 1.0),
         ("scanners", "in", "drop", 1.0),
         ("c2", "out", "drop", 2.0),
-    ] {
-        let counted = site.packets(list, "customer", direction, action)?;
-        ensure!(
-            counted == expected,
-            "{list} {direction} {action}: {counted}"
-        );
-    }
+    ])?;
     // Neither of the two that block is told of the other direction.
     let events = site.wait_events(8)?;
     for (list, direction) in [("c2", "in"), ("scanners", "out")] {

@@ -129,6 +129,18 @@ impl Site {
         ))
     }
 
+    /// Holds what was counted for the customer, by list, direction and action, against what it should be.
+    pub(super) fn assert_counted(&self, all: &[(&str, &str, &str, f64)]) -> Result<()> {
+        for (list, direction, action, expected) in all {
+            let counted = self.packets(list, "customer", direction, action)?;
+            ensure!(
+                counted == *expected,
+                "{list} {direction} {action}: {counted}"
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn events(&self) -> Result<Vec<Value>> {
         let answer = self.machine.edge.ask(&["events", "--json"])?;
         ensure!(answer.code == Some(0), "{answer:?}");
