@@ -13,7 +13,9 @@ use geofence_common::layout::{ListCounters, ListKey, name};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::customers::zeros;
 use super::filter::{Filter, LoadError, map_error};
+use super::stock;
 
 /// What was counted, by list and tenant.
 pub type ListCounts = BTreeMap<ListKey, ListCounters>;
@@ -46,8 +48,7 @@ impl Filter {
                 tenant: 0,
             };
             if !known.contains_key(&key) {
-                counters
-                    .insert(key, super::customers::zeros(ListCounters::ZERO)?, 0)
+                stock::put(|| counters.insert(key, zeros(ListCounters::ZERO)?, 0))
                     .map_err(map_error("making counters in LISTS"))?;
             }
         }

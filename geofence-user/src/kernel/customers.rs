@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
-use aya::maps::{Map, PerCpuArray, PerCpuValues};
+use aya::maps::{Map, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use geofence_common::layout::{Counter, CountryCounters, Hits, name};
 use geofence_common::verdict::{Action, Reason};
@@ -59,8 +59,8 @@ impl Filter {
             .map_mut(name::TENANTS)?
             .try_into()
             .map_err(map_error("opening TENANTS"))?;
-        counters
-            .set(number, zeros(CountryCounters::ZERO)?, 0)
+        zeros(CountryCounters::ZERO)
+            .and_then(|zeros| counters.set(number, zeros, 0))
             .map_err(map_error("clearing TENANTS"))
     }
 
@@ -70,7 +70,8 @@ impl Filter {
             .map_mut(name::HITS)?
             .try_into()
             .map_err(map_error("opening HITS"))?;
-        hits.set(slot, zeros(Hits::default())?, 0)
+        zeros(Hits::default())
+            .and_then(|zeros| hits.set(slot, zeros, 0))
             .map_err(map_error("clearing HITS"))
     }
 }
@@ -84,9 +85,9 @@ fn sum(cpus: &[Hits]) -> Hits {
 }
 
 /// A value for each CPU.
-pub(super) fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, LoadError> {
-    let call = "clearing a counter";
-    PerCpuValues::try_from(vec![zero; cpus(call)?]).map_err(failed(call))
+pub(super) fn zeros<T: aya::Pod + Clone>(zero: T) -> Result<PerCpuValues<T>, MapError> {
+    let cpus = nr_cpus().map_err(|(_, cause)| cause)?;
+    Ok(PerCpuValues::try_from(vec![zero; cpus])?)
 }
 
 /// How many CPUs a per-CPU map has values for.

@@ -29,6 +29,7 @@ use super::image_map::ImageMap;
 use super::load::{answered, load_both};
 use super::object;
 use super::pins::{PinError, Pins};
+use super::stock;
 use super::tables::{Kept, Sizes};
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
 use crate::policy::Lookup;
@@ -423,8 +424,8 @@ impl Filter {
             trie.remove(&key).map_err(map_error("emptying a trie"))?;
         }
         for (address, length, class) in prefixes {
-            trie.insert(&Key::new(u32::from(*length), *address), class, 0)
-                .map_err(map_error("filling a trie"))?;
+            let key = Key::new(u32::from(*length), *address);
+            stock::put(|| trie.insert(&key, class, 0)).map_err(map_error("filling a trie"))?;
         }
         Ok(())
     }

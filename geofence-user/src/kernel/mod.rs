@@ -19,6 +19,7 @@ pub mod memory;
 mod object;
 mod pins;
 mod running;
+mod stock;
 mod tables;
 mod undo;
 
