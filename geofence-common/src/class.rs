@@ -125,6 +125,12 @@ impl Class {
         Self(self.0 | flags)
     }
 
+    /// Whether anybody but the data says something of the address: a list or an exception.
+    #[must_use]
+    pub const fn has_lists(self) -> bool {
+        self.0 & LISTS != 0
+    }
+
     /// This class on the other's lists too: what an embedded address inherits from the address around it.
     #[must_use]
     #[inline(always)]

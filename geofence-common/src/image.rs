@@ -1,27 +1,30 @@
 //! The policy image: one flat block of 32-bit words that holds all a verdict needs, read the same way on both sides.
 //!
 //! ```text
-//! line 0              header: magic, layout, generation, flags, times, counts, checksum
+//! line 0              header: what most packets need, and what tells one image from another
 //! line 1              header: where the sections are that a policy need not have
-//! line 2    ..  258   TCP services, two bits a port
-//! line 258  ..  514   UDP services, two bits a port
-//! line 514  .. 4610   IPv4 root, one entry for each value of the first 16 bits
-//! line 4610 .. 8706   IPv6 root, likewise
-//! line 8706 ..        class table, then in any order trie nodes and what the policy calls for: exceptions and the
-//!                     pairs that lead to them, sets of lists, zones of destinations with their services and two
-//!                     more roots
+//! line 2              header: times and counts
+//! line 3    ..  259   TCP services, two bits a port
+//! line 259  ..  515   UDP services, two bits a port
+//! line 515  .. 4611   IPv4 root, one entry for each value of the first 16 bits
+//! line 4611 .. 8707   IPv6 root, likewise
+//! line 8707 ..        class table, then in any order trie nodes and what the policy calls for: hosts (`crate::hosts`),
+//!                     exceptions and the pairs that lead to them, sets of lists, zones of destinations with their
+//!                     services and two more roots
 //! ```
 //!
 //! A line is 16 words, one cache line. A trie node is one line or a few: an entry for each value of the next four to
-//! eight bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is
-//! either a leaf (top bit set, the rest is the word in the image where its class stands) or names a node: its line in
-//! the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and each
-//! step is one array access.
+//! eight bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is a
+//! leaf (top bit set, the lowest 29 are the word in the image where its class stands) or it names a node: its line is
+//! in the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and
+//! each step is one array access.
 //!
 //! An entry of IPv6 may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line
 //! that ends the walk: four leaves and the three addresses at which one gives way to the next. It stands where so
 //! little is left to tell apart that nodes down to it would be a long chain, so an address on its own costs one line
 //! and not one for every four bits.
+//!
+//! A leaf with the third bit set has hosts among its addresses, whose classes stand elsewhere.
 //!
 //! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
 //! The tries of destinations are alike; their leaves are zones (`crate::zone`).
@@ -30,6 +33,7 @@
 
 use crate::address::Address;
 use crate::class::Class;
+use crate::hosts;
 use crate::verdict::Mode;
 
 /// Words in a line.
@@ -42,7 +46,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
 /// Words of the header, by position.
 pub mod header {
@@ -52,8 +56,9 @@ pub mod header {
     pub const FLAGS: usize = 3;
     /// When the image was compiled, seconds since 1970, low word then high word.
     pub const COMPILED: usize = 4;
-    /// When the GeoIP data was built, seconds since 1970, low word then high word.
-    pub const DATA_BUILT: usize = 6;
+    /// The word where the hosts start, and how many lines of them there are.
+    pub const HOSTS: usize = 6;
+    pub const HOST_LINES: usize = 7;
     pub const LINES: usize = 8;
     pub const CLASSES: usize = 9;
     /// Where the class table starts, a word position.
@@ -87,6 +92,8 @@ pub mod header {
     pub const NODES: usize = 26;
     /// The word where the sets of lists start.
     pub const LISTS: usize = 30;
+    /// When the GeoIP data was built, seconds since 1970, low word then high word.
+    pub const DATA_BUILT: usize = 32;
 }
 
 /// Bits of the header's flags.
@@ -137,7 +144,7 @@ pub mod class {
     /// The word where the set of lists starts, 0 for none; see `crate::contact`.
     pub const LISTS: u32 = 2;
 }
-pub const TCP_SERVICES_LINE: usize = 2;
+pub const TCP_SERVICES_LINE: usize = 3;
 pub const UDP_SERVICES_LINE: usize = TCP_SERVICES_LINE + SERVICES_LINES;
 pub const ROOT_V4_LINE: usize = UDP_SERVICES_LINE + SERVICES_LINES;
 pub const ROOT_V6_LINE: usize = ROOT_V4_LINE + ROOT_LINES;
@@ -148,6 +155,10 @@ pub const FREE_LINE: usize = ROOT_V6_LINE + ROOT_LINES;
 pub const LEAF: u32 = 1 << 31;
 /// Set beside `LEAF` in an entry that names a tail.
 pub const TAIL: u32 = 1 << 30;
+/// Set beside `LEAF` in an entry whose addresses have hosts among them.
+pub const HOSTS: u32 = 1 << 29;
+/// Where the class or the tail stands, in an entry that ends the walk.
+pub const POSITION: u32 = HOSTS - 1;
 /// How many addresses a tail has at which its leaves change; there is one leaf more.
 pub const TAIL_STEPS: usize = 3;
 /// Words of a tail from which on these addresses stand, each from its highest word to its lowest. One that is not
@@ -320,6 +331,22 @@ pub trait Words {
         ])
     }
 
+    /// The words of a line from this position, which are within or not as one.
+    #[inline(always)]
+    fn line(&self, at: u32) -> Option<Line> {
+        let mut line = [0; LINE_WORDS];
+        for (word, at) in line.iter_mut().zip(at..) {
+            *word = self.word(at)?;
+        }
+        Some(line)
+    }
+
+    /// The number itself, of which the verifier knows nothing any more; see `Frame::forget`.
+    #[inline(always)]
+    fn forget(&self, number: u32) -> u32 {
+        number
+    }
+
     /// The header's settings.
     #[inline(always)]
     fn flags(&self) -> Option<Flags> {
@@ -351,26 +378,34 @@ pub trait Words {
 
     /// The position of the class of the longest prefix that holds the address.
     #[inline(always)]
-    fn trie_lookup(&self, address: &Address) -> Option<u32> {
+    fn class_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
-        if address.is_v6() {
-            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, ROOT_V6_LINE as u32, high, low)
+        let leaf = if address.is_v6() {
+            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, ROOT_V6_LINE as u32, high, low)?
         } else {
-            walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE as u32, high, 0)
+            walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE as u32, high, 0)?
+        };
+        // What comes next need not know how the walk went.
+        let leaf = self.forget(leaf);
+        if leaf & HOSTS == 0 {
+            return Some(leaf & POSITION);
         }
+        let host = self.forget(hosts::class_position(self, address));
+        Some(if host == 0 { leaf & POSITION } else { host })
     }
 
     /// The position of the zone of the longest prefix that holds the address, in an image that has zones.
     #[inline(always)]
     fn zone_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
-        if address.is_v6() {
+        let leaf = if address.is_v6() {
             let root = self.word(header::DESTINATIONS_V6 as u32)?;
-            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, root, high, low)
+            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, root, high, low)?
         } else {
             let root = self.word(header::DESTINATIONS_V4 as u32)?;
-            walk::<_, NODES_V4, 0>(self, root, high, 0)
-        }
+            walk::<_, NODES_V4, 0>(self, root, high, 0)?
+        };
+        Some(leaf & POSITION)
     }
 
     /// The class stored at a position that a look-up gave.
@@ -395,9 +430,9 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     if entry & LEAF == 0 {
         None
     } else if NODES_LOW != 0 && entry & TAIL != 0 {
-        tail(words, entry & !(LEAF | TAIL), high, low)
+        tail(words, entry & POSITION, high, low)
     } else {
-        Some(entry & !LEAF)
+        Some(entry)
     }
 }
 
@@ -413,7 +448,7 @@ fn tail<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u3
         let is_below = borrow(high, start_high, borrow(low, start_low, 0));
         leaf = leaf.wrapping_sub(is_below as u32);
     }
-    words.word(leaf).map(|entry| entry & !LEAF)
+    words.word(leaf)
 }
 
 /// What a subtraction of words borrows from the next one. By arithmetic, because a comparison is a branch, and the

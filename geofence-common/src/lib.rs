@@ -14,6 +14,7 @@ pub mod exception;
 mod exempt;
 pub mod flow;
 pub mod frame;
+pub mod hosts;
 pub mod image;
 pub mod layout;
 pub mod leave;

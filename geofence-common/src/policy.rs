@@ -52,7 +52,7 @@ pub trait Tables: Words {
 /// An image on its own: nothing was ever seen.
 impl Tables for &[u32] {
     fn lookup(&self, address: &Address) -> Option<u32> {
-        self.trie_lookup(address)
+        self.class_lookup(address)
     }
 
     fn now(&self) -> u64 {

@@ -77,21 +77,22 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
     if upper.fragment == Fragment::Later {
         return Tracked::Nothing;
     }
+    let next = upper.forgotten(frame);
     let Ok(transport) = transport::read(frame, &upper, packet.end) else {
         return Tracked::Nothing;
     };
     observer.step(Step::Transport(transport));
-    let Some(intent) = Intent::of(transport) else {
+    let Some((intent, _)) = intent_of(transport, flags) else {
         return Tracked::Nothing;
     };
-    let Some(table) = Table::of(intent.protocol, intent.remote_port, flags) else {
-        return Tracked::Nothing;
-    };
+    // What it is about is many things, each of which would be followed through the look-ups; so it is read again.
+    let [transport, local_port] =
+        [u32::from(intent.protocol), u32::from(intent.local_port)].map(|one| frame.forget(one));
     let Some(zone) = Zone::of(&packet.source, false, flags, tables, observer) else {
         return Tracked::Nothing;
     };
     // An exempt port of ours needs no flow, a protected one must have none, and answering opens none.
-    if zone.exemption(intent.protocol, intent.local_port, tables) != Exemption::None {
+    if zone.exemption(transport as u8, local_port as u16, tables) != Exemption::None {
         return Tracked::Nothing;
     }
     let class = match destination {
@@ -101,6 +102,12 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
     if !class.is_some_and(|class| awaits_exemption(class, &zone, tables)) {
         return Tracked::Nothing;
     }
+    let Ok(transport) = transport::read(frame, &next, packet.end) else {
+        return Tracked::Nothing;
+    };
+    let Some((intent, table)) = intent_of(transport, flags) else {
+        return Tracked::Nothing;
+    };
     if is_foreign() {
         return Tracked::Foreign(table);
     }
@@ -122,6 +129,14 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
         });
     }
     tracked
+}
+
+/// What a packet wants of a flow, and of which table, if replies to such packets are let in.
+#[inline(always)]
+fn intent_of(transport: Transport, flags: Flags) -> Option<(Intent, Table)> {
+    let intent = Intent::of(transport)?;
+    let table = Table::of(intent.protocol, intent.remote_port, flags)?;
+    Some((intent, table))
 }
 
 #[inline(always)]

@@ -19,7 +19,7 @@ static mut NOTHING: u64 = 0;
 
 /// Reads `NOTHING`, once a packet.
 #[inline(always)]
-fn nothing() -> u64 {
+pub(crate) fn nothing() -> u64 {
     // SAFETY: nobody writes it.
     unsafe { (&raw const NOTHING).read_volatile() }
 }
@@ -28,7 +28,7 @@ fn nothing() -> u64 {
 ///
 /// In assembly, because the compiler would leave the sum to where the number is used, after the ways have parted.
 #[inline(always)]
-fn forget_long(number: u64, nothing: u64) -> u64 {
+pub(crate) fn forget_long(number: u64, nothing: u64) -> u64 {
     let forgotten;
     // SAFETY: it changes one register and reads another.
     unsafe {

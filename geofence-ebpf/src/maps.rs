@@ -31,7 +31,7 @@ use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
 use geofence_common::contact::{Event, PACES as PACES_MAX};
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
-use geofence_common::image::{Words, header};
+use geofence_common::image::{self, Words, header};
 use geofence_common::layout::{
     CountryCounters, EVENTS_BYTES, FlowCounters, Hits, IMAGE_BEFORE, IMAGE_IN_USE,
     IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
@@ -42,6 +42,7 @@ use geofence_common::recent::{self, Line, Name, Secret};
 use geofence_common::track::Tracker;
 
 use crate::clock::{self, Clock};
+use crate::frame;
 
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
@@ -228,6 +229,19 @@ impl Live {
     }
 }
 
+impl Live {
+    #[inline(always)]
+    fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
+        let at = u64::from(at);
+        // The room is taken from, and not the position added to, so that it is the position that is known to be within.
+        if at >= self.room - (COUNT as u64 - 1) {
+            return None;
+        }
+        // SAFETY: the element has `room` words, and these are those from `at`, of which the last was just compared.
+        Some(unsafe { *self.words.add(at as usize).cast() })
+    }
+}
+
 impl Words for Live {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
@@ -241,13 +255,17 @@ impl Words for Live {
 
     #[inline(always)]
     fn quad(&self, at: u32) -> Option<[u32; 4]> {
-        let at = u64::from(at);
-        // The room is taken from, and not the position added to, so that it is the position that is known to be within.
-        if at >= self.room - 3 {
-            return None;
-        }
-        // SAFETY: the element has `room` words, and these are the four from `at`, of which the last was just compared.
-        Some(unsafe { *self.words.add(at as usize).cast() })
+        self.some(at)
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: u32) -> u32 {
+        frame::forget_long(number.into(), frame::nothing()) as u32
+    }
+
+    #[inline(always)]
+    fn line(&self, at: u32) -> Option<image::Line> {
+        self.some(at)
     }
 }
 
@@ -255,7 +273,8 @@ impl Tables for Live {
     #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         if !global(&LPM) {
-            return self.trie_lookup(address);
+            let found = self.class_lookup(address);
+            return found.map(|at| self.forget(at));
         }
         let second = geofence_common::image::Flags(self.word(header::FLAGS as u32)?).slot() != 0;
         let [high, low] = address.words();

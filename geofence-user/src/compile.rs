@@ -10,6 +10,7 @@
 //! - whoever is on a list carries the list's flag besides.
 
 mod exceptions;
+mod hosts;
 mod image;
 mod layers;
 mod listed;
@@ -37,6 +38,7 @@ use geofence_common::layout::IMAGE_MIB_MAX;
 use crate::geoip::Database;
 use crate::policy::{Policy, Replies, ServiceProtocol};
 use exceptions::Exceptions;
+use hosts::Hosts;
 use layers::{Kind, Layer};
 use listed::Lists;
 use trie::Trie;
@@ -124,10 +126,11 @@ pub fn compile(
     let exceptions = Exceptions::new(policy, target)?;
     let others = Lists::new(policy);
     let mut kinds = Kinds::new();
-    let [v4, v6] = Family::ALL.map(|family| {
+    let [mut v4, mut v6] = Family::ALL.map(|family| {
         let layer = layers::kinds(policy, database, &exceptions, &others, family);
         kinds.number(layer)
     });
+    let hosts = Hosts::take([&mut v4, &mut v6], |number| kinds.is_named(number));
     let table = ClassTable::new(kinds);
     let flags = flags(policy, &exceptions, &others);
 
@@ -157,6 +160,13 @@ pub fn compile(
         words[header::PAIRS] = pairs_at;
         words[header::PAIR_LINES] = pairs.starts;
     }
+    if hosts.line_count() > 0 {
+        let at = (lines.len() as u32) << LINE_SHIFT;
+        lines.extend(hosts.lines(|kind| table.position(kind)));
+        let words = lines.as_flattened_mut();
+        words[header::HOSTS] = at;
+        words[header::HOST_LINES] = hosts.line_count();
+    }
     let has_zones = flags(0) & (flag::TENANTS | flag::TARGETS) != 0;
     let destinations = has_zones.then(|| {
         let layers = Family::ALL.map(|family| zones::destinations(policy, &exceptions, family));
@@ -170,15 +180,20 @@ pub fn compile(
 
     let mut trie = Trie::new(lines);
     let class = |number| LEAF | table.position(number);
-    let mut fits = trie
-        .add_family(ROOT_V4_LINE, Family::V4, &v4, class)
-        .and_then(|()| trie.add_family(ROOT_V6_LINE, Family::V6, &v6, class));
+    let mut fits = Ok(());
+    for (root, family, layer) in [
+        (ROOT_V4_LINE, Family::V4, &v4),
+        (ROOT_V6_LINE, Family::V6, &v6),
+    ] {
+        let hosts = hosts.addresses(family);
+        fits = fits.and_then(|()| trie.add_family(root, family, layer, hosts, class));
+    }
     let mut roots_at = [0; 2];
     if let Some((layers, zones, roots)) = &destinations {
         roots_at = *roots;
         for (root, (family, layer)) in roots.iter().zip(Family::ALL.into_iter().zip(layers)) {
             let zone = |destination| LEAF | zones.position(destination);
-            fits = fits.and_then(|()| trie.add_family(*root, family, layer, zone));
+            fits = fits.and_then(|()| trie.add_family(*root, family, layer, &[], zone));
         }
     }
     let mut lines = trie.into_lines();
@@ -226,6 +241,8 @@ const CLASS_TABLE: u32 = (FREE_LINE * LINE_WORDS) as u32;
 /// may be as many kinds as exceptions, so steps carry numbers and none is searched for twice.
 struct Kinds {
     numbers: HashMap<Kind, u32, FixedState>,
+    /// By number, whether lists or exceptions made the kind.
+    named: Vec<bool>,
 }
 
 impl Kinds {
@@ -234,14 +251,23 @@ impl Kinds {
         let unknown = Kind::new(Class::of_country(Country::UNKNOWN), 0);
         Self {
             numbers: std::iter::once((unknown, 0)).collect(),
+            named: vec![false],
         }
+    }
+
+    fn is_named(&self, number: u32) -> bool {
+        self.named[number as usize]
     }
 
     /// The layer with numbers for kinds.
     fn number(&mut self, layer: Layer<Kind>) -> Layer<u32> {
         let numbered = layer.into_iter().map(|(start, kind)| {
             let next = self.numbers.len() as u32;
-            (start, *self.numbers.entry(kind).or_insert(next))
+            let number = self.numbers.entry(kind).or_insert_with(|| {
+                self.named.push(kind.class.has_lists());
+                next
+            });
+            (start, *number)
         });
         numbered.collect()
     }

@@ -58,7 +58,7 @@ impl Comparison {
             };
             let word = |position: Option<u32>| position.and_then(|at| words.word(at));
             let expected = oracle.class(&address).to_word();
-            let by_trie = word(words.trie_lookup(&address));
+            let by_trie = word(words.class_lookup(&address));
             let by_prefixes = word(prefixes.get(bits));
             if by_trie != Some(expected) || by_prefixes != Some(expected) {
                 comparison.disagreements.push(format!(

@@ -27,7 +27,7 @@ mod told;
 use told::{Told, listed};
 
 /// Instructions the verifier may walk through; some more than the program takes today.
-const VERIFIED_INSTRUCTIONS_MAX: u32 = 431_000;
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 345_000;
 
 const FRAMES: usize = 120_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;

@@ -6,16 +6,17 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::class::Class;
+use geofence_common::hosts::{HOST_WORDS, IS_V6, behind_words};
 use geofence_common::image::{
-    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, ROOT_V4_LINE, ROOT_V6_LINE, TAIL,
-    TAIL_STARTS, Words,
+    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, POSITION, ROOT_BITS, ROOT_V4_LINE,
+    ROOT_V6_LINE, TAIL, TAIL_STARTS, Words, header,
 };
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::layers::combine;
-use super::prefix::Family;
+use super::layers::{combine, layer};
+use super::prefix::{Family, Prefix};
 
 /// The class of every address: from each first address to the next, in order, starting with address zero. No two
 /// neighbours are equal. IPv4 addresses take the upper 32 bits.
@@ -49,7 +50,42 @@ pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
     for (value, entry) in (0_u128..).zip(root) {
         walk.entry(*entry, value << (128 - ROOT_BITS), ROOT_BITS)?;
     }
-    Ok(walk.ranges)
+    let hosts = hosts(words, family)?;
+    if hosts.is_empty() {
+        return Ok(walk.ranges);
+    }
+    let length = walk.address_bits as u8;
+    let hosts = hosts
+        .into_iter()
+        .map(|(start, class)| (Prefix { start, length }, Some(class)));
+    let hosts = layer(hosts, None);
+    Ok(combine(&walk.ranges, &hosts, |class, host| {
+        host.unwrap_or(class)
+    }))
+}
+
+/// The hosts of an image, in order.
+fn hosts(words: &[u32], family: Family) -> Result<Vec<(u128, Class)>, BrokenImage> {
+    let [at, count] = [header::HOSTS, header::HOST_LINES].map(|at| words.get(at).copied());
+    let (at, count) = at.zip(count).ok_or(BrokenImage)?;
+    let start = behind_words(at, count) as usize;
+    let lines = words.get(start..).ok_or(BrokenImage)?;
+    let lines = lines.as_chunks::<LINE_WORDS>().0;
+    let lines = lines.get(..count as usize).ok_or(BrokenImage)?;
+    let mut hosts = Vec::new();
+    for line in lines {
+        for [address @ .., class] in line.as_chunks::<HOST_WORDS>().0 {
+            if *class != 0 && (class & IS_V6 != 0) == (family == Family::V6) {
+                let class = words.class_at(class & !IS_V6).ok_or(BrokenImage)?;
+                let address = address
+                    .iter()
+                    .fold(0, |all, word| all << 32 | u128::from(*word));
+                hosts.push((address, class));
+            }
+        }
+    }
+    hosts.sort_unstable_by_key(|(address, _)| *address);
+    Ok(hosts)
 }
 
 struct Walk<'a> {
@@ -86,7 +122,7 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, entry: u32, start: u128) -> Result<(), BrokenImage> {
-        let class = self.words.class_at(entry & !LEAF).ok_or(BrokenImage)?;
+        let class = self.words.class_at(entry & POSITION).ok_or(BrokenImage)?;
         if self.ranges.last().is_none_or(|(_, last)| *last != class) {
             self.ranges.push((start, class));
         }
@@ -95,7 +131,7 @@ impl Walk<'_> {
 
     /// A tail for the block of addresses that begin with the first `bits` of `base`.
     fn tail(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
-        let at = (entry & !(LEAF | TAIL)) as usize;
+        let at = (entry & POSITION) as usize;
         let line = self.words.get(at..at + LINE_WORDS).ok_or(BrokenImage)?;
         let (leaves, starts) = line.split_at(TAIL_STARTS);
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);

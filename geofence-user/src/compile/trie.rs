@@ -7,11 +7,12 @@
 //! Of IPv6, a block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
 
 use std::hash::BuildHasher as _;
+use std::ops::RangeInclusive;
 
 use foldhash::fast::FixedState;
 use geofence_common::image::{
-    LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node, ROOT_BITS, TAIL,
-    TAIL_STARTS, TAIL_STEPS,
+    HOSTS, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node,
+    ROOT_BITS, TAIL, TAIL_STARTS, TAIL_STEPS,
 };
 use hashbrown::HashTable;
 
@@ -44,17 +45,20 @@ impl Trie {
         }
     }
 
-    /// Writes the root that starts at this line and the nodes below it; `leaf` gives the entry of a value.
+    /// Writes the root that starts at this line and the nodes below it; `leaf` gives the entry of a value,
+    /// and says of one with hosts among its addresses that they are there. They come in order.
     pub(super) fn add_family<T: Copy>(
         &mut self,
         root: usize,
         family: Family,
         steps: &[(u128, T)],
+        hosts: &[u128],
         leaf: impl Fn(T) -> u32,
     ) -> Result<(), Full> {
         let mut cursor = Cursor {
             steps,
             at: 0,
+            hosts,
             has_tails: family == Family::V6,
         };
         for value in 0..1_usize << ROOT_BITS {
@@ -80,10 +84,11 @@ impl Trie {
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
         let value = cursor.value_at(base);
         if cursor.next_start().is_none_or(|next| next > end) {
-            return Ok(leaf(value));
+            return Ok(leaf(value) | cursor.hosts_flag(base, end));
         }
         if let Some(steps) = cursor.tail(bits, end) {
-            return self.store_tail(value, steps, leaf);
+            let first = leaf(value);
+            return self.store_tail(cursor, base..=end, first, steps, leaf);
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
         if cursor.node_bits(bits, end) == NODE_BITS {
@@ -108,10 +113,12 @@ impl Trie {
         self.store(&entries, ENTRIES.ilog2())
     }
 
-    /// The entry of a tail that has the one value up to the first of the steps.
+    /// The entry of a tail for a block that has this leaf up to the first of the steps.
     fn store_tail<T: Copy>(
         &mut self,
-        value: T,
+        cursor: &mut Cursor<'_, T>,
+        block: RangeInclusive<u128>,
+        first: u32,
         steps: &[(u128, T)],
         leaf: &impl Fn(T) -> u32,
     ) -> Result<u32, Full> {
@@ -121,11 +128,17 @@ impl Trie {
         }
         let mut line = [u32::MAX; LINE_WORDS];
         let (leaves, starts) = line.split_at_mut(TAIL_STARTS);
-        leaves.fill(leaf(value));
         let (starts, _) = starts.as_chunks_mut::<4>();
-        for (number, ((start, value), place)) in (1..).zip(steps.iter().zip(starts)) {
+        for ((start, _), place) in steps.iter().zip(starts) {
             *place = [96, 64, 32, 0].map(|shift| (start >> shift) as u32);
-            leaves[number..].fill(leaf(*value));
+        }
+        let mut start = *block.start();
+        let values = std::iter::once(first).chain(steps.iter().map(|(_, value)| leaf(*value)));
+        for (number, leaf) in values.enumerate() {
+            let next = steps.get(number).map(|(next, _)| *next);
+            let end = next.map_or(*block.end(), |next| next - 1);
+            leaves[number..].fill(leaf | cursor.hosts_flag(start, end));
+            start = end.wrapping_add(1);
         }
         self.lines.push(line);
         Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT)
@@ -161,12 +174,26 @@ fn content(lines: &[Line], node: Node) -> &[u32] {
 struct Cursor<'a, T> {
     steps: &'a [(u128, T)],
     at: usize,
+    /// Hosts that were not passed yet.
+    hosts: &'a [u128],
     has_tails: bool,
 }
 
 impl<'a, T: Copy> Cursor<'a, T> {
     fn next_start(&self) -> Option<u128> {
         self.steps.get(self.at + 1).map(|(start, _)| *start)
+    }
+
+    /// What a leaf says of hosts among these addresses, none of which was asked about before.
+    fn hosts_flag(&mut self, start: u128, end: u128) -> u32 {
+        // Most blocks have none before them, and few have many.
+        while self.hosts.first().is_some_and(|host| *host < start) {
+            self.hosts = &self.hosts[1..];
+        }
+        match self.hosts.first() {
+            Some(host) if *host <= end => HOSTS,
+            _ => 0,
+        }
     }
 
     fn value_at(&mut self, address: u128) -> T {
@@ -232,13 +259,13 @@ mod tests {
     fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
         let mut trie = Trie::new(vec![[0; LINE_WORDS]; FREE_LINE]);
         let leaf = |value| LEAF | value;
-        let added = trie.add_family(ROOT_V6_LINE, Family::V6, steps, leaf);
+        let added = trie.add_family(ROOT_V6_LINE, Family::V6, steps, &[], leaf);
         assert!(added.is_ok());
         trie.into_lines()
     }
 
     fn found(lines: &[Line], address: u128) -> Option<u32> {
-        lines.as_flattened().trie_lookup(&Address::v6(address))
+        lines.as_flattened().class_lookup(&Address::v6(address))
     }
 
     #[test]

@@ -107,7 +107,9 @@ fn lookups(plan: &Plan, million: usize, listed: &[Prepared], report: &mut Report
     for family in Family::BOTH {
         let words = listed[family as usize].image.words();
         let is_listed = |address: &Address| {
-            let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+            let found = words
+                .class_lookup(address)
+                .and_then(|at| words.class_at(at));
             found.is_none_or(|class| class.is_denied())
         };
         for (seed, distribution) in (51..).zip(DRAWN) {

@@ -46,7 +46,9 @@ impl Plan {
     /// The class of an address by the image: to choose by, not to check by.
     pub(crate) fn class(&self, address: &Address) -> Class {
         let words = self.prepared.image.words();
-        let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+        let found = words
+            .class_lookup(address)
+            .and_then(|at| words.class_at(at));
         found.unwrap_or(Class::of_country(Country::UNKNOWN))
     }
 

@@ -296,7 +296,9 @@ fn sets(plan: &Plan, sizes: &Sizes, named: &Named, all: &[Prepared]) -> Result<V
         for blocked in [false, true] {
             let wanted = |address: &Address| {
                 let class = plan.class(address);
-                let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+                let found = words
+                    .class_lookup(address)
+                    .and_then(|at| words.class_at(at));
                 class.country().code().is_some()
                     && class.embedding().is_none()
                     && class.is_blocked() == blocked
@@ -313,7 +315,9 @@ fn sets(plan: &Plan, sizes: &Sizes, named: &Named, all: &[Prepared]) -> Result<V
         let listed: Vec<_> = named.listed.iter().filter(is_ours).collect();
         let excepted = &named.excepted[family as usize * half..][..half];
         let is_listed = |address: &Address| {
-            let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+            let found = words
+                .class_lookup(address)
+                .and_then(|at| words.class_at(at));
             found.is_some_and(|class| class.is_denied() && !class.is_excepted())
         };
         let mut fill = |one: &mut dyn FnMut(&mut Draw) -> Option<Address>| -> Result<Set> {

@@ -43,7 +43,9 @@ pub(crate) fn classes(
 /// Has the host's walk of an image answer for every address of a set and compares with the oracle.
 pub(crate) fn image(oracle: &Oracle, words: &[u32], set: &Set) -> Result<()> {
     for address in &set.addresses {
-        let found = words.trie_lookup(address).and_then(|at| words.class_at(at));
+        let found = words
+            .class_lookup(address)
+            .and_then(|at| words.class_at(at));
         let expected = oracle.class(address);
         ensure!(
             found == Some(expected),

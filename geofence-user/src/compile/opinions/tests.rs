@@ -237,7 +237,7 @@ proptest! {
                 (Address::v6(long), (of(&tables[0]), of(&tables[1]))),
             ] {
                 let words = image.words();
-                let class = words.class_at(words.trie_lookup(&address).unwrap()).unwrap();
+                let class = words.class_at(words.class_lookup(&address).unwrap()).unwrap();
                 prop_assert_eq!((class.is_blocked(), class.country()), naive(&policy, first, second));
             }
         }

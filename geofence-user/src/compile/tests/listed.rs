@@ -44,7 +44,7 @@ fn a_thousand_lists_on_one_address_and_each_on_its_own() {
         .collect();
     let image = compile(&policy, &database, &TARGET).unwrap();
     let lists = |text: &str| {
-        let position = image.words().trie_lookup(&address(text)).unwrap();
+        let position = image.words().class_lookup(&address(text)).unwrap();
         lists_in(&image, position, Direction::Out)
     };
     for number in 0..1000 {

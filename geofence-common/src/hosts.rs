@@ -1,0 +1,146 @@
+//! Hosts: single addresses of which lists and exceptions say something.
+//!
+//! A trie that held them would lead whoever is near one of them down to the last bit of the address, line after line
+//! that nobody else reads. So they stand in a table of their own, and a leaf of the trie says whether there are hosts
+//! among its addresses. Whoever falls into another leaf asks no further.
+//!
+//! The table has lines of three hosts: the address as four words, then the word where its class stands, with the top
+//! bit set for IPv6; 0 there for nobody. A host stands in one of two lines, which its address names. In front of them
+//! is a word for each line, 16 to a line as well, with three bits set for each host for which that line is the first,
+//! wherever it stands. So of those who are no hosts hardly one in fifty reads more than that word.
+
+use crate::address::Address;
+use crate::image::{LINE_SHIFT, LINE_WORDS, Line, Words, header};
+
+/// Words of a host.
+pub const HOST_WORDS: usize = 5;
+/// How many hosts stand in a line.
+pub const LINE_HOSTS: usize = LINE_WORDS / HOST_WORDS;
+/// Set beside the position of the class of a host that has an IPv6 address.
+pub const IS_V6: u32 = 1 << 31;
+
+/// Where a host is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Two lines, counted from the first.
+    pub lines: [u32; 2],
+    /// The bits that are set for it in the word of the first.
+    pub bits: u32,
+}
+
+impl Places {
+    /// The places of an address in a table of so many lines.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(address: &Address, lines: u32) -> Self {
+        let [high, low] = address.words();
+        let mut hash = high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 32;
+        hash = (hash ^ low).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let other = (hash ^ hash >> 32).wrapping_mul(0xa076_1d64_78bd_642f);
+        let lines = lines as u64;
+        Self {
+            lines: [
+                (((hash >> 32) * lines) >> 32) as u32,
+                (((other >> 32) * lines) >> 32) as u32,
+            ],
+            bits: 1 << (hash >> 17 & 31) | 1 << (hash >> 22 & 31) | 1 << (hash >> 27 & 31),
+        }
+    }
+}
+
+/// The word behind the words of so many lines: where the first of them starts.
+#[must_use]
+#[inline(always)]
+pub const fn behind_words(at: u32, lines: u32) -> u32 {
+    let words = lines.wrapping_add(LINE_WORDS as u32 - 1) >> LINE_SHIFT << LINE_SHIFT;
+    at.wrapping_add(words)
+}
+
+/// The position of the class of a host, in an image that has hosts; 0 for who is none.
+///
+/// A number and not an option: where the class of nobody stands is known not to be asked, and the verifier need not
+/// follow every way to it.
+#[inline(always)]
+pub(crate) fn class_position<W: Words + ?Sized>(words: &W, address: &Address) -> u32 {
+    let word = |at: u32| words.word(at).unwrap_or(0);
+    let (at, lines) = (word(header::HOSTS as u32), word(header::HOST_LINES as u32));
+    let places = Places::of(address, lines);
+    if places.bits & !word(at.wrapping_add(places.lines[0])) != 0 {
+        return 0;
+    }
+    let table = behind_words(at, lines);
+    let [one, two] = places.lines.map(|line| {
+        words
+            .line(table.wrapping_add(line << LINE_SHIFT))
+            .unwrap_or([0; LINE_WORDS])
+    });
+    class_in(&one, address) | class_in(&two, address)
+}
+
+/// The position of the class of the host of this line that is this address, or 0.
+#[inline(always)]
+fn class_in(line: &Line, address: &Address) -> u32 {
+    let [high, low] = address.words();
+    let (hosts, _) = line.as_chunks::<HOST_WORDS>();
+    hosts
+        .iter()
+        .fold(0, |found, [one, two, three, four, class]| {
+            let differs = (u64::from(*one) << 32 | u64::from(*two)) ^ high
+                | (u64::from(*three) << 32 | u64::from(*four)) ^ low
+                | u64::from(class >> 31) ^ address.is_v6() as u64;
+            // By arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
+            let is_it = !(differs | differs.wrapping_neg()) >> 63;
+            found | class & !IS_V6 & (is_it as u32).wrapping_neg()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_host_has_places_within_the_table(is_v6: bool, words: [u64; 2], lines in 1_u32..1 << 25) {
+            let places = Places::of(&Address::from_words(is_v6, words), lines);
+            prop_assert!(places.lines.iter().all(|line| *line < lines));
+            prop_assert!((1..=3).contains(&places.bits.count_ones()));
+        }
+    }
+
+    #[test]
+    fn neighbours_are_spread_evenly() {
+        const LINES: u32 = 1000;
+        const EACH: u32 = 100;
+        for one_in in [1_u32, 256, 65_536, 1 << 20] {
+            let mut first = [0_u32; LINES as usize];
+            let mut second = [0_u32; LINES as usize];
+            for number in 0..LINES * EACH {
+                let address = if one_in < 1 << 12 {
+                    Address::v4(0x0b00_0000 + number * one_in)
+                } else {
+                    Address::v6((0x2a02 << 112) + ((u128::from(number) * u128::from(one_in)) << 56))
+                };
+                let [one, two] = Places::of(&address, LINES).lines;
+                first[one as usize] += 1;
+                second[two as usize] += 1;
+            }
+            for counts in [first, second] {
+                let (least, most) = (counts.iter().min(), counts.iter().max());
+                assert!(
+                    least > Some(&(EACH / 3)) && most < Some(&(EACH * 2)),
+                    "{least:?} {most:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn words_fill_whole_lines() {
+        assert_eq!(behind_words(160, 1), 176);
+        assert_eq!(behind_words(160, 16), 176);
+        assert_eq!(behind_words(160, 17), 192);
+    }
+}

@@ -1,0 +1,139 @@
+//! Layers of a few addresses each, and those with too many for one line.
+
+use geofence_common::hosts::Places;
+use geofence_common::image::{FREE_LINE, ROOT_V4_LINE, ROOT_V6_LINE, Words as _, header};
+use proptest::prelude::*;
+
+use super::super::trie::Trie;
+use super::*;
+
+/// Kinds below are nobody's choice; the others are named.
+const NAMED: u32 = 100;
+
+/// The image of two layers whose kinds are the positions of their classes.
+fn image(mut layers: [Layer<u32>; 2]) -> (Vec<Line>, Hosts) {
+    let [v4, v6] = &mut layers;
+    let hosts = Hosts::take([v4, v6], |kind| kind >= NAMED);
+    let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
+    let words = lines.as_flattened_mut();
+    words[header::HOSTS] = (FREE_LINE as u32) << LINE_SHIFT;
+    words[header::HOST_LINES] = hosts.line_count();
+    lines.extend(hosts.lines(|kind| kind));
+    let mut trie = Trie::new(lines);
+    let roots = [ROOT_V4_LINE, ROOT_V6_LINE];
+    for ((root, family), layer) in roots.into_iter().zip(Family::ALL).zip(&layers) {
+        let leaf = |kind| geofence_common::image::LEAF | kind;
+        let added = trie.add_family(root, family, layer, hosts.addresses(family), leaf);
+        assert!(added.is_ok());
+    }
+    (trie.into_lines(), hosts)
+}
+
+/// The layer in which these addresses stand out from others, each with the next kind of the named ones.
+fn standing_out(family: Family, addresses: &BTreeSet<u128>) -> Layer<u32> {
+    let one = 1_u128 << family.spare_bits();
+    let mut layer = vec![(0, 7)];
+    for (number, address) in addresses.iter().enumerate() {
+        layer.pop_if(|(start, _)| start == address);
+        layer.push((*address, NAMED + number as u32));
+        if let Some(next) = address.checked_add(one) {
+            layer.push((next, 7));
+        }
+    }
+    layer
+}
+
+/// Looks every step of a layer up, at both its ends.
+fn check(lines: &[Line], family: Family, layer: &Layer<u32>) {
+    let one = 1_u128 << family.spare_bits();
+    for (at, (start, kind)) in layer.iter().enumerate() {
+        let last = layer.get(at + 1).map_or(
+            u128::MAX >> family.spare_bits() << family.spare_bits(),
+            |(next, _)| next - one,
+        );
+        for bits in [*start, last] {
+            let found = lines.as_flattened().class_lookup(&address(family, bits));
+            assert_eq!(found, Some(*kind), "{family} {bits:x}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_address_has_what_its_layer_says(
+        base: u128,
+        near in prop::collection::vec(any::<(u16, u8)>(), 300..600),
+    ) {
+        let layers = Family::ALL.map(|family| {
+            let place = |(value, shift): &(u16, u8)| {
+                let bits = base ^ u128::from(*value) << (shift % 112);
+                bits >> family.spare_bits() << family.spare_bits()
+            };
+            let addresses = near.iter().map(place).filter(|address| *address != 0).collect();
+            standing_out(family, &addresses)
+        });
+        let (lines, hosts) = image(layers.clone());
+        prop_assert!(hosts.line_count() > 0);
+        for (family, layer) in Family::ALL.into_iter().zip(&layers) {
+            check(&lines, family, layer);
+        }
+    }
+}
+
+#[test]
+fn those_without_a_place_stay_where_they_were() {
+    // More than these four lines have places for, of a table that their number makes so large.
+    const COUNT: usize = 300;
+    let lines = (COUNT * PLACES[0]).div_ceil(PLACES[1] * LINE_HOSTS) as u32;
+    let spiteful = |address: &u128| {
+        let places = Places::of(&Address::v6(*address), lines);
+        places.lines.iter().all(|line| *line < 4)
+    };
+    let addresses: BTreeSet<u128> = (0..)
+        .map(|number| (0x2a02 << 112) + (number << 3))
+        .filter(spiteful)
+        .take(COUNT)
+        .collect();
+    let layer = standing_out(Family::V6, &addresses);
+    let (image, hosts) = image([vec![(0, 7)], layer.clone()]);
+    let housed: usize = hosts
+        .lines
+        .iter()
+        .flatten()
+        .filter(|host| **host != FREE)
+        .count();
+    assert_eq!(housed, 4 * LINE_HOSTS);
+    check(&image, Family::V6, &layer);
+}
+
+#[test]
+fn a_crowd_finds_places_and_a_few_need_none() {
+    let layer = |count: u128| {
+        let addresses = (1..=count).map(|number| (0x0b00_0000 + number * 77) << 96);
+        standing_out(Family::V4, &addresses.collect())
+    };
+    let (_, hosts) = image([layer(100_000), vec![(0, 7)]]);
+    let housed = hosts.lines.iter().flatten().filter(|host| **host != FREE);
+    assert_eq!(housed.count(), 100_000);
+    assert_eq!(hosts.line_count(), 41_667);
+    let (_, hosts) = image([layer(FEW as u128 - 1), vec![(0, 7)]]);
+    assert_eq!(hosts.line_count(), 0);
+}
+
+#[test]
+fn who_is_none_reads_one_word_more() {
+    let addresses = (1..=50_000)
+        .map(|number| (0x0b00_0000 + number * 1_003) << 96)
+        .collect();
+    let (lines, hosts) = image([standing_out(Family::V4, &addresses), vec![(0, 7)]]);
+    let words = lines.as_flattened();
+    let misled = (0..100_000_u32).filter(|number| {
+        let places = Places::of(&Address::v4(0x0b00_0001 + number * 499), hosts.line_count());
+        let known = words[FREE_LINE * LINE_WORDS + places.lines[0] as usize];
+        known & places.bits == places.bits
+    });
+    let misled = misled.count();
+    assert!((200..2_000).contains(&misled), "{misled} of 100,000");
+}
