@@ -2,7 +2,7 @@
 //!
 //! A trie that held them would lead whoever is near one of them down to the last bit of the address, line after line
 //! that nobody else reads. So they stand in a table of their own, and a leaf of the trie says whether there are hosts
-//! among its addresses. Whoever falls into another leaf asks no further.
+//! among its addresses, and roughly which. Whoever falls into another leaf asks no further.
 //!
 //! The table has lines of three hosts: the address as four words, then the word where its class stands, with the top
 //! bit set for IPv6; 0 there for nobody. A host stands in one of two lines, which its address names. In front of them
@@ -10,7 +10,7 @@
 //! wherever it stands. So of those who are no hosts hardly one in fifty reads more than that word.
 
 use crate::address::Address;
-use crate::image::{LINE_SHIFT, LINE_WORDS, Line, Words, header};
+use crate::image::{LINE_SHIFT, LINE_WORDS, Line, MARKS, NUMBER_BITS, Words, header};
 
 /// Words of a host.
 pub const HOST_WORDS: usize = 5;
@@ -19,33 +19,55 @@ pub const LINE_HOSTS: usize = LINE_WORDS / HOST_WORDS;
 /// Set beside the position of the class of a host that has an IPv6 address.
 pub const IS_V6: u32 = 1 << 31;
 
-/// Where a host is looked for.
+/// What a host is told from others by: a number that hardly any other address has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// Two lines, counted from the first.
-    pub lines: [u32; 2],
-    /// The bits that are set for it in the word of the first.
-    pub bits: u32,
-}
+pub struct Mark(u64);
 
-impl Places {
-    /// The places of an address in a table of so many lines.
+impl Mark {
     #[must_use]
     #[inline(always)]
-    pub const fn of(address: &Address, lines: u32) -> Self {
+    pub const fn of(address: &Address) -> Self {
+        // No more than this, because every packet asks for the bit in the leaf.
         let [high, low] = address.words();
-        let mut hash = high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^= hash >> 32;
-        hash = (hash ^ low).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        let other = (hash ^ hash >> 32).wrapping_mul(0xa076_1d64_78bd_642f);
-        let lines = lines as u64;
-        Self {
-            lines: [
-                (((hash >> 32) * lines) >> 32) as u32,
-                (((other >> 32) * lines) >> 32) as u32,
-            ],
-            bits: 1 << (hash >> 17 & 31) | 1 << (hash >> 22 & 31) | 1 << (hash >> 27 & 31),
-        }
+        Self(
+            high.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .wrapping_add(low.wrapping_mul(0xd6e8_feb8_6659_fd93)),
+        )
+    }
+
+    /// The bit that is set for it in the leaf of the trie.
+    #[must_use]
+    #[inline(always)]
+    pub const fn in_leaf(self) -> u32 {
+        1 << NUMBER_BITS << (self.0 >> (u64::BITS - MARKS.ilog2()))
+    }
+
+    /// The number stirred, so that other bits of it say other things.
+    #[inline(always)]
+    const fn stirred(self) -> u64 {
+        let hash = (self.0 ^ self.0 >> 32).wrapping_mul(0xa076_1d64_78bd_642f);
+        (hash ^ hash >> 29).wrapping_mul(0xe703_7ed1_a0b4_28db)
+    }
+
+    /// The bits that are set for it in the word of the first line.
+    #[must_use]
+    #[inline(always)]
+    pub const fn in_word(self) -> u32 {
+        let hash = self.stirred();
+        1 << (hash >> 17 & 31) | 1 << (hash >> 22 & 31) | 1 << (hash >> 27 & 31)
+    }
+
+    /// The two lines of so many where it may stand, counted from the first.
+    #[must_use]
+    #[inline(always)]
+    pub const fn lines(self, count: u32) -> [u32; 2] {
+        let one = self.stirred();
+        let other = Self(one).stirred();
+        let count = count as u64;
+        [
+            (((one >> 32) * count) >> 32) as u32,
+            (((other >> 32) * count) >> 32) as u32,
+        ]
     }
 }
 
@@ -57,20 +79,20 @@ pub const fn behind_words(at: u32, lines: u32) -> u32 {
     at.wrapping_add(words)
 }
 
-/// The position of the class of a host, in an image that has hosts; 0 for who is none.
+/// The position of the class of a host; 0 for who is none.
 ///
 /// A number and not an option: where the class of nobody stands is known not to be asked, and the verifier need not
 /// follow every way to it.
 #[inline(always)]
-pub(crate) fn class_position<W: Words + ?Sized>(words: &W, address: &Address) -> u32 {
+pub(crate) fn class_position<W: Words + ?Sized>(words: &W, address: &Address, mark: Mark) -> u32 {
     let word = |at: u32| words.word(at).unwrap_or(0);
-    let (at, lines) = (word(header::HOSTS as u32), word(header::HOST_LINES as u32));
-    let places = Places::of(address, lines);
-    if places.bits & !word(at.wrapping_add(places.lines[0])) != 0 {
+    let (at, count) = (word(header::HOSTS as u32), word(header::HOST_LINES as u32));
+    let lines = mark.lines(count);
+    if count == 0 || mark.in_word() & !word(at.wrapping_add(lines[0])) != 0 {
         return 0;
     }
-    let table = behind_words(at, lines);
-    let [one, two] = places.lines.map(|line| {
+    let table = behind_words(at, count);
+    let [one, two] = lines.map(|line| {
         words
             .line(table.wrapping_add(line << LINE_SHIFT))
             .unwrap_or([0; LINE_WORDS])
@@ -97,16 +119,21 @@ fn class_in(line: &Line, address: &Address) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::image::{FAR, LEAF, NUMBER, TAIL};
 
     proptest! {
         #[test]
         fn a_host_has_places_within_the_table(is_v6: bool, words: [u64; 2], lines in 1_u32..1 << 25) {
-            let places = Places::of(&Address::from_words(is_v6, words), lines);
-            prop_assert!(places.lines.iter().all(|line| *line < lines));
-            prop_assert!((1..=3).contains(&places.bits.count_ones()));
+            let mark = Mark::of(&Address::from_words(is_v6, words));
+            prop_assert!(mark.lines(lines).iter().all(|line| *line < lines));
+            prop_assert!((1..=3).contains(&mark.in_word().count_ones()));
+            prop_assert_eq!(mark.in_leaf().count_ones(), 1);
+            prop_assert_eq!(mark.in_leaf() & (LEAF | TAIL | FAR | NUMBER), 0);
         }
     }
 
@@ -117,16 +144,26 @@ mod tests {
         for one_in in [1_u32, 256, 65_536, 1 << 20] {
             let mut first = [0_u32; LINES as usize];
             let mut second = [0_u32; LINES as usize];
+            let mut marks = BTreeMap::<_, u32>::new();
             for number in 0..LINES * EACH {
                 let address = if one_in < 1 << 12 {
                     Address::v4(0x0b00_0000 + number * one_in)
                 } else {
                     Address::v6((0x2a02 << 112) + ((u128::from(number) * u128::from(one_in)) << 56))
                 };
-                let [one, two] = Places::of(&address, LINES).lines;
+                let mark = Mark::of(&address);
+                *marks.entry(mark.in_leaf()).or_default() += 1;
+                let [one, two] = mark.lines(LINES);
                 first[one as usize] += 1;
                 second[two as usize] += 1;
             }
+            let even = LINES * EACH / MARKS;
+            assert!(
+                marks
+                    .values()
+                    .all(|count| (even * 9 / 10..even * 11 / 10).contains(count)),
+                "{marks:?}"
+            );
             for counts in [first, second] {
                 let (least, most) = (counts.iter().min(), counts.iter().max());
                 assert!(

@@ -15,25 +15,30 @@
 //!
 //! A line is 16 words, one cache line. A trie node is one line or a few: an entry for each value of the next four to
 //! eight bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is a
-//! leaf (top bit set, the lowest 29 are the word in the image where its class stands) or it names a node: its line is
+//! leaf (top bit set) or it names a node: its line is
 //! in the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and
 //! each step is one array access.
 //!
-//! An entry of IPv6 may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line
-//! that ends the walk: four leaves and the three addresses at which one gives way to the next. It stands where so
-//! little is left to tell apart that nodes down to it would be a long chain, so an address on its own costs one line
-//! and not one for every four bits.
+//! An entry may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line that
+//! ends the walk: leaves, and the addresses at which one gives way to the next. It stands where so little is left to
+//! tell apart that nodes down to it would be a chain, so that a few prefixes cost one line and not one for every four
+//! bits of each. A short tail has eight leaves, and of the addresses only the 32 bits that tell them apart: those
+//! behind as many as the lowest four bits of its entry say, times four. A long tail, where these are zero, has four
+//! leaves and whole addresses, of IPv6 only.
 //!
-//! A leaf with the third bit set has hosts among its addresses, whose classes stand elsewhere.
+//! A leaf names a class by its number, which is the lowest 13 bits. Each of the 16 above is set if there may be hosts
+//! among its addresses that it is the mark of (`crate::hosts`); so one test tells nearly all who are none. Where more
+//! numbers are needed than that, or than have marks, the third bit is set and the rest is the word where the class
+//! stands; there hosts are looked for in any case.
 //!
 //! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
-//! The tries of destinations are alike; their leaves are zones (`crate::zone`).
+//! The tries of destinations are alike; their leaves say where zones stand (`crate::zone`).
 //!
 //! Userspace compiles images; nothing here writes.
 
 use crate::address::Address;
 use crate::class::Class;
-use crate::hosts;
+use crate::hosts::{self, Mark};
 use crate::verdict::Mode;
 
 /// Words in a line.
@@ -150,20 +155,28 @@ pub const ROOT_V4_LINE: usize = UDP_SERVICES_LINE + SERVICES_LINES;
 pub const ROOT_V6_LINE: usize = ROOT_V4_LINE + ROOT_LINES;
 /// The first line that no fixed section occupies.
 pub const FREE_LINE: usize = ROOT_V6_LINE + ROOT_LINES;
+/// The word where the class table starts.
+pub const CLASS_TABLE: u32 = (FREE_LINE * LINE_WORDS) as u32;
 
 /// Set in a trie entry that ends the walk.
 pub const LEAF: u32 = 1 << 31;
 /// Set beside `LEAF` in an entry that names a tail.
 pub const TAIL: u32 = 1 << 30;
-/// Set beside `LEAF` in an entry whose addresses have hosts among them.
-pub const HOSTS: u32 = 1 << 29;
-/// Where the class or the tail stands, in an entry that ends the walk.
-pub const POSITION: u32 = HOSTS - 1;
-/// How many addresses a tail has at which its leaves change; there is one leaf more.
-pub const TAIL_STEPS: usize = 3;
-/// Words of a tail from which on these addresses stand, each from its highest word to its lowest. One that is not
-/// needed is the last address of all.
-pub const TAIL_STARTS: usize = TAIL_STEPS + 1;
+/// Set beside `LEAF` in a leaf that has the position of its class, and neither number nor marks.
+pub const FAR: u32 = 1 << 29;
+/// Where a tail, a far class or a zone stands, in an entry that ends the walk.
+pub const POSITION: u32 = FAR - 1;
+/// The number of the class, in a leaf that is not far.
+pub const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
+/// The lowest bit that may be a mark, and how many may be.
+pub const NUMBER_BITS: u32 = 13;
+pub const MARKS: u32 = FAR.trailing_zeros() - NUMBER_BITS;
+/// Of the position of a tail, which is that of a line: a quarter of the address bits that a short one skips.
+pub const SKIP: u32 = LINE_WORDS as u32 - 1;
+/// How many addresses a tail has at which its leaves change, each from its highest word to its lowest. They stand behind
+/// the leaves, of which there is one more. One that is not needed is the last address of all.
+pub const SHORT_STEPS: usize = 7;
+pub const LONG_STEPS: usize = 3;
 /// Address bits the root consumes.
 pub const ROOT_BITS: u32 = 16;
 /// The fewest address bits a node consumes, those of one line, and the most.
@@ -223,6 +236,27 @@ impl Node {
     #[inline(always)]
     pub const fn bits(self) -> u32 {
         64_u32.wrapping_sub(self.shift())
+    }
+}
+
+/// The leaf of a class of this number, without hosts.
+#[must_use]
+pub const fn class_leaf(number: u32) -> u32 {
+    if number <= NUMBER {
+        LEAF | number
+    } else {
+        LEAF | FAR | (CLASS_TABLE + number * CLASS_WORDS as u32)
+    }
+}
+
+/// The word where the class of a leaf stands.
+#[must_use]
+#[inline(always)]
+pub const fn class_position(leaf: u32) -> u32 {
+    if leaf & FAR == 0 {
+        CLASS_TABLE + (leaf & NUMBER) * CLASS_WORDS as u32
+    } else {
+        leaf & POSITION
     }
 }
 
@@ -387,11 +421,14 @@ pub trait Words {
         };
         // What comes next need not know how the walk went.
         let leaf = self.forget(leaf);
-        if leaf & HOSTS == 0 {
-            return Some(leaf & POSITION);
+        let mark = Mark::of(address);
+        if leaf & (mark.in_leaf() | FAR) == 0 {
+            return Some(class_position(leaf));
         }
-        let host = self.forget(hosts::class_position(self, address));
-        Some(if host == 0 { leaf & POSITION } else { host })
+        // Only here, where few come, are the two sorts of leaves told from each other.
+        let class = self.forget(class_position(self.forget(leaf)));
+        let host = self.forget(hosts::class_position(self, address, mark));
+        Some(if host == 0 { class } else { host })
     }
 
     /// The position of the zone of the longest prefix that holds the address, in an image that has zones.
@@ -426,23 +463,41 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     let first = (root << LINE_SHIFT).wrapping_add((high >> (64 - ROOT_BITS)) as u32);
     let entry = words.word(first)?;
     let entry = descend::<_, NODES_HIGH>(words, entry, high << ROOT_BITS, 64 - ROOT_BITS)?;
-    let entry = descend::<_, NODES_LOW>(words, entry, low, 64)?;
+    let entry = words.forget(descend::<_, NODES_LOW>(words, entry, low, 64)?);
     if entry & LEAF == 0 {
         None
-    } else if NODES_LOW != 0 && entry & TAIL != 0 {
-        tail(words, entry & POSITION, high, low)
-    } else {
+    } else if entry & TAIL == 0 {
         Some(entry)
+    } else if NODES_LOW == 0 || entry & SKIP != 0 {
+        short_tail(words, entry, high)
+    } else {
+        long_tail(words, entry & POSITION, high, low)
     }
 }
 
-/// The leaf of an address by the tail that starts at this word.
+/// The leaf of an address by the short tail that an entry names.
 #[inline(always)]
-fn tail<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
-    let mut leaf = at.wrapping_add(TAIL_STEPS as u32);
-    for step in 0..TAIL_STEPS {
+fn short_tail<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Option<u32> {
+    let at = entry & POSITION & !SKIP;
+    let line = words.line(at)?;
+    // With a bit above the 32 that are told apart, which a subtraction takes away if it is of something greater. By
+    // arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
+    let told_apart = high << ((entry & SKIP) * NODE_BITS) >> 32 | 1 << 32;
+    let mut leaf = at;
+    for start in &line[SHORT_STEPS + 1..][..SHORT_STEPS] {
+        let is_reached = told_apart.wrapping_sub(u64::from(*start)) >> 32;
+        leaf = leaf.wrapping_add(is_reached as u32);
+    }
+    words.word(leaf)
+}
+
+/// The leaf of an address by the long tail that starts at this word.
+#[inline(always)]
+fn long_tail<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
+    let mut leaf = at.wrapping_add(LONG_STEPS as u32);
+    for step in 0..LONG_STEPS {
         let [one, two, three, four] =
-            words.quad(at.wrapping_add((TAIL_STARTS + 4 * step) as u32))?;
+            words.quad(at.wrapping_add((LONG_STEPS + 1 + 4 * step) as u32))?;
         let start_high = u64::from(one) << 32 | u64::from(two);
         let start_low = u64::from(three) << 32 | u64::from(four);
         let is_below = borrow(high, start_high, borrow(low, start_low, 0));

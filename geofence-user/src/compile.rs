@@ -29,9 +29,9 @@ use foldhash::fast::FixedState;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 use geofence_common::image::{
-    CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, MAGIC,
-    ROOT_LINES, ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
-    class, flag, header,
+    CLASS_TABLE, CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line,
+    MAGIC, ROOT_LINES, ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE,
+    UDP_SERVICES_LINE, class, class_leaf, class_position, flag, header,
 };
 use geofence_common::layout::IMAGE_MIB_MAX;
 
@@ -179,7 +179,7 @@ pub fn compile(
     let nodes_at = lines.len();
 
     let mut trie = Trie::new(lines);
-    let class = |number| LEAF | table.position(number);
+    let class = |kind| table.leaf(kind);
     let mut fits = Ok(());
     for (root, family, layer) in [
         (ROOT_V4_LINE, Family::V4, &v4),
@@ -234,9 +234,6 @@ pub fn compile(
     Ok(Image::sealed(lines))
 }
 
-/// Where the class table starts: right behind the fixed sections.
-const CLASS_TABLE: u32 = (FREE_LINE * LINE_WORDS) as u32;
-
 /// The distinct kinds of addresses, each with a number. Every entry of the trie asks where its kind stands, and there
 /// may be as many kinds as exceptions, so steps carry numbers and none is searched for twice.
 struct Kinds {
@@ -273,30 +270,37 @@ impl Kinds {
     }
 }
 
-/// The distinct kinds of addresses, in order, without the policy's answer for their countries.
+/// The distinct kinds of addresses without the policy's answer for their countries: in order, and behind all others
+/// those that lists and exceptions made, so that the numbers of the others are small.
 struct ClassTable {
     kinds: Vec<Kind>,
-    /// By number, the word in the image where the class of a kind stands.
-    positions: Vec<u32>,
+    /// By the number that a kind was given, that of its class.
+    numbers: Vec<u32>,
 }
 
 impl ClassTable {
     fn new(kinds: Kinds) -> Self {
-        let mut kinds: Vec<(Kind, u32)> = kinds.numbers.into_iter().collect();
-        kinds.sort_unstable();
-        let mut positions = vec![0; kinds.len()];
-        for (at, (_, number)) in kinds.iter().enumerate() {
-            positions[*number as usize] = CLASS_TABLE + (at * CLASS_WORDS) as u32;
+        let Kinds { numbers, named } = kinds;
+        let mut kinds: Vec<(Kind, u32)> = numbers.into_iter().collect();
+        kinds.sort_unstable_by_key(|(kind, number)| (named[*number as usize], *kind));
+        let mut numbers = vec![0; kinds.len()];
+        for (number, (_, kind)) in (0..).zip(&kinds) {
+            numbers[*kind as usize] = number;
         }
         Self {
             kinds: kinds.into_iter().map(|(kind, _)| kind).collect(),
-            positions,
+            numbers,
         }
     }
 
-    /// The word in the image where the class of a numbered kind stands.
-    fn position(&self, number: u32) -> u32 {
-        self.positions[number as usize]
+    /// The leaf of the class of a numbered kind.
+    fn leaf(&self, kind: u32) -> u32 {
+        class_leaf(self.numbers[kind as usize])
+    }
+
+    /// The word in the image where it stands.
+    fn position(&self, kind: u32) -> u32 {
+        class_position(self.leaf(kind))
     }
 
     fn line_count(&self) -> usize {

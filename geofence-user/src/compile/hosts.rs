@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::hosts::{HOST_WORDS, IS_V6, LINE_HOSTS, Places, behind_words};
+use geofence_common::hosts::{HOST_WORDS, IS_V6, LINE_HOSTS, Mark, behind_words};
 use geofence_common::image::{LINE_SHIFT, LINE_WORDS, Line};
 
 use super::layers::Layer;
@@ -34,14 +34,7 @@ struct Host {
 
 impl Host {
     fn address(&self) -> Address {
-        address(self.family, self.address)
-    }
-}
-
-fn address(family: Family, bits: u128) -> Address {
-    match family {
-        Family::V4 => Address::v4((bits >> 96) as u32),
-        Family::V6 => Address::v6(bits),
+        self.family.address(self.address)
     }
 }
 
@@ -78,7 +71,7 @@ impl Hosts {
         }
         let (lines, homeless) = settle(&all);
         for (family, layer) in Family::ALL.into_iter().zip(layers) {
-            let is_homeless = |bits| homeless.contains(&address(family, bits));
+            let is_homeless = |bits| homeless.contains(&family.address(bits));
             let mut rest: Layer<u32> = Vec::with_capacity(layer.len());
             for (at, (start, kind)) in layer.iter().enumerate() {
                 let mut run = run(layer, at, family).peekable();
@@ -135,8 +128,8 @@ impl Hosts {
                     low as u32,
                     position(host.kind) | family,
                 ];
-                let places = Places::of(&address, count);
-                words[places.lines[0] as usize] |= places.bits;
+                let mark = Mark::of(&address);
+                words[mark.lines(count)[0] as usize] |= mark.in_word();
             }
         }
         lines
@@ -164,8 +157,8 @@ fn settle(all: &[Host]) -> (Vec<[u32; LINE_HOSTS]>, BTreeSet<Address>) {
         let mut guest = number;
         let mut left = None;
         for moves in 0..=MOVES {
-            let places = Places::of(&all[guest as usize].address(), count as u32).lines;
-            let line = |place: usize| places[place] as usize;
+            let lines_of = Mark::of(&all[guest as usize].address()).lines(count as u32);
+            let line = |place: usize| lines_of[place] as usize;
             if let Some((line, place)) = [line(0), line(1)].into_iter().find_map(|line| {
                 let place = lines[line].iter().position(|place| *place == FREE)?;
                 Some((line, place))

@@ -1,6 +1,6 @@
 //! Prefixes of both families in one form: left-aligned in 128 bits, so that one algorithm serves both.
 
-use geofence_common::address::{SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
+use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
 use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
 use ipnet::IpNet;
@@ -25,6 +25,15 @@ impl Family {
         match self {
             Self::V4 => 96,
             Self::V6 => 0,
+        }
+    }
+
+    /// The address that this crate's form of it stands for.
+    #[must_use]
+    pub const fn address(self, bits: u128) -> Address {
+        match self {
+            Self::V4 => Address::v4((bits >> self.spare_bits()) as u32),
+            Self::V6 => Address::v6(bits),
         }
     }
 }

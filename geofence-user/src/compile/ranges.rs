@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use geofence_common::class::Class;
 use geofence_common::hosts::{HOST_WORDS, IS_V6, behind_words};
 use geofence_common::image::{
-    LEAF, LINE_WORDS, NODE_BITS, NODE_BITS_MAX, Node, POSITION, ROOT_BITS, ROOT_V4_LINE,
-    ROOT_V6_LINE, TAIL, TAIL_STARTS, Words, header,
+    LEAF, LINE_WORDS, LONG_STEPS, NODE_BITS, NODE_BITS_MAX, Node, POSITION, ROOT_BITS,
+    ROOT_V4_LINE, ROOT_V6_LINE, SHORT_STEPS, SKIP, TAIL, Words, class_position, header,
 };
 
 use ipnet::IpNet;
@@ -122,7 +122,10 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, entry: u32, start: u128) -> Result<(), BrokenImage> {
-        let class = self.words.class_at(entry & POSITION).ok_or(BrokenImage)?;
+        let class = self
+            .words
+            .class_at(class_position(entry))
+            .ok_or(BrokenImage)?;
         if self.ranges.last().is_none_or(|(_, last)| *last != class) {
             self.ranges.push((start, class));
         }
@@ -131,19 +134,28 @@ impl Walk<'_> {
 
     /// A tail for the block of addresses that begin with the first `bits` of `base`.
     fn tail(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
-        let at = (entry & POSITION) as usize;
+        let at = (entry & POSITION & !SKIP) as usize;
         let line = self.words.get(at..at + LINE_WORDS).ok_or(BrokenImage)?;
-        let (leaves, starts) = line.split_at(TAIL_STARTS);
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
-        let (starts, _) = starts.as_chunks::<4>();
-        let starts = starts.iter().map(|words| {
-            words
-                .iter()
-                .fold(0, |start, word| start << 32 | u128::from(*word))
-        });
+        let skip = (entry & SKIP) * NODE_BITS;
+        let (leaves, starts): (_, Vec<u128>) = if skip == 0 {
+            let (leaves, starts) = line.split_at(LONG_STEPS + 1);
+            let (starts, _) = starts.as_chunks::<4>();
+            let start = |words: &[u32; 4]| {
+                words
+                    .iter()
+                    .fold(0, |start, word| start << 32 | u128::from(*word))
+            };
+            (leaves, starts.iter().map(start).collect())
+        } else {
+            let (leaves, starts) = line.split_at(SHORT_STEPS + 1);
+            let skipped = base & !(u128::MAX >> skip);
+            let start = |word: &u32| skipped | u128::from(*word) << 96 >> skip;
+            (leaves, starts[..SHORT_STEPS].iter().map(start).collect())
+        };
         let mut before = base;
         for (leaf, start) in leaves.iter().zip(std::iter::once(base).chain(starts)) {
-            // What is not needed is behind the last block, or at its very end and of the leaf before.
+            // One that is not needed is behind the last block, or at its very end and of the leaf before.
             if start < before || leaf & LEAF == 0 {
                 return Err(BrokenImage);
             }

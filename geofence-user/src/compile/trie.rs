@@ -4,15 +4,16 @@
 //! value only is a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
 //! built: no step lies inside it.
 //!
-//! Of IPv6, a block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
+//! A block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
 
 use std::hash::BuildHasher as _;
 use std::ops::RangeInclusive;
 
 use foldhash::fast::FixedState;
+use geofence_common::hosts::Mark;
 use geofence_common::image::{
-    HOSTS, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line, NODE_BITS, NODE_BITS_MAX, Node,
-    ROOT_BITS, TAIL, TAIL_STARTS, TAIL_STEPS,
+    FAR, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_STEPS, Line, NODE_BITS, NODE_BITS_MAX, Node,
+    ROOT_BITS, SHORT_STEPS, TAIL,
 };
 use hashbrown::HashTable;
 
@@ -59,7 +60,7 @@ impl Trie {
             steps,
             at: 0,
             hosts,
-            has_tails: family == Family::V6,
+            family,
         };
         for value in 0..1_usize << ROOT_BITS {
             let base = (value as u128) << (128 - ROOT_BITS);
@@ -84,11 +85,10 @@ impl Trie {
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
         let value = cursor.value_at(base);
         if cursor.next_start().is_none_or(|next| next > end) {
-            return Ok(leaf(value) | cursor.hosts_flag(base, end));
+            return Ok(cursor.with_hosts(leaf(value), base, end));
         }
-        if let Some(steps) = cursor.tail(bits, end) {
-            let first = leaf(value);
-            return self.store_tail(cursor, base..=end, first, steps, leaf);
+        if let Some(tail) = cursor.tail(bits, end) {
+            return self.store_tail(cursor, base..=end, leaf(value), tail, leaf);
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
         if cursor.node_bits(bits, end) == NODE_BITS {
@@ -119,29 +119,39 @@ impl Trie {
         cursor: &mut Cursor<'_, T>,
         block: RangeInclusive<u128>,
         first: u32,
-        steps: &[(u128, T)],
+        tail: Tail<'_, T>,
         leaf: &impl Fn(T) -> u32,
     ) -> Result<u32, Full> {
+        let Tail { steps, skip } = tail;
         let at = self.lines.len();
         if at >= LINES_MAX {
             return Err(Full);
         }
         let mut line = [u32::MAX; LINE_WORDS];
-        let (leaves, starts) = line.split_at_mut(TAIL_STARTS);
-        let (starts, _) = starts.as_chunks_mut::<4>();
-        for ((start, _), place) in steps.iter().zip(starts) {
-            *place = [96, 64, 32, 0].map(|shift| (start >> shift) as u32);
-        }
+        let leaves = if skip == 0 {
+            let (leaves, starts) = line.split_at_mut(LONG_STEPS + 1);
+            let (starts, _) = starts.as_chunks_mut::<4>();
+            for ((start, _), place) in steps.iter().zip(starts) {
+                *place = [96, 64, 32, 0].map(|shift| (start >> shift) as u32);
+            }
+            leaves
+        } else {
+            let (leaves, starts) = line.split_at_mut(SHORT_STEPS + 1);
+            for ((start, _), place) in steps.iter().zip(starts) {
+                *place = (start << skip >> 96) as u32;
+            }
+            leaves
+        };
         let mut start = *block.start();
         let values = std::iter::once(first).chain(steps.iter().map(|(_, value)| leaf(*value)));
         for (number, leaf) in values.enumerate() {
             let next = steps.get(number).map(|(next, _)| *next);
             let end = next.map_or(*block.end(), |next| next - 1);
-            leaves[number..].fill(leaf | cursor.hosts_flag(start, end));
+            leaves[number..].fill(cursor.with_hosts(leaf, start, end));
             start = end.wrapping_add(1);
         }
         self.lines.push(line);
-        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT)
+        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT | skip / NODE_BITS)
     }
 
     /// The entry of a node of these entries, which is stored unless an equal one is.
@@ -170,13 +180,20 @@ fn content(lines: &[Line], node: Node) -> &[u32] {
     &lines.as_flattened()[position..position + (1 << node.bits())]
 }
 
+/// What a tail tells apart.
+struct Tail<'a, T> {
+    steps: &'a [(u128, T)],
+    /// The address bits that a short one skips; a long one skips none.
+    skip: u32,
+}
+
 /// A position in a layer that only moves forward.
 struct Cursor<'a, T> {
     steps: &'a [(u128, T)],
     at: usize,
     /// Hosts that were not passed yet.
     hosts: &'a [u128],
-    has_tails: bool,
+    family: Family,
 }
 
 impl<'a, T: Copy> Cursor<'a, T> {
@@ -184,16 +201,22 @@ impl<'a, T: Copy> Cursor<'a, T> {
         self.steps.get(self.at + 1).map(|(start, _)| *start)
     }
 
-    /// What a leaf says of hosts among these addresses, none of which was asked about before.
-    fn hosts_flag(&mut self, start: u128, end: u128) -> u32 {
+    /// The leaf of these addresses, none of which was asked about before, with what it says of hosts among them.
+    fn with_hosts(&mut self, leaf: u32, start: u128, end: u128) -> u32 {
         // Most blocks have none before them, and few have many.
         while self.hosts.first().is_some_and(|host| *host < start) {
             self.hosts = &self.hosts[1..];
         }
-        match self.hosts.first() {
-            Some(host) if *host <= end => HOSTS,
-            _ => 0,
+        if self.hosts.first().is_none_or(|host| *host > end) {
+            return leaf;
         }
+        if leaf & FAR != 0 {
+            return leaf;
+        }
+        let among = self.hosts.iter().take_while(|host| **host <= end);
+        among.fold(leaf, |leaf, host| {
+            leaf | Mark::of(&self.family.address(*host)).in_leaf()
+        })
     }
 
     fn value_at(&mut self, address: u128) -> T {
@@ -204,19 +227,28 @@ impl<'a, T: Copy> Cursor<'a, T> {
     }
 
     /// The steps inside a block whose first address has been reached, if they make a tail.
-    fn tail(&self, bits: u32, end: u128) -> Option<&'a [(u128, T)]> {
-        if !self.has_tails {
-            return None;
-        }
+    fn tail(&self, bits: u32, end: u128) -> Option<Tail<'a, T>> {
         let behind = &self.steps[self.at + 1..];
-        let first = &behind[..behind.len().min(TAIL_STEPS + 1)];
+        let first = &behind[..behind.len().min(SHORT_STEPS + 1)];
         let inside = first.partition_point(|(start, _)| *start <= end);
         let steps = &first[..inside];
         let deepest = steps
             .iter()
             .map(|(start, _)| 128 - start.trailing_zeros())
             .max()?;
-        (inside <= TAIL_STEPS && deepest > bits + SHALLOW).then_some(steps)
+        if deepest <= bits + SHALLOW {
+            return None;
+        }
+        // Some are skipped in any case, because none is what a long tail says.
+        let skip = deepest
+            .saturating_sub(32)
+            .max(1)
+            .next_multiple_of(NODE_BITS);
+        if inside <= SHORT_STEPS && skip <= bits && deepest <= 64 {
+            Some(Tail { steps, skip })
+        } else {
+            (inside <= LONG_STEPS).then_some(Tail { steps, skip: 0 })
+        }
     }
 
     /// How many bits to split a block by whose first address has been reached: twice the fewest where most of the
@@ -258,7 +290,7 @@ mod tests {
     /// The trie of a layer whose values are the positions of its leaves.
     fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
         let mut trie = Trie::new(vec![[0; LINE_WORDS]; FREE_LINE]);
-        let leaf = |value| LEAF | value;
+        let leaf = |value| LEAF | FAR | value;
         let added = trie.add_family(ROOT_V6_LINE, Family::V6, steps, &[], leaf);
         assert!(added.is_ok());
         trie.into_lines()

@@ -1,7 +1,9 @@
 //! Layers of a few addresses each, and those with too many for one line.
 
-use geofence_common::hosts::Places;
-use geofence_common::image::{FREE_LINE, ROOT_V4_LINE, ROOT_V6_LINE, Words as _, header};
+use geofence_common::hosts::Mark;
+use geofence_common::image::{
+    FREE_LINE, NUMBER, ROOT_V4_LINE, ROOT_V6_LINE, Words as _, class_leaf, class_position, header,
+};
 use proptest::prelude::*;
 
 use super::super::trie::Trie;
@@ -9,21 +11,28 @@ use super::*;
 
 /// Kinds below are nobody's choice; the others are named.
 const NAMED: u32 = 100;
+/// Of the others, one that leaves have room for beside marks, and one that is too large for that.
+const COMMON: u32 = 7;
+const LARGE: u32 = NUMBER << 13;
 
-/// The image of two layers whose kinds are the positions of their classes.
+/// Where the class of a kind would stand, if there were a table. Its place is taken by hosts and nodes.
+const fn position(kind: u32) -> u32 {
+    class_position(class_leaf(kind))
+}
+
+/// The image of two layers.
 fn image(mut layers: [Layer<u32>; 2]) -> (Vec<Line>, Hosts) {
     let [v4, v6] = &mut layers;
-    let hosts = Hosts::take([v4, v6], |kind| kind >= NAMED);
+    let hosts = Hosts::take([v4, v6], |kind| (NAMED..LARGE).contains(&kind));
     let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
     let words = lines.as_flattened_mut();
     words[header::HOSTS] = (FREE_LINE as u32) << LINE_SHIFT;
     words[header::HOST_LINES] = hosts.line_count();
-    lines.extend(hosts.lines(|kind| kind));
+    lines.extend(hosts.lines(position));
     let mut trie = Trie::new(lines);
     let roots = [ROOT_V4_LINE, ROOT_V6_LINE];
     for ((root, family), layer) in roots.into_iter().zip(Family::ALL).zip(&layers) {
-        let leaf = |kind| geofence_common::image::LEAF | kind;
-        let added = trie.add_family(root, family, layer, hosts.addresses(family), leaf);
+        let added = trie.add_family(root, family, layer, hosts.addresses(family), class_leaf);
         assert!(added.is_ok());
     }
     (trie.into_lines(), hosts)
@@ -31,13 +40,17 @@ fn image(mut layers: [Layer<u32>; 2]) -> (Vec<Line>, Hosts) {
 
 /// The layer in which these addresses stand out from others, each with the next kind of the named ones.
 fn standing_out(family: Family, addresses: &BTreeSet<u128>) -> Layer<u32> {
+    standing_out_of(COMMON, family, addresses)
+}
+
+fn standing_out_of(others: u32, family: Family, addresses: &BTreeSet<u128>) -> Layer<u32> {
     let one = 1_u128 << family.spare_bits();
-    let mut layer = vec![(0, 7)];
+    let mut layer = vec![(0, others)];
     for (number, address) in addresses.iter().enumerate() {
         layer.pop_if(|(start, _)| start == address);
         layer.push((*address, NAMED + number as u32));
         if let Some(next) = address.checked_add(one) {
-            layer.push((next, 7));
+            layer.push((next, others));
         }
     }
     layer
@@ -52,8 +65,8 @@ fn check(lines: &[Line], family: Family, layer: &Layer<u32>) {
             |(next, _)| next - one,
         );
         for bits in [*start, last] {
-            let found = lines.as_flattened().class_lookup(&address(family, bits));
-            assert_eq!(found, Some(*kind), "{family} {bits:x}");
+            let found = lines.as_flattened().class_lookup(&family.address(bits));
+            assert_eq!(found, Some(position(*kind)), "{family} {bits:x}");
         }
     }
 }
@@ -65,6 +78,7 @@ proptest! {
     fn every_address_has_what_its_layer_says(
         base: u128,
         near in prop::collection::vec(any::<(u16, u8)>(), 300..600),
+        others in prop::sample::select(vec![COMMON, LARGE]),
     ) {
         let layers = Family::ALL.map(|family| {
             let place = |(value, shift): &(u16, u8)| {
@@ -72,7 +86,7 @@ proptest! {
                 bits >> family.spare_bits() << family.spare_bits()
             };
             let addresses = near.iter().map(place).filter(|address| *address != 0).collect();
-            standing_out(family, &addresses)
+            standing_out_of(others, family, &addresses)
         });
         let (lines, hosts) = image(layers.clone());
         prop_assert!(hosts.line_count() > 0);
@@ -88,8 +102,8 @@ fn those_without_a_place_stay_where_they_were() {
     const COUNT: usize = 300;
     let lines = (COUNT * PLACES[0]).div_ceil(PLACES[1] * LINE_HOSTS) as u32;
     let spiteful = |address: &u128| {
-        let places = Places::of(&Address::v6(*address), lines);
-        places.lines.iter().all(|line| *line < 4)
+        let mark = Mark::of(&Address::v6(*address));
+        mark.lines(lines).iter().all(|line| *line < 4)
     };
     let addresses: BTreeSet<u128> = (0..)
         .map(|number| (0x2a02 << 112) + (number << 3))
@@ -97,7 +111,7 @@ fn those_without_a_place_stay_where_they_were() {
         .take(COUNT)
         .collect();
     let layer = standing_out(Family::V6, &addresses);
-    let (image, hosts) = image([vec![(0, 7)], layer.clone()]);
+    let (image, hosts) = image([vec![(0, COMMON)], layer.clone()]);
     let housed: usize = hosts
         .lines
         .iter()
@@ -114,11 +128,11 @@ fn a_crowd_finds_places_and_a_few_need_none() {
         let addresses = (1..=count).map(|number| (0x0b00_0000 + number * 77) << 96);
         standing_out(Family::V4, &addresses.collect())
     };
-    let (_, hosts) = image([layer(100_000), vec![(0, 7)]]);
+    let (_, hosts) = image([layer(100_000), vec![(0, COMMON)]]);
     let housed = hosts.lines.iter().flatten().filter(|host| **host != FREE);
     assert_eq!(housed.count(), 100_000);
     assert_eq!(hosts.line_count(), 41_667);
-    let (_, hosts) = image([layer(FEW as u128 - 1), vec![(0, 7)]]);
+    let (_, hosts) = image([layer(FEW as u128 - 1), vec![(0, COMMON)]]);
     assert_eq!(hosts.line_count(), 0);
 }
 
@@ -127,12 +141,12 @@ fn who_is_none_reads_one_word_more() {
     let addresses = (1..=50_000)
         .map(|number| (0x0b00_0000 + number * 1_003) << 96)
         .collect();
-    let (lines, hosts) = image([standing_out(Family::V4, &addresses), vec![(0, 7)]]);
+    let (lines, hosts) = image([standing_out(Family::V4, &addresses), vec![(0, COMMON)]]);
     let words = lines.as_flattened();
     let misled = (0..100_000_u32).filter(|number| {
-        let places = Places::of(&Address::v4(0x0b00_0001 + number * 499), hosts.line_count());
-        let known = words[FREE_LINE * LINE_WORDS + places.lines[0] as usize];
-        known & places.bits == places.bits
+        let mark = Mark::of(&Address::v4(0x0b00_0001 + number * 499));
+        let line = mark.lines(hosts.line_count())[0];
+        !words[FREE_LINE * LINE_WORDS + line as usize] & mark.in_word() == 0
     });
     let misled = misled.count();
     assert!((200..2_000).contains(&misled), "{misled} of 100,000");
