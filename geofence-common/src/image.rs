@@ -173,8 +173,8 @@ pub const NUMBER_BITS: u32 = 13;
 pub const MARKS: u32 = FAR.trailing_zeros() - NUMBER_BITS;
 /// Of the position of a tail, which is that of a line: a quarter of the address bits that a short one skips.
 pub const SKIP: u32 = LINE_WORDS as u32 - 1;
-/// How many addresses a tail has at which its leaves change, each from its highest word to its lowest. They stand behind
-/// the leaves, of which there is one more. One that is not needed is the last address of all.
+/// How many addresses a tail has at which its leaves change, each from its highest word to its lowest. They stand
+/// behind the leaves, of which there is one more. One that is not needed is the last address of all.
 pub const SHORT_STEPS: usize = 7;
 pub const LONG_STEPS: usize = 3;
 /// Address bits the root consumes.
@@ -479,13 +479,14 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
 #[inline(always)]
 fn short_tail<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Option<u32> {
     let at = entry & POSITION & !SKIP;
-    let line = words.line(at)?;
+    let [_, _, _, _, _, _, _, _, starts @ .., _] = words.line(at)?;
+    let starts: [u32; SHORT_STEPS] = starts;
     // With a bit above the 32 that are told apart, which a subtraction takes away if it is of something greater. By
     // arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
     let told_apart = high << ((entry & SKIP) * NODE_BITS) >> 32 | 1 << 32;
     let mut leaf = at;
-    for start in &line[SHORT_STEPS + 1..][..SHORT_STEPS] {
-        let is_reached = told_apart.wrapping_sub(u64::from(*start)) >> 32;
+    for start in starts {
+        let is_reached = told_apart.wrapping_sub(u64::from(start)) >> 32;
         leaf = leaf.wrapping_add(is_reached as u32);
     }
     words.word(leaf)

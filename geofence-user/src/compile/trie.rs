@@ -151,7 +151,7 @@ impl Trie {
             start = end.wrapping_add(1);
         }
         self.lines.push(line);
-        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT | skip / NODE_BITS)
+        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT | (skip / NODE_BITS))
     }
 
     /// The entry of a node of these entries, which is stored unless an equal one is.

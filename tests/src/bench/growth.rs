@@ -111,7 +111,7 @@ fn table(plan: &Plan, name: &'static str, title: &str, mut grown: Vec<Grown>) ->
     let cases = DRAWN.map(|(family, _)| cases::blocked_datagram(family));
     let columns = DRAWN.len();
     // Twice the columns: the filter, and the bare drop that is subtracted.
-    let samples = rounds(grown.len() * 2 * columns, plan.rounds, |one| {
+    let samples = rounds(grown.len() * 2 * columns, 2, plan.rounds, |one| {
         let (size, set, bare) = (one / (2 * columns), one / 2 % columns, one % 2 == 1);
         let rig = &mut grown[size].rig;
         rig.hand_to(if bare { program::DROP } else { name::PROGRAM })?;

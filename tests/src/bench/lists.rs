@@ -135,7 +135,7 @@ fn lookups(plan: &Plan, million: usize, listed: &[Prepared], report: &mut Report
         verify::classes(&plan.oracle, &mut rigs[0], number, set, "without the list")?;
         verify::classes(&oracle, &mut rigs[with], number, set, "with the list")?;
     }
-    let samples = rounds(sets.len() * 3, plan.rounds, |one| {
+    let samples = rounds(sets.len() * 3, 3, plan.close_rounds(), |one| {
         let (set, turn) = (one / 3, one % 3);
         let family = sets[set].family as usize;
         let rig = &mut rigs[if turn == 2 { 1 + family } else { 0 }];

@@ -65,7 +65,7 @@ pub(crate) fn measure(
             });
         }
     }
-    let samples = rounds(contestants.len(), plan.rounds, |one| {
+    let samples = rounds(contestants.len(), 1 + ENGINES.len(), plan.rounds, |one| {
         let Contestant { rig, program, set } = contestants[one];
         let rig = &mut rigs[rig];
         rig.aim(&Cursor {

@@ -37,7 +37,14 @@ pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
                 info.age_days(now())
             ),
         ),
-        ("Rounds", format!("{}, in random order", plan.rounds)),
+        (
+            "Rounds",
+            format!(
+                "{}, {} where rules are held against none, in random order",
+                plan.rounds,
+                plan.close_rounds()
+            ),
+        ),
         (
             "Compared with",
             [tool("nft"), tool("ipset"), tool("iptables-legacy")].join(", "),

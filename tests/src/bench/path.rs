@@ -23,7 +23,7 @@ pub(crate) fn measure(
         .map(|rig| Filter::Geofence { rig, is_lpm: false })
         .collect();
     let sets: Vec<_> = drawn.iter().map(|(set, _)| *set).collect();
-    let (paths, samples) = peers::race(plan, rigs, &filters, &sets, &[])?;
+    let (paths, samples) = peers::race(plan, plan.close_rounds(), rigs, &filters, &sets, &[])?;
     let refused = paths.iter().find_map(|path| path.refused.as_ref());
     ensure!(refused.is_none(), "{refused:?}");
     let mut columns = Vec::new();

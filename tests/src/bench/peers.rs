@@ -106,7 +106,7 @@ pub(crate) fn measure(
 ) -> Result<()> {
     let blocked = blocked_prefixes(plan);
     let sets = BLOCKED_V4.map(|(set, _)| first + set);
-    let (paths, samples) = race(plan, rigs, &Filter::ALL, &sets, &blocked)?;
+    let (paths, samples) = race(plan, plan.rounds, rigs, &Filter::ALL, &sets, &blocked)?;
     for path in &paths {
         report.refused.extend(path.refused.clone());
     }
@@ -114,9 +114,11 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Times filters in turn, over each of these sets of the first rig, which sends; answers by set and filter.
+/// Times filters so many times in turn, over each of these sets of the first rig, which sends; answers by set and by
+/// filter.
 pub(crate) fn race(
     plan: &Plan,
+    times: usize,
     rigs: &mut [Rig],
     filters: &[Filter],
     sets: &[usize],
@@ -133,7 +135,7 @@ pub(crate) fn race(
     let case = cases::blocked_datagram(Family::V4);
     let mut samples = Vec::new();
     for set in sets {
-        samples.push(rounds(paths.len(), plan.rounds, |one| {
+        samples.push(rounds(paths.len(), paths.len(), times, |one| {
             let cursor = Cursor {
                 set: *set,
                 source: case.source,

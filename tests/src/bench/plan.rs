@@ -43,6 +43,11 @@ impl Plan {
         })
     }
 
+    /// Rounds for those who are nearly alike, of whom the question is how nearly.
+    pub(crate) const fn close_rounds(&self) -> usize {
+        self.rounds * 2
+    }
+
     /// The class of an address by the image: to choose by, not to check by.
     pub(crate) fn class(&self, address: &Address) -> Class {
         let words = self.prepared.image.words();

@@ -105,7 +105,7 @@ pub(crate) fn measure(
             }
         }
     }
-    let samples = rounds(contestants.len(), plan.rounds, |one| {
+    let samples = rounds(contestants.len(), 2, plan.rounds, |one| {
         let Contestant { case, set, bare } = &contestants[one];
         rig.hand_to(if *bare { program::DROP } else { name::PROGRAM })?;
         rig.aim(&Cursor {

@@ -387,8 +387,9 @@ fn lookups(
 ) -> Result<()> {
     // Tenants do not change where a source is found.
     let contestants = 1 + BOUNDED.len();
-    let samples = rounds(DRAWN.len() * (contestants + 1), plan.rounds, |one| {
-        let (drawn, contestant) = (one / (contestants + 1), one % (contestants + 1));
+    let turns = contestants + 1;
+    let samples = rounds(DRAWN.len() * turns, turns, plan.close_rounds(), |one| {
+        let (drawn, contestant) = (one / turns, one % turns);
         let set = 2 * drawn;
         let family = sets[set].family as usize;
         let rig = &mut rigs[contestant % contestants];
@@ -410,7 +411,7 @@ fn lookups(
         "One look-up of a source that no rule names, over a program that only takes the address",
         &columns,
     );
-    for ((_, _, name), samples) in DRAWN.iter().zip(samples.chunks(contestants + 1)) {
+    for ((_, _, name), samples) in DRAWN.iter().zip(samples.chunks(turns)) {
         let fetch = &samples[contestants];
         let net: Vec<_> = samples[..contestants]
             .iter()
@@ -495,7 +496,7 @@ fn whole(
 ) -> Result<Vec<Vec<Samples>>> {
     let contestants = chosen.len();
     let turns = contestants + 1;
-    let samples = rounds(rows.len() * turns, plan.rounds, |one| {
+    let samples = rounds(rows.len() * turns, turns, plan.close_rounds(), |one| {
         let (_, set, case) = &rows[one / turns];
         let bare = one % turns == contestants;
         let rig = &mut rigs[chosen[one % turns % contestants]];

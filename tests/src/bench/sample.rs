@@ -69,23 +69,35 @@ impl Samples {
 }
 
 /// Takes a sample of every contestant in each round, in random order.
+///
+/// So many neighbours at a time are held against each other, so they follow each other, in random order as well: what
+/// the machine does for a moment then falls on all of them.
 pub(crate) fn rounds(
     contestants: usize,
+    neighbours: usize,
     rounds: usize,
     mut sample: impl FnMut(usize) -> Result<f64>,
 ) -> Result<Vec<Samples>> {
     let mut all = vec![Samples::default(); contestants];
     let mut draw = Draw::new(contestants as u64);
-    let mut order: Vec<usize> = (0..contestants).collect();
+    let each: Vec<usize> = (0..contestants).collect();
+    let mut groups: Vec<Vec<usize>> = each.chunks(neighbours).map(<[usize]>::to_vec).collect();
     for _ in 0..rounds {
-        for at in (1..contestants).rev() {
-            order.swap(at, draw.below(at + 1));
-        }
-        for one in &order {
-            all[*one].push(sample(*one)?);
+        shuffle(&mut draw, &mut groups);
+        for group in &mut groups {
+            shuffle(&mut draw, group);
+            for one in group {
+                all[*one].push(sample(*one)?);
+            }
         }
     }
     Ok(all)
+}
+
+fn shuffle<T>(draw: &mut Draw, all: &mut [T]) {
+    for at in (1..all.len()).rev() {
+        all.swap(at, draw.below(at + 1));
+    }
 }
 
 #[cfg(test)]
@@ -102,15 +114,18 @@ mod tests {
     #[test]
     fn every_contestant_has_its_turn_in_every_round() {
         let mut turns = Vec::new();
-        let all = rounds(3, 2, |one| {
+        let all = rounds(6, 3, 2, |one| {
             turns.push(one);
             Ok(one as f64)
         })
         .unwrap();
         assert_eq!(all[2], Samples(vec![2.0, 2.0]));
-        for round in turns.chunks_mut(3) {
-            round.sort_unstable();
-            assert_eq!(round, [0, 1, 2]);
+        for group in turns.chunks_mut(3) {
+            group.sort_unstable();
+        }
+        for round in turns.chunks_mut(6) {
+            round.sort_unstable_by_key(|one| one / 3);
+            assert_eq!(round, [0, 1, 2, 3, 4, 5]);
         }
     }
 }
