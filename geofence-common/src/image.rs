@@ -13,11 +13,10 @@
 //!                     services and two more roots
 //! ```
 //!
-//! A line is 16 words, one cache line. A trie node is one line or a few: an entry for each value of the next four to
-//! eight bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is a
-//! leaf (top bit set) or it names a node: its line is
-//! in the lower 25 bits, above them 64 less the bits it consumes. Both are absolute, so a look-up needs no header and
-//! each step is one array access.
+//! A line is 16 words, one cache line. A trie node is one line or many: an entry for each value of the next four to
+//! sixteen bits of an address, as its own entry tells, so that where prefixes are dense a walk is short. An entry is a
+//! leaf (top bit set) or names a node: its line is in the lower 25 bits, above them 64 less the bits it takes. A line
+//! is absolute, so a look-up needs no header and each step is one array access.
 //!
 //! An entry may also name a tail (the two top bits set, the rest is the word where it starts). A tail is a line that
 //! ends the walk: leaves, and the addresses at which one gives way to the next. It stands where so little is left to
@@ -181,7 +180,7 @@ pub const LONG_STEPS: usize = 3;
 pub const ROOT_BITS: u32 = 16;
 /// The fewest address bits a node consumes, those of one line, and the most.
 pub const NODE_BITS: u32 = 4;
-pub const NODE_BITS_MAX: u32 = 8;
+pub const NODE_BITS_MAX: u32 = 16;
 /// Where a node's entry keeps the shift that leaves the bits it consumes of 64.
 const SHIFT: u32 = 25;
 /// The lines that an entry can name.

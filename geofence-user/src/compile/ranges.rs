@@ -107,7 +107,11 @@ impl Walk<'_> {
             };
         };
         let below = bits + node.bits();
-        if ![NODE_BITS, NODE_BITS_MAX].contains(&node.bits()) || below > self.address_bits {
+        let known = NODE_BITS..=NODE_BITS_MAX;
+        if !known.contains(&node.bits())
+            || !node.bits().is_multiple_of(NODE_BITS)
+            || below > self.address_bits
+        {
             return Err(BrokenImage);
         }
         let position = node.position() as usize;

@@ -1,6 +1,6 @@
 //! Small databases and lists, checked address by address against the oracle and a second, independent trie.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use geofence_common::address::Address;
 use geofence_common::contact::{Direction, LISTS_MAX, Listed, each_list, identity};
@@ -343,6 +343,15 @@ fn dense_blocks_take_fewer_steps_and_give_the_same_answers() {
         ));
         prefixes.push((format!("2a02:103::{value:x}/128"), turn(value)));
     }
+    // And twelve, and sixteen.
+    for value in 0..4096_u32 {
+        prefixes.push((format!("2a04:{:x}::/28", value << 4), turn(value)));
+    }
+    for value in 0..65_536_u32 {
+        let [high, low] = (value as u16).to_be_bytes();
+        prefixes.push((format!("81.4.{high}.{low}/32"), turn(value)));
+        prefixes.push((format!("2a05:{value:x}::/32"), turn(value)));
+    }
     let given: Vec<(&str, &str)> = prefixes.iter().map(|(net, code)| (&**net, *code)).collect();
     let image = compile(&default_policy(), &database(&given), &TARGET).unwrap();
     for (net, code) in &given {
@@ -369,15 +378,21 @@ fn dense_blocks_take_fewer_steps_and_give_the_same_answers() {
         );
     }
     // At 60 bits a wide node would cross from one half of the address into the other.
-    let wide = image
+    let nodes = image
         .words()
         .iter()
         .skip(FREE_LINE * LINE_WORDS)
-        .chain(&image.words()[ROOT_V4_LINE * LINE_WORDS..FREE_LINE * LINE_WORDS])
-        .filter_map(|entry| Node::of(*entry))
-        .filter(|node| node.bits() == 8)
-        .count();
-    assert!(wide >= 4, "{wide}");
+        .chain(&image.words()[ROOT_V4_LINE * LINE_WORDS..FREE_LINE * LINE_WORDS]);
+    let mut found = BTreeMap::<u32, usize>::new();
+    for node in nodes.filter_map(|entry| Node::of(*entry)) {
+        *found.entry(node.bits()).or_default() += 1;
+    }
+    // Some words that are no entries look like one.
+    let count = |bits| found.get(&bits).copied().unwrap_or(0);
+    assert!(
+        count(8) >= 4 && count(12) >= 1 && count(16) >= 2,
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -19,8 +19,8 @@ use hashbrown::HashTable;
 
 use super::prefix::Family;
 
-/// Of the sixteen blocks of a line, how many must be split again for a node of both levels to be worth its lines.
-const DENSE: u32 = 8;
+/// How many bits a node may consume where enough of the blocks below are split again, the most first.
+const WIDE: [u32; 3] = [NODE_BITS_MAX, 12, 8];
 
 /// A tail in place of nodes that would consume more bits than this to reach the deepest step.
 const SHALLOW: u32 = NODE_BITS;
@@ -91,26 +91,27 @@ impl Trie {
             return self.store_tail(cursor, base..=end, leaf(value), tail, leaf);
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
-        if cursor.node_bits(bits, end) == NODE_BITS {
-            self.node::<LINE_WORDS, T>(cursor, leaf, base, bits + NODE_BITS)
-        } else {
-            self.node::<{ 1 << NODE_BITS_MAX }, T>(cursor, leaf, base, bits + NODE_BITS_MAX)
+        match cursor.node_bits(bits, end) {
+            NODE_BITS => self.node(cursor, leaf, base, bits, &mut [0; LINE_WORDS]),
+            wide => self.node(cursor, leaf, base, bits, &mut vec![0; 1 << wide]),
         }
     }
 
-    /// The entry of a node of so many entries, which are for blocks of the first `below` bits.
-    fn node<const ENTRIES: usize, T: Copy>(
+    /// The entry of a node with so many entries, for the block of addresses that begin with the first `bits` of `base`.
+    fn node<T: Copy>(
         &mut self,
         cursor: &mut Cursor<'_, T>,
         leaf: &impl Fn(T) -> u32,
         base: u128,
-        below: u32,
+        bits: u32,
+        entries: &mut [u32],
     ) -> Result<u32, Full> {
-        let mut entries = [0; ENTRIES];
-        for (value, entry) in (0_u128..).zip(&mut entries) {
+        let node_bits = entries.len().ilog2();
+        let below = bits + node_bits;
+        for (value, entry) in (0_u128..).zip(entries.iter_mut()) {
             *entry = self.entry(cursor, leaf, base | value << (128 - below), below)?;
         }
-        self.store(&entries, ENTRIES.ilog2())
+        self.store(entries, node_bits)
     }
 
     /// The entry of a tail for a block that has this leaf up to the first of the steps.
@@ -251,32 +252,34 @@ impl<'a, T: Copy> Cursor<'a, T> {
         }
     }
 
-    /// How many bits to split a block by whose first address has been reached: twice the fewest where most of the
-    /// lines below would be there anyway.
+    /// How many bits to split a block by whose first address has been reached: as many as leave half of the lines that
+    /// there would be anyway.
     fn node_bits(&self, bits: u32, end: u128) -> u32 {
-        // A walk reads an address in two halves, and no node crosses from one to the other.
-        if !bits.is_multiple_of(NODE_BITS_MAX) {
-            return NODE_BITS;
-        }
-        let level = bits + NODE_BITS;
-        let mut split = 0;
-        let mut last = None;
-        for (start, _) in &self.steps[self.at + 1..] {
-            if *start > end || split == DENSE {
-                break;
-            }
-            let block = start.checked_shr(128 - level);
-            if start.unbounded_shl(level) != 0 && last != block {
-                split += 1;
-                last = block;
-            }
-        }
-        if split == DENSE {
-            NODE_BITS_MAX
-        } else {
-            NODE_BITS
-        }
+        let behind = &self.steps[self.at + 1..];
+        let inside = &behind[..behind.partition_point(|(start, _)| *start <= end)];
+        WIDE.into_iter()
+            // A walk reads an address in two halves, and no node crosses from one to the other.
+            .filter(|wide| bits % 64 + wide <= 64)
+            .find(|wide| {
+                are_split(
+                    inside,
+                    bits + wide - NODE_BITS,
+                    1 << (wide - NODE_BITS) >> 1,
+                )
+            })
+            .unwrap_or(NODE_BITS)
     }
+}
+
+/// Whether steps lie inside so many of the blocks of this many address bits, and not only at their starts.
+fn are_split<T>(steps: &[(u128, T)], bits: u32, wanted: usize) -> bool {
+    if steps.len() < wanted {
+        return false;
+    }
+    let inside = steps.iter().filter(|(start, _)| start << bits != 0);
+    let mut blocks: Vec<u128> = inside.map(|(start, _)| start >> (128 - bits)).collect();
+    blocks.dedup();
+    blocks.len() >= wanted
 }
 
 #[cfg(test)]
