@@ -1,8 +1,8 @@
 //! Hosts: single addresses of which lists and exceptions say something.
 //!
 //! A trie that held them would lead whoever is near one of them down to the last bit of the address, line after line
-//! that nobody else reads. So they stand in a table of their own, and a leaf of the trie says whether there are hosts
-//! among its addresses, and roughly which. Whoever falls into another leaf asks no further.
+//! that nobody else reads. So they stand in a table of their own, and a leaf of the trie has marks of the hosts among
+//! its addresses. Whoever has another mark asks no further.
 //!
 //! The table has lines of three hosts: the address as four words, then the word where its class stands, with the top
 //! bit set for IPv6; 0 there for nobody. A host stands in one of two lines, which its address names. In front of them
@@ -84,7 +84,7 @@ pub const fn behind_words(at: u32, lines: u32) -> u32 {
 /// A number and not an option: where the class of nobody stands is known not to be asked, and the verifier need not
 /// follow every way to it.
 #[inline(always)]
-pub(crate) fn class_position<W: Words + ?Sized>(words: &W, address: &Address, mark: Mark) -> u32 {
+pub(crate) fn find<W: Words + ?Sized>(words: &W, address: &Address, mark: Mark) -> u32 {
     let word = |at: u32| words.word(at).unwrap_or(0);
     let (at, count) = (word(header::HOSTS as u32), word(header::HOST_LINES as u32));
     let lines = mark.lines(count);

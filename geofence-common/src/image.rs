@@ -25,10 +25,10 @@
 //! behind as many as the lowest four bits of its entry say, times four. A long tail, where these are zero, has four
 //! leaves and whole addresses, of IPv6 only.
 //!
-//! A leaf names a class by its number, which is the lowest 13 bits. Each of the 16 above is set if there may be hosts
-//! among its addresses that it is the mark of (`crate::hosts`); so one test tells nearly all who are none. Where more
-//! numbers are needed than that, or than have marks, the third bit is set and the rest is the word where the class
-//! stands; there hosts are looked for in any case.
+//! A leaf names a class by its number, which is the lowest 13 bits. Each of the 16 above is set if it is the mark of a
+//! host among its addresses (`crate::hosts`); so one test tells nearly all who are none. The leaf of a class with a
+//! larger number has the third bit set, and the rest is the word where the class stands; there hosts are looked for in
+//! any case.
 //!
 //! A class is a record of four words, of which all but the first matter to few packets, and flags in the first say so.
 //! The tries of destinations are alike; their leaves say where zones stand (`crate::zone`).
@@ -426,7 +426,7 @@ pub trait Words {
         }
         // Only here, where few come, are the two sorts of leaves told from each other.
         let class = self.forget(class_position(self.forget(leaf)));
-        let host = self.forget(hosts::class_position(self, address, mark));
+        let host = self.forget(hosts::find(self, address, mark));
         Some(if host == 0 { class } else { host })
     }
 

@@ -227,9 +227,7 @@ impl Live {
             room: unsafe { core::ptr::read_volatile(&IMAGE_WORDS) },
         })
     }
-}
 
-impl Live {
     #[inline(always)]
     fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
         let at = u64::from(at);

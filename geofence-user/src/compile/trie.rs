@@ -277,9 +277,13 @@ fn are_split<T>(steps: &[(u128, T)], bits: u32, wanted: usize) -> bool {
         return false;
     }
     let inside = steps.iter().filter(|(start, _)| start << bits != 0);
-    let mut blocks: Vec<u128> = inside.map(|(start, _)| start >> (128 - bits)).collect();
-    blocks.dedup();
-    blocks.len() >= wanted
+    let mut last = None;
+    inside
+        .map(|(start, _)| start >> (128 - bits))
+        .filter(|block| last.replace(*block) != Some(*block))
+        .take(wanted)
+        .count()
+        == wanted
 }
 
 #[cfg(test)]
