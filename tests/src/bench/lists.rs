@@ -16,14 +16,13 @@ use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_user::geoip::Database;
 use geofence_user::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::oracle::{Draw, Oracle};
-use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::{Cursor, FRAME_MIN, Rig, program};
+use crate::rig::{Cursor, FRAME_MIN, Stage, program};
 use crate::sample::rounds;
 use crate::sets::{Distribution, Family, Set};
 use crate::verify;
@@ -49,13 +48,14 @@ const fn sizes(smoke: bool) -> [usize; 2] {
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let [million, _] = sizes(plan.smoke);
-    let mut listed = Vec::new();
+    // Without the list, and with one of each family.
+    let mut policies = vec![plan.variant(None, |_| ())?];
     for family in Family::BOTH {
         let addresses = addresses(&plan.prepared.database, family, million, 41)?;
-        listed.push(plan.variant(None, |policy| policy.lists = vec![listing(&addresses)])?);
+        policies.push(plan.variant(None, |policy| policy.lists = vec![listing(&addresses)])?);
     }
-    lookups(plan, million, &listed, report)?;
-    drop(listed);
+    lookups(plan, million, &policies, report)?;
+    drop(policies);
     daemons(plan, report)
 }
 
@@ -102,10 +102,11 @@ fn listing(addresses: &[IpNet]) -> Listing {
 }
 
 /// Look-ups of addresses that are on no list, without one and with one of their family.
-fn lookups(plan: &Plan, million: usize, listed: &[Prepared], report: &mut Report) -> Result<()> {
+fn lookups(plan: &Plan, million: usize, policies: &[Prepared], report: &mut Report) -> Result<()> {
+    let with = |family: Family| 1 + family as usize;
     let mut sets = Vec::new();
     for family in Family::BOTH {
-        let words = listed[family as usize].image.words();
+        let words = policies[with(family)].image.words();
         let is_listed = |address: &Address| {
             let found = words
                 .class_lookup(address)
@@ -124,30 +125,27 @@ fn lookups(plan: &Plan, million: usize, listed: &[Prepared], report: &mut Report
             sets.push(set);
         }
     }
-    let mut rigs = Vec::new();
-    for prepared in std::iter::once(&plan.prepared).chain(listed) {
-        rigs.push(Rig::load(prepared, Lookup::ArrayTrie, &sets)?);
-    }
+    let mut stage = Stage::load(policies, &sets)?;
     for (number, set) in sets.iter().enumerate() {
-        let with = 1 + set.family as usize;
-        let prepared = &listed[set.family as usize];
+        let with = with(set.family);
+        let prepared = &policies[with];
         let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
-        verify::classes(&plan.oracle, &mut rigs[0], number, set, "without the list")?;
-        verify::classes(&oracle, &mut rigs[with], number, set, "with the list")?;
+        verify::classes(&plan.oracle, stage.with(0)?, number, set, "without the list")?;
+        verify::classes(&oracle, stage.with(with)?, number, set, "with the list")?;
     }
     let samples = rounds(sets.len() * 3, 3, plan.close_rounds(), |one| {
         let (set, turn) = (one / 3, one % 3);
-        let family = sets[set].family as usize;
-        let rig = &mut rigs[if turn == 2 { 1 + family } else { 0 }];
+        let family = sets[set].family;
+        let rig = stage.with(if turn == 2 { with(family) } else { 0 })?;
         rig.aim(&Cursor {
             set,
             source: 0,
             interface: 0,
         })?;
         let program = if turn == 0 {
-            program::FETCH[family]
+            program::FETCH[family as usize]
         } else {
-            program::LOOKUP[family]
+            program::LOOKUP[family as usize]
         };
         rig.cost(program, &[0; FRAME_MIN], plan.set_size)
     })?;

@@ -3,29 +3,30 @@
 //! The sources are blocked and no rule names them, so every policy drops every frame for its country, which is held
 //! against the filter's counters and the driver's. The sender is in the figures, as a wire's driver would be.
 
-use anyhow::{Result, ensure};
+use std::slice;
 
+use anyhow::{Result, ensure};
+use geofence_tests::namespace::Namespace;
+
+use crate::cases;
 use crate::peers::{self, Filter};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::Rig;
+use crate::rig::Stage;
 use crate::rules::{BOUNDED, WANTED};
+use crate::sample::{Samples, rounds};
+use crate::sets::Family;
 
-/// Measures the rigs by turns over these sets, which have names; the first rig is the bare policy.
+/// Measures policies by turns over these sets of so many sources, which have names; the first is the bare policy.
 pub(crate) fn measure(
     plan: &Plan,
-    rigs: &mut [Rig],
+    stage: &mut Stage<'_>,
+    size: usize,
     names: &[String],
     drawn: &[(usize, &str)],
     report: &mut Report,
 ) -> Result<()> {
-    let filters: Vec<_> = (0..rigs.len())
-        .map(|rig| Filter::Geofence { rig, is_lpm: false })
-        .collect();
-    let sets: Vec<_> = drawn.iter().map(|(set, _)| *set).collect();
-    let (paths, samples) = peers::race(plan, plan.close_rounds(), rigs, &filters, &sets, &[])?;
-    let refused = paths.iter().find_map(|path| path.refused.as_ref());
-    ensure!(refused.is_none(), "{refused:?}");
+    let samples = race(plan, stage, size, names.len(), drawn)?;
     let mut columns = Vec::new();
     for (_, name) in drawn {
         columns.push((*name).to_owned());
@@ -62,4 +63,30 @@ pub(crate) fn measure(
     }
     report.tables.push(table);
     Ok(())
+}
+
+/// Times so many policies in turn, over each set; answers by set and by policy.
+fn race(
+    plan: &Plan,
+    stage: &mut Stage<'_>,
+    size: usize,
+    policies: usize,
+    drawn: &[(usize, &str)],
+) -> Result<Vec<Vec<Samples>>> {
+    let sender = Namespace::new()?;
+    let filter = Filter::GEOFENCE;
+    let mut path = peers::path(&sender, 0, filter, slice::from_mut(stage.with(0)?), &[])?;
+    let case = cases::blocked_datagram(Family::V4);
+    // Every source once, untimed: what was put in place just now is in no cache.
+    let (warm, timed) = (u32::try_from(size)?, filter.frames(plan));
+    let mut samples = Vec::new();
+    for (set, _) in drawn {
+        samples.push(rounds(policies, policies, plan.close_rounds(), |policy| {
+            let rigs = slice::from_mut(stage.with(policy)?);
+            peers::sample(rigs, &sender, &mut path, &case, *set, warm)?;
+            peers::sample(rigs, &sender, &mut path, &case, *set, timed)
+        })?);
+    }
+    ensure!(path.refused.is_none(), "{:?}", path.refused);
+    Ok(samples)
 }

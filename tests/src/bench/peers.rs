@@ -66,7 +66,7 @@ impl Filter {
     }
 
     /// Frames in a sample: about as long for each, for the slow would otherwise take all the time.
-    const fn frames(self, plan: &Plan) -> u32 {
+    pub(crate) const fn frames(self, plan: &Plan) -> u32 {
         if plan.smoke {
             return 2_000;
         }
@@ -106,7 +106,7 @@ pub(crate) fn measure(
 ) -> Result<()> {
     let blocked = blocked_prefixes(plan);
     let sets = BLOCKED_V4.map(|(set, _)| first + set);
-    let (paths, samples) = race(plan, plan.rounds, rigs, &Filter::ALL, &sets, &blocked)?;
+    let (paths, samples) = race(plan, rigs, &sets, &blocked)?;
     for path in &paths {
         report.refused.extend(path.refused.clone());
     }
@@ -114,19 +114,16 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Times filters so many times in turn, over each of these sets of the first rig, which sends; answers by set and by
-/// filter.
-pub(crate) fn race(
+/// Times every filter over each of these sets of the first rig, which sends; answers by set and by filter.
+fn race(
     plan: &Plan,
-    times: usize,
     rigs: &mut [Rig],
-    filters: &[Filter],
     sets: &[usize],
     blocked: &[Ipv4Net],
 ) -> Result<(Vec<Path>, Vec<Vec<Samples>>)> {
     let sender = Namespace::new()?;
     let mut paths = Vec::new();
-    for (number, filter) in (0..).zip(filters) {
+    for (number, filter) in (0..).zip(&Filter::ALL) {
         paths.push(
             path(&sender, number, *filter, rigs, blocked)
                 .with_context(|| filter.name().to_owned())?,
@@ -135,13 +132,10 @@ pub(crate) fn race(
     let case = cases::blocked_datagram(Family::V4);
     let mut samples = Vec::new();
     for set in sets {
-        samples.push(rounds(paths.len(), paths.len(), times, |one| {
-            let cursor = Cursor {
-                set: *set,
-                source: case.source,
-                interface: paths[one].interface,
-            };
-            sample(plan, rigs, &sender, &mut paths[one], &case, &cursor)
+        samples.push(rounds(paths.len(), paths.len(), plan.rounds, |one| {
+            let path = &mut paths[one];
+            let frames = path.filter.frames(plan);
+            sample(rigs, &sender, path, &case, *set, frames)
         })?);
     }
     Ok((paths, samples))
@@ -164,7 +158,7 @@ fn blocked_prefixes(plan: &Plan) -> Vec<Ipv4Net> {
 }
 
 /// Joins a receiver to the sender and sets its filter up.
-fn path(
+pub(crate) fn path(
     sender: &Namespace,
     number: u8,
     filter: Filter,
@@ -201,18 +195,21 @@ fn path(
     })
 }
 
-/// Sends one sample's frames and returns the nanoseconds each took.
-fn sample(
-    plan: &Plan,
+/// Sends one sample's frames, from the sources of this set, and returns the nanoseconds each took.
+pub(crate) fn sample(
     rigs: &mut [Rig],
     sender: &Namespace,
     path: &mut Path,
     case: &Case,
-    cursor: &Cursor,
+    set: usize,
+    frames: u32,
 ) -> Result<f64> {
-    let frames = path.filter.frames(plan);
     let before = tally(rigs, path)?;
-    rigs[0].aim(cursor)?;
+    rigs[0].aim(&Cursor {
+        set,
+        source: case.source,
+        interface: path.interface,
+    })?;
     let rig = &mut rigs[0];
     let mut frame = case.frame.clone();
     frame[..6].copy_from_slice(&edge_mac(path.number));

@@ -14,6 +14,7 @@ use geofence_common::address::Address;
 use geofence_common::flow::Table;
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
+use geofence_user::compile::Image;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
@@ -68,9 +69,63 @@ pub(crate) struct Rig {
     sets: Vec<(u32, u32)>,
 }
 
+/// One rig for several policies, whose images are put in place by turns. So tables and memory are the same for all, and
+/// what a policy costs is not where the kernel happened to find room for it.
+pub(crate) struct Stage<'a> {
+    rig: Rig,
+    images: Vec<&'a Image>,
+    current: usize,
+}
+
+impl<'a> Stage<'a> {
+    /// Loads the programs with room for each of these, of which there is at least one, and puts the first in place.
+    pub(crate) fn load(policies: &'a [Prepared], sets: &[Set]) -> Result<Self> {
+        let first = policies.first().context("no policy to measure")?;
+        let rooms = policies.iter().map(|one| Options {
+            image_lines: one.image.lines().len() as u32,
+            ..one.options(false)
+        });
+        let room = rooms.reduce(|one, other| Options {
+            image_lines: one.image_lines.max(other.image_lines),
+            tenants: one.tenants.max(other.tenants),
+            exceptions: one.exceptions.max(other.exceptions),
+            ..one
+        });
+        let room = room.context("no policy to measure")?;
+        Ok(Self {
+            rig: Rig::with_room(room, first, Lookup::ArrayTrie, sets)?,
+            images: policies.iter().map(|one| &one.image).collect(),
+            current: 0,
+        })
+    }
+
+    /// The rig with this policy in place.
+    pub(crate) fn with(&mut self, policy: usize) -> Result<&mut Rig> {
+        if policy != self.current {
+            self.rig.filter.install(self.images[policy], None)?;
+            self.current = policy;
+        }
+        Ok(&mut self.rig)
+    }
+}
+
 impl Rig {
     /// Loads everything with one engine, an image, and sets of addresses.
     pub(crate) fn load(prepared: &Prepared, lookup: Lookup, sets: &[Set]) -> Result<Self> {
+        let room = Options {
+            image_lines: u32::try_from(prepared.image.lines().len())?,
+            ..prepared.options(false)
+        };
+        Self::with_room(room, prepared, lookup, sets)
+    }
+
+    /// As `load`, with maps of these sizes.
+    fn with_room(
+        room: Options,
+        prepared: &Prepared,
+        lookup: Lookup,
+        sets: &[Set],
+    ) -> Result<Self> {
         let mut places = Vec::new();
         let mut addresses: Vec<[u8; 16]> = Vec::new();
         for set in sets {
@@ -82,12 +137,10 @@ impl Rig {
             places.push((u32::try_from(addresses.len())?, u32::try_from(size)?));
             addresses.extend(set.addresses.iter().map(bytes));
         }
-        let room = u32::try_from(prepared.image.lines().len())?;
         let options = Options {
             lookup,
-            image_lines: room,
             flows: FLOWS,
-            ..prepared.options(false)
+            ..room
         };
         let sizes = [("ADDRESSES", u32::try_from(addresses.len())?)];
         let mut filter = Filter::load_object(OBJECT, options, &sizes)

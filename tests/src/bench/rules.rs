@@ -16,7 +16,7 @@ use geofence_common::verdict::Reason;
 use geofence_user::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::oracle::{Draw, Oracle};
 use geofence_user::policy::{
-    Aim, Exception, Lookup, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
+    Aim, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
 use geofence_user::prepare::Prepared;
 use geofence_user::tables::{Host, Seen};
@@ -26,7 +26,7 @@ use crate::cases::{self, Case, Fate};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::{Cursor, FRAME_MIN, Rig, program};
+use crate::rig::{Cursor, FRAME_MIN, Stage, program};
 use crate::sample::{Samples, rounds};
 use crate::sets::{Family, Set};
 use crate::{path, synthetic, verify};
@@ -163,16 +163,13 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     report.tables.push(size_table);
 
     let sets = sets(plan, &sizes, &named, &all)?;
-    let mut rigs = Vec::new();
-    for prepared in &all {
-        rigs.push(Rig::load(prepared, Lookup::ArrayTrie, &sets)?);
-    }
-    check(&all, &sets, &mut rigs)?;
+    let mut stage = Stage::load(&all, &sets)?;
+    check(&all, &sets, &mut stage)?;
     let names = CONTESTANTS.map(|rules| rules.name(&sizes));
-    lookups(plan, &sets, &mut rigs, &names, report)?;
-    unnamed(plan, &mut rigs, &names, report)?;
-    those_named(plan, &all, &sets, &mut rigs, &names, report)?;
-    path::measure(plan, &mut rigs, &names, &BLOCKED_V4, report)
+    lookups(plan, &sets, &mut stage, &names, report)?;
+    unnamed(plan, &mut stage, &names, report)?;
+    those_named(plan, &all, &sets, &mut stage, &names, report)?;
+    path::measure(plan, &mut stage, size(plan), &names, &BLOCKED_V4, report)
 }
 
 /// The prefixes on lists, and the sources of exceptions: addresses of blocked countries, as who is not blocked needs
@@ -359,8 +356,9 @@ fn cases_of(set: usize, family: Family) -> Vec<Case> {
 }
 
 /// Holds every image against the oracle where no rule speaks, and every verdict against the host's.
-fn check(all: &[Prepared], sets: &[Set], rigs: &mut [Rig]) -> Result<()> {
-    for (prepared, rig) in all.iter().zip(rigs) {
+fn check(all: &[Prepared], sets: &[Set], stage: &mut Stage<'_>) -> Result<()> {
+    for (policy, prepared) in all.iter().enumerate() {
+        let rig = stage.with(policy)?;
         let words = prepared.image.words();
         let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
         let host = Host::new(words, Seen::default());
@@ -381,7 +379,7 @@ fn check(all: &[Prepared], sets: &[Set], rigs: &mut [Rig]) -> Result<()> {
 fn lookups(
     plan: &Plan,
     sets: &[Set],
-    rigs: &mut [Rig],
+    stage: &mut Stage<'_>,
     names: &[String],
     report: &mut Report,
 ) -> Result<()> {
@@ -392,7 +390,7 @@ fn lookups(
         let (drawn, contestant) = (one / turns, one % turns);
         let set = 2 * drawn;
         let family = sets[set].family as usize;
-        let rig = &mut rigs[contestant % contestants];
+        let rig = stage.with(contestant % contestants)?;
         rig.aim(&Cursor {
             set,
             source: 0,
@@ -437,7 +435,12 @@ fn against(samples: &[Samples]) -> Vec<Option<Cell>> {
 }
 
 /// The whole program for sources that no rule names.
-fn unnamed(plan: &Plan, rigs: &mut [Rig], names: &[String], report: &mut Report) -> Result<()> {
+fn unnamed(
+    plan: &Plan,
+    stage: &mut Stage<'_>,
+    names: &[String],
+    report: &mut Report,
+) -> Result<()> {
     let mut rows = Vec::new();
     for (set, (family, _, from)) in (0..).zip(DRAWN) {
         for fate in FATES {
@@ -455,8 +458,8 @@ fn unnamed(plan: &Plan, rigs: &mut [Rig], names: &[String], report: &mut Report)
         "A source that no rule names; the whole program over a bare XDP_DROP, against the bare policy",
         &columns,
     );
-    let everybody: Vec<usize> = (0..rigs.len()).collect();
-    for (row, samples) in rows.iter().zip(whole(plan, rigs, &everybody, &rows)?) {
+    let everybody: Vec<usize> = (0..names.len()).collect();
+    for (row, samples) in rows.iter().zip(whole(plan, stage, &everybody, &rows)?) {
         table.row(row.0.clone(), against(&samples));
     }
     for contestant in BOUNDED {
@@ -490,7 +493,7 @@ fn unnamed(plan: &Plan, rigs: &mut [Rig], names: &[String], report: &mut Report)
 /// What each of these contestants needs for each row, over a bare drop.
 fn whole(
     plan: &Plan,
-    rigs: &mut [Rig],
+    stage: &mut Stage<'_>,
     chosen: &[usize],
     rows: &[(String, usize, Case)],
 ) -> Result<Vec<Vec<Samples>>> {
@@ -499,7 +502,7 @@ fn whole(
     let samples = rounds(rows.len() * turns, turns, plan.close_rounds(), |one| {
         let (_, set, case) = &rows[one / turns];
         let bare = one % turns == contestants;
-        let rig = &mut rigs[chosen[one % turns % contestants]];
+        let rig = stage.with(chosen[one % turns % contestants])?;
         rig.hand_to(if bare { program::DROP } else { name::PROGRAM })?;
         rig.aim(&Cursor {
             set: *set,
@@ -521,7 +524,7 @@ fn those_named(
     plan: &Plan,
     all: &[Prepared],
     sets: &[Set],
-    rigs: &mut [Rig],
+    stage: &mut Stage<'_>,
     names: &[String],
     report: &mut Report,
 ) -> Result<()> {
@@ -538,7 +541,7 @@ fn those_named(
             // A list comes first with those who are excepted for another destination, and behind for this one.
             let host = Host::new(all[ALL].image.words(), Seen::default());
             let meant = (*reason != Reason::CountryBlocked).then_some(*reason);
-            verify::verdicts(&host, &mut rigs[ALL], set, &sets[set], &case, meant)
+            verify::verdicts(&host, stage.with(ALL)?, set, &sets[set], &case, meant)
                 .with_context(|| format!("those {what}"))?;
             rows.push((format!("{}, {what}", family.name()), set, case));
         }
@@ -549,7 +552,7 @@ fn those_named(
         "A blocked source that rules name; the whole program over a bare XDP_DROP",
         &columns,
     );
-    for (row, samples) in rows.iter().zip(whole(plan, rigs, &NAMING, &rows)?) {
+    for (row, samples) in rows.iter().zip(whole(plan, stage, &NAMING, &rows)?) {
         let cells = samples
             .into_iter()
             .map(|one| Cell::new(Unit::Nanoseconds, one));
