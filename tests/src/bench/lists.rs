@@ -125,29 +125,37 @@ fn lookups(plan: &Plan, million: usize, policies: &[Prepared], report: &mut Repo
             sets.push(set);
         }
     }
-    let mut stage = Stage::load(policies, &sets)?;
+    let mut stage = Stage::build(policies, &sets)?;
     for (number, set) in sets.iter().enumerate() {
         let with = with(set.family);
         let prepared = &policies[with];
         let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
-        verify::classes(&plan.oracle, stage.with(0)?, number, set, "without the list")?;
+        verify::classes(
+            &plan.oracle,
+            stage.with(0)?,
+            number,
+            set,
+            "without the list",
+        )?;
         verify::classes(&oracle, stage.with(with)?, number, set, "with the list")?;
     }
-    let samples = rounds(sets.len() * 3, 3, plan.close_rounds(), |one| {
-        let (set, turn) = (one / 3, one % 3);
-        let family = sets[set].family;
-        let rig = stage.with(if turn == 2 { with(family) } else { 0 })?;
-        rig.aim(&Cursor {
-            set,
-            source: 0,
-            interface: 0,
-        })?;
-        let program = if turn == 0 {
-            program::FETCH[family as usize]
-        } else {
-            program::LOOKUP[family as usize]
-        };
-        rig.cost(program, &[0; FRAME_MIN], plan.set_size)
+    let samples = stage.everywhere(|stage| {
+        rounds(sets.len() * 3, 3, plan.place_rounds(), |one| {
+            let (set, turn) = (one / 3, one % 3);
+            let family = sets[set].family;
+            let rig = stage.with(if turn == 2 { with(family) } else { 0 })?;
+            rig.aim(&Cursor {
+                set,
+                source: 0,
+                interface: 0,
+            })?;
+            let program = if turn == 0 {
+                program::FETCH[family as usize]
+            } else {
+                program::LOOKUP[family as usize]
+            };
+            rig.cost(program, &[0; FRAME_MIN], plan.set_size)
+        })
     })?;
     let title = format!(
         "One look-up, over a program that only takes the address, with a list of {} addresses of the family",

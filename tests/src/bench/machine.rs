@@ -6,6 +6,7 @@ use std::process::Command;
 use geofence_user::prepare::now;
 
 use crate::plan::Plan;
+use crate::rig::PLACES;
 
 /// Facts about machine, kernel, data and run.
 pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
@@ -42,7 +43,7 @@ pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
             format!(
                 "{}, {} where rules are held against none, in random order",
                 plan.rounds,
-                plan.close_rounds()
+                PLACES * plan.place_rounds()
             ),
         ),
         (

@@ -73,20 +73,23 @@ fn race(
     policies: usize,
     drawn: &[(usize, &str)],
 ) -> Result<Vec<Vec<Samples>>> {
-    let sender = Namespace::new()?;
-    let filter = Filter::GEOFENCE;
-    let mut path = peers::path(&sender, 0, filter, slice::from_mut(stage.with(0)?), &[])?;
     let case = cases::blocked_datagram(Family::V4);
     // Every source once, untimed: what was put in place just now is in no cache.
-    let (warm, timed) = (u32::try_from(size)?, filter.frames(plan));
+    let (warm, timed) = (u32::try_from(size)?, Filter::GEOFENCE.frames(plan));
     let mut samples = Vec::new();
     for (set, _) in drawn {
-        samples.push(rounds(policies, policies, plan.close_rounds(), |policy| {
-            let rigs = slice::from_mut(stage.with(policy)?);
-            peers::sample(rigs, &sender, &mut path, &case, *set, warm)?;
-            peers::sample(rigs, &sender, &mut path, &case, *set, timed)
+        samples.push(stage.everywhere(|stage| {
+            let sender = Namespace::new()?;
+            let filter = slice::from_mut(stage.with(0)?);
+            let mut path = peers::path(&sender, 0, Filter::GEOFENCE, filter, &[])?;
+            let samples = rounds(policies, policies, plan.place_rounds(), |policy| {
+                let rigs = slice::from_mut(stage.with(policy)?);
+                peers::sample(rigs, &sender, &mut path, &case, *set, warm)?;
+                peers::sample(rigs, &sender, &mut path, &case, *set, timed)
+            })?;
+            ensure!(path.refused.is_none(), "{:?}", path.refused);
+            Ok(samples)
         })?);
     }
-    ensure!(path.refused.is_none(), "{:?}", path.refused);
     Ok(samples)
 }

@@ -43,9 +43,9 @@ impl Plan {
         })
     }
 
-    /// Rounds for those who are nearly alike, of whom the question is how nearly.
-    pub(crate) const fn close_rounds(&self) -> usize {
-        self.rounds * 2
+    /// Rounds in each place for those who are nearly alike, of whom the question is how nearly.
+    pub(crate) const fn place_rounds(&self) -> usize {
+        self.rounds.div_ceil(2)
     }
 
     /// The class of an address by the image: to choose by, not to check by.

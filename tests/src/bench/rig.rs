@@ -14,7 +14,6 @@ use geofence_common::address::Address;
 use geofence_common::flow::Table;
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
-use geofence_user::compile::Image;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
@@ -22,6 +21,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use crate::sample::Samples;
 use crate::sets::Set;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
@@ -72,29 +72,33 @@ pub(crate) struct Rig {
 /// One rig for several policies, whose images are put in place by turns. So tables and memory are the same for all, and
 /// what a policy costs is not where the kernel happened to find room for it.
 pub(crate) struct Stage<'a> {
+    policies: &'a [Prepared],
+    sets: &'a [Set],
     rig: Rig,
-    images: Vec<&'a Image>,
     current: usize,
 }
 
+/// How often a stage is built while its policies are held against each other: in some places the first words of the
+/// memory, which all images use, are better in the caches than the last, and in others worse.
+pub(crate) const PLACES: usize = 4;
+
 impl<'a> Stage<'a> {
     /// Loads the programs with room for each of these, of which there is at least one, and puts the first in place.
-    pub(crate) fn load(policies: &'a [Prepared], sets: &[Set]) -> Result<Self> {
+    pub(crate) fn build(policies: &'a [Prepared], sets: &'a [Set]) -> Result<Self> {
         let first = policies.first().context("no policy to measure")?;
-        let rooms = policies.iter().map(|one| Options {
-            image_lines: one.image.lines().len() as u32,
-            ..one.options(false)
-        });
-        let room = rooms.reduce(|one, other| Options {
-            image_lines: one.image_lines.max(other.image_lines),
-            tenants: one.tenants.max(other.tenants),
-            exceptions: one.exceptions.max(other.exceptions),
-            ..one
-        });
-        let room = room.context("no policy to measure")?;
+        let room = policies
+            .iter()
+            .map(own_room)
+            .fold(own_room(first), |one, other| Options {
+                image_lines: one.image_lines.max(other.image_lines),
+                tenants: one.tenants.max(other.tenants),
+                exceptions: one.exceptions.max(other.exceptions),
+                ..one
+            });
         Ok(Self {
+            policies,
+            sets,
             rig: Rig::with_room(room, first, Lookup::ArrayTrie, sets)?,
-            images: policies.iter().map(|one| &one.image).collect(),
             current: 0,
         })
     }
@@ -102,30 +106,49 @@ impl<'a> Stage<'a> {
     /// The rig with this policy in place.
     pub(crate) fn with(&mut self, policy: usize) -> Result<&mut Rig> {
         if policy != self.current {
-            self.rig.filter.install(self.images[policy], None)?;
+            self.rig
+                .filter
+                .install(&self.policies[policy].image, None)?;
             self.current = policy;
         }
         Ok(&mut self.rig)
+    }
+
+    /// Takes samples in one place after the other, and puts those of each contestant together.
+    pub(crate) fn everywhere(
+        &mut self,
+        mut samples: impl FnMut(&mut Self) -> Result<Vec<Samples>>,
+    ) -> Result<Vec<Samples>> {
+        let mut all: Vec<Samples> = Vec::new();
+        for _ in 0..PLACES {
+            // The former memory is given back only then, so that it is not the same again.
+            *self = Self::build(self.policies, self.sets)?;
+            let here = samples(self)?;
+            all.resize(here.len(), Samples::default());
+            for (samples, here) in all.iter_mut().zip(here) {
+                samples.extend(here);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The sizes of the maps that a policy alone would have, its image without room to grow.
+fn own_room(prepared: &Prepared) -> Options {
+    Options {
+        image_lines: prepared.image.lines().len() as u32,
+        ..prepared.options(false)
     }
 }
 
 impl Rig {
     /// Loads everything with one engine, an image, and sets of addresses.
     pub(crate) fn load(prepared: &Prepared, lookup: Lookup, sets: &[Set]) -> Result<Self> {
-        let room = Options {
-            image_lines: u32::try_from(prepared.image.lines().len())?,
-            ..prepared.options(false)
-        };
-        Self::with_room(room, prepared, lookup, sets)
+        Self::with_room(own_room(prepared), prepared, lookup, sets)
     }
 
     /// As `load`, with maps of these sizes.
-    fn with_room(
-        room: Options,
-        prepared: &Prepared,
-        lookup: Lookup,
-        sets: &[Set],
-    ) -> Result<Self> {
+    fn with_room(room: Options, prepared: &Prepared, lookup: Lookup, sets: &[Set]) -> Result<Self> {
         let mut places = Vec::new();
         let mut addresses: Vec<[u8; 16]> = Vec::new();
         for set in sets {

@@ -163,7 +163,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     report.tables.push(size_table);
 
     let sets = sets(plan, &sizes, &named, &all)?;
-    let mut stage = Stage::load(&all, &sets)?;
+    let mut stage = Stage::build(&all, &sets)?;
     check(&all, &sets, &mut stage)?;
     let names = CONTESTANTS.map(|rules| rules.name(&sizes));
     lookups(plan, &sets, &mut stage, &names, report)?;
@@ -386,22 +386,24 @@ fn lookups(
     // Tenants do not change where a source is found.
     let contestants = 1 + BOUNDED.len();
     let turns = contestants + 1;
-    let samples = rounds(DRAWN.len() * turns, turns, plan.close_rounds(), |one| {
-        let (drawn, contestant) = (one / turns, one % turns);
-        let set = 2 * drawn;
-        let family = sets[set].family as usize;
-        let rig = stage.with(contestant % contestants)?;
-        rig.aim(&Cursor {
-            set,
-            source: 0,
-            interface: 0,
-        })?;
-        let program = if contestant == contestants {
-            program::FETCH[family]
-        } else {
-            program::LOOKUP[family]
-        };
-        rig.cost(program, &[0; FRAME_MIN], size(plan))
+    let samples = stage.everywhere(|stage| {
+        rounds(DRAWN.len() * turns, turns, plan.place_rounds(), |one| {
+            let (drawn, contestant) = (one / turns, one % turns);
+            let set = 2 * drawn;
+            let family = sets[set].family as usize;
+            let rig = stage.with(contestant % contestants)?;
+            rig.aim(&Cursor {
+                set,
+                source: 0,
+                interface: 0,
+            })?;
+            let program = if contestant == contestants {
+                program::FETCH[family]
+            } else {
+                program::LOOKUP[family]
+            };
+            rig.cost(program, &[0; FRAME_MIN], size(plan))
+        })
     })?;
     let columns: Vec<_> = names[..contestants].iter().map(String::as_str).collect();
     let mut table = Table::new(
@@ -499,17 +501,19 @@ fn whole(
 ) -> Result<Vec<Vec<Samples>>> {
     let contestants = chosen.len();
     let turns = contestants + 1;
-    let samples = rounds(rows.len() * turns, turns, plan.close_rounds(), |one| {
-        let (_, set, case) = &rows[one / turns];
-        let bare = one % turns == contestants;
-        let rig = stage.with(chosen[one % turns % contestants])?;
-        rig.hand_to(if bare { program::DROP } else { name::PROGRAM })?;
-        rig.aim(&Cursor {
-            set: *set,
-            source: case.source,
-            interface: 0,
-        })?;
-        rig.cost(program::VARY[case.family as usize], &case.frame, size(plan))
+    let samples = stage.everywhere(|stage| {
+        rounds(rows.len() * turns, turns, plan.place_rounds(), |one| {
+            let (_, set, case) = &rows[one / turns];
+            let bare = one % turns == contestants;
+            let rig = stage.with(chosen[one % turns % contestants])?;
+            rig.hand_to(if bare { program::DROP } else { name::PROGRAM })?;
+            rig.aim(&Cursor {
+                set: *set,
+                source: case.source,
+                interface: 0,
+            })?;
+            rig.cost(program::VARY[case.family as usize], &case.frame, size(plan))
+        })
     })?;
     let net = samples.chunks(turns).map(|samples| {
         let drop = &samples[contestants];

@@ -62,6 +62,10 @@ impl Samples {
         self.0.push(value);
     }
 
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     pub(crate) fn json(&self) -> Value {
         let (low, high) = self.quartiles();
         json!({ "median": self.median(), "quartiles": [low, high], "samples": self.0 })
