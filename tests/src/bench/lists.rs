@@ -139,7 +139,7 @@ fn lookups(plan: &Plan, million: usize, policies: &[Prepared], report: &mut Repo
         )?;
         verify::classes(&oracle, stage.with(with)?, number, set, "with the list")?;
     }
-    let samples = stage.everywhere(|stage| {
+    let samples = stage.everywhere(plan.places(), |stage| {
         rounds(sets.len() * 3, 3, plan.place_rounds(), |one| {
             let (set, turn) = (one / 3, one % 3);
             let family = sets[set].family;

@@ -6,7 +6,6 @@ use std::process::Command;
 use geofence_user::prepare::now;
 
 use crate::plan::Plan;
-use crate::rig::PLACES;
 
 /// Facts about machine, kernel, data and run.
 pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
@@ -43,7 +42,7 @@ pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
             format!(
                 "{}, {} where rules are held against none, in random order",
                 plan.rounds,
-                PLACES * plan.place_rounds()
+                plan.places() * plan.place_rounds()
             ),
         ),
         (

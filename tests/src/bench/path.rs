@@ -78,7 +78,7 @@ fn race(
     let (warm, timed) = (u32::try_from(size)?, Filter::GEOFENCE.frames(plan));
     let mut samples = Vec::new();
     for (set, _) in drawn {
-        samples.push(stage.everywhere(|stage| {
+        samples.push(stage.everywhere(plan.places(), |stage| {
             let sender = Namespace::new()?;
             let filter = slice::from_mut(stage.with(0)?);
             let mut path = peers::path(&sender, 0, Filter::GEOFENCE, filter, &[])?;

@@ -43,6 +43,11 @@ impl Plan {
         })
     }
 
+    /// In how many places those who are nearly alike are held against each other; see `Stage::everywhere`.
+    pub(crate) const fn places(&self) -> usize {
+        if self.smoke { 1 } else { 4 }
+    }
+
     /// Rounds in each place for those who are nearly alike, of whom the question is how nearly.
     pub(crate) const fn place_rounds(&self) -> usize {
         self.rounds.div_ceil(2)

@@ -78,10 +78,6 @@ pub(crate) struct Stage<'a> {
     current: usize,
 }
 
-/// How often a stage is built while its policies are held against each other: in some places the first words of the
-/// memory, which all images use, are better in the caches than the last, and in others worse.
-pub(crate) const PLACES: usize = 4;
-
 impl<'a> Stage<'a> {
     /// Loads the programs with room for each of these, of which there is at least one, and puts the first in place.
     pub(crate) fn build(policies: &'a [Prepared], sets: &'a [Set]) -> Result<Self> {
@@ -114,13 +110,15 @@ impl<'a> Stage<'a> {
         Ok(&mut self.rig)
     }
 
-    /// Takes samples in one place after the other, and puts those of each contestant together.
+    /// Builds the stage anew so many times, takes samples of all contestants each time, and puts those of each
+    /// together. Nobody chooses which pages an image lies in, and in some its first words are better off than its last.
     pub(crate) fn everywhere(
         &mut self,
+        places: usize,
         mut samples: impl FnMut(&mut Self) -> Result<Vec<Samples>>,
     ) -> Result<Vec<Samples>> {
         let mut all: Vec<Samples> = Vec::new();
-        for _ in 0..PLACES {
+        for _ in 0..places {
             // The former memory is given back only then, so that it is not the same again.
             *self = Self::build(self.policies, self.sets)?;
             let here = samples(self)?;

@@ -386,7 +386,7 @@ fn lookups(
     // Tenants do not change where a source is found.
     let contestants = 1 + BOUNDED.len();
     let turns = contestants + 1;
-    let samples = stage.everywhere(|stage| {
+    let samples = stage.everywhere(plan.places(), |stage| {
         rounds(DRAWN.len() * turns, turns, plan.place_rounds(), |one| {
             let (drawn, contestant) = (one / turns, one % turns);
             let set = 2 * drawn;
@@ -501,7 +501,7 @@ fn whole(
 ) -> Result<Vec<Vec<Samples>>> {
     let contestants = chosen.len();
     let turns = contestants + 1;
-    let samples = stage.everywhere(|stage| {
+    let samples = stage.everywhere(plan.places(), |stage| {
         rounds(rows.len() * turns, turns, plan.place_rounds(), |one| {
             let (_, set, case) = &rows[one / turns];
             let bare = one % turns == contestants;
