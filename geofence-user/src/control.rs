@@ -16,24 +16,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
 
 use crate::access::Dependency;
-use crate::candidate::Failure;
+use crate::candidate::{Cause, Failure};
 use crate::crowd::{Busy, Crowd};
 use crate::daemon::{Change, Confirmed, Daemon, Wishes};
 use crate::grants::Caller;
 use crate::instance::Instance;
+use crate::kernel::memory;
 
 /// The version of the protocol; a request of another is answered with an error that names this one.
 pub const VERSION: u32 = 1;
 
 /// The longest line that is read.
 const LINE_BYTES_MAX: u64 = 64 << 10;
+/// What was made for a longer answer is given back to the system.
+const LONG_BYTES: usize = 1 << 20;
 /// How many are connected at once.
 const ROOM: usize = 64;
 /// How long a line may take to arrive, and an answer to be read.
@@ -160,13 +165,17 @@ async fn converse(
         let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
         busy.set(true);
         let mut answer = if is_whole {
-            answer(&line, daemon, caller).await.to_string()
+            answer(&line, daemon, caller).await
         } else {
             too_long().to_string()
         };
         answer.push('\n');
         tokio::time::timeout(LINE_PATIENCE, writer.write_all(answer.as_bytes())).await??;
         busy.set(false);
+        if answer.len() > LONG_BYTES {
+            drop(answer);
+            memory::give_back();
+        }
         if !is_whole {
             return Ok(());
         }
@@ -178,21 +187,17 @@ fn too_long() -> Value {
     json!({ "version": VERSION, "ok": false, "cause": "request", "error": error })
 }
 
-async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> Value {
+async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> String {
+    let refused = |cause: &str, error: &str| {
+        json!({ "version": VERSION, "ok": false, "cause": cause, "error": error }).to_string()
+    };
     let request = match parse(line) {
         Ok(request) => request,
-        Err(error) => {
-            return json!({ "version": VERSION, "ok": false, "cause": "request", "error": error });
-        }
+        Err(error) => return refused("request", &error),
     };
     match carry_out(request, daemon, caller).await {
-        Ok(result) => json!({ "version": VERSION, "ok": true, "result": result }),
-        Err(failure) => json!({
-            "version": VERSION,
-            "ok": false,
-            "cause": failure.cause.name(),
-            "error": failure.text,
-        }),
+        Ok(result) => format!(r#"{{"version":{VERSION},"ok":true,"result":{result}}}"#),
+        Err(failure) => refused(failure.cause.name(), &failure.text),
     }
 }
 
@@ -200,8 +205,8 @@ async fn carry_out(
     request: Request,
     daemon: &Arc<Daemon>,
     caller: Caller,
-) -> Result<Value, Failure> {
-    Ok(match request {
+) -> Result<Box<RawValue>, Failure> {
+    let result = match request {
         Request::Status => daemon.status().await,
         Request::Reload { force, needed } => {
             json!({ "generation": daemon.reload(Wishes { force, needed }).await? })
@@ -231,8 +236,9 @@ async fn carry_out(
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
         Request::Events { since, wait } => daemon.contacts(since, wait).await,
-        Request::Exceptions { id } => daemon.exceptions(id.as_deref())?,
-    })
+        Request::Exceptions { id } => return daemon.exceptions(id).await,
+    };
+    to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
 }
 
 fn parse(line: &str) -> Result<Request, String> {
@@ -249,13 +255,22 @@ fn parse(line: &str) -> Result<Request, String> {
 
 /// What came of a request.
 #[derive(Debug)]
-pub enum Answer {
-    Done(Value),
+pub enum Answer<T = Value> {
+    Done(T),
     /// Nothing was changed; the cause is of a closed set.
     Refused {
         cause: String,
         error: String,
     },
+}
+
+/// The line that answers.
+#[derive(Deserialize)]
+struct Line<T> {
+    ok: bool,
+    result: Option<T>,
+    cause: Option<String>,
+    error: Option<String>,
 }
 
 /// Why nobody answered.
@@ -282,6 +297,14 @@ pub enum AskError {
 
 /// Asks the daemon of an instance.
 pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
+    ask_for(instance, request)
+}
+
+/// The same, where the result is read as something better than any JSON.
+pub fn ask_for<T: DeserializeOwned>(
+    instance: &Instance,
+    request: &Request,
+) -> Result<Answer<T>, AskError> {
     let path = instance.socket();
     let name = path.display().to_string();
     let failed = |cause: std::io::Error| {
@@ -305,15 +328,14 @@ pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
         path: name.clone(),
         answer: line.trim_end().to_owned(),
     };
-    let mut answer: Value = serde_json::from_str(&line).map_err(|_| foreign())?;
-    let text = |answer: &Value, key: &str| answer[key].as_str().map(ToOwned::to_owned);
-    match answer["ok"].as_bool() {
-        Some(true) => Ok(Answer::Done(answer["result"].take())),
-        Some(false) => Ok(Answer::Refused {
-            cause: text(&answer, "cause").ok_or_else(foreign)?,
-            error: text(&answer, "error").ok_or_else(foreign)?,
-        }),
-        None => Err(foreign()),
+    let answer: Line<T> = serde_json::from_str(&line).map_err(|_| foreign())?;
+    if answer.ok {
+        answer.result.map(Answer::Done).ok_or_else(foreign)
+    } else {
+        Ok(Answer::Refused {
+            cause: answer.cause.ok_or_else(foreign)?,
+            error: answer.error.ok_or_else(foreign)?,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! here, the next one finds in the kernel.
 
 mod contacts;
+mod exceptions;
 mod grants;
 mod places;
 mod reload;
@@ -30,6 +31,7 @@ use crate::privilege::{self, GivenUp};
 use crate::state::State;
 use crate::watch::Files;
 
+pub use exceptions::Shown;
 pub use grants::Change;
 pub use places::{Place, Standing};
 pub use reload::{Reloads, Source, Trouble, Wishes};

@@ -127,6 +127,16 @@ impl Daemon {
         self.child.id()
     }
 
+    /// The memory that it holds, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.split_whitespace().next())
+            .context("no VmRSS")?;
+        Ok(kib.parse::<u64>()? << 10)
+    }
+
     /// Waits until a line containing `text` appears on standard error, and returns that line.
     pub fn wait_line(&mut self, text: &str, patience: Duration) -> Result<String> {
         let what = format!("a line with {text:?}");

@@ -1,11 +1,13 @@
 //! Exceptions granted by command to a running daemon: in force, no wider than they say, kept, and on record.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::privilege;
 use geofence_tests::site::{RUSSIAN, Site};
+use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -418,5 +420,48 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     assert_eq!(site.edge.ask(&["reload"])?.code, Some(0));
     assert!(site.edge.passes(RUSSIAN)?);
     assert_eq!(site.edge.ask(&["status"])?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_long_list_costs_the_daemon_no_memory_for_good() -> Result<()> {
+    if !privilege::privileged("a_long_list_costs_the_daemon_no_memory_for_good") {
+        return Ok(());
+    }
+    const COUNT: usize = 20_000;
+    /// What the C library may keep besides. All of them at once, as JSON takes them apart, are five times as much.
+    const KEPT_MAX: u64 = 16 << 20;
+    let exceptions = (0..COUNT).map(|number| {
+        let from = Ipv4Addr::from_bits(0x0588_0000 + number as u32);
+        format!(
+            "[[exception]]\nid = \"ticket-{number}\"\nfrom = [\"{from}\"]\nto = [\"192.0.2.0/24\"]\nowner = \"noc\"\n\
+             reason = \"branch office\"\n"
+        )
+    });
+    let site = Site::new(&exceptions.collect::<String>())?;
+    let daemon = site.run(&[])?;
+    // The first command takes what every command takes.
+    done(&site, &["show", "ticket-1"])?;
+    let before = daemon.resident()?;
+    let all = list(&site)?;
+    ensure!(all.len() == COUNT, "{} are listed", all.len());
+    ensure!(
+        all[7]["id"] == "ticket-7" && all[7]["hits"] == 0,
+        "{}",
+        all[7]
+    );
+    let table = done(&site, &["list"])?.stdout;
+    ensure!(
+        table.contains("ticket-19999"),
+        "the last is not in the table"
+    );
+    let kept = || -> Result<bool> { Ok(daemon.resident()?.saturating_sub(before) < KEPT_MAX) };
+    // What the answer took is given back when it has been read, which the reader does not wait for.
+    let given_back = poll(PATIENCE, || Ok(kept()?.then_some(())))?;
+    ensure!(
+        given_back.is_some(),
+        "{before} bytes before and {} after",
+        daemon.resident()?
+    );
     Ok(())
 }

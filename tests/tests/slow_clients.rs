@@ -23,16 +23,6 @@ const SPARE: usize = 4;
 /// How long a scrape or a command may take beside them, on a machine that has other things to do as well.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// The memory that a process holds.
-fn resident(daemon: &Daemon) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().next())
-        .context("no VmRSS")?;
-    Ok(kib.parse::<u64>()? << 10)
-}
-
 /// How many descriptors a process has open.
 fn descriptors(daemon: &Daemon) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{}/fd", daemon.id()))?.count())
@@ -77,7 +67,7 @@ fn clients_who_say_nothing_stop_nothing() -> Result<()> {
     make()?;
     let daemon = edge.run(&["--interface", "edge0", "--interface", "other0"])?;
     edge.get("/metrics")?;
-    let (before, open_before) = (resident(&daemon)?, descriptors(&daemon)?);
+    let (before, open_before) = (daemon.resident()?, descriptors(&daemon)?);
     let mut slow = Vec::new();
     for number in 0..CLIENTS {
         let mut client = namespace.enter(|| TcpStream::connect(LISTEN))??;
@@ -118,7 +108,7 @@ fn clients_who_say_nothing_stop_nothing() -> Result<()> {
         ensure!(back.is_some(), "it is not protected again");
         Ok(())
     })?;
-    let grown = resident(&daemon)?.saturating_sub(before);
+    let grown = daemon.resident()?.saturating_sub(before);
     ensure!(
         grown < MEMORY_MAX,
         "{CLIENTS} clients take {} KiB",

@@ -8,14 +8,16 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use jiff::{Span, SpanRelativeTo};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Outcome;
 use super::options::InstanceArgs;
 use super::reload::{needed, refused};
 use crate::config::Grant;
-use crate::control::{Answer, Request, ask};
-use crate::daemon::Change;
+use crate::control::{Answer, Request, ask, ask_for};
+use crate::daemon::{Change, Shown};
 use crate::explain::moment;
 use crate::prepare::now;
 
@@ -223,16 +225,16 @@ fn change(
                 writeln!(out, "{result}")?;
                 return Ok(Outcome::Yes);
             }
-            let (exception, generation) = (&result["exception"], &result["generation"]);
-            writeln!(out, "{done}: {}", view::sentence(exception))?;
-            if done != "removed" && exception["until"].is_null() {
-                let id = exception["id"].as_str().unwrap_or_default();
+            let exception: Shown = serde_json::from_value(result["exception"].take())?;
+            writeln!(out, "{done}: {}", view::sentence(&exception))?;
+            if done != "removed" && exception.until.is_none() {
                 writeln!(
                     out,
-                    "it has no end; `geofence exception remove {id}` takes it back"
+                    "it has no end; `geofence exception remove {}` takes it back",
+                    exception.id
                 )?;
             }
-            writeln!(out, "image {generation} is in place")?;
+            writeln!(out, "image {} is in place", result["generation"])?;
             Ok(Outcome::Yes)
         }
         Answer::Refused { cause, error } => {
@@ -242,31 +244,39 @@ fn change(
     }
 }
 
+/// The daemon's answer to a question about exceptions.
+#[derive(Deserialize)]
+struct All {
+    exceptions: Vec<Shown>,
+}
+
 fn show(
     common: &Common,
     id: Option<&str>,
-    text: fn(&[Value]) -> String,
+    text: fn(&[Shown]) -> String,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let instance = common.instance.instance()?;
     let id = id.map(ToOwned::to_owned);
     let is_one = id.is_some();
-    match ask(&instance, &Request::Exceptions { id })? {
-        Answer::Done(result) => {
-            let exceptions = result["exceptions"]
-                .as_array()
-                .map_or(&[][..], Vec::as_slice);
-            if common.json && is_one {
-                writeln!(out, "{}", json!(exceptions.first()))?;
-            } else if common.json {
-                writeln!(out, "{result}")?;
-            } else {
-                out.write_all(text(exceptions).as_bytes())?;
-            }
-            Ok(Outcome::Yes)
+    // There may be so many that whoever wants JSON had better get what the daemon said.
+    let result: Box<RawValue> = match ask_for(&instance, &Request::Exceptions { id })? {
+        Answer::Done(result) => result,
+        Answer::Refused { cause, error } => {
+            return refused(common.json, "not shown", &cause, &error, out);
         }
-        Answer::Refused { cause, error } => refused(common.json, "not shown", &cause, &error, out),
+    };
+    if common.json && !is_one {
+        writeln!(out, "{result}")?;
+        return Ok(Outcome::Yes);
     }
+    let All { exceptions } = serde_json::from_str(result.get())?;
+    if common.json {
+        writeln!(out, "{}", json!(exceptions.first()))?;
+    } else {
+        out.write_all(text(&exceptions).as_bytes())?;
+    }
+    Ok(Outcome::Yes)
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 //! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is
 //! what the next one filters by, and nothing has changed that is not on record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use geofence_common::layout::Hits;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
@@ -16,11 +15,10 @@ use super::reload::aside;
 use super::{Daemon, Wishes, lock};
 use crate::access::Dependency;
 use crate::candidate::{Candidate, Cause, Failure};
-use crate::config::{Config, Grant, Granted, nearest};
+use crate::config::{Config, Grant, nearest};
 use crate::explain::moment;
 use crate::grants::{Caller, Entry};
-use crate::kernel::{flows, memory};
-use crate::policy::Exception;
+use crate::kernel::memory;
 use crate::prepare::now;
 
 /// A change of what is granted by command.
@@ -265,18 +263,15 @@ impl Daemon {
         );
         let exception = match &change {
             // What is in force stays so, also where it cannot be looked at for the answer.
-            Change::Add(_) | Change::Extend { .. } => match self.exceptions(Some(&grant.id)) {
-                Ok(mut found) => found["exceptions"][0].take(),
-                Err(failure) => {
-                    warn!(
-                        "{} is in force; what it has let in is not known: {failure}",
-                        grant.id
-                    );
-                    json!(grant)
-                }
-            },
-            Change::Remove { .. } => json!(grant),
+            Change::Add(_) | Change::Extend { .. } => self.exception(&grant.id),
+            Change::Remove { .. } => Ok(None),
         };
+        let exception = exception.unwrap_or_else(|failure| {
+            let what = "is in force; what it has let in is not known";
+            warn!("{} {what}: {failure}", grant.id);
+            None
+        });
+        let exception = exception.unwrap_or_else(|| grant.into());
         Ok(json!({ "generation": generation, "exception": exception }))
     }
 
@@ -303,88 +298,6 @@ impl Daemon {
                 let text = format!("it cannot be put on record, so nothing changes: {error}");
                 Failure::new(Cause::Internal, text)
             })
-    }
-
-    /// Every exception, or one, with what has become of it.
-    ///
-    /// # Errors
-    /// When there is none of the name, or the kernel does not tell.
-    pub fn exceptions(&self, id: Option<&str>) -> Result<Value, Failure> {
-        let config = Arc::clone(&lock(&self.current).config);
-        let policy = &config.policy;
-        let is_asked = |one: &str| id.is_none_or(|id| one == id);
-        let granted = config.granted.iter().map(Arc::as_ref);
-        let granted = granted.filter(|one| is_asked(&one.grant.id));
-        let held = granted.clone().filter(|one| !one.is_idle());
-        let held: HashMap<&str, &Granted> = held.map(|one| (one.grant.id.as_str(), one)).collect();
-        let kernel = |error: &dyn std::fmt::Display| Failure::new(Cause::Kernel, error);
-        let of_all = match id {
-            None => lock(&self.filter).hits().map_err(|error| kernel(&error))?,
-            Some(_) => Vec::new(),
-        };
-        let boot = flows::now().map_err(|error| kernel(&error))?;
-        let mut views = Vec::new();
-        for exception in policy.exceptions.iter().filter(|one| is_asked(&one.id)) {
-            let granted = held.get(exception.id.as_str()).copied();
-            let words =
-                granted.map_or_else(|| Grant::of(exception, &config), |one| one.grant.clone());
-            let mut view = self.view(&words, exception.until, granted)?;
-            let hits = match id {
-                None => of_all
-                    .get(exception.slot as usize)
-                    .copied()
-                    .unwrap_or_default(),
-                Some(_) => lock(&self.filter)
-                    .hits_of(exception.slot)
-                    .map_err(|error| kernel(&error))?,
-            };
-            count(exception, hits, boot, &mut view);
-            views.push(view);
-        }
-        for granted in granted.filter(|one| one.is_idle()) {
-            let until = granted.grant.check_until(0).unwrap_or_default();
-            views.push(self.view(&granted.grant, until, Some(granted))?);
-        }
-        if let Some(id) = id {
-            let changes = self.grants.changes(id);
-            views
-                .iter_mut()
-                .for_each(|view| view["changes"] = json!(changes));
-        }
-        match id {
-            Some(id) if views.is_empty() => Err(self.not_granted(&config, id)),
-            _ => Ok(json!({ "exceptions": views })),
-        }
-    }
-
-    fn view(
-        &self,
-        words: &Grant,
-        until: Option<u64>,
-        granted: Option<&Granted>,
-    ) -> Result<Value, Failure> {
-        let state = if granted.is_some_and(Granted::is_idle) {
-            "idle"
-        } else if until.is_some_and(|until| until <= now()) {
-            "lapsed"
-        } else {
-            "live"
-        };
-        let file = match granted {
-            Some(_) => Some(self.grants.file()),
-            None => self.source.file.as_deref(),
-        };
-        let mut view =
-            serde_json::to_value(words).map_err(|error| Failure::new(Cause::Internal, error))?;
-        view["services"] = json!(words.services);
-        view["until"] = until.map(moment).into();
-        view["state"] = state.into();
-        view["note"] = granted.and_then(Granted::why).into();
-        view["granted"] = granted.is_some().into();
-        view["file"] = json!(file);
-        view["hits"] = 0.into();
-        view["last_hit"] = Value::Null;
-        Ok(view)
     }
 
     /// What `geofence status` shows of exceptions.
@@ -423,7 +336,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn not_granted(&self, config: &Config, id: &str) -> Failure {
+    pub(super) fn not_granted(&self, config: &Config, id: &str) -> Failure {
         let exceptions = &config.policy.exceptions;
         if exceptions.iter().any(|one| one.id == id) {
             return self.of_the_configuration(id);
@@ -455,16 +368,6 @@ impl Daemon {
 
 fn refusal(text: String) -> Failure {
     Failure::new(Cause::Request, text)
-}
-
-/// Adds what the kernel has counted, at this moment since boot.
-fn count(exception: &Exception, hits: Hits, boot: u64, view: &mut Value) {
-    let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
-    view["slot"] = exception.slot.into();
-    view["hits"] = hits.packets.into();
-    if hits.packets != 0 {
-        view["last_hit"] = moment(now().saturating_sub(ago)).into();
-    }
 }
 
 /// A name that no exception has.

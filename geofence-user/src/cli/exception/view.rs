@@ -6,24 +6,26 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::Value;
 
 use crate::cli::numbers::grouped;
+use crate::daemon::Shown;
 
 /// A column shows so many entries of a list; `show` has them all.
 const SHOWN_MAX: usize = 2;
 
 /// What an exception opens, in one line.
-pub(super) fn sentence(exception: &Value) -> String {
+pub(super) fn sentence(exception: &Shown) -> String {
+    let until = exception.until.as_ref();
     format!(
         "{}, from {} to {}, {}, {}",
-        text(&exception["id"]),
-        entries(&exception["from"]).join(", "),
-        entries(&exception["to"]).join(", "),
+        exception.id,
+        exception.from.join(", "),
+        exception.to.join(", "),
         traffic(exception, usize::MAX),
-        end(exception)
+        until.map_or_else(|| "no end".to_owned(), |until| format!("until {until}"))
     )
 }
 
 /// All of them, a line each.
-pub(super) fn table(exceptions: &[Value]) -> String {
+pub(super) fn table(exceptions: &[Shown]) -> String {
     if exceptions.is_empty() {
         return "there are no exceptions: `geofence exception add` grants one\n".to_owned();
     }
@@ -34,60 +36,60 @@ pub(super) fn table(exceptions: &[Value]) -> String {
     ]);
     for one in exceptions {
         table.add_row([
-            text(&one["id"]).to_owned(),
-            text(&one["state"]).to_owned(),
+            one.id.clone(),
+            one.state.to_string(),
             by(one).to_owned(),
-            some(&one["from"], SHOWN_MAX),
-            some(&one["to"], SHOWN_MAX),
+            some(&one.from, SHOWN_MAX),
+            some(&one.to, SHOWN_MAX),
             traffic(one, SHOWN_MAX),
-            one["until"].as_str().unwrap_or("-").to_owned(),
-            grouped(one["hits"].as_u64().unwrap_or_default()),
-            text(&one["owner"]).to_owned(),
+            one.until.clone().unwrap_or_else(|| "-".to_owned()),
+            grouped(one.hits),
+            one.owner.clone(),
         ]);
     }
     if let Some(hits) = table.column_mut(7) {
         hits.set_cell_alignment(CellAlignment::Right);
     }
     let mut out = format!("{}\n", table.trim_fmt());
-    for one in exceptions.iter().filter(|one| !one["note"].is_null()) {
-        // Writing to a string cannot fail, here and below.
-        _ = writeln!(out, "{}: {}", text(&one["id"]), text(&one["note"]));
+    for one in exceptions {
+        if let Some(note) = &one.note {
+            // Writing to a string cannot fail, here and below.
+            _ = writeln!(out, "{}: {note}", one.id);
+        }
     }
     out
 }
 
 /// One, a line for each thing to know.
-pub(super) fn one(exceptions: &[Value]) -> String {
+pub(super) fn one(exceptions: &[Shown]) -> String {
     let mut out = String::new();
     for one in exceptions {
-        let last = one["last_hit"].as_str();
-        let hits = grouped(one["hits"].as_u64().unwrap_or_default());
+        let file = one.file.as_ref().map(|file| file.display().to_string());
+        let mut hits = grouped(one.hits);
+        if let Some(last) = &one.last_hit {
+            _ = write!(hits, " packets, the last at {last}");
+        }
         for (name, value) in [
-            ("exception", text(&one["id"]).to_owned()),
-            ("state", text(&one["state"]).to_owned()),
-            ("note", text(&one["note"]).to_owned()),
-            ("from", entries(&one["from"]).join(", ")),
-            ("to", entries(&one["to"]).join(", ")),
+            ("exception", one.id.clone()),
+            ("state", one.state.to_string()),
+            ("note", one.note.clone().unwrap_or_default()),
+            ("from", one.from.join(", ")),
+            ("to", one.to.join(", ")),
             ("traffic", traffic(one, usize::MAX)),
             (
                 "until",
-                one["until"].as_str().unwrap_or("no end").to_owned(),
+                one.until.clone().unwrap_or_else(|| "no end".to_owned()),
             ),
-            ("owner", text(&one["owner"]).to_owned()),
-            ("reason", text(&one["reason"]).to_owned()),
-            ("by", format!("{}, {}", by(one), text(&one["file"]))),
-            (
-                "hits",
-                last.map_or(hits.clone(), |last| {
-                    format!("{hits} packets, the last at {last}")
-                }),
-            ),
+            ("owner", one.owner.clone()),
+            ("reason", one.reason.clone()),
+            ("by", format!("{}, {}", by(one), file.unwrap_or_default())),
+            ("hits", hits),
         ] {
             if !value.is_empty() {
                 _ = writeln!(out, "{name:<11}{}", value.trim_end_matches(", "));
             }
         }
-        for change in one["changes"].as_array().into_iter().flatten() {
+        for change in one.changes.iter().flatten() {
             let login = change["login"].as_str();
             let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
             let verb = text(&change["verb"]).trim_start_matches("exception ");
@@ -107,8 +109,8 @@ pub(super) fn one(exceptions: &[Value]) -> String {
 }
 
 /// Whose it is to change.
-fn by(exception: &Value) -> &'static str {
-    if exception["granted"] == true {
+fn by(exception: &Shown) -> &'static str {
+    if exception.granted {
         "command"
     } else {
         "configuration"
@@ -119,12 +121,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn entries(list: &Value) -> Vec<&str> {
-    list.as_array().into_iter().flatten().map(text).collect()
-}
-
-fn some(list: &Value, most: usize) -> String {
-    let entries = entries(list);
+fn some(entries: &[String], most: usize) -> String {
     let shown = entries
         .get(..most.min(entries.len()))
         .unwrap_or_default()
@@ -135,16 +132,11 @@ fn some(list: &Value, most: usize) -> String {
     }
 }
 
-fn traffic(exception: &Value, most: usize) -> String {
-    match some(&exception["services"], most) {
+fn traffic(exception: &Shown, most: usize) -> String {
+    match some(&exception.services, most) {
         none if none.is_empty() => "all traffic".to_owned(),
         some => some,
     }
-}
-
-fn end(exception: &Value) -> String {
-    let until = exception["until"].as_str();
-    until.map_or_else(|| "no end".to_owned(), |until| format!("until {until}"))
 }
 
 #[cfg(test)]
@@ -155,7 +147,7 @@ mod tests {
 
     #[test]
     fn long_lists_are_cut_in_the_table_and_whole_alone() {
-        let exception = json!({
+        let exception: Shown = serde_json::from_value(json!({
             "id": "ticket-4711",
             "from": ["5.136.0.77", "KZ", "EU"],
             "to": ["customer-17"],
@@ -171,7 +163,8 @@ mod tests {
             "last_hit": "2026-11-24T10:00:00Z",
             "changes": [{ "time": "2026-11-24T09:00:00Z", "verb": "exception add", "user": "root", "login": "anna",
                           "result": "done", "reason": "branch", "error": null }],
-        });
+        }))
+        .unwrap();
         let said = table(std::slice::from_ref(&exception));
         assert!(said.contains("5.136.0.77, KZ and 1 more"), "{said}");
         assert!(
