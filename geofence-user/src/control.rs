@@ -167,7 +167,8 @@ async fn converse(
         let mut answer = if is_whole {
             answer(&line, daemon, caller).await
         } else {
-            too_long().to_string()
+            let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
+            refused(Cause::Request, &error)
         };
         answer.push('\n');
         tokio::time::timeout(LINE_PATIENCE, writer.write_all(answer.as_bytes())).await??;
@@ -182,22 +183,18 @@ async fn converse(
     }
 }
 
-fn too_long() -> Value {
-    let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
-    json!({ "version": VERSION, "ok": false, "cause": "request", "error": error })
+fn refused(cause: Cause, error: &str) -> String {
+    json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
 }
 
 async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> String {
-    let refused = |cause: &str, error: &str| {
-        json!({ "version": VERSION, "ok": false, "cause": cause, "error": error }).to_string()
-    };
     let request = match parse(line) {
         Ok(request) => request,
-        Err(error) => return refused("request", &error),
+        Err(error) => return refused(Cause::Request, &error),
     };
     match carry_out(request, daemon, caller).await {
         Ok(result) => format!(r#"{{"version":{VERSION},"ok":true,"result":{result}}}"#),
-        Err(failure) => refused(failure.cause.name(), &failure.text),
+        Err(failure) => refused(failure.cause, &failure.text),
     }
 }
 

@@ -146,7 +146,17 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
     ensure!(one["hits"].as_u64() > Some(0), "{one}");
     ensure!(one["last_hit"].is_string(), "{one}");
 
-    done(&site, &["remove", "ticket-4711", "--reason", "moved"])?;
+    let removed = done(
+        &site,
+        &["remove", "ticket-4711", "--reason", "moved", "--json"],
+    )?
+    .json()?;
+    let removed = &removed["exception"];
+    // Of one that is gone there are its words, and nothing of how it stands.
+    ensure!(removed["owner"] == "support, A. Berg", "{removed}");
+    for gone in ["state", "granted", "file", "hits"] {
+        ensure!(removed.get(gone).is_none(), "{removed}");
+    }
     assert!(!site.edge.passes(RUSSIAN)?, "removed");
 
     // Everything the file of the configuration has is still in force, and stays its own.
@@ -429,7 +439,7 @@ fn a_long_list_costs_the_daemon_no_memory_for_good() -> Result<()> {
         return Ok(());
     }
     const COUNT: usize = 20_000;
-    /// What the C library may keep besides. All of them at once, as JSON takes them apart, are five times as much.
+    /// What the C library may keep besides. All of them at once, as JSON takes them apart, are seven times as much.
     const KEPT_MAX: u64 = 16 << 20;
     let exceptions = (0..COUNT).map(|number| {
         let from = Ipv4Addr::from_bits(0x0588_0000 + number as u32);

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use geofence_common::layout::Hits;
@@ -17,12 +16,13 @@ use serde_json::value::RawValue;
 use super::reload::aside;
 use super::{Daemon, lock};
 use crate::candidate::{Cause, Failure};
-use crate::config::{Grant, Granted};
+use crate::config::{Config, Grant, Granted};
 use crate::explain::moment;
 use crate::kernel::flows;
 use crate::prepare::now;
 
-/// An exception as it is shown. The first fields are the words of a grant, and all there is of one taken back.
+/// An exception as it is shown. The first fields are the words it was granted with, which are all that is told of one
+/// taken back.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Shown {
@@ -41,7 +41,8 @@ pub struct Shown {
     pub note: Option<String>,
     /// Whether it was granted by command, and not by the configuration.
     pub granted: bool,
-    pub file: Option<PathBuf>,
+    /// The file that it stands in, if it does in one.
+    pub file: Option<String>,
     /// Its number in the kernel's table; none where it has no place there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
@@ -68,8 +69,9 @@ impl Daemon {
 
     fn write_exceptions(&self, id: Option<&str>) -> Result<Box<RawValue>, Failure> {
         const START: &str = "{\"exceptions\":[";
+        let config = Arc::clone(&lock(&self.current).config);
         let mut text = START.to_owned();
-        self.show_exceptions(id, |shown| {
+        self.show_exceptions(&config, id, |shown| {
             if text.len() > START.len() {
                 text.push(',');
             }
@@ -77,7 +79,7 @@ impl Daemon {
             Ok(())
         })?;
         if let (START, Some(id)) = (text.as_str(), id) {
-            return Err(self.not_granted(&lock(&self.current).config, id));
+            return Err(self.not_granted(&config, id));
         }
         text.push_str("]}");
         RawValue::from_string(text).map_err(internal)
@@ -85,21 +87,22 @@ impl Daemon {
 
     /// The exception of this name.
     pub(super) fn exception(&self, id: &str) -> Result<Option<Shown>, Failure> {
+        let config = Arc::clone(&lock(&self.current).config);
         let mut found = None;
-        self.show_exceptions(Some(id), |shown| {
+        self.show_exceptions(&config, Some(id), |shown| {
             found.get_or_insert_with(|| shown.clone());
             Ok(())
         })?;
         Ok(found)
     }
 
-    /// Shows every exception, or those of a name, one after the other.
+    /// Shows every exception of a configuration, or those of a name, one after the other.
     fn show_exceptions(
         &self,
+        config: &Config,
         id: Option<&str>,
         mut show: impl FnMut(&Shown) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let config = Arc::clone(&lock(&self.current).config);
         let is_asked = |one: &str| id.is_none_or(|id| one == id);
         let granted = config.granted.iter().map(Arc::as_ref);
         let granted = granted.filter(|one| is_asked(&one.grant.id));
@@ -115,7 +118,7 @@ impl Daemon {
         for exception in exceptions.filter(|one| is_asked(&one.id)) {
             let granted = held.get(exception.id.as_str()).copied();
             let words =
-                granted.map_or_else(|| Grant::of(exception, &config), |one| one.grant.clone());
+                granted.map_or_else(|| Grant::of(exception, config), |one| one.grant.clone());
             let hits = match id {
                 None => of_all.get(exception.slot as usize).copied(),
                 Some(_) => {
@@ -153,36 +156,18 @@ impl Daemon {
             None => self.source.file.as_deref(),
         };
         Shown {
+            id: words.id,
+            from: words.from,
+            to: words.to,
+            services: words.services,
+            owner: words.owner,
+            reason: words.reason,
             until: until.map(moment),
             state: state.into(),
             note: granted.and_then(Granted::why),
             granted: granted.is_some(),
-            file: file.map(Into::into),
-            ..words.into()
-        }
-    }
-}
-
-impl From<Grant> for Shown {
-    fn from(words: Grant) -> Self {
-        let Grant {
-            id,
-            from,
-            to,
-            services,
-            owner,
-            reason,
-            until,
-        } = words;
-        Self {
-            id,
-            from,
-            to,
-            services,
-            owner,
-            reason,
-            until,
-            ..Self::default()
+            file: file.map(|file| file.display().to_string()),
+            ..Shown::default()
         }
     }
 }

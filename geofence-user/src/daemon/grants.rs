@@ -261,17 +261,22 @@ impl Daemon {
             change.reason().unwrap_or(&grant.reason),
             grant.until.as_deref().unwrap_or("it is removed")
         );
-        let exception = match &change {
-            // What is in force stays so, also where it cannot be looked at for the answer.
+        let shown = match &change {
             Change::Add(_) | Change::Extend { .. } => self.exception(&grant.id),
             Change::Remove { .. } => Ok(None),
         };
-        let exception = exception.unwrap_or_else(|failure| {
-            let what = "is in force; what it has let in is not known";
-            warn!("{} {what}: {failure}", grant.id);
-            None
-        });
-        let exception = exception.unwrap_or_else(|| grant.into());
+        let exception = match shown {
+            Ok(Some(shown)) => json!(shown),
+            Ok(None) => json!(grant),
+            // What is in force stays so, also where it cannot be looked at for the answer.
+            Err(failure) => {
+                warn!(
+                    "{} is in force; what it has let in is not known: {failure}",
+                    grant.id
+                );
+                json!(grant)
+            }
+        };
         Ok(json!({ "generation": generation, "exception": exception }))
     }
 

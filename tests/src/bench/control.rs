@@ -224,7 +224,7 @@ fn daemon(plan: &Plan, geofence: &Path, report: &mut Report) -> Result<()> {
         std::thread::sleep(at_rest);
         let used = processor_time(daemon.id())? - before;
         let idle = 100.0 * used.as_secs_f64() / watched.elapsed().as_secs_f64();
-        let resident = resident(daemon.id())?;
+        let resident = daemon.resident()?;
         let ended = daemon.interrupt(PATIENCE)?;
         ensure!(
             ended.status.success(),
@@ -273,15 +273,6 @@ fn processor_time(id: u32) -> Result<Duration> {
         sum += first.with_context(|| format!("{} starts with no number", path.display()))?;
     }
     Ok(Duration::from_nanos(sum))
-}
-
-/// Memory of a process that is in RAM, in bytes.
-fn resident(id: u32) -> Result<u64> {
-    let text =
-        fs::read_to_string(format!("/proc/{id}/status")).context("reading the daemon's status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    Ok(1024 * kibibytes.context("the kernel does not say how much memory the daemon has")?)
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -22,9 +22,10 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::{Cursor, FRAME_MIN, Stage, program};
+use crate::rig::{Cursor, FRAME_MIN, program};
 use crate::sample::rounds;
 use crate::sets::{Distribution, Family, Set};
+use crate::stage::Stage;
 use crate::verify;
 
 /// The sets of each family.
@@ -311,13 +312,12 @@ fn daemon(plan: &Plan, counts: [usize; 2]) -> Result<Found> {
     if let Some(listed) = &listed {
         ensure!(!edge.passes(listed)?, "{listed} passes and is on the list");
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id()))?;
     let found = Found {
         image: fs::metadata(edge.state().join("image"))?.len(),
         ready,
         live,
-        peak: memory(&status, "VmHWM:")?,
-        resident: memory(&status, "VmRSS:")?,
+        peak: daemon.peak()?,
+        resident: daemon.resident()?,
     };
     daemon.interrupt(PATIENCE)?;
     Ok(found)
@@ -335,11 +335,4 @@ pub(crate) fn run(edge: &Edge, settings: &str, plan: &Plan) -> Result<Daemon> {
 fn path_text(path: &Path) -> Result<&str> {
     path.to_str()
         .with_context(|| format!("{} is no text", path.display()))
-}
-
-/// A figure of a process's status, in bytes.
-fn memory(status: &str, name: &str) -> Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    Ok(1024 * kibibytes.with_context(|| format!("the kernel does not say {name}"))?)
 }

@@ -12,10 +12,10 @@ use crate::cases;
 use crate::peers::{self, Filter};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::Stage;
 use crate::rules::{BOUNDED, WANTED};
 use crate::sample::{Samples, rounds};
 use crate::sets::Family;
+use crate::stage::Stage;
 
 /// Measures policies by turns over these sets of so many sources, which have names; the first is the bare policy.
 pub(crate) fn measure(

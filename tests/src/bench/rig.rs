@@ -21,7 +21,6 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::sample::Samples;
 use crate::sets::Set;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
@@ -69,70 +68,8 @@ pub(crate) struct Rig {
     sets: Vec<(u32, u32)>,
 }
 
-/// One rig for several policies, whose images are put in place by turns. So tables and memory are the same for all, and
-/// what a policy costs is not where the kernel happened to find room for it.
-pub(crate) struct Stage<'a> {
-    policies: &'a [Prepared],
-    sets: &'a [Set],
-    rig: Rig,
-    current: usize,
-}
-
-impl<'a> Stage<'a> {
-    /// Loads the programs with room for each of these, of which there is at least one, and puts the first in place.
-    pub(crate) fn build(policies: &'a [Prepared], sets: &'a [Set]) -> Result<Self> {
-        let first = policies.first().context("no policy to measure")?;
-        let room = policies
-            .iter()
-            .map(own_room)
-            .fold(own_room(first), |one, other| Options {
-                image_lines: one.image_lines.max(other.image_lines),
-                tenants: one.tenants.max(other.tenants),
-                exceptions: one.exceptions.max(other.exceptions),
-                ..one
-            });
-        Ok(Self {
-            policies,
-            sets,
-            rig: Rig::with_room(room, first, Lookup::ArrayTrie, sets)?,
-            current: 0,
-        })
-    }
-
-    /// The rig with this policy in place.
-    pub(crate) fn with(&mut self, policy: usize) -> Result<&mut Rig> {
-        if policy != self.current {
-            self.rig
-                .filter
-                .install(&self.policies[policy].image, None)?;
-            self.current = policy;
-        }
-        Ok(&mut self.rig)
-    }
-
-    /// Builds the stage anew so many times, takes samples of all contestants each time, and puts those of each
-    /// together. Nobody chooses which pages an image lies in, and in some its first words are better off than its last.
-    pub(crate) fn everywhere(
-        &mut self,
-        places: usize,
-        mut samples: impl FnMut(&mut Self) -> Result<Vec<Samples>>,
-    ) -> Result<Vec<Samples>> {
-        let mut all: Vec<Samples> = Vec::new();
-        for _ in 0..places {
-            // The former memory is given back only then, so that it is not the same again.
-            *self = Self::build(self.policies, self.sets)?;
-            let here = samples(self)?;
-            all.resize(here.len(), Samples::default());
-            for (samples, here) in all.iter_mut().zip(here) {
-                samples.extend(here);
-            }
-        }
-        Ok(all)
-    }
-}
-
 /// The sizes of the maps that a policy alone would have, its image without room to grow.
-fn own_room(prepared: &Prepared) -> Options {
+pub(crate) fn own_room(prepared: &Prepared) -> Options {
     Options {
         image_lines: prepared.image.lines().len() as u32,
         ..prepared.options(false)
@@ -146,7 +83,12 @@ impl Rig {
     }
 
     /// As `load`, with maps of these sizes.
-    fn with_room(room: Options, prepared: &Prepared, lookup: Lookup, sets: &[Set]) -> Result<Self> {
+    pub(crate) fn with_room(
+        room: Options,
+        prepared: &Prepared,
+        lookup: Lookup,
+        sets: &[Set],
+    ) -> Result<Self> {
         let mut places = Vec::new();
         let mut addresses: Vec<[u8; 16]> = Vec::new();
         for set in sets {

@@ -26,9 +26,10 @@ use crate::cases::{self, Case, Fate};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::{Cursor, FRAME_MIN, Stage, program};
+use crate::rig::{Cursor, FRAME_MIN, program};
 use crate::sample::{Samples, rounds};
 use crate::sets::{Family, Set};
+use crate::stage::Stage;
 use crate::{path, synthetic, verify};
 
 /// How the sources are drawn: family, whether uniformly, and what that is called.

@@ -44,6 +44,8 @@ mod rules;
 mod sample;
 #[path = "../bench/sets.rs"]
 mod sets;
+#[path = "../bench/stage.rs"]
+mod stage;
 #[path = "../bench/synthetic.rs"]
 mod synthetic;
 #[path = "../bench/verify.rs"]

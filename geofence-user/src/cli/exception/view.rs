@@ -64,7 +64,6 @@ pub(super) fn table(exceptions: &[Shown]) -> String {
 pub(super) fn one(exceptions: &[Shown]) -> String {
     let mut out = String::new();
     for one in exceptions {
-        let file = one.file.as_ref().map(|file| file.display().to_string());
         let mut hits = grouped(one.hits);
         if let Some(last) = &one.last_hit {
             _ = write!(hits, " packets, the last at {last}");
@@ -82,7 +81,10 @@ pub(super) fn one(exceptions: &[Shown]) -> String {
             ),
             ("owner", one.owner.clone()),
             ("reason", one.reason.clone()),
-            ("by", format!("{}, {}", by(one), file.unwrap_or_default())),
+            (
+                "by",
+                format!("{}, {}", by(one), one.file.as_deref().unwrap_or_default()),
+            ),
             ("hits", hits),
         ] {
             if !value.is_empty() {
