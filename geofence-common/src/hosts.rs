@@ -39,7 +39,7 @@ impl Mark {
     #[must_use]
     #[inline(always)]
     pub const fn in_leaf(self) -> u32 {
-        1 << NUMBER_BITS << (self.0 >> (u64::BITS - MARKS.ilog2()))
+        1 << NUMBER_BITS << (((self.0 >> 32) * MARKS as u64) >> 32)
     }
 
     /// The number stirred, so that other bits of it say other things.

@@ -25,7 +25,7 @@
 //! behind as many as the lowest four bits of its entry say, times four. A long tail, where these are zero, has four
 //! leaves and whole addresses, of IPv6 only.
 //!
-//! A leaf names a class by its number, which is the lowest 13 bits. Each of the 16 above is set if it is the mark of a
+//! A leaf names a class by its number, which is the lowest 10 bits. Each of the 19 above is set if it is the mark of a
 //! host among its addresses (`crate::hosts`); so one test tells nearly all who are none. The leaf of a class with a
 //! larger number has the third bit set, and the rest is the word where the class stands; there hosts are looked for in
 //! any case.
@@ -50,7 +50,7 @@ pub type Line = [u32; LINE_WORDS];
 /// The first word of every image: "GFPI".
 pub const MAGIC: u32 = 0x4746_5049;
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 6;
+pub const LAYOUT: u32 = 7;
 
 /// Words of the header, by position.
 pub mod header {
@@ -168,7 +168,7 @@ pub const POSITION: u32 = FAR - 1;
 /// The number of the class, in a leaf that is not far.
 pub const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 /// The lowest bit that may be a mark, and how many may be.
-pub const NUMBER_BITS: u32 = 13;
+pub const NUMBER_BITS: u32 = 10;
 pub const MARKS: u32 = FAR.trailing_zeros() - NUMBER_BITS;
 /// Of the position of a tail, which is that of a line: a quarter of the address bits that a short one skips.
 pub const SKIP: u32 = LINE_WORDS as u32 - 1;

@@ -24,6 +24,7 @@ mod zones;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::thread;
 
 use foldhash::fast::FixedState;
 use geofence_common::class::Class;
@@ -123,13 +124,19 @@ pub fn compile(
     database: &Database,
     target: &Target,
 ) -> Result<Image, CompileError> {
-    let exceptions = Exceptions::new(policy, target)?;
+    let (countries, exceptions) = at_once(
+        || for_both(|family| layers::countries(database, family)),
+        || Exceptions::new(policy, target),
+    );
+    let exceptions = exceptions?;
     let others = Lists::new(policy);
     let mut kinds = Kinds::new();
-    let [mut v4, mut v6] = Family::ALL.map(|family| {
-        let layer = layers::kinds(policy, database, &exceptions, &others, family);
-        kinds.number(layer)
+    let layers = for_both(|family| {
+        let countries = &countries[family as usize];
+        layers::kinds(policy, countries, &exceptions, &others, family)
     });
+    drop(countries);
+    let [mut v4, mut v6] = layers.map(|layer| kinds.number(layer));
     let hosts = Hosts::take([&mut v4, &mut v6], |number| kinds.is_named(number));
     let table = ClassTable::new(kinds);
     let flags = flags(policy, &exceptions, &others);
@@ -178,25 +185,25 @@ pub fn compile(
     });
     let nodes_at = lines.len();
 
-    let mut trie = Trie::new(lines);
-    let class = |kind| table.leaf(kind);
+    let tries = for_both(|family| {
+        let layer = [&v4, &v6][family as usize];
+        Trie::new(family, layer, hosts.addresses(family), |kind| {
+            table.leaf(kind)
+        })
+    });
     let mut fits = Ok(());
-    for (root, family, layer) in [
-        (ROOT_V4_LINE, Family::V4, &v4),
-        (ROOT_V6_LINE, Family::V6, &v6),
-    ] {
-        let hosts = hosts.addresses(family);
-        fits = fits.and_then(|()| trie.add_family(root, family, layer, hosts, class));
+    for (root, trie) in [ROOT_V4_LINE, ROOT_V6_LINE].into_iter().zip(tries) {
+        fits = fits.and(trie.and_then(|trie| trie.write(&mut lines, root)));
     }
     let mut roots_at = [0; 2];
     if let Some((layers, zones, roots)) = &destinations {
         roots_at = *roots;
         for (root, (family, layer)) in roots.iter().zip(Family::ALL.into_iter().zip(layers)) {
             let zone = |destination| LEAF | zones.position(destination);
-            fits = fits.and_then(|()| trie.add_family(*root, family, layer, &[], zone));
+            let trie = Trie::new(family, layer, &[], zone);
+            fits = fits.and(trie.and_then(|trie| trie.write(&mut lines, *root)));
         }
     }
-    let mut lines = trie.into_lines();
     let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
     if fits.is_err() || count > target.lines_max {
         return Err(CompileError::TooLarge(TooLarge {
@@ -232,6 +239,27 @@ pub fn compile(
     words[header::LISTS] = sets.at;
     words[header::PRESSURE] = policy.pressure.map_or(0, NonZeroU32::get);
     Ok(Image::sealed(lines))
+}
+
+/// Does two things at once, where there is another processor.
+fn at_once<A: Send, B>(one: impl Fn() -> A + Sync, other: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        // Borrowed, because where there is no thread to be had all of it is left to this one.
+        let helper = thread::Builder::new().spawn_scoped(scope, &one);
+        let other = other();
+        let one = match helper {
+            Ok(helper) => helper
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => one(),
+        };
+        (one, other)
+    })
+}
+
+/// Does the same for both families at once.
+fn for_both<T: Send>(what: impl Fn(Family) -> T + Sync) -> [T; 2] {
+    at_once(|| what(Family::V4), || what(Family::V6)).into()
 }
 
 /// The distinct kinds of addresses, each with a number. Every entry of the trie asks where its kind stands, and there

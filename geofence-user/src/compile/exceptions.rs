@@ -17,8 +17,8 @@ use geofence_common::exception::{
 use geofence_common::image::{LINE_WORDS, Line};
 use ipnet::IpNet;
 
-use super::Target;
 use super::prefix::{Family, Prefix};
+use super::{Target, at_once};
 use crate::policy::{Aim, Origin, Policy, SystemRule, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
@@ -77,18 +77,24 @@ impl Exceptions {
     pub(super) fn new(policy: &Policy, target: &Target) -> Result<Self, Crowded> {
         let grants = grants(policy, target);
         let mut this = Self::default();
-        let sources = name(&grants, FIRST_SOURCE_GROUP, |grant| {
-            grant.from.iter().filter_map(|origin| match origin {
-                Origin::Prefix(net) => Some(net),
-                Origin::Country(_) => None,
+        let sources = || {
+            name(&grants, FIRST_SOURCE_GROUP, |grant| {
+                grant.from.iter().filter_map(|origin| match origin {
+                    Origin::Prefix(net) => Some(net),
+                    Origin::Country(_) => None,
+                })
             })
-        })?;
-        let targets = name(&grants, FIRST_TARGET_GROUP, |grant| {
-            grant.to.iter().filter_map(|aim| match aim {
-                Aim::Prefix(net) => Some(net),
-                Aim::Anywhere | Aim::Tenant(_) => None,
+        };
+        let targets = || {
+            name(&grants, FIRST_TARGET_GROUP, |grant| {
+                grant.to.iter().filter_map(|aim| match aim {
+                    Aim::Prefix(net) => Some(net),
+                    Aim::Anywhere | Aim::Tenant(_) => None,
+                })
             })
-        })?;
+        };
+        let (sources, targets) = at_once(sources, targets);
+        let (sources, targets) = (sources?, targets?);
 
         let mut triples = Vec::new();
         let (mut from, mut to) = (Vec::new(), Vec::new());
@@ -164,15 +170,18 @@ impl Exceptions {
     ) -> Result<(), Crowded> {
         let all: Vec<u32> = triples.iter().map(|(_, _, number)| *number).collect();
         let mut left = all.as_slice();
-        let mut known: HashMap<&[u32], [u32; 2], FixedState> = HashMap::default();
+        let mut known = ByGrants::new(grants.len());
+        self.runs.reserve(grants.len());
+        self.pairs.reserve(triples.len());
         for pair in triples.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
             let numbers;
             (numbers, left) = left.split_at(pair.len());
             let (Some((source, target, _)), Some(last)) = (pair.first(), numbers.last()) else {
                 continue;
             };
-            let [start, count] = match known.get(numbers) {
-                Some(run) => *run,
+            let known = known.of(None, numbers);
+            let [start, count] = match *known {
+                Some(run) => run,
                 None => {
                     let start = self.runs.len();
                     let grants_of = numbers.iter().map(|number| &grants[*number as usize]);
@@ -182,9 +191,7 @@ impl Exceptions {
                         let id = grants[*last as usize].id.to_owned();
                         return Err(Crowded::Run { id, count });
                     }
-                    let run = [start as u32, count as u32];
-                    known.insert(numbers, run);
-                    run
+                    *known.insert([start as u32, count as u32])
                 }
             };
             self.pairs.push([*source, *target, start, count]);
@@ -309,6 +316,29 @@ impl Grant<'_> {
     }
 }
 
+/// What is known of sets of grants, of which each is around another thing or none. Most sets are a single grant with
+/// nothing around, so these are found by its number.
+struct ByGrants<'a, T> {
+    alone: Vec<Option<T>>,
+    others: HashMap<(Option<u32>, &'a [u32]), Option<T>, FixedState>,
+}
+
+impl<'a, T: Clone> ByGrants<'a, T> {
+    fn new(grants: usize) -> Self {
+        Self {
+            alone: vec![None; grants],
+            others: HashMap::default(),
+        }
+    }
+
+    fn of(&mut self, around: Option<u32>, numbers: &'a [u32]) -> &mut Option<T> {
+        match (around, numbers) {
+            (None, [one]) => &mut self.alone[*one as usize],
+            set => self.others.entry(set).or_default(),
+        }
+    }
+}
+
 /// The prefixes that grants name, in groups.
 struct Named {
     /// Prefixes with the names of their groups, sorted, by family.
@@ -338,7 +368,7 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
         .each_ref()
         .map(|said| said.iter().map(|(_, number)| *number).collect::<Vec<u32>>());
     let mut groups: Vec<(Option<u32>, &[u32])> = Vec::new();
-    let mut known: HashMap<(Option<u32>, &[u32]), u32, FixedState> = HashMap::default();
+    let mut known = ByGrants::new(grants.len());
     let mut prefixes = [const { Vec::new() }; 2];
     for ((said, numbers), named) in said.iter().zip(&numbers).zip(&mut prefixes) {
         let mut left = numbers.as_slice();
@@ -353,7 +383,7 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
             while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
             let around = holding.last().map(|(_, group)| *group);
             let next = groups.len() as u32;
-            let group = *known.entry((around, own)).or_insert(next);
+            let group = *known.of(around, own).get_or_insert(next);
             if group == next {
                 groups.push((around, own));
             }

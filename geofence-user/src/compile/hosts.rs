@@ -72,17 +72,20 @@ impl Hosts {
         let (lines, homeless) = settle(&all);
         for (family, layer) in Family::ALL.into_iter().zip(layers) {
             let is_homeless = |bits| homeless.contains(&family.address(bits));
-            let mut rest: Layer<u32> = Vec::with_capacity(layer.len());
-            for (at, (start, kind)) in layer.iter().enumerate() {
+            // In place, for a layer takes as much memory as an image.
+            let mut left = 0;
+            for at in 0..layer.len() {
+                let (start, kind) = layer[at];
                 let mut run = run(layer, at, family).peekable();
-                let is_taken = is_named(*kind)
+                let is_taken = is_named(kind)
                     && run.peek().is_some()
                     && !run.any(|behind| is_homeless(start + behind));
-                if !is_taken && rest.last().is_none_or(|(_, last)| last != kind) {
-                    rest.push((*start, *kind));
+                if !is_taken && layer[..left].last().is_none_or(|(_, last)| *last != kind) {
+                    layer[left] = (start, kind);
+                    left += 1;
                 }
             }
-            *layer = rest;
+            layer.truncate(left);
         }
         let addresses = Family::ALL.map(|family| {
             let hosts = all.iter().filter(|host| host.family == family);

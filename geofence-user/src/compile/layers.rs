@@ -51,29 +51,33 @@ impl Kind {
 /// What is known of every address, without the policy's answer for its country.
 pub(super) fn kinds(
     policy: &Policy,
-    database: &Database,
+    countries: &Layer<Country>,
     exceptions: &Exceptions,
     lists: &Lists,
     family: Family,
 ) -> Layer<Kind> {
-    // What most often says little comes first: the countries are a layer of a million steps, and walked once.
+    // What most often says little comes first: the countries are a layer of half a million steps, and walked once.
     let overlay = overlay(policy, family);
     let groups = layer(exceptions.sources(family).iter().copied(), 0);
     let said = combine(&overlay, &groups, |overlay, group| (overlay, group));
     let sets = layer(lists.prefixes(family), 0);
     let said = combine(&said, &sets, |said, set| (said, set));
-    let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
-    combine(&countries, &said, |country, ((overlay, group), set)| {
+    combine(countries, &said, |country, ((overlay, group), set)| {
         Kind::new(overlay.class(country), group).on(set, lists)
     })
 }
 
 /// The class of every address, without the policy's answer for its country and what lists of others make of it.
 pub(super) fn classes(policy: &Policy, database: &Database, family: Family) -> Layer<Class> {
-    let countries = layer(prefix::countries(database, family), Country::UNKNOWN);
+    let countries = countries(database, family);
     combine(&countries, &overlay(policy, family), |country, overlay| {
         overlay.class(country)
     })
+}
+
+/// The country of every address by the data alone.
+pub(super) fn countries(database: &Database, family: Family) -> Layer<Country> {
+    layer(prefix::countries(database, family), Country::UNKNOWN)
 }
 
 /// What is said of an address beside its country: the special-use space it is in, and the policy's lists it is on.

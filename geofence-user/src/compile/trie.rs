@@ -1,19 +1,22 @@
 //! The trie of cache lines, built from the steps of a layer.
 //!
-//! Nodes of equal content are stored once, whichever family and depth they come from, and a node that would hold one
-//! value only is a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
+//! Nodes of equal content are stored once, whatever depth they come from, and a node that would hold one value only is
+//! a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
 //! built: no step lies inside it.
 //!
 //! A block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
+//!
+//! A trie is built by itself, as if an image had nothing else, so that several can be built at once. Where its nodes
+//! come to stand is known when it is written into the image.
 
 use std::hash::BuildHasher as _;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use foldhash::fast::FixedState;
 use geofence_common::hosts::Mark;
 use geofence_common::image::{
     FAR, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_STEPS, Line, NODE_BITS, NODE_BITS_MAX, Node,
-    ROOT_BITS, SHORT_STEPS, TAIL,
+    ROOT_BITS, ROOT_LINES, SHORT_STEPS, TAIL,
 };
 use hashbrown::HashTable;
 
@@ -28,34 +31,33 @@ const SHALLOW: u32 = NODE_BITS;
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
 
-/// Adds tries to an image's lines.
+/// A trie of its own, whose nodes are counted from its first line.
 pub(super) struct Trie {
+    root: Vec<Line>,
+    /// Nodes and tails.
     lines: Vec<Line>,
-    /// The nodes that are stored, to be found by their content.
+    /// The nodes that are stored, in order, and to be found by their content.
+    nodes: Vec<Node>,
     known: HashTable<Node>,
     hash: FixedState,
 }
 
 impl Trie {
-    /// Roots are written into these lines, nodes behind them.
-    pub(super) fn new(lines: Vec<Line>) -> Self {
-        Self {
-            lines,
-            known: HashTable::new(),
-            hash: FixedState::default(),
-        }
-    }
-
-    /// Writes the root that starts at this line and the nodes below it; `leaf` gives the entry of a value,
-    /// and says of one with hosts among its addresses that they are there. They come in order.
-    pub(super) fn add_family<T: Copy>(
-        &mut self,
-        root: usize,
+    /// The trie of these steps; `leaf` gives the entry of a value, which is marked for hosts among its addresses. Hosts
+    /// come in order.
+    pub(super) fn new<T: Copy>(
         family: Family,
         steps: &[(u128, T)],
         hosts: &[u128],
         leaf: impl Fn(T) -> u32,
-    ) -> Result<(), Full> {
+    ) -> Result<Self, Full> {
+        let mut trie = Self {
+            root: vec![[0; LINE_WORDS]; ROOT_LINES],
+            lines: Vec::new(),
+            nodes: Vec::new(),
+            known: HashTable::new(),
+            hash: FixedState::default(),
+        };
         let mut cursor = Cursor {
             steps,
             at: 0,
@@ -64,14 +66,29 @@ impl Trie {
         };
         for value in 0..1_usize << ROOT_BITS {
             let base = (value as u128) << (128 - ROOT_BITS);
-            let entry = self.entry(&mut cursor, &leaf, base, ROOT_BITS)?;
-            self.lines[root + value / LINE_WORDS][value % LINE_WORDS] = entry;
+            let entry = trie.entry(&mut cursor, &leaf, base, ROOT_BITS)?;
+            trie.root[value / LINE_WORDS][value % LINE_WORDS] = entry;
         }
-        Ok(())
+        Ok(trie)
     }
 
-    pub(super) fn into_lines(self) -> Vec<Line> {
-        self.lines
+    /// Writes the root into an image, from this line on, and all below it behind the image's lines.
+    pub(super) fn write(mut self, image: &mut Vec<Line>, root: usize) -> Result<(), Full> {
+        if image.len() + self.lines.len() > LINES_MAX {
+            return Err(Full);
+        }
+        let first = image.len() as u32;
+        for entry in self.root.as_flattened_mut() {
+            *entry = moved(*entry, first);
+        }
+        for node in &self.nodes {
+            for entry in &mut self.lines.as_flattened_mut()[entries(*node)] {
+                *entry = moved(*entry, first);
+            }
+        }
+        image[root..root + ROOT_LINES].copy_from_slice(&self.root);
+        image.append(&mut self.lines);
+        Ok(())
     }
 
     /// The entry for the block of addresses that begin with the first `bits` of `base`.
@@ -152,13 +169,17 @@ impl Trie {
             start = end.wrapping_add(1);
         }
         self.lines.push(line);
-        Ok(LEAF | TAIL | (at as u32) << LINE_SHIFT | (skip / NODE_BITS))
+        Ok(TAIL_ENTRY | (at as u32) << LINE_SHIFT | (skip / NODE_BITS))
     }
 
     /// The entry of a node of these entries, which is stored unless an equal one is.
     fn store(&mut self, entries: &[u32], bits: u32) -> Result<u32, Full> {
         let Self {
-            lines, known, hash, ..
+            lines,
+            nodes,
+            known,
+            hash,
+            ..
         } = self;
         let wanted = hash.hash_one(entries);
         if let Some(node) = known.find(wanted, |node| content(lines, *node) == entries) {
@@ -170,6 +191,7 @@ impl Trie {
         }
         let node = Node::new(lines.len() as u32, bits);
         lines.extend_from_slice(chunks);
+        nodes.push(node);
         known.insert_unique(wanted, node, |node| hash.hash_one(content(lines, *node)));
         Ok(node.entry())
     }
@@ -177,9 +199,26 @@ impl Trie {
 
 /// The entries of a stored node.
 fn content(lines: &[Line], node: Node) -> &[u32] {
-    let position = node.position() as usize;
-    &lines.as_flattened()[position..position + (1 << node.bits())]
+    &lines.as_flattened()[entries(node)]
 }
+
+/// The words where they stand.
+fn entries(node: Node) -> Range<usize> {
+    let position = node.position() as usize;
+    position..position + (1 << node.bits())
+}
+
+/// An entry whose node or tail stands so many lines further on.
+fn moved(entry: u32, lines: u32) -> u32 {
+    match entry & (LEAF | TAIL) {
+        LEAF => entry,
+        TAIL_ENTRY => entry + (lines << LINE_SHIFT),
+        _ => entry + lines,
+    }
+}
+
+/// What the entry of a tail has set.
+const TAIL_ENTRY: u32 = LEAF | TAIL;
 
 /// What a tail tells apart.
 struct Tail<'a, T> {
@@ -296,11 +335,12 @@ mod tests {
 
     /// The trie of a layer whose values are the positions of its leaves.
     fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
-        let mut trie = Trie::new(vec![[0; LINE_WORDS]; FREE_LINE]);
+        let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
         let leaf = |value| LEAF | FAR | value;
-        let added = trie.add_family(ROOT_V6_LINE, Family::V6, steps, &[], leaf);
-        assert!(added.is_ok());
-        trie.into_lines()
+        let trie = Trie::new(Family::V6, steps, &[], leaf);
+        let written = trie.and_then(|trie| trie.write(&mut lines, ROOT_V6_LINE));
+        assert!(written.is_ok());
+        lines
     }
 
     fn found(lines: &[Line], address: u128) -> Option<u32> {

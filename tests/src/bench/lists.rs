@@ -22,7 +22,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rig::{Cursor, FRAME_MIN, program};
+use crate::rig::{Cursor, FRAME_MIN, everywhere, program};
 use crate::sample::rounds;
 use crate::sets::{Distribution, Family, Set};
 use crate::stage::Stage;
@@ -57,7 +57,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     }
     lookups(plan, million, &policies, report)?;
     drop(policies);
-    daemons(plan, report)
+    everywhere(|| daemons(plan, report))
 }
 
 /// Different addresses that a list may have: of IPv4 any, of IPv6 any in a prefix of the table.

@@ -17,7 +17,7 @@ use geofence_common::verdict::Action;
 use geofence_user::kernel::{Filter, Options};
 use geofence_user::policy::Lookup;
 use geofence_user::prepare::Prepared;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -273,6 +273,20 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("staying on CPU {cpu}"))
+}
+
+/// Does something while the calling thread, and those it starts, may use every CPU, as a daemon does that is left to
+/// itself; afterwards it is back where it was.
+pub(crate) fn everywhere<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    let own = sched_getaffinity(Pid::from_raw(0)).context("asking which CPU this is")?;
+    let mut all = CpuSet::new();
+    for cpu in 0..CpuSet::count() {
+        all.set(cpu)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &all).context("leaving the CPU")?;
+    let done = what();
+    sched_setaffinity(Pid::from_raw(0), &own).context("coming back to the CPU")?;
+    done
 }
 
 fn bytes(address: &Address) -> [u8; 16] {

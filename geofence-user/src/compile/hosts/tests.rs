@@ -29,13 +29,13 @@ fn image(mut layers: [Layer<u32>; 2]) -> (Vec<Line>, Hosts) {
     words[header::HOSTS] = (FREE_LINE as u32) << LINE_SHIFT;
     words[header::HOST_LINES] = hosts.line_count();
     lines.extend(hosts.lines(position));
-    let mut trie = Trie::new(lines);
     let roots = [ROOT_V4_LINE, ROOT_V6_LINE];
     for ((root, family), layer) in roots.into_iter().zip(Family::ALL).zip(&layers) {
-        let added = trie.add_family(root, family, layer, hosts.addresses(family), class_leaf);
-        assert!(added.is_ok());
+        let trie = Trie::new(family, layer, hosts.addresses(family), class_leaf);
+        let written = trie.and_then(|trie| trie.write(&mut lines, root));
+        assert!(written.is_ok());
     }
-    (trie.into_lines(), hosts)
+    (lines, hosts)
 }
 
 /// The layer in which these addresses stand out from others, each with the next kind of the named ones.
