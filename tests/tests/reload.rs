@@ -130,6 +130,25 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
 
 /// With exceptions, the daemon keeps the database it has decoded. It must never outlive its file.
 #[test]
+fn reloads_cost_the_daemon_no_memory_for_good() -> Result<()> {
+    if !privilege::privileged("reloads_cost_the_daemon_no_memory_for_good") {
+        return Ok(());
+    }
+    /// Compiling the world takes some sixty MiB more than is needed afterwards.
+    const KEPT_MAX: u64 = 8 << 20;
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let daemon = site.run(&[])?;
+    let before = daemon.resident()?;
+    for _ in 0..3 {
+        let answer = reload(&site, &[])?;
+        ensure!(answer.code == Some(0), "{answer:?}");
+    }
+    let kept = daemon.resident()?.saturating_sub(before);
+    ensure!(kept < KEPT_MAX, "{kept} bytes more than {before}");
+    Ok(())
+}
+
+#[test]
 fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
     if !privilege::privileged("an_exception_goes_by_the_database_that_is_there") {
         return Ok(());
