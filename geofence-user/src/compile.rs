@@ -42,7 +42,7 @@ use exceptions::Exceptions;
 use hosts::Hosts;
 use layers::{Kind, Layer};
 use listed::Lists;
-use trie::Trie;
+use trie::{Full, Trie};
 use zones::Zones;
 
 pub use exceptions::Crowded;
@@ -204,7 +204,11 @@ pub fn compile(
             fits = fits.and(trie.and_then(|trie| trie.write(&mut lines, *root)));
         }
     }
-    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    // What does not fit was not written, so that what was says nothing of it.
+    let count = match fits {
+        Ok(()) => u32::try_from(lines.len()).unwrap_or(u32::MAX),
+        Err(Full) => LINES_MAX as u32,
+    };
     if fits.is_err() || count > target.lines_max {
         return Err(CompileError::TooLarge(TooLarge {
             lines: count,
