@@ -170,18 +170,15 @@ impl Exceptions {
     ) -> Result<(), Crowded> {
         let all: Vec<u32> = triples.iter().map(|(_, _, number)| *number).collect();
         let mut left = all.as_slice();
-        let mut known = ByGrants::new(grants.len());
-        self.runs.reserve(grants.len());
-        self.pairs.reserve(triples.len());
+        let mut known: HashMap<&[u32], [u32; 2], FixedState> = HashMap::default();
         for pair in triples.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
             let numbers;
             (numbers, left) = left.split_at(pair.len());
             let (Some((source, target, _)), Some(last)) = (pair.first(), numbers.last()) else {
                 continue;
             };
-            let known = known.of(None, numbers);
-            let [start, count] = match *known {
-                Some(run) => run,
+            let [start, count] = match known.get(numbers) {
+                Some(run) => *run,
                 None => {
                     let start = self.runs.len();
                     let grants_of = numbers.iter().map(|number| &grants[*number as usize]);
@@ -191,7 +188,9 @@ impl Exceptions {
                         let id = grants[*last as usize].id.to_owned();
                         return Err(Crowded::Run { id, count });
                     }
-                    *known.insert([start as u32, count as u32])
+                    let run = [start as u32, count as u32];
+                    known.insert(numbers, run);
+                    run
                 }
             };
             self.pairs.push([*source, *target, start, count]);
@@ -316,29 +315,6 @@ impl Grant<'_> {
     }
 }
 
-/// What is known of sets of grants, of which each is around another thing or none. Most sets are a single grant with
-/// nothing around, so these are found by its number.
-struct ByGrants<'a, T> {
-    alone: Vec<Option<T>>,
-    others: HashMap<(Option<u32>, &'a [u32]), Option<T>, FixedState>,
-}
-
-impl<'a, T: Clone> ByGrants<'a, T> {
-    fn new(grants: usize) -> Self {
-        Self {
-            alone: vec![None; grants],
-            others: HashMap::default(),
-        }
-    }
-
-    fn of(&mut self, around: Option<u32>, numbers: &'a [u32]) -> &mut Option<T> {
-        match (around, numbers) {
-            (None, [one]) => &mut self.alone[*one as usize],
-            set => self.others.entry(set).or_default(),
-        }
-    }
-}
-
 /// The prefixes that grants name, in groups.
 struct Named {
     /// Prefixes with the names of their groups, sorted, by family.
@@ -368,7 +344,7 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
         .each_ref()
         .map(|said| said.iter().map(|(_, number)| *number).collect::<Vec<u32>>());
     let mut groups: Vec<(Option<u32>, &[u32])> = Vec::new();
-    let mut known = ByGrants::new(grants.len());
+    let mut known: HashMap<(Option<u32>, &[u32]), u32, FixedState> = HashMap::default();
     let mut prefixes = [const { Vec::new() }; 2];
     for ((said, numbers), named) in said.iter().zip(&numbers).zip(&mut prefixes) {
         let mut left = numbers.as_slice();
@@ -383,7 +359,7 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
             while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
             let around = holding.last().map(|(_, group)| *group);
             let next = groups.len() as u32;
-            let group = *known.of(around, own).get_or_insert(next);
+            let group = *known.entry((around, own)).or_insert(next);
             if group == next {
                 groups.push((around, own));
             }
