@@ -1,35 +1,16 @@
 //! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
 
-pub mod access;
-pub mod advice;
-pub mod candidate;
-pub mod capture;
+pub mod checks;
 pub mod cli;
 pub mod compile;
 pub mod config;
-pub mod contacts;
-pub mod control;
-pub mod countries;
-pub mod crowd;
 pub mod daemon;
-pub mod diff;
-pub mod doctor;
+pub mod data;
 pub mod explain;
-pub mod geoip;
-pub mod grants;
-pub mod guard;
-pub mod instance;
 pub mod kernel;
-pub mod lists;
-pub mod metrics;
-pub mod notify;
+pub mod model;
 #[doc(hidden)]
 pub mod oracle;
-pub mod page;
-pub mod policy;
+pub mod os;
 pub mod prepare;
-pub mod privilege;
 pub mod serve;
-pub mod state;
-pub mod tables;
-pub mod watch;

@@ -23,7 +23,7 @@ mod witness;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 
 use filter::Filter;
 pub use filter::Mode;

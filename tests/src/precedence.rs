@@ -10,8 +10,8 @@ use std::sync::Arc;
 use geofence_common::country::Country;
 use geofence_common::verdict::{Mode, Reason};
 use geofence_user::config::Config;
-use geofence_user::geoip::Database;
-use geofence_user::policy::{
+use geofence_user::data::geoip::Database;
+use geofence_user::model::policy::{
     Aim, CountryRule, Exception, Fate, Mail, Origin, Policy, Protection, Service, ServiceProtocol,
     Tenant, Traffic,
 };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context as _, Result};
 use geofence_common::address::{SPECIAL_USE_V4, SPECIAL_USE_V6};
 use geofence_common::country::Country;
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// Which host of a prefix sends: not its first address, which is often no host's.

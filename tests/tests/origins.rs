@@ -5,7 +5,7 @@ use geofence_tests::edge::PATIENCE;
 use geofence_tests::privilege;
 use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
-use geofence_user::geoip::writer::{Schema, Writer};
+use geofence_user::data::geoip::writer::{Schema, Writer};
 
 fn write_database(
     site: &Site,

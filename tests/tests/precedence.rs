@@ -10,8 +10,8 @@ use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
-use geofence_user::lists::Loaded;
-use geofence_user::policy::Lookup;
+use geofence_user::data::lists::Loaded;
+use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::{Others, Prepared, boot, now};
 
 fn prepared(lookup: Lookup) -> Prepared {

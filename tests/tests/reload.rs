@@ -12,7 +12,7 @@ use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::privilege;
 use geofence_tests::site::{GERMAN, Site};
 use geofence_tests::wait::poll;
-use geofence_user::geoip::writer::{Schema, Writer};
+use geofence_user::data::geoip::writer::{Schema, Writer};
 use nix::sys::signal::Signal;
 
 /// A machine whose geofence has a configuration and a database in files.

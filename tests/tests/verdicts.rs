@@ -15,7 +15,7 @@ use geofence_user::explain::explain;
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows::now;
 use geofence_user::prepare::{Prepared, prepare};
-use geofence_user::tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{Host, Seen};
 
 fn prepared() -> Prepared {
     prepare(Config::default()).expect("the embedded database and the default policy")

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Outcome;
 use super::options::InstanceArgs;
 use super::reload::{needed, refused};
-use crate::control::{Answer, Request, ask};
+use crate::serve::control::{Answer, Request, ask};
 
 /// How long a trial may last: long enough for a telephone call, and no way to forget one.
 const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);

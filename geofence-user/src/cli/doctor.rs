@@ -8,10 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use crate::config::Config;
-use crate::doctor::{
+use crate::checks::doctor::{
     Device, Finding, Level, Machine, Mode, judge_device, judge_machine, present, read,
 };
+use crate::config::Config;
 use crate::kernel::{Filter, Running};
 use crate::prepare::prepare;
 

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::options::InstanceArgs;
-use crate::contacts::line;
-use crate::control::{Answer, Request, ask};
+use crate::daemon::events::line;
+use crate::serve::control::{Answer, Request, ask};
 
 /// Show the last packets from and to addresses on lists, with both ends, list and tenant
 ///

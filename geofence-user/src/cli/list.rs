@@ -7,12 +7,12 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::Value;
 
 use super::Outcome;
-use super::numbers::grouped;
 use super::options::ListArgs;
 use crate::config::Word as _;
-use crate::lists::guard::Surroundings;
-use crate::lists::store::Store;
-use crate::lists::{Report, load};
+use crate::data::lists::sanity::Surroundings;
+use crate::data::lists::store::Store;
+use crate::data::lists::{Report, load};
+use crate::model::text::grouped;
 use crate::prepare::now;
 
 /// Show the lists: entries, action, age, and why the last text of a list was refused

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use crate::data::lists::naming;
 use crate::explain::{Names, Recorder, class_of, country, describe, system_to_json};
-use crate::lists::naming;
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses

@@ -13,7 +13,6 @@ pub mod explain;
 pub mod flows;
 pub mod list;
 pub mod lookup;
-pub mod numbers;
 pub mod options;
 pub mod reload;
 pub mod revert;
@@ -26,7 +25,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-use crate::access::watcher;
+use crate::checks::lockout::watcher;
 
 /// How a command went, where it went at all; an error is trouble, exit code 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

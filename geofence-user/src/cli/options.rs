@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, ConfigErrors, overrides};
-use crate::instance::{BadName, Instance};
+use crate::os::instance::{BadName, Instance};
 
 /// Which policy, and which GeoIP data.
 #[derive(Args, Clone, Debug, Default)]

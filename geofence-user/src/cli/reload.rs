@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::InstanceArgs;
-use crate::access::{self, Dependency};
-use crate::control::{Answer, Request, ask};
+use crate::checks::lockout::{self, Dependency};
+use crate::serve::control::{Answer, Request, ask};
 
 /// Have the running daemon read its configuration and databases again
 ///
@@ -70,7 +70,7 @@ pub(super) fn refused(
 }
 
 /// Whom this machine needs, as far as the daemon's interfaces are concerned.
-pub(super) fn needed(instance: &crate::instance::Instance) -> anyhow::Result<Vec<Dependency>> {
+pub(super) fn needed(instance: &crate::os::instance::Instance) -> anyhow::Result<Vec<Dependency>> {
     let interfaces = match ask(instance, &Request::Status)? {
         Answer::Done(status) => status["interfaces"]
             .as_array()
@@ -84,5 +84,5 @@ pub(super) fn needed(instance: &crate::instance::Instance) -> anyhow::Result<Vec
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    Ok(runtime.block_on(access::dependencies(&interfaces, None)).0)
+    Ok(runtime.block_on(lockout::dependencies(&interfaces, None)).0)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use super::options::InstanceArgs;
 use super::reload::refused;
-use crate::control::{Answer, Request, ask};
+use crate::serve::control::{Answer, Request, ask};
 
 /// End the trial of a policy at once and go back to the one before
 ///

@@ -16,20 +16,22 @@ use tracing::{error, info, warn};
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
-use crate::access;
-use crate::access::watcher::Watcher;
-use crate::candidate::{Candidate, Cause};
+use crate::checks::lockout;
+use crate::checks::lockout::watcher::Watcher;
 use crate::config::{Config, overrides};
-use crate::contacts::Identities;
+use crate::daemon::candidate::{Candidate, Cause};
+use crate::daemon::events::Identities;
+use crate::daemon::file_watch::Files;
+use crate::daemon::runtime_exceptions::Grants;
 use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
-use crate::grants::Grants;
-use crate::instance::{Instance, private_directory};
+use crate::daemon::{events as contacts, file_watch as watch};
 use crate::kernel::{self, Filter, Pins, Survey, memory};
+use crate::os::instance::{Instance, private_directory};
+use crate::os::notify;
+use crate::os::privilege::{self, Kept};
+use crate::os::state::State;
 use crate::prepare::{boot, now};
-use crate::privilege::{self, Kept};
-use crate::state::State;
-use crate::watch::Files;
-use crate::{contacts, control, notify, serve, watch};
+use crate::serve::{control, http as serve};
 
 /// Attach the filter to interfaces, look after it and serve metrics
 ///
@@ -193,7 +195,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     // The signals first: one that comes while the filter is being attached must not leave it half done.
     let mut signals = Signals::new()?;
     if !is_last_good {
-        let (needed, unknown) = access::dependencies(&candidate.config.interfaces, None).await;
+        let (needed, unknown) = lockout::dependencies(&candidate.config.interfaces, None).await;
         for sentence in unknown {
             warn!("{sentence}");
         }

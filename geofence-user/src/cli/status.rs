@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::numbers::date;
 use super::options::InstanceArgs;
-use crate::control::{Answer, AskError, Request, ask};
-use crate::instance::Instance;
 use crate::kernel::{Pins, interfaces};
-use crate::privilege;
+use crate::model::text::date;
+use crate::os::instance::Instance;
+use crate::os::privilege;
+use crate::serve::control::{Answer, AskError, Request, ask};
 
 /// Show where the filter is and how it is, with a daemon or without
 ///

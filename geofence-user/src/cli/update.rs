@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::numbers::grouped;
 use super::options::ListArgs;
 use crate::config::Config;
-use crate::lists::guard::Surroundings;
-use crate::lists::store::Store;
-use crate::lists::update::{self, Outcome as Became};
-use crate::lists::{Definition, Source};
+use crate::data::lists::sanity::Surroundings;
+use crate::data::lists::store::Store;
+use crate::data::lists::update::{self, Outcome as Became};
+use crate::data::lists::{Definition, Source};
+use crate::model::text::grouped;
 use crate::prepare::now;
 
 /// Fetch lists and keep what is good; a running geofence then uses it by itself

@@ -5,8 +5,8 @@ use std::io::{Write, stdin};
 use clap::Args;
 
 use super::Outcome;
-use crate::access::watcher;
-use crate::privilege;
+use crate::checks::lockout::watcher;
+use crate::os::privilege;
 
 /// Tell the daemon who is logged in over SSH; started by `geofence run` itself
 #[derive(Args, Debug)]

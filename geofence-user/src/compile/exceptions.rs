@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 use super::prefix::{Family, Prefix};
 use super::{Target, at_once};
-use crate::policy::{Aim, Origin, Policy, SystemRule, Traffic};
+use crate::model::policy::{Aim, Origin, Policy, SystemRule, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;

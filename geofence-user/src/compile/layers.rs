@@ -7,10 +7,10 @@ use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
 
 use super::exceptions::Exceptions;
-use super::listed::Lists;
+use super::list_sets::Lists;
 use super::prefix::{self, Family, LISTS, Prefix};
-use crate::geoip::Database;
-use crate::policy::Policy;
+use crate::data::geoip::Database;
+use crate::model::policy::Policy;
 
 /// A value for every address: from each first address to the next, in order, starting with address zero. No two
 /// neighbours are equal.

@@ -5,8 +5,8 @@ use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
 use ipnet::IpNet;
 
-use crate::geoip::Database;
-use crate::policy::{Policy, SystemRule};
+use crate::data::geoip::Database;
+use crate::model::policy::{Policy, SystemRule};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,11 +14,11 @@ use geofence_common::image::{CLASS_WORDS, header};
 use super::exceptions::Exceptions;
 use super::image::Image;
 use super::layers::Kind;
-use super::listed::Lists;
+use super::list_sets::Lists;
 use super::prefix::{self, Family, LISTS, Prefix};
 use super::{SetTable, Target, class_record};
-use crate::geoip::Database;
-use crate::policy::Policy;
+use crate::data::geoip::Database;
+use crate::model::policy::Policy;
 
 /// An IPv4 prefix: address, length, and where in the image its class stands.
 pub type ClassifiedV4 = ([u8; 4], u8, u32);

@@ -6,8 +6,8 @@ use geofence_common::country::Country;
 
 use super::layers;
 use super::prefix::{self, Family};
-use crate::geoip::Database;
-use crate::policy::Policy;
+use crate::data::geoip::Database;
+use crate::model::policy::Policy;
 
 /// What one country has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

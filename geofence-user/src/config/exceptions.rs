@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use geofence_common::exception::SLOTS_MAX;
 
+use super::asn;
 use super::error::{Fault, Problem};
-use super::given::Given;
-use super::granted::{Grant, Granted};
 use super::keys::{Key, Kind};
-use super::systems;
+use super::runtime_exceptions::{Grant, Granted};
 use super::tables::{Places, Table};
 use super::targets::{self, Placed};
+use super::value::Given;
 use super::{Config, Mention, addresses, values};
-use crate::policy::{Aim, Exception, Protection, SystemRule, Traffic};
+use crate::model::policy::{Aim, Exception, Protection, SystemRule, Traffic};
 
 /// An exception as far as it has been read.
 pub(super) struct Draft {
@@ -208,9 +208,7 @@ fn finish_granted(config: &mut Config, mut draft: Draft, places: &Places, faults
         .extract_if(.., |(text, _)| targets::is_absent_tenant(config, text));
     let mut systems = Vec::new();
     if config.asn_database.is_none() {
-        let named = draft
-            .from
-            .extract_if(.., |(text, _)| systems::is_system(text));
+        let named = draft.from.extract_if(.., |(text, _)| asn::is_system(text));
         systems.extend(named.map(|(text, _)| text));
     }
     let granted = Granted {

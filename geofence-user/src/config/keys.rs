@@ -8,11 +8,11 @@ use geofence_common::layout::IMAGE_MIB_MAX;
 use geofence_common::verdict::Mode;
 
 use super::error::{Fault, Problem};
-use super::given::Given;
+use super::value::Given;
 use super::values::{self, Word};
-use super::{Config, XdpMode, addresses, systems};
-use crate::countries::Entry;
-use crate::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
+use super::{Config, XdpMode, addresses, asn};
+use crate::data::countries::Entry;
+use crate::model::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
 
 /// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
 pub(super) struct Key<T: 'static = Config> {
@@ -476,7 +476,7 @@ pub(super) static KEYS: [Key; 27] = [
         example: r#"allow = ["203.0.113.0/24"]"#,
         refused: MEMBERS_REFUSED,
         set: |config, given, faults| {
-            if let Some(prefixes) = systems::members(config, given, &SystemRule::Allow, faults) {
+            if let Some(prefixes) = asn::members(config, given, &SystemRule::Allow, faults) {
                 config.policy.allow = prefixes;
             }
         },
@@ -489,7 +489,7 @@ pub(super) static KEYS: [Key; 27] = [
         example: r#"deny = ["192.0.2.66", "2001:db8:bad::/48"]"#,
         refused: MEMBERS_REFUSED,
         set: |config, given, faults| {
-            if let Some(prefixes) = systems::members(config, given, &SystemRule::Deny, faults) {
+            if let Some(prefixes) = asn::members(config, given, &SystemRule::Deny, faults) {
                 config.policy.deny = prefixes;
             }
         },

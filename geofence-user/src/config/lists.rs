@@ -10,7 +10,7 @@ use super::keys::{Key, Kind, words};
 use super::tables::{Places, Table};
 use super::values::{self, Word};
 use super::{Config, Fault};
-use crate::lists::{
+use crate::data::lists::{
     Action, Definition, Direction, Format, NAME_BYTES_MAX, Source, duration, is_name,
 };
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::ConfigErrors;
-use super::given::Given;
+use super::value::Given;
 use super::{Config, keys};
 
 /// `--block RU,UA`: takes the place of `block` or `allow-only`.

@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Fault, Problem, quoted};
-use super::given::{self, Given};
 use super::keys::Key;
+use super::value::{self, Given};
 use super::{Config, docs, exceptions, lists, tenants, values};
 
 /// Every table, in the order of the documentation; those that others name come before them.
@@ -85,7 +85,7 @@ impl<T> AnyTable for Table<T> {
         faults: &mut Vec<Fault>,
     ) {
         let DeValue::Array(entries) = value.get_ref() else {
-            faults.push(self.not_entries(given::called(value.get_ref())).at(name));
+            faults.push(self.not_entries(value::called(value.get_ref())).at(name));
             return;
         };
         let mut names = Named::default();
@@ -101,7 +101,7 @@ impl<T> AnyTable for Table<T> {
                 | DeValue::Boolean(_)
                 | DeValue::Datetime(_)
                 | DeValue::Array(_) => {
-                    let found = given::called(entry.get_ref());
+                    let found = value::called(entry.get_ref());
                     faults.push(self.not_entries(found).at(entry.span()));
                 }
             }

@@ -7,12 +7,12 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
+use super::asn::{self, Named};
 use super::error::{Fault, Problem, quoted};
-use super::given::Given;
-use super::systems::{self, Named};
+use super::value::Given;
 use super::{Config, addresses, values};
-use crate::countries::Entry;
-use crate::policy::{Aim, Origin, Traffic};
+use crate::data::countries::Entry;
+use crate::model::policy::{Aim, Origin, Traffic};
 
 /// The longest name; a label of metrics and a column of tables.
 const NAME_BYTES_MAX: usize = 64;
@@ -76,7 +76,7 @@ pub(super) fn origins(
 ) -> (Vec<Origin>, Vec<(Named, Range<usize>)>) {
     let (mut origins, mut systems) = (Vec::new(), Vec::new());
     for (text, span) in list {
-        match systems::system(text) {
+        match asn::system(text) {
             Some(Ok(named)) => {
                 systems.push((named, span.clone()));
                 continue;

@@ -10,8 +10,8 @@ use super::error::{Fault, Problem};
 use super::keys::{Key, Kind, words};
 use super::tables::{Places, Table};
 use super::{Config, addresses, targets, values};
-use crate::countries::Entry;
-use crate::policy::{CountryRule, Fate, Mail, Tenant};
+use crate::data::countries::Entry;
+use crate::model::policy::{CountryRule, Fate, Mail, Tenant};
 
 /// An entry as far as it has been read.
 pub(super) struct Draft {

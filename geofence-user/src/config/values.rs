@@ -10,9 +10,9 @@ use geofence_common::verdict::Mode;
 
 use super::XdpMode;
 use super::error::{Problem, quoted};
-use crate::countries::{self, Entry, Guess};
-use crate::instance::Instance;
-use crate::policy::{Agreement, Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
+use crate::data::countries::{self, Entry, Guess};
+use crate::model::policy::{Agreement, Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
+use crate::os::instance::Instance;
 
 /// A setting that is one of a few words.
 pub(crate) trait Word: Copy + PartialEq + 'static {

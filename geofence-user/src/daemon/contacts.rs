@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Daemon, lock};
-use crate::candidate::{Cause, Failure};
-use crate::contacts::{Identities, log};
+use crate::daemon::candidate::{Cause, Failure};
+use crate::daemon::events::{Identities, log};
 use crate::kernel::{LoadError, flows};
-use crate::metrics::{Contacts, ListOf};
+use crate::serve::metrics::{Contacts, ListOf};
 
 /// How long an asker waits for the next contact before it is told that there was none.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,194 +1,387 @@
-//! What is shown of exceptions: the words each was granted with, and what has become of it.
+//! Exceptions granted by command: in force within the moment, by the configuration in use.
 //!
-//! There may be a hundred thousand. So each is written into the answer before the next is looked at, and the daemon
-//! does not hold all of them once more while it filters.
+//! The file that keeps them is read anew for each change and has the truth. A change is compiled and checked first,
+//! then put on record, then written to the file, then swapped in: whenever this process dies, what the file says is
+//! what the next one filters by, and nothing has changed that is not on record.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt::Display;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use geofence_common::layout::Hits;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
 
 use super::reload::aside;
-use super::{Daemon, lock};
-use crate::candidate::{Cause, Failure};
-use crate::config::{Config, Grant, Granted};
+use super::{Daemon, Wishes, lock};
+use crate::checks::lockout::Dependency;
+use crate::config::{Config, Grant, nearest};
+use crate::daemon::candidate::{Candidate, Cause, Failure};
+use crate::daemon::runtime_exceptions::{Caller, Entry};
 use crate::explain::moment;
-use crate::kernel::flows;
+use crate::kernel::memory;
 use crate::prepare::now;
 
-/// An exception as it is shown. The first fields are the words it was granted with, which are all that is told of one
-/// taken back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Shown {
-    pub id: String,
-    pub from: Vec<String>,
-    pub to: Vec<String>,
-    /// None for all traffic.
-    pub services: Vec<String>,
-    pub owner: String,
-    pub reason: String,
-    /// When it lapses, if it does.
-    pub until: Option<String>,
-    /// "live", "lapsed", or "idle" where the policy does without it.
-    pub state: Cow<'static, str>,
-    /// Why it does not hold, or not as granted.
-    pub note: Option<String>,
-    /// Whether it was granted by command, and not by the configuration.
-    pub granted: bool,
-    /// The file that it stands in, if it does in one.
-    pub file: Option<String>,
-    /// Its number in the kernel's table; none where it has no place there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slot: Option<u32>,
-    /// Packets that it has let pass, and when the last of them did.
-    pub hits: u64,
-    pub last_hit: Option<String>,
-    /// Who changed it, where that was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub changes: Option<Vec<Value>>,
+/// A change of what is granted by command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Change {
+    /// One more; without a name, it is given one.
+    Add(Grant),
+    Extend {
+        id: String,
+        until: String,
+    },
+    Remove {
+        id: String,
+        reason: Option<String>,
+        #[serde(default)]
+        force: bool,
+        /// Whom the one who asks needs.
+        #[serde(default)]
+        needed: Vec<Dependency>,
+    },
+}
+
+impl Change {
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "exception add",
+            Self::Extend { .. } => "exception extend",
+            Self::Remove { .. } => "exception remove",
+        }
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Self::Add(Grant { id, .. }) | Self::Extend { id, .. } | Self::Remove { id, .. } => id,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Remove { reason, .. } => reason.as_deref(),
+            Self::Add(_) | Self::Extend { .. } => None,
+        }
+    }
+
+    /// What there is to think of where somebody may be cut off, which only who takes back can do.
+    fn wishes(&self) -> Option<Wishes> {
+        match self {
+            Self::Remove { force, needed, .. } => Some(Wishes {
+                force: *force,
+                needed: needed.clone(),
+            }),
+            Self::Add(_) | Self::Extend { .. } => None,
+        }
+    }
+}
+
+/// A change that can be carried out.
+struct Plan {
+    /// What was asked, with a name in any case.
+    change: Change,
+    /// The exception as it will be, or was.
+    grant: Grant,
+    /// The text of the file that keeps them.
+    text: String,
+    candidate: Candidate,
 }
 
 impl Daemon {
-    /// Every exception, or one, as `{"exceptions":[...]}`.
+    /// Grants, extends or takes back an exception; answers with the image's number and the exception.
     ///
     /// # Errors
-    /// When there is none of the name, or the kernel does not tell.
-    pub async fn exceptions(
+    /// Why all stays as it was.
+    pub async fn change_exceptions(
         self: &Arc<Self>,
-        id: Option<String>,
-    ) -> Result<Box<RawValue>, Failure> {
-        let daemon = Arc::clone(self);
-        aside(move || daemon.write_exceptions(id.as_deref())).await
-    }
-
-    fn write_exceptions(&self, id: Option<&str>) -> Result<Box<RawValue>, Failure> {
-        const START: &str = "{\"exceptions\":[";
-        let config = Arc::clone(&lock(&self.current).config);
-        let mut text = START.to_owned();
-        self.show_exceptions(&config, id, |shown| {
-            if text.len() > START.len() {
-                text.push(',');
-            }
-            text.push_str(&serde_json::to_string(shown).map_err(internal)?);
-            Ok(())
-        })?;
-        if let (START, Some(id)) = (text.as_str(), id) {
-            return Err(self.not_granted(&config, id));
-        }
-        text.push_str("]}");
-        RawValue::from_string(text).map_err(internal)
-    }
-
-    /// The exception of this name.
-    pub(super) fn exception(&self, id: &str) -> Result<Option<Shown>, Failure> {
-        let config = Arc::clone(&lock(&self.current).config);
-        let mut found = None;
-        self.show_exceptions(&config, Some(id), |shown| {
-            found.get_or_insert_with(|| shown.clone());
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    /// Shows every exception of a configuration, or those of a name, one after the other.
-    fn show_exceptions(
-        &self,
-        config: &Config,
-        id: Option<&str>,
-        mut show: impl FnMut(&Shown) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let is_asked = |one: &str| id.is_none_or(|id| one == id);
-        let granted = config.granted.iter().map(Arc::as_ref);
-        let granted = granted.filter(|one| is_asked(&one.grant.id));
-        let held = granted.clone().filter(|one| !one.is_idle());
-        let held: HashMap<&str, &Granted> = held.map(|one| (one.grant.id.as_str(), one)).collect();
-        let of_all = match id {
-            None => lock(&self.filter).hits().map_err(kernel)?,
-            Some(_) => Vec::new(),
-        };
-        let boot = flows::now().map_err(kernel)?;
-        let changes = id.map(|id| self.grants.changes(id));
-        let exceptions = config.policy.exceptions.iter();
-        for exception in exceptions.filter(|one| is_asked(&one.id)) {
-            let granted = held.get(exception.id.as_str()).copied();
-            let words =
-                granted.map_or_else(|| Grant::of(exception, config), |one| one.grant.clone());
-            let hits = match id {
-                None => of_all.get(exception.slot as usize).copied(),
-                Some(_) => {
-                    let hits = lock(&self.filter).hits_of(exception.slot);
-                    Some(hits.map_err(kernel)?)
-                }
+        change: Change,
+        caller: Caller,
+    ) -> Result<Value, Failure> {
+        let _turn = self.turn.lock().await;
+        let asked = change.clone();
+        let result = self.attempt_change(change, caller).await;
+        memory::give_back();
+        if let Err(failure) = &result {
+            warn!("{} {}: refused: {failure}", asked.verb(), asked.id());
+            let exception = match &asked {
+                Change::Add(grant) => Some(grant),
+                Change::Extend { .. } | Change::Remove { .. } => None,
             };
-            let shown = self.shown(words, exception.until, granted);
-            show(&Shown {
-                slot: Some(exception.slot),
-                changes: changes.clone(),
-                ..shown.counted(hits.unwrap_or_default(), boot)
-            })?;
+            self.record(
+                &asked,
+                asked.id(),
+                exception,
+                caller,
+                "refused",
+                Some(&failure.text),
+            )
+            .unwrap_or_else(|failure| warn!("{failure}"));
         }
-        for granted in granted.filter(|one| one.is_idle()) {
-            let until = granted.grant.check_until(0).unwrap_or_default();
-            show(&Shown {
-                changes: changes.clone(),
-                ..self.shown(granted.grant.clone(), until, Some(granted))
-            })?;
+        result
+    }
+
+    async fn attempt_change(
+        self: &Arc<Self>,
+        change: Change,
+        caller: Caller,
+    ) -> Result<Value, Failure> {
+        self.refuse_on_trial()?;
+        let wishes = change.wishes();
+        let daemon = Arc::clone(self);
+        let plan = aside(move || daemon.plan(change)).await?;
+        if let Some(wishes) = wishes {
+            self.keep_access(&plan.candidate, wishes).await?;
+        }
+        let daemon = Arc::clone(self);
+        aside(move || daemon.carry_out(plan, caller)).await
+    }
+
+    /// Makes everything that can fail without the kernel.
+    fn plan(&self, mut change: Change) -> Result<Plan, Failure> {
+        let current = lock(&self.current).clone();
+        let (config, text) = self.grants.add_with_text((*current.config).clone())?;
+        let (mut config, grant, at, text) = match &mut change {
+            Change::Add(grant) => {
+                if grant.id.is_empty() {
+                    grant.id = free_name(&config);
+                }
+                self.refuse_taken(&config, grant)?;
+                grant
+                    .check(&config, now())
+                    .map_err(|errors| refusal(errors.render(false)))?;
+                let (grant, at) = (grant.clone(), config.granted.len());
+                let name = self.grants.file().display().to_string();
+                let (config, text) = config
+                    .grant(&grant, text, &name)
+                    .map_err(|error| Failure::new(Cause::Internal, error))?;
+                (config, grant, at, text)
+            }
+            Change::Extend { .. } | Change::Remove { .. } => {
+                self.amended(config, &text, &change)?
+            }
+        };
+        let room = lock(&self.filter).options().exceptions as usize;
+        if config.policy.exceptions.len() + config.policy.protections.len() > room {
+            return Err(Failure::new(
+                Cause::Restart,
+                format!(
+                    "this filter has room for {room} exceptions and protections; a restart of geofence makes more, and \
+                     leaves no gap"
+                ),
+            ));
+        }
+        let new_numbers = config.policy.keep_numbers(&current.config.policy);
+        let slot = lock(&self.filter).next_slot();
+        let candidate = Candidate::prepare(
+            config,
+            Some(&current.image),
+            current.kept.as_ref(),
+            slot,
+            false,
+        )?;
+        let candidate = Candidate {
+            new_numbers,
+            ..candidate
+        };
+        let granted = candidate.config.granted.get(at);
+        if let (Change::Add(_), Some(granted)) = (&change, granted)
+            && !granted.unknown.is_empty()
+        {
+            return Err(refusal(granted.unknown.join("\n")));
+        }
+        Ok(Plan {
+            change,
+            grant,
+            text,
+            candidate,
+        })
+    }
+
+    /// A configuration with one of the exceptions that it was granted changed; the exception, its place, and the text
+    /// that keeps them all.
+    fn amended(
+        &self,
+        config: Config,
+        text: &str,
+        change: &Change,
+    ) -> Result<(Config, Grant, usize, String), Failure> {
+        let mut granted = config.granted.iter();
+        let at = granted.position(|one| one.grant.id == change.id());
+        let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
+        let mut grant = config.granted[at].grant.clone();
+        let changed = match change {
+            Change::Extend { until, .. } => {
+                if config.granted[at].is_shadowed {
+                    return Err(self.of_the_configuration(change.id()));
+                }
+                grant.until = Some(until.clone());
+                grant
+                    .check_until(now())
+                    .map_err(|errors| refusal(errors.render(false)))?;
+                config.extend(at, until, text)
+            }
+            Change::Add(_) | Change::Remove { .. } => config.take_back(at, text),
+        };
+        let (config, text) = changed.map_err(|error| Failure::new(Cause::Internal, error))?;
+        Ok((config, grant, at, text))
+    }
+
+    fn carry_out(&self, plan: Plan, caller: Caller) -> Result<Value, Failure> {
+        let Plan {
+            change,
+            grant,
+            text,
+            candidate,
+        } = plan;
+        let record = |result: &str, error: Option<&str>| {
+            self.record(&change, &grant.id, Some(&grant), caller, result, error)
+        };
+        record("done", None)?;
+        let before = self.grants.text().unwrap_or_default();
+        let placed = self
+            .grants
+            .write(&text)
+            .map_err(|error| Failure::new(Cause::Internal, error))
+            .and_then(|()| self.put_in_place(candidate));
+        let generation = match placed {
+            Ok(generation) => generation,
+            Err(failure) => {
+                if let Err(undone) = self.grants.write(&before) {
+                    error!("{undone}: the next start or reload goes by the exceptions refused now");
+                }
+                return Err(failure);
+            }
+        };
+        info!(
+            "{} {}: done for {}, owner {}, reason {}, until {}; image {generation} is in place",
+            change.verb(),
+            grant.id,
+            caller.name(),
+            grant.owner,
+            change.reason().unwrap_or(&grant.reason),
+            grant.until.as_deref().unwrap_or("it is removed")
+        );
+        let shown = match &change {
+            Change::Add(_) | Change::Extend { .. } => self.exception(&grant.id),
+            Change::Remove { .. } => Ok(None),
+        };
+        let exception = match shown {
+            Ok(Some(shown)) => json!(shown),
+            Ok(None) => json!(grant),
+            // What is in force stays so, also where it cannot be looked at for the answer.
+            Err(failure) => {
+                warn!(
+                    "{} is in force; what it has let in is not known: {failure}",
+                    grant.id
+                );
+                json!(grant)
+            }
+        };
+        Ok(json!({ "generation": generation, "exception": exception }))
+    }
+
+    fn record(
+        &self,
+        change: &Change,
+        id: &str,
+        exception: Option<&Grant>,
+        caller: Caller,
+        result: &str,
+        error: Option<&str>,
+    ) -> Result<(), Failure> {
+        let entry = Entry {
+            time: now(),
+            caller,
+            verb: change.verb(),
+            id,
+            exception,
+            reason: change.reason(),
+        };
+        let log = self.grants.open_log();
+        log.and_then(|mut log| log.append(&entry, result, error))
+            .map_err(|error| {
+                let text = format!("it cannot be put on record, so nothing changes: {error}");
+                Failure::new(Cause::Internal, text)
+            })
+    }
+
+    /// What `geofence status` shows of exceptions.
+    pub(super) fn exceptions_in_short(config: &Config) -> Value {
+        let now = now();
+        let lapsing = config
+            .policy
+            .lapsing_exceptions(now)
+            .map(|one| json!({ "id": one.id, "until": one.until.map(moment), "owner": one.owner }));
+        let noted = config.granted.iter().filter_map(|one| {
+            Some(json!({ "id": one.grant.id, "holds": !one.is_idle(), "note": one.why()? }))
+        });
+        json!({
+            "live": config.policy.live_exceptions(now).count(),
+            "lapsing": lapsing.collect::<Vec<_>>(),
+            "noted": noted.collect::<Vec<_>>(),
+        })
+    }
+
+    fn refuse_taken(&self, config: &Config, grant: &Grant) -> Result<(), Failure> {
+        let id = &grant.id;
+        if let Some(granted) = config.granted.iter().find(|one| one.grant.id == *id) {
+            let Grant { owner, reason, .. } = &granted.grant;
+            return Err(refusal(format!(
+                "there is an exception {id} already, granted by command (owner {owner}, reason {reason}): choose \
+                 another name, or none to be given one; `geofence exception extend {id}` moves its end, and \
+                 `geofence exception remove {id}` takes it back"
+            )));
+        }
+        if config.policy.exceptions.iter().any(|one| one.id == *id) {
+            return Err(refusal(format!(
+                "there is an exception {id} already, in {}: choose another name, or none to be given one",
+                self.configuration()
+            )));
         }
         Ok(())
     }
 
-    fn shown(&self, words: Grant, until: Option<u64>, granted: Option<&Granted>) -> Shown {
-        let state = if granted.is_some_and(Granted::is_idle) {
-            "idle"
-        } else if until.is_some_and(|until| until <= now()) {
-            "lapsed"
-        } else {
-            "live"
-        };
-        let file = match granted {
-            Some(_) => Some(self.grants.file()),
-            None => self.source.file.as_deref(),
-        };
-        Shown {
-            id: words.id,
-            from: words.from,
-            to: words.to,
-            services: words.services,
-            owner: words.owner,
-            reason: words.reason,
-            until: until.map(moment),
-            state: state.into(),
-            note: granted.and_then(Granted::why),
-            granted: granted.is_some(),
-            file: file.map(|file| file.display().to_string()),
-            ..Shown::default()
+    pub(super) fn not_granted(&self, config: &Config, id: &str) -> Failure {
+        let exceptions = &config.policy.exceptions;
+        if exceptions.iter().any(|one| one.id == id) {
+            return self.of_the_configuration(id);
         }
+        let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+        let names = exceptions.iter().map(|one| one.id.as_str()).chain(granted);
+        let help = match nearest(id, names) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "`geofence exception list` shows them all".to_owned(),
+        };
+        refusal(format!("there is no exception {id:?}; {help}"))
+    }
+
+    fn of_the_configuration(&self, id: &str) -> Failure {
+        refusal(format!(
+            "exception {id} stands in {}, and no command changes it there: change the file, then `geofence reload`",
+            self.configuration()
+        ))
+    }
+
+    fn configuration(&self) -> String {
+        let file = self.source.file.as_ref();
+        file.map_or_else(
+            || "the configuration".to_owned(),
+            |file| file.display().to_string(),
+        )
     }
 }
 
-impl Shown {
-    /// With what the kernel has counted, at this moment since boot.
-    fn counted(self, hits: Hits, boot: u64) -> Self {
-        let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
-        let last = (hits.packets != 0).then(|| moment(now().saturating_sub(ago)));
-        Self {
-            hits: hits.packets,
-            last_hit: last,
-            ..self
-        }
-    }
+fn refusal(text: String) -> Failure {
+    Failure::new(Cause::Request, text)
 }
 
-fn kernel(error: impl Display) -> Failure {
-    Failure::new(Cause::Kernel, error.to_string())
-}
-
-fn internal(error: impl Display) -> Failure {
-    Failure::new(Cause::Internal, error.to_string())
+/// A name that no exception has.
+fn free_name(config: &Config) -> String {
+    let own = config.policy.exceptions.iter().map(|one| one.id.as_str());
+    let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+    let alike = own.chain(granted).filter(|name| name.starts_with("x-"));
+    let taken: HashSet<&str> = alike.collect();
+    let is_taken = |name: &String| taken.contains(name.as_str());
+    let mut names = (1..).map(|number: u64| format!("x-{number}"));
+    names.find(|name| !is_taken(name)).unwrap_or_default()
 }

@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::{Current, Daemon, lock};
-use crate::access::{self, Dependency};
-use crate::candidate::{Candidate, Cause, Failure};
+use crate::checks::lockout::{self, Dependency};
 use crate::config::Config;
-use crate::contacts::Identities;
-use crate::instance::Instance;
+use crate::daemon::candidate::{Candidate, Cause, Failure};
+use crate::daemon::events::Identities;
+use crate::daemon::file_watch::Files;
+use crate::data::lists::store::Store;
+use crate::data::lists::{self, Loaded};
 use crate::kernel::memory;
-use crate::lists::store::Store;
-use crate::lists::{self, Loaded};
-use crate::policy::NewNumbers;
+use crate::model::policy::NewNumbers;
+use crate::os::instance::Instance;
 use crate::prepare::{now, options};
-use crate::watch::Files;
 
 /// Where the configuration is read again.
 pub struct Source {
@@ -225,7 +225,7 @@ impl Daemon {
     ) -> Result<(), Failure> {
         let watcher = self.privilege.watcher.as_ref();
         let (mut needed, unknown) =
-            access::dependencies(&candidate.config.interfaces, watcher).await;
+            lockout::dependencies(&candidate.config.interfaces, watcher).await;
         for sentence in unknown {
             warn!("{sentence}");
         }

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::reload::aside;
 use super::{Current, Daemon, Wishes, lock};
-use crate::candidate::{Cause, Failure};
+use crate::daemon::candidate::{Cause, Failure};
 use crate::kernel::{flows, memory};
 
 /// A policy that is on trial.

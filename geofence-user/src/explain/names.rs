@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::lists::Listing;
-use crate::policy::{Aim, Policy, Protection, Service, System};
+use crate::data::lists::Listing;
+use crate::model::policy::{Aim, Policy, Protection, Service, System};
 
 /// The policy that numbers are names of.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,8 +17,8 @@ use super::attach::{AttachError, Program, errno, has_tcx};
 use super::filter::Filter;
 use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, Pins};
+use super::rollback::Undo;
 use super::tables::drop_tables;
-use super::undo::Undo;
 use crate::config::{Word as _, XdpMode};
 
 /// An interface with the filter on it.

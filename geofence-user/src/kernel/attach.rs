@@ -15,7 +15,7 @@ use super::call::{OfCall as _, is_permission, told};
 use super::filter::{Filter, LoadError};
 use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, PinError, Pins};
-use crate::advice::{Advice, advice};
+use crate::checks::driver_errors::{Advice, advice};
 use crate::config::XdpMode;
 
 /// Why an interface is not protected.

@@ -29,10 +29,10 @@ use super::image_map::ImageMap;
 use super::load::{answered, load_both};
 use super::object;
 use super::pins::{PinError, Pins};
-use super::stock;
+use super::retry;
 use super::tables::{Kept, Sizes};
 use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
-use crate::policy::Lookup;
+use crate::model::policy::Lookup;
 
 /// Fragmented datagrams of blocked countries under way at once. A kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
@@ -425,7 +425,7 @@ impl Filter {
         }
         for (address, length, class) in prefixes {
             let key = Key::new(u32::from(*length), *address);
-            stock::put(|| trie.insert(&key, class, 0)).map_err(map_error("filling a trie"))?;
+            retry::put(|| trie.insert(&key, class, 0)).map_err(map_error("filling a trie"))?;
         }
         Ok(())
     }

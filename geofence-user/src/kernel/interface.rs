@@ -3,7 +3,7 @@
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::AttachError;
-use crate::doctor::driver;
+use crate::checks::doctor::driver;
 
 /// What an interface was found to be.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ use super::AttachError;
 use super::attach::errno;
 use super::call::{OfCall, told};
 use super::interface::{Interface, interfaces};
-use crate::instance::{Instance, InstanceError, private_directory};
+use crate::os::instance::{Instance, InstanceError, private_directory};
 
 /// Where the kernel keeps what has no process.
 const BPFFS: &str = "/sys/fs/bpf";

@@ -20,7 +20,7 @@ use super::filter::{LoadError, map_error};
 use super::flows;
 use super::image_map::ImageMap;
 use super::pins::Pins;
-use crate::instance::Instance;
+use crate::os::instance::Instance;
 
 /// A running filter, and its image as it was when the filter was found.
 pub struct Running {

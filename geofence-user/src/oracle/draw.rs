@@ -9,8 +9,8 @@ use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::config::Config;
-use crate::geoip::Database;
-use crate::policy::Policy;
+use crate::data::geoip::Database;
+use crate::model::policy::Policy;
 
 /// Numbers that look random and are the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use geofence_common::flow::{Flow, FlowKey, State, Table, lifetime};
 use geofence_common::verdict::Reason;
 use geofence_common::wire::protocol;
 use geofence_tests::frames::{Frame, between};
-use geofence_user::tables::Seen;
+use geofence_user::explain::simulated_tables::Seen;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::rig::FRAME_MIN;

@@ -13,9 +13,9 @@ use geofence_tests::link::Link;
 use geofence_tests::namespace::Namespace;
 use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::explain::{Protocol, Question, explain};
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 use geofence_user::kernel::{Filter, Tries};
-use geofence_user::policy::Lookup;
+use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use tempfile::NamedTempFile;
 

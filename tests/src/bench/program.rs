@@ -7,7 +7,7 @@
 use anyhow::Result;
 use geofence_common::address::Address;
 use geofence_common::layout::name;
-use geofence_user::tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{Host, Seen};
 
 use crate::cases::{self, Case, Clothes, Fate, Sources};
 use crate::plan::Plan;

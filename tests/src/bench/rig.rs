@@ -15,7 +15,7 @@ use geofence_common::flow::Table;
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
 use geofence_user::kernel::{Filter, Options};
-use geofence_user::policy::Lookup;
+use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};

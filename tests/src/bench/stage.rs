@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use geofence_user::kernel::Options;
-use geofence_user::policy::Lookup;
+use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 
 use crate::rig::{Rig, own_room};

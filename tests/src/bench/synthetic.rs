@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
 use geofence_common::country::Country;
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 use geofence_user::oracle::Draw;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 

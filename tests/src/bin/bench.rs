@@ -57,7 +57,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
-use geofence_user::policy::Lookup;
+use geofence_user::model::policy::Lookup;
 
 use plan::Plan;
 use report::Report;

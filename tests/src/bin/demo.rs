@@ -24,7 +24,7 @@ use geofence_tests::http;
 use geofence_tests::link::{Link, Pair};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_user::geoip::{ATTRIBUTION, Database};
+use geofence_user::data::geoip::{ATTRIBUTION, Database};
 
 use report::Seen;
 use scenario::{Packet, scenario};

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use geofence_tests::frames::{Frame, between, number};
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 
 use geofence_tests::sources;
 

@@ -13,7 +13,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
-use geofence_user::geoip::Database;
+use geofence_user::data::geoip::Database;
 
 use crate::link::{EDGE_MAC, PEER_MAC};
 use crate::namespace::Namespace;

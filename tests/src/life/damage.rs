@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_user::geoip::writer::{Schema, Writer};
+use geofence_user::data::geoip::writer::{Schema, Writer};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 

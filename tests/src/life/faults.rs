@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::{SIDES, Site, damage};
-use geofence_user::instance::Instance;
+use geofence_user::os::instance::Instance;
 use geofence_user::kernel::{Held, Pins};
 
 use crate::daemon::{Daemon, geofence};

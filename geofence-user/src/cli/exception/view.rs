@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::Value;
 
-use crate::cli::numbers::grouped;
 use crate::daemon::Shown;
+use crate::model::text::grouped;
 
 /// A column shows so many entries of a list; `show` has them all.
 const SHOWN_MAX: usize = 2;

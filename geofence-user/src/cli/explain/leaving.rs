@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::{MONITORED, write_step};
 use crate::cli::Outcome;
+use crate::data::lists::naming;
 use crate::explain::{Names, addresses, class_of, country, describe, explain_leaving};
-use crate::lists::naming;
 use crate::prepare::Prepared;
 
 pub(super) fn explain(

@@ -1,0 +1,178 @@
+//! Who would be cut off by which policy.
+
+use geofence_common::country::Country;
+
+use super::*;
+use crate::compile::{Boot, Image, Target, compile};
+use crate::data::geoip::Database;
+use crate::data::lists::{self, Direction, Format, Listing};
+use crate::model::policy::{Fate, Policy, Service, ServiceProtocol};
+use crate::oracle::default_policy;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// An image of a world in which 77.88.0.0/16 and 2a02:6b8::/32 are Russia, the rest nobody's.
+fn image(change: impl FnOnce(&mut Policy)) -> Image {
+    let mut policy = default_policy();
+    change(&mut policy);
+    let russia = Country::from_code(*b"RU").unwrap();
+    let database = Database::from_prefixes(
+        vec![("77.88.0.0/16".parse().unwrap(), russia)],
+        vec![("2a02:6b8::/32".parse().unwrap(), russia)],
+    );
+    let target = Target {
+        generation: 1,
+        slot: 0,
+        compiled: 0,
+        boot: Boot::default(),
+        lines_max: 1 << 20,
+    };
+    compile(&policy, &database, &target).unwrap()
+}
+
+const NEEDS: [Need; 4] = [
+    Need::Ssh { port: 22 },
+    Need::Gateway,
+    Need::Resolver,
+    Need::Metadata,
+];
+
+fn cut_by(image: &Image, address: &str, replies: Replies) -> Vec<(Need, Reason)> {
+    let all = NEEDS.map(|need| Dependency {
+        need,
+        address: ip(address),
+    });
+    cut(&all, image.words(), replies)
+        .iter()
+        .map(|cut| (cut.dependency.need, cut.verdict.reason))
+        .collect()
+}
+
+#[test]
+fn whoever_is_in_blocked_space_is_cut_for_the_packets_it_sends() {
+    for address in ["77.88.8.8", "2a02:6b8::1"] {
+        assert_eq!(
+            cut_by(&image(|_| ()), address, Replies::default()),
+            [
+                (Need::Ssh { port: 22 }, Reason::CountryBlocked),
+                (Need::Gateway, Reason::UnprovenIcmpError),
+                (Need::Resolver, Reason::UnprovenReply),
+                (Need::Metadata, Reason::CountryBlocked),
+            ],
+            "{address}"
+        );
+    }
+    for address in [
+        "84.200.69.80",
+        "2001:db8::1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "fe80::1",
+    ] {
+        assert_eq!(
+            cut_by(&image(|_| ()), address, Replies::default()),
+            [],
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn the_ways_out_are_ways_out() {
+    let blocked = "77.88.8.8";
+    let managed = image(|policy| policy.management = vec!["77.88.8.8/32".parse().unwrap()]);
+    assert_eq!(cut_by(&managed, blocked, Replies::default()), []);
+    let monitored = image(|policy| policy.mode = geofence_common::verdict::Mode::Monitor);
+    assert_eq!(cut_by(&monitored, blocked, Replies::default()), []);
+    let open = image(|policy| {
+        policy.services = vec![Service {
+            protocol: ServiceProtocol::Tcp,
+            first: 22,
+            last: 22,
+        }];
+    });
+    let cut = cut_by(&open, blocked, Replies::default());
+    assert!(
+        !cut.iter().any(|(need, _)| matches!(need, Need::Ssh { .. })),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn remembered_questions_save_resolvers_and_gateways_and_nobody_else() {
+    let replies = Replies {
+        dns: true,
+        errors: true,
+    };
+    let needs: Vec<_> = cut_by(&image(|_| ()), "77.88.8.8", replies)
+        .into_iter()
+        .map(|(need, _)| need)
+        .collect();
+    assert_eq!(needs, [Need::Ssh { port: 22 }, Need::Metadata]);
+    // On the deny list, nothing saves anybody.
+    let denied = image(|policy| policy.deny = vec!["84.0.0.0/8".parse().unwrap()]);
+    assert_eq!(cut_by(&denied, "84.200.69.80", replies).len(), NEEDS.len());
+}
+
+#[test]
+fn whom_a_list_keeps_our_packets_from_is_cut_off() {
+    for (direction, cut) in [
+        (Direction::Out, 4),
+        (Direction::Both, 4),
+        (Direction::In, 0),
+    ] {
+        for (address, net) in [("84.200.69.80", "84.200.69.0/24"), ("2a00::1", "2a00::/16")] {
+            let text = format!("# one\n{net}\n");
+            let read = lists::read(text.as_bytes(), Format::Plain, "x", 0).unwrap();
+            let image = image(|policy| {
+                policy.lists = vec![Listing::new(
+                    "x",
+                    lists::Action::Block,
+                    direction,
+                    read.entries,
+                )];
+                policy.allow = match direction {
+                    // What comes in is of no interest here.
+                    Direction::In => vec![net.parse().unwrap()],
+                    Direction::Out | Direction::Both => Vec::new(),
+                };
+            });
+            let found = cut_by(&image, address, Replies::default());
+            assert_eq!(found.len(), cut, "{direction:?} {address}");
+            assert!(
+                found
+                    .iter()
+                    .all(|(_, reason)| *reason == Reason::ListedDestination)
+            );
+        }
+    }
+}
+
+#[test]
+fn dropped_special_use_space_costs_a_metadata_service() {
+    let image = image(|policy| policy.special_use = Fate::Drop);
+    let cut = cut_by(&image, "169.254.169.254", Replies::default());
+    assert!(
+        cut.contains(&(Need::Metadata, Reason::SpecialUseBlocked)),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn a_lockout_names_everybody_and_both_ways_out() {
+    let image = image(|_| ());
+    let all = [Need::Ssh { port: 22 }, Need::Resolver].map(|need| Dependency {
+        need,
+        address: ip("77.88.8.8"),
+    });
+    let said = Lockout(cut(&all, image.words(), Replies::default())).to_string();
+    assert_eq!(
+        said,
+        "this policy would cut off what this machine needs:\n  \
+         the SSH session from 77.88.8.8 to port 22: dropped as country_blocked, country RU (Russia)\n  \
+         the resolver 77.88.8.8: dropped as unproven_reply, country RU (Russia)\n\
+         Let them in with management = [\"77.88.8.8\"] in the configuration, or go ahead all the same with --force"
+    );
+}

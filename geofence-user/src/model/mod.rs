@@ -1,0 +1,4 @@
+//! Plain types that every other folder may use. They know neither files nor the kernel.
+
+pub mod policy;
+pub mod text;

@@ -1,0 +1,147 @@
+//! The last good image on disk: what a machine filters by after a boot on which its database cannot be read.
+//!
+//! Written whole under another name and renamed, so a reader finds the old image or the new one; a damaged file is
+//! known by its checksum and is none.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::compile::{Image, ImageError};
+use crate::os::instance::{Instance, InstanceError, private_directory};
+
+/// No image is larger than the largest slot.
+const IMAGE_BYTES_MAX: u64 = 4 << 30;
+
+/// The state directory of an instance.
+#[derive(Clone, Debug)]
+pub struct State {
+    directory: PathBuf,
+}
+
+/// Why the image was not kept, or not found.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error(transparent)]
+    Directory(#[from] InstanceError),
+    #[error("{doing} {path}: {cause}")]
+    File {
+        doing: &'static str,
+        path: String,
+        cause: std::io::Error,
+    },
+    #[error("{path} cannot be used: {cause}")]
+    Image { path: String, cause: ImageError },
+}
+
+impl State {
+    #[must_use]
+    pub fn of(instance: &Instance) -> Self {
+        Self {
+            directory: instance.state_directory(),
+        }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.directory.join("image")
+    }
+
+    /// Keeps an image, which filters by now, in place of the one before.
+    pub fn save(&self, image: &Image) -> Result<(), StateError> {
+        replace(&self.image(), &image.to_bytes())
+    }
+
+    /// The image that was kept last, if there is one.
+    pub fn load(&self) -> Result<Option<Image>, StateError> {
+        let path = self.image();
+        let failed = |cause| StateError::File {
+            doing: "reading",
+            path: path.display().to_string(),
+            cause,
+        };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let mut bytes = Vec::new();
+        file.take(IMAGE_BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        let image = Image::from_bytes(&bytes).map_err(|cause| StateError::Image {
+            path: path.display().to_string(),
+            cause,
+        })?;
+        Ok(Some(image))
+    }
+}
+
+/// Replaces a file of a private directory at once, for its owner only; what is there outlives a power cut.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    private_directory(directory)?;
+    let new = path.with_added_extension("new");
+    let failed = |doing: &'static str| {
+        let path = path.display().to_string();
+        move |cause| StateError::File { doing, path, cause }
+    };
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(failed("writing"))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(failed("writing"))?;
+    fs::rename(&new, path).map_err(failed("replacing"))?;
+    // The rename itself must outlive a power cut.
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("replacing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Boot, Target, compile};
+    use crate::config::Config;
+    use crate::data::geoip::Database;
+
+    fn image(generation: u32) -> Image {
+        let target = Target {
+            generation,
+            slot: 0,
+            compiled: 0,
+            boot: Boot::default(),
+            lines_max: u32::MAX,
+        };
+        compile(
+            &Config::default().policy,
+            &Database::embedded().unwrap(),
+            &target,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_last_image_is_found_and_a_damaged_one_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let state = State {
+            directory: place.path().join("state"),
+        };
+        assert!(state.load().unwrap().is_none());
+        state.save(&image(1)).unwrap();
+        state.save(&image(2)).unwrap();
+        assert_eq!(state.load().unwrap().unwrap(), image(2));
+        let mut bytes = fs::read(state.image()).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(state.image(), &bytes).unwrap();
+        let said = state.load().unwrap_err().to_string();
+        assert!(said.contains("damaged"), "{said}");
+        fs::write(state.image(), &bytes[..last]).unwrap();
+        assert!(state.load().is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! Autonomous systems that rules name, to the prefixes they have by the data.
+//!
+//! A system without a network is an error, because a rule that names nobody is none: who is not found is told with its
+//! place and with what was probably meant.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::{Config, Mention, Named};
+use crate::data::geoip::Systems;
+use crate::model::policy::{System, SystemRule};
+
+/// How many an error offers.
+const OFFERED_MAX: usize = 3;
+/// Names that look so much alike, and more, are offered for each other.
+const ALIKE: f64 = 0.85;
+
+/// A system that is named and not to be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}; {help}")]
+pub struct UnknownSystem {
+    /// File, line and column.
+    pub place: String,
+    pub problem: String,
+    pub help: String,
+}
+
+/// All that are not to be found; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSystems(pub Vec<UnknownSystem>);
+
+impl std::error::Error for UnknownSystems {}
+
+impl fmt::Display for UnknownSystems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join("\n"))
+    }
+}
+
+/// Gives the policy the prefixes of the systems that its rules name. What was granted by command does without those
+/// that are not to be found: who changes the data did not grant it, and the filter has to start.
+pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), UnknownSystems> {
+    let mut unknown = Vec::new();
+    let policy = &mut config.policy;
+    policy.systems.clear();
+    for granted in &mut config.granted {
+        if !granted.unknown.is_empty() {
+            Arc::make_mut(granted).unknown.clear();
+        }
+    }
+    for mention in &config.systems {
+        let numbers = match numbers(mention, data) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                let granted = config.granted.iter_mut().find(|one| {
+                    mention.rule == SystemRule::Exception(one.grant.id.clone()) && !one.is_idle()
+                });
+                match granted {
+                    Some(granted) => Arc::make_mut(granted).unknown.push(error.to_string()),
+                    None => unknown.push(error),
+                }
+                continue;
+            }
+        };
+        for number in numbers {
+            let system = System {
+                number,
+                name: data.names().get(&number).cloned().unwrap_or_default(),
+                rule: mention.rule.clone(),
+                prefixes: data.prefixes(number),
+            };
+            // By its number and by its name, one may be named twice.
+            if !policy.systems.contains(&system) {
+                policy.systems.push(system);
+            }
+        }
+    }
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(UnknownSystems(unknown))
+    }
+}
+
+/// The numbers that a mention stands for; an organisation may have several.
+fn numbers(mention: &Mention, data: &Systems) -> Result<Vec<u32>, UnknownSystem> {
+    let refuse = |problem: String, help: String| UnknownSystem {
+        place: mention.place.clone(),
+        problem,
+        help,
+    };
+    let file = &data.info().name;
+    let wanted = match &mention.named {
+        Named::Number(number) if data.names().contains_key(number) => return Ok(vec![*number]),
+        Named::Number(number) => {
+            let offered = offered(data, &like_number(*number, data), "");
+            return Err(refuse(
+                format!("AS{number} has no network in {file}"),
+                offered.unwrap_or_else(|| {
+                    "remove it, or name a newer file with `asn-database`".to_owned()
+                }),
+            ));
+        }
+        Named::Name(name) => name,
+    };
+    let folded = wanted.to_lowercase();
+    let called = |text: &str| {
+        let all = data.names().iter().filter(move |(_, name)| *name == text);
+        all.map(|(number, _)| *number).collect::<Vec<u32>>()
+    };
+    let mut names: Vec<&String> = data
+        .names()
+        .values()
+        .filter(|name| name.to_lowercase() == folded)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.as_slice() {
+        [name] => Ok(called(name)),
+        [] => {
+            let offered = offered(data, &like_name(&folded, data), ":");
+            Err(refuse(
+                format!("no organisation in {file} is called `{wanted}`"),
+                offered.unwrap_or_else(|| "write its number, such as \"AS64500\"".to_owned()),
+            ))
+        }
+        several if several.contains(&wanted) => Ok(called(wanted)),
+        several => {
+            let numbers = several.iter().flat_map(|name| called(name));
+            let numbers: Vec<String> = numbers.map(|number| described(data, number)).collect();
+            Err(refuse(
+                format!("{} organisations in {file} are called so", several.len()),
+                format!(
+                    "write the number of the one that is meant: {}",
+                    numbers.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+/// Systems whose numbers are a slip away.
+fn like_number(number: u32, data: &Systems) -> Vec<u32> {
+    let wanted = number.to_string();
+    let is_near = |other: &&u32| strsim::damerau_levenshtein(&wanted, &other.to_string()) == 1;
+    let near = data.names().keys().filter(is_near);
+    near.take(OFFERED_MAX).copied().collect()
+}
+
+/// Systems whose organisations have such a name in theirs, or one that looks like it; one for each name.
+fn like_name(wanted: &str, data: &Systems) -> Vec<u32> {
+    let mut scored: Vec<(f64, &str, u32)> = data
+        .names()
+        .iter()
+        .filter_map(|(number, name)| {
+            let folded = name.to_lowercase();
+            let score = if folded.contains(wanted) {
+                // Of those that have it in theirs, the shortest comes first.
+                2.0 - name.len() as f64 / 1000.0
+            } else {
+                strsim::jaro_winkler(&folded, wanted)
+            };
+            (score >= ALIKE).then_some((score, name.as_str(), *number))
+        })
+        .collect();
+    scored.sort_by(|one, two| two.0.total_cmp(&one.0).then(one.1.cmp(two.1)));
+    scored.dedup_by_key(|(_, name, _)| *name);
+    let best = scored.into_iter().take(OFFERED_MAX);
+    best.map(|(_, _, number)| number).collect()
+}
+
+/// The way out that some systems are, by number or, behind a mark, by name.
+fn offered(data: &Systems, numbers: &[u32], mark: &str) -> Option<String> {
+    let texts: Vec<String> = numbers
+        .iter()
+        .map(|number| match data.names().get(number) {
+            Some(name) if !mark.is_empty() => format!("\"AS{mark}{name}\" (AS{number})"),
+            _ => described(data, *number),
+        })
+        .collect();
+    let (last, rest) = texts.split_last()?;
+    Some(if rest.is_empty() {
+        format!("did you mean {last}?")
+    } else {
+        format!("did you mean {} or {last}?", rest.join(", "))
+    })
+}
+
+fn described(data: &Systems, number: u32) -> String {
+    match data.names().get(&number).filter(|name| !name.is_empty()) {
+        Some(name) => format!("AS{number} ({name})"),
+        None => format!("AS{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+
+    use super::*;
+    use crate::data::geoip::writer::{Schema, Writer};
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn data() -> Systems {
+        let mut writer = Writer::new(Schema::Asn);
+        for (prefix, system) in [
+            ("198.51.100.0/24", "64500 Example Org"),
+            ("203.0.113.0/24", "64501 Example Org"),
+            ("192.0.2.0/24", "64511 Other Ltd"),
+            ("2001:db8::/32", "65550 OTHER LTD"),
+        ] {
+            writer.add_code(net(prefix), system);
+        }
+        Systems::from_bytes("asn.mmdb", writer.finish()).unwrap()
+    }
+
+    fn resolved(text: &str) -> Result<Config, String> {
+        let text = format!("asn-database = \"asn.mmdb\"\n{text}");
+        let config = Config::parse(&text, "test.toml");
+        let mut config = config.unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        resolve(&mut config, &data()).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn systems_become_their_prefixes() {
+        let config = resolved(
+            r#"
+            allow = ["AS64511", "203.0.113.7"]
+            deny = ["AS:example org"]
+            [[exception]]
+            id = "one"
+            from = ["AS65550", "KZ"]
+            to = ["any"]
+            owner = "somebody"
+            reason = "some reason"
+            "#,
+        )
+        .unwrap();
+        let policy = &config.policy;
+        let told: Vec<String> = policy
+            .systems
+            .iter()
+            .map(|system| format!("{} {system}: {:?}", system.rule, system.prefixes))
+            .collect();
+        let expected = [
+            "allow AS64511 (Other Ltd): [192.0.2.0/24]",
+            "deny AS64500 (Example Org): [198.51.100.0/24]",
+            "deny AS64501 (Example Org): [203.0.113.0/24]",
+            "exception one AS65550 (OTHER LTD): [2001:db8::/32]",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(policy.allow, [net("203.0.113.7/32")]);
+        assert!(policy.deny.is_empty());
+        assert_eq!(policy.exceptions[0].from.len(), 1);
+    }
+
+    #[test]
+    fn who_is_not_found_is_told_with_the_nearest() {
+        for (text, says) in [
+            (
+                "deny = [\"AS64502\"]",
+                "test.toml:2:9: AS64502 has no network in asn.mmdb; did you mean AS64500 (Example Org) or AS64501",
+            ),
+            ("deny = [\"AS7\"]", "name a newer file with `asn-database`"),
+            (
+                "allow = [\"AS:Exmaple Org\"]",
+                "test.toml:2:10: no organisation in asn.mmdb is called `Exmaple Org`; did you mean \"AS:Example Org\" \
+                 (AS64500)?",
+            ),
+            (
+                "allow = [\"AS:example\"]",
+                "did you mean \"AS:Example Org\"",
+            ),
+            (
+                "allow = [\"AS:Nobody at all\"]",
+                "write its number, such as",
+            ),
+            (
+                "allow = [\"AS:other ltd\"]",
+                "2 organisations in asn.mmdb are called so; write the number of the one that is meant: AS65550 (OTHER \
+                 LTD), AS64511 (Other Ltd)",
+            ),
+        ] {
+            let error = resolved(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        assert_eq!(
+            resolved("deny = [\"AS:OTHER LTD\"]")
+                .unwrap()
+                .policy
+                .systems
+                .len(),
+            1
+        );
+        let both = resolved("deny = [\"AS1\",\n\"AS2\"]").unwrap_err();
+        assert!(
+            both.contains("test.toml:2:9") && both.contains("\ntest.toml:3:1"),
+            "{both}"
+        );
+    }
+}

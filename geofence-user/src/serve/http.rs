@@ -1,0 +1,180 @@
+//! The read-only HTTP face: /metrics, /healthz and a page for people. Nothing here changes anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::daemon::{Daemon, Place};
+use crate::serve::connection_limit::Crowd;
+use crate::serve::metrics;
+
+/// Why the listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address}: {cause}. Another program may use it (`ss -ltnp` shows which); choose another address \
+     with --listen or `listen` in the configuration"
+)]
+pub struct ListenError {
+    address: SocketAddr,
+    cause: std::io::Error,
+}
+
+/// Takes the address, before anything is attached.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| ListenError { address, cause })
+}
+
+/// How many are connected at once; more than ever scrape, and few enough to cost little.
+const ROOM: usize = 64;
+/// How long the head of a request may take.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may last: an answer that nobody reads is not kept for ever.
+const CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// The longest head of a request. An answer is written as it comes, whatever its length.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
+
+/// Answers until the task is dropped: one request a connection. Those who connect and do not ask, or do not read, take
+/// room from one another and from nobody else.
+pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(scrape))
+        .route("/healthz", get(health))
+        .with_state(daemon);
+    let service = TowerToHyperService::new(router);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .keep_alive(false);
+    let mut crowd = Crowd::new(ROOM);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("accepting a connection for metrics: {error}");
+                // Out of descriptors, as a rule: others have to close theirs.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        crowd.admit(|_| async move {
+            // Whoever is too slow, or gone, needs no answer.
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+        });
+    }
+}
+
+async fn scrape(State(daemon): State<Arc<Daemon>>, headers: HeaderMap) -> Response {
+    let snapshot = match daemon.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response();
+        }
+    };
+    let Ok(openmetrics) = metrics::openmetrics(snapshot) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    if wants_openmetrics(&headers) {
+        ([(CONTENT_TYPE, metrics::OPENMETRICS)], openmetrics).into_response()
+    } else {
+        ([(CONTENT_TYPE, metrics::TEXT)], metrics::text(&openmetrics)).into_response()
+    }
+}
+
+/// Whether the client names OpenMetrics and does not refuse it with a weight of zero.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts.next() == Some("application/openmetrics-text") && !parts.any(|part| part == "q=0")
+        })
+}
+
+/// 200 where every interface is protected, also where a reload has failed and an older policy filters; 503 where one is
+/// not.
+async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
+    let places = daemon.protection().await;
+    let trouble = daemon.reloads().trouble;
+    let is_protected = places.iter().all(Place::is_protected);
+    let status = match (is_protected, &trouble) {
+        (false, _) => "unprotected",
+        (true, Some(_)) => "degraded",
+        (true, None) => "ok",
+    };
+    let body = json!({
+        "status": status,
+        "trouble": trouble.map(|trouble| json!({
+            "cause": trouble.failure.cause.name(),
+            "text": trouble.failure.text,
+            "since": trouble.since,
+        })),
+        "interfaces": places
+            .iter()
+            .map(|one| json!({
+                "interface": one.attached.interface,
+                "protected": one.is_protected(),
+                "mode": one.attached.mode,
+            }))
+            .collect::<Vec<_>>(),
+    });
+    let code = if is_protected {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        code,
+        [(CONTENT_TYPE, "application/json")],
+        format!("{body}\n"),
+    )
+        .into_response()
+}
+
+async fn page(State(daemon): State<Arc<Daemon>>) -> Response {
+    match daemon.snapshot().await {
+        Ok(snapshot) => Html(crate::serve::page::render(&snapshot)).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openmetrics_is_given_to_whoever_asks_for_it() {
+        let wants = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            wants_openmetrics(&headers)
+        };
+        assert!(wants(
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+        ));
+        assert!(!wants("text/plain"));
+        assert!(!wants("application/openmetrics-text;q=0, */*"));
+        assert!(!wants_openmetrics(&HeaderMap::new()));
+    }
+}

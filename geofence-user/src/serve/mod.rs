@@ -1,0 +1,7 @@
+//! The daemon's two faces: a read-only HTTP listener, and the control socket.
+
+pub mod connection_limit;
+pub mod control;
+pub mod http;
+pub mod metrics;
+pub mod page;
