@@ -13,13 +13,13 @@ use geofence_tests::privilege;
 use geofence_tests::wait::poll;
 use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
-use geofence_user::explain::explain;
 use geofence_user::data::geoip::Database;
+use geofence_user::explain::explain;
+use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows;
 use geofence_user::model::policy::{Aim, CountryRule, Exception, Origin, Policy, Traffic};
 use geofence_user::prepare::{Prepared, boot, now, prepare};
-use geofence_user::explain::simulated_tables::{Host, Seen};
 
 /// A configuration whose texts are read as an operator would write them.
 fn prepared(text: &str) -> Prepared {

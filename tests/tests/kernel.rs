@@ -13,13 +13,13 @@ use geofence_common::verdict::{Action, Reason};
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
+use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows::now;
-use geofence_user::oracle;
 use geofence_user::model::policy::{Fate, Lookup, Policy, Replies};
+use geofence_user::oracle;
 use geofence_user::prepare::{Prepared, prepare};
-use geofence_user::explain::simulated_tables::{Host, Seen};
 
 #[path = "kernel/told.rs"]
 mod told;
@@ -396,7 +396,8 @@ fn an_image_is_swapped_whole_and_the_counters_stay() {
     }
     let blocking = prepared(|_| {});
     let open = prepared(|policy| {
-        policy.rule = geofence_user::model::policy::CountryRule::Block(std::collections::BTreeSet::new());
+        policy.rule =
+            geofence_user::model::policy::CountryRule::Block(std::collections::BTreeSet::new());
     });
     let mut frame = template("77.88.8.8", "192.0.2.2");
     frame.resize(60, 0);
@@ -425,8 +426,9 @@ fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
     let small = {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small.mmdb");
-        let mut writer =
-            geofence_user::data::geoip::writer::Writer::new(geofence_user::data::geoip::writer::Schema::Flat);
+        let mut writer = geofence_user::data::geoip::writer::Writer::new(
+            geofence_user::data::geoip::writer::Schema::Flat,
+        );
         writer.add_code("77.88.8.0/24".parse().expect("a network"), "RU");
         std::fs::write(&path, writer.finish()).expect("written");
         let mut config = Config {

@@ -8,9 +8,9 @@ use geofence_tests::precedence::{Situation, database, policy, situations};
 use geofence_tests::privilege;
 use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
+use geofence_user::data::lists::Loaded;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
-use geofence_user::data::lists::Loaded;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::{Others, Prepared, boot, now};
 

@@ -12,10 +12,10 @@ use geofence_tests::corpus::corpus;
 use geofence_tests::privilege;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
+use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows::now;
 use geofence_user::prepare::{Prepared, prepare};
-use geofence_user::explain::simulated_tables::{Host, Seen};
 
 fn prepared() -> Prepared {
     prepare(Config::default()).expect("the embedded database and the default policy")

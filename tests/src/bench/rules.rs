@@ -14,12 +14,12 @@ use geofence_common::image::Words as _;
 use geofence_common::layout::name;
 use geofence_common::verdict::Reason;
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
-use geofence_user::oracle::{Draw, Oracle};
+use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{
     Aim, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
+use geofence_user::oracle::{Draw, Oracle};
 use geofence_user::prepare::Prepared;
-use geofence_user::explain::simulated_tables::{Host, Seen};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::cases::{self, Case, Fate};

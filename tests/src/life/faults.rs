@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::{SIDES, Site, damage};
-use geofence_user::os::instance::Instance;
 use geofence_user::kernel::{Held, Pins};
+use geofence_user::os::instance::Instance;
 
 use crate::daemon::{Daemon, geofence};
 use crate::edge::{Answer, LISTEN, PATIENCE};

@@ -7,10 +7,10 @@ use geofence_common::country::Country;
 use geofence_common::layout::{ListCounters, ListKey, list_counter};
 use geofence_common::leave::leave;
 use geofence_common::verdict::{Action, Reason};
-use geofence_user::kernel::Filter;
 use geofence_user::data::lists::{self, Listing};
-use geofence_user::model::policy::Policy;
 use geofence_user::explain::simulated_tables::Host;
+use geofence_user::kernel::Filter;
+use geofence_user::model::policy::Policy;
 
 /// Lists of each kind, with the frames' sources and destinations on some or several of them; and who may be answered
 /// all the same.
