@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy for both targets, and the rules of tidy.
+//! `cargo xtask lint`: formatting, clippy for both targets, the dependencies, and the rules of tidy.
 //!
 //! Every check runs even when an earlier one found something, so that one run tells everything.
 
@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     // From quick to slow: the first answer comes at once.
     check("tidy", &mut unclean, tidy_is_clean)?;
     check("formatting", &mut unclean, || succeeds(&mut formatting()))?;
+    check("dependencies", &mut unclean, dependencies_are_clean)?;
     check("clippy", &mut unclean, || succeeds(&mut clippy()))?;
     check("clippy for eBPF", &mut unclean, || {
         succeeds(&mut clippy_for_ebpf()?)
@@ -62,6 +63,13 @@ fn formatting() -> Command {
         cargo.args(["--", "--color", "never"]);
     }
     cargo
+}
+
+/// Checks licences, banned crates and sources by deny.toml. Advisories are left out: they change without a commit.
+fn dependencies_are_clean() -> Result<bool> {
+    setup::deny::install()?;
+    let mut cargo = workspace::cargo(&["deny", "check", "licenses", "bans", "sources"]);
+    succeeds(cargo.current_dir(workspace::root()))
 }
 
 fn clippy() -> Command {

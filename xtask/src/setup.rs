@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{process, workspace};
 
 mod debian;
+pub(crate) mod deny;
 
 /// The LLVM that the pinned compiler contains; bpf-linker must read the bitcode of that one.
 const LLVM: u32 = 22;
@@ -61,6 +62,9 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     }
     if !found.linker {
         linker(found.binstall)?;
+    }
+    if scope == Scope::Everything {
+        deny::install()?;
     }
     if scope == Scope::Lab || scope >= Scope::Test {
         match laboratories() {

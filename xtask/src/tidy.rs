@@ -15,16 +15,21 @@ const COLUMNS_MAX: usize = 120;
 const LINES_MAX: usize = 600;
 
 /// What may lie at the root of the repository; a star stands for any ending.
-const ROOT_ENTRIES: [&str; 15] = [
+const ROOT_ENTRIES: [&str; 20] = [
     ".cargo",
     ".ci",
+    ".github",
     ".gitignore",
     "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE*",
     "README.md",
+    "SECURITY.md",
     "clippy.toml",
+    "deny.toml",
     "deploy",
     "docs",
     "geofence-*",
