@@ -15,6 +15,7 @@ use geofence_user::model::policy::{
     Aim, CountryRule, Exception, Fate, Mail, Origin, Policy, Protection, Service, ServiceProtocol,
     Tenant, Traffic,
 };
+use geofence_user::model::units::UnixSeconds;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Where the source is.
@@ -367,7 +368,7 @@ pub fn policy() -> Policy {
             Grant::Lapsed,
             vec![Traffic::Any],
             vec![Aim::Anywhere],
-            Some(1),
+            Some(UnixSeconds(1)),
         ),
         (
             Grant::Elsewhere,

@@ -19,6 +19,7 @@ use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows;
 use geofence_user::model::policy::{Aim, CountryRule, Exception, Origin, Policy, Traffic};
+use geofence_user::model::units::UnixSeconds;
 use geofence_user::prepare::{Prepared, boot, now, prepare};
 
 /// A configuration whose texts are read as an operator would write them.
@@ -185,7 +186,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     let begun = [3, 12, 48].into_iter().find_map(|seconds| {
         let mut config = Config::parse(&text, "test.toml").expect("reads");
         let until = now() + seconds;
-        Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(until);
+        Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(UnixSeconds(until));
         let prepared = prepare(config).expect("prepares");
         let mut filter = filter(&prepared);
         let reason = filter.ask(&frame).expect("answers").reason;
@@ -206,7 +207,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
 
     // The image after another boot: as much is left as was, less the time between.
     let mut config = Config::parse(&text, "test.toml").expect("reads");
-    Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(now() + 1000);
+    Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(UnixSeconds(now() + 1000));
     let image = prepare(config).expect("prepares").image;
     let mut later = boot();
     (later.id, later.now) = (later.id ^ 1, 5_000_000_000);
@@ -413,7 +414,7 @@ fn very_many() -> Policy {
             traffic: vec![Traffic::Any],
             owner: "test".into(),
             reason: "test".into(),
-            until: Some(now() + 3600),
+            until: Some(UnixSeconds(now() + 3600)),
         })
         .map(Arc::new)
         .collect();

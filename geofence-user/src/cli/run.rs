@@ -19,13 +19,14 @@ use super::options::{InstanceArgs, PolicyArgs};
 use crate::checks::lockout;
 use crate::checks::lockout::watcher::Watcher;
 use crate::config::{Config, overrides};
-use crate::daemon::candidate::{Candidate, Cause};
+use crate::daemon::candidate::Candidate;
 use crate::daemon::events::Identities;
 use crate::daemon::file_watch::Files;
 use crate::daemon::runtime_exceptions::Grants;
 use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
 use crate::daemon::{events as contacts, file_watch as watch};
 use crate::kernel::{self, Filter, Pins, Survey, memory};
+use crate::model::failure::Cause;
 use crate::os::instance::{Instance, private_directory};
 use crate::os::notify;
 use crate::os::privilege::{self, Kept};
@@ -153,7 +154,7 @@ fn choose(config: Config, force: bool) -> anyhow::Result<Start> {
         Err(failure) => failure,
     };
     match last_good {
-        Some(image) if matches!(failure.cause, Cause::Database | Cause::List | Cause::Guard) => {
+        Some(image) if matches!(failure.cause, Cause::Database | Cause::List | Cause::Sanity) => {
             error!(
                 "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and its data are in force, whatever the \
                  configuration says, until a reload succeeds"

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::options::InstanceArgs;
 use crate::kernel::{Pins, interfaces};
-use crate::model::text::date;
+use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::os::privilege;
 use crate::serve::control::{Answer, AskError, Request, ask};
@@ -115,7 +115,7 @@ fn text(status: &Value) -> String {
                 format!(
                     "{}, built {}, {} days ago",
                     word(&database["name"]),
-                    date(built),
+                    UnixSeconds(built).date(),
                     word(&database["age_days"])
                 ),
             );

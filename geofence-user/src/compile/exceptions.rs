@@ -250,6 +250,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
             None => NEVER,
             Some(until) => {
                 let left = until
+                    .0
                     .checked_sub(target.compiled)
                     .filter(|left| *left > 0)?;
                 target.boot.now.saturating_add(left.saturating_mul(SECOND))

@@ -148,7 +148,7 @@ static EXCEPTION_KEYS: [Key<Draft>; 7] = [
         example: r#"until = "2027-03-31""#,
         refused: "What is neither, and a time without a zone.",
         set: |draft, given, faults| {
-            draft.exception.until = given.one(faults, targets::moment);
+            draft.exception.until = given.one(faults, targets::expiry);
             if let Given::Text(spelled) = given {
                 draft.until = Some(spelled.text.to_string());
             }

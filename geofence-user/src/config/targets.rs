@@ -13,6 +13,7 @@ use super::value::Given;
 use super::{Config, addresses, values};
 use crate::data::countries::Entry;
 use crate::model::policy::{Aim, Origin, Traffic};
+use crate::model::units::UnixSeconds;
 
 /// The longest name; a label of metrics and a column of tables.
 const NAME_BYTES_MAX: usize = 64;
@@ -214,8 +215,8 @@ pub(super) fn traffic(text: &str) -> Result<Traffic, Problem> {
     ))
 }
 
-/// Reads the moment when something lapses, seconds since 1970: the end of a day, or a time with its zone.
-pub(super) fn moment(text: &str) -> Result<u64, Problem> {
+/// Reads when something expires: at the end of a day, or at a time with its zone.
+pub(super) fn expiry(text: &str) -> Result<UnixSeconds, Problem> {
     let day = || {
         let day: Date = text.parse().ok()?;
         let next = day.checked_add(1.day()).ok()?;
@@ -227,6 +228,7 @@ pub(super) fn moment(text: &str) -> Result<u64, Problem> {
     };
     moment
         .and_then(|moment| u64::try_from(moment.as_second()).ok())
+        .map(UnixSeconds)
         .ok_or_else(|| {
             Problem::new(
                 format!("{} is neither a day nor a time", quoted(text)),

@@ -1,7 +1,7 @@
 //! What could filter next: a configuration with its data read, compiled and held against what filters now.
 //!
 //! Starting and reloading come through here alike, and nothing here touches the kernel. What is refused is refused for
-//! one of a closed set of causes, which metrics count.
+//! one of the causes of `model::failure`.
 
 use tracing::warn;
 
@@ -10,98 +10,11 @@ use crate::checks::sanity::{Comparison, Holdings, Refused, refusals, systems_ref
 use crate::compile::Image;
 use crate::config::Config;
 use crate::data::lists::Loaded;
-use crate::kernel::{LoadError, Options, Tries};
+use crate::kernel::{Options, Tries};
+use crate::model::failure::{Cause, Failure};
 use crate::model::policy::{Lookup, NewNumbers};
 use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, now, options, prepare_from};
 use crate::serve::metrics::Facts;
-
-/// Why a policy did not take the place of the one in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// The configuration has an error.
-    Configuration,
-    /// It changes what is fixed while the filter runs.
-    Restart,
-    /// A database cannot be read.
-    Database,
-    /// A list cannot be read, and there is none from before.
-    List,
-    /// The data is not believed.
-    Guard,
-    /// The image does not fit.
-    Capacity,
-    /// It would cut off somebody the machine needs.
-    Access,
-    /// Another policy is on trial, or none is.
-    Trial,
-    /// The kernel refused.
-    Kernel,
-    /// geofence itself failed.
-    Internal,
-    /// A command asks for something that cannot be; no reload ends so.
-    Request,
-}
-
-impl Cause {
-    /// Why a reload may fail.
-    pub const ALL: [Self; 10] = [
-        Self::Configuration,
-        Self::Restart,
-        Self::Database,
-        Self::List,
-        Self::Guard,
-        Self::Capacity,
-        Self::Access,
-        Self::Trial,
-        Self::Kernel,
-        Self::Internal,
-    ];
-
-    /// Why the kernel did not take an image.
-    #[must_use]
-    pub const fn of_load(error: &LoadError) -> Self {
-        if matches!(error, LoadError::ImageTooLarge { .. }) {
-            Self::Capacity
-        } else {
-            Self::Kernel
-        }
-    }
-
-    /// The spelling in metrics and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Restart => "restart_needed",
-            Self::Database => "database",
-            Self::List => "list",
-            Self::Guard => "guard",
-            Self::Capacity => "capacity",
-            Self::Access => "access",
-            Self::Trial => "trial",
-            Self::Kernel => "kernel",
-            Self::Internal => "internal",
-            Self::Request => "request",
-        }
-    }
-}
-
-/// A policy that did not take the place of the one in use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub struct Failure {
-    pub cause: Cause,
-    pub text: String,
-}
-
-impl Failure {
-    pub fn new(cause: Cause, text: impl ToString) -> Self {
-        Self {
-            cause,
-            text: text.to_string().trim_end().to_owned(),
-        }
-    }
-}
 
 /// Everything the kernel needs, and what is told about it.
 #[derive(Clone, Debug)]
@@ -226,7 +139,7 @@ impl Candidate {
             return Ok(());
         }
         if !force {
-            return Err(Failure::new(Cause::Access, Lockout(cut)));
+            return Err(Failure::new(Cause::Lockout, Lockout(cut)));
         }
         for cut in cut {
             warn!("forced: {cut}");
@@ -241,7 +154,7 @@ impl Candidate {
         };
         let refused = systems_refusals(before, after);
         if !refused.is_empty() && !force {
-            return Err(Failure::new(Cause::Guard, Refused(refused)));
+            return Err(Failure::new(Cause::Sanity, Refused(refused)));
         }
         let forced = refused.iter().map(|one| format!("forced: {one}"));
         self.warnings.extend(forced);
@@ -286,7 +199,7 @@ fn believe(
         return Ok(());
     }
     if !force {
-        return Err(Failure::new(Cause::Guard, Refused(refused)));
+        return Err(Failure::new(Cause::Sanity, Refused(refused)));
     }
     warnings.extend(refused.iter().map(|one| format!("forced: {one}")));
     Ok(())

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Daemon, lock};
-use crate::daemon::candidate::{Cause, Failure};
 use crate::daemon::events::{Identities, log};
 use crate::kernel::{LoadError, flows};
+use crate::model::failure::Failure;
 use crate::serve::metrics::{Contacts, ListOf};
 
 /// How long an asker waits for the next contact before it is told that there was none.
@@ -47,7 +47,7 @@ impl Daemon {
     pub(super) fn count_lists(&self, identities: &Identities) -> Result<(), Failure> {
         lock(&self.filter)
             .count_lists(&identities.lists)
-            .map_err(|error| Failure::new(Cause::of_load(&error), error))
+            .map_err(Failure::from)
     }
 
     /// Forgets what was counted of lists and tenants that are no more.

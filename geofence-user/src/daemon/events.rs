@@ -190,7 +190,7 @@ pub fn line(contact: &Value) -> String {
     )
 }
 
-/// A moment in milliseconds since 1970, as people and machines read it.
+/// A time in milliseconds since 1970, as RFC 3339 in UTC.
 fn moment(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())

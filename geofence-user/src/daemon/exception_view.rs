@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use geofence_common::layout::Hits;
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,9 @@ use serde_json::value::RawValue;
 use super::reload::aside;
 use super::{Daemon, lock};
 use crate::config::{Config, Grant, Granted};
-use crate::daemon::candidate::{Cause, Failure};
-use crate::explain::moment;
 use crate::kernel::flows;
-use crate::prepare::now;
+use crate::model::failure::{Cause, Failure};
+use crate::model::units::UnixSeconds;
 
 /// An exception as it is shown. The first fields are the words it was granted with, which are all that is told of one
 /// taken back.
@@ -134,7 +134,10 @@ impl Daemon {
             })?;
         }
         for granted in granted.filter(|one| one.is_idle()) {
-            let until = granted.grant.check_until(0).unwrap_or_default();
+            let until = granted
+                .grant
+                .check_until(UnixSeconds(0))
+                .unwrap_or_default();
             show(&Shown {
                 changes: changes.clone(),
                 ..self.shown(granted.grant.clone(), until, Some(granted))
@@ -143,10 +146,10 @@ impl Daemon {
         Ok(())
     }
 
-    fn shown(&self, words: Grant, until: Option<u64>, granted: Option<&Granted>) -> Shown {
+    fn shown(&self, words: Grant, until: Option<UnixSeconds>, granted: Option<&Granted>) -> Shown {
         let state = if granted.is_some_and(Granted::is_idle) {
             "idle"
-        } else if until.is_some_and(|until| until <= now()) {
+        } else if until.is_some_and(|until| until <= UnixSeconds::now()) {
             "lapsed"
         } else {
             "live"
@@ -162,7 +165,7 @@ impl Daemon {
             services: words.services,
             owner: words.owner,
             reason: words.reason,
-            until: until.map(moment),
+            until: until.map(|until| until.to_string()),
             state: state.into(),
             note: granted.and_then(Granted::why),
             granted: granted.is_some(),
@@ -175,8 +178,8 @@ impl Daemon {
 impl Shown {
     /// With what the kernel has counted, at this moment since boot.
     fn counted(self, hits: Hits, boot: u64) -> Self {
-        let ago = boot.saturating_sub(hits.last) / 1_000_000_000;
-        let last = (hits.packets != 0).then(|| moment(now().saturating_sub(ago)));
+        let ago = Duration::from_nanos(boot.saturating_sub(hits.last));
+        let last = (hits.packets != 0).then(|| UnixSeconds::now().minus(ago).to_string());
         Self {
             hits: hits.packets,
             last_hit: last,

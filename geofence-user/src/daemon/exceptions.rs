@@ -15,11 +15,11 @@ use super::reload::aside;
 use super::{Daemon, Wishes, lock};
 use crate::checks::lockout::Dependency;
 use crate::config::{Config, Grant, nearest};
-use crate::daemon::candidate::{Candidate, Cause, Failure};
+use crate::daemon::candidate::Candidate;
 use crate::daemon::runtime_exceptions::{Caller, Entry};
-use crate::explain::moment;
 use crate::kernel::memory;
-use crate::prepare::now;
+use crate::model::failure::{Cause, Failure};
+use crate::model::units::UnixSeconds;
 
 /// A change of what is granted by command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ impl Daemon {
                 }
                 self.refuse_taken(&config, grant)?;
                 grant
-                    .check(&config, now())
+                    .check(&config, UnixSeconds::now())
                     .map_err(|errors| refusal(errors.render(false)))?;
                 let (grant, at) = (grant.clone(), config.granted.len());
                 let name = self.grants.file().display().to_string();
@@ -216,7 +216,7 @@ impl Daemon {
                 }
                 grant.until = Some(until.clone());
                 grant
-                    .check_until(now())
+                    .check_until(UnixSeconds::now())
                     .map_err(|errors| refusal(errors.render(false)))?;
                 config.extend(at, until, text)
             }
@@ -290,7 +290,7 @@ impl Daemon {
         error: Option<&str>,
     ) -> Result<(), Failure> {
         let entry = Entry {
-            time: now(),
+            time: UnixSeconds::now(),
             caller,
             verb: change.verb(),
             id,
@@ -307,11 +307,11 @@ impl Daemon {
 
     /// What `geofence status` shows of exceptions.
     pub(super) fn exceptions_in_short(config: &Config) -> Value {
-        let now = now();
+        let now = UnixSeconds::now();
         let lapsing = config
             .policy
-            .lapsing_exceptions(now)
-            .map(|one| json!({ "id": one.id, "until": one.until.map(moment), "owner": one.owner }));
+            .expiring_exceptions(now)
+            .map(|one| json!({ "id": one.id, "until": one.until.map(|until| until.to_string()), "owner": one.owner }));
         let noted = config.granted.iter().filter_map(|one| {
             Some(json!({ "id": one.grant.id, "holds": !one.is_idle(), "note": one.why()? }))
         });

@@ -30,6 +30,7 @@ use crate::data::lists::Report;
 use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::model::policy::Policy;
+use crate::model::units::UnixSeconds;
 use crate::os::privilege::{self, GivenUp};
 use crate::os::state::State;
 use crate::prepare::{Kept, now};
@@ -266,8 +267,8 @@ fn customers(filter: &Filter, policy: &Policy) -> Result<Customers, LoadError> {
             customers.hits.push((kind, id.clone(), packets));
         }
     }
-    let now = now();
+    let now = UnixSeconds::now();
     customers.exceptions = policy.live_exceptions(now).count();
-    customers.lapsing = policy.lapsing_exceptions(now).count();
+    customers.lapsing = policy.expiring_exceptions(now).count();
     Ok(customers)
 }

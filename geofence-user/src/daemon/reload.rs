@@ -13,12 +13,13 @@ use tracing::{error, info, warn};
 use super::{Current, Daemon, lock};
 use crate::checks::lockout::{self, Dependency};
 use crate::config::Config;
-use crate::daemon::candidate::{Candidate, Cause, Failure};
+use crate::daemon::candidate::Candidate;
 use crate::daemon::events::Identities;
 use crate::daemon::file_watch::Files;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
 use crate::kernel::memory;
+use crate::model::failure::{Cause, Failure};
 use crate::model::policy::NewNumbers;
 use crate::os::instance::Instance;
 use crate::prepare::{now, options};
@@ -240,7 +241,7 @@ impl Daemon {
         let identities = Identities::of(&candidate.config);
         lock(&self.filter)
             .install(&candidate.image, candidate.tries.as_ref())
-            .map_err(|error| Failure::new(Cause::of_load(&error), error))?;
+            .map_err(Failure::from)?;
         let generation = candidate.image.generation();
         self.replace_current(candidate);
         self.forget_lists_but(&identities);
@@ -264,7 +265,7 @@ impl Daemon {
             } else {
                 filter.clear_hits(number)
             };
-            cleared.map_err(|error| Failure::new(Cause::of_load(&error), error))?;
+            cleared.map_err(Failure::from)?;
         }
         Ok(())
     }

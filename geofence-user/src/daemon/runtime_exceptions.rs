@@ -12,8 +12,8 @@ use nix::unistd::{Uid, User};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Grant};
-use crate::daemon::candidate::{Cause, Failure};
-use crate::explain::moment;
+use crate::model::failure::{Cause, Failure};
+use crate::model::units::UnixSeconds;
 use crate::os::instance::{Instance, private_directory};
 use crate::os::state::{self, StateError};
 
@@ -148,7 +148,7 @@ pub struct Log {
 /// A change as the log tells of it.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
-    pub time: u64,
+    pub time: UnixSeconds,
     pub caller: Caller,
     /// The words of the command line.
     pub verb: &'static str,
@@ -196,7 +196,7 @@ impl Entry<'_> {
     fn to_json(&self, result: &str, error: Option<&str>) -> Value {
         let exception = self.exception;
         json!({
-            "time": moment(self.time),
+            "time": self.time.to_string(),
             "user": name_of(self.caller.user),
             "uid": self.caller.user,
             "login": self.caller.login().map(name_of),
@@ -244,7 +244,7 @@ mod tests {
 
     fn entry(id: &str) -> Entry<'_> {
         Entry {
-            time: 1_800_000_000,
+            time: UnixSeconds(1_800_000_000),
             caller: Caller {
                 user: 0,
                 process: None,

@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use super::reload::aside;
 use super::{Current, Daemon, Wishes, lock};
-use crate::daemon::candidate::{Cause, Failure};
 use crate::kernel::{flows, memory};
+use crate::model::failure::{Cause, Failure};
 
 /// A policy that is on trial.
 #[derive(Clone)]
@@ -99,7 +99,7 @@ impl Daemon {
             daemon.clear_new(&candidate)?;
             lock(&daemon.filter)
                 .try_out(&candidate.image, candidate.tries.as_ref(), ends)
-                .map_err(|error| Failure::new(Cause::of_load(&error), error))?;
+                .map_err(Failure::from)?;
             let generation = candidate.image.generation();
             let before = daemon.replace_current(candidate);
             *lock(&daemon.trial) = Some(Trial {

@@ -22,7 +22,7 @@ use geofence_common::verdict::Verdict;
 use crate::data::countries;
 use crate::explain::simulated_tables::{Host, Seen};
 
-pub use names::{Names, moment, system_to_json};
+pub use names::{Names, system_to_json};
 
 /// Collects the steps of a decision.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::data::lists::Listing;
@@ -64,10 +63,9 @@ impl<'a> Names<'a> {
         let exceptions = self.0.map_or(&[][..], |policy| &policy.exceptions);
         let protections = self.0.map_or(&[][..], |policy| &policy.protections);
         if let Some(exception) = exceptions.iter().find(|one| one.slot == slot) {
-            let until = exception.until.map_or_else(
-                || "no end".to_owned(),
-                |until| format!("until {}", moment(until)),
-            );
+            let until = exception
+                .until
+                .map_or_else(|| "no end".to_owned(), |until| format!("until {until}"));
             format!(
                 "exception {} ({}, owner {}, {until})",
                 exception.id, exception.reason, exception.owner
@@ -89,11 +87,4 @@ pub fn system_to_json((system, prefix): (&System, IpNet)) -> Value {
         "name": system.name,
         "prefix": prefix,
     })
-}
-
-/// A moment in seconds since 1970, as people and machines read it.
-#[must_use]
-pub fn moment(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -9,6 +9,7 @@ mod attach;
 mod batch;
 mod call;
 pub mod events;
+mod failure;
 mod filter;
 pub mod flows;
 mod image_map;

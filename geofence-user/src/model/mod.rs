@@ -1,4 +1,6 @@
 //! Plain types that every other folder may use. They know neither files nor the kernel.
 
+pub mod failure;
 pub mod policy;
 pub mod text;
+pub mod units;

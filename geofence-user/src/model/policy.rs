@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use geofence_common::class::Class;
@@ -18,6 +19,7 @@ use geofence_common::wire::protocol;
 use ipnet::IpNet;
 
 use crate::data::lists::Listing;
+use crate::model::units::UnixSeconds;
 
 /// Everything a verdict depends on but the GeoIP data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +143,8 @@ pub struct Exception {
     pub traffic: Vec<Traffic>,
     pub owner: String,
     pub reason: String,
-    /// When it lapses, seconds since 1970.
-    pub until: Option<u64>,
+    /// When it expires.
+    pub until: Option<UnixSeconds>,
 }
 
 /// Ports that only these sources may reach, whatever any country's fate.
@@ -321,17 +323,18 @@ impl Policy {
         }
     }
 
-    /// The exceptions that have not lapsed, seconds since 1970.
-    pub fn live_exceptions(&self, now: u64) -> impl Iterator<Item = &Exception> {
+    /// The exceptions that have not expired.
+    pub fn live_exceptions(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
         let exceptions = self.exceptions.iter().map(Arc::as_ref);
         exceptions.filter(move |exception| exception.until.is_none_or(|until| until > now))
     }
 
-    /// The exceptions that lapse within a week.
-    pub fn lapsing_exceptions(&self, now: u64) -> impl Iterator<Item = &Exception> {
-        const WEEK: u64 = 7 * 86_400;
+    /// The exceptions that expire within a week.
+    pub fn expiring_exceptions(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
+        const WEEK: Duration = Duration::from_secs(7 * 86_400);
+        let soon = now.plus(WEEK);
         self.live_exceptions(now)
-            .filter(move |exception| exception.until.is_some_and(|until| until <= now + WEEK))
+            .filter(move |exception| exception.until.is_some_and(|until| until <= soon))
     }
 
     /// Numbers tenants, exceptions and protections as they are in another policy, and new ones by what that leaves

@@ -7,7 +7,6 @@ mod database_cache;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use geofence_common::country::Country;
 use geofence_common::image::Line;
@@ -24,9 +23,10 @@ use crate::data::geoip::{self, Database, Reader, SourceInfo, Systems};
 use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
-use crate::explain::{country, moment};
+use crate::explain::country;
 use crate::kernel::{Options, Tries, flows};
 use crate::model::policy::{Agreement, Lookup, Replies};
+use crate::model::units::UnixSeconds;
 
 pub use asn::{UnknownSystem, UnknownSystems};
 pub(crate) use database_cache::Before;
@@ -259,22 +259,21 @@ impl Prepared {
                 source.foreign_codes.values().sum::<usize>()
             ));
         }
-        let now = now();
+        let now = UnixSeconds::now();
         let policy = &self.config.policy;
         let lapsed = policy.exceptions.iter().filter_map(|exception| {
             let until = exception.until.filter(|until| *until <= now)?;
             Some(format!(
                 "exception {} lapsed at {}; remove it, or give it another `until`",
-                exception.id,
-                moment(until)
+                exception.id, until
             ))
         });
         few(&mut warnings, lapsed, "exceptions have lapsed as well");
-        let lapsing = policy.lapsing_exceptions(now).map(|exception| {
+        let lapsing = policy.expiring_exceptions(now).map(|exception| {
             format!(
                 "exception {} lapses at {}; {} answers for it",
                 exception.id,
-                exception.until.map_or_else(String::new, moment),
+                exception.until.unwrap_or_default(),
                 exception.owner
             )
         });
@@ -406,7 +405,5 @@ pub fn boot() -> Boot {
 /// Seconds since 1970; zero on a clock before that.
 #[must_use]
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    UnixSeconds::now().0
 }

@@ -25,10 +25,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
 
 use crate::checks::lockout::Dependency;
-use crate::daemon::candidate::{Cause, Failure};
 use crate::daemon::runtime_exceptions::Caller;
 use crate::daemon::{Change, Confirmed, Daemon, Wishes};
 use crate::kernel::memory;
+use crate::model::failure::{Cause, Failure};
 use crate::os::instance::Instance;
 use crate::serve::connection_limit::{Busy, Crowd};
 

@@ -18,6 +18,7 @@ use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{
     Aim, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
+use geofence_user::model::units::UnixSeconds;
 use geofence_user::oracle::{Draw, Oracle};
 use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -278,7 +279,7 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                     traffic: vec![traffic],
                     owner: "noc".to_owned(),
                     reason: "measured".to_owned(),
-                    until: (slot / 4 % 2 == 0).then_some(u64::from(u32::MAX)),
+                    until: (slot / 4 % 2 == 0).then_some(UnixSeconds(u64::from(u32::MAX))),
                 })
             })
             .collect();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Side;
 use crate::config::{Config, Word};
 use crate::model::policy::Fate;
-use crate::model::text::date;
+use crate::model::units::UnixSeconds;
 
 /// A setting that differs, by its key in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
         .find(|class| class.country() == Country::UNKNOWN);
     let built = match side.data_built() {
         0 => "unknown".to_owned(),
-        built => date(built),
+        built => UnixSeconds(built).date(),
     };
     [
         ("mode", flags.mode().word().to_owned()),

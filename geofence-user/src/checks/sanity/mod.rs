@@ -19,7 +19,8 @@ use serde::ser::SerializeMap as _;
 use crate::compile::{Extent, Family};
 use crate::data::countries;
 use crate::model::policy::{CountryRule, Policy};
-use crate::model::text::{date, grouped};
+use crate::model::text::grouped;
+use crate::model::units::UnixSeconds;
 
 pub use census::{Census, CensusError, Change, Comparison, Holdings};
 pub use first::{First, FirstError};
@@ -152,14 +153,14 @@ impl fmt::Display for Refusal {
             Self::Older { before, after } => write!(
                 f,
                 "it was built on {}, before the data in use, which is of {}",
-                date(*after),
-                date(*before)
+                UnixSeconds(*after).date(),
+                UnixSeconds(*before).date()
             ),
             Self::Ahead { built, now } => write!(
                 f,
                 "it was built on {}, which is in the future of this machine's clock ({})",
-                date(*built),
-                date(*now)
+                UnixSeconds(*built).date(),
+                UnixSeconds(*now).date()
             ),
         }
     }

@@ -20,7 +20,8 @@ use crate::data::countries;
 use crate::data::geoip::SourceInfo;
 use crate::data::lists::Report;
 use crate::model::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Protection, Replies};
-use crate::model::text::{date, grouped};
+use crate::model::text::grouped;
+use crate::model::units::UnixSeconds;
 use crate::prepare::{Prepared, now, prepare};
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -198,9 +199,9 @@ impl Effective {
                 .collect(),
             pressure: policy.pressure.map_or(0, NonZeroU32::get),
             tenants: policy.tenants.iter().map(|one| one.name.clone()).collect(),
-            exceptions: policy.live_exceptions(now()).count(),
+            exceptions: policy.live_exceptions(UnixSeconds::now()).count(),
             lapsing: policy
-                .lapsing_exceptions(now())
+                .expiring_exceptions(UnixSeconds::now())
                 .map(|one| one.id.clone())
                 .collect(),
             protections: policy.protections.iter().map(protection).collect(),
@@ -430,7 +431,7 @@ impl Source {
             "{} ({}), built {}, {} days ago: {} IPv4 and {} IPv6 prefixes",
             self.name,
             self.database_type,
-            date(self.built),
+            UnixSeconds(self.built).date(),
             self.age_days,
             grouped(self.prefixes_v4 as u64),
             grouped(self.prefixes_v6 as u64),

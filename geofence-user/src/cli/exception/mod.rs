@@ -17,8 +17,7 @@ use super::options::InstanceArgs;
 use super::reload::{needed, refused};
 use crate::config::Grant;
 use crate::daemon::{Change, Shown};
-use crate::explain::moment;
-use crate::prepare::now;
+use crate::model::units::UnixSeconds;
 use crate::serve::control::{Answer, Request, ask, ask_for};
 
 /// Let somebody in although a country or a list says no, see who is let in, and take it back
@@ -154,7 +153,7 @@ impl End {
     fn text(&self) -> Option<String> {
         let at = self
             .expires
-            .map(|lasts| moment(now().saturating_add(lasts.as_secs())));
+            .map(|lasts| UnixSeconds::now().plus(lasts).to_string());
         at.or_else(|| self.until.clone())
     }
 }

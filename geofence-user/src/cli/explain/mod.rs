@@ -28,6 +28,7 @@ use crate::explain::{
 use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
 use crate::model::policy::{Exception, Policy, Protection, Tenant};
+use crate::model::units::UnixSeconds;
 use crate::prepare::{Opinions, Prepared, prepare};
 use crate::serve::control::{Answer, Request, ask};
 
@@ -202,7 +203,7 @@ fn named(names: &Value) -> Policy {
             traffic: Vec::new(),
             owner: text(&one["owner"]),
             reason: text(&one["reason"]),
-            until: one["until"].as_u64(),
+            until: one["until"].as_u64().map(UnixSeconds),
         })
     }));
     policy

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Grant, HEAD, print};
 use crate::config::{Config, ConfigErrors};
 use crate::model::policy::SystemRule;
+use crate::model::units::UnixSeconds;
 
 /// Why one was not granted.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,7 @@ impl Config {
         let before = granted.grant.clone();
         granted.grant.until = Some(until.to_owned());
         let after = granted.grant.clone();
-        let moment = after.check_until(0)?;
+        let moment = after.check_until(UnixSeconds(0))?;
         if !granted.is_idle() {
             let held = self.policy.exceptions.iter_mut();
             for one in held.filter(|one| one.id == after.id) {

@@ -20,8 +20,8 @@ use super::exceptions::GRANTED;
 use super::tables::AnyTable as _;
 use super::targets::{self, Placed};
 use super::value::{Given, Spelled};
-use crate::explain::moment;
 use crate::model::policy::{Aim, Exception, Origin, SystemRule, Traffic};
+use crate::model::units::UnixSeconds;
 
 /// An exception in the words it was granted with. The names of the fields are those of the keys of `[[exception]]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ impl Grant {
             services: services.collect(),
             owner: exception.owner.clone(),
             reason: exception.reason.clone(),
-            until: exception.until.map(moment),
+            until: exception.until.map(|until| until.to_string()),
         }
     }
 
@@ -166,7 +166,7 @@ impl Grant {
     ///
     /// # Errors
     /// All that is wrong, each with the option that says it.
-    pub fn check(&self, config: &Config, now: u64) -> Result<(), ConfigErrors> {
+    pub fn check(&self, config: &Config, now: UnixSeconds) -> Result<(), ConfigErrors> {
         let (from, to) = (Listed::new(&self.from), Listed::new(&self.to));
         let services = Listed::new(&self.services);
         let mut result = Ok(());
@@ -208,21 +208,21 @@ impl Grant {
         ConfigErrors::both(result, self.check_until(now).map(|_| ()))
     }
 
-    /// When it lapses, seconds since 1970, if that is to come.
+    /// When it expires, if it does.
     ///
     /// # Errors
     /// When the text is no time, or one that is over.
-    pub fn check_until(&self, now: u64) -> Result<Option<u64>, ConfigErrors> {
+    pub fn check_until(&self, now: UnixSeconds) -> Result<Option<UnixSeconds>, ConfigErrors> {
         let Some(text) = &self.until else {
             return Ok(None);
         };
         let mut faults = Vec::new();
-        let until = Given::from_option(text).one(&mut faults, targets::moment);
+        let until = Given::from_option(text).one(&mut faults, targets::expiry);
         if let Some(until) = until.filter(|until| *until <= now) {
             faults.push(
                 Problem::new(
                     format!("{} is over", quoted(text)),
-                    format!("that was {}; it is {}", moment(until), moment(now)),
+                    format!("that was {}; it is {}", until, now),
                     "give a time to come: --until 2027-03-31, or --expires 30d",
                 )
                 .at(0..text.len()),
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_command_is_told_what_is_wrong_with_it() {
-        let now = 1_800_000_000;
+        let now = UnixSeconds(1_800_000_000);
         let config = config();
         grant().check(&config, now).unwrap();
         let of = |change: fn(&mut Grant)| {
