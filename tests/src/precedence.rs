@@ -12,8 +12,8 @@ use geofence_common::verdict::{Mode, Reason};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::{
-    Aim, CountryRule, Exception, Fate, Mail, Origin, Policy, Protection, Service, ServiceProtocol,
-    Tenant, Traffic,
+    Action, CountryRule, Destination, Exception, Mail, Origin, Policy, Protection, Service,
+    ServiceProtocol, Tenant, Traffic,
 };
 use geofence_user::model::units::UnixSeconds;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -335,8 +335,8 @@ pub fn policy() -> Policy {
         number: 1,
         prefixes: nets(&["198.51.100.0/24", "2001:db8:2::/48"]),
         rule: Some(CountryRule::Block([country(b"DE")].into())),
-        unknown: Some(Fate::Drop),
-        special_use: Some(Fate::Drop),
+        unknown: Some(Action::Drop),
+        special_use: Some(Action::Drop),
         mode: Some(Mode::Monitor),
         mail: Some(Mail::Off),
         services: Some(vec![tcp(Port::TenantService)]),
@@ -352,14 +352,17 @@ pub fn policy() -> Policy {
         ..service
     };
     let here = nets(&["192.0.2.0/24", "2001:db8:1::/48"]).into_iter();
-    let here: Vec<Aim> = here.map(Aim::Prefix).chain([Aim::Tenant(1)]).collect();
+    let here: Vec<Destination> = here
+        .map(Destination::Prefix)
+        .chain([Destination::Tenant(1)])
+        .collect();
     let elsewhere = nets(&["203.0.113.0/24", "2001:db8:3::/48", "198.51.100.128/25"]);
     let grants = [
         (Grant::All, vec![Traffic::Any], here.clone(), None),
         (
             Grant::Protocol,
             vec![Traffic::Protocol(6)],
-            vec![Aim::Anywhere],
+            vec![Destination::Anywhere],
             None,
         ),
         (Grant::Named, named(|service| service), here.clone(), None),
@@ -367,13 +370,13 @@ pub fn policy() -> Policy {
         (
             Grant::Lapsed,
             vec![Traffic::Any],
-            vec![Aim::Anywhere],
+            vec![Destination::Anywhere],
             Some(UnixSeconds(1)),
         ),
         (
             Grant::Elsewhere,
             vec![Traffic::Any],
-            elsewhere.into_iter().map(Aim::Prefix).collect(),
+            elsewhere.into_iter().map(Destination::Prefix).collect(),
             None,
         ),
     ];
@@ -388,7 +391,7 @@ pub fn policy() -> Policy {
     });
     let for_country = (
         vec![Origin::Country(country(b"IR"))],
-        vec![Aim::Anywhere],
+        vec![Destination::Anywhere],
         vec![Traffic::Service(tcp(Port::Named))],
         None,
     );
@@ -406,7 +409,7 @@ pub fn policy() -> Policy {
         })
         .map(Arc::new)
         .collect();
-    let protection = |slot: u32, ports: &[Port], to: Aim| Protection {
+    let protection = |slot: u32, ports: &[Port], to: Destination| Protection {
         id: format!("protection-{slot}"),
         slot,
         services: ports.iter().copied().map(tcp).collect(),
@@ -414,8 +417,8 @@ pub fn policy() -> Policy {
         to: vec![to],
     };
     policy.protections = vec![
-        protection(20, &[Port::Protected, Port::Unnamed], Aim::Anywhere),
-        protection(21, &[Port::TenantProtected], Aim::Tenant(1)),
+        protection(20, &[Port::Protected, Port::Unnamed], Destination::Anywhere),
+        protection(21, &[Port::TenantProtected], Destination::Tenant(1)),
     ];
     policy
 }

@@ -18,7 +18,7 @@ use geofence_user::explain::explain;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows;
-use geofence_user::model::policy::{Aim, CountryRule, Exception, Origin, Policy, Traffic};
+use geofence_user::model::policy::{CountryRule, Destination, Exception, Origin, Policy, Traffic};
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::prepare::{Prepared, boot, now, prepare};
 
@@ -354,7 +354,7 @@ fn a_source_presses_an_open_port_no_harder_than_it_may() {
         return;
     }
     let mut config = Config::default();
-    config.policy.pressure = NonZeroU32::new(1);
+    config.policy.rate_limit = NonZeroU32::new(1);
     let prepared = prepare(config).expect("prepares");
     let mut filter = filter(&prepared);
     let mut ask = |source: &str, destination: &str, port: u16| {
@@ -410,7 +410,7 @@ fn very_many() -> Policy {
             id: format!("exception-{slot}"),
             slot,
             from: vec![Origin::Prefix(host(slot).into())],
-            to: vec![Aim::Prefix(network(slot))],
+            to: vec![Destination::Prefix(network(slot))],
             traffic: vec![Traffic::Any],
             owner: "test".into(),
             reason: "test".into(),

@@ -17,7 +17,7 @@ use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::kernel::flows::now;
-use geofence_user::model::policy::{Fate, Lookup, Policy, Replies};
+use geofence_user::model::policy::{Lookup, Policy, Replies};
 use geofence_user::oracle;
 use geofence_user::prepare::{Prepared, prepare};
 
@@ -199,9 +199,9 @@ fn kernel_and_host_agree_on_frames() {
             policy.deny = ["8.8.8.8/32", "2001:4860::/32", "2002:4d58::/33"]
                 .map(|p| p.parse().expect("a prefix"))
                 .to_vec();
-            policy.special_use = Fate::Drop;
-            policy.unknown = Fate::Drop;
-            policy.icmp_echo = Fate::Pass;
+            policy.special_use = Action::Drop;
+            policy.unknown = Action::Drop;
+            policy.icmp_echo = Action::Pass;
             policy.replies = Replies::All;
         },
         |policy| {

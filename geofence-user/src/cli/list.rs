@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::options::ListArgs;
-use crate::config::Word as _;
 use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
 use crate::data::lists::{Report, load};
 use crate::model::text::grouped;
+use crate::model::word::Word as _;
 use crate::prepare::now;
 
 /// Show the lists: entries, action, age, and why the last text of a list was refused

@@ -17,17 +17,17 @@ use geofence_common::zone::{blocked_bit, word};
 use super::exceptions::Exceptions;
 use super::layers::{Layer, combine, layer};
 use super::prefix::{Family, Prefix};
-use crate::model::policy::{Aim, Fate, Policy, ServiceProtocol};
+use crate::model::policy::{Action, Destination, Policy, ServiceProtocol};
 
 /// A tenant's number and the name of a group of destinations; 0 for none.
-pub(super) type Destination = (u32, u32);
+pub(super) type DestinationKey = (u32, u32);
 
 /// The destination of every address.
 pub(super) fn destinations(
     policy: &Policy,
     exceptions: &Exceptions,
     family: Family,
-) -> Layer<Destination> {
+) -> Layer<DestinationKey> {
     let mut tenants: Vec<(Prefix, u32)> = policy
         .tenants
         .iter()
@@ -44,7 +44,7 @@ pub(super) fn destinations(
 
 /// The distinct destinations, in order, and where their records stand.
 pub(super) struct Zones {
-    destinations: Vec<Destination>,
+    destinations: Vec<DestinationKey>,
     first_line: usize,
 }
 
@@ -55,9 +55,9 @@ impl Zones {
         policy: &Policy,
         exceptions: &Exceptions,
         flags: impl Fn(u32) -> u32,
-        destinations: impl Iterator<Item = Destination>,
+        destinations: impl Iterator<Item = DestinationKey>,
     ) -> Self {
-        let distinct: BTreeSet<Destination> = destinations.collect();
+        let distinct: BTreeSet<DestinationKey> = destinations.collect();
         let destinations: Vec<_> = distinct.into_iter().collect();
         let first_line = lines.len();
         lines.resize(first_line + destinations.len(), [0; LINE_WORDS]);
@@ -110,7 +110,7 @@ impl Zones {
     }
 
     /// The word where a destination's record stands; every destination asked for was given to `write`.
-    pub(super) fn position(&self, destination: Destination) -> u32 {
+    pub(super) fn position(&self, destination: DestinationKey) -> u32 {
         let at = self
             .destinations
             .partition_point(|known| *known < destination);
@@ -131,7 +131,7 @@ fn protections(
         protection
             .to
             .iter()
-            .any(|aim| *aim == Aim::Anywhere || *aim == Aim::Tenant(tenant))
+            .any(|aim| *aim == Destination::Anywhere || *aim == Destination::Tenant(tenant))
     })
 }
 
@@ -175,7 +175,7 @@ pub(super) fn rule_flags(policy: &Policy, tenant: u32) -> u32 {
     when(
         rules.mode == geofence_common::verdict::Mode::Monitor,
         flag::MONITOR,
-    ) | when(rules.special_use == Fate::Drop, flag::SPECIAL_USE_BLOCKED)
-        | when(rules.icmp_echo == Fate::Pass, flag::ICMP_ECHO)
+    ) | when(rules.special_use == Action::Drop, flag::SPECIAL_USE_BLOCKED)
+        | when(rules.icmp_echo == Action::Pass, flag::ICMP_ECHO)
         | when(has_protection(policy, tenant), flag::PROTECTED)
 }

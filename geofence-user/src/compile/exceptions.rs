@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 use super::prefix::{Family, Prefix};
 use super::{Target, at_once};
-use crate::model::policy::{Aim, Origin, Policy, SystemRule, Traffic};
+use crate::model::policy::{Destination, Origin, Policy, SystemRule, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;
@@ -45,7 +45,7 @@ struct Grant<'a> {
     id: &'a str,
     slot: u32,
     from: Cow<'a, [Origin]>,
-    to: &'a [Aim],
+    to: &'a [Destination],
     traffic: Cow<'a, [Traffic]>,
     deadline: u64,
     is_access: bool,
@@ -88,8 +88,8 @@ impl Exceptions {
         let targets = || {
             name(&grants, FIRST_TARGET_GROUP, |grant| {
                 grant.to.iter().filter_map(|aim| match aim {
-                    Aim::Prefix(net) => Some(net),
-                    Aim::Anywhere | Aim::Tenant(_) => None,
+                    Destination::Prefix(net) => Some(net),
+                    Destination::Anywhere | Destination::Tenant(_) => None,
                 })
             })
         };
@@ -115,15 +115,15 @@ impl Exceptions {
             }
             for aim in grant.to {
                 match aim {
-                    Aim::Anywhere => {
+                    Destination::Anywhere => {
                         this.is_anywhere = true;
                         to.push(ANYWHERE);
                     }
-                    Aim::Tenant(tenant) => {
+                    Destination::Tenant(tenant) => {
                         this.tenants.insert(*tenant);
                         to.push(*tenant);
                     }
-                    Aim::Prefix(_) => {}
+                    Destination::Prefix(_) => {}
                 }
             }
             if from.len().saturating_mul(to.len()) > PAIRS_MAX - triples.len().min(PAIRS_MAX) {

@@ -242,7 +242,7 @@ pub fn compile(
     words[header::DESTINATIONS_V6] = roots_at[1] as u32;
     words[header::TENANTS] = policy.tenants.len() as u32;
     words[header::LISTS] = sets.at;
-    words[header::PRESSURE] = policy.pressure.map_or(0, NonZeroU32::get);
+    words[header::PRESSURE] = policy.rate_limit.map_or(0, NonZeroU32::get);
     Ok(Image::sealed(lines))
 }
 
@@ -403,7 +403,7 @@ fn flags(policy: &Policy, exceptions: &Exceptions, lists: &Lists) -> impl Fn(u32
         | when(exceptions.has_targets(), flag::TARGETS)
         | when(exceptions.is_anywhere, flag::ANYWHERE)
         | when(!exceptions.is_empty(), flag::EXCEPTIONS)
-        | when(policy.pressure.is_some(), flag::PRESSURE)
+        | when(policy.rate_limit.is_some(), flag::PRESSURE)
         | when(lists.are_about_what_leaves(), flag::LISTS_OUT);
     move |tenant| all | destinations::rule_flags(policy, tenant)
 }

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::DEFAULT;
 use super::keys::{KEYS, Key, Kind};
 use super::tables::TABLES;
-use crate::data::countries::GROUPS;
+use crate::model::countries::GROUPS;
 
 /// The reference of the keys, as Markdown.
 #[must_use]

@@ -12,7 +12,7 @@ use super::tables::{Places, Table};
 use super::targets::{self, Placed};
 use super::value::Given;
 use super::{Config, Mention, addresses, values};
-use crate::model::policy::{Aim, Exception, Protection, SystemRule, Traffic};
+use crate::model::policy::{Destination, Exception, Protection, SystemRule, Traffic};
 
 /// An exception as far as it has been read.
 pub(super) struct Draft {
@@ -274,7 +274,7 @@ pub(super) static PROTECT: Table<ProtectDraft> = Table {
             slot: 0,
             services: Vec::new(),
             from: Vec::new(),
-            to: vec![Aim::Anywhere],
+            to: vec![Destination::Anywhere],
         },
         to: None,
     },

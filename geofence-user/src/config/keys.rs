@@ -9,10 +9,13 @@ use geofence_common::verdict::Mode;
 
 use super::error::{Fault, Problem};
 use super::value::Given;
-use super::values::{self, Word};
+use super::values;
 use super::{Config, XdpMode, addresses, asn};
-use crate::data::countries::Entry;
-use crate::model::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Replies, SystemRule};
+use crate::model::countries::Entry;
+use crate::model::policy::{
+    Action, CountryRule, CrossCheckRule, Lookup, Mail, Replies, SystemRule,
+};
+use crate::model::word::Word;
 
 /// A key: what it is called, takes, means, and how it changes a configuration, or an entry of a table in one.
 pub(super) struct Key<T: 'static = Config> {
@@ -187,13 +190,13 @@ pub(super) static KEYS: [Key; 27] = [
         refused: "As for `databases`.",
         set: |config, given, faults| {
             if let Some(paths) = given.many(faults, values::database) {
-                config.second_opinion = paths;
+                config.cross_check_databases = paths;
             }
         },
     },
     Key {
         name: "agreement",
-        kind: Kind::Word(words::<Agreement>),
+        kind: Kind::Word(words::<CrossCheckRule>),
         meaning: "Whose word it takes that an address is blocked, with a `second-opinion`.",
         details: "An address counts as of the country that decided. Of an address that the second database does not \
                   know, the first decides alone.",
@@ -201,7 +204,7 @@ pub(super) static KEYS: [Key; 27] = [
         refused: "Other words, with the nearest.",
         set: |config, given, faults| {
             if let Some(agreement) = given.one(faults, values::word) {
-                config.policy.agreement = agreement;
+                config.policy.cross_check = agreement;
             }
         },
     },
@@ -304,7 +307,7 @@ pub(super) static KEYS: [Key; 27] = [
     },
     Key {
         name: "unknown",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to packets from addresses that no database knows.",
         details: "",
         example: r#"unknown = "drop""#,
@@ -317,7 +320,7 @@ pub(super) static KEYS: [Key; 27] = [
     },
     Key {
         name: "special-use",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to packets from special-use addresses (RFC 6890).",
         details: "Private, shared, link-local, documentation space and the like belong to no country, whatever a \
                   database says. Dropping them is for interfaces that face the internet alone.",
@@ -415,7 +418,7 @@ pub(super) static KEYS: [Key; 27] = [
     },
     Key {
         name: "icmp-echo",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to echo requests (ping) from blocked countries.",
         details: "",
         example: r#"icmp-echo = "pass""#,
@@ -442,7 +445,7 @@ pub(super) static KEYS: [Key; 27] = [
             };
             match u32::try_from(*rate) {
                 Ok(packets) if *rate <= PRESSURE_MAX => {
-                    config.policy.pressure = NonZeroU32::new(packets);
+                    config.policy.rate_limit = NonZeroU32::new(packets);
                 }
                 _ => faults.push(
                     Problem::new(

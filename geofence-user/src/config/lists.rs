@@ -8,11 +8,10 @@ use ureq::http::Uri;
 use super::error::{Problem, quoted};
 use super::keys::{Key, Kind, words};
 use super::tables::{Places, Table};
-use super::values::{self, Word};
+use super::values;
 use super::{Config, Fault};
-use crate::data::lists::{
-    Action, Definition, Direction, Format, NAME_BYTES_MAX, Source, duration, is_name,
-};
+use crate::model::duration;
+use crate::model::list::{Action, Definition, Direction, Format, NAME_BYTES_MAX, Source, is_name};
 
 /// An entry as far as it has been read.
 pub(super) struct Draft {
@@ -23,33 +22,6 @@ pub(super) struct Draft {
     action: Action,
     direction: Direction,
     expires: Option<Duration>,
-}
-
-impl Word for Action {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "block",
-            Self::Block,
-            "packets are dropped, whatever the country, mail included; they are counted and told of",
-        ),
-        (
-            "alert",
-            Self::Alert,
-            "packets are counted and told of, and none is dropped for being listed",
-        ),
-    ];
-}
-
-impl Word for Direction {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        ("in", Self::In, "packets that come from a listed address"),
-        (
-            "out",
-            Self::Out,
-            "packets that go to a listed address, answers included",
-        ),
-        ("both", Self::Both, "either"),
-    ];
 }
 
 /// The longest time after which entries lapse; whoever wants longer wants no expiry.

@@ -36,10 +36,13 @@ pub use asn::{Mention, Named};
 pub use docs::docs;
 pub use error::{ConfigErrors, Located, Problem};
 pub use runtime_exceptions::{Grant, Granted};
-pub(crate) use values::{Word, nearest};
 
-use crate::data::lists::{Definition, Source};
-use crate::model::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Policy, Replies, Tenant};
+use crate::model::list::{Definition, Source};
+use crate::model::policy::{
+    Action, CountryRule, CrossCheckRule, Lookup, Mail, Policy, Replies, Tenant,
+};
+use crate::model::text::nearest;
+use crate::model::word::Word;
 use crate::os::instance::Instance;
 use error::{Fault, quoted};
 use keys::KEYS;
@@ -66,7 +69,7 @@ pub struct Config {
     /// Files to read instead of the embedded database; empty for the embedded one.
     pub databases: Vec<PathBuf>,
     /// Files to read for a second opinion on the countries of addresses; empty for none.
-    pub second_opinion: Vec<PathBuf>,
+    pub cross_check_databases: Vec<PathBuf>,
     /// The file that says which prefixes an autonomous system has.
     pub asn_database: Option<PathBuf>,
     /// The autonomous systems that rules name; their prefixes are the policy's when the file has been read.
@@ -104,6 +107,26 @@ pub enum XdpMode {
     Auto,
 }
 
+impl Word for XdpMode {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "native",
+            Self::Native,
+            "in the driver; an interface whose driver cannot do so is an error",
+        ),
+        (
+            "generic",
+            Self::Generic,
+            "in the network stack, on every interface, slower",
+        ),
+        (
+            "auto",
+            Self::Auto,
+            "native where the driver can, generic elsewhere; the mode achieved is logged and exported",
+        ),
+    ];
+}
+
 impl Default for Config {
     fn default() -> Self {
         // The shipped file sets every key, so nothing of the blank remains; a test holds it to that.
@@ -134,7 +157,7 @@ impl Config {
         let mut config = Self::parse(&text(path, &name)?, &name)?;
         if let Some(directory) = path.parent() {
             let databases = config.databases.iter_mut();
-            let databases = databases.chain(&mut config.second_opinion);
+            let databases = databases.chain(&mut config.cross_check_databases);
             for database in databases.chain(&mut config.asn_database) {
                 *database = directory.join(&*database);
             }
@@ -152,29 +175,29 @@ impl Config {
         Self {
             policy: Policy {
                 rule: CountryRule::Block(BTreeSet::new()),
-                unknown: Fate::Pass,
-                special_use: Fate::Pass,
+                unknown: Action::Pass,
+                special_use: Action::Pass,
                 mode: Mode::Enforce,
                 lookup: Lookup::ArrayTrie,
                 mail: Mail::Full,
                 replies: Replies::None,
                 mta_sts: false,
                 services: Vec::new(),
-                icmp_echo: Fate::Drop,
+                icmp_echo: Action::Drop,
                 management: Vec::new(),
                 allow: Vec::new(),
                 deny: Vec::new(),
                 systems: Vec::new(),
-                agreement: Agreement::Any,
+                cross_check: CrossCheckRule::Any,
                 tenants: Vec::new(),
                 exceptions: Vec::new(),
                 protections: Vec::new(),
-                pressure: None,
+                rate_limit: None,
                 lists: Vec::new(),
             },
             interfaces: Vec::new(),
             databases: Vec::new(),
-            second_opinion: Vec::new(),
+            cross_check_databases: Vec::new(),
             asn_database: None,
             systems: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -311,7 +334,7 @@ impl Config {
             }
         }
         let has_own = |tenant: &Tenant| tenant.rule.is_some() || tenant.unknown.is_some();
-        if !self.second_opinion.is_empty() && policy.tenants.iter().any(has_own) {
+        if !self.cross_check_databases.is_empty() && policy.tenants.iter().any(has_own) {
             warnings.push(
                 "tenants that block other countries than everybody are judged by the country that `agreement` chose \
                  for everybody"
@@ -445,7 +468,7 @@ fn duplicate_key(text: &str, span: Range<usize>, table: &DeTable<'_>) -> Fault {
 fn unknown_key(name: &str, is_table: bool) -> Problem {
     let names = || KEYS.iter().map(|key| key.name);
     let tables = || TABLES.iter().map(|table| table.name());
-    let help = match values::nearest(name, names().chain(tables())) {
+    let help = match nearest(name, names().chain(tables())) {
         Some(near) if tables().any(|table| table == near) => format!("did you mean `[[{near}]]`?"),
         Some(near) => format!("did you mean `{near}`?"),
         None if is_table => {

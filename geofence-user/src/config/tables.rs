@@ -14,7 +14,8 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Fault, Problem, quoted};
 use super::keys::Key;
 use super::value::{self, Given};
-use super::{Config, docs, exceptions, lists, tenants, values};
+use super::{Config, docs, exceptions, lists, tenants};
+use crate::model::text::nearest;
 
 /// Every table, in the order of the documentation; those that others name come before them.
 pub(super) static TABLES: [&(dyn AnyTable + Sync); 4] = [
@@ -205,7 +206,7 @@ impl<T> Table<T> {
 
     fn unknown_key(&self, name: &str) -> Problem {
         let names = || self.keys.iter().map(|key| key.name);
-        let help = match values::nearest(name, names()) {
+        let help = match nearest(name, names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
                 "the keys of `[[{}]]` are {}; keys for everything stand above the first table",

@@ -11,8 +11,9 @@ use super::asn::{self, Named};
 use super::error::{Fault, Problem, quoted};
 use super::value::Given;
 use super::{Config, addresses, values};
-use crate::data::countries::Entry;
-use crate::model::policy::{Aim, Origin, Traffic};
+use crate::model::countries::Entry;
+use crate::model::policy::{Destination, Origin, Traffic};
+use crate::model::text::nearest;
 use crate::model::units::UnixSeconds;
 
 /// The longest name; a label of metrics and a column of tables.
@@ -113,18 +114,18 @@ pub(super) fn aims(
     list: &[Placed],
     takes_prefixes: bool,
     faults: &mut Vec<Fault>,
-) -> Vec<Aim> {
+) -> Vec<Destination> {
     let tenants = &config.policy.tenants;
     let mut aims = Vec::new();
     for (text, span) in list {
         if text == ANY {
-            aims.push(Aim::Anywhere);
+            aims.push(Destination::Anywhere);
         } else if let Some(tenant) = tenants.iter().find(|tenant| tenant.name == *text) {
-            aims.push(Aim::Tenant(tenant.number));
+            aims.push(Destination::Tenant(tenant.number));
         } else if text.contains([':', '/']) || addresses::prefix(text).is_ok() {
             match addresses::prefix(text) {
                 Err(problem) => faults.push(problem.at(span.clone())),
-                Ok(net) if takes_prefixes => aims.push(Aim::Prefix(net)),
+                Ok(net) if takes_prefixes => aims.push(Destination::Prefix(net)),
                 Ok(_) => faults.push(
                     Problem::new(
                         "a protection is for tenants, or for every destination",
@@ -164,7 +165,7 @@ fn unknown_tenant(config: &Config, text: &str) -> Problem {
     Problem::new(
         format!("there is no tenant {}", quoted(text)),
         "neither a tenant nor a prefix",
-        match values::nearest(text, names()) {
+        match nearest(text, names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None if config.policy.tenants.is_empty() => {
                 "there are no tenants: write one in a [[tenant]], or write a prefix here, or \"any\"".to_owned()
@@ -205,7 +206,7 @@ pub(super) fn traffic(text: &str) -> Result<Traffic, Problem> {
     Err(Problem::new(
         format!("{} is no traffic", quoted(text)),
         "neither a protocol nor a protocol with a port",
-        match values::nearest(text, names()) {
+        match nearest(text, names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!(
                 "write \"tcp/443\" or \"udp/9000-9010\", or one of {}",

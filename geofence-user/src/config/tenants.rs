@@ -10,8 +10,8 @@ use super::error::{Fault, Problem};
 use super::keys::{Key, Kind, words};
 use super::tables::{Places, Table};
 use super::{Config, addresses, targets, values};
-use crate::data::countries::Entry;
-use crate::model::policy::{CountryRule, Fate, Mail, Tenant};
+use crate::model::countries::Entry;
+use crate::model::policy::{Action, CountryRule, Mail, Tenant};
 
 /// An entry as far as it has been read.
 pub(super) struct Draft {
@@ -110,7 +110,7 @@ static KEYS: [Key<Draft>; 10] = [
     },
     Key {
         name: "unknown",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to packets to the tenant from addresses that no database knows.",
         details: "",
         example: r#"unknown = "drop""#,
@@ -123,7 +123,7 @@ static KEYS: [Key<Draft>; 10] = [
     },
     Key {
         name: "special-use",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to packets to the tenant from special-use addresses.",
         details: "",
         example: r#"special-use = "drop""#,
@@ -175,7 +175,7 @@ static KEYS: [Key<Draft>; 10] = [
     },
     Key {
         name: "icmp-echo",
-        kind: Kind::Word(words::<Fate>),
+        kind: Kind::Word(words::<Action>),
         meaning: "What happens to echo requests to the tenant from countries that are blocked for it.",
         details: "",
         example: r#"icmp-echo = "pass""#,

@@ -6,131 +6,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use geofence_common::verdict::Mode;
-
-use super::XdpMode;
 use super::error::{Problem, quoted};
-use crate::data::countries::{self, Entry, Guess};
-use crate::model::policy::{Agreement, Fate, Lookup, Mail, Replies, Service, ServiceProtocol};
+use crate::model::countries::{self, Entry, Guess};
+use crate::model::policy::{Service, ServiceProtocol};
+use crate::model::text::nearest;
+use crate::model::word::Word;
 use crate::os::instance::Instance;
-
-/// A setting that is one of a few words.
-pub(crate) trait Word: Copy + PartialEq + 'static {
-    /// The words, what they stand for and what they mean.
-    const WORDS: &'static [(&'static str, Self, &'static str)];
-
-    /// The spelling of this value.
-    fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, value, _)| *value == self)
-            .map_or("", |(word, _, _)| word)
-    }
-}
-
-impl Word for Mode {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        ("enforce", Self::Enforce, "drop what the policy drops"),
-        (
-            "monitor",
-            Self::Monitor,
-            "pass everything and count what enforce would have dropped",
-        ),
-    ];
-}
-
-impl Word for Agreement {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "any",
-            Self::Any,
-            "what either database has in a blocked country is blocked",
-        ),
-        (
-            "all",
-            Self::All,
-            "only what both databases have in a blocked country is blocked",
-        ),
-    ];
-}
-
-impl Word for XdpMode {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "native",
-            Self::Native,
-            "in the driver; an interface whose driver cannot do so is an error",
-        ),
-        (
-            "generic",
-            Self::Generic,
-            "in the network stack, on every interface, slower",
-        ),
-        (
-            "auto",
-            Self::Auto,
-            "native where the driver can, generic elsewhere; the mode achieved is logged and exported",
-        ),
-    ];
-}
-
-impl Word for Lookup {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "array-trie",
-            Self::ArrayTrie,
-            "the trie inside the policy image, the fast one",
-        ),
-        (
-            "lpm-trie",
-            Self::LpmTrie,
-            "the kernel's longest-prefix trie, the reference",
-        ),
-    ];
-}
-
-impl Word for Mail {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "full",
-            Self::Full,
-            "transfer, submission and access: 25, 465, 587, 143, 993, 110 and 995",
-        ),
-        ("mta", Self::Mta, "transfer between servers only: 25"),
-        (
-            "off",
-            Self::Off,
-            "no mail port is open to blocked countries",
-        ),
-    ];
-}
-
-impl Word for Replies {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "mail",
-            Self::Mail,
-            "to mail our side sends (TCP 25, 465 and 587) and to its DNS queries (53 and 853)",
-        ),
-        (
-            "all",
-            Self::All,
-            "to every TCP, UDP and echo exchange that our side opens",
-        ),
-        (
-            "none",
-            Self::None,
-            "to nothing; mail to a blocked country does not get through",
-        ),
-    ];
-}
-
-impl Word for Fate {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        ("pass", Self::Pass, "the packet passes"),
-        ("drop", Self::Drop, "the packet is dropped"),
-    ];
-}
 
 /// Reads the name of an instance.
 pub(super) fn instance(text: &str) -> Result<Instance, Problem> {
@@ -168,26 +49,6 @@ pub(super) fn either(words: &[&str]) -> String {
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
     }
-}
-
-/// The candidate that looks most like the text, when one looks enough like it; case and `_` make no difference.
-pub(crate) fn nearest<'a>(
-    text: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let plain = text.trim().to_lowercase().replace(['_', ' '], "-");
-    // Words that share a beginning or differ in a letter or two; measured on the keys and words there are.
-    const ALIKE: f64 = 0.8;
-    let score = |candidate: &str| match strsim::damerau_levenshtein(&plain, candidate) {
-        // One slip in a word of three letters already looks like another word to the other measure.
-        0 | 1 => 1.0,
-        _ => strsim::jaro_winkler(&plain, candidate),
-    };
-    candidates
-        .map(|candidate| (score(candidate), candidate))
-        .filter(|(score, _)| *score >= ALIKE)
-        .max_by(|(one, _), (two, _)| one.total_cmp(two))
-        .map(|(_, candidate)| candidate)
 }
 
 /// Reads an entry of a country list.

@@ -48,7 +48,7 @@ impl Candidate {
     ) -> Result<Self, Failure> {
         let before = Before::look(&config);
         let known = kept.and_then(|kept| kept.of(&before));
-        let is_known = known.is_some() && config.second_opinion.is_empty();
+        let is_known = known.is_some() && config.cross_check_databases.is_empty();
         let prepared = match known {
             Some(database) => Ok(Read {
                 database,

@@ -14,11 +14,12 @@ use tracing::{error, info, warn};
 use super::reload::aside;
 use super::{Daemon, Wishes, lock};
 use crate::checks::lockout::Dependency;
-use crate::config::{Config, Grant, nearest};
+use crate::config::{Config, Grant};
 use crate::daemon::candidate::Candidate;
 use crate::daemon::runtime_exceptions::{Caller, Entry};
 use crate::kernel::memory;
 use crate::model::failure::{Cause, Failure};
+use crate::model::text::nearest;
 use crate::model::units::UnixSeconds;
 
 /// A change of what is granted by command.

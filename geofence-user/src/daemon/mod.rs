@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::checks::lockout::watcher::Watcher;
 use crate::compile::Image;
-use crate::config::{Config, Word as _};
+use crate::config::Config;
 use crate::daemon::candidate::Candidate;
 use crate::daemon::events::{Identities, Names, Recent};
 use crate::daemon::file_watch::Files;
@@ -31,6 +31,7 @@ use crate::kernel::flows::TableFacts;
 use crate::kernel::{Attached, Filter, LoadError, Pins};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
+use crate::model::word::Word as _;
 use crate::os::privilege::{self, GivenUp};
 use crate::os::state::State;
 use crate::prepare::{Kept, now};

@@ -45,7 +45,7 @@ impl Source {
                 let lists = lists::files(&config.lists, &Store::of(&config.instance));
                 let files = own
                     .and(Files::look(&config.databases))
-                    .and(Files::look(&config.second_opinion))
+                    .and(Files::look(&config.cross_check_databases))
                     .and(Files::look(&config.asn_database))
                     .and(Files::look(&lists));
                 (Ok(config), files)
@@ -184,7 +184,7 @@ impl Daemon {
             ("replies or flows", fixed(&config) != fixed(&before)),
             (
                 "whether there is a bound on pressure",
-                config.policy.pressure.is_some() && before.policy.pressure.is_none(),
+                config.policy.rate_limit.is_some() && before.policy.rate_limit.is_none(),
             ),
             (
                 "the room for tenants",

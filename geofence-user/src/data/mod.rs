@@ -1,5 +1,4 @@
-//! Data that others publish: GeoIP databases, third-party lists, and the names of countries.
+//! Data that others publish: GeoIP databases and third-party lists.
 
-pub mod countries;
 pub mod geoip;
 pub mod lists;

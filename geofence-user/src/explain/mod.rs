@@ -19,8 +19,8 @@ use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
 use geofence_common::verdict::Verdict;
 
-use crate::data::countries;
 use crate::explain::simulated_tables::{Host, Seen};
+use crate::model::countries;
 
 pub use names::{Names, system_to_json};
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::data::lists::Listing;
-use crate::model::policy::{Aim, Policy, Protection, Service, System};
+use crate::model::policy::{Destination, Policy, Protection, Service, System};
 
 /// The policy that numbers are names of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +38,9 @@ impl<'a> Names<'a> {
     pub(super) fn protections(&self, tenant: u32, transport: u8, port: u16) -> String {
         let protections = self.0.map_or(&[][..], |policy| &policy.protections);
         let protects = |protection: &&Protection| {
-            let is_here = |aim: &Aim| matches!(aim, Aim::Anywhere) || *aim == Aim::Tenant(tenant);
+            let is_here = |aim: &Destination| {
+                matches!(aim, Destination::Anywhere) || *aim == Destination::Tenant(tenant)
+            };
             let is_port = |service: &Service| {
                 service.protocol.number() == transport
                     && (service.first..=service.last).contains(&port)

@@ -19,7 +19,8 @@ use super::interface::{Interface, interfaces, named};
 use super::pins::{Hook, Pins};
 use super::rollback::Undo;
 use super::tables::drop_tables;
-use crate::config::{Word as _, XdpMode};
+use crate::config::XdpMode;
+use crate::model::word::Word as _;
 
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

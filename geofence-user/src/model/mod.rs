@@ -1,6 +1,11 @@
 //! Plain types that every other folder may use. They know neither files nor the kernel.
 
+pub mod countries;
+pub mod duration;
 pub mod failure;
+pub mod list;
+pub mod listing;
 pub mod policy;
 pub mod text;
 pub mod units;
+pub mod word;

@@ -14,21 +14,22 @@ use foldhash::fast::FixedState;
 use geofence_common::class::Class;
 use geofence_common::country::Country;
 pub use geofence_common::image::Replies;
+pub use geofence_common::verdict::Action;
 use geofence_common::verdict::Mode;
 use geofence_common::wire::protocol;
 use ipnet::IpNet;
 
-use crate::data::lists::Listing;
-use crate::model::units::UnixSeconds;
+use super::listing::Listing;
+use super::units::UnixSeconds;
 
 /// Everything a verdict depends on but the GeoIP data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub rule: CountryRule,
     /// What happens to a source that no database knows.
-    pub unknown: Fate,
+    pub unknown: Action,
     /// What happens to a source in special-use space.
-    pub special_use: Fate,
+    pub special_use: Action,
     pub mode: Mode,
     pub lookup: Lookup,
     pub mail: Mail,
@@ -38,14 +39,14 @@ pub struct Policy {
     pub mta_sts: bool,
     pub services: Vec<Service>,
     /// Whether echo requests from blocked countries pass.
-    pub icmp_echo: Fate,
+    pub icmp_echo: Action,
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,
     /// The autonomous systems that rules name, with the prefixes they have by the data.
     pub systems: Vec<System>,
     /// Whose word it takes that an address is blocked, where there is a second opinion.
-    pub agreement: Agreement,
+    pub cross_check: CrossCheckRule,
     /// Lists from elsewhere, in the order of the configuration.
     pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
@@ -53,7 +54,7 @@ pub struct Policy {
     pub exceptions: Vec<Arc<Exception>>,
     pub protections: Vec<Protection>,
     /// How many packets a second one source of a blocked country may send to exempted services, if that is bounded.
-    pub pressure: Option<NonZeroU32>,
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 /// An autonomous system that a rule names.
@@ -108,7 +109,7 @@ impl fmt::Display for SystemRule {
 
 /// Whose word it takes that an address is blocked, where there is a second opinion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agreement {
+pub enum CrossCheckRule {
     /// That of either database.
     Any,
     /// That of both.
@@ -123,12 +124,12 @@ pub struct Tenant {
     pub number: u32,
     pub prefixes: Vec<IpNet>,
     pub rule: Option<CountryRule>,
-    pub unknown: Option<Fate>,
-    pub special_use: Option<Fate>,
+    pub unknown: Option<Action>,
+    pub special_use: Option<Action>,
     pub mode: Option<Mode>,
     pub mail: Option<Mail>,
     pub services: Option<Vec<Service>>,
-    pub icmp_echo: Option<Fate>,
+    pub icmp_echo: Option<Action>,
 }
 
 /// Who may reach what although a list or a country says no.
@@ -139,7 +140,7 @@ pub struct Exception {
     /// The position of its counter, which no other exception or protection has.
     pub slot: u32,
     pub from: Vec<Origin>,
-    pub to: Vec<Aim>,
+    pub to: Vec<Destination>,
     pub traffic: Vec<Traffic>,
     pub owner: String,
     pub reason: String,
@@ -155,7 +156,7 @@ pub struct Protection {
     pub slot: u32,
     pub services: Vec<Service>,
     pub from: Vec<IpNet>,
-    pub to: Vec<Aim>,
+    pub to: Vec<Destination>,
 }
 
 /// Where a packet comes from, as exceptions say it.
@@ -167,7 +168,7 @@ pub enum Origin {
 
 /// Where a packet goes, as exceptions and protections say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Aim {
+pub enum Destination {
     Anywhere,
     /// A tenant, by number. What a longer prefix gives to another tenant is not meant.
     Tenant(u32),
@@ -187,12 +188,12 @@ pub enum Traffic {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     pub rule: &'a CountryRule,
-    pub unknown: Fate,
-    pub special_use: Fate,
+    pub unknown: Action,
+    pub special_use: Action,
     pub mode: Mode,
     pub mail: Mail,
     pub services: &'a [Service],
-    pub icmp_echo: Fate,
+    pub icmp_echo: Action,
 }
 
 impl Rules<'_> {
@@ -200,7 +201,7 @@ impl Rules<'_> {
     #[must_use]
     pub fn blocks(&self, class: Class) -> bool {
         match class.country() {
-            Country::UNKNOWN => self.unknown == Fate::Drop,
+            Country::UNKNOWN => self.unknown == Action::Drop,
             // Special-use space has its own setting in the image's flags and no country to block.
             Country::SPECIAL | Country::NONE => false,
             country => match self.rule {
@@ -218,13 +219,6 @@ pub enum CountryRule {
     Block(BTreeSet<Country>),
     /// All but these are blocked.
     AllowOnly(BTreeSet<Country>),
-}
-
-/// An answer an operator may give where geofence has a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Pass,
-    Drop,
 }
 
 /// The engine that finds the class of an address.
@@ -346,10 +340,10 @@ impl Policy {
         let numbers = self.tenants.iter().map(|one| one.number);
         let moved = numbers.zip(tenants.iter().copied());
         let moved: HashMap<u32, u32> = moved.filter(|(number, kept)| number != kept).collect();
-        let is_moved = |aim: &Aim| matches!(aim, Aim::Tenant(number) if moved.contains_key(number));
-        let renumber = |aims: &mut Vec<Aim>| {
+        let is_moved = |aim: &Destination| matches!(aim, Destination::Tenant(number) if moved.contains_key(number));
+        let renumber = |aims: &mut Vec<Destination>| {
             for aim in aims {
-                if let Aim::Tenant(number) = aim
+                if let Destination::Tenant(number) = aim
                     && let Some(kept) = moved.get(number)
                 {
                     *number = *kept;
@@ -457,7 +451,7 @@ mod tests {
             id: id.into(),
             slot,
             from: Vec::new(),
-            to: vec![Aim::Tenant(tenant)],
+            to: vec![Destination::Tenant(tenant)],
             traffic: vec![Traffic::Any],
             owner: "test".into(),
             reason: "test".into(),

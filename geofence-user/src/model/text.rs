@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and spellings as people read and write them.
 
 /// Digits in groups of three: `1,367,495`.
 #[must_use]
@@ -12,6 +12,23 @@ pub fn grouped(number: impl Into<u128>) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The candidate that looks most like the text, when one looks enough like it; case and `_` make no difference.
+pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = text.trim().to_lowercase().replace(['_', ' '], "-");
+    // Words that share a beginning or differ in a letter or two; measured on the keys and words there are.
+    const ALIKE: f64 = 0.8;
+    let score = |candidate: &str| match strsim::damerau_levenshtein(&plain, candidate) {
+        // One slip in a word of three letters already looks like another word to the other measure.
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(&plain, candidate),
+    };
+    candidates
+        .map(|candidate| (score(candidate), candidate))
+        .filter(|(score, _)| *score >= ALIKE)
+        .max_by(|(one, _), (two, _)| one.total_cmp(two))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl Before {
     /// Nothing where there are no exceptions: who only reloads now and then can wait, and has the memory to spare
     /// instead. Nor where a second opinion has been laid over it, for then it is not what filters.
     pub(crate) fn keep(self, config: &Config, database: Database) -> Option<Kept> {
-        let is_worth_it = !config.policy.exceptions.is_empty() && config.second_opinion.is_empty();
+        let is_worth_it =
+            !config.policy.exceptions.is_empty() && config.cross_check_databases.is_empty();
         (is_worth_it && self.is_settled).then_some(Kept {
             files: self.files,
             database,
@@ -131,7 +132,7 @@ mod tests {
         };
         assert!(kept(&plain).is_none());
         let doubted = Config {
-            second_opinion: vec![path.clone()],
+            cross_check_databases: vec![path.clone()],
             ..config(&path)
         };
         assert!(kept(&doubted).is_none());

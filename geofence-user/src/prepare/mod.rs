@@ -18,15 +18,16 @@ use crate::checks::sanity::{First, FirstError, Holdings};
 use crate::compile::{
     Boot, CompileError, Disagreement, Extent, ForeignImage, Image, Target, agree, compile,
 };
-use crate::config::{Config, Word};
+use crate::config::Config;
 use crate::data::geoip::{self, Database, Reader, SourceInfo, Systems};
 use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
 use crate::explain::country;
 use crate::kernel::{Options, Tries, flows};
-use crate::model::policy::{Agreement, Lookup, Replies};
+use crate::model::policy::{CrossCheckRule, Lookup, Replies};
 use crate::model::units::UnixSeconds;
+use crate::model::word::Word;
 
 pub use asn::{UnknownSystem, UnknownSystems};
 pub(crate) use database_cache::Before;
@@ -145,8 +146,8 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
         readers,
     } = read;
     let mut others = Others::default();
-    if !config.second_opinion.is_empty() {
-        let (second, readers) = Database::open_with_readers(&config.second_opinion)
+    if !config.cross_check_databases.is_empty() {
+        let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
             .map_err(|error| error.under("second-opinion"))?;
         let disagreement;
         (database, disagreement) = agree(&config.policy, &database, &second);
@@ -219,7 +220,7 @@ impl Prepared {
             return Ok(None);
         };
         Ok(Some(Opinions {
-            agreement: self.config.policy.agreement,
+            agreement: self.config.policy.cross_check,
             first: geoip::country(&self.readers, ip)?,
             second: geoip::country(&second.readers, ip)?,
         }))
@@ -307,7 +308,7 @@ fn few(warnings: &mut Vec<String>, mut all: impl Iterator<Item = String>, others
 /// What two databases say of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opinions {
-    pub agreement: Agreement,
+    pub agreement: CrossCheckRule,
     pub first: Country,
     pub second: Country,
 }
@@ -378,7 +379,7 @@ pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
         ],
         tenants: room(policy.tenants.len(), 16).min(TENANTS_MAX) + 1,
         exceptions: room(policy.exceptions.len() + policy.protections.len(), 1024),
-        buckets: if policy.pressure.is_some() {
+        buckets: if policy.rate_limit.is_some() {
             BUCKETS
         } else {
             1

@@ -16,7 +16,7 @@ use geofence_common::verdict::Reason;
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{
-    Aim, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
+    Destination, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::oracle::{Draw, Oracle};
@@ -258,10 +258,10 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                     1 + slot % (sizes.destinations - 1)
                 };
                 let to = if rules.tenants {
-                    Aim::Tenant(number as u32 + 1)
+                    Destination::Tenant(number as u32 + 1)
                 } else {
                     let [v4, v6] = destination(number);
-                    Aim::Prefix(if net.addr().is_ipv4() { v4 } else { v6 })
+                    Destination::Prefix(if net.addr().is_ipv4() { v4 } else { v6 })
                 };
                 let traffic = match slot / 2 % 2 {
                     0 => Traffic::Any,

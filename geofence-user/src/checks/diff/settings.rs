@@ -8,9 +8,10 @@ use geofence_common::country::Country;
 use serde::Serialize;
 
 use super::Side;
-use crate::config::{Config, Word};
-use crate::model::policy::Fate;
+use crate::config::Config;
+use crate::model::policy::Action;
 use crate::model::units::UnixSeconds;
+use crate::model::word::Word;
 
 /// A setting that differs, by its key in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +40,7 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Vec<Setting> {
 }
 
 fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
-    let fate = |drops: bool| if drops { Fate::Drop } else { Fate::Pass };
+    let fate = |drops: bool| if drops { Action::Drop } else { Action::Pass };
     let flags = side.flags();
     let unknown = side
         .classes()
@@ -85,9 +86,9 @@ fn in_config(config: &Config) -> [(&'static str, String); 13] {
         ),
         (
             "second-opinion",
-            paths(&mut config.second_opinion.iter(), "none"),
+            paths(&mut config.cross_check_databases.iter(), "none"),
         ),
-        ("agreement", policy.agreement.word().to_owned()),
+        ("agreement", policy.cross_check.word().to_owned()),
         (
             "asn-database",
             paths(&mut config.asn_database.iter(), "none"),
@@ -98,7 +99,7 @@ fn in_config(config: &Config) -> [(&'static str, String); 13] {
         ),
         (
             "pressure",
-            policy.pressure.map_or(0, NonZeroU32::get).to_string(),
+            policy.rate_limit.map_or(0, NonZeroU32::get).to_string(),
         ),
         ("tenants", told(&policy.tenants)),
         ("exceptions", told(&policy.exceptions)),

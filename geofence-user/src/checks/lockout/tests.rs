@@ -6,7 +6,7 @@ use super::*;
 use crate::compile::{Boot, Image, Target, compile};
 use crate::data::geoip::Database;
 use crate::data::lists::{self, Direction, Format, Listing};
-use crate::model::policy::{Fate, Policy, Service, ServiceProtocol};
+use crate::model::policy::{Action, Policy, Service, ServiceProtocol};
 use crate::oracle::default_policy;
 
 fn ip(text: &str) -> IpAddr {
@@ -152,7 +152,7 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
 
 #[test]
 fn dropped_special_use_space_costs_a_metadata_service() {
-    let image = image(|policy| policy.special_use = Fate::Drop);
+    let image = image(|policy| policy.special_use = Action::Drop);
     let cut = cut_by(&image, "169.254.169.254", Replies::default());
     assert!(
         cut.contains(&(Need::Metadata, Reason::SpecialUseBlocked)),

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
 use crate::compile::{Extent, Family};
-use crate::data::countries;
+use crate::model::countries;
 use crate::model::policy::{CountryRule, Policy};
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;

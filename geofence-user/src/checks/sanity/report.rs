@@ -5,7 +5,7 @@ use geofence_common::country::Country;
 use serde::Serialize;
 
 use super::{Change, Comparison, Family, Holdings, Refusal, grouped, in_unit};
-use crate::data::countries;
+use crate::model::countries;
 
 /// A comparison and what the guard makes of it. The names of the fields are those of the JSON.
 #[derive(Clone, Debug, Serialize)]

@@ -15,13 +15,16 @@ use serde::Serialize;
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::compile::{Disagreement, Extents, Statistics};
-use crate::config::{Word, XdpMode};
-use crate::data::countries;
+use crate::config::XdpMode;
 use crate::data::geoip::SourceInfo;
 use crate::data::lists::Report;
-use crate::model::policy::{Agreement, CountryRule, Fate, Lookup, Mail, Protection, Replies};
+use crate::model::countries;
+use crate::model::policy::{
+    Action, CountryRule, CrossCheckRule, Lookup, Mail, Protection, Replies,
+};
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
+use crate::model::word::Word;
 use crate::prepare::{Prepared, now, prepare};
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -197,7 +200,7 @@ impl Effective {
                     prefixes: system.prefixes.len(),
                 })
                 .collect(),
-            pressure: policy.pressure.map_or(0, NonZeroU32::get),
+            pressure: policy.rate_limit.map_or(0, NonZeroU32::get),
             tenants: policy.tenants.iter().map(|one| one.name.clone()).collect(),
             exceptions: policy.live_exceptions(UnixSeconds::now()).count(),
             lapsing: policy
@@ -213,7 +216,7 @@ impl Effective {
             databases: sources.collect(),
             second_opinion: prepared.others.second.as_ref().map(|second| SecondOpinion {
                 databases: second.info.sources.iter().map(Source::of).collect(),
-                agreement: policy.agreement.word(),
+                agreement: policy.cross_check.word(),
                 disagreement: second.disagreement,
             }),
             asn_database: prepared.others.systems.as_ref().map(|systems| {
@@ -323,7 +326,7 @@ impl Effective {
             for source in &second.databases {
                 line("second", &source.in_words());
             }
-            line("agreement", &described::<Agreement>(second.agreement));
+            line("agreement", &described::<CrossCheckRule>(second.agreement));
             let Disagreement {
                 first_alone,
                 second_alone,
@@ -486,7 +489,7 @@ fn described<T: Word>(word: &str) -> String {
 }
 
 fn fate(word: &str, who: &str) -> String {
-    let passes = word == Fate::Pass.word();
+    let passes = word == Action::Pass.word();
     format!(
         "{word}: {who} {}",
         if passes { "pass" } else { "are dropped" }

@@ -14,7 +14,7 @@ use super::layers::{Layer, combine, layer};
 use super::prefix::{self, Family};
 use super::ranges::{Extent, prefixes, spans};
 use crate::data::geoip::Database;
-use crate::model::policy::{Agreement, Policy};
+use crate::model::policy::{CrossCheckRule, Policy};
 
 /// The addresses whose fate the databases differ about, special-use space aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,10 +44,10 @@ impl Extents {
 /// The country that an address counts as, of those that the first and the second database say.
 #[must_use]
 pub fn decide(policy: &Policy, first: Country, second: Country) -> Country {
-    match (policy.agreement, differ(policy, first, second)) {
-        (Agreement::Any, Some(Blocks::SecondAlone))
-        | (Agreement::All, Some(Blocks::FirstAlone)) => second,
-        (Agreement::Any | Agreement::All, _) => first,
+    match (policy.cross_check, differ(policy, first, second)) {
+        (CrossCheckRule::Any, Some(Blocks::SecondAlone))
+        | (CrossCheckRule::All, Some(Blocks::FirstAlone)) => second,
+        (CrossCheckRule::Any | CrossCheckRule::All, _) => first,
     }
 }
 

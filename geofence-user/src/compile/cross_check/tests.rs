@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::compile::{Boot, Target, compile};
-use crate::model::policy::{CountryRule, Fate};
+use crate::model::policy::{Action, CountryRule};
 use crate::oracle::{LongestPrefix, Oracle, default_policy};
 
 const TARGET: Target = Target {
@@ -37,10 +37,10 @@ fn database(prefixes: &[(&str, &[u8; 2])]) -> Database {
     Database::from_prefixes(v4, v6)
 }
 
-fn policy(agreement: Agreement) -> Policy {
+fn policy(agreement: CrossCheckRule) -> Policy {
     Policy {
         rule: CountryRule::Block(BTreeSet::from([country(b"RU"), country(b"CN")])),
-        agreement,
+        cross_check: agreement,
         ..default_policy()
     }
 }
@@ -63,8 +63,14 @@ fn one_or_both_decide() {
         ("10.0.0.0/8", b"RU"),
     ]);
     for (agreement, expected) in [
-        (Agreement::Any, [b"RU", b"CN", b"DE", b"RU", b"RU", b"RU"]),
-        (Agreement::All, [b"RU", b"DE", b"DE", b"RU", b"FR", b"RU"]),
+        (
+            CrossCheckRule::Any,
+            [b"RU", b"CN", b"DE", b"RU", b"RU", b"RU"],
+        ),
+        (
+            CrossCheckRule::All,
+            [b"RU", b"DE", b"DE", b"RU", b"FR", b"RU"],
+        ),
     ] {
         let policy = policy(agreement);
         let (decided, disagreement) = agree(&policy, &first, &second);
@@ -83,7 +89,7 @@ fn one_or_both_decide() {
         ]
         .map(|text| of(text).country());
         assert_eq!(found, expected.map(country), "{agreement:?}");
-        let is_any = agreement == Agreement::Any;
+        let is_any = agreement == CrossCheckRule::Any;
         assert_eq!(of("5.4.1.1").is_blocked(), is_any, "unknown to the first");
         assert_eq!(of("2a00::1").is_blocked(), is_any);
         let extent = |prefixes, addresses| Extent {
@@ -108,12 +114,12 @@ fn one_or_both_decide() {
 fn who_is_unknown_is_blocked_where_the_policy_says_so() {
     let [germany, russia, unknown] = [country(b"DE"), country(b"RU"), Country::UNKNOWN];
     for (fate, agreement, first, second, expected) in [
-        (Fate::Drop, Agreement::All, unknown, germany, germany),
-        (Fate::Drop, Agreement::Any, unknown, germany, unknown),
-        (Fate::Drop, Agreement::Any, germany, unknown, germany),
-        (Fate::Pass, Agreement::Any, unknown, russia, russia),
-        (Fate::Pass, Agreement::All, unknown, russia, unknown),
-        (Fate::Pass, Agreement::All, russia, unknown, russia),
+        (Action::Drop, CrossCheckRule::All, unknown, germany, germany),
+        (Action::Drop, CrossCheckRule::Any, unknown, germany, unknown),
+        (Action::Drop, CrossCheckRule::Any, germany, unknown, germany),
+        (Action::Pass, CrossCheckRule::Any, unknown, russia, russia),
+        (Action::Pass, CrossCheckRule::All, unknown, russia, unknown),
+        (Action::Pass, CrossCheckRule::All, russia, unknown, russia),
     ] {
         let policy = Policy {
             unknown: fate,
@@ -130,15 +136,15 @@ fn who_is_unknown_is_blocked_where_the_policy_says_so() {
 /// The rule once more, in other words: what is blocked, and the country that is counted.
 fn naive(policy: &Policy, first: Country, second: Country) -> (bool, Country) {
     let is_blocked = |country: Country| match country {
-        Country::UNKNOWN => policy.unknown == Fate::Drop,
+        Country::UNKNOWN => policy.unknown == Action::Drop,
         country => [b"RU", b"CN"].map(self::country).contains(&country),
     };
     let votes = [is_blocked(first), is_blocked(second)];
     let is_known = second != Country::UNKNOWN;
-    let blocked = match policy.agreement {
+    let blocked = match policy.cross_check {
         _ if !is_known => votes[0],
-        Agreement::Any => votes[0] || votes[1],
-        Agreement::All => votes[0] && votes[1],
+        CrossCheckRule::Any => votes[0] || votes[1],
+        CrossCheckRule::All => votes[0] && votes[1],
     };
     let counted = if is_known && votes[0] != blocked {
         second
@@ -201,8 +207,8 @@ proptest! {
         probes in proptest::collection::vec((any::<u8>(), any::<u16>()), 60),
     ) {
         let policy = Policy {
-            unknown: if drop_unknown { Fate::Drop } else { Fate::Pass },
-            ..policy(if all { Agreement::All } else { Agreement::Any })
+            unknown: if drop_unknown { Action::Drop } else { Action::Pass },
+            ..policy(if all { CrossCheckRule::All } else { CrossCheckRule::Any })
         };
         let built = |prefixes: &Prefixes| {
             let v4 = prefixes.0.iter().map(|(net, code)| (*net, country(CODES[*code])));

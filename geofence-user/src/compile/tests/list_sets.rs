@@ -5,7 +5,11 @@ use super::*;
 pub(super) fn listing(name: &str, blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
     let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
     let read = lists::read(format!("#\n{text}").as_bytes(), Format::Plain, "x", 0);
-    let action = if blocks { Action::Block } else { Action::Alert };
+    let action = if blocks {
+        ListAction::Block
+    } else {
+        ListAction::Alert
+    };
     let direction = [About::In, About::Out, About::Both][usize::from(direction)];
     Listing::new(name, action, direction, read.unwrap().entries)
 }

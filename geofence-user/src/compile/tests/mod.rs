@@ -11,8 +11,8 @@ use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::lists::{self, Action, Direction as About, Format, Listing};
-use crate::model::policy::{CountryRule, Fate, Mail, Service, System, SystemRule};
+use crate::data::lists::{self, Action as ListAction, Direction as About, Format, Listing};
+use crate::model::policy::{Action, CountryRule, Mail, Service, System, SystemRule};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
 
 mod list_sets;
@@ -114,8 +114,8 @@ fn layers_lie_in_order() {
 fn the_header_says_what_was_compiled() {
     let (mut policy, database) = example();
     policy.mode = Mode::Monitor;
-    policy.special_use = Fate::Drop;
-    policy.icmp_echo = Fate::Pass;
+    policy.special_use = Action::Drop;
+    policy.icmp_echo = Action::Pass;
     let image = compile(&policy, &database, &TARGET).unwrap();
     let flags = image.flags();
     assert_eq!((flags.mode(), flags.slot()), (Mode::Monitor, 1));
@@ -187,7 +187,7 @@ fn a_change_of_mind_about_a_country_rewrites_class_records_only() {
     let (mut policy, database) = example();
     let before = compile(&policy, &database, &TARGET).unwrap();
     policy.rule = CountryRule::AllowOnly(BTreeSet::from([country("GB")]));
-    policy.unknown = Fate::Drop;
+    policy.unknown = Action::Drop;
     let after = compile(&policy, &database, &TARGET).unwrap();
     assert!(
         class_of(&after, "2a02:1ff::").is_blocked() && !class_of(&after, "81.2.1.1").is_blocked()

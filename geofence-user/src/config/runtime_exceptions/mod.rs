@@ -20,7 +20,7 @@ use super::exceptions::GRANTED;
 use super::tables::AnyTable as _;
 use super::targets::{self, Placed};
 use super::value::{Given, Spelled};
-use crate::model::policy::{Aim, Exception, Origin, SystemRule, Traffic};
+use crate::model::policy::{Destination, Exception, Origin, SystemRule, Traffic};
 use crate::model::units::UnixSeconds;
 
 /// An exception in the words it was granted with. The names of the fields are those of the keys of `[[exception]]`.
@@ -133,9 +133,9 @@ impl Grant {
         });
         let from = from.chain(systems.map(|mention| mention.named.to_string()));
         let to = exception.to.iter().map(|aim| match aim {
-            Aim::Anywhere => targets::ANY.to_owned(),
-            Aim::Prefix(net) => written(net),
-            Aim::Tenant(number) => policy
+            Destination::Anywhere => targets::ANY.to_owned(),
+            Destination::Prefix(net) => written(net),
+            Destination::Tenant(number) => policy
                 .tenant(*number)
                 .map_or_else(|| format!("tenant {number}"), |tenant| tenant.name.clone()),
         });

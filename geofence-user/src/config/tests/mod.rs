@@ -5,7 +5,7 @@ mod mutated;
 mod rendered;
 
 use super::*;
-use crate::data::lists::{Action, Direction, Format};
+use crate::model::list::{Action as ListAction, Direction, Format};
 use crate::model::policy::{Service, ServiceProtocol, SystemRule};
 use geofence_common::country::Country;
 
@@ -44,11 +44,11 @@ fn the_default_policy_is_the_documented_one() {
     assert_eq!((policy.mode, policy.mail), (Mode::Enforce, Mail::Full));
     assert_eq!(
         (policy.unknown, policy.special_use),
-        (Fate::Pass, Fate::Pass)
+        (Action::Pass, Action::Pass)
     );
     assert_eq!(
         (policy.icmp_echo, policy.lookup),
-        (Fate::Drop, Lookup::ArrayTrie)
+        (Action::Drop, Lookup::ArrayTrie)
     );
     assert!(policy.services.is_empty() && policy.management.is_empty());
     assert!(policy.allow.is_empty() && policy.deny.is_empty());
@@ -92,11 +92,11 @@ fn every_key_changes_the_configuration() {
     assert_eq!((policy.mode, policy.mail), (Mode::Monitor, Mail::Mta));
     assert_eq!(
         (policy.unknown, policy.special_use),
-        (Fate::Drop, Fate::Drop)
+        (Action::Drop, Action::Drop)
     );
     assert_eq!(
         (policy.icmp_echo, policy.lookup),
-        (Fate::Pass, Lookup::LpmTrie)
+        (Action::Pass, Lookup::LpmTrie)
     );
     let service = |protocol, first, last| Service {
         protocol,
@@ -117,8 +117,8 @@ fn every_key_changes_the_configuration() {
     assert_eq!(prefixes(&policy.allow), ["203.0.113.0/24"]);
     assert_eq!(prefixes(&policy.deny), ["::/0"]);
     assert_eq!(config.asn_database.as_deref(), Some(Path::new("asn.mmdb")));
-    assert_eq!(config.second_opinion, [Path::new("two.mmdb")]);
-    assert_eq!(policy.agreement, Agreement::All);
+    assert_eq!(config.cross_check_databases, [Path::new("two.mmdb")]);
+    assert_eq!(policy.cross_check, CrossCheckRule::All);
     let mentions: Vec<_> = config
         .systems
         .iter()
@@ -189,14 +189,14 @@ fn lists_are_read_with_their_defaults() {
         name: name.to_owned(),
         source,
         format,
-        action: Action::Block,
+        action: ListAction::Block,
         direction: Direction::Both,
         expires: None,
     };
     let expected = [
         list("one", Source::File("/etc/one.txt".into()), Format::Plain),
         Definition {
-            action: Action::Alert,
+            action: ListAction::Alert,
             direction: Direction::Out,
             expires: Some(std::time::Duration::from_secs(36 * 3600)),
             ..list(
@@ -295,7 +295,10 @@ fn relative_databases_start_at_the_file() {
         config.lists[0].source,
         Source::File(directory.path().join("a.txt"))
     );
-    assert_eq!(config.second_opinion, [directory.path().join("two.mmdb")]);
+    assert_eq!(
+        config.cross_check_databases,
+        [directory.path().join("two.mmdb")]
+    );
     assert_eq!(config.asn_database, Some(directory.path().join("asn.mmdb")));
     assert_eq!(
         config.databases,

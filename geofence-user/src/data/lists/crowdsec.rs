@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::address::shown;
-use super::duration;
 use super::reading::Reading;
+use crate::model::duration;
 
 /// The shapes in which decisions come.
 #[derive(Deserialize)]

@@ -2,79 +2,8 @@
 
 use super::reading::Reading;
 use super::{crowdsec, feodo, lines, misp, nftables, spamhaus, stix};
-use crate::config::Word;
-
-/// How a list is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Format {
-    /// Whichever of the others its text can only be.
-    Auto,
-    /// One address, prefix or range a line.
-    Plain,
-    /// The same with FireHOL's heading.
-    Netset,
-    /// The same, or what `ipset save` writes.
-    Ipset,
-    Spamhaus,
-    SpamhausJson,
-    Feodo,
-    Crowdsec,
-    Stix,
-    Misp,
-    Nftables,
-}
-
-impl Word for Format {
-    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
-        (
-            "plain",
-            Self::Plain,
-            "an address, a prefix or a range a line; `#`, `;` and `//` begin comments",
-        ),
-        (
-            "netset",
-            Self::Netset,
-            "FireHOL netset: prefixes, and a heading that says how many",
-        ),
-        (
-            "ipset",
-            Self::Ipset,
-            "FireHOL ipset: addresses, and a heading that says how many; or what `ipset save` writes",
-        ),
-        ("spamhaus", Self::Spamhaus, "Spamhaus DROP as text"),
-        (
-            "spamhaus-json",
-            Self::SpamhausJson,
-            "Spamhaus DROP as JSON lines",
-        ),
-        ("feodo", Self::Feodo, "abuse.ch Feodo Tracker as CSV"),
-        (
-            "crowdsec",
-            Self::Crowdsec,
-            "CrowdSec decisions as JSON; bans of addresses and ranges count",
-        ),
-        (
-            "stix",
-            Self::Stix,
-            "STIX 2.1 bundle; indicators with `ipv4-addr` and `ipv6-addr` patterns count",
-        ),
-        (
-            "misp",
-            Self::Misp,
-            "MISP event or attributes as JSON; `ip-src` and `ip-dst` for detection count",
-        ),
-        (
-            "nftables",
-            Self::Nftables,
-            "nftables sets of addresses, as `nft list` prints them or a file defines them",
-        ),
-        (
-            "auto",
-            Self::Auto,
-            "whichever of these the text can only be; refused where it could be two",
-        ),
-    ];
-}
+use crate::model::list::Format;
+use crate::model::word::Word as _;
 
 impl Format {
     /// What reads it.

@@ -15,7 +15,7 @@ use super::sanity::{Surroundings, doubts};
 use super::store::{Head, Kept, Refused, Status, Store, StoreError};
 use super::{Action, Contents, Definition, Direction, Entries, Entry, Format, LIST_BYTES_MAX};
 use super::{Listing, Source, read};
-use crate::config::Word as _;
+use crate::model::word::Word as _;
 
 /// Why a policy with this list cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::iter::Peekable;
 
 use super::address::shown;
-use super::duration;
 use super::reading::Reading;
+use crate::model::duration;
 
 /// A piece of the text, which it points into. A line's end is one, because it ends a statement.
 type Token<'a> = &'a str;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::config::Word as _;
+use crate::model::word::Word as _;
 
 const SAMPLES: [&str; 9] = [
     PLAIN,

@@ -1,6 +1,7 @@
 //! Which lists are believed, what is kept, and what is used when a list is not believed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::data::lists::sanity::{Doubt, Surroundings, doubts};

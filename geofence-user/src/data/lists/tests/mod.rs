@@ -382,7 +382,7 @@ fn what_is_no_list_is_called_what_it_is() {
         (b"\xff\xfe5\0.\0", "UTF-16"),
         (b"5.9.0.1\0", "zero bytes"),
     ] {
-        for (word, format, _) in <Format as crate::config::Word>::WORDS {
+        for (word, format, _) in <Format as crate::model::word::Word>::WORDS {
             let refused = refusal(*format, bytes);
             assert!(refused.contains(said), "{word}: {refused}");
         }

@@ -72,7 +72,7 @@ proptest! {
         let mut expected = nets.clone();
         expected.sort_unstable();
         expected.dedup();
-        for (word, format, _) in <Format as crate::config::Word>::WORDS {
+        for (word, format, _) in <Format as crate::model::word::Word>::WORDS {
             let text = written(*format, &nets);
             let contents = read_as(*format, &text);
             let read: Vec<_> = contents.entries.iter().map(|entry| entry.net).collect();

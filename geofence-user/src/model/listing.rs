@@ -10,8 +10,8 @@ use geofence_common::contact::Direction as Way;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{Action, Direction};
-use crate::config::Word as _;
+use super::list::{Action, Direction};
+use super::word::Word as _;
 
 /// Where an entry stands in the text of its list. Columns count bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

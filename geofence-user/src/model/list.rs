@@ -1,0 +1,180 @@
+//! A third-party list as a configuration defines it: where it comes from, its format, and what a match does.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use geofence_common::contact::Direction as Way;
+
+use super::word::Word;
+
+/// A list as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    pub name: String,
+    pub source: Source,
+    pub format: Format,
+    pub action: Action,
+    pub direction: Direction,
+    /// After which time without news an entry lapses.
+    pub expires: Option<Duration>,
+}
+
+/// Where a list comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    File(PathBuf),
+    /// `http` or `https`.
+    Url(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+/// What being on a list means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The packet is dropped.
+    Block,
+    /// It is remarked upon.
+    Alert,
+}
+
+/// Which packets a list is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Those that come from a listed address.
+    In,
+    /// Those that go to one.
+    Out,
+    Both,
+}
+
+impl Direction {
+    /// Whether a list is about packets that go this way.
+    #[must_use]
+    pub fn is(self, way: Way) -> bool {
+        match self {
+            Self::In => way == Way::In,
+            Self::Out => way == Way::Out,
+            Self::Both => true,
+        }
+    }
+}
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Whichever of the others its text can only be.
+    Auto,
+    /// One address, prefix or range a line.
+    Plain,
+    /// The same with FireHOL's heading.
+    Netset,
+    /// The same, or what `ipset save` writes.
+    Ipset,
+    Spamhaus,
+    SpamhausJson,
+    Feodo,
+    Crowdsec,
+    Stix,
+    Misp,
+    Nftables,
+}
+
+impl Word for Format {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "plain",
+            Self::Plain,
+            "an address, a prefix or a range a line; `#`, `;` and `//` begin comments",
+        ),
+        (
+            "netset",
+            Self::Netset,
+            "FireHOL netset: prefixes, and a heading that says how many",
+        ),
+        (
+            "ipset",
+            Self::Ipset,
+            "FireHOL ipset: addresses, and a heading that says how many; or what `ipset save` writes",
+        ),
+        ("spamhaus", Self::Spamhaus, "Spamhaus DROP as text"),
+        (
+            "spamhaus-json",
+            Self::SpamhausJson,
+            "Spamhaus DROP as JSON lines",
+        ),
+        ("feodo", Self::Feodo, "abuse.ch Feodo Tracker as CSV"),
+        (
+            "crowdsec",
+            Self::Crowdsec,
+            "CrowdSec decisions as JSON; bans of addresses and ranges count",
+        ),
+        (
+            "stix",
+            Self::Stix,
+            "STIX 2.1 bundle; indicators with `ipv4-addr` and `ipv6-addr` patterns count",
+        ),
+        (
+            "misp",
+            Self::Misp,
+            "MISP event or attributes as JSON; `ip-src` and `ip-dst` for detection count",
+        ),
+        (
+            "nftables",
+            Self::Nftables,
+            "nftables sets of addresses, as `nft list` prints them or a file defines them",
+        ),
+        (
+            "auto",
+            Self::Auto,
+            "whichever of these the text can only be; refused where it could be two",
+        ),
+    ];
+}
+
+impl Word for Action {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "block",
+            Self::Block,
+            "packets are dropped, whatever the country, mail included; they are counted and told of",
+        ),
+        (
+            "alert",
+            Self::Alert,
+            "packets are counted and told of, and none is dropped for being listed",
+        ),
+    ];
+}
+
+impl Word for Direction {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        ("in", Self::In, "packets that come from a listed address"),
+        (
+            "out",
+            Self::Out,
+            "packets that go to a listed address, answers included",
+        ),
+        ("both", Self::Both, "either"),
+    ];
+}
+
+/// A longer name would be a label that no counter has room for.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Whether a text can name a list: it becomes a label, and the name of a file.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    text.len() <= NAME_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(is_fit)
+}
