@@ -12,7 +12,7 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::privilege;
 use geofence_tests::wait::poll;
-use geofence_user::kernel::flows;
+use geofence_user::os::clock::boot_now;
 use tempfile::TempDir;
 
 /// A country that is blocked, and one that is when a policy is on trial.
@@ -60,7 +60,7 @@ fn can_run(name: &str) -> bool {
 
 /// Nanoseconds since boot.
 fn boot() -> Result<Duration> {
-    Ok(Duration::from_nanos(flows::now()?))
+    Ok(Duration::from_nanos(boot_now()?))
 }
 
 impl Site {

@@ -17,9 +17,9 @@ use geofence_user::data::geoip::Database;
 use geofence_user::explain::explain;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
-use geofence_user::kernel::flows;
 use geofence_user::model::policy::{CountryRule, Destination, Exception, Origin, Policy, Traffic};
 use geofence_user::model::units::UnixSeconds;
+use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, boot, now, prepare};
 
 /// A configuration whose texts are read as an operator would write them.
@@ -80,7 +80,7 @@ fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
     let mut filter = filter(&prepared);
     let host = Host::new(prepared.image.words(), Seen::default());
     let mut expect = |name: &str, frame: Vec<u8>, reason: Reason| {
-        host.set_now(flows::now().expect("a clock"));
+        host.set_now(boot_now().expect("a clock"));
         let by_host = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
         let by_kernel = filter.ask(&frame).expect("answers");
         assert_eq!(by_kernel, by_host, "{name}");
@@ -201,7 +201,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     assert_eq!(reason.expect("polls"), Some(Reason::CountryBlocked));
     assert!(now() >= until, "{} s too early", until - now());
     let host = Host::new(prepared.image.words(), Seen::default());
-    host.set_now(flows::now().expect("a clock"));
+    host.set_now(boot_now().expect("a clock"));
     let verdict = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
     assert_eq!(verdict.reason, Reason::CountryBlocked);
 
@@ -250,7 +250,7 @@ fn tenants_and_exceptions_are_counted() {
     );
     let hits = filter.hits().expect("reads")[0];
     assert_eq!(hits.packets, 3);
-    assert!(hits.last > 0 && hits.last <= flows::now().expect("a clock"));
+    assert!(hits.last > 0 && hits.last <= boot_now().expect("a clock"));
     filter.clear_tenant(1).expect("clears");
     filter.clear_hits(0).expect("clears");
     assert!(counted(&filter).is_empty());

@@ -16,9 +16,9 @@ use geofence_user::config::Config;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
-use geofence_user::kernel::flows::now;
 use geofence_user::model::policy::{Lookup, Policy, Replies};
 use geofence_user::oracle;
+use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
 
 #[path = "kernel/told.rs"]
@@ -226,7 +226,7 @@ fn kernel_and_host_agree_on_frames() {
         for number in 0..FRAMES {
             let (name, frame) = generator.draw();
             // What leaves is remembered by both, and so are first fragments.
-            host.set_now(now().expect("a clock"));
+            host.set_now(boot_now().expect("a clock"));
             let mut reversed = frame.clone();
             if number % 4 == 0 && reverse(&mut reversed) {
                 told.leaves(&reversed, &host, prepared.image.words(), &mut filter);

@@ -14,7 +14,7 @@ use geofence_user::config::Config;
 use geofence_user::explain::explain;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::kernel::Filter;
-use geofence_user::kernel::flows::now;
+use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
 
 fn prepared() -> Prepared {
@@ -131,7 +131,7 @@ fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
             .into_iter()
             .filter(|(_, frame)| frame.len() >= 14)
         {
-            host.set_now(now().expect("a clock"));
+            host.set_now(boot_now().expect("a clock"));
             let expected = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
             let kernel = filter.ask(&frame).expect(name);
             assert_eq!(kernel, expected, "{name} from {source}");

@@ -14,7 +14,7 @@ use super::Outcome;
 use super::options::InstanceArgs;
 use crate::explain::end;
 use crate::kernel::Running;
-use crate::kernel::flows::now;
+use crate::os::clock::boot_now;
 
 /// List the flows that blocked countries may reply to; takes root
 #[derive(Args, Debug)]
@@ -46,7 +46,7 @@ pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
     let Some(running) = Running::find(&instance)? else {
         bail!("no filter runs as instance {instance}; start one with `geofence run`");
     };
-    let now = now()?;
+    let now = boot_now()?;
     let words = running.words();
     let mut rows: Vec<Row> = running
         .flows()

@@ -49,7 +49,7 @@ pub use cross_check::{Disagreement, Extents, agree, decide};
 pub use exceptions::Crowded;
 pub use image::{Image, ImageError};
 pub use prefix::Family;
-pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage};
+pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage, LpmPrefixes};
 pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side, spans};
 pub use statistics::{CountryStatistics, Statistics};
 

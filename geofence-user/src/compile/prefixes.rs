@@ -25,6 +25,13 @@ pub type ClassifiedV4 = ([u8; 4], u8, u32);
 /// An IPv6 prefix: address, length, and where in the image its class stands.
 pub type ClassifiedV6 = ([u8; 16], u8, u32);
 
+/// The contents of the kernel's LPM tries, for the `lpm-trie` lookup.
+#[derive(Clone, Debug)]
+pub struct LpmPrefixes {
+    pub v4: Vec<ClassifiedV4>,
+    pub v6: Vec<ClassifiedV6>,
+}
+
 /// The image was not compiled from this policy and this data: it lacks a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the image was compiled from another policy or database")]

@@ -8,10 +8,11 @@ use tracing::warn;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
 use crate::checks::sanity::{Comparison, Holdings, Refused, refusals, systems_refusals};
 use crate::compile::Image;
+use crate::compile::LpmPrefixes;
 use crate::config::Config;
 use crate::data::lists::Loaded;
-use crate::kernel::{Options, Tries};
 use crate::model::failure::{Cause, Failure};
+use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
 use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, now, options, prepare_from};
 use crate::serve::metrics::Facts;
@@ -22,7 +23,7 @@ pub struct Candidate {
     pub config: Config,
     pub image: Image,
     /// What the reference engine is filled with, where it is used.
-    pub tries: Option<Tries>,
+    pub tries: Option<LpmPrefixes>,
     pub facts: Facts,
     /// What must be shown with the data, if anything.
     pub attribution: Option<&'static str>,
@@ -163,7 +164,7 @@ impl Candidate {
 
     /// How the kernel's maps are to be sized.
     #[must_use]
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> FilterOptions {
         options(&self.config, &self.image, false)
     }
 }

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::{Daemon, lock};
 use crate::daemon::events::{Identities, log};
-use crate::kernel::{LoadError, flows};
+use crate::kernel::LoadError;
 use crate::model::failure::Failure;
+use crate::os::clock::boot_now;
 use crate::serve::metrics::{Contacts, ListOf};
 
 /// How long an asker waits for the next contact before it is told that there was none.
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Daemon {
     /// Keeps contacts, and logs those that are to be.
     pub fn keep_contacts(&self, told: Vec<(Event, bool)>) {
-        let Ok(boot) = flows::now() else { return };
+        let Ok(boot) = boot_now() else { return };
         let clocks = [boot.cast_signed(), Timestamp::now().as_millisecond()];
         let names = lock(&self.names);
         let mut recent = lock(&self.recent);

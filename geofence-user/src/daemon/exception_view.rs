@@ -17,9 +17,9 @@ use serde_json::value::RawValue;
 use super::reload::aside;
 use super::{Daemon, lock};
 use crate::config::{Config, Grant, Granted};
-use crate::kernel::flows;
 use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
+use crate::os::clock::boot_now;
 
 /// An exception as it is shown. The first fields are the words it was granted with, which are all that is told of one
 /// taken back.
@@ -112,7 +112,7 @@ impl Daemon {
             None => lock(&self.filter).hits().map_err(kernel)?,
             Some(_) => Vec::new(),
         };
-        let boot = flows::now().map_err(kernel)?;
+        let boot = boot_now().map_err(kernel)?;
         let changes = id.map(|id| self.grants.changes(id));
         let exceptions = config.policy.exceptions.iter();
         for exception in exceptions.filter(|one| is_asked(&one.id)) {

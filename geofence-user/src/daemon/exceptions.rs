@@ -17,10 +17,10 @@ use crate::checks::lockout::Dependency;
 use crate::config::{Config, Grant};
 use crate::daemon::candidate::Candidate;
 use crate::daemon::runtime_exceptions::{Caller, Entry};
-use crate::kernel::memory;
 use crate::model::failure::{Cause, Failure};
 use crate::model::text::nearest;
 use crate::model::units::UnixSeconds;
+use crate::os::memory;
 
 /// A change of what is granted by command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

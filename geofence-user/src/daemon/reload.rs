@@ -18,10 +18,10 @@ use crate::daemon::events::Identities;
 use crate::daemon::file_watch::Files;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
-use crate::kernel::memory;
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::NewNumbers;
 use crate::os::instance::Instance;
+use crate::os::memory;
 use crate::prepare::{now, options};
 
 /// Where the configuration is read again.

@@ -16,8 +16,9 @@ use tracing::{info, warn};
 
 use super::reload::aside;
 use super::{Current, Daemon, Wishes, lock};
-use crate::kernel::{flows, memory};
 use crate::model::failure::{Cause, Failure};
+use crate::os::clock::boot_now;
+use crate::os::memory;
 
 /// A policy that is on trial.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub(super) struct Trial {
 
 impl Trial {
     fn left(&self) -> Result<Duration, Failure> {
-        let now = flows::now().map_err(|error| Failure::new(Cause::Kernel, error))?;
+        let now = boot_now().map_err(|error| Failure::new(Cause::Kernel, error))?;
         Ok(Duration::from_nanos(self.ends.saturating_sub(now)))
     }
 
@@ -93,7 +94,7 @@ impl Daemon {
         self.keep_access(&candidate, wishes).await?;
         let daemon = Arc::clone(self);
         let generation = aside(move || {
-            let ends = flows::now()
+            let ends = boot_now()
                 .map_err(|error| Failure::new(Cause::Kernel, error))?
                 .saturating_add(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
             daemon.clear_new(&candidate)?;

@@ -31,40 +31,13 @@ use super::object;
 use super::pins::{PinError, Pins};
 use super::retry;
 use super::tables::{Kept, Sizes};
-use crate::compile::{ClassifiedV4, ClassifiedV6, Image};
+use crate::compile::{Image, LpmPrefixes};
+use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
+use crate::os::clock::ClockError;
 
 /// Fragmented datagrams of blocked countries under way at once. A kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
-
-/// What the size and shape of the maps depend on.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub lookup: Lookup,
-    /// Room in each of the two images.
-    pub image_lines: u32,
-    /// Room in each of the tries, when they are used.
-    pub trie_entries: u32,
-    /// Room in each table of flows, by `Table`.
-    pub flows: [u32; Table::ALL.len()],
-    /// Tenants that there is room to count, and one.
-    pub tenants: u32,
-    /// Exceptions that there is room to count.
-    pub exceptions: u32,
-    /// Sources whose pressure is known at once.
-    pub buckets: u32,
-    /// Interfaces that get counters of their own.
-    pub interfaces: u32,
-    /// Whether the program is loaded to be asked about frames, and writes its verdicts down.
-    pub traced: bool,
-}
-
-/// What the tries of the reference engine are filled with.
-#[derive(Clone, Debug)]
-pub struct Tries {
-    pub v4: Vec<ClassifiedV4>,
-    pub v6: Vec<ClassifiedV6>,
-}
 
 /// Why the program is not loaded or does not have its image.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +100,8 @@ pub enum LoadError {
     },
     #[error("nothing filters yet, so there is nothing to go back to")]
     NothingBefore,
-    #[error("reading CLOCK_BOOTTIME: {cause}")]
-    Clock { cause: std::io::Error },
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     #[error("the program has no map {0}; rebuild geofence")]
     NoMap(&'static str),
     #[error(transparent)]
@@ -189,17 +162,17 @@ pub struct Filter {
     images: [ImageMap; 2],
     /// Which image the kernel reads; none before the first.
     current: Option<usize>,
-    options: Options,
+    options: FilterOptions,
 }
 
 impl Filter {
     /// Loads the program and creates its maps. Nothing is attached and no image is in place.
-    pub fn load(options: Options) -> Result<Self, LoadError> {
+    pub fn load(options: FilterOptions) -> Result<Self, LoadError> {
         Self::build(object::OBJECT, options, &[], None)
     }
 
     /// As `load`, with those tables of an earlier filter that fit.
-    pub fn load_onto(options: Options, pins: &Pins) -> Result<Self, LoadError> {
+    pub fn load_onto(options: FilterOptions, pins: &Pins) -> Result<Self, LoadError> {
         Self::build(object::OBJECT, options, &[], Some(pins))
     }
 
@@ -208,7 +181,7 @@ impl Filter {
     #[doc(hidden)]
     pub fn load_object(
         object: &[u8],
-        options: Options,
+        options: FilterOptions,
         sizes: &[(&'static str, u32)],
     ) -> Result<Self, LoadError> {
         Self::build(object, options, sizes, None)
@@ -216,7 +189,7 @@ impl Filter {
 
     fn build(
         object: &[u8],
-        options: Options,
+        options: FilterOptions,
         more: &[(&'static str, u32)],
         pins: Option<&Pins>,
     ) -> Result<Self, LoadError> {
@@ -305,7 +278,7 @@ impl Filter {
 
     /// What its maps were sized by.
     #[must_use]
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> FilterOptions {
         self.options
     }
 
@@ -326,7 +299,7 @@ impl Filter {
     ///
     /// The kernel lets the last packet that reads the old image finish before the swap returns, so the old image may be
     /// overwritten by the next call. Any error leaves the current image in place.
-    pub fn install(&mut self, image: &Image, tries: Option<&Tries>) -> Result<(), LoadError> {
+    pub fn install(&mut self, image: &Image, tries: Option<&LpmPrefixes>) -> Result<(), LoadError> {
         let idle = self.write_aside(image, tries)?;
         self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
         self.current = Some(idle);
@@ -338,7 +311,7 @@ impl Filter {
     pub fn try_out(
         &mut self,
         image: &Image,
-        tries: Option<&Tries>,
+        tries: Option<&LpmPrefixes>,
         ends: u64,
     ) -> Result<(), LoadError> {
         let before = self.current.ok_or(LoadError::NothingBefore)?;
@@ -369,7 +342,11 @@ impl Filter {
     }
 
     /// Writes an image where no packet looks, and answers with where that is.
-    fn write_aside(&mut self, image: &Image, tries: Option<&Tries>) -> Result<usize, LoadError> {
+    fn write_aside(
+        &mut self,
+        image: &Image,
+        tries: Option<&LpmPrefixes>,
+    ) -> Result<usize, LoadError> {
         let lines = image.lines();
         if lines.len() > self.options.image_lines as usize {
             return Err(LoadError::ImageTooLarge {

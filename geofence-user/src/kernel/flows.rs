@@ -1,13 +1,10 @@
 //! The tables of flows: read for people, for metrics and for `explain`; only the egress program writes them.
 
-use std::time::Duration;
-
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::layout::{FlowCounters, name};
 use geofence_common::verdict::Action;
-use nix::time::{ClockId, clock_gettime};
 
 use super::filter::{Filter, LoadError, map_error};
 
@@ -26,14 +23,6 @@ impl TableFacts {
     pub fn evictions(&self) -> u64 {
         self.counters.opened.saturating_sub(self.entries)
     }
-}
-
-/// Nanoseconds since boot, as the data path counts them.
-pub fn now() -> Result<u64, LoadError> {
-    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| LoadError::Clock {
-        cause: error.into(),
-    })?;
-    Ok(u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl Filter {

@@ -15,7 +15,6 @@ pub mod flows;
 mod image_map;
 mod interface;
 mod load;
-pub mod memory;
 mod object;
 mod pins;
 mod retry;
@@ -26,7 +25,7 @@ pub mod tenants;
 
 pub use adopt::{Attached, Survey};
 pub use attach::{AttachError, has_tcx as attaches_by_link};
-pub use filter::{Filter, LoadError, Options, Tries};
+pub use filter::{Filter, LoadError};
 pub use interface::{Interface, interfaces};
 pub use pins::{Held, PinError, Pins};
 pub use running::Running;

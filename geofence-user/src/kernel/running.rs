@@ -20,6 +20,7 @@ use super::filter::{LoadError, map_error};
 use super::flows;
 use super::image_map::ImageMap;
 use super::pins::Pins;
+use crate::os::clock::boot_now;
 use crate::os::instance::Instance;
 
 /// A running filter, and its image as it was when the filter was found.
@@ -122,7 +123,7 @@ fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
     let outer: ArrayOfMaps<_, MapData> = outer.try_into().map_err(&failed)?;
     let read = |place: u32| read_one(&ImageMap::of(outer.get(&place, 0).map_err(&failed)?));
     let lines = read(IMAGE_IN_USE)?;
-    let now = flows::now()?;
+    let now = boot_now()?;
     if lines.as_slice().is_past_trial(|| now) {
         return read(IMAGE_BEFORE);
     }

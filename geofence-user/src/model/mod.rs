@@ -3,6 +3,7 @@
 pub mod countries;
 pub mod duration;
 pub mod failure;
+pub mod filter_options;
 pub mod list;
 pub mod listing;
 pub mod policy;

@@ -15,6 +15,7 @@ use geofence_common::zone::TENANTS_MAX;
 use serde_json::{Value, json};
 
 use crate::checks::sanity::{First, FirstError, Holdings};
+use crate::compile::LpmPrefixes;
 use crate::compile::{
     Boot, CompileError, Disagreement, Extent, ForeignImage, Image, Target, agree, compile,
 };
@@ -24,10 +25,11 @@ use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
 use crate::explain::country;
-use crate::kernel::{Options, Tries, flows};
+use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{CrossCheckRule, Lookup, Replies};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word;
+use crate::os::clock::boot_now;
 
 pub use asn::{UnknownSystem, UnknownSystems};
 pub(crate) use database_cache::Before;
@@ -191,19 +193,19 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
 impl Prepared {
     /// How the kernel's maps are to be sized for this image and its successors.
     #[must_use]
-    pub fn options(&self, traced: bool) -> Options {
+    pub fn options(&self, traced: bool) -> FilterOptions {
         options(&self.config, &self.image, traced)
     }
 
     /// What the reference engine is filled with, when it is used.
-    pub fn tries(&self) -> Result<Option<Tries>, PrepareError> {
+    pub fn tries(&self) -> Result<Option<LpmPrefixes>, PrepareError> {
         if self.config.policy.lookup != Lookup::LpmTrie {
             return Ok(None);
         }
         let (policy, database) = (&self.config.policy, &self.database);
         let v4 = self.image.prefixes_v4(policy, database)?;
         let v6 = self.image.prefixes_v6(policy, database)?;
-        Ok(Some(Tries { v4, v6 }))
+        Ok(Some(LpmPrefixes { v4, v6 }))
     }
 
     /// What the guard has to say about the data where none is in use to compare it with.
@@ -349,7 +351,7 @@ fn room(count: usize, least: u32) -> u32 {
 
 /// How the kernel's maps are to be sized for an image and its successors.
 #[must_use]
-pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
+pub fn options(config: &Config, image: &Image, traced: bool) -> FilterOptions {
     let automatic = (2 * image.size() as u64).clamp(CAPACITY_MIN_BYTES, CAPACITY_MAX_BYTES);
     let [v4, v6] = image.prefixes();
     let policy = &config.policy;
@@ -364,7 +366,7 @@ pub fn options(config: &Config, image: &Image, traced: bool) -> Options {
     let lists = lists + excepted.sum::<usize>() + systems.sum::<usize>();
     // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
     let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;
-    Options {
+    FilterOptions {
         lookup: policy.lookup,
         image_lines: lines(config.image_capacity.unwrap_or(automatic)),
         trie_entries: u32::try_from(entries).unwrap_or(u32::MAX),
@@ -399,7 +401,7 @@ pub fn boot() -> Boot {
     let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Boot {
         id: crc32fast::hash(&id),
-        now: flows::now().unwrap_or(0),
+        now: boot_now().unwrap_or(0),
     }
 }
 

@@ -27,9 +27,9 @@ use tracing::warn;
 use crate::checks::lockout::Dependency;
 use crate::daemon::runtime_exceptions::Caller;
 use crate::daemon::{Change, Confirmed, Daemon, Wishes};
-use crate::kernel::memory;
 use crate::model::failure::{Cause, Failure};
 use crate::os::instance::Instance;
+use crate::os::memory;
 use crate::serve::connection_limit::{Busy, Crowd};
 
 /// The version of the protocol; a request of another is answered with an error that names this one.

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::link::Link;
 use geofence_tests::namespace::Namespace;
+use geofence_user::compile::LpmPrefixes;
 use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::data::geoip::Database;
 use geofence_user::explain::{Protocol, Question, explain};
-use geofence_user::kernel::{Filter, Tries};
+use geofence_user::kernel::Filter;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use tempfile::NamedTempFile;
@@ -180,7 +181,7 @@ fn kernel_memory(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// A filter whose both slots have been written.
-fn both(prepared: &Prepared, tries: Option<&Tries>) -> Result<Filter> {
+fn both(prepared: &Prepared, tries: Option<&LpmPrefixes>) -> Result<Filter> {
     let mut filter = Filter::load(prepared.options(false))?;
     for generation in [1, 2] {
         let image = prepared

@@ -14,7 +14,8 @@ use geofence_common::address::Address;
 use geofence_common::flow::Table;
 use geofence_common::layout::name;
 use geofence_common::verdict::Action;
-use geofence_user::kernel::{Filter, Options};
+use geofence_user::kernel::Filter;
+use geofence_user::model::filter_options::FilterOptions;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -69,8 +70,8 @@ pub(crate) struct Rig {
 }
 
 /// The sizes of the maps that a policy alone would have, its image without room to grow.
-pub(crate) fn own_room(prepared: &Prepared) -> Options {
-    Options {
+pub(crate) fn own_room(prepared: &Prepared) -> FilterOptions {
+    FilterOptions {
         image_lines: prepared.image.lines().len() as u32,
         ..prepared.options(false)
     }
@@ -84,7 +85,7 @@ impl Rig {
 
     /// As `load`, with maps of these sizes.
     pub(crate) fn with_room(
-        room: Options,
+        room: FilterOptions,
         prepared: &Prepared,
         lookup: Lookup,
         sets: &[Set],
@@ -100,7 +101,7 @@ impl Rig {
             places.push((u32::try_from(addresses.len())?, u32::try_from(size)?));
             addresses.extend(set.addresses.iter().map(bytes));
         }
-        let options = Options {
+        let options = FilterOptions {
             lookup,
             flows: FLOWS,
             ..room
@@ -110,7 +111,7 @@ impl Rig {
             .context("loading the programs that measure")?;
         let tries = match lookup {
             Lookup::ArrayTrie => None,
-            Lookup::LpmTrie => Some(geofence_user::kernel::Tries {
+            Lookup::LpmTrie => Some(geofence_user::compile::LpmPrefixes {
                 v4: prepared
                     .image
                     .prefixes_v4(&prepared.config.policy, &prepared.database)?,

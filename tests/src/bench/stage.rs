@@ -1,7 +1,7 @@
 //! A place for several policies to be measured in, one after the other.
 
 use anyhow::{Context as _, Result};
-use geofence_user::kernel::Options;
+use geofence_user::model::filter_options::FilterOptions;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 
@@ -25,7 +25,7 @@ impl<'a> Stage<'a> {
         let room = policies
             .iter()
             .map(own_room)
-            .fold(own_room(first), |one, other| Options {
+            .fold(own_room(first), |one, other| FilterOptions {
                 image_lines: one.image_lines.max(other.image_lines),
                 tenants: one.tenants.max(other.tenants),
                 exceptions: one.exceptions.max(other.exceptions),

@@ -25,10 +25,10 @@ use crate::explain::{
     Names, Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
     explain_reply, system_to_json,
 };
-use crate::kernel::flows::now;
 use crate::kernel::{Filter, Running};
 use crate::model::policy::{Exception, Policy, Protection, Tenant};
 use crate::model::units::UnixSeconds;
+use crate::os::clock::boot_now;
 use crate::prepare::{Opinions, Prepared, prepare};
 use crate::serve::control::{Answer, Request, ask};
 
@@ -222,7 +222,7 @@ fn named(names: &Value) -> Policy {
 fn decide_with(frame: &[u8], running: &Running) -> anyhow::Result<(Verdict, Vec<Step>)> {
     let flows = running.flows().iter();
     let seen = Seen {
-        now: now()?,
+        now: boot_now()?,
         flows: flows
             .map(|(table, key, flow)| ((*table, *key), *flow))
             .collect(),
