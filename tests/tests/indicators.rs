@@ -52,7 +52,7 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
         events[0]["dst_port"] == 443 && events[0]["src_port"] == 51_234,
         "{events:?}"
     );
-    let line = daemon.wait_line("contact: list watched", PATIENCE)?;
+    let line = daemon.wait_line("event: list watched", PATIENCE)?;
     let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, \
                     tenant customer";
     ensure!(line.contains(expected) && line.contains("WARN"), "{line}");
@@ -154,7 +154,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
     );
     let events = site.wait_events(8)?;
     // Who knocks is not worth a warning.
-    let knock = daemon.wait_line("contact: list scanners, in", PATIENCE)?;
+    let knock = daemon.wait_line("event: list scanners, in", PATIENCE)?;
     ensure!(knock.contains("INFO"), "{knock}");
     let of = |direction| {
         events
@@ -391,14 +391,14 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
 
     // Another list is told of in the midst of it.
     ensure!(!site.leaves(INSIDE, C2)?);
-    daemon.wait_line("contact: list c2", PATIENCE)?;
+    daemon.wait_line("event: list c2", PATIENCE)?;
     // The log says how much it leaves out.
     let line = daemon.wait_line(
         "were not logged in the last minute",
         Duration::from_secs(90),
     )?;
     for list in ["watched", "scanners"] {
-        let logged = format!("contact: list {list}");
+        let logged = format!("event: list {list}");
         let logged = daemon.stderr().matches(&logged).count();
         ensure!(logged == 10, "{logged} lines of {list}");
     }
@@ -425,7 +425,7 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
         events[0]["list"] == "c2" && events[1]["list"] == "watched",
         "{events:?}"
     );
-    daemon.wait_line("contact: list c2", PATIENCE)?;
+    daemon.wait_line("event: list c2", PATIENCE)?;
     ensure!(site.packets("c2", "customer", "out", "drop")? == 2.0);
 
     // A list that is no more is forgotten, and others stay what they are.

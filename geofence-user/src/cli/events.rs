@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::options::InstanceArgs;
-use crate::daemon::events::line;
+use crate::daemon::events::event_line;
 use crate::serve::control::{Answer, Request, ask};
 
 /// Show the last packets from and to addresses on lists, with both ends, list and tenant
@@ -63,7 +63,7 @@ fn write(answer: &Value, is_json: bool, out: &mut dyn Write) -> anyhow::Result<(
             writeln!(out, "{event}")?;
         } else {
             let time = event["time"].as_str().unwrap_or("-");
-            writeln!(out, "{time}  {}", line(event))?;
+            writeln!(out, "{time}  {}", event_line(event))?;
         }
     }
     Ok(out.flush()?)

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::options::InstanceArgs;
 use crate::checks::lockout::{self, Dependency};
+use crate::daemon::ReloadOptions;
 use crate::serve::control::{Answer, Request, ask};
 
 /// Have the running daemon read its configuration and databases again
@@ -29,10 +30,10 @@ pub struct Arguments {
 
 pub(super) fn reload(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let instance = arguments.instance.instance()?;
-    let request = Request::Reload {
+    let request = Request::Reload(ReloadOptions {
         force: arguments.force,
-        needed: needed(&instance)?,
-    };
+        required_peers: needed(&instance)?,
+    });
     match ask(&instance, &request)? {
         Answer::Done(result) => {
             let Some(generation) = result["generation"].as_u64() else {

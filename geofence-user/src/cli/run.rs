@@ -20,18 +20,21 @@ use crate::checks::lockout;
 use crate::checks::lockout::watcher::Watcher;
 use crate::config::{Config, overrides};
 use crate::daemon::candidate::Candidate;
-use crate::daemon::events::Identities;
-use crate::daemon::file_watch::Files;
+use crate::daemon::event_names::CounterIds;
+use crate::daemon::event_watch::watch_events;
+use crate::daemon::facts::LastFailure;
+use crate::daemon::file_watch::watch_files;
+use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::runtime_exceptions::Grants;
-use crate::daemon::{Daemon, Privilege, Source, Trouble, Wishes};
-use crate::daemon::{events as contacts, file_watch as watch};
+use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions};
 use crate::kernel::{self, Filter, Pins, Survey};
 use crate::model::failure::Cause;
+use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, private_directory};
 use crate::os::memory;
 use crate::os::notify;
-use crate::os::privilege::{self, Kept};
-use crate::os::state::State;
+use crate::os::privilege::{RetainedPrivilege, drop_privileges};
+use crate::os::state::StateDirectory;
 use crate::prepare::{boot, now};
 use crate::serve::{control, http as serve};
 
@@ -99,11 +102,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         )
         .try_init();
     let force = arguments.force;
-    let source = Source {
+    let source = ConfigSource {
         file: arguments.policy.config.clone(),
         read: Box::new(move |instead| arguments.config(instead)),
     };
-    let (config, files) = source.read(None, &Files::default());
+    let (config, files) = source.read(None, &FileStamps::default());
     let (config, broken) = with_granted(config?);
     let mut start = choose(config, force)?;
     start.trouble = start.trouble.or(broken);
@@ -119,12 +122,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
 
 /// The configuration with the exceptions granted by command, or without where their file is broken: to filter a little
 /// too much is better than not to filter, and nobody has to be there.
-fn with_granted(config: Config) -> (Config, Option<Trouble>) {
+fn with_granted(config: Config) -> (Config, Option<LastFailure>) {
     let granted = Grants::of(&config.instance).add_to(config.clone());
     granted.map_or_else(
         |failure| {
             error!("{failure}\nSTARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND, until a reload succeeds");
-            (config, Some(Trouble::now(failure)))
+            (config, Some(LastFailure::now(failure)))
         },
         |config| (config, None),
     )
@@ -135,15 +138,17 @@ struct Start {
     candidate: Candidate,
     is_last_good: bool,
     /// Why it is not what was asked for.
-    trouble: Option<Trouble>,
+    trouble: Option<LastFailure>,
 }
 
 /// What to filter by: what was asked for, or the last good image where the data is not to be had.
 fn choose(config: Config, force: bool) -> anyhow::Result<Start> {
-    let last_good = State::of(&config.instance).load().unwrap_or_else(|error| {
-        warn!("there is no last good image: {error}");
-        None
-    });
+    let last_good = StateDirectory::of(&config.instance)
+        .load()
+        .unwrap_or_else(|error| {
+            warn!("there is no last good image: {error}");
+            None
+        });
     let failure = match Candidate::prepare(config.clone(), last_good.as_ref(), None, 0, force) {
         Ok(candidate) => {
             return Ok(Start {
@@ -163,7 +168,7 @@ fn choose(config: Config, force: bool) -> anyhow::Result<Start> {
             Ok(Start {
                 candidate: Candidate::last_good(config, image.in_boot(boot(), now())),
                 is_last_good: true,
-                trouble: Some(Trouble::now(failure)),
+                trouble: Some(LastFailure::now(failure)),
             })
         }
         _ => Err(failure.into()),
@@ -188,7 +193,11 @@ impl Signals {
     }
 }
 
-async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::Result<()> {
+async fn protect(
+    source: (ConfigSource, FileStamps),
+    force: bool,
+    start: Start,
+) -> anyhow::Result<()> {
     let Start {
         candidate,
         is_last_good,
@@ -201,7 +210,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
         for sentence in unknown {
             warn!("{sentence}");
         }
-        candidate.keep_access(&needed, force)?;
+        candidate.check_lockout(&needed, force)?;
     }
     let config = &candidate.config;
     let (instance, address) = (config.instance.clone(), config.listen);
@@ -213,7 +222,7 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     let mut options = candidate.options();
     options.interfaces = survey.interfaces();
     let mut filter = Filter::load_onto(options, &pins)?;
-    filter.count_lists(&Identities::of(&candidate.config).lists)?;
+    filter.count_lists(&CounterIds::of(&candidate.config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
     let attached = filter.take_over(&survey, config.xdp_mode).await?;
@@ -236,13 +245,13 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
     ));
     // An image without what was granted is not the last good one.
     if is_whole {
-        daemon.keep_image();
+        daemon.save_image();
     }
     memory::give_back();
     tokio::spawn(control::serve(control, Arc::clone(&daemon)));
-    tokio::spawn(watch::files(Arc::clone(&daemon)));
-    tokio::spawn(watch::interfaces(Arc::clone(&daemon)));
-    tokio::spawn(contacts::watch(events, Arc::clone(&daemon)));
+    tokio::spawn(watch_files(Arc::clone(&daemon)));
+    tokio::spawn(watch_interfaces(Arc::clone(&daemon)));
+    tokio::spawn(watch_events(events, Arc::clone(&daemon)));
     let address = listener.local_addr().unwrap_or(address);
     info!("ready: metrics on http://{address}/metrics");
     if let Err(error) = notify::ready() {
@@ -268,13 +277,13 @@ async fn protect(source: (Source, Files), force: bool, start: Start) -> anyhow::
 
 /// Gives up what looking after a filter does not take. From here on nothing is attached that has no pin, no program is
 /// loaded, and nothing is written but below the places of this instance and of its configuration.
-fn privilege(instance: &Instance, (source, files): &(Source, Files)) -> Privilege {
+fn privilege(instance: &Instance, (source, files): &(ConfigSource, FileStamps)) -> Privilege {
     let watcher = Watcher::start().map_err(|error| {
         warn!("nobody sees who is logged in over SSH when files change: {error}");
     });
-    let mut kept = Vec::from_iter(Kept::to_read(files.paths()));
+    let mut kept = Vec::from_iter(RetainedPrivilege::to_read(files.paths()));
     if !kernel::attaches_by_link() {
-        kept.push(Kept::to_attach_by_netlink());
+        kept.push(RetainedPrivilege::to_attach_by_netlink());
     }
     let state = instance.state_directory();
     // One that cannot be made is told of when something is to be kept in it.
@@ -291,7 +300,7 @@ fn privilege(instance: &Instance, (source, files): &(Source, Files)) -> Privileg
         places.push(directory.unwrap_or_else(|| ".".into()));
     }
     Privilege {
-        given_up: privilege::give_up(kept, &places),
+        dropped: drop_privileges(kept, &places),
         watcher: watcher.ok(),
     }
 }
@@ -307,7 +316,7 @@ async fn obey(signals: &mut Signals, daemon: &Arc<Daemon>) -> bool {
                 tokio::spawn(async move {
                     info!("SIGHUP: reloading");
                     // The failure has been told of and counted.
-                    let _ = daemon.reload(Wishes::default()).await;
+                    let _ = daemon.reload(ReloadOptions::default()).await;
                 });
             }
         }

@@ -13,7 +13,7 @@ use crate::os::privilege;
 pub struct Arguments {}
 
 pub(super) fn watch_sessions(out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    privilege::only_look()?;
+    privilege::restrict_to_inspection()?;
     // The terminal's Ctrl-C is for the daemon, which may still ask while it ends.
     let ignore = nix::sys::signal::SigSet::from_iter([
         nix::sys::signal::Signal::SIGINT,

@@ -1,48 +1,51 @@
-//! What could filter next: a configuration with its data read, compiled and held against what filters now.
+//! The policy that could become active next: a configuration with its data, compiled and checked against what is
+//! active.
 //!
-//! Starting and reloading come through here alike, and nothing here touches the kernel. What is refused is refused for
-//! one of the causes of `model::failure`.
+//! A start and a reload both come through here, and nothing here touches the kernel.
 
 use tracing::warn;
 
+use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
-use crate::checks::sanity::{Comparison, Holdings, Refused, refusals, systems_refusals};
+use crate::checks::sanity::{Comparison, Holdings, Refusal, Refused, refusals, systems_refusals};
 use crate::compile::Image;
 use crate::compile::LpmPrefixes;
 use crate::config::Config;
-use crate::data::lists::Loaded;
+use crate::data::lists::{Loaded, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
+use crate::os::instance::Instance;
 use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, now, options, prepare_from};
-use crate::serve::metrics::Facts;
 
-/// Everything the kernel needs, and what is told about it.
+/// Everything the kernel needs for a policy, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub config: Config,
     pub image: Image,
-    /// What the reference engine is filled with, where it is used.
+    /// The content of the reference lookup's tries, where it is used.
     pub tries: Option<LpmPrefixes>,
     pub facts: Facts,
-    /// What must be shown with the data, if anything.
+    /// The attribution that the licence of the data requires.
     pub attribution: Option<&'static str>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
-    /// Tenants and exceptions that the policy in use has not, whose counters start anew.
+    /// Tenants and exceptions that the active policy does not have; their counters start at zero.
     pub new_numbers: NewNumbers,
-    /// The lists that were read, to be kept when they filter.
+    /// The lists that were read, to be stored once they are active.
     pub lists: Loaded,
-    /// The database of countries, where the next change should not have to decode it.
+    /// The database of countries, if the next change should not have to decode it.
     pub kept: Option<Kept>,
 }
 
 impl Candidate {
-    /// Reads the data, or takes what is kept of that in use, and compiles the image for the kernel's slot, unless the
-    /// guard does not believe the data.
+    /// Reads the data, or takes it from the cache, checks it, and compiles the image for the kernel's slot.
+    ///
+    /// # Errors
+    /// When the data cannot be read, fails the sanity check, or does not fit.
     pub fn prepare(
         config: Config,
-        in_use: Option<&Image>,
+        active: Option<&Image>,
         kept: Option<&Kept>,
         slot: u32,
         force: bool,
@@ -72,11 +75,11 @@ impl Candidate {
         })?;
         let mut warnings = prepared.data_warnings();
         warnings.extend(prepared.config.warnings());
-        // What filters already was believed when it came.
+        // Data from the cache is active already, so it has passed the check.
         if !is_known {
-            believe(&prepared, in_use, force, &mut warnings)?;
+            check_data(&prepared, active, force, &mut warnings)?;
         }
-        let generation = in_use.map_or(1, |image| image.generation().wrapping_add(1));
+        let generation = active.map_or(1, |image| image.generation().wrapping_add(1));
         prepared.image = prepared.image.restamped(generation, slot);
         let tries = prepared
             .tries()
@@ -109,9 +112,9 @@ impl Candidate {
         })
     }
 
-    /// The last good image, for a configuration whose data is not to be had.
+    /// The last good image, for a configuration whose data cannot be used.
     ///
-    /// It holds the policy it was compiled from. The reference engine cannot be filled from it; its own trie does.
+    /// The image contains the policy it was compiled from. It cannot fill the reference lookup, so its own trie is used.
     #[must_use]
     pub fn last_good(mut config: Config, image: Image) -> Self {
         config.policy.lookup = Lookup::ArrayTrie;
@@ -132,10 +135,13 @@ impl Candidate {
         }
     }
 
-    /// Makes sure that the policy cuts off nobody of these, unless that is what is wanted.
-    pub fn keep_access(&self, needed: &[Dependency], force: bool) -> Result<(), Failure> {
+    /// Refuses a policy that locks out one of these peers, unless it is forced.
+    ///
+    /// # Errors
+    /// The peers that it locks out.
+    pub fn check_lockout(&self, required: &[Dependency], force: bool) -> Result<(), Failure> {
         let replies = Replies::of(&self.config.policy);
-        let cut = lockout::cut(needed, self.image.words(), replies);
+        let cut = lockout::cut(required, self.image.words(), replies);
         if cut.is_empty() {
             return Ok(());
         }
@@ -148,37 +154,35 @@ impl Candidate {
         Ok(())
     }
 
-    /// Makes sure that the ASN database has not lost much of what the one in use had, unless that is what is wanted.
-    pub fn keep_systems(&mut self, before: Option<Holdings>, force: bool) -> Result<(), Failure> {
+    /// Refuses an ASN database that has lost much of what the active one had, unless it is forced.
+    ///
+    /// # Errors
+    /// What it has lost.
+    pub fn check_asn_data(&mut self, before: Option<Holdings>, force: bool) -> Result<(), Failure> {
         let (Some(before), Some(after)) = (before, self.facts.systems) else {
             return Ok(());
         };
         let refused = systems_refusals(before, after);
-        if !refused.is_empty() && !force {
-            return Err(Failure::new(Cause::Sanity, Refused(refused)));
-        }
-        let forced = refused.iter().map(|one| format!("forced: {one}"));
-        self.warnings.extend(forced);
-        Ok(())
+        accept(refused, force, &mut self.warnings)
     }
 
-    /// How the kernel's maps are to be sized.
+    /// The sizes of the kernel's maps.
     #[must_use]
     pub fn options(&self) -> FilterOptions {
         options(&self.config, &self.image, false)
     }
 }
 
-/// Holds the data against what filters now, or, where nothing does, against what everybody knows.
-fn believe(
+/// The sanity check: compares the data with that of the active image or, without one, with well-known addresses.
+fn check_data(
     prepared: &Prepared,
-    in_use: Option<&Image>,
+    active: Option<&Image>,
     force: bool,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let internal = |error: &dyn std::fmt::Display| Failure::new(Cause::Internal, error);
-    let refused = match in_use {
-        // The embedded data of one build time is the same data; to compare it takes as long as to compile it.
+    let refused = match active {
+        // Embedded data of the same build time is the same; a comparison would take as long as the compilation.
         Some(image)
             if prepared.config.databases.is_empty()
                 && image.data_built() == prepared.image.data_built() =>
@@ -196,12 +200,23 @@ fn believe(
             first.refusals
         }
     };
-    if refused.is_empty() {
-        return Ok(());
-    }
-    if !force {
+    accept(refused, force, warnings)
+}
+
+/// Turns what the sanity check found into an error or, if the data is forced, into warnings.
+fn accept(refused: Vec<Refusal>, force: bool, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    if !refused.is_empty() && !force {
         return Err(Failure::new(Cause::Sanity, Refused(refused)));
     }
     warnings.extend(refused.iter().map(|one| format!("forced: {one}")));
     Ok(())
+}
+
+/// Stores the lists that are active, for a time when they cannot be read.
+pub(super) fn store_lists(mut lists: Loaded, instance: &Instance) {
+    if let Err(error) = lists.keep(&Store::of(instance)) {
+        warn!(
+            "cannot store the lists, so a list that cannot be read later has no earlier copy: {error}"
+        );
+    }
 }

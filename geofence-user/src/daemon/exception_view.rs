@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::reload::aside;
-use super::{Daemon, lock};
+use super::state::Daemon;
+use super::sync::{lock, run_blocking};
 use crate::config::{Config, Grant, Granted};
 use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
@@ -64,12 +64,12 @@ impl Daemon {
         id: Option<String>,
     ) -> Result<Box<RawValue>, Failure> {
         let daemon = Arc::clone(self);
-        aside(move || daemon.write_exceptions(id.as_deref())).await
+        run_blocking(move || daemon.write_exceptions(id.as_deref())).await
     }
 
     fn write_exceptions(&self, id: Option<&str>) -> Result<Box<RawValue>, Failure> {
         const START: &str = "{\"exceptions\":[";
-        let config = Arc::clone(&lock(&self.current).config);
+        let config = Arc::clone(&lock(&self.active).config);
         let mut text = START.to_owned();
         self.show_exceptions(&config, id, |shown| {
             if text.len() > START.len() {
@@ -87,7 +87,7 @@ impl Daemon {
 
     /// The exception of this name.
     pub(super) fn exception(&self, id: &str) -> Result<Option<Shown>, Failure> {
-        let config = Arc::clone(&lock(&self.current).config);
+        let config = Arc::clone(&lock(&self.active).config);
         let mut found = None;
         self.show_exceptions(&config, Some(id), |shown| {
             found.get_or_insert_with(|| shown.clone());

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use super::reload::aside;
-use super::{Daemon, Wishes, lock};
+use super::reload::ReloadOptions;
+use super::state::Daemon;
+use super::sync::{lock, run_blocking};
 use crate::checks::lockout::Dependency;
 use crate::config::{Config, Grant};
 use crate::daemon::candidate::Candidate;
@@ -66,11 +67,11 @@ impl Change {
     }
 
     /// What there is to think of where somebody may be cut off, which only who takes back can do.
-    fn wishes(&self) -> Option<Wishes> {
+    fn wishes(&self) -> Option<ReloadOptions> {
         match self {
-            Self::Remove { force, needed, .. } => Some(Wishes {
+            Self::Remove { force, needed, .. } => Some(ReloadOptions {
                 force: *force,
-                needed: needed.clone(),
+                required_peers: needed.clone(),
             }),
             Self::Add(_) | Self::Extend { .. } => None,
         }
@@ -98,7 +99,7 @@ impl Daemon {
         change: Change,
         caller: Caller,
     ) -> Result<Value, Failure> {
-        let _turn = self.turn.lock().await;
+        let _change = self.change.lock().await;
         let asked = change.clone();
         let result = self.attempt_change(change, caller).await;
         memory::give_back();
@@ -129,17 +130,17 @@ impl Daemon {
         self.refuse_on_trial()?;
         let wishes = change.wishes();
         let daemon = Arc::clone(self);
-        let plan = aside(move || daemon.plan(change)).await?;
+        let plan = run_blocking(move || daemon.plan(change)).await?;
         if let Some(wishes) = wishes {
-            self.keep_access(&plan.candidate, wishes).await?;
+            self.check_lockout(&plan.candidate, wishes).await?;
         }
         let daemon = Arc::clone(self);
-        aside(move || daemon.carry_out(plan, caller)).await
+        run_blocking(move || daemon.carry_out(plan, caller)).await
     }
 
     /// Makes everything that can fail without the kernel.
     fn plan(&self, mut change: Change) -> Result<Plan, Failure> {
-        let current = lock(&self.current).clone();
+        let current = lock(&self.active).clone();
         let (config, text) = self.grants.add_with_text((*current.config).clone())?;
         let (mut config, grant, at, text) = match &mut change {
             Change::Add(grant) => {
@@ -243,7 +244,7 @@ impl Daemon {
             .grants
             .write(&text)
             .map_err(|error| Failure::new(Cause::Internal, error))
-            .and_then(|()| self.put_in_place(candidate));
+            .and_then(|()| self.activate(candidate));
         let generation = match placed {
             Ok(generation) => generation,
             Err(failure) => {

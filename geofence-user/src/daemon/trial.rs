@@ -1,9 +1,8 @@
-//! A policy on trial: in force until a time, and for good only if somebody confirms it before.
+//! A policy on trial: active until a deadline, and permanently only if it is confirmed before.
 //!
-//! The time stands in the image itself, in nanoseconds since boot, and the kernel goes back by it whether this process
-//! lives or not. What is done here when the time is over only tidies up: a daemon that starts anew starts without a
-//! trial, by its own configuration. Nothing else may change the image meanwhile, for the image to go back to is the
-//! only other one there is.
+//! The deadline stands in the image, in nanoseconds since boot, and the kernel returns to the previous image whether or
+//! not this process runs. The daemon then only updates its own state; one that is restarted has no trial and uses its
+//! configuration. The kernel has room for two images, so nothing else may change the image during a trial.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -11,53 +10,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::reload::aside;
-use super::{Current, Daemon, Wishes, lock};
+use super::active::Trial;
+use super::reload::ReloadOptions;
+use super::state::Daemon;
+use super::sync::{lock, run_blocking};
 use crate::model::failure::{Cause, Failure};
 use crate::os::clock::boot_now;
 use crate::os::memory;
 
-/// A policy that is on trial.
-#[derive(Clone)]
-pub(super) struct Trial {
-    /// What filters again if nobody confirms.
-    before: Current,
-    /// When it is over, in nanoseconds since boot.
-    ends: u64,
-    /// The file that takes the configuration's place, and its text.
-    file: Option<(PathBuf, String)>,
-}
-
-impl Trial {
-    fn left(&self) -> Result<Duration, Failure> {
-        let now = boot_now().map_err(|error| Failure::new(Cause::Kernel, error))?;
-        Ok(Duration::from_nanos(self.ends.saturating_sub(now)))
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        json!({
-            "generation_before": self.before.image.generation(),
-            "seconds_left": self.left().map_or(0, |left| left.as_secs()),
-            "file": self.file.as_ref().map(|(path, _)| path),
-        })
-    }
-}
-
-/// What a confirmation came to.
+/// The result of a confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confirmed {
+pub struct Confirmation {
     pub generation: u32,
-    /// The configuration file that says the same now, and where its text of before is.
-    pub written: Option<(PathBuf, PathBuf)>,
+    /// The configuration file that was replaced, and the copy of its previous text.
+    pub replaced: Option<(PathBuf, PathBuf)>,
 }
 
 impl Daemon {
-    /// Whether a policy is on trial; nothing else is put in place meanwhile.
-    #[must_use]
-    pub fn is_on_trial(&self) -> bool {
+    /// Whether a policy is on trial; nothing else is activated meanwhile.
+    pub(super) fn is_on_trial(&self) -> bool {
         lock(&self.trial).is_some()
     }
 
@@ -74,40 +47,29 @@ impl Daemon {
         }
     }
 
-    /// Puts the policy of a file, or of the configuration as it is now, in place for so long; answers with the image's
-    /// number.
+    /// Activates the policy of a file, or of the configuration as it is now, for this long; returns the image's
+    /// generation.
     pub async fn apply(
         self: &Arc<Self>,
         file: Option<PathBuf>,
         window: Duration,
-        wishes: Wishes,
+        options: ReloadOptions,
     ) -> Result<u32, Failure> {
-        let _turn = self.turn.lock().await;
+        let _change = self.change.lock().await;
         self.refuse_on_trial()?;
-        let text = file.map(|path| self.text_of(path)).transpose()?;
+        let file = file.map(|path| self.read_replacement(path)).transpose()?;
+        let path = file.as_ref().map(|(path, _)| path.as_path());
+        let candidate = self.checked_candidate(path, options).await?;
         let daemon = Arc::clone(self);
-        let path = text.as_ref().map(|(path, _)| path.clone());
-        let candidate = aside(move || daemon.candidate(path.as_deref(), wishes.force)).await?;
-        for warning in &candidate.warnings {
-            warn!("{warning}");
-        }
-        self.keep_access(&candidate, wishes).await?;
-        let daemon = Arc::clone(self);
-        let generation = aside(move || {
+        let generation = run_blocking(move || {
             let ends = boot_now()
                 .map_err(|error| Failure::new(Cause::Kernel, error))?
                 .saturating_add(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
-            daemon.clear_new(&candidate)?;
-            lock(&daemon.filter)
-                .try_out(&candidate.image, candidate.tries.as_ref(), ends)
-                .map_err(Failure::from)?;
+            daemon.reset_counters(&candidate)?;
+            lock(&daemon.filter).try_out(&candidate.image, candidate.tries.as_ref(), ends)?;
             let generation = candidate.image.generation();
-            let before = daemon.replace_current(candidate);
-            *lock(&daemon.trial) = Some(Trial {
-                before,
-                ends,
-                file: text,
-            });
+            let before = daemon.replace_active(candidate);
+            *lock(&daemon.trial) = Some(Trial { before, ends, file });
             Ok(generation)
         })
         .await?;
@@ -118,30 +80,28 @@ impl Daemon {
         Ok(generation)
     }
 
-    /// Makes the policy on trial the one that counts.
-    pub async fn confirm(self: &Arc<Self>) -> Result<Confirmed, Failure> {
-        let _turn = self.turn.lock().await;
+    /// Makes the policy on trial permanent.
+    pub async fn confirm(self: &Arc<Self>) -> Result<Confirmation, Failure> {
+        let _change = self.change.lock().await;
         let trial = lock(&self.trial).clone().ok_or_else(nothing_on_trial)?;
         if trial.left()?.is_zero() {
             return Err(Failure::new(
                 Cause::Trial,
-                "the time is over: what filtered before filters again; apply it once more",
+                "the trial has ended and the previous policy is active again; apply the new policy once more",
             ));
         }
-        let image = Arc::clone(&lock(&self.current).image);
-        lock(&self.filter)
-            .confirm(&image)
-            .map_err(|error| Failure::new(Cause::Kernel, error))?;
+        let image = Arc::clone(&lock(&self.active).image);
+        lock(&self.filter).confirm(&image)?;
         *lock(&self.trial) = None;
-        self.keep_image();
-        let written = match (&trial.file, &self.source.file) {
+        self.save_image();
+        let replaced = match (&trial.file, &self.source.file) {
             (Some((file, text)), Some(configuration)) if file != configuration => {
                 let before = replace(configuration, text).map_err(|error| {
                     Failure::new(
                         Cause::Configuration,
                         format!(
-                            "the policy is in force, but {} could not be replaced: {error}. Copy {} over it, or the \
-                             next reload goes back",
+                            "the policy is active, but {} could not be replaced: {error}. Copy {} over it; otherwise the \
+                             next reload activates the previous policy",
                             configuration.display(),
                             file.display()
                         ),
@@ -153,27 +113,27 @@ impl Daemon {
         };
         let generation = image.generation();
         info!("image {generation} is confirmed");
-        Ok(Confirmed {
+        Ok(Confirmation {
             generation,
-            written,
+            replaced,
         })
     }
 
-    /// Ends a trial before its time; answers with the number of the image that filters again.
+    /// Ends a trial before its deadline; returns the generation of the image that is active again.
     pub async fn revert(self: &Arc<Self>) -> Result<u32, Failure> {
-        let _turn = self.turn.lock().await;
+        let _change = self.change.lock().await;
         let trial = lock(&self.trial).clone().ok_or_else(nothing_on_trial)?;
-        self.go_back(trial)
+        self.end_trial(trial)
     }
 
-    /// Waits for the end of the trial of this image, and tidies up unless it was confirmed.
+    /// Waits for the deadline of this image's trial, and ends the trial unless it was confirmed.
     async fn end_in_time(self: &Arc<Self>, generation: u32) {
         loop {
             let left = match &*lock(&self.trial) {
-                Some(trial) if lock(&self.current).image.generation() == generation => trial.left(),
+                Some(trial) if lock(&self.active).image.generation() == generation => trial.left(),
                 _ => return,
             };
-            // A machine that sleeps counts its sleep against the trial, and this timer does not.
+            // The trial's clock runs while the machine sleeps, and this timer's does not.
             match left {
                 Ok(left) if !left.is_zero() => {
                     tokio::time::sleep(left.min(Duration::from_secs(1))).await;
@@ -181,31 +141,31 @@ impl Daemon {
                 _ => break,
             }
         }
-        let _turn = self.turn.lock().await;
+        let _change = self.change.lock().await;
         let trial = lock(&self.trial).clone();
         if let Some(trial) = trial
-            && lock(&self.current).image.generation() == generation
+            && lock(&self.active).image.generation() == generation
         {
-            warn!("nobody confirmed image {generation} in time");
-            if let Err(failure) = self.go_back(trial) {
-                warn!("the kernel goes by the image before, but is not tidied up: {failure}");
+            warn!("image {generation} was not confirmed in time");
+            if let Err(failure) = self.end_trial(trial) {
+                warn!(
+                    "the previous image is active, but the trial could not be cleared in the kernel: {failure}"
+                );
             }
         }
     }
 
-    fn go_back(&self, trial: Trial) -> Result<u32, Failure> {
-        lock(&self.filter)
-            .go_back()
-            .map_err(|error| Failure::new(Cause::Kernel, error))?;
+    fn end_trial(&self, trial: Trial) -> Result<u32, Failure> {
+        lock(&self.filter).go_back()?;
         let generation = trial.before.image.generation();
-        *lock(&self.current) = trial.before;
+        *lock(&self.active) = trial.before;
         *lock(&self.trial) = None;
-        info!("image {generation} filters again");
+        info!("image {generation} is active again");
         Ok(generation)
     }
 
-    /// The text of a file that may take the configuration's place one day.
-    fn text_of(&self, file: PathBuf) -> Result<(PathBuf, String), Failure> {
+    /// Reads a file that is to replace the configuration file, after a check that it could.
+    fn read_replacement(&self, file: PathBuf) -> Result<(PathBuf, String), Failure> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(
                 Cause::Configuration,
@@ -215,27 +175,26 @@ impl Daemon {
         let path = file.canonicalize().map_err(|error| failed(&error))?;
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
         if let Some(configuration) = &self.source.file {
-            // Better told now than when it is confirmed.
             writable_beside(configuration).map_err(|error| {
                 Failure::new(
                     Cause::Configuration,
                     format!(
-                        "{} could not be replaced when {} is confirmed: {error}. The daemon, which has no privilege, \
-                         has to be able to write to its directory, and to have been started with this configuration",
+                        "{} could not be replaced when {} is confirmed: {error}. The daemon has dropped its privileges; \
+                         it can write only to the directory of the configuration that it was started with",
                         configuration.display(),
                         path.display()
                     ),
                 )
             })?;
         }
-        let place = |path: &Path| path.parent().map(Path::to_path_buf);
+        let directory = |path: &Path| path.parent().map(Path::to_path_buf);
         if let Some(configuration) = &self.source.file {
             let own = configuration.canonicalize().ok();
-            if own.as_deref().and_then(place) != place(&path) {
+            if own.as_deref().and_then(directory) != directory(&path) {
                 return Err(Failure::new(
                     Cause::Configuration,
                     format!(
-                        "{} takes the place of {} when it is confirmed, and paths in it start from where it is: put it \
+                        "{} replaces {} when it is confirmed, and the paths in it are relative to its directory: put it \
                          into the same directory",
                         path.display(),
                         configuration.display()
@@ -250,25 +209,25 @@ impl Daemon {
 fn nothing_on_trial() -> Failure {
     Failure::new(
         Cause::Trial,
-        "no policy is on trial: its time is over, or geofence has started anew meanwhile",
+        "no policy is on trial; a trial ends at its deadline and when geofence is restarted",
     )
 }
 
-/// A file of almost the same name.
+/// The path with an ending added to the file's name.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(ending);
     path.with_file_name(name)
 }
 
-/// Whether files can be made beside this one, tried with one that is gone at once.
+/// Checks that files can be created beside this one, with a file that is removed again.
 fn writable_beside(path: &Path) -> std::io::Result<()> {
     let new = beside(path, ".new");
     std::fs::File::create(&new)?;
     std::fs::remove_file(new)
 }
 
-/// Replaces a file's text at once, and answers with where the text of before is.
+/// Replaces a file's text in one step; returns the path of a copy of the previous text.
 fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     let (before, new) = (beside(path, ".before"), beside(path, ".new"));
     std::fs::copy(path, &before)?;

@@ -1,7 +1,8 @@
-//! What the daemon needs of the operating system around it: an instance's directories, the last good image on disk, the
-//! service manager, and its own privileges.
+//! What the daemon uses of the operating system: an instance's directories, the last good image on disk, file stamps,
+//! the service manager, and the process's own privileges.
 
 pub mod clock;
+pub mod file_stamps;
 pub mod instance;
 pub mod memory;
 pub mod notify;

@@ -16,7 +16,7 @@ const IMAGE_BYTES_MAX: u64 = 4 << 30;
 
 /// The state directory of an instance.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct StateDirectory {
     directory: PathBuf,
 }
 
@@ -35,7 +35,7 @@ pub enum StateError {
     Image { path: String, cause: ImageError },
 }
 
-impl State {
+impl StateDirectory {
     #[must_use]
     pub fn of(instance: &Instance) -> Self {
         Self {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_last_image_is_found_and_a_damaged_one_is_named() {
         let place = tempfile::tempdir().unwrap();
-        let state = State {
+        let state = StateDirectory {
             directory: place.path().join("state"),
         };
         assert!(state.load().unwrap().is_none());

@@ -4,27 +4,27 @@
 //! was compiled from, so as long as its files are what they were, there is nothing in it to be doubted again.
 
 use crate::config::Config;
-use crate::daemon::file_watch::Files;
 use crate::data::geoip::Database;
+use crate::os::file_stamps::FileStamps;
 use crate::prepare::now;
 
 /// A database, and the files it was read from.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    files: Files,
+    files: FileStamps,
     database: Database,
 }
 
 /// The files of a database, as they were before it was read.
 pub(crate) struct Before {
-    files: Files,
+    files: FileStamps,
     is_settled: bool,
 }
 
 impl Before {
     pub(crate) fn look(config: &Config) -> Self {
         let now = now();
-        let files = Files::look(&config.databases);
+        let files = FileStamps::of(&config.databases);
         Self {
             is_settled: files.are_settled(now),
             files,

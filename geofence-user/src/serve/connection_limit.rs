@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 /// Those who are connected.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ConnectionLimit {
     room: usize,
     /// In the order in which they came.
     open: VecDeque<(AbortHandle, Busy)>,
@@ -32,7 +32,7 @@ impl Busy {
     }
 }
 
-impl Crowd {
+impl ConnectionLimit {
     #[must_use]
     pub fn new(room: usize) -> Self {
         Self {
@@ -72,7 +72,7 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut crowd = Crowd::new(2);
+            let mut crowd = ConnectionLimit::new(2);
             let mut came = Vec::new();
             for is_busy in [true, false, false, true, false] {
                 let (alive, gone) = tokio::sync::oneshot::channel::<()>();

@@ -26,11 +26,11 @@ use tracing::warn;
 
 use crate::checks::lockout::Dependency;
 use crate::daemon::runtime_exceptions::Caller;
-use crate::daemon::{Change, Confirmed, Daemon, Wishes};
+use crate::daemon::{Change, Confirmation, Daemon, ReloadOptions};
 use crate::model::failure::{Cause, Failure};
 use crate::os::instance::Instance;
 use crate::os::memory;
-use crate::serve::connection_limit::{Busy, Crowd};
+use crate::serve::connection_limit::{Busy, ConnectionLimit};
 
 /// The version of the protocol; a request of another is answered with an error that names this one.
 pub const VERSION: u32 = 1;
@@ -51,13 +51,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
 #[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     Status,
-    Reload {
-        #[serde(default)]
-        force: bool,
-        /// Whom the one who asks needs.
-        #[serde(default)]
-        needed: Vec<Dependency>,
-    },
+    Reload(ReloadOptions),
     /// Puts a policy in place until it is confirmed or the time is over.
     Apply {
         /// The file it is in; without one, the configuration's.
@@ -117,7 +111,7 @@ pub fn listen(instance: &Instance) -> Result<UnixListener, ListenError> {
 
 /// Answers until the task is dropped.
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
-    let mut crowd = Crowd::new(ROOM);
+    let mut crowd = ConnectionLimit::new(ROOM);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -205,34 +199,35 @@ async fn carry_out(
 ) -> Result<Box<RawValue>, Failure> {
     let result = match request {
         Request::Status => daemon.status().await,
-        Request::Reload { force, needed } => {
-            json!({ "generation": daemon.reload(Wishes { force, needed }).await? })
-        }
+        Request::Reload(options) => json!({ "generation": daemon.reload(options).await? }),
         Request::Apply {
             file,
             seconds,
             force,
             needed,
         } => {
-            let wishes = Wishes { force, needed };
+            let options = ReloadOptions {
+                force,
+                required_peers: needed,
+            };
             let window = Duration::from_secs(seconds);
-            json!({ "generation": daemon.apply(file, window, wishes).await? })
+            json!({ "generation": daemon.apply(file, window, options).await? })
         }
         Request::Confirm => {
-            let Confirmed {
+            let Confirmation {
                 generation,
-                written,
+                replaced,
             } = daemon.confirm().await?;
             json!({
                 "generation": generation,
-                "configuration": written.as_ref().map(|(path, _)| path),
-                "before": written.as_ref().map(|(_, before)| before),
+                "configuration": replaced.as_ref().map(|(path, _)| path),
+                "before": replaced.as_ref().map(|(_, before)| before),
             })
         }
         Request::Revert => json!({ "generation": daemon.revert().await? }),
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
-        Request::Events { since, wait } => daemon.contacts(since, wait).await,
+        Request::Events { since, wait } => daemon.events_since(since, wait).await,
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
@@ -354,9 +349,11 @@ mod tests {
 
     #[test]
     fn requests_are_of_this_version_and_known() {
-        let reload = |force| Request::Reload {
-            force,
-            needed: Vec::new(),
+        let reload = |force| {
+            Request::Reload(ReloadOptions {
+                force,
+                ..ReloadOptions::default()
+            })
         };
         assert_eq!(
             parse(r#"{"version":1,"command":"reload"}"#),

@@ -17,8 +17,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::daemon::{Daemon, Place};
-use crate::serve::connection_limit::Crowd;
+use crate::daemon::facts::LastFailure;
+use crate::daemon::{Daemon, InterfaceState};
+use crate::serve::connection_limit::ConnectionLimit;
 use crate::serve::metrics;
 
 /// Why the listener cannot be had.
@@ -63,7 +64,7 @@ pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Resul
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(BUFFER_BYTES_MAX)
         .keep_alive(false);
-    let mut crowd = Crowd::new(ROOM);
+    let mut crowd = ConnectionLimit::new(ROOM);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -116,8 +117,8 @@ fn wants_openmetrics(headers: &HeaderMap) -> bool {
 /// not.
 async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     let places = daemon.protection().await;
-    let trouble = daemon.reloads().trouble;
-    let is_protected = places.iter().all(Place::is_protected);
+    let trouble = daemon.reloads().last_failure;
+    let is_protected = places.iter().all(InterfaceState::is_protected);
     let status = match (is_protected, &trouble) {
         (false, _) => "unprotected",
         (true, Some(_)) => "degraded",
@@ -125,11 +126,7 @@ async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     };
     let body = json!({
         "status": status,
-        "trouble": trouble.map(|trouble| json!({
-            "cause": trouble.failure.cause.name(),
-            "text": trouble.failure.text,
-            "since": trouble.since,
-        })),
+        "trouble": trouble.as_ref().map(LastFailure::to_json),
         "interfaces": places
             .iter()
             .map(|one| json!({

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use geofence_common::verdict::{Action, Mode};
 
-use crate::serve::metrics::Snapshot;
+use crate::daemon::facts::Snapshot;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
     color:#222}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;\

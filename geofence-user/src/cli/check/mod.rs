@@ -91,7 +91,7 @@ struct Effective {
     lookup: &'static str,
     listen: String,
     databases: Vec<Source>,
-    second_opinion: Option<SecondOpinion>,
+    cross_check_databases: Option<SecondOpinion>,
     asn_database: Option<Source>,
     attribution: Option<&'static str>,
     image_bytes: usize,
@@ -214,7 +214,7 @@ impl Effective {
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),
             databases: sources.collect(),
-            second_opinion: prepared.others.second.as_ref().map(|second| SecondOpinion {
+            cross_check_databases: prepared.others.second.as_ref().map(|second| SecondOpinion {
                 databases: second.info.sources.iter().map(Source::of).collect(),
                 agreement: policy.cross_check.word(),
                 disagreement: second.disagreement,
@@ -322,7 +322,7 @@ impl Effective {
         if let Some(attribution) = self.attribution {
             line("", &attribution);
         }
-        if let Some(second) = &self.second_opinion {
+        if let Some(second) = &self.cross_check_databases {
             for source in &second.databases {
                 line("second", &source.in_words());
             }

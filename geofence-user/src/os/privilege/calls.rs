@@ -108,7 +108,7 @@ pub(super) fn daemon() -> Result<Refused, Error> {
 }
 
 /// What is refused to a helper that only reads below /proc and answers on a socket that it has.
-pub(super) fn onlooker() -> Result<Refused, Error> {
+pub(super) fn inspector() -> Result<Refused, Error> {
     let mut refused = never();
     for call in [
         libc::SYS_bpf,
@@ -235,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn an_onlooker_reads_and_does_not_write() {
+    fn an_inspector_reads_and_does_not_write() {
         let done = thread::spawn(|| {
             let place = tempfile::tempdir().unwrap();
             let path = place.path().join("one");
             std::fs::write(&path, "one").unwrap();
-            refuse(&onlooker()).unwrap();
+            refuse(&inspector()).unwrap();
             let outcomes = (
                 File::open("/proc/self/status").is_ok()
                     && std::fs::read_dir("/proc/self/fd").is_ok(),

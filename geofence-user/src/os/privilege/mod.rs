@@ -17,16 +17,16 @@ use std::path::PathBuf;
 use rustix::thread::CapabilitySet;
 use tracing::{info, warn};
 
-pub use status::{Standing, sentence};
+pub use status::{PrivilegeStatus, sentence};
 
 /// A capability that is kept, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetainedPrivilege {
     capability: CapabilitySet,
     reason: String,
 }
 
-impl Kept {
+impl RetainedPrivilege {
     /// Interfaces that come back get the egress program by netlink where the kernel has no links for it.
     #[must_use]
     pub fn to_attach_by_netlink() -> Self {
@@ -56,15 +56,15 @@ impl Kept {
 
 /// How much of what could be given up was; what could not is told of.
 #[derive(Clone, Debug)]
-pub struct GivenUp {
-    kept: Vec<Kept>,
+pub struct DroppedPrivileges {
+    kept: Vec<RetainedPrivilege>,
     /// Whether writing is confined to some directories.
     confined: bool,
 }
 
 /// Gives up everything but what is kept and writing below these directories. A kernel that lacks the means is no
 /// reason not to filter.
-pub fn give_up(kept: Vec<Kept>, directories: &[PathBuf]) -> GivenUp {
+pub fn drop_privileges(kept: Vec<RetainedPrivilege>, directories: &[PathBuf]) -> DroppedPrivileges {
     let mut set = CapabilitySet::empty();
     for one in &kept {
         warn!(
@@ -88,19 +88,19 @@ pub fn give_up(kept: Vec<Kept>, directories: &[PathBuf]) -> GivenUp {
     if let Err(error) = calls::refuse(&calls::daemon()) {
         warn!("the daemon's system calls are not filtered: {error}");
     }
-    let given_up = GivenUp { kept, confined };
-    match Standing::look() {
-        Ok(standing) => info!("privilege: {}", standing.sentence(&given_up)),
+    let dropped = DroppedPrivileges { kept, confined };
+    match PrivilegeStatus::read() {
+        Ok(standing) => info!("privilege: {}", standing.sentence(&dropped)),
         Err(error) => warn!("what the daemon may still do is not known: {error}"),
     }
-    given_up
+    dropped
 }
 
 /// Leaves a helper that looks at other processes with the one capability that this takes, and without a way to change
 /// anything.
-pub fn only_look() -> std::io::Result<()> {
+pub fn restrict_to_inspection() -> std::io::Result<()> {
     capabilities::keep_only(CapabilitySet::SYS_PTRACE)?;
-    calls::refuse(&calls::onlooker()).map_err(std::io::Error::other)
+    calls::refuse(&calls::inspector()).map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

@@ -6,20 +6,20 @@ use std::io;
 use rustix::thread::CapabilitySet;
 use serde_json::{Value, json};
 
-use super::GivenUp;
+use super::DroppedPrivileges;
 use super::capabilities::names;
 
 /// What any thread may do; of what is forbidden, what is forbidden to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct PrivilegeStatus {
     capabilities: CapabilitySet,
     no_new_privileges: bool,
     calls_filtered: bool,
 }
 
-impl Standing {
+impl PrivilegeStatus {
     /// Asks the kernel about every thread.
-    pub fn look() -> io::Result<Self> {
+    pub fn read() -> io::Result<Self> {
         let mut standing = Self {
             capabilities: CapabilitySet::empty(),
             no_new_privileges: true,
@@ -51,8 +51,8 @@ impl Standing {
 
     /// For `geofence status`.
     #[must_use]
-    pub fn to_json(self, given_up: &GivenUp) -> Value {
-        let kept = given_up.kept.iter().map(
+    pub fn to_json(self, dropped: &DroppedPrivileges) -> Value {
+        let kept = dropped.kept.iter().map(
             |one| json!({ "capability": names(one.capability).join(", "), "reason": one.reason }),
         );
         json!({
@@ -60,13 +60,13 @@ impl Standing {
             "kept": kept.collect::<Vec<_>>(),
             "no_new_privileges": self.no_new_privileges,
             "system_calls_filtered": self.calls_filtered,
-            "writing_confined": given_up.confined,
+            "writing_confined": dropped.confined,
         })
     }
 
     /// For the log.
-    pub(super) fn sentence(self, given_up: &GivenUp) -> String {
-        sentence(&self.to_json(given_up))
+    pub(super) fn sentence(self, dropped: &DroppedPrivileges) -> String {
+        sentence(&self.to_json(dropped))
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
                 "Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\n"
             )
         };
-        let nothing = Standing {
+        let nothing = PrivilegeStatus {
             capabilities: CapabilitySet::empty(),
             no_new_privileges: true,
             calls_filtered: true,
@@ -128,23 +128,23 @@ mod tests {
         standing.add(&thread("0000000000000000", 1, 2));
         assert_eq!(standing, nothing);
         standing.add(&thread("0000000000001000", 0, 0));
-        let given_up = GivenUp {
+        let dropped = DroppedPrivileges {
             kept: Vec::new(),
             confined: true,
         };
         assert_eq!(
-            standing.sentence(&given_up),
+            standing.sentence(&dropped),
             "CAP_NET_ADMIN, NEW PRIVILEGES POSSIBLE, SYSTEM CALLS NOT FILTERED, writing confined"
         );
         assert_eq!(
-            nothing.sentence(&given_up),
+            nothing.sentence(&dropped),
             "no capability, no new privileges, system calls filtered, writing confined"
         );
     }
 
     #[test]
     fn what_cannot_be_read_is_taken_for_everything() {
-        let mut standing = Standing {
+        let mut standing = PrivilegeStatus {
             capabilities: CapabilitySet::empty(),
             no_new_privileges: true,
             calls_filtered: true,

@@ -1,6 +1,5 @@
-//! What is exported of contacts with listed addresses: by list and tenant, and both names come from the configuration.
+//! What is exported of lists with listed addresses: by list and tenant, and both names come from the configuration.
 
-use std::collections::BTreeMap;
 use std::fmt::Error;
 
 use geofence_common::contact::Direction as Way;
@@ -10,34 +9,18 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::data::lists::Direction;
-
-/// What was counted of a list.
-#[derive(Clone, Debug)]
-pub struct ListOf {
-    pub direction: Direction,
-    /// By the tenant's name, which is empty for nobody's.
-    pub tenants: BTreeMap<String, ListCounters>,
-}
-
-impl ListOf {
-    /// The ways that packets go which the list is about.
-    fn ways(&self) -> impl Iterator<Item = Way> {
-        Way::ALL.into_iter().filter(|way| self.direction.is(*way))
-    }
-}
-
-/// What was counted of each list, by name.
-pub type Contacts = BTreeMap<String, ListOf>;
+use crate::daemon::facts::{ListCount, ListCounts};
 
 /// Which of a list's counters a series shows.
 type Value = fn(&ListCounters, Way) -> u64;
 
-pub(super) fn encode(
-    contacts: &Contacts,
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Result<(), Error> {
-    if contacts.is_empty() {
+/// The directions that the list is about.
+fn ways(list: &ListCount) -> impl Iterator<Item = Way> {
+    Way::ALL.into_iter().filter(|way| list.direction.is(*way))
+}
+
+pub(super) fn encode(lists: &ListCounts, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    if lists.is_empty() {
         return Ok(());
     }
     let mut family = encoder.encode_descriptor(
@@ -46,9 +29,9 @@ pub(super) fn encode(
         None,
         MetricType::Counter,
     )?;
-    for (name, list) in contacts {
+    for (name, list) in lists {
         for (tenant, counters) in &list.tenants {
-            for way in list.ways() {
+            for way in ways(list) {
                 for action in [Action::Pass, Action::Drop] {
                     let labels = [
                         ("list", name.as_str()),
@@ -76,8 +59,8 @@ pub(super) fn encode(
     ];
     for (name, help, value) in families {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (name, list) in contacts {
-            for way in list.ways() {
+        for (name, list) in lists {
+            for way in ways(list) {
                 let counters = list.tenants.values();
                 let sum: u64 = counters.map(|counters| value(counters, way)).sum();
                 let labels = [("list", name.as_str()), ("direction", way.name())];

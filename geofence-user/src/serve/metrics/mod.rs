@@ -6,90 +6,21 @@
 mod lists;
 mod tenants;
 
-use std::collections::BTreeMap;
 use std::fmt::Error;
-use std::time::Duration;
 
-use crate::checks::sanity::Holdings;
-use crate::compile::{Disagreement, Extent, Image};
-use crate::daemon::Reloads;
+use crate::compile::{Disagreement, Extent};
+use crate::daemon::facts::Snapshot;
 use crate::data::lists::{Report, Standing};
 use crate::kernel::flows::TableFacts;
-use geofence_common::country::Country;
 use geofence_common::flow::Table;
 use geofence_common::layout::Counter;
-use geofence_common::verdict::{Action, Mode, Reason};
+use geofence_common::verdict::Mode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-
-pub use lists::{Contacts, ListOf};
-pub use tenants::Customers;
-
-/// The counters of one interface.
-pub type Counters = BTreeMap<(Country, Action, Reason), Counter>;
-
-/// Everything a scrape shows, read at one moment.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    pub interfaces: Vec<Interface>,
-    /// What is known of each table of flows, by `Table`.
-    pub flows: [TableFacts; Table::ALL.len()],
-    pub customers: Customers,
-    pub contacts: Contacts,
-    pub facts: Facts,
-    pub reloads: Reloads,
-}
-
-/// One interface.
-#[derive(Clone, Debug)]
-pub struct Interface {
-    pub name: String,
-    /// The mode the kernel reported when the program was attached.
-    pub mode: &'static str,
-    /// Whether the program is there now.
-    pub is_protected: bool,
-    /// For how long packets could pass unfiltered.
-    pub unprotected: Duration,
-    pub counters: Counters,
-}
-
-/// What changes only with a new image.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub mode: Mode,
-    pub generation: u32,
-    /// The build time of each database, seconds since 1970, by name.
-    pub databases: Vec<(String, u64)>,
-    /// How far a second opinion differs from the first, where there is one.
-    pub disagreement: Option<Disagreement>,
-    /// What the autonomous systems of the ASN database have, where there is one.
-    pub systems: Option<Holdings>,
-    pub lists: Vec<Report>,
-    pub prefixes_v4: usize,
-    pub prefixes_v6: usize,
-}
-
-impl Facts {
-    /// What an image says of itself; of the files it came from it knows nothing.
-    #[must_use]
-    pub fn of(image: &Image) -> Self {
-        let [v4, v6] = image.prefixes();
-        Self {
-            mode: image.flags().mode(),
-            generation: image.generation(),
-            databases: Vec::new(),
-            disagreement: None,
-            systems: None,
-            lists: Vec::new(),
-            prefixes_v4: v4 as usize,
-            prefixes_v6: v6 as usize,
-        }
-    }
-}
 
 /// The content type of OpenMetrics.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -142,8 +73,8 @@ impl Collector for Snapshot {
             |one| one.bytes,
         )?;
         self.encode_flows(&mut encoder)?;
-        self.customers.encode(&mut encoder)?;
-        lists::encode(&self.contacts, &mut encoder)?;
+        tenants::encode(&self.tenants, &mut encoder)?;
+        lists::encode(&self.lists, &mut encoder)?;
         let interfaces = self.interfaces.iter();
         gauge(
             &mut encoder,
@@ -254,7 +185,7 @@ impl Snapshot {
             encoder,
             "geofence_degraded",
             "Whether the filter goes by something else than was asked for last",
-            [(vec![], i64::from(reloads.trouble.is_some()))],
+            [(vec![], i64::from(reloads.last_failure.is_some()))],
         )
     }
 
@@ -427,7 +358,15 @@ fn gauge<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use geofence_common::country::Country;
+    use geofence_common::verdict::{Action, Reason};
+
     use super::*;
+    use crate::daemon::facts::{
+        Facts, InterfaceCounters, ListCount, ListCounts, Reloads, TenantCounts,
+    };
 
     fn snapshot() -> Snapshot {
         let counter = Counter {
@@ -436,7 +375,7 @@ mod tests {
         };
         let country = Country::from_code(*b"RU").unwrap();
         Snapshot {
-            interfaces: vec![Interface {
+            interfaces: vec![InterfaceCounters {
                 name: "eth0".into(),
                 mode: "native",
                 is_protected: true,
@@ -444,18 +383,18 @@ mod tests {
                 counters: [((country, Action::Drop, Reason::CountryBlocked), counter)].into(),
             }],
             flows: Default::default(),
-            customers: Customers {
+            tenants: TenantCounts {
                 tenants: vec![(
                     "customer-17".into(),
                     [((Action::Drop, Reason::CountryBlocked), counter)].into(),
                 )],
                 hits: vec![("exception", "ticket-4711".into(), 5)],
                 exceptions: 2,
-                lapsing: 1,
+                expiring: 1,
             },
-            contacts: Contacts::from([(
+            lists: ListCounts::from([(
                 "feodo".into(),
-                ListOf {
+                ListCount {
                     direction: crate::data::lists::Direction::Out,
                     tenants: [(String::new(), Default::default())].into(),
                 },

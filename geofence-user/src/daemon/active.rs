@@ -1,0 +1,70 @@
+//! The active policy, and the one before it while a trial runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::candidate::Candidate;
+use super::facts::Facts;
+use crate::compile::Image;
+use crate::config::Config;
+use crate::model::failure::{Cause, Failure};
+use crate::os::clock::boot_now;
+use crate::prepare::Kept;
+
+/// The policy that filters now.
+#[derive(Clone)]
+pub(super) struct ActivePolicy {
+    pub(super) config: Arc<Config>,
+    pub(super) image: Arc<Image>,
+    pub(super) facts: Facts,
+    /// When the next entry of a list expires, seconds since 1970.
+    pub(super) next_expiry: Option<u64>,
+    /// The database the image was compiled from, where exceptions make another compilation likely.
+    pub(super) kept: Option<Kept>,
+}
+
+impl ActivePolicy {
+    /// Drops list entries and prefixes of autonomous systems from the configuration: the image has them.
+    pub(super) fn of(candidate: Candidate) -> Self {
+        let mut config = candidate.config;
+        let lists = config.policy.lists.drain(..);
+        let next_expiry = lists.filter_map(|list| list.entries().next_expiry()).min();
+        config.policy.systems.clear();
+        Self {
+            next_expiry,
+            config: Arc::new(config),
+            image: Arc::new(candidate.image),
+            facts: candidate.facts,
+            kept: candidate.kept,
+        }
+    }
+}
+
+/// The trial of the active policy.
+#[derive(Clone)]
+pub(super) struct Trial {
+    /// The policy that becomes active again without a confirmation.
+    pub(super) before: ActivePolicy,
+    /// When the trial ends, in nanoseconds since boot.
+    pub(super) ends: u64,
+    /// The file that will replace the configuration file, and its text.
+    pub(super) file: Option<(PathBuf, String)>,
+}
+
+impl Trial {
+    pub(super) fn left(&self) -> Result<Duration, Failure> {
+        let now = boot_now().map_err(|error| Failure::new(Cause::Kernel, error))?;
+        Ok(Duration::from_nanos(self.ends.saturating_sub(now)))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "generation_before": self.before.image.generation(),
+            "seconds_left": self.left().map_or(0, |left| left.as_secs()),
+            "file": self.file.as_ref().map(|(path, _)| path),
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! Where the daemon reads its configuration, and which files that configuration depends on.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::data::lists::{self, store::Store};
+use crate::os::file_stamps::FileStamps;
+
+/// Where the configuration is read from.
+pub struct ConfigSource {
+    /// The configuration file, if there is one. A change of it causes a reload.
+    pub file: Option<PathBuf>,
+    /// Reads the configuration, from the file given instead of `file` if there is one.
+    pub read: Box<Read>,
+}
+
+type Read = dyn Fn(Option<&Path>) -> anyhow::Result<Config> + Send + Sync;
+
+impl ConfigSource {
+    /// Reads the configuration. Also returns the stamps of all files that it depends on, taken before any of them was
+    /// read. If the configuration cannot be read, these are the files of the attempt before.
+    pub fn read(
+        &self,
+        instead: Option<&Path>,
+        attempted: &FileStamps,
+    ) -> (anyhow::Result<Config>, FileStamps) {
+        let (own, attempted) = (FileStamps::of(&self.file), attempted.now());
+        match (self.read)(instead) {
+            Ok(config) => {
+                let lists = lists::files(&config.lists, &Store::of(&config.instance));
+                let files = own
+                    .and(FileStamps::of(&config.databases))
+                    .and(FileStamps::of(&config.cross_check_databases))
+                    .and(FileStamps::of(&config.asn_database))
+                    .and(FileStamps::of(&lists));
+                (Ok(config), files)
+            }
+            Err(error) => (Err(error), attempted.and(own)),
+        }
+    }
+}

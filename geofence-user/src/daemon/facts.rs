@@ -1,0 +1,169 @@
+//! Plain types that describe a running filter: what its image was made from, what its counters say, and how reloads
+//! went. The daemon fills them in; metrics, the page and the control socket show them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use geofence_common::country::Country;
+use geofence_common::flow::Table;
+use geofence_common::layout::{Counter, ListCounters};
+use geofence_common::verdict::{Action, Mode, Reason};
+use serde_json::{Value, json};
+
+use crate::checks::sanity::Holdings;
+use crate::compile::{Disagreement, Image};
+use crate::data::lists::{Direction, Report};
+use crate::kernel::flows::TableFacts;
+use crate::kernel::tenants::TenantCounters;
+use crate::model::failure::{Cause, Failure};
+use crate::prepare::now;
+
+/// Everything that a scrape shows, read at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub interfaces: Vec<InterfaceCounters>,
+    /// By `Table`.
+    pub flows: [TableFacts; Table::ALL.len()],
+    pub tenants: TenantCounts,
+    pub lists: ListCounts,
+    pub facts: Facts,
+    pub reloads: Reloads,
+}
+
+/// An interface and its counters.
+#[derive(Clone, Debug)]
+pub struct InterfaceCounters {
+    pub name: String,
+    /// The mode the kernel reported when the program was attached.
+    pub mode: &'static str,
+    /// Whether the program is attached now.
+    pub is_protected: bool,
+    /// For how long packets could pass unfiltered.
+    pub unprotected: Duration,
+    pub counters: BTreeMap<(Country, Action, Reason), Counter>,
+}
+
+/// The counters of tenants and exceptions.
+#[derive(Clone, Debug, Default)]
+pub struct TenantCounts {
+    /// Each tenant's counters, by name.
+    pub tenants: Vec<(String, TenantCounters)>,
+    /// The packets that exceptions and protections passed, by kind and name.
+    pub hits: Vec<(&'static str, String, u64)>,
+    /// How many exceptions are live, and how many of them expire within a week.
+    pub exceptions: usize,
+    pub expiring: usize,
+}
+
+/// The counters of each list, by name.
+pub type ListCounts = BTreeMap<String, ListCount>;
+
+/// The counters of one list.
+#[derive(Clone, Debug)]
+pub struct ListCount {
+    pub direction: Direction,
+    /// By the tenant's name, which is empty for addresses of no tenant.
+    pub tenants: BTreeMap<String, ListCounters>,
+}
+
+/// What changes only with a new image.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub mode: Mode,
+    pub generation: u32,
+    /// The build time of each database, seconds since 1970, by name.
+    pub databases: Vec<(String, u64)>,
+    /// How far the second database of a cross-check differs from the first.
+    pub disagreement: Option<Disagreement>,
+    /// What the ASN database contains, where there is one.
+    pub systems: Option<Holdings>,
+    pub lists: Vec<Report>,
+    pub prefixes_v4: usize,
+    pub prefixes_v6: usize,
+}
+
+impl Facts {
+    /// What the image itself says. It does not name the files it was made from.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let [v4, v6] = image.prefixes();
+        Self {
+            mode: image.flags().mode(),
+            generation: image.generation(),
+            databases: Vec::new(),
+            disagreement: None,
+            systems: None,
+            lists: Vec::new(),
+            prefixes_v4: v4 as usize,
+            prefixes_v6: v6 as usize,
+        }
+    }
+}
+
+/// Why the active policy is not the last one requested.
+#[derive(Clone, Debug)]
+pub struct LastFailure {
+    pub failure: Failure,
+    /// Seconds since 1970.
+    pub since: u64,
+}
+
+impl LastFailure {
+    #[must_use]
+    pub fn now(failure: Failure) -> Self {
+        Self {
+            failure,
+            since: now(),
+        }
+    }
+
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "cause": self.failure.cause.name(),
+            "text": self.failure.text,
+            "since": self.since,
+        })
+    }
+}
+
+/// How the reloads went.
+#[derive(Clone, Debug)]
+pub struct Reloads {
+    pub succeeded: u64,
+    /// By cause; every cause has an entry.
+    pub failed: BTreeMap<Cause, u64>,
+    pub last_failure: Option<LastFailure>,
+}
+
+impl Reloads {
+    #[must_use]
+    pub fn new(last_failure: Option<LastFailure>) -> Self {
+        Self {
+            succeeded: 0,
+            failed: Cause::ALL.map(|cause| (cause, 0)).into(),
+            last_failure,
+        }
+    }
+
+    pub(super) fn count(&mut self, result: &Result<u32, Failure>) {
+        match result {
+            Ok(_) => {
+                self.succeeded += 1;
+                self.last_failure = None;
+            }
+            Err(failure) => {
+                *self.failed.entry(failure.cause).or_default() += 1;
+                self.last_failure = Some(LastFailure::now(failure.clone()));
+            }
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "succeeded": self.succeeded,
+            "failed": self.failed.values().sum::<u64>(),
+            "trouble": self.last_failure.as_ref().map(LastFailure::to_json),
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! The state of each configured interface, as the last look at the kernel found it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use crate::kernel::Attached;
+
+/// What a look at an interface found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceStatus {
+    /// The filter is attached.
+    Protected,
+    /// The filter is attached, and the interface has this name now.
+    Renamed(String),
+    /// The interface does not exist.
+    Gone,
+    /// Another XDP program is attached.
+    Foreign,
+    /// The interface exists and the filter cannot be attached; why, in a sentence.
+    Bare(String),
+    /// An operator detached the filter.
+    Detached,
+}
+
+impl InterfaceStatus {
+    /// The spelling in JSON.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Renamed(_) => "renamed",
+            Self::Gone => "gone",
+            Self::Foreign => "foreign",
+            Self::Bare(_) => "bare",
+            Self::Detached => "detached",
+        }
+    }
+
+    /// Whether packets can pass unfiltered.
+    const fn is_open(&self) -> bool {
+        match self {
+            Self::Foreign | Self::Bare(_) | Self::Detached => true,
+            Self::Protected | Self::Renamed(_) | Self::Gone => false,
+        }
+    }
+}
+
+/// A configured interface.
+#[derive(Clone, Debug)]
+pub struct InterfaceState {
+    pub attached: Attached,
+    pub status: InterfaceStatus,
+    /// Since when packets can pass unfiltered, if they can, and for how long they could before.
+    pub(super) open_since: Option<Instant>,
+    open_before: Duration,
+}
+
+impl InterfaceState {
+    pub(super) fn new(attached: Attached) -> Self {
+        Self {
+            attached,
+            status: InterfaceStatus::Protected,
+            open_since: None,
+            open_before: Duration::ZERO,
+        }
+    }
+
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        use InterfaceStatus::{Protected, Renamed};
+        matches!(self.status, Protected | Renamed(_))
+    }
+
+    /// For how long packets could pass unfiltered since this daemon started.
+    #[must_use]
+    pub fn unprotected(&self) -> Duration {
+        let open = self.open_since.map_or(Duration::ZERO, |at| at.elapsed());
+        self.open_before + open
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        use InterfaceStatus::{Bare, Detached, Foreign, Gone, Protected, Renamed};
+        let detail = match &self.status {
+            Renamed(detail) | Bare(detail) => Some(detail),
+            Protected | Gone | Foreign | Detached => None,
+        };
+        json!({
+            "interface": self.attached.interface,
+            "index": self.attached.index,
+            "mode": self.attached.mode,
+            "protected": self.is_protected(),
+            "standing": self.status.name(),
+            "detail": detail,
+            "adopted": self.attached.is_adopted,
+            "unprotected_seconds": self.unprotected().as_secs_f64(),
+        })
+    }
+
+    /// Stores what a look that began at `looked` found, and logs a change.
+    pub(super) fn update(&mut self, status: InterfaceStatus, looked: Instant) {
+        let name = &self.attached.interface;
+        if status.is_open() {
+            self.open_since.get_or_insert(looked);
+        } else if let Some(since) = self.open_since.take() {
+            self.open_before += since.elapsed();
+        }
+        if self.status == status {
+            return;
+        }
+        match &status {
+            InterfaceStatus::Protected => info!("{name} is protected again"),
+            InterfaceStatus::Renamed(now) => info!(
+                "{name} was renamed to {now} and stays protected; change `interfaces` in the configuration to {now}"
+            ),
+            InterfaceStatus::Gone => {
+                warn!("{name} is gone; the filter is attached again when the interface returns")
+            }
+            InterfaceStatus::Foreign => {
+                error!("{name} is NOT PROTECTED: another XDP program is attached to it")
+            }
+            InterfaceStatus::Bare(why) => error!("{name} is NOT PROTECTED: {why}"),
+            InterfaceStatus::Detached => {
+                warn!(
+                    "{name} is NOT PROTECTED: the filter was detached; `geofence run` attaches it"
+                )
+            }
+        }
+        self.status = status;
+    }
+}

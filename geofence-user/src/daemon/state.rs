@@ -1,0 +1,105 @@
+//! The daemon's state, shared by its tasks: the loaded filter, where it is attached, and what is known of its image.
+//!
+//! The daemon controls and observes. The kernel filters whether or not this process runs, and the next daemon finds
+//! everything it needs there.
+
+use std::sync::Mutex;
+
+use tokio::sync::watch::Sender;
+
+use super::active::{ActivePolicy, Trial};
+use super::candidate::{Candidate, store_lists};
+use super::config_source::ConfigSource;
+use super::event_names::{CounterIds, EventNames};
+use super::events::RecentEvents;
+use super::facts::{LastFailure, Reloads};
+use super::interface_state::InterfaceState;
+use super::runtime_exceptions::Grants;
+use super::sync::lock;
+use crate::checks::lockout::watcher::Watcher;
+use crate::kernel::{Attached, Filter, Pins};
+use crate::os::file_stamps::FileStamps;
+use crate::os::privilege::DroppedPrivileges;
+use crate::os::state::StateDirectory;
+
+/// A filter and everything that the daemon keeps for it.
+pub struct Daemon {
+    pub(super) pins: Pins,
+    pub(super) privilege: Privilege,
+    pub(super) state: StateDirectory,
+    pub(super) grants: Grants,
+    pub(super) source: ConfigSource,
+    /// The stamps of the files that the last reload read, taken before it read them.
+    pub(super) attempted: Mutex<FileStamps>,
+    pub(super) filter: Mutex<Filter>,
+    pub(super) active: Mutex<ActivePolicy>,
+    pub(super) interfaces: Mutex<Vec<InterfaceState>>,
+    pub(super) reloads: Mutex<Reloads>,
+    pub(super) trial: Mutex<Option<Trial>>,
+    pub(super) names: Mutex<EventNames>,
+    pub(super) recent: Mutex<RecentEvents>,
+    /// How many list events there have been; wakes clients that wait for the next.
+    pub(super) event_count: Sender<u64>,
+    /// Held by whatever changes the policy, so that one change is made at a time.
+    pub(super) change: tokio::sync::Mutex<()>,
+}
+
+/// The privileges the daemon keeps, and the helper that has one more.
+#[derive(Debug)]
+pub struct Privilege {
+    pub dropped: DroppedPrivileges,
+    /// The SSH session helper; `None` if it could not be started.
+    pub watcher: Option<Watcher>,
+}
+
+impl Daemon {
+    /// A daemon for a filter that is in place. `last_failure` is why that filter is not the one requested.
+    #[must_use]
+    pub fn new(
+        filter: Filter,
+        attached: Vec<Attached>,
+        mut candidate: Candidate,
+        (source, attempted): (ConfigSource, FileStamps),
+        last_failure: Option<LastFailure>,
+        privilege: Privilege,
+    ) -> Self {
+        let instance = &candidate.config.instance;
+        store_lists(std::mem::take(&mut candidate.lists), instance);
+        let ids = CounterIds::of(&candidate.config);
+        let mut names = EventNames::default();
+        names.add(&candidate.config);
+        let daemon = Self {
+            pins: Pins::of(instance),
+            privilege,
+            state: StateDirectory::of(instance),
+            grants: Grants::of(instance),
+            source,
+            attempted: Mutex::new(attempted),
+            filter: Mutex::new(filter),
+            interfaces: Mutex::new(attached.into_iter().map(InterfaceState::new).collect()),
+            reloads: Mutex::new(Reloads::new(last_failure)),
+            trial: Mutex::new(None),
+            names: Mutex::new(names),
+            recent: Mutex::new(RecentEvents::default()),
+            event_count: Sender::new(0),
+            change: tokio::sync::Mutex::new(()),
+            active: Mutex::new(ActivePolicy::of(candidate)),
+        };
+        daemon.remove_other_counters(&ids);
+        daemon
+    }
+
+    /// How the reloads went, and why the active policy is not the last one requested, if it is not.
+    pub fn reloads(&self) -> Reloads {
+        lock(&self.reloads).clone()
+    }
+
+    /// Removes the kernel's counters of lists and tenants that are no longer configured.
+    pub(super) fn remove_other_counters(&self, ids: &CounterIds) {
+        if let Err(error) = lock(&self.filter).forget_lists_but(&ids.lists, &ids.tenants) {
+            tracing::warn!(
+                "cannot remove the counters of lists that are no longer configured: {error}"
+            );
+        }
+    }
+}
