@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use aya::maps::HashMap;
-use geofence_common::contact::{Direction, identity};
+use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::layout::{LIST_KEYS_MAX, ListKey, list_counter, name};
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::image::list_set::identity;
+use geofence_common::maps::{LIST_KEYS_MAX, ListKey, list_counter, name};
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
@@ -206,7 +206,7 @@ fn kernel_and_host_agree_on_frames() {
         },
         |policy| {
             policy.lookup = Lookup::LpmTrie;
-            policy.mode = geofence_common::verdict::Mode::Monitor;
+            policy.mode = geofence_common::action::Mode::Monitor;
         },
         customers,
         listed,
@@ -235,7 +235,7 @@ fn kernel_and_host_agree_on_frames() {
             if number % 4 == 1 && frame.len() >= 54 {
                 told.leaves(&frame, &host, prepared.image.words(), &mut filter);
             }
-            let host = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
+            let host = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
             let kernel = filter
                 .ask(&frame)
                 .unwrap_or_else(|error| panic!("frame {number}, {name}: {error}"));
@@ -481,5 +481,5 @@ fn without_an_image_everything_passes_and_is_named() {
     let verdict = filter
         .ask(&template("77.88.8.8", "192.0.2.2"))
         .expect("answers");
-    assert_eq!(verdict, geofence_common::verdict::Verdict::NO_POLICY);
+    assert_eq!(verdict, geofence_common::decide::Verdict::NO_POLICY);
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use geofence_common::verdict::Mode;
+use geofence_common::action::Mode;
 
 use super::XdpMode;
 use super::error::{Problem, quoted};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use geofence_common::contact::Event;
+use geofence_common::event::Event;
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use geofence_common::contact::{Direction, Event, identity};
+use geofence_common::action::Direction;
 use geofence_common::country::Country;
+use geofence_common::event::Event;
+use geofence_common::image::list_set::identity;
 use geofence_common::wire::protocol;
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use geofence_common::contact::{Direction, Ends, Event, Party, each_list};
+use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::country::Country;
-use geofence_common::layout::{ListCounters, ListKey, list_counter};
-use geofence_common::leave::leave;
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::decide::egress;
+use geofence_common::event::Event;
+use geofence_common::image::list_set::{Peer, each_list};
+use geofence_common::maps::{ListCounters, ListKey, list_counter};
+use geofence_common::packet::FiveTuple;
 use geofence_user::data::lists::{self, Listing};
 use geofence_user::explain::simulated_tables::Host;
 use geofence_user::kernel::Filter;
@@ -83,23 +85,23 @@ impl Told {
         words: &[u32],
         filter: &mut Filter,
     ) {
-        let departure = leave(&frame, || false, host, &mut ());
+        let departure = egress(&frame, || false, host, &mut ());
         let action = filter.send(frame).expect("egress takes it");
         assert_eq!(action, departure.action(), "{frame:02x?}");
-        if let Some(verdict) = departure.refusal() {
+        if let Some(verdict) = departure.list_verdict() {
             assert_eq!(verdict.reason, Reason::ListedDestination);
             *self
                 .refused
                 .entry((verdict.country, verdict.action))
                 .or_default() += 1;
         }
-        self.tell(frame, departure.party, Direction::Out, action, words);
+        self.tell(frame, departure.peer, Direction::Out, action, words);
     }
 
     pub(super) fn tell(
         &mut self,
         frame: &[u8],
-        party: Party,
+        party: Peer,
         direction: Direction,
         action: Action,
         words: &[u32],
@@ -111,7 +113,7 @@ impl Told {
                 tenant: listed.tenant,
             };
             self.packets.entry(key).or_default()[list_counter(direction, action)] += 1;
-            let ends = Ends::read(&frame).expect("it was read before");
+            let ends = FiveTuple::read(&frame).expect("it was read before");
             let event = Event {
                 source: ends.source.words(),
                 destination: ends.destination.words(),

@@ -28,7 +28,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use geofence_common::contact::Direction as Way;
+use geofence_common::action::Direction as Way;
 
 pub use format::Format;
 pub use listing::{Entries, Entry, Listing, Place, naming};

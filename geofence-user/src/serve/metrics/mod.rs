@@ -15,10 +15,10 @@ use crate::compile::{Disagreement, Extent, Image};
 use crate::daemon::Reloads;
 use crate::data::lists::{Report, Standing};
 use crate::kernel::flows::TableFacts;
+use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::country::Country;
 use geofence_common::flow::Table;
-use geofence_common::layout::Counter;
-use geofence_common::verdict::{Action, Mode, Reason};
+use geofence_common::maps::Counter;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -359,7 +359,7 @@ impl Snapshot {
             (
                 "geofence_flow_updates",
                 "Packets of ours on flows that were known",
-                |facts| facts.counters.amended,
+                |facts| facts.counters.updated,
             ),
         ];
         for (name, help, value) in counters {
@@ -377,7 +377,7 @@ impl Snapshot {
         )?;
         for (table, facts) in tables() {
             let causes = [
-                ("foreign", facts.counters.foreign),
+                ("foreign", facts.counters.forwarded),
                 ("table", facts.counters.full),
             ];
             for (cause, count) in causes {
