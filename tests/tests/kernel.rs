@@ -21,10 +21,10 @@ use geofence_user::model::policy::{Fate, Lookup, Policy, Replies};
 use geofence_user::oracle;
 use geofence_user::prepare::{Prepared, prepare};
 
-#[path = "kernel/told.rs"]
-mod told;
+#[path = "kernel/expected_events.rs"]
+mod expected_events;
 
-use told::{Told, listed};
+use expected_events::{ExpectedEvents, listed};
 
 /// Instructions the verifier may walk through; some more than the program takes today.
 const VERIFIED_INSTRUCTIONS_MAX: u32 = 345_000;
@@ -222,18 +222,18 @@ fn kernel_and_host_agree_on_frames() {
         let mut generator = Generator::new(seed, sources());
         let mut reasons = std::collections::BTreeSet::new();
         let host = Host::new(prepared.image.words(), Seen::default());
-        let mut told = Told::default();
+        let mut expected = ExpectedEvents::default();
         for number in 0..FRAMES {
             let (name, frame) = generator.draw();
             // What leaves is remembered by both, and so are first fragments.
             host.set_now(now().expect("a clock"));
             let mut reversed = frame.clone();
             if number % 4 == 0 && reverse(&mut reversed) {
-                told.leaves(&reversed, &host, prepared.image.words(), &mut filter);
+                expected.record_egress(&reversed, &host, prepared.image.words(), &mut filter);
             }
             // A frame of any shape, as long as the kernel takes it for a test.
             if number % 4 == 1 && frame.len() >= 54 {
-                told.leaves(&frame, &host, prepared.image.words(), &mut filter);
+                expected.record_egress(&frame, &host, prepared.image.words(), &mut filter);
             }
             let host = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
             let kernel = filter
@@ -244,15 +244,15 @@ fn kernel_and_host_agree_on_frames() {
                 "seed {seed}, frame {number}, {name}: {frame:02x?}"
             );
             reasons.insert(host.reason);
-            told.tell(
+            expected.record(
                 &frame,
-                host.party,
+                host.peer,
                 Direction::In,
                 host.action,
                 prepared.image.words(),
             );
         }
-        told.assert_kernel_agrees(&mut filter, seed);
+        expected.assert_kernel_agrees(&mut filter, seed);
         assert!(reasons.len() >= 15, "seed {seed} met only {reasons:?}");
         for table in Table::ALL {
             let mut flows = filter.flows(table).expect("reads");
