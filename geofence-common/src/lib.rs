@@ -1,29 +1,20 @@
-//! The decision about a packet, compiled twice: into the kernel's XDP program and into userspace.
+//! The decision about a packet, compiled twice: into the kernel's programs and into userspace.
 //!
-//! This crate parses a frame, looks its source up in a policy image and chooses its fate. It never allocates, never
-//! panics and knows neither kernel nor libc; a frame comes in through `Frame`, the policy through `Tables`.
+//! This crate never allocates, never panics and knows neither kernel nor libc; a frame comes in through
+//! `frame::Frame`, the policy through `decide::Tables`.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+pub mod action;
 pub mod address;
-pub mod class;
-pub mod contact;
 pub mod country;
-mod evidence;
-pub mod exception;
-mod exempt;
+pub mod decide;
+pub mod event;
+pub mod explain;
 pub mod flow;
 pub mod frame;
-pub mod hosts;
 pub mod image;
-pub mod layout;
-pub mod leave;
-pub mod observe;
+mod l4;
+pub mod maps;
 pub mod packet;
-pub mod policy;
-pub mod pressure;
-pub mod recent;
-pub mod track;
-pub mod verdict;
 pub mod wire;
-pub mod zone;

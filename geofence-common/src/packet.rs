@@ -1,13 +1,7 @@
-//! A packet: the few facts about a frame that a policy may look at.
-//!
-//! The country verdict needs the network header only, so that is what `parse` reads. The transport header is looked for
-//! when an exemption may depend on it, and a packet whose transport cannot be read is simply not exempt.
+//! A packet: the facts about a frame that the policy may use. Types only; `wire` reads them from a frame.
 
 use crate::address::Address;
 use crate::frame::Frame;
-use crate::observe::{Observer, Step};
-use crate::verdict::Reason;
-use crate::wire::{ethernet, ipv4, ipv6};
 
 /// The network header of a packet, and where in the frame the rest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +19,25 @@ pub struct Packet {
     pub end: usize,
     /// Which part of its datagram an IPv4 packet is. An IPv6 packet says so in an extension header only.
     pub fragment: Fragment,
+}
+
+impl Packet {
+    /// The same, of whose shape the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        let forget = |offset: usize| frame.forget(offset as u32) as usize;
+        // A bit, and not a comparison, which would be a branch.
+        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
+        Self {
+            source: Address::from_words(is_v6, self.source.words()),
+            destination: Address::from_words(is_v6, self.destination.words()),
+            network: forget(self.network),
+            payload: forget(self.payload),
+            end: forget(self.end),
+            fragment: self.fragment.forgotten(frame),
+            ..*self
+        }
+    }
 }
 
 /// Which part of a datagram a packet carries.
@@ -81,62 +94,6 @@ pub enum Transport {
     },
 }
 
-/// Reads a frame up to its network header; an error is the reason that ends the decision.
-#[inline(always)]
-pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packet, Reason> {
-    let ethernet = ethernet::read(frame)?;
-    observer.step(Step::Ethernet {
-        tags: ethernet.tags,
-        ether_type: ethernet.ether_type,
-    });
-    let packet = match ethernet.ether_type {
-        ethernet::IPV4 => ipv4::read(frame, ethernet.payload)?,
-        ethernet::IPV6 => ipv6::read(frame, ethernet.payload)?,
-        _ => return Err(Reason::NonIp),
-    };
-    observer.step(Step::Network {
-        source: packet.source,
-        destination: packet.destination,
-        protocol: packet.protocol,
-    });
-    Ok(packet)
-}
-
-impl Packet {
-    /// The same, of whose shape the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        let forget = |offset: usize| frame.forget(offset as u32) as usize;
-        // A bit, and not a comparison, which would be a branch.
-        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
-        Self {
-            source: Address::from_words(is_v6, self.source.words()),
-            destination: Address::from_words(is_v6, self.destination.words()),
-            network: forget(self.network),
-            payload: forget(self.payload),
-            end: forget(self.end),
-            fragment: self.fragment.forgotten(frame),
-            ..*self
-        }
-    }
-
-    /// Looks for the upper-layer header; an error is the reason why nothing can be proven by it.
-    #[inline(always)]
-    pub fn upper<F: Frame, O: Observer>(
-        &self,
-        frame: &F,
-        observer: &mut O,
-    ) -> Result<Upper, Reason> {
-        if self.source.is_v6() {
-            ipv6::walk(frame, self, observer)
-        } else if ipv4::has_route_option(frame, self) {
-            Err(Reason::SourceRoute)
-        } else {
-            ipv4::upper(frame, self)
-        }
-    }
-}
-
 /// Where the upper-layer header is, what it is, and which part of its datagram the packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upper {
@@ -159,6 +116,52 @@ impl Upper {
             at: frame.forget(self.at as u32) as usize,
             fragment: self.fragment.forgotten(frame),
             ..*self
+        }
+    }
+}
+
+/// A packet of ours, as far as an error quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    pub source: Address,
+    pub destination: Address,
+    pub protocol: u8,
+    /// Of an echo request, its identifier; the destination port is 0 then.
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Both ends of a packet, as far as its headers can be walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FiveTuple {
+    pub source: Address,
+    pub destination: Address,
+    /// Endpoint and destination, in host order; 0 for what has none.
+    pub ports: [u16; 2],
+    /// That of the upper layer; where it is not to be found, the first next header.
+    pub protocol: u8,
+    /// TCP's flags.
+    pub flags: u8,
+}
+
+impl FiveTuple {
+    /// The same, of which the verifier knows nothing.
+    #[must_use]
+    #[inline(always)]
+    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        let forget = |number: u16| frame.forget(number.into()) as u16;
+        // A bit, and not a comparison, which would be a branch.
+        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
+        let address = |address: &Address| {
+            let words = address.words().map(|word| frame.forget_long(word));
+            Address::from_words(is_v6, words)
+        };
+        Self {
+            source: address(&self.source),
+            destination: address(&self.destination),
+            ports: self.ports.map(forget),
+            protocol: forget(self.protocol.into()) as u8,
+            flags: forget(self.flags.into()) as u8,
         }
     }
 }

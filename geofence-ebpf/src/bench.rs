@@ -18,10 +18,10 @@ use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use geofence_common::address::Address;
+use geofence_common::decide::Tables as _;
 use geofence_common::image::Words as _;
-use geofence_common::policy::Tables as _;
 
-use crate::maps::Live;
+use crate::maps::KernelTables;
 
 /// Sized by whoever loads it: every set of addresses, one after the other.
 #[btf_map]
@@ -84,7 +84,7 @@ fn words(address: &[u8; 16]) -> [u32; 4] {
 #[inline(always)]
 fn lookup<const N: usize>() -> Option<u32> {
     let (address, _) = next()?;
-    let tables = Live::current()?;
+    let tables = KernelTables::current()?;
     let class = tables.class_at(tables.lookup(&family::<N>(address))?)?;
     Some(class.to_word())
 }

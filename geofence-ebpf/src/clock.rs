@@ -19,7 +19,7 @@ pub struct Clock {
 
 /// What `now` says, or said at most a tick ago.
 #[inline(always)]
-pub fn lately() -> u64 {
+pub fn now_coarse() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     let tick = unsafe { bpf_jiffies64() };
     let Some(clock) = maps::CLOCK.get_ptr_mut(0) else {

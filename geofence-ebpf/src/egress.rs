@@ -7,31 +7,30 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use geofence_common::contact::Direction;
-use geofence_common::leave::leave;
-use geofence_common::verdict::Action;
+use geofence_common::action::{Action, Direction};
+use geofence_common::decide::egress;
 
 use crate::frame::SkbFrame;
-use crate::{account, contact, maps};
+use crate::{counters, events, maps};
 
 #[classifier]
 pub fn geofence_egress(ctx: TcContext) -> i32 {
-    let Some(tables) = maps::Live::current() else {
+    let Some(tables) = maps::KernelTables::current() else {
         return TC_ACT_UNSPEC;
     };
-    let is_foreign = || {
+    let is_forwarded = || {
         // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
-        account::is_protected(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex })
+        counters::is_protected(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex })
     };
     let frame = SkbFrame::new(&ctx);
-    let departure = leave(&frame, is_foreign, &tables, &mut ());
-    account::count_tracked(departure.tracked);
-    let action = departure.action();
-    if let Some(verdict) = departure.refusal() {
-        account::count_refusal(&ctx, &frame, verdict);
+    let verdict = egress(&frame, is_forwarded, &tables, &mut ());
+    counters::count_tracking(verdict.tracking);
+    let action = verdict.action();
+    if let Some(verdict) = verdict.list_verdict() {
+        counters::count_egress(&ctx, &frame, verdict);
     }
-    if departure.party.class.is_listed(Direction::Out) {
-        contact::tell(&frame, &departure.party, Direction::Out, action, &tables);
+    if verdict.peer.class.is_listed(Direction::Out) {
+        events::record(&frame, &verdict.peer, Direction::Out, action, &tables);
     }
     match action {
         Action::Pass => TC_ACT_UNSPEC,

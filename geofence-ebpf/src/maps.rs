@@ -1,4 +1,4 @@
-//! Every map and every global of the programs, and `Tables` and `Tracker` over them.
+//! Every map and every global of the programs, and `Tables` and `Conntrack` over them.
 //!
 //! ```text
 //! IMAGES[0] -> one of two equal images, each an array of one element; a reload fills the other and swaps the slot
@@ -7,7 +7,7 @@
 //! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
 //! FLOWS_*      what our side opened; only egress writes
-//! RECENT       what was last written of a flow, beside those, where an answer finds it sooner
+//! FLOW_CACHE       what was last written of a flow, beside those, where an answer finds it sooner
 //! FLOW_COUNTERS  what became of the packets that were looked at for flows, by table, per CPU
 //! DATAGRAMS    datagrams whose first fragment passed
 //! TENANTS      tenant -> packets and bytes for each reason and action, per CPU
@@ -15,7 +15,7 @@
 //! BUCKETS      what sources of blocked countries may still send to exempted services
 //! LISTS        list x tenant -> packets for each direction and action, and events of them, per CPU
 //! EVENTS       events on their way to the daemon
-//! PACES        how fast the events of each list may follow each other
+//! EVENT_LIMITS how fast the events of each list may follow each other
 //! CLOCK        the time since boot as it was asked for last, per CPU
 //! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
 //! VERDICT      the last verdict, for test runs
@@ -29,17 +29,17 @@ use aya_ebpf::btf_maps::{
 };
 use aya_ebpf::macros::btf_map;
 use geofence_common::address::Address;
-use geofence_common::contact::{Event, PACES as PACES_MAX};
+use geofence_common::decide::{Conntrack, Tables};
+use geofence_common::event::Event;
+use geofence_common::flow::cache::{CACHE_LINES, CacheKey, CacheLine, ChecksumKey};
+use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
-use geofence_common::image::{self, Words, header};
-use geofence_common::layout::{
+use geofence_common::image::list_set::RATE_LIMITS;
+use geofence_common::image::{self, Lookup as _, Words, header};
+use geofence_common::maps::{
     CountryCounters, EVENTS_BYTES, FlowCounters, Hits, IMAGE_BEFORE, IMAGE_IN_USE,
     IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
 };
-use geofence_common::policy::Tables;
-use geofence_common::pressure::BucketKey;
-use geofence_common::recent::{self, Line, Name, Secret};
-use geofence_common::track::Tracker;
 
 use crate::clock::{self, Clock};
 use crate::frame;
@@ -80,7 +80,7 @@ static FLOWS_DNS: Flows = Flows::new();
 static FLOWS_OTHER: Flows = Flows::new();
 /// Mapped, so that it starts at a page and each line is one of the processor's cache.
 #[btf_map]
-static RECENT: Array<Line, { recent::LINES }, { BPF_F_MMAPABLE as usize }> = Array::new();
+static FLOW_CACHE: Array<CacheLine, { CACHE_LINES }, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[btf_map]
 pub static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
@@ -91,7 +91,7 @@ pub static TENANTS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray:
 #[btf_map]
 pub static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
-static BUCKETS: LruHashMap<BucketKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
+static BUCKETS: LruHashMap<RateLimitKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 
 #[btf_map]
 pub static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
@@ -107,7 +107,7 @@ pub static LISTS: PerCpuHashMap<
 #[btf_map]
 pub static EVENTS: RingBuf<Event, EVENTS_BYTES> = RingBuf::new();
 #[btf_map]
-pub static PACES: Array<u64, { PACES_MAX as usize }> = Array::new();
+pub static EVENT_LIMITS: Array<u64, { RATE_LIMITS as usize }> = Array::new();
 
 /// Whether look-ups go to the kernel's tries. The verifier sees a constant and removes the other engine.
 #[unsafe(no_mangle)]
@@ -115,9 +115,9 @@ static LPM: u8 = 0;
 /// How many words an image has room for: the true size of the element above.
 #[unsafe(no_mangle)]
 static IMAGE_WORDS: u64 = 0;
-/// What proves a line of `RECENT`. Not known before the program is loaded.
+/// What proves a line of `FLOW_CACHE`. Not known before the program is loaded.
 #[unsafe(no_mangle)]
-static SECRET: Secret = Secret([0; 8]);
+static CHECKSUM_KEY: ChecksumKey = ChecksumKey([0; 8]);
 /// Whether verdicts are written to `VERDICT`.
 #[unsafe(no_mangle)]
 static TRACE: u8 = 0;
@@ -174,40 +174,40 @@ macro_rules! in_table {
 }
 
 #[inline(always)]
-fn secret() -> Secret {
+fn checksum_key() -> ChecksumKey {
     // SAFETY: a reference is valid for reads.
-    unsafe { core::ptr::read_volatile(&SECRET) }
+    unsafe { core::ptr::read_volatile(&CHECKSUM_KEY) }
 }
 
 /// The flow, if its line still says so.
 #[inline(always)]
-fn at_hand(table: Table, key: &FlowKey) -> Option<Flow> {
-    let secret = secret();
-    let name = Name::of(table, key, &secret);
-    let line = RECENT.get_ptr(name.line())?;
-    // SAFETY: the element is a whole `Line`. Another CPU may be writing it; its last word tells.
-    name.read(&unsafe { line.read_volatile() }, &secret)
+fn cached_flow(table: Table, key: &FlowKey) -> Option<Flow> {
+    let checksum_key = checksum_key();
+    let cache_key = CacheKey::of(table, key, &checksum_key);
+    let line = FLOW_CACHE.get_ptr(cache_key.slot())?;
+    // SAFETY: the element is a whole `CacheLine`. Another CPU may be writing it; its last word tells.
+    cache_key.read(&unsafe { line.read_volatile() }, &checksum_key)
 }
 
 #[inline(always)]
-fn put_at_hand(table: Table, key: &FlowKey, flow: &Flow) {
-    let secret = secret();
-    let name = Name::of(table, key, &secret);
-    if let Some(line) = RECENT.get_ptr_mut(name.line()) {
-        // SAFETY: the element is a whole `Line`. Another CPU may be reading or writing it; its last word tells.
-        unsafe { line.write_volatile(name.written(flow, &secret)) };
+fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
+    let checksum_key = checksum_key();
+    let cache_key = CacheKey::of(table, key, &checksum_key);
+    if let Some(line) = FLOW_CACHE.get_ptr_mut(cache_key.slot()) {
+        // SAFETY: the element is a whole `CacheLine`. Another CPU may be reading or writing it; its last word tells.
+        unsafe { line.write_volatile(cache_key.line_of(flow, &checksum_key)) };
     }
 }
 
 /// The tables of one generation: the image is looked up once a packet, everything else through it.
-pub struct Live {
+pub struct KernelTables {
     words: *const u32,
     /// How many of them there are. A long number, so that a position is made one before it is compared, and not twice,
     /// of which the verifier would know one to be within and not the other.
     room: u64,
 }
 
-impl Live {
+impl KernelTables {
     #[inline(always)]
     pub fn current() -> Option<Self> {
         let image = Self::at(IMAGE_IN_USE)?;
@@ -240,7 +240,7 @@ impl Live {
     }
 }
 
-impl Words for Live {
+impl Words for KernelTables {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
         let at = u64::from(at);
@@ -267,7 +267,7 @@ impl Words for Live {
     }
 }
 
-impl Tables for Live {
+impl Tables for KernelTables {
     #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         if !global(&LPM) {
@@ -300,13 +300,13 @@ impl Tables for Live {
     }
 
     #[inline(always)]
-    fn lately(&self) -> u64 {
-        clock::lately()
+    fn now_coarse(&self) -> u64 {
+        clock::now_coarse()
     }
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
-        if let Some(flow) = at_hand(table, key) {
+        if let Some(flow) = cached_flow(table, key) {
             return Some(flow);
         }
         let flow = in_table!(table, |flows| flows.get_ptr(key))?;
@@ -323,24 +323,24 @@ impl Tables for Live {
     }
 
     #[inline(always)]
-    fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram) {
+    fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
         // The table evicts to make room; what it cannot take, its later fragments are dropped and say so.
         let _ = DATAGRAMS.insert(key, datagram, 0);
     }
 
     #[inline(always)]
-    fn draw(&self, key: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool {
+    fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
         let Some(bucket) = BUCKETS.get_ptr_mut(key) else {
-            let Some(full) = draw(0) else {
+            let Some(full) = try_acquire(0) else {
                 return false;
             };
             // The table evicts to make room; a source it cannot take is not bounded.
             let _ = BUCKETS.insert(key, full, 0);
             return true;
         };
-        // SAFETY: the entry is a whole number, read and written at once; see `geofence_common::pressure` for two CPUs.
+        // SAFETY: the entry is a whole number, read and written at once; see `geofence_common::flow::rate_limit` for two CPUs.
         unsafe {
-            let Some(full) = draw(bucket.read_volatile()) else {
+            let Some(full) = try_acquire(bucket.read_volatile()) else {
                 return false;
             };
             bucket.write_volatile(full);
@@ -349,9 +349,9 @@ impl Tables for Live {
     }
 }
 
-impl Tracker for Live {
+impl Conntrack for KernelTables {
     #[inline(always)]
-    fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
+    fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
         // In place: to update an existing key of a full table would evict others.
         let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
             return false;
@@ -360,7 +360,7 @@ impl Tracker for Live {
         let changed = change(unsafe { flow.read_volatile() });
         // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
         unsafe { flow.write_volatile(changed) };
-        put_at_hand(table, key, &changed);
+        cache_flow(table, key, &changed);
         true
     }
 
@@ -368,7 +368,7 @@ impl Tracker for Live {
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
         let is_in = in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok();
         if is_in {
-            put_at_hand(table, key, &flow);
+            cache_flow(table, key, &flow);
         }
         is_in
     }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use geofence_common::address::Address;
-use geofence_common::image::Words as _;
+use geofence_common::image::{Lookup as _, Words as _};
 use geofence_user::compile::{Boot, Image, Target, compile};
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::Policy;

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use geofence_common::action::{Mode, Reason};
 use geofence_common::country::Country;
-use geofence_common::verdict::{Mode, Reason};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::{

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::action::{Action, Reason};
 use geofence_tests::frames::{Frame, between};
 use geofence_tests::privilege;
 use geofence_tests::wait::poll;
@@ -81,7 +81,7 @@ fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
     let host = Host::new(prepared.image.words(), Seen::default());
     let mut expect = |name: &str, frame: Vec<u8>, reason: Reason| {
         host.set_now(boot_now().expect("a clock"));
-        let by_host = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
+        let by_host = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
         let by_kernel = filter.ask(&frame).expect("answers");
         assert_eq!(by_kernel, by_host, "{name}");
         assert_eq!(by_kernel.reason, reason, "{name}");
@@ -202,7 +202,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     assert!(now() >= until, "{} s too early", until - now());
     let host = Host::new(prepared.image.words(), Seen::default());
     host.set_now(boot_now().expect("a clock"));
-    let verdict = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
+    let verdict = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
     assert_eq!(verdict.reason, Reason::CountryBlocked);
 
     // The image after another boot: as much is left as was, less the time between.
@@ -214,7 +214,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     let verdict_at = |image: &geofence_user::compile::Image, now: u64| {
         let host = Host::new(image.words(), Seen::default());
         host.set_now(now);
-        geofence_common::policy::filter(&frame.as_slice(), &host, &mut ()).reason
+        geofence_common::decide::filter(&frame.as_slice(), &host, &mut ()).reason
     };
     let moved = image.clone().in_boot(later, now() + 400);
     assert_eq!(verdict_at(&moved, 600_000_000_000), Reason::Exception);
@@ -375,7 +375,7 @@ fn a_source_presses_an_open_port_no_harder_than_it_may() {
     assert!(
         reasons
             .iter()
-            .all(|reason| matches!(reason, Reason::Mail | Reason::Pressure))
+            .all(|reason| matches!(reason, Reason::Mail | Reason::RateLimit))
     );
     assert_eq!(
         ask("77.88.8.9", CUSTOMER, 25),
@@ -389,7 +389,7 @@ fn a_source_presses_an_open_port_no_harder_than_it_may() {
     }
     assert_eq!(
         ask("2a02:6b8::ffff", "2001:db8::2", 25),
-        Reason::Pressure,
+        Reason::RateLimit,
         "one subscriber"
     );
     assert_eq!(

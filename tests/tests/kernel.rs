@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use aya::maps::HashMap;
-use geofence_common::contact::{Direction, identity};
+use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::layout::{LIST_KEYS_MAX, ListKey, list_counter, name};
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::image::list_set::identity;
+use geofence_common::maps::{LIST_KEYS_MAX, ListKey, list_counter, name};
 use geofence_tests::mutate::Generator;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
@@ -21,10 +21,10 @@ use geofence_user::oracle;
 use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
 
-#[path = "kernel/told.rs"]
-mod told;
+#[path = "kernel/expected_events.rs"]
+mod expected_events;
 
-use told::{Told, listed};
+use expected_events::{ExpectedEvents, listed};
 
 /// Instructions the verifier may walk through; some more than the program takes today.
 const VERIFIED_INSTRUCTIONS_MAX: u32 = 345_000;
@@ -206,7 +206,7 @@ fn kernel_and_host_agree_on_frames() {
         },
         |policy| {
             policy.lookup = Lookup::LpmTrie;
-            policy.mode = geofence_common::verdict::Mode::Monitor;
+            policy.mode = geofence_common::action::Mode::Monitor;
         },
         customers,
         listed,
@@ -222,20 +222,20 @@ fn kernel_and_host_agree_on_frames() {
         let mut generator = Generator::new(seed, sources());
         let mut reasons = std::collections::BTreeSet::new();
         let host = Host::new(prepared.image.words(), Seen::default());
-        let mut told = Told::default();
+        let mut expected = ExpectedEvents::default();
         for number in 0..FRAMES {
             let (name, frame) = generator.draw();
             // What leaves is remembered by both, and so are first fragments.
             host.set_now(boot_now().expect("a clock"));
             let mut reversed = frame.clone();
             if number % 4 == 0 && reverse(&mut reversed) {
-                told.leaves(&reversed, &host, prepared.image.words(), &mut filter);
+                expected.record_egress(&reversed, &host, prepared.image.words(), &mut filter);
             }
             // A frame of any shape, as long as the kernel takes it for a test.
             if number % 4 == 1 && frame.len() >= 54 {
-                told.leaves(&frame, &host, prepared.image.words(), &mut filter);
+                expected.record_egress(&frame, &host, prepared.image.words(), &mut filter);
             }
-            let host = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
+            let host = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
             let kernel = filter
                 .ask(&frame)
                 .unwrap_or_else(|error| panic!("frame {number}, {name}: {error}"));
@@ -244,15 +244,15 @@ fn kernel_and_host_agree_on_frames() {
                 "seed {seed}, frame {number}, {name}: {frame:02x?}"
             );
             reasons.insert(host.reason);
-            told.tell(
+            expected.record(
                 &frame,
-                host.party,
+                host.peer,
                 Direction::In,
                 host.action,
                 prepared.image.words(),
             );
         }
-        told.assert_kernel_agrees(&mut filter, seed);
+        expected.assert_kernel_agrees(&mut filter, seed);
         assert!(reasons.len() >= 15, "seed {seed} met only {reasons:?}");
         for table in Table::ALL {
             let mut flows = filter.flows(table).expect("reads");
@@ -481,5 +481,5 @@ fn without_an_image_everything_passes_and_is_named() {
     let verdict = filter
         .ask(&template("77.88.8.8", "192.0.2.2"))
         .expect("answers");
-    assert_eq!(verdict, geofence_common::verdict::Verdict::NO_POLICY);
+    assert_eq!(verdict, geofence_common::decide::Verdict::NO_POLICY);
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use geofence_common::verdict::{Action, Mode, Reason, Verdict};
+use geofence_common::action::{Action, Mode, Reason};
+use geofence_common::decide::Verdict;
 use geofence_tests::precedence::{Situation, database, policy, situations};
 use geofence_tests::privilege;
 use geofence_user::compile::{Target, compile};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::action::{Action, Reason};
 use geofence_tests::corpus::corpus;
 use geofence_tests::privilege;
 use geofence_user::config::Config;
@@ -132,7 +132,7 @@ fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
             .filter(|(_, frame)| frame.len() >= 14)
         {
             host.set_now(boot_now().expect("a clock"));
-            let expected = geofence_common::policy::filter(&frame.as_slice(), &host, &mut ());
+            let expected = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
             let kernel = filter.ask(&frame).expect(name);
             assert_eq!(kernel, expected, "{name} from {source}");
         }

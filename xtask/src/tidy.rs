@@ -41,7 +41,7 @@ const ROOT_ENTRIES: [&str; 20] = [
 /// Where unsafe code may be. Everywhere else the compiler refuses it, unless a file opts in; this list is the opt-in's
 /// limit.
 const UNSAFE_FILES: [&str; 10] = [
-    "geofence-common/src/layout.rs",
+    "geofence-common/src/maps.rs",
     "geofence-ebpf/src/*",
     "geofence-user/build.rs",
     "geofence-user/src/kernel/batch.rs",

@@ -7,8 +7,8 @@
 //! +------------+------------+-------+-- - -      whose last two are the next type
 //! ```
 
+use crate::action::Reason;
 use crate::frame::Frame;
-use crate::verdict::Reason;
 
 pub const IPV4: u16 = 0x0800;
 pub const IPV6: u16 = 0x86dd;

@@ -7,10 +7,10 @@
 //! +---+---+-------+-----+----------------+---+--------+---+-------+-------+-- - - -
 //! ```
 
+use crate::action::Reason;
 use crate::address::Address;
 use crate::frame::{Bytes, Frame};
 use crate::packet::{Fragment, Packet, Upper};
-use crate::verdict::Reason;
 
 const HEADER_MIN: usize = 20;
 /// A total length of zero means "as long as the frame" only where the frame is longer than the field can say

@@ -7,11 +7,11 @@
 //! +---------+--------+-----------+----------+-----------+-----------+-- - - -
 //! ```
 
+use crate::action::Reason;
 use crate::address::Address;
+use crate::explain::{Observer, Step};
 use crate::frame::{Bytes, Frame};
-use crate::observe::{Observer, Step};
 use crate::packet::{Fragment, Packet, Upper};
-use crate::verdict::Reason;
 use crate::wire::protocol;
 
 const HEADER: usize = 40;

@@ -5,23 +5,13 @@
 
 use crate::address::Address;
 use crate::frame::{Bytes, Frame};
+use crate::packet::Quoted;
 use crate::wire::protocol;
 
 /// What is quoted of a transport header.
 const TRANSPORT: usize = 8;
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
-
-/// A packet of ours, as far as an error quotes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quoted {
-    pub source: Address,
-    pub destination: Address,
-    pub protocol: u8,
-    /// Of an echo request, its identifier; the destination port is 0 then.
-    pub source_port: u16,
-    pub destination_port: u16,
-}
 
 /// Reads an IPv4 packet quoted at this offset, by a packet that ends at `end`.
 #[inline(always)]

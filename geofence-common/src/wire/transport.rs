@@ -1,8 +1,8 @@
 //! The headers that exemptions are proven by: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443).
 
+use crate::action::Reason;
 use crate::frame::{Bytes, Frame};
 use crate::packet::{Fragment, Transport, Upper};
-use crate::verdict::Reason;
 use crate::wire::protocol;
 
 const TCP_HEADER_MIN: usize = 20;

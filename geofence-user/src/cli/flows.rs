@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use comfy_table::{LineStyle, Table as Grid, presets};
+use geofence_common::decide::classify;
 use geofence_common::flow::{Flow, FlowKey, State, Table};
-use geofence_common::policy::classify;
 use serde::Serialize;
 
 use super::Outcome;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use geofence_common::address::Address;
-use geofence_common::policy::classify;
+use geofence_common::decide::classify;
 use serde_json::json;
 
 use super::Outcome;

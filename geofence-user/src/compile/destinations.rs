@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use geofence_common::class::Class;
-use geofence_common::contact::identity;
 use geofence_common::country::{COUNTRIES_MAX, Country};
+use geofence_common::image::class::Class;
+use geofence_common::image::destination::{blocked_bit, policy_record};
+use geofence_common::image::list_set::identity;
 use geofence_common::image::{
-    Exemption, LINE_SHIFT, LINE_WORDS, Line, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
+    LINE_SHIFT, LINE_WORDS, Line, PortRule, SERVICES_LINES, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
     flag,
 };
-use geofence_common::zone::{blocked_bit, word};
 
 use super::exceptions::Exceptions;
 use super::layers::{Layer, combine, layer};
@@ -84,22 +84,22 @@ impl Zones {
                 })
             });
             let zone = &mut lines[at];
-            zone[word::FLAGS as usize] = flags(*tenant);
-            zone[word::TENANT as usize] = *tenant;
+            zone[policy_record::FLAGS as usize] = flags(*tenant);
+            zone[policy_record::TENANT as usize] = *tenant;
             let name = policy.tenant(*tenant).map(|tenant| tenant.name.as_bytes());
-            zone[word::IDENTITY as usize] = name.map_or(0, identity);
+            zone[policy_record::IDENTITY as usize] = name.map_or(0, identity);
             if exceptions.tenants.contains(tenant) {
-                zone[word::TARGET_TENANT as usize] = *tenant;
+                zone[policy_record::TARGET_TENANT as usize] = *tenant;
             }
-            zone[word::TARGET_GROUP as usize] = *group;
-            zone[word::TCP_SERVICES as usize] = tcp;
-            zone[word::UDP_SERVICES as usize] = udp;
+            zone[policy_record::TARGET_GROUP as usize] = *group;
+            zone[policy_record::TCP_SERVICES as usize] = tcp;
+            zone[policy_record::UDP_SERVICES as usize] = udp;
             let rules = policy.rules_of(*tenant);
             for number in 0..COUNTRIES_MAX {
                 let country = Country::from_number(number as u8);
                 if rules.blocks(Class::of_country(country)) {
-                    let (word, bit) = blocked_bit(country);
-                    zone[word] |= bit;
+                    let (policy_record, bit) = blocked_bit(country);
+                    zone[policy_record] |= bit;
                 }
             }
         }
@@ -140,28 +140,28 @@ fn protections(
 pub(super) fn section(policy: &Policy, tenant: u32, protocol: ServiceProtocol) -> Vec<Line> {
     let mut lines = vec![[0; LINE_WORDS]; SERVICES_LINES];
     let words = lines.as_flattened_mut();
-    let mut exempt = |port: u16, exemption: Exemption| {
+    let mut exempt = |port: u16, exemption: PortRule| {
         let shift = u32::from(port & 15) * 2;
-        let word = &mut words[usize::from(port >> 4)];
-        *word = (*word & !(3 << shift)) | (exemption as u32) << shift;
+        let policy_record = &mut words[usize::from(port >> 4)];
+        *policy_record = (*policy_record & !(3 << shift)) | (exemption as u32) << shift;
     };
     let rules = policy.rules_of(tenant);
     for service in rules.services {
         if service.protocol == protocol {
             for port in service.first..=service.last {
-                exempt(port, Exemption::Service);
+                exempt(port, PortRule::Service);
             }
         }
     }
     if protocol == ServiceProtocol::Tcp {
         for port in rules.mail.ports() {
-            exempt(*port, Exemption::Mail);
+            exempt(*port, PortRule::Mail);
         }
     }
     for service in protections(policy, tenant).flat_map(|protection| &protection.services) {
         if service.protocol == protocol {
             for port in service.first..=service.last {
-                exempt(port, Exemption::Protected);
+                exempt(port, PortRule::Protected);
             }
         }
     }
@@ -173,7 +173,7 @@ pub(super) fn rule_flags(policy: &Policy, tenant: u32) -> u32 {
     let rules = policy.rules_of(tenant);
     let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
     when(
-        rules.mode == geofence_common::verdict::Mode::Monitor,
+        rules.mode == geofence_common::action::Mode::Monitor,
         flag::MONITOR,
     ) | when(rules.special_use == Action::Drop, flag::SPECIAL_USE_BLOCKED)
         | when(rules.icmp_echo == Action::Pass, flag::ICMP_ECHO)

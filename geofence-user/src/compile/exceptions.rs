@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 use geofence_common::country::Country;
-use geofence_common::exception::{
+use geofence_common::image::exceptions::{
     ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, NEVER, PAIR_WORDS,
     PROBES_MAX, RUN_MAX, first_line, traffic,
 };

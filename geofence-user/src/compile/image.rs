@@ -3,10 +3,10 @@
 //! An `Image` is whole: made by the compiler, or read back with every check that does not need the data it was made
 //! from. As bytes, words are little-endian on every machine.
 
-use geofence_common::class::Class;
-use geofence_common::exception::{EXCEPTION_WORDS, NEVER};
+use geofence_common::image::class::Class;
+use geofence_common::image::exceptions::{EXCEPTION_WORDS, NEVER};
 use geofence_common::image::{
-    CLASS_WORDS, FREE_LINE, Flags, LAYOUT, Line, MAGIC, class, flag, header,
+    CLASS_WORDS, FREE_LINE, Flags, LAYOUT, Line, MAGIC, class_record, flag, header,
 };
 
 use super::{Boot, write_long};
@@ -109,7 +109,7 @@ impl Image {
         self.class_table()
             .1
             .iter()
-            .map(|record| Class::from_word(record[class::CLASS as usize]))
+            .map(|record| Class::from_word(record[class_record::CLASS as usize]))
     }
 
     /// The class table's position and records.

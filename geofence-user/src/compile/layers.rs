@@ -3,8 +3,8 @@
 //! A layer is a value for every address, written as the addresses where the value changes. Each source is made a
 //! layer by itself; layers are then combined two at a time.
 
-use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
+use geofence_common::image::class::{Class, OperatorList};
 
 use super::exceptions::Exceptions;
 use super::list_sets::Lists;
@@ -116,7 +116,7 @@ fn overlay(policy: &Policy, family: Family) -> Layer<Overlay> {
 const NO_LIST: Class = Class::of_country(Country::NONE);
 
 /// Who is on a list.
-fn members(policy: &Policy, list: List, family: Family) -> Layer<Class> {
+fn members(policy: &Policy, list: OperatorList, family: Family) -> Layer<Class> {
     let member = NO_LIST.with_list(list);
     let prefixes = prefix::list(policy, list, family);
     layer(prefixes.into_iter().map(|prefix| (prefix, member)), NO_LIST)

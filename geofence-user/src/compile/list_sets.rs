@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use geofence_common::class::Class;
-use geofence_common::contact::{Direction, LIST_WORDS, LISTS_MAX, PACES, identity, traits};
+use geofence_common::action::Direction;
+use geofence_common::image::class::Class;
+use geofence_common::image::list_set::{LIST_WORDS, LISTS_MAX, RATE_LIMITS, identity, traits};
 use geofence_common::image::{LINE_WORDS, Line};
 
 use super::prefix::{Family, Prefix};
@@ -175,7 +176,7 @@ impl Lists {
 
 /// What a list is in a set.
 fn words((number, list): (u32, &Listing)) -> [u32; LIST_WORDS as usize] {
-    let mut traits = (number % PACES) << traits::PACE;
+    let mut traits = (number % RATE_LIMITS) << traits::RATE_LIMIT;
     if list.direction.is(Direction::In) {
         traits |= traits::IN;
     }

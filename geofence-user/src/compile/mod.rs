@@ -27,14 +27,14 @@ use std::num::NonZeroU32;
 use std::thread;
 
 use foldhash::fast::FixedState;
-use geofence_common::class::Class;
 use geofence_common::country::Country;
+use geofence_common::image::class::Class;
 use geofence_common::image::{
     CLASS_TABLE, CLASS_WORDS, FREE_LINE, LAYOUT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, Line,
     MAGIC, ROOT_LINES, ROOT_V4_LINE, ROOT_V6_LINE, SERVICES_LINES, TCP_SERVICES_LINE,
-    UDP_SERVICES_LINE, class, class_leaf, class_position, flag, header,
+    UDP_SERVICES_LINE, class_leaf, class_position, class_record, flag, header,
 };
-use geofence_common::layout::IMAGE_MIB_MAX;
+use geofence_common::maps::IMAGE_MIB_MAX;
 
 use crate::data::geoip::Database;
 use crate::model::policy::{Policy, Replies, ServiceProtocol};
@@ -242,7 +242,7 @@ pub fn compile(
     words[header::DESTINATIONS_V6] = roots_at[1] as u32;
     words[header::TENANTS] = policy.tenants.len() as u32;
     words[header::LISTS] = sets.at;
-    words[header::PRESSURE] = policy.rate_limit.map_or(0, NonZeroU32::get);
+    words[header::RATE_LIMIT] = policy.rate_limit.map_or(0, NonZeroU32::get);
     Ok(Image::sealed(lines))
 }
 
@@ -387,9 +387,9 @@ fn class_record(
         .with_blocked(policy.blocks(kind.class))
         .with_excepted_country(exceptions.countries.contains(&kind.class.country()));
     let mut record = [0; CLASS_WORDS];
-    record[class::CLASS as usize] = class.to_word();
-    record[class::GROUP as usize] = kind.group;
-    record[class::LISTS as usize] = sets.position(kind.lists);
+    record[class_record::CLASS as usize] = class.to_word();
+    record[class_record::GROUP as usize] = kind.group;
+    record[class_record::LISTS as usize] = sets.position(kind.lists);
     record
 }
 
@@ -403,7 +403,7 @@ fn flags(policy: &Policy, exceptions: &Exceptions, lists: &Lists) -> impl Fn(u32
         | when(exceptions.has_targets(), flag::TARGETS)
         | when(exceptions.is_anywhere, flag::ANYWHERE)
         | when(!exceptions.is_empty(), flag::EXCEPTIONS)
-        | when(policy.rate_limit.is_some(), flag::PRESSURE)
+        | when(policy.rate_limit.is_some(), flag::RATE_LIMIT)
         | when(lists.are_about_what_leaves(), flag::LISTS_OUT);
     move |tenant| all | destinations::rule_flags(policy, tenant)
 }

@@ -1,8 +1,8 @@
 //! Prefixes of both families in one form: left-aligned in 128 bits, so that one algorithm serves both.
 
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
-use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
+use geofence_common::image::class::{Class, OperatorList};
 use ipnet::IpNet;
 
 use crate::data::geoip::Database;
@@ -127,11 +127,11 @@ pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
 }
 
 /// The prefixes of one of the policy's lists, sorted.
-pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
+pub(super) fn list(policy: &Policy, list: OperatorList, family: Family) -> Vec<Prefix> {
     let (nets, rule) = match list {
-        List::Management => (&policy.management, None),
-        List::Allow => (&policy.allow, Some(SystemRule::Allow)),
-        List::Deny => (&policy.deny, Some(SystemRule::Deny)),
+        OperatorList::Management => (&policy.management, None),
+        OperatorList::Allow => (&policy.allow, Some(SystemRule::Allow)),
+        OperatorList::Deny => (&policy.deny, Some(SystemRule::Deny)),
     };
     let systems = rule.iter();
     let systems = systems.flat_map(|rule| policy.prefixes_of_systems(rule));
@@ -145,4 +145,8 @@ pub(super) fn list(policy: &Policy, list: List, family: Family) -> Vec<Prefix> {
 }
 
 /// Every list there is.
-pub(super) const LISTS: [List; 3] = [List::Management, List::Allow, List::Deny];
+pub(super) const LISTS: [OperatorList; 3] = [
+    OperatorList::Management,
+    OperatorList::Allow,
+    OperatorList::Deny,
+];

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use geofence_common::class::{Class, List};
 use geofence_common::country::Country;
+use geofence_common::image::class::{Class, OperatorList};
 use geofence_common::image::{CLASS_WORDS, header};
 
 use super::exceptions::Exceptions;
@@ -156,7 +156,7 @@ enum Statement {
     Default,
     Country(Country),
     SpecialUse(Class),
-    OnList(List),
+    OnList(OperatorList),
     Excepted(u32),
     OnSet(u32),
 }

@@ -5,11 +5,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use geofence_common::class::Class;
-use geofence_common::hosts::{HOST_WORDS, IS_V6, behind_words};
+use geofence_common::image::class::Class;
+use geofence_common::image::host_table::{HOST_WORDS, IS_V6, table_start};
 use geofence_common::image::{
-    LEAF, LINE_WORDS, LONG_STEPS, NODE_BITS, NODE_BITS_MAX, Node, POSITION, ROOT_BITS,
-    ROOT_V4_LINE, ROOT_V6_LINE, SHORT_STEPS, SKIP, TAIL, Words, class_position, header,
+    LEAF, LINE_WORDS, LONG_RANGE_STEPS, Node, POSITION, RANGE_LEAF, ROOT_BITS, ROOT_V4_LINE,
+    ROOT_V6_LINE, SHORT_RANGE_STEPS, SKIP, STRIDE_MAX, STRIDE_MIN, Words, class_position, header,
 };
 
 use ipnet::IpNet;
@@ -68,7 +68,7 @@ pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
 fn hosts(words: &[u32], family: Family) -> Result<Vec<(u128, Class)>, BrokenImage> {
     let [at, count] = [header::HOSTS, header::HOST_LINES].map(|at| words.get(at).copied());
     let (at, count) = at.zip(count).ok_or(BrokenImage)?;
-    let start = behind_words(at, count) as usize;
+    let start = table_start(at, count) as usize;
     let lines = words.get(start..).ok_or(BrokenImage)?;
     let lines = lines.as_chunks::<LINE_WORDS>().0;
     let lines = lines.get(..count as usize).ok_or(BrokenImage)?;
@@ -100,16 +100,16 @@ impl Walk<'_> {
     fn entry(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         self.left = self.left.checked_sub(1).ok_or(BrokenImage)?;
         let Some(node) = Node::of(entry) else {
-            return if entry & TAIL == 0 {
+            return if entry & RANGE_LEAF == 0 {
                 self.leaf(entry, base)
             } else {
                 self.tail(entry, base, bits)
             };
         };
         let below = bits + node.bits();
-        let known = NODE_BITS..=NODE_BITS_MAX;
+        let known = STRIDE_MIN..=STRIDE_MAX;
         if !known.contains(&node.bits())
-            || !node.bits().is_multiple_of(NODE_BITS)
+            || !node.bits().is_multiple_of(STRIDE_MIN)
             || below > self.address_bits
         {
             return Err(BrokenImage);
@@ -141,9 +141,9 @@ impl Walk<'_> {
         let at = (entry & POSITION & !SKIP) as usize;
         let line = self.words.get(at..at + LINE_WORDS).ok_or(BrokenImage)?;
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
-        let skip = (entry & SKIP) * NODE_BITS;
+        let skip = (entry & SKIP) * STRIDE_MIN;
         let (leaves, starts): (_, Vec<u128>) = if skip == 0 {
-            let (leaves, starts) = line.split_at(LONG_STEPS + 1);
+            let (leaves, starts) = line.split_at(LONG_RANGE_STEPS + 1);
             let (starts, _) = starts.as_chunks::<4>();
             let start = |words: &[u32; 4]| {
                 words
@@ -152,10 +152,13 @@ impl Walk<'_> {
             };
             (leaves, starts.iter().map(start).collect())
         } else {
-            let (leaves, starts) = line.split_at(SHORT_STEPS + 1);
+            let (leaves, starts) = line.split_at(SHORT_RANGE_STEPS + 1);
             let skipped = base & !(u128::MAX >> skip);
             let start = |word: &u32| skipped | u128::from(*word) << 96 >> skip;
-            (leaves, starts[..SHORT_STEPS].iter().map(start).collect())
+            (
+                leaves,
+                starts[..SHORT_RANGE_STEPS].iter().map(start).collect(),
+            )
         };
         let mut before = base;
         for (leaf, start) in leaves.iter().zip(std::iter::once(base).chain(starts)) {

@@ -13,20 +13,20 @@ use std::hash::BuildHasher as _;
 use std::ops::{Range, RangeInclusive};
 
 use foldhash::fast::FixedState;
-use geofence_common::hosts::Mark;
+use geofence_common::image::host_table::Fingerprint;
 use geofence_common::image::{
-    FAR, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_STEPS, Line, NODE_BITS, NODE_BITS_MAX, Node,
-    ROOT_BITS, ROOT_LINES, SHORT_STEPS, TAIL,
+    INDIRECT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_RANGE_STEPS, Line, Node, RANGE_LEAF,
+    ROOT_BITS, ROOT_LINES, SHORT_RANGE_STEPS, STRIDE_MAX, STRIDE_MIN,
 };
 use hashbrown::HashTable;
 
 use super::prefix::Family;
 
 /// How many bits a node may consume where enough of the blocks below are split again, the most first.
-const WIDE: [u32; 3] = [NODE_BITS_MAX, 12, 8];
+const WIDE: [u32; 3] = [STRIDE_MAX, 12, 8];
 
 /// A tail in place of nodes that would consume more bits than this to reach the deepest step.
-const SHALLOW: u32 = NODE_BITS;
+const SHALLOW: u32 = STRIDE_MIN;
 
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
@@ -109,7 +109,7 @@ impl Trie {
         }
         // A step inside the block means that it is longer than one address, so there are bits left to split by.
         match cursor.node_bits(bits, end) {
-            NODE_BITS => self.node(cursor, leaf, base, bits, &mut [0; LINE_WORDS]),
+            STRIDE_MIN => self.node(cursor, leaf, base, bits, &mut [0; LINE_WORDS]),
             wide => self.node(cursor, leaf, base, bits, &mut vec![0; 1 << wide]),
         }
     }
@@ -147,14 +147,14 @@ impl Trie {
         }
         let mut line = [u32::MAX; LINE_WORDS];
         let leaves = if skip == 0 {
-            let (leaves, starts) = line.split_at_mut(LONG_STEPS + 1);
+            let (leaves, starts) = line.split_at_mut(LONG_RANGE_STEPS + 1);
             let (starts, _) = starts.as_chunks_mut::<4>();
             for ((start, _), place) in steps.iter().zip(starts) {
                 *place = [96, 64, 32, 0].map(|shift| (start >> shift) as u32);
             }
             leaves
         } else {
-            let (leaves, starts) = line.split_at_mut(SHORT_STEPS + 1);
+            let (leaves, starts) = line.split_at_mut(SHORT_RANGE_STEPS + 1);
             for ((start, _), place) in steps.iter().zip(starts) {
                 *place = (start << skip >> 96) as u32;
             }
@@ -169,7 +169,7 @@ impl Trie {
             start = end.wrapping_add(1);
         }
         self.lines.push(line);
-        Ok(TAIL_ENTRY | (at as u32) << LINE_SHIFT | (skip / NODE_BITS))
+        Ok(TAIL_ENTRY | (at as u32) << LINE_SHIFT | (skip / STRIDE_MIN))
     }
 
     /// The entry of a node of these entries, which is stored unless an equal one is.
@@ -210,7 +210,7 @@ fn entries(node: Node) -> Range<usize> {
 
 /// An entry whose node or tail stands so many lines further on.
 fn moved(entry: u32, lines: u32) -> u32 {
-    match entry & (LEAF | TAIL) {
+    match entry & (LEAF | RANGE_LEAF) {
         LEAF => entry,
         TAIL_ENTRY => entry + (lines << LINE_SHIFT),
         _ => entry + lines,
@@ -218,7 +218,7 @@ fn moved(entry: u32, lines: u32) -> u32 {
 }
 
 /// What the entry of a tail has set.
-const TAIL_ENTRY: u32 = LEAF | TAIL;
+const TAIL_ENTRY: u32 = LEAF | RANGE_LEAF;
 
 /// What a tail tells apart.
 struct Tail<'a, T> {
@@ -250,12 +250,12 @@ impl<'a, T: Copy> Cursor<'a, T> {
         if self.hosts.first().is_none_or(|host| *host > end) {
             return leaf;
         }
-        if leaf & FAR != 0 {
+        if leaf & INDIRECT != 0 {
             return leaf;
         }
         let among = self.hosts.iter().take_while(|host| **host <= end);
         among.fold(leaf, |leaf, host| {
-            leaf | Mark::of(&self.family.address(*host)).in_leaf()
+            leaf | Fingerprint::of(&self.family.address(*host)).leaf_bit()
         })
     }
 
@@ -269,7 +269,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
     /// The steps inside a block whose first address has been reached, if they make a tail.
     fn tail(&self, bits: u32, end: u128) -> Option<Tail<'a, T>> {
         let behind = &self.steps[self.at + 1..];
-        let first = &behind[..behind.len().min(SHORT_STEPS + 1)];
+        let first = &behind[..behind.len().min(SHORT_RANGE_STEPS + 1)];
         let inside = first.partition_point(|(start, _)| *start <= end);
         let steps = &first[..inside];
         let deepest = steps
@@ -283,11 +283,11 @@ impl<'a, T: Copy> Cursor<'a, T> {
         let skip = deepest
             .saturating_sub(32)
             .max(1)
-            .next_multiple_of(NODE_BITS);
-        if inside <= SHORT_STEPS && skip <= bits && deepest <= 64 {
+            .next_multiple_of(STRIDE_MIN);
+        if inside <= SHORT_RANGE_STEPS && skip <= bits && deepest <= 64 {
             Some(Tail { steps, skip })
         } else {
-            (inside <= LONG_STEPS).then_some(Tail { steps, skip: 0 })
+            (inside <= LONG_RANGE_STEPS).then_some(Tail { steps, skip: 0 })
         }
     }
 
@@ -302,11 +302,11 @@ impl<'a, T: Copy> Cursor<'a, T> {
             .find(|wide| {
                 are_split(
                     inside,
-                    bits + wide - NODE_BITS,
-                    1 << (wide - NODE_BITS) >> 1,
+                    bits + wide - STRIDE_MIN,
+                    1 << (wide - STRIDE_MIN) >> 1,
                 )
             })
-            .unwrap_or(NODE_BITS)
+            .unwrap_or(STRIDE_MIN)
     }
 }
 
@@ -328,7 +328,7 @@ fn are_split<T>(steps: &[(u128, T)], bits: u32, wanted: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use geofence_common::address::Address;
-    use geofence_common::image::{FREE_LINE, ROOT_V6_LINE, Words as _};
+    use geofence_common::image::{FREE_LINE, Lookup as _, ROOT_V6_LINE};
     use proptest::prelude::*;
 
     use super::*;
@@ -336,7 +336,7 @@ mod tests {
     /// The trie of a layer whose values are the positions of its leaves.
     fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
         let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
-        let leaf = |value| LEAF | FAR | value;
+        let leaf = |value| LEAF | INDIRECT | value;
         let trie = Trie::new(Family::V6, steps, &[], leaf);
         let written = trie.and_then(|trie| trie.write(&mut lines, ROOT_V6_LINE));
         assert!(written.is_ok());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use geofence_common::exception::SLOTS_MAX;
+use geofence_common::image::exceptions::SLOTS_MAX;
 
 use super::asn;
 use super::error::{Fault, Problem};

@@ -4,8 +4,8 @@
 
 use std::num::NonZeroU32;
 
-use geofence_common::layout::IMAGE_MIB_MAX;
-use geofence_common::verdict::Mode;
+use geofence_common::action::Mode;
+use geofence_common::maps::IMAGE_MIB_MAX;
 
 use super::error::{Fault, Problem};
 use super::value::Given;

@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use geofence_common::verdict::Mode;
+use geofence_common::action::Mode;
 use toml::de::DeTable;
 
 pub(crate) use addresses::prefix;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use geofence_common::contact::identity;
+use geofence_common::image::list_set::identity;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use geofence_common::verdict::Mode;
-use geofence_common::zone::TENANTS_MAX;
+use geofence_common::action::Mode;
+use geofence_common::image::destination::TENANTS_MAX;
 use ipnet::IpNet;
 
 use super::error::{Fault, Problem};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use geofence_common::contact::identity;
+use geofence_common::image::list_set::identity;
 
 use crate::config::Config;
 

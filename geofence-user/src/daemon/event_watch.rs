@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use geofence_common::contact::{Direction, Event};
+use geofence_common::action::Direction;
+use geofence_common::event::Event;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};

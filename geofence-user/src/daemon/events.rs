@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use geofence_common::contact::Event;
 use geofence_common::country::Country;
+use geofence_common::event::Event;
 use geofence_common::wire::protocol;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -140,7 +140,8 @@ fn protocol_name(number: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use geofence_common::contact::{Direction, identity};
+    use geofence_common::action::Direction;
+    use geofence_common::image::list_set::identity;
     use geofence_common::wire::transport::tcp;
 
     use super::*;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::country::Country;
 use geofence_common::flow::Table;
-use geofence_common::layout::{Counter, ListCounters};
-use geofence_common::verdict::{Action, Mode, Reason};
+use geofence_common::maps::{Counter, ListCounters};
 use serde_json::{Value, json};
 
 use crate::checks::sanity::Holdings;

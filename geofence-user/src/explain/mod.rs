@@ -10,14 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
+use geofence_common::action::Direction;
 use geofence_common::address::{Address, Embedding};
-use geofence_common::contact::Direction;
 use geofence_common::country::Country;
+use geofence_common::decide::{EgressVerdict, Verdict, egress};
+use geofence_common::explain::{Observer, Step};
 use geofence_common::flow::{Flow, State};
-use geofence_common::leave::{Departure, leave};
-use geofence_common::observe::{Observer, Step};
 use geofence_common::packet::Transport;
-use geofence_common::verdict::Verdict;
 
 use crate::explain::simulated_tables::{Host, Seen};
 use crate::model::countries;
@@ -38,7 +37,7 @@ impl Observer for Recorder {
 #[must_use]
 pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
-    let verdict = geofence_common::policy::filter(&frame, &words, &mut recorder);
+    let verdict = geofence_common::decide::filter(&frame, &words, &mut recorder);
     (verdict, recorder.0)
 }
 
@@ -47,17 +46,17 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
 pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let host = Host::new(words, Seen::default());
-    leave(&sent, || false, &host, &mut recorder);
-    let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
+    egress(&sent, || false, &host, &mut recorder);
+    let verdict = geofence_common::decide::filter(&frame, &host, &mut recorder);
     (verdict, recorder.0)
 }
 
 /// What becomes of a frame that leaves, decided as the kernel would.
 #[must_use]
-pub fn explain_leaving(frame: &[u8], words: &[u32]) -> (Departure, Vec<Step>) {
+pub fn explain_leaving(frame: &[u8], words: &[u32]) -> (EgressVerdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let host = Host::new(words, Seen::default());
-    let departure = leave(&frame, || false, &host, &mut recorder);
+    let departure = egress(&frame, || false, &host, &mut recorder);
     (departure, recorder.0)
 }
 
@@ -78,10 +77,10 @@ pub fn addresses(steps: &[Step]) -> Option<(IpAddr, IpAddr)> {
         | Step::Quoted(_)
         | Step::Flow { .. }
         | Step::Datagram { .. }
-        | Step::Zone { .. }
+        | Step::DestinationPolicy { .. }
         | Step::Exception { .. }
         | Step::Protected { .. }
-        | Step::Pressure { .. }
+        | Step::RateLimit { .. }
         | Step::Decided(_) => None,
     })
 }
@@ -205,8 +204,10 @@ pub fn describe(step: &Step, names: Names<'_>) -> String {
         Step::Datagram { is_known: false } => {
             "no first fragment of this datagram passed before".to_owned()
         }
-        Step::Zone { address, tenant: 0 } => format!("{} is no tenant's", address.ip()),
-        Step::Zone { address, tenant } => {
+        Step::DestinationPolicy { address, tenant: 0 } => {
+            format!("{} is no tenant's", address.ip())
+        }
+        Step::DestinationPolicy { address, tenant } => {
             format!(
                 "{} belongs to tenant {}",
                 address.ip(),
@@ -232,10 +233,10 @@ pub fn describe(step: &Step, names: Names<'_>) -> String {
         Step::Protected { .. } => {
             "some ports are protected, and the packet hides which port it is for".to_owned()
         }
-        Step::Pressure { is_within: true } => {
+        Step::RateLimit { is_within: true } => {
             "the source may send more to exempted services".to_owned()
         }
-        Step::Pressure { is_within: false } => {
+        Step::RateLimit { is_within: false } => {
             "the source has sent more to exempted services than one may".to_owned()
         }
         Step::Decided(reason) => format!("{}: {}", reason.name(), reason.meaning()),

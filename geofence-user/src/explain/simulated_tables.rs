@@ -6,11 +6,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use geofence_common::address::Address;
+use geofence_common::decide::{Conntrack, Tables};
+use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
-use geofence_common::policy::Tables;
-use geofence_common::pressure::BucketKey;
-use geofence_common::track::Tracker;
 
 /// Flows and datagrams, without a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub struct Seen {
     pub flows: BTreeMap<(Table, FlowKey), Flow>,
     pub datagrams: BTreeMap<DatagramKey, Datagram>,
     /// When each source's bucket will be full again.
-    pub buckets: BTreeMap<BucketKey, u64>,
+    pub buckets: BTreeMap<RateLimitKey, u64>,
 }
 
 /// An image and what was seen.
@@ -75,13 +74,13 @@ impl Tables for Host<'_> {
         self.seen.borrow().datagrams.get(key).copied()
     }
 
-    fn accept_datagram(&self, key: &DatagramKey, datagram: Datagram) {
+    fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
         self.seen.borrow_mut().datagrams.insert(*key, datagram);
     }
 
-    fn draw(&self, key: &BucketKey, draw: impl Fn(u64) -> Option<u64>) -> bool {
+    fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
         let buckets = &mut self.seen.borrow_mut().buckets;
-        match draw(buckets.get(key).copied().unwrap_or(0)) {
+        match try_acquire(buckets.get(key).copied().unwrap_or(0)) {
             Some(full) => {
                 buckets.insert(*key, full);
                 true
@@ -91,8 +90,8 @@ impl Tables for Host<'_> {
     }
 }
 
-impl Tracker for Host<'_> {
-    fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
+impl Conntrack for Host<'_> {
+    fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
         match self.seen.borrow_mut().flows.get_mut(&(table, *key)) {
             Some(flow) => {
                 *flow = change(*flow);

@@ -10,7 +10,7 @@ use aya::programs::ProgramError;
 use aya::programs::links::{FdLink, LinkError};
 use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpLink;
-use geofence_common::layout::INTERFACES_MAX;
+use geofence_common::maps::INTERFACES_MAX;
 use tracing::{info, warn};
 
 use super::attach::{AttachError, Program, errno, has_tcx};

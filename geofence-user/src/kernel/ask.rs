@@ -2,11 +2,12 @@
 
 use aya::maps::Array;
 use aya::programs::{TestRun as _, TestRunOptions};
-use geofence_common::class::Class;
-use geofence_common::contact::Party;
+use geofence_common::action::{Action, Reason};
 use geofence_common::country::Country;
-use geofence_common::layout::{TracedVerdict, name};
-use geofence_common::verdict::{Action, Reason, Verdict};
+use geofence_common::decide::Verdict;
+use geofence_common::image::class::Class;
+use geofence_common::image::list_set::Peer;
+use geofence_common::maps::{TracedVerdict, name};
 
 use super::filter::{Filter, LoadError, map_error};
 
@@ -38,10 +39,10 @@ impl Filter {
             action,
             tenant: traced.tenant,
             exception: traced.exception,
-            party: Party {
+            peer: Peer {
                 class: Class::from_word(traced.class),
                 records: traced.records,
-                zone: traced.zone,
+                policy: traced.policy,
             },
         })
     }

@@ -9,7 +9,7 @@ use aya::programs::links::FdLink;
 use aya::programs::tc::{self, NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode, loaded_programs};
 use aya::util::KernelVersion;
-use geofence_common::layout::name;
+use geofence_common::maps::name;
 
 use super::call::{OfCall as _, is_permission, told};
 use super::filter::{Filter, LoadError};

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
-use geofence_common::contact::Event;
-use geofence_common::layout::{ListCounters, ListKey, name};
+use geofence_common::event::Event;
+use geofence_common::maps::{ListCounters, ListKey, name};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 

@@ -11,15 +11,15 @@ use aya::programs::links::LinkError;
 use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use geofence_common::action::{Action, Reason};
 use geofence_common::country::{COUNTRIES_MAX, Country};
 use geofence_common::flow::Table;
+use geofence_common::flow::cache::ChecksumKey;
 use geofence_common::image::{LINE_WORDS, header};
-use geofence_common::layout::{
+use geofence_common::maps::{
     Counter, CountryCounters, IMAGE_BEFORE, IMAGE_IN_USE, INTERFACE_SLOTS_MAX, INTERFACES_MAX,
     counters_key, name,
 };
-use geofence_common::recent::Secret;
-use geofence_common::verdict::{Action, Reason};
 
 use aya_log::EbpfLogger;
 
@@ -240,7 +240,7 @@ impl Filter {
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(name::LPM, &lpm, true)
             .override_global(name::TRACE, &traced, true)
-            .override_global(name::SECRET, &secret, true)
+            .override_global(name::CHECKSUM_KEY, &secret, true)
             .override_global(name::IMAGE_WORDS, &image_room, true);
         for (map, entries) in sizes {
             loader.map_max_entries(map, entries);
@@ -530,9 +530,9 @@ impl Filter {
 }
 
 /// Numbers for the flows at hand, of the standard library's randomness: nobody who sends packets can know them.
-fn secret() -> Secret {
+fn secret() -> ChecksumKey {
     let state = RandomState::new();
-    Secret(std::array::from_fn(|at| state.hash_one(at) | 1))
+    ChecksumKey(std::array::from_fn(|at| state.hash_one(at) | 1))
 }
 
 fn ingress(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {

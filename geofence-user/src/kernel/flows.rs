@@ -2,9 +2,9 @@
 
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
+use geofence_common::action::Action;
 use geofence_common::flow::{Flow, FlowKey, Table};
-use geofence_common::layout::{FlowCounters, name};
-use geofence_common::verdict::Action;
+use geofence_common::maps::{FlowCounters, name};
 
 use super::filter::{Filter, LoadError, map_error};
 
@@ -41,8 +41,8 @@ impl Filter {
         let mut sum = FlowCounters::default();
         for one in counters.get(&(table as u32), 0).map_err(failed)?.iter() {
             sum.opened += one.opened;
-            sum.amended += one.amended;
-            sum.foreign += one.foreign;
+            sum.updated += one.updated;
+            sum.forwarded += one.forwarded;
             sum.full += one.full;
         }
         let flows: HashMap<_, FlowKey, Flow> = self

@@ -4,7 +4,7 @@ use std::thread;
 
 use aya::Ebpf;
 use aya::programs::{SchedClassifier, Xdp};
-use geofence_common::layout::name;
+use geofence_common::maps::name;
 
 use super::filter::LoadError;
 

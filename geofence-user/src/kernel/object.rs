@@ -1,6 +1,6 @@
 //! The compiled program as it is embedded, and the one number in it that depends on the policy.
 
-use geofence_common::layout::IMAGE_WORDS_PLACEHOLDER;
+use geofence_common::maps::IMAGE_WORDS_PLACEHOLDER;
 use object::{Object as _, ObjectSection as _};
 
 pub(super) static OBJECT: &[u8] =

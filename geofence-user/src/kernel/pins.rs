@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use aya::programs::TcAttachType;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc;
-use geofence_common::layout::{TABLES_LAYOUT, name};
+use geofence_common::maps::{TABLES_LAYOUT, name};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};

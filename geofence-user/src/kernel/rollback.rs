@@ -11,7 +11,7 @@ use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
-use geofence_common::layout::name;
+use geofence_common::maps::name;
 use tracing::error;
 
 use super::adopt::{of_link, other};

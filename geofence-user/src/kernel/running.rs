@@ -10,10 +10,10 @@ use aya::programs::{
     ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_programs,
 };
 use aya_obj::programs::XdpAttachType;
+use geofence_common::action::Action;
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
-use geofence_common::layout::{IMAGE_BEFORE, IMAGE_IN_USE, name};
-use geofence_common::verdict::Action;
+use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::ask::to_action;
 use super::filter::{LoadError, map_error};

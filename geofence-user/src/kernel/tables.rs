@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{Array, Map, MapData, MapError, MapInfo, PerCpuArray};
 use aya::{EbpfError, EbpfLoader};
 use geofence_common::country::COUNTRIES_MAX;
-use geofence_common::layout::{CountryCounters, counters_key, name};
+use geofence_common::maps::{CountryCounters, counters_key, name};
 
 use super::call::told;
 use super::filter::{Filter, LoadError, map_error};

@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 
 use aya::maps::{Map, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
-use geofence_common::layout::{Counter, CountryCounters, Hits, name};
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::action::{Action, Reason};
+use geofence_common::maps::{Counter, CountryCounters, Hits, name};
 
 use super::batch;
 use super::filter::{Filter, LoadError, map_error};

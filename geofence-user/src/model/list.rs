@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use geofence_common::contact::Direction as Way;
+use geofence_common::action::Direction as Way;
 
 use super::word::Word;
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use geofence_common::class::Class;
-use geofence_common::contact::Direction as Way;
+use geofence_common::action::Direction as Way;
+use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 

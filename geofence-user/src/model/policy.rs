@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use geofence_common::class::Class;
+pub use geofence_common::action::Action;
+use geofence_common::action::Mode;
 use geofence_common::country::Country;
 pub use geofence_common::image::Replies;
-pub use geofence_common::verdict::Action;
-use geofence_common::verdict::Mode;
+use geofence_common::image::class::Class;
 use geofence_common::wire::protocol;
 use ipnet::IpNet;
 

@@ -1,6 +1,6 @@
 //! Settings that are one of a few words, with the spelling and the meaning of each word.
 
-use geofence_common::verdict::Mode;
+use geofence_common::action::Mode;
 
 use super::policy::{Action, CrossCheckRule, Lookup, Mail, Replies};
 

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
+use geofence_common::action::Direction as Way;
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
-use geofence_common::class::{Class, List};
-use geofence_common::contact::Direction as Way;
 use geofence_common::country::Country;
+use geofence_common::image::class::{Class, OperatorList};
 use ipnet::IpNet;
 
 use crate::data::geoip::Database;
@@ -172,9 +172,9 @@ impl Oracle {
             (marked(nobody, list), nets.collect())
         });
         let own = [
-            (List::Management, policy.management.clone()),
-            (List::Allow, allowed),
-            (List::Deny, denied),
+            (OperatorList::Management, policy.management.clone()),
+            (OperatorList::Allow, allowed),
+            (OperatorList::Deny, denied),
         ];
         let own = own.map(|(list, nets)| (nobody.with_list(list), nets));
         for (member, nets) in own.into_iter().chain(of_others) {

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 
 use geofence_common::country::Country;
 use geofence_common::image::Line;
-use geofence_common::layout::IMAGE_MIB_MAX;
-use geofence_common::zone::TENANTS_MAX;
+use geofence_common::image::destination::TENANTS_MAX;
+use geofence_common::maps::IMAGE_MIB_MAX;
 use serde_json::{Value, json};
 
 use crate::checks::sanity::{First, FirstError, Holdings};

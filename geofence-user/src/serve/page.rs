@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use geofence_common::verdict::{Action, Mode};
+use geofence_common::action::{Action, Mode};
 
 use crate::daemon::facts::Snapshot;
 

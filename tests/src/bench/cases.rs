@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use geofence_common::action::Reason;
 use geofence_common::address::Address;
 use geofence_common::flow::{Flow, FlowKey, State, Table, lifetime};
-use geofence_common::verdict::Reason;
 use geofence_common::wire::protocol;
 use geofence_tests::frames::{Frame, between};
 use geofence_user::explain::simulated_tables::Seen;

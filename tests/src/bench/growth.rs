@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use aya::programs::Xdp;
-use geofence_common::layout::name;
+use geofence_common::maps::name;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{CountryRule, Fate, Lookup};
 use geofence_user::oracle::Oracle;

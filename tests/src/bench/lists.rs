@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_common::address::{Address, SPECIAL_USE_V4};
-use geofence_common::image::Words as _;
+use geofence_common::image::{Lookup as _, Words as _};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_user::data::geoip::Database;

@@ -11,8 +11,8 @@
 
 use anyhow::{Context as _, Result};
 use aya::programs::XdpMode;
-use geofence_common::layout::name;
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::action::{Action, Reason};
+use geofence_common::maps::name;
 use geofence_tests::link::{self, Link, Pair, edge_mac};
 use geofence_tests::namespace::Namespace;
 use ipnet::Ipv4Net;
@@ -151,7 +151,7 @@ fn blocked_prefixes(plan: &Plan) -> Vec<Ipv4Net> {
         .iter()
         .filter_map(|(net, country)| {
             policy
-                .blocks(geofence_common::class::Class::of_country(*country))
+                .blocks(geofence_common::image::class::Class::of_country(*country))
                 .then_some(*net)
         });
     Ipv4Net::aggregate(&blocked.collect())

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use geofence_common::address::Address;
-use geofence_common::class::Class;
 use geofence_common::country::Country;
-use geofence_common::image::Words as _;
+use geofence_common::image::class::Class;
+use geofence_common::image::{Lookup as _, Words as _};
 use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;

@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 use geofence_common::address::Address;
-use geofence_common::layout::name;
+use geofence_common::maps::name;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 
 use crate::cases::{self, Case, Clothes, Fate, Sources};

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use geofence_common::action::Reason;
 use geofence_common::address::Address;
-use geofence_common::image::Words as _;
-use geofence_common::layout::name;
-use geofence_common::verdict::Reason;
+use geofence_common::image::{Lookup as _, Words as _};
+use geofence_common::maps::name;
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{

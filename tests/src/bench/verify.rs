@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
-use geofence_common::image::Words as _;
-use geofence_common::policy::filter;
-use geofence_common::verdict::Reason;
+use geofence_common::action::Reason;
+use geofence_common::decide::filter;
+use geofence_common::image::{Lookup as _, Words as _};
 use geofence_user::explain::simulated_tables::Host;
 use geofence_user::oracle::Oracle;
 

@@ -53,7 +53,7 @@ fn unsafe_code_stays_in_its_files() {
         "geofence-user/src/kernels.rs:3: unsafe",
     );
     for path in [
-        "geofence-common/src/layout.rs",
+        "geofence-common/src/maps.rs",
         "geofence-ebpf/src/maps.rs",
         "geofence-user/src/kernel/map.rs",
     ] {
@@ -109,7 +109,7 @@ fn only_the_kernel_module_names_aya() {
     );
     assert!(rust("geofence-user/src/kernel.rs", code).is_empty());
     assert!(rust("geofence-user/src/kernel/attach.rs", code).is_empty());
-    assert!(rust("geofence-common/src/layout.rs", code).is_empty());
+    assert!(rust("geofence-common/src/maps.rs", code).is_empty());
     assert!(
         rust(
             "geofence-user/src/report.rs",

@@ -1,6 +1,6 @@
 //! Which prefixes enter and leave the lists of an image.
 
-use geofence_common::class::Class;
+use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde::Serialize;
 

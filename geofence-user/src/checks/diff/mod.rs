@@ -11,8 +11,8 @@ mod settings;
 pub mod traffic;
 mod verdicts;
 
-use geofence_common::class::Class;
 use geofence_common::country::Country;
+use geofence_common::image::class::Class;
 use geofence_common::image::{CLASS_WORDS, Flags, Words as _, header};
 use serde::Serialize;
 

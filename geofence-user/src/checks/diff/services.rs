@@ -1,6 +1,6 @@
 //! Which ports an image opens to blocked countries, and which it no longer does.
 
-use geofence_common::image::{Exemption, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words as _};
+use geofence_common::image::{PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words as _};
 use serde::{Serialize, Serializer};
 
 use crate::model::policy::{Service, ServiceProtocol};
@@ -24,8 +24,8 @@ impl ServiceChange {
             for port in 1..=u16::MAX {
                 // Mail and other services differ in the reason that is counted, not in the verdict.
                 let [before, after] = [before, after]
-                    .map(|words| words.exemption(section as u32, port))
-                    .map(|it| matches!(it, Some(Exemption::Mail | Exemption::Service)));
+                    .map(|words| words.port_rule(section as u32, port))
+                    .map(|it| matches!(it, Some(PortRule::Mail | PortRule::Service)));
                 match (before, after) {
                     (false, true) => add(&mut change.opened, protocol, port),
                     (true, false) => add(&mut change.closed, protocol, port),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::action::{Action, Reason};
 use serde::Serialize;
 
 use super::{Diff, Standing, VerdictChange};

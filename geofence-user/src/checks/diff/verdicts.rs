@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use geofence_common::class::Class;
+use geofence_common::action::Mode;
 use geofence_common::country::Country;
 use geofence_common::image::Flags;
-use geofence_common::verdict::Mode;
+use geofence_common::image::class::Class;
 use serde::Serialize;
 
 use super::Side;

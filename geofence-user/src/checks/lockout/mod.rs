@@ -17,7 +17,8 @@ use etherparse::{
     Icmpv4Type, Icmpv6Type, PacketBuilder, icmpv4::DestUnreachableHeader,
     icmpv6::DestUnreachableCode,
 };
-use geofence_common::verdict::{Action, Reason, Verdict};
+use geofence_common::action::{Action, Reason};
+use geofence_common::decide::Verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{country, explain, explain_leaving};
@@ -156,7 +157,7 @@ pub fn cut(dependencies: &[Dependency], words: &[u32], replies: Replies) -> Vec<
         };
         let (verdict, _) = explain(&frame, words);
         let (departure, _) = explain_leaving(&turned(&frame), words);
-        if let Some(verdict) = departure.refusal()
+        if let Some(verdict) = departure.list_verdict()
             && verdict.action == Action::Drop
         {
             cut.push(Cut {

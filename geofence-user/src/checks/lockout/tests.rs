@@ -84,7 +84,7 @@ fn the_ways_out_are_ways_out() {
     let blocked = "77.88.8.8";
     let managed = image(|policy| policy.management = vec!["77.88.8.8/32".parse().unwrap()]);
     assert_eq!(cut_by(&managed, blocked, Replies::default()), []);
-    let monitored = image(|policy| policy.mode = geofence_common::verdict::Mode::Monitor);
+    let monitored = image(|policy| policy.mode = geofence_common::action::Mode::Monitor);
     assert_eq!(cut_by(&monitored, blocked, Replies::default()), []);
     let open = image(|policy| {
         policy.services = vec![Service {

@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use geofence_common::action::Mode;
 use geofence_common::country::Country;
-use geofence_common::verdict::Mode;
 use serde::Serialize;
 
 use super::Outcome;

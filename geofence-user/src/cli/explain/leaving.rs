@@ -2,9 +2,8 @@
 
 use std::io::Write;
 
-use geofence_common::contact::Direction;
-use geofence_common::track::Tracked;
-use geofence_common::verdict::Action;
+use geofence_common::action::{Action, Direction};
+use geofence_common::decide::Tracking;
 use serde_json::json;
 
 use super::{MONITORED, write_step};
@@ -21,12 +20,14 @@ pub(super) fn explain(
 ) -> anyhow::Result<Outcome> {
     let (departure, steps) = explain_leaving(frame, prepared.image.words());
     let names = Names(Some(&prepared.config.policy));
-    let (action, refusal) = (departure.action(), departure.refusal());
-    let class = departure.party.class;
+    let (action, refusal) = (departure.action(), departure.list_verdict());
+    let class = departure.peer.class;
     let is_listed = class.is_listed(Direction::Out);
-    let opened = match departure.tracked {
-        Tracked::Opened(table) => Some(table.name()),
-        Tracked::Nothing | Tracked::Amended(_) | Tracked::Foreign(_) | Tracked::Full(_) => None,
+    let opened = match departure.tracking {
+        Tracking::Opened(table) => Some(table.name()),
+        Tracking::Nothing | Tracking::Updated(_) | Tracking::Forwarded(_) | Tracking::Full(_) => {
+            None
+        }
     };
     if is_json {
         let ends = addresses(&steps);

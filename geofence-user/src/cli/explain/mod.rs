@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use geofence_common::action::Action;
 use geofence_common::country::Country;
-use geofence_common::observe::Step;
-use geofence_common::verdict::{Action, Verdict};
+use geofence_common::decide::Verdict;
+use geofence_common::explain::Step;
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -230,7 +231,7 @@ fn decide_with(frame: &[u8], running: &Running) -> anyhow::Result<(Verdict, Vec<
     };
     let mut recorder = Recorder::default();
     let host = Host::new(running.words(), seen);
-    let verdict = geofence_common::policy::filter(&frame, &host, &mut recorder);
+    let verdict = geofence_common::decide::filter(&frame, &host, &mut recorder);
     Ok((verdict, recorder.0))
 }
 

@@ -5,8 +5,8 @@
 //! else. Whoever the second does not know, it has no opinion of. Where a tenant blocks other countries than everybody,
 //! its packets are judged by the country that was chosen for everybody.
 
-use geofence_common::class::Class;
 use geofence_common::country::Country;
+use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::image::Words as _;
+use geofence_common::image::{Lookup as _, Words as _};
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::hosts::{HOST_WORDS, IS_V6, LINE_HOSTS, Mark, behind_words};
+use geofence_common::image::host_table::{Fingerprint, HOST_WORDS, IS_V6, LINE_HOSTS, table_start};
 use geofence_common::image::{LINE_SHIFT, LINE_WORDS, Line};
 
 use super::layers::Layer;
@@ -111,7 +111,7 @@ impl Hosts {
     /// The hosts as they stand in the image; `position` gives that of the class of a kind.
     pub(super) fn lines(&self, position: impl Fn(u32) -> u32) -> Vec<Line> {
         let count = self.line_count();
-        let table = (behind_words(0, count) >> LINE_SHIFT) as usize;
+        let table = (table_start(0, count) >> LINE_SHIFT) as usize;
         let mut lines = vec![[0; LINE_WORDS]; table + self.lines.len()];
         let (words, records) = lines.split_at_mut(table);
         let words = words.as_flattened_mut();
@@ -131,8 +131,8 @@ impl Hosts {
                     low as u32,
                     position(host.kind) | family,
                 ];
-                let mark = Mark::of(&address);
-                words[mark.lines(count)[0] as usize] |= mark.in_word();
+                let mark = Fingerprint::of(&address);
+                words[mark.lines(count)[0] as usize] |= mark.filter_bits();
             }
         }
         lines
@@ -160,7 +160,7 @@ fn settle(all: &[Host]) -> (Vec<[u32; LINE_HOSTS]>, BTreeSet<Address>) {
         let mut guest = number;
         let mut left = None;
         for moves in 0..=MOVES {
-            let lines_of = Mark::of(&all[guest as usize].address()).lines(count as u32);
+            let lines_of = Fingerprint::of(&all[guest as usize].address()).lines(count as u32);
             let line = |place: usize| lines_of[place] as usize;
             if let Some((line, place)) = [line(0), line(1)].into_iter().find_map(|line| {
                 let place = lines[line].iter().position(|place| *place == FREE)?;

@@ -1,8 +1,9 @@
 //! Layers of a few addresses each, and those with too many for one line.
 
-use geofence_common::hosts::Mark;
+use geofence_common::image::host_table::Fingerprint;
 use geofence_common::image::{
-    FREE_LINE, NUMBER, ROOT_V4_LINE, ROOT_V6_LINE, Words as _, class_leaf, class_position, header,
+    CLASS_NUMBER, FREE_LINE, Lookup as _, ROOT_V4_LINE, ROOT_V6_LINE, class_leaf, class_position,
+    header,
 };
 use proptest::prelude::*;
 
@@ -13,7 +14,7 @@ use super::*;
 const NAMED: u32 = 100;
 /// Of the others, one that leaves have room for beside marks, and one that is too large for that.
 const COMMON: u32 = 7;
-const LARGE: u32 = NUMBER << 13;
+const LARGE: u32 = CLASS_NUMBER << 13;
 
 /// Where the class of a kind would stand, if there were a table. Its place is taken by hosts and nodes.
 const fn position(kind: u32) -> u32 {
@@ -102,7 +103,7 @@ fn those_without_a_place_stay_where_they_were() {
     const COUNT: usize = 300;
     let lines = (COUNT * PLACES[0]).div_ceil(PLACES[1] * LINE_HOSTS) as u32;
     let spiteful = |address: &u128| {
-        let mark = Mark::of(&Address::v6(*address));
+        let mark = Fingerprint::of(&Address::v6(*address));
         mark.lines(lines).iter().all(|line| *line < 4)
     };
     let addresses: BTreeSet<u128> = (0..)
@@ -144,9 +145,9 @@ fn who_is_none_reads_one_word_more() {
     let (lines, hosts) = image([standing_out(Family::V4, &addresses), vec![(0, COMMON)]]);
     let words = lines.as_flattened();
     let misled = (0..100_000_u32).filter(|number| {
-        let mark = Mark::of(&Address::v4(0x0b00_0001 + number * 499));
+        let mark = Fingerprint::of(&Address::v4(0x0b00_0001 + number * 499));
         let line = mark.lines(hosts.line_count())[0];
-        !words[FREE_LINE * LINE_WORDS + line as usize] & mark.in_word() == 0
+        !words[FREE_LINE * LINE_WORDS + line as usize] & mark.filter_bits() == 0
     });
     let misled = misled.count();
     assert!((200..2_000).contains(&misled), "{misled} of 100,000");

@@ -16,8 +16,8 @@ pub(super) fn listing(name: &str, blocks: bool, direction: u8, nets: &[IpNet]) -
 
 /// The lists that an image has for the addresses of a class, by identity.
 pub(super) fn lists_in(image: &Image, position: u32, direction: Direction) -> BTreeSet<u32> {
-    let set = image.words()[position as usize + class::LISTS as usize];
-    let listed = Listed {
+    let set = image.words()[position as usize + class_record::LISTS as usize];
+    let listed = ListMatch {
         sets: [set, 0],
         tenant: 0,
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use geofence_common::action::{Direction, Mode};
 use geofence_common::address::Address;
-use geofence_common::contact::{Direction, LISTS_MAX, Listed, each_list, identity};
-use geofence_common::image::{Exemption, Node, Words as _};
-use geofence_common::verdict::Mode;
+use geofence_common::image::list_set::{LISTS_MAX, ListMatch, each_list, identity};
+use geofence_common::image::{Lookup as _, Node, PortRule, Words as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use proptest::prelude::*;
@@ -160,22 +160,22 @@ fn services_stand_in_their_sections() {
     let image = compile(&policy, &database, &TARGET).unwrap();
     for port in 0..=u16::MAX {
         let tcp = match port {
-            25 => Exemption::Mail,
-            0 | 20..=40 => Exemption::Service,
-            _ => Exemption::None,
+            25 => PortRule::Mail,
+            0 | 20..=40 => PortRule::Service,
+            _ => PortRule::None,
         };
         let udp = if port == 65_535 {
-            Exemption::Service
+            PortRule::Service
         } else {
-            Exemption::None
+            PortRule::None
         };
         assert_eq!(
-            image.words().exemption(TCP_SERVICES_LINE as u32, port),
+            image.words().port_rule(TCP_SERVICES_LINE as u32, port),
             Some(tcp),
             "{port}"
         );
         assert_eq!(
-            image.words().exemption(UDP_SERVICES_LINE as u32, port),
+            image.words().port_rule(UDP_SERVICES_LINE as u32, port),
             Some(udp),
             "{port}"
         );

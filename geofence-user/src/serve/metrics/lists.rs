@@ -2,9 +2,8 @@
 
 use std::fmt::Error;
 
-use geofence_common::contact::Direction as Way;
-use geofence_common::layout::{ListCounters, list_counter};
-use geofence_common::verdict::Action;
+use geofence_common::action::{Action, Direction as Way};
+use geofence_common::maps::{ListCounters, list_counter};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;

@@ -12,9 +12,9 @@ use crate::compile::{Disagreement, Extent};
 use crate::daemon::facts::Snapshot;
 use crate::data::lists::{Report, Standing};
 use crate::kernel::flows::TableFacts;
+use geofence_common::action::Mode;
 use geofence_common::flow::Table;
-use geofence_common::layout::Counter;
-use geofence_common::verdict::Mode;
+use geofence_common::maps::Counter;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -290,7 +290,7 @@ impl Snapshot {
             (
                 "geofence_flow_updates",
                 "Packets of ours on flows that were known",
-                |facts| facts.counters.amended,
+                |facts| facts.counters.updated,
             ),
         ];
         for (name, help, value) in counters {
@@ -308,7 +308,7 @@ impl Snapshot {
         )?;
         for (table, facts) in tables() {
             let causes = [
-                ("foreign", facts.counters.foreign),
+                ("foreign", facts.counters.forwarded),
                 ("table", facts.counters.full),
             ];
             for (cause, count) in causes {
@@ -360,8 +360,8 @@ fn gauge<'a>(
 mod tests {
     use std::time::Duration;
 
+    use geofence_common::action::{Action, Reason};
     use geofence_common::country::Country;
-    use geofence_common::verdict::{Action, Reason};
 
     use super::*;
     use crate::daemon::facts::{

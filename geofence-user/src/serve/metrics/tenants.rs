@@ -2,7 +2,7 @@
 
 use std::fmt::Error;
 
-use geofence_common::layout::Counter;
+use geofence_common::maps::Counter;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;

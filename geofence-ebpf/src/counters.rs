@@ -6,10 +6,10 @@ use core::hint::black_box;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};
+use geofence_common::action::{Action, COUNTERS};
+use geofence_common::decide::{Tracking, Verdict};
 use geofence_common::frame::Frame;
-use geofence_common::layout::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
-use geofence_common::track::Tracked;
-use geofence_common::verdict::{Action, COUNTERS, Verdict};
+use geofence_common::maps::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 
 use crate::clock;
 use crate::frame::{SkbFrame, XdpFrame};
@@ -27,7 +27,7 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
 
 /// Counts a packet that a list has something against, where it leaves.
 #[inline(always)]
-pub fn count_refusal(ctx: &TcContext, frame: &SkbFrame<'_>, verdict: Verdict) {
+pub fn count_egress(ctx: &TcContext, frame: &SkbFrame<'_>, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
     count_at(interface, frame, verdict);
@@ -70,9 +70,9 @@ fn trace(verdict: Verdict) {
         padding: 0,
         tenant: verdict.tenant,
         exception: verdict.exception,
-        class: verdict.party.class.to_word(),
-        records: verdict.party.records,
-        zone: verdict.party.zone,
+        class: verdict.peer.class.to_word(),
+        records: verdict.peer.records,
+        policy: verdict.peer.policy,
     };
     // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
     let _ = maps::VERDICT.set(0, traced, 0);
@@ -90,11 +90,11 @@ fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
 
 /// Counts what a packet that leaves did to the flows.
 #[inline(always)]
-pub fn count_tracked(tracked: Tracked) {
-    let (Tracked::Opened(table)
-    | Tracked::Amended(table)
-    | Tracked::Foreign(table)
-    | Tracked::Full(table)) = tracked
+pub fn count_tracking(tracking: Tracking) {
+    let (Tracking::Opened(table)
+    | Tracking::Updated(table)
+    | Tracking::Forwarded(table)
+    | Tracking::Full(table)) = tracking
     else {
         return;
     };
@@ -103,11 +103,11 @@ pub fn count_tracked(tracked: Tracked) {
     };
     // SAFETY: the element is this CPU's own.
     let counters = unsafe { &mut *counters };
-    match tracked {
-        Tracked::Opened(_) => counters.opened += 1,
-        Tracked::Amended(_) => counters.amended += 1,
-        Tracked::Foreign(_) => counters.foreign += 1,
-        Tracked::Full(_) | Tracked::Nothing => counters.full += 1,
+    match tracking {
+        Tracking::Opened(_) => counters.opened += 1,
+        Tracking::Updated(_) => counters.updated += 1,
+        Tracking::Forwarded(_) => counters.forwarded += 1,
+        Tracking::Full(_) | Tracking::Nothing => counters.full += 1,
     }
 }
 

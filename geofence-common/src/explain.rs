@@ -1,10 +1,11 @@
-//! How a decision is watched while it is made. The kernel watches with `()`, which costs nothing; `explain` records.
+//! How `explain` watches a decision being made. The kernel watches with `()`, which costs nothing.
 
+use crate::action::Reason;
 use crate::address::{Address, Embedding};
-use crate::class::Class;
-use crate::flow::{Flow, FlowKey, Table};
-use crate::packet::Transport;
-use crate::verdict::Reason;
+use crate::flow::key::{FlowKey, Table};
+use crate::flow::state::Flow;
+use crate::image::class::Class;
+use crate::packet::{Quoted, Transport};
 
 /// Something that happened on the way to a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Step {
     /// The address carries an IPv4 address, which is judged in its place.
     Embedded { how: Embedding, inner: Address },
     /// An ICMP error was read up to the packet it quotes.
-    Quoted(crate::wire::quoted::Quoted),
+    Quoted(Quoted),
     /// A flow was looked for, or written.
     Flow {
         table: Table,
@@ -35,7 +36,7 @@ pub enum Step {
         now: u64,
     },
     /// The destination was looked up; it is this tenant's, or nobody's.
-    Zone { address: Address, tenant: u32 },
+    DestinationPolicy { address: Address, tenant: u32 },
     /// An exception for this packet was found, by its slot.
     Exception { slot: u32, is_live: bool },
     /// The port is protected, or may be: the packet hides which it is for.
@@ -45,7 +46,7 @@ pub enum Step {
         port: Option<u16>,
     },
     /// What the source may send to exempted services was looked at.
-    Pressure { is_within: bool },
+    RateLimit { is_within: bool },
     /// A datagram was looked for whose first fragment had passed.
     Datagram { is_known: bool },
     /// The decision was made.
@@ -55,21 +56,21 @@ pub enum Step {
 /// Watches a decision being made.
 pub trait Observer {
     /// Whether anybody looks; if not, nothing need be asked for the sake of a step.
-    const LOOKS: bool = true;
+    const IS_ACTIVE: bool = true;
 
     /// Called once for each step, in order.
     fn step(&mut self, step: Step);
 }
 
 impl Observer for () {
-    const LOOKS: bool = false;
+    const IS_ACTIVE: bool = false;
 
     #[inline(always)]
     fn step(&mut self, _: Step) {}
 }
 
 impl<O: Observer> Observer for &mut O {
-    const LOOKS: bool = O::LOOKS;
+    const IS_ACTIVE: bool = O::IS_ACTIVE;
 
     #[inline(always)]
     fn step(&mut self, step: Step) {

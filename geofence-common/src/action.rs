@@ -1,9 +1,7 @@
-//! What becomes of a packet, and why: `Reason` is the closed list of answers, `Action` what each does to the packet.
+//! `Action`, what happens to a packet, and `Reason`, why: the closed, numbered list of all outcomes.
 //!
-//! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. Adding a reason means
-//! adding a line to the macro below; the exhaustive matches elsewhere then ask what it means to them.
-
-use crate::contact::Party;
+//! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. To add a reason, add a
+//! line to the macro below; the exhaustive matches elsewhere then ask what it means to them. This file imports nothing.
 
 /// How many reasons the counters have room for; the next power of two above the list, so the kernel masks an index.
 pub const REASONS_MAX: usize = 64;
@@ -134,7 +132,7 @@ reasons! {
     /// To a port that only named sources may reach, or to a host with such ports and hiding which port it is for.
     ProtectedService = 33, "protected_service", Drop;
     /// From a blocked country to an exempted service; the source has sent more than one may.
-    Pressure = 34, "pressure", Drop;
+    RateLimit = 34, "pressure", Drop;
     /// A packet that leaves, to an address on a list that blocks what goes there.
     ListedDestination = 35, "listed_destination", Drop;
 }
@@ -146,68 +144,24 @@ pub enum Mode {
     Monitor,
 }
 
-/// The end of the decision: the reason, the country it was judged by, and what is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    pub reason: Reason,
-    pub country: crate::country::Country,
-    pub action: Action,
-    /// The number of the tenant it was sent to, 0 for none.
-    pub tenant: u32,
-    /// The exception or access that let it pass: its slot and one, 0 for none.
-    pub exception: u32,
-    /// Whom it came from.
-    pub party: Party,
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Direction {
+    In = 0,
+    Out = 1,
 }
 
-impl Verdict {
-    /// The verdict while no image is in place.
-    pub const NO_POLICY: Self = Self {
-        reason: Reason::NoPolicy,
-        country: crate::country::Country::NONE,
-        action: Action::Pass,
-        tenant: 0,
-        exception: 0,
-        party: Party::NOBODY,
-    };
+impl Direction {
+    pub const ALL: [Self; 2] = [Self::In, Self::Out];
 
-    /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
+    /// The spelling used in metrics and JSON.
     #[must_use]
-    pub const fn new(reason: Reason, country: crate::country::Country, mode: Mode) -> Self {
-        let action = match mode {
-            Mode::Enforce => reason.action(),
-            Mode::Monitor => Action::Pass,
-        };
-        Self {
-            reason,
-            country,
-            action,
-            tenant: 0,
-            exception: 0,
-            party: Party::NOBODY,
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
         }
-    }
-
-    /// The same verdict with whom it concerns.
-    #[must_use]
-    pub const fn concerning(self, tenant: u32, exception: u32) -> Self {
-        Self {
-            tenant,
-            exception,
-            ..self
-        }
-    }
-
-    /// The same verdict with whom the packet came from.
-    #[must_use]
-    pub const fn about(self, party: Party) -> Self {
-        Self { party, ..self }
-    }
-
-    /// The position of this verdict's counter among a country's counters.
-    #[must_use]
-    pub const fn counter(self) -> usize {
-        counter(self.reason, self.action)
     }
 }
 
@@ -239,18 +193,5 @@ mod tests {
             }
             assert_ne!(counter(*one, Action::Pass), counter(*one, Action::Drop));
         }
-    }
-
-    #[test]
-    fn monitor_passes_and_keeps_the_reason() {
-        let verdict = Verdict::new(
-            Reason::CountryBlocked,
-            crate::country::Country::NONE,
-            Mode::Monitor,
-        );
-        assert_eq!(
-            (verdict.action, verdict.reason),
-            (Action::Pass, Reason::CountryBlocked)
-        );
     }
 }

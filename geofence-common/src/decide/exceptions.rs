@@ -1,75 +1,100 @@
-//! Exceptions: who may reach what although a list, a country or a protection says no.
-//!
-//! An exception names sources, destinations and services. A source has up to three names by which exceptions may know
-//! it: the group of exception prefixes that hold its address, the same of an address it is embedded in, its country. A
-//! destination has three as well: a group of prefixes, a tenant, and `ANYWHERE`. Each pair of names for which there are
-//! exceptions stands in a table in the image and leads to a short run of them; so a packet costs at most nine probes,
-//! however many exceptions there are, and one bit test if there is none for its source.
-//!
-//! The table is lines of four pairs. A pair stands in the line its hash names or in one of the few behind it, and the
-//! compiler makes the table large enough for that. An exception lapses by its deadline in the image, which is compared
-//! with the time since boot when a packet comes.
+//! Exceptions and protected ports, which come before lists and countries.
 
+use crate::action::Reason;
+use crate::decide::case::{Case, NO_REASON, reason_of};
+use crate::decide::endpoint::find_endpoint;
+use crate::decide::tables::Tables;
+use crate::explain::{Observer, Step};
 use crate::frame::Frame;
-use crate::image::{LINE_SHIFT, Words, flag, header};
-use crate::observe::{Observer, Step};
-use crate::policy::Tables;
+use crate::image::destination::DestinationPolicy;
+use crate::image::exceptions::{ANYWHERE, EXCEPTION_WORDS, RUN_MAX, pair, traffic};
+use crate::image::settings::{PortRule, flag};
 use crate::wire::protocol;
-use crate::zone::Zone;
 
-/// The name of every destination.
-pub const ANYWHERE: u32 = u32::MAX;
-/// Source names below are numbers of countries; from here on, of groups of prefixes.
-pub const FIRST_SOURCE_GROUP: u32 = 1 << 8;
-/// Destination names below are numbers of tenants; from here on, of groups of prefixes.
-pub const FIRST_TARGET_GROUP: u32 = 1 << 16;
-
-/// Words of a pair: source name (0 for no pair), destination name, the word where its exceptions start, their number.
-pub const PAIR_WORDS: usize = 4;
-/// How many pairs stand in a line.
-const LINE_PAIRS: u32 = 4;
-/// In how many lines, one behind the other, a pair is looked for.
-pub const PROBES_MAX: u32 = 4;
-/// How many exceptions a pair may lead to.
-pub const RUN_MAX: u32 = 32;
-
-/// Words of an exception: traffic and slot, the first port and the last in the upper half, when it lapses (nanoseconds
-/// since boot, low word then high word).
-pub const EXCEPTION_WORDS: usize = 4;
-/// The deadline of an exception that does not lapse.
-pub const NEVER: u64 = u64::MAX;
-
-/// Bits of an exception's first word: a protocol in the lowest eight, these, and the position of its counter.
-pub mod traffic {
-    /// Whatever the protocol.
-    pub const ANY: u32 = 8;
-    /// Only the ports named.
-    pub const PORTS: u32 = 9;
-    /// It is the access to a protected port and opens no other.
-    pub const ACCESS: u32 = 10;
-    /// The counter's position from here on.
-    pub const SLOT: u32 = 11;
-}
-
-/// Counters that there can be.
-pub const SLOTS_MAX: u32 = 1 << (32 - traffic::SLOT);
-
-/// The line, counted from the first, in which a pair is looked for first; there are `lines` to choose from.
-#[must_use]
+/// What exceptions and protections say, both of which come before lists and countries; with the exception's slot and
+/// one, or 0.
 #[inline(always)]
-pub const fn first_line(source: u32, target: u32, lines: u32) -> u32 {
-    let mut hash = source.wrapping_mul(0x9e37_79b1) ^ target.wrapping_mul(0x85eb_ca77);
-    hash ^= hash >> 15;
-    hash = hash.wrapping_mul(0x2c1b_3c6d);
-    hash ^= hash >> 12;
-    hash = hash.wrapping_mul(0x297a_2d39);
-    hash ^= hash >> 15;
-    ((hash as u64 * lines as u64) >> 32) as u32
+pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    case: &Case,
+    tables: &T,
+    observer: &mut O,
+) -> Option<(Reason, u32)> {
+    let Case {
+        packet,
+        source,
+        policy,
+        l4,
+        ..
+    } = case;
+    if !policy.flags.has(flag::EXCEPTIONS | flag::PROTECTED) {
+        return None;
+    }
+    let is_excepted = source.class.is_excepted();
+    if is_excepted && let Some(later) = reason_of(case.later_fragment) {
+        return Some((later, 0));
+    }
+    // An error that nothing else lets in may be about an answer of ours to somebody who reached us by an exception.
+    let quoted = match l4.quoted(packet) {
+        Some(quoted) if case.by_addresses == NO_REASON && policy.flags.has(flag::EXCEPTIONS) => {
+            Some(quoted)
+        }
+        _ => None,
+    };
+    let is_guarded = policy.flags.has(flag::PROTECTED);
+    if !is_excepted && !is_guarded && quoted.is_none() {
+        // Nobody means this packet: that there are exceptions for others must not cost it anything.
+        return None;
+    }
+    let is_hidden = is_guarded && l4.hides_port();
+    let (transport, port) = (l4.protocol(), l4.port());
+    let is_protected = is_hidden
+        || match (transport, port) {
+            (Some(transport), Some(port)) if is_guarded => {
+                policy.port_rule(transport, port, tables) == PortRule::Protected
+            }
+            _ => false,
+        };
+    let (names, subject) = match quoted {
+        Some(quoted) => (
+            find_endpoint(&quoted.destination, tables, observer)
+                .map_or([0; 3], |peer| peer.exception_names(tables)),
+            Traffic::new(Some(quoted.protocol), Some(quoted.source_port), false),
+        ),
+        None => (
+            source.exception_names(tables),
+            Traffic::new(transport, port, is_protected),
+        ),
+    };
+    let names = names.map(|name| frame.forget(name));
+    let subject = subject.forgotten(frame);
+    let (is_protected, is_about) = (
+        frame.forget(is_protected.into()),
+        frame.forget(quoted.is_some().into()),
+    );
+    if let Some(found) = find(frame, names, policy, &subject, tables, observer) {
+        return Some(if is_about != 0 {
+            (Reason::IcmpError, 0)
+        } else if found.is_access {
+            (Reason::ProtectedAccess, found.slot.wrapping_add(1))
+        } else {
+            (Reason::Exception, found.slot.wrapping_add(1))
+        });
+    }
+    if is_protected != 0 {
+        observer.step(Step::Protected {
+            tenant: policy.tenant(tables),
+            transport,
+            port,
+        });
+        return Some((Reason::ProtectedService, 0));
+    }
+    None
 }
 
 /// What a packet is about, as far as exceptions tell packets apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
+pub(crate) struct Traffic {
     /// ICMP of either version counts as one; `NO_PROTOCOL` where none could be told.
     protocol: u32,
     /// `NO_PORT` where there is none.
@@ -79,9 +104,10 @@ pub(crate) struct Subject {
 }
 
 pub(crate) const NO_PROTOCOL: u32 = 0x100;
+
 pub(crate) const NO_PORT: u32 = 0x1_0000;
 
-impl Subject {
+impl Traffic {
     #[inline(always)]
     pub(crate) fn new(transport: Option<u8>, port: Option<u16>, is_protected: bool) -> Self {
         let transport = transport.map_or(NO_PROTOCOL, u32::from);
@@ -134,7 +160,7 @@ impl Subject {
 
 /// An exception that lets a packet pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ExceptionMatch {
     pub(crate) slot: u32,
     pub(crate) is_access: bool,
 }
@@ -144,17 +170,17 @@ pub(crate) struct Found {
 pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     [around, inner, country]: [u32; 3],
-    zone: &Zone,
-    subject: &Subject,
+    policy: &DestinationPolicy,
+    subject: &Traffic,
     tables: &T,
     observer: &mut O,
-) -> Option<Found> {
+) -> Option<ExceptionMatch> {
     if around | inner | country == 0 {
         return None;
     }
     let forget = |number| frame.forget(number);
-    let [group, tenant] = zone.targets(tables).map(forget);
-    let anywhere = if zone.flags.has(flag::ANYWHERE) {
+    let [group, tenant] = policy.targets(tables).map(forget);
+    let anywhere = if policy.flags.has(flag::ANYWHERE) {
         ANYWHERE
     } else {
         0
@@ -188,42 +214,16 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     None
 }
 
-/// Where the exceptions of a pair stand, and how many there are.
-#[inline(always)]
-fn pair<F: Frame, W: Words>(frame: &F, source: u32, target: u32, words: &W) -> [u32; 2] {
-    const NONE: [u32; 2] = [0, 0];
-    let (Some(lines), Some(first)) = (
-        words.word(header::PAIR_LINES as u32),
-        words.word(header::PAIRS as u32),
-    ) else {
-        return NONE;
-    };
-    let mut at = first.wrapping_add(first_line(source, target, lines)) << LINE_SHIFT;
-    for _ in 0..PROBES_MAX * LINE_PAIRS {
-        let Some([known_source, known_target, run, count]) = words.quad(at) else {
-            return NONE;
-        };
-        if known_source == 0 {
-            return NONE;
-        }
-        if (known_source ^ source) | (known_target ^ target) == 0 {
-            return [run, count];
-        }
-        at = frame.forget(at.wrapping_add(PAIR_WORDS as u32));
-    }
-    NONE
-}
-
 /// The first of a run of exceptions that holds for the subject and has not lapsed.
 #[inline(always)]
 fn run<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     at: u32,
     count: u32,
-    subject: &Subject,
+    subject: &Traffic,
     tables: &T,
     observer: &mut O,
-) -> Option<Found> {
+) -> Option<ExceptionMatch> {
     let (mut at, mut left) = (at, count);
     for _ in 0..RUN_MAX {
         if left == 0 {
@@ -235,7 +235,7 @@ fn run<F: Frame, T: Tables, O: Observer>(
             let is_live = (u64::from(high) << 32 | u64::from(low)) > tables.now();
             observer.step(Step::Exception { slot, is_live });
             if is_live {
-                return Some(Found {
+                return Some(ExceptionMatch {
                     slot,
                     is_access: first >> traffic::ACCESS & 1 != 0,
                 });

@@ -5,18 +5,21 @@
 //! have no zones; then the header and the class hold the answers.
 
 use crate::address::Address;
-use crate::class::Class;
 use crate::country::Country;
+use crate::explain::{Observer, Step};
 use crate::frame::Frame;
-use crate::image::{Exemption, Flags, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words, flag};
-use crate::observe::{Observer, Step};
+use crate::image::class::Class;
+use crate::image::layout::{TCP_SERVICES_LINE, UDP_SERVICES_LINE};
+use crate::image::lookup::Lookup as _;
+use crate::image::settings::{Flags, PortRule, flag};
+use crate::image::words::Words;
 use crate::wire::protocol;
 
 /// The most tenants a policy may have; they are numbered from 1.
 pub const TENANTS_MAX: u32 = 1024;
 
-/// Words of a zone record, by position.
-pub mod word {
+/// Words of a policy record, by position.
+pub mod policy_record {
     /// As in the header.
     pub const FLAGS: u32 = 0;
     /// The number of the tenant, 0 for none.
@@ -36,13 +39,13 @@ pub mod word {
 
 /// What holds for the destination of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone {
+pub struct DestinationPolicy {
     /// Where the record stands; 0, where the header is, for what holds everywhere.
     at: u32,
     pub flags: Flags,
 }
 
-impl Zone {
+impl DestinationPolicy {
     /// What holds where the policy tells no destinations apart.
     #[must_use]
     #[inline(always)]
@@ -50,7 +53,7 @@ impl Zone {
         Self { at: 0, flags }
     }
 
-    /// Looks up the zone of an address of ours, if any verdict could depend on it.
+    /// Looks up the policy of an address of ours, if any verdict could depend on it.
     #[inline(always)]
     pub fn of<W: Words, O: Observer>(
         address: &Address,
@@ -62,16 +65,16 @@ impl Zone {
         if !(flags.has(flag::TENANTS) || is_target && flags.has(flag::TARGETS)) {
             return Some(Self::everywhere(flags));
         }
-        let at = words.zone_lookup(address)?;
-        let zone = Self {
+        let at = words.policy_lookup(address)?;
+        let policy = Self {
             at,
-            flags: Flags(words.word(at.wrapping_add(word::FLAGS))?),
+            flags: Flags(words.word(at.wrapping_add(policy_record::FLAGS))?),
         };
-        observer.step(Step::Zone {
+        observer.step(Step::DestinationPolicy {
             address: *address,
-            tenant: zone.tenant(words),
+            tenant: policy.tenant(words),
         });
-        Some(zone)
+        Some(policy)
     }
 
     /// The same, of which the verifier knows nothing.
@@ -94,7 +97,7 @@ impl Zone {
     /// The number of the tenant, 0 for none.
     #[inline(always)]
     pub fn tenant<W: Words>(&self, words: &W) -> u32 {
-        self.read(word::TENANT, words)
+        self.read(policy_record::TENANT, words)
     }
 
     /// Where the record stands, 0 for what holds everywhere.
@@ -106,7 +109,7 @@ impl Zone {
     /// What exceptions may call this destination: a group of prefixes, a tenant; 0 for what they do not.
     #[inline(always)]
     pub(crate) fn targets<W: Words>(&self, words: &W) -> [u32; 2] {
-        [word::TARGET_GROUP, word::TARGET_TENANT].map(|at| self.read(at, words))
+        [policy_record::TARGET_GROUP, policy_record::TARGET_TENANT].map(|at| self.read(at, words))
     }
 
     /// Whether sources of this class are blocked here, lists aside.
@@ -116,30 +119,33 @@ impl Zone {
             return class.is_blocked();
         }
         let country = u32::from(class.country().number());
-        let word = self.read(word::BLOCKED.wrapping_add(country >> 5), words);
+        let word = self.read(policy_record::BLOCKED.wrapping_add(country >> 5), words);
         word >> (country & 31) & 1 != 0
     }
 
     /// What the services say of a port, for the two protocols that have services.
     #[inline(always)]
-    pub fn exemption<W: Words>(&self, transport: u8, port: u16, words: &W) -> Exemption {
+    pub fn port_rule<W: Words>(&self, transport: u8, port: u16, words: &W) -> PortRule {
         let (everywhere, here) = match transport {
-            protocol::TCP => (TCP_SERVICES_LINE as u32, word::TCP_SERVICES),
-            protocol::UDP => (UDP_SERVICES_LINE as u32, word::UDP_SERVICES),
-            _ => return Exemption::None,
+            protocol::TCP => (TCP_SERVICES_LINE as u32, policy_record::TCP_SERVICES),
+            protocol::UDP => (UDP_SERVICES_LINE as u32, policy_record::UDP_SERVICES),
+            _ => return PortRule::None,
         };
         let section = if self.at == 0 {
             everywhere
         } else {
             self.read(here, words)
         };
-        words.exemption(section, port).unwrap_or(Exemption::None)
+        words.port_rule(section, port).unwrap_or(PortRule::None)
     }
 }
 
-/// The word and the bit of a zone record that say whether a country is blocked.
+/// The word and the bit of a policy record that say whether a country is blocked.
 #[must_use]
 pub const fn blocked_bit(country: Country) -> (usize, u32) {
     let number = country.number() as u32;
-    ((word::BLOCKED + (number >> 5)) as usize, 1 << (number & 31))
+    (
+        (policy_record::BLOCKED + (number >> 5)) as usize,
+        1 << (number & 31),
+    )
 }

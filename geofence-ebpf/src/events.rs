@@ -5,19 +5,22 @@ use core::arch::asm;
 use core::hint::black_box;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use geofence_common::contact::{Direction, Ends, Event, List, Party, draw, each_list};
+use geofence_common::action::{Action, Direction};
+use geofence_common::decide::Tables as _;
+use geofence_common::event::{Event, try_acquire};
 use geofence_common::frame::Frame;
-use geofence_common::layout::{ListCounters, ListKey, list_counter};
-use geofence_common::policy::Tables as _;
-use geofence_common::verdict::Action;
+use geofence_common::image::list_set::{List, Peer, each_list};
+use geofence_common::maps::{ListCounters, ListKey, list_counter};
+use geofence_common::packet::FiveTuple;
+use geofence_common::wire::parse::read_five_tuple;
 
-use crate::maps::{self, Live};
+use crate::maps::{self, KernelTables};
 
 static ZERO: ListCounters = ListCounters::ZERO;
 
 /// What is the same for every list that a packet is counted on.
-struct Contact {
-    ends: Ends,
+struct ListRecord {
+    five_tuple: FiveTuple,
     direction: Direction,
     /// 1 for a packet that was dropped.
     is_dropped: u8,
@@ -29,41 +32,41 @@ struct Contact {
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub fn tell<F: Frame>(
+pub fn record<F: Frame>(
     frame: &F,
-    party: &Party,
+    peer: &Peer,
     direction: Direction,
     action: Action,
-    tables: &Live,
+    tables: &KernelTables,
 ) {
     // However it came to this, what follows is the same.
-    let party = party.forgotten(frame);
+    let peer = peer.forgotten(frame);
     let is_dropped = frame.forget((action == Action::Drop).into()) & 1;
     // What was parsed to be looked up can be parsed.
-    let Some(ends) = Ends::read(frame) else {
+    let Some(five_tuple) = read_five_tuple(frame) else {
         return;
     };
-    let ends = ends.forgotten(frame);
-    let listed = party.listed(direction, tables).forgotten(frame);
-    let contact = Contact {
-        ends,
+    let five_tuple = five_tuple.forgotten(frame);
+    let listed = peer.list_match(direction, tables).forgotten(frame);
+    let record = ListRecord {
+        five_tuple,
         direction,
         is_dropped: is_dropped as u8,
-        country: party.class.country().number(),
+        country: peer.class.country().number(),
         tenant: listed.tenant,
         now: tables.now(),
     };
     each_list(frame, &listed, direction, tables, |list| {
-        contact.tell(list, frame);
+        record.record(list, frame);
     });
 }
 
-impl Contact {
+impl ListRecord {
     #[inline(always)]
-    fn tell<F: Frame>(&self, list: List, frame: &F) {
-        let is_told = is_due(list, self.now) && self.send(list);
+    fn record<F: Frame>(&self, list: List, frame: &F) {
+        let is_reported = is_due(list, self.now) && self.send(list);
         // By position and not by a branch, and of no known value, so that the verifier follows what comes next once.
-        let told = frame.forget(is_told.into()) as usize;
+        let reported = frame.forget(is_reported.into()) as usize;
         let Some(counters) = counters(list.identity, self.tenant) else {
             return;
         };
@@ -75,7 +78,7 @@ impl Contact {
         let at =
             black_box(list_counter(self.direction, Action::Pass) | usize::from(self.is_dropped));
         counters.packets[at & 3] += 1;
-        counters.events[direction][black_box(told) & 1] += 1;
+        counters.events[direction][black_box(reported) & 1] += 1;
     }
 
     /// Sends the daemon an event, if there is room.
@@ -86,14 +89,14 @@ impl Contact {
         };
         event.write(Event {
             time: self.now,
-            source: self.ends.source.words(),
-            destination: self.ends.destination.words(),
+            source: self.five_tuple.source.words(),
+            destination: self.five_tuple.destination.words(),
             list: list.identity,
             tenant: self.tenant,
-            ports: self.ends.ports,
-            protocol: self.ends.protocol,
-            flags: self.ends.flags,
-            is_v6: u8::from(self.ends.source.is_v6()),
+            ports: self.five_tuple.ports,
+            protocol: self.five_tuple.protocol,
+            flags: self.five_tuple.flags,
+            is_v6: u8::from(self.five_tuple.source.is_v6()),
             direction: self.direction as u8,
             is_dropped: self.is_dropped,
             country: self.country,
@@ -127,14 +130,14 @@ fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
 /// Whether the list's pace allows an event now.
 #[inline(always)]
 fn is_due(list: List, now: u64) -> bool {
-    let Some(pace) = maps::PACES.get_ptr_mut(list.pace()) else {
+    let Some(limit) = maps::EVENT_LIMITS.get_ptr_mut(list.rate_limit()) else {
         return false;
     };
     // SAFETY: the element is a whole number, read at once.
-    let full = unsafe { pace.read_volatile() };
-    match draw(full, now) {
+    let full = unsafe { limit.read_volatile() };
+    match try_acquire(full, now) {
         // Of CPUs that ask at the same moment one goes first; the others' events are lost, and counted.
-        Some(next) => replace(pace, full, next) == full,
+        Some(next) => replace(limit, full, next) == full,
         None => false,
     }
 }

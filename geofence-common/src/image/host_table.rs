@@ -10,20 +10,24 @@
 //! wherever it stands. So of those who are no hosts hardly one in fifty reads more than that word.
 
 use crate::address::Address;
-use crate::image::{LINE_SHIFT, LINE_WORDS, Line, MARKS, NUMBER_BITS, Words, header};
+use crate::image::layout::{LINE_SHIFT, LINE_WORDS, Line, header};
+use crate::image::node::{CLASS_NUMBER_BITS, FILTER_BITS};
+use crate::image::words::Words;
 
 /// Words of a host.
 pub const HOST_WORDS: usize = 5;
+
 /// How many hosts stand in a line.
 pub const LINE_HOSTS: usize = LINE_WORDS / HOST_WORDS;
+
 /// Set beside the position of the class of a host that has an IPv6 address.
 pub const IS_V6: u32 = 1 << 31;
 
 /// What a host is told from others by: a number that hardly any other address has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u64);
+pub struct Fingerprint(u64);
 
-impl Mark {
+impl Fingerprint {
     #[must_use]
     #[inline(always)]
     pub const fn of(address: &Address) -> Self {
@@ -38,13 +42,13 @@ impl Mark {
     /// The bit that is set for it in the leaf of the trie.
     #[must_use]
     #[inline(always)]
-    pub const fn in_leaf(self) -> u32 {
-        1 << NUMBER_BITS << (((self.0 >> 32) * MARKS as u64) >> 32)
+    pub const fn leaf_bit(self) -> u32 {
+        1 << CLASS_NUMBER_BITS << (((self.0 >> 32) * FILTER_BITS as u64) >> 32)
     }
 
-    /// The number stirred, so that other bits of it say other things.
+    /// The number mixed, so that other bits of it say other things.
     #[inline(always)]
-    const fn stirred(self) -> u64 {
+    const fn mixed(self) -> u64 {
         let hash = (self.0 ^ self.0 >> 32).wrapping_mul(0xa076_1d64_78bd_642f);
         (hash ^ hash >> 29).wrapping_mul(0xe703_7ed1_a0b4_28db)
     }
@@ -52,8 +56,8 @@ impl Mark {
     /// The bits that are set for it in the word of the first line.
     #[must_use]
     #[inline(always)]
-    pub const fn in_word(self) -> u32 {
-        let hash = self.stirred();
+    pub const fn filter_bits(self) -> u32 {
+        let hash = self.mixed();
         1 << (hash >> 17 & 31) | 1 << (hash >> 22 & 31) | 1 << (hash >> 27 & 31)
     }
 
@@ -61,8 +65,8 @@ impl Mark {
     #[must_use]
     #[inline(always)]
     pub const fn lines(self, count: u32) -> [u32; 2] {
-        let one = self.stirred();
-        let other = Self(one).stirred();
+        let one = self.mixed();
+        let other = Self(one).mixed();
         let count = count as u64;
         [
             (((one >> 32) * count) >> 32) as u32,
@@ -74,7 +78,7 @@ impl Mark {
 /// The word behind the words of so many lines: where the first of them starts.
 #[must_use]
 #[inline(always)]
-pub const fn behind_words(at: u32, lines: u32) -> u32 {
+pub const fn table_start(at: u32, lines: u32) -> u32 {
     let words = lines.wrapping_add(LINE_WORDS as u32 - 1) >> LINE_SHIFT << LINE_SHIFT;
     at.wrapping_add(words)
 }
@@ -84,14 +88,18 @@ pub const fn behind_words(at: u32, lines: u32) -> u32 {
 /// A number and not an option: where the class of nobody stands is known not to be asked, and the verifier need not
 /// follow every way to it.
 #[inline(always)]
-pub(crate) fn find<W: Words + ?Sized>(words: &W, address: &Address, mark: Mark) -> u32 {
+pub(crate) fn find<W: Words + ?Sized>(
+    words: &W,
+    address: &Address,
+    fingerprint: Fingerprint,
+) -> u32 {
     let word = |at: u32| words.word(at).unwrap_or(0);
     let (at, count) = (word(header::HOSTS as u32), word(header::HOST_LINES as u32));
-    let lines = mark.lines(count);
-    if count == 0 || mark.in_word() & !word(at.wrapping_add(lines[0])) != 0 {
+    let lines = fingerprint.lines(count);
+    if count == 0 || fingerprint.filter_bits() & !word(at.wrapping_add(lines[0])) != 0 {
         return 0;
     }
-    let table = behind_words(at, count);
+    let table = table_start(at, count);
     let [one, two] = lines.map(|line| {
         words
             .line(table.wrapping_add(line << LINE_SHIFT))
@@ -124,16 +132,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::image::{FAR, LEAF, NUMBER, TAIL};
+    use crate::image::{CLASS_NUMBER, INDIRECT, LEAF, RANGE_LEAF};
 
     proptest! {
         #[test]
         fn a_host_has_places_within_the_table(is_v6: bool, words: [u64; 2], lines in 1_u32..1 << 25) {
-            let mark = Mark::of(&Address::from_words(is_v6, words));
-            prop_assert!(mark.lines(lines).iter().all(|line| *line < lines));
-            prop_assert!((1..=3).contains(&mark.in_word().count_ones()));
-            prop_assert_eq!(mark.in_leaf().count_ones(), 1);
-            prop_assert_eq!(mark.in_leaf() & (LEAF | TAIL | FAR | NUMBER), 0);
+            let fingerprint = Fingerprint::of(&Address::from_words(is_v6, words));
+            prop_assert!(fingerprint.lines(lines).iter().all(|line| *line < lines));
+            prop_assert!((1..=3).contains(&fingerprint.filter_bits().count_ones()));
+            prop_assert_eq!(fingerprint.leaf_bit().count_ones(), 1);
+            prop_assert_eq!(fingerprint.leaf_bit() & (LEAF | RANGE_LEAF | INDIRECT | CLASS_NUMBER), 0);
         }
     }
 
@@ -151,13 +159,13 @@ mod tests {
                 } else {
                     Address::v6((0x2a02 << 112) + ((u128::from(number) * u128::from(one_in)) << 56))
                 };
-                let mark = Mark::of(&address);
-                *marks.entry(mark.in_leaf()).or_default() += 1;
-                let [one, two] = mark.lines(LINES);
+                let fingerprint = Fingerprint::of(&address);
+                *marks.entry(fingerprint.leaf_bit()).or_default() += 1;
+                let [one, two] = fingerprint.lines(LINES);
                 first[one as usize] += 1;
                 second[two as usize] += 1;
             }
-            let even = LINES * EACH / MARKS;
+            let even = LINES * EACH / FILTER_BITS;
             assert!(
                 marks
                     .values()
@@ -176,8 +184,8 @@ mod tests {
 
     #[test]
     fn words_fill_whole_lines() {
-        assert_eq!(behind_words(160, 1), 176);
-        assert_eq!(behind_words(160, 16), 176);
-        assert_eq!(behind_words(160, 17), 192);
+        assert_eq!(table_start(160, 1), 176);
+        assert_eq!(table_start(160, 16), 176);
+        assert_eq!(table_start(160, 17), 192);
     }
 }

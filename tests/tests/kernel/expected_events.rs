@@ -1,19 +1,20 @@
-//! Packets from and to listed addresses: what the host would have counted and told, and the kernel must have.
+//! Packets from and to listed addresses: the counts and events that the host decides, and the kernel must match.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use geofence_common::contact::{Direction, Ends, Event, Party, each_list};
+use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::country::Country;
-use geofence_common::layout::{ListCounters, ListKey, list_counter};
-use geofence_common::leave::leave;
-use geofence_common::verdict::{Action, Reason};
+use geofence_common::decide::egress;
+use geofence_common::event::Event;
+use geofence_common::image::list_set::{Peer, each_list};
+use geofence_common::maps::{ListCounters, ListKey, list_counter};
+use geofence_common::wire::parse::read_five_tuple;
 use geofence_user::data::lists::{self, Listing};
 use geofence_user::explain::simulated_tables::Host;
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::Policy;
 
-/// Lists of each kind, with the frames' sources and destinations on some or several of them; and who may be answered
-/// all the same.
+/// Lists of each kind, with the frames' sources and destinations on one or several of them, and exceptions to them.
 pub(super) fn listed(policy: &mut Policy) {
     super::customers(policy);
     use lists::{Action, Direction as About};
@@ -66,61 +67,61 @@ pub(super) fn listed(policy: &mut Policy) {
     policy.management = vec!["84.200.69.80/32".parse().expect("a prefix")];
 }
 
-/// What the host would have told of contacts, as the kernel should have.
+/// The list counts and events that the kernel must produce.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct ExpectedEvents {
     packets: BTreeMap<ListKey, [u64; 4]>,
     /// Without their times.
     events: BTreeSet<[u64; 8]>,
-    refused: BTreeMap<(Country, Action), u64>,
+    blocked: BTreeMap<(Country, Action), u64>,
 }
 
-impl Told {
-    pub(super) fn leaves(
+impl ExpectedEvents {
+    pub(super) fn record_egress(
         &mut self,
         frame: &[u8],
         host: &Host<'_>,
         words: &[u32],
         filter: &mut Filter,
     ) {
-        let departure = leave(&frame, || false, host, &mut ());
+        let verdict = egress(&frame, || false, host, &mut ());
         let action = filter.send(frame).expect("egress takes it");
-        assert_eq!(action, departure.action(), "{frame:02x?}");
-        if let Some(verdict) = departure.refusal() {
-            assert_eq!(verdict.reason, Reason::ListedDestination);
+        assert_eq!(action, verdict.action(), "{frame:02x?}");
+        if let Some(against) = verdict.list_verdict() {
+            assert_eq!(against.reason, Reason::ListedDestination);
             *self
-                .refused
-                .entry((verdict.country, verdict.action))
+                .blocked
+                .entry((against.country, against.action))
                 .or_default() += 1;
         }
-        self.tell(frame, departure.party, Direction::Out, action, words);
+        self.record(frame, verdict.peer, Direction::Out, action, words);
     }
 
-    pub(super) fn tell(
+    pub(super) fn record(
         &mut self,
         frame: &[u8],
-        party: Party,
+        peer: Peer,
         direction: Direction,
         action: Action,
         words: &[u32],
     ) {
-        let listed = party.listed(direction, &words);
-        each_list(&frame, &listed, direction, &words, |list| {
+        let list_match = peer.list_match(direction, &words);
+        each_list(&frame, &list_match, direction, &words, |list| {
             let key = ListKey {
                 list: list.identity,
-                tenant: listed.tenant,
+                tenant: list_match.tenant,
             };
             self.packets.entry(key).or_default()[list_counter(direction, action)] += 1;
-            let ends = Ends::read(&frame).expect("it was read before");
+            let five_tuple = read_five_tuple(&frame).expect("the decision parsed it");
             let event = Event {
-                source: ends.source.words(),
-                destination: ends.destination.words(),
+                source: five_tuple.source.words(),
+                destination: five_tuple.destination.words(),
                 list: list.identity,
-                tenant: listed.tenant,
-                ports: ends.ports,
-                protocol: ends.protocol,
-                flags: ends.flags,
-                is_v6: ends.source.is_v6().into(),
+                tenant: list_match.tenant,
+                ports: five_tuple.ports,
+                protocol: five_tuple.protocol,
+                flags: five_tuple.flags,
+                is_v6: five_tuple.source.is_v6().into(),
                 direction: direction as u8,
                 is_dropped: (action == Action::Drop).into(),
                 ..Event::default()
@@ -140,21 +141,21 @@ impl Told {
             "seed {seed}"
         );
         let sum = |of: fn(&ListCounters) -> u64| counts.values().map(of).sum::<u64>();
-        let events = sum(|one| one.events.iter().map(|[_, told]| told).sum());
+        let events = sum(|one| one.events.iter().map(|[_, sent]| sent).sum());
         let lost = sum(|one| one.events.iter().map(|[lost, _]| lost).sum());
         assert_eq!(
             events + lost,
             sum(|one| one.packets.iter().sum()),
             "seed {seed}"
         );
-        let refused: BTreeMap<_, _> = filter
+        let blocked: BTreeMap<_, _> = filter
             .counters(0)
             .expect("reads")
             .into_iter()
             .filter(|((_, _, reason), _)| *reason == Reason::ListedDestination)
             .map(|((country, action, _), counter)| ((country, action), counter.packets))
             .collect();
-        assert_eq!(refused, self.refused, "seed {seed}");
+        assert_eq!(blocked, self.blocked, "seed {seed}");
         let mut arrived = filter.take_events().expect("opens");
         let arrived: Vec<Event> = std::iter::from_fn(|| arrived.take()).collect();
         assert!(arrived.len() as u64 <= events, "seed {seed}");

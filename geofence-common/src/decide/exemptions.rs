@@ -3,45 +3,46 @@
 //! Each must be proven by the packet itself and, for the last three, by what was seen before it. Nothing here creates
 //! or extends a flow; an accepted first fragment is remembered for its followers and for nothing else.
 
-use crate::evidence::{Evidence, Kind};
-use crate::flow::{Datagram, DatagramKey, FlowKey, Table, lifetime};
-use crate::image::{Exemption, Flags, flag, header};
-use crate::observe::{Observer, Step};
+use crate::action::{Action, Reason};
+use crate::decide::case::{Case, reason_of};
+use crate::decide::tables::Tables;
+use crate::explain::{Observer, Step};
+use crate::flow::fragments::{Datagram, DatagramKey};
+use crate::flow::key::{FlowKey, Table};
+use crate::flow::rate_limit::{self, RateLimitKey};
+use crate::flow::state::lifetime;
+use crate::image::destination::DestinationPolicy;
+use crate::image::layout::header;
+use crate::image::settings::{Flags, PortRule, flag};
+use crate::l4::{Kind, L4};
 use crate::packet::{Fragment, Packet, Upper};
-use crate::policy::{Case, Tables, reason_of};
-use crate::pressure::{self, BucketKey};
-use crate::verdict::{Action, Reason};
 use crate::wire::{protocol, transport::tcp};
-use crate::zone::Zone;
 
 /// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
 #[inline(always)]
-pub(crate) fn exempt<T: Tables, O: Observer>(
+pub(crate) fn exemption<T: Tables, O: Observer>(
     case: &Case,
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
     let Case {
-        packet,
-        zone,
-        evidence,
-        ..
+        packet, policy, l4, ..
     } = case;
-    let flags = zone.flags;
-    let (source, destination) = (evidence.source(), evidence.destination());
-    let reason = match (evidence.kind(), evidence.bits()) {
-        (Kind::Unreadable, _) => return Some(evidence.reason()),
-        (Kind::Later, _) => return reason_of(case.later).or(Some(Reason::LaterFragment)),
+    let flags = policy.flags;
+    let (source, destination) = (l4.source(), l4.destination());
+    let reason = match (l4.kind(), l4.bits()) {
+        (Kind::Unreadable, _) => return Some(l4.reason()),
+        (Kind::Later, _) => return reason_of(case.later_fragment).or(Some(Reason::LaterFragment)),
         (Kind::Tcp, bits) => {
             // A connection's opening is no reply, whatever its ports; and a reply says what it answers.
             let is_answer =
                 bits & (tcp::SYN | tcp::ACK) != tcp::SYN && bits & (tcp::ACK | tcp::RST) != 0;
-            service(zone, protocol::TCP, destination, tables).or_else(|| {
+            service(policy, protocol::TCP, destination, tables).or_else(|| {
                 let key = key(packet, protocol::TCP, destination, source);
                 reply(&key, is_answer, flags, tables, observer)
             })
         }
-        (Kind::Udp, _) => service(zone, protocol::UDP, destination, tables).or_else(|| {
+        (Kind::Udp, _) => service(policy, protocol::UDP, destination, tables).or_else(|| {
             let key = key(packet, protocol::UDP, destination, source);
             reply(&key, true, flags, tables, observer)
         }),
@@ -56,39 +57,39 @@ pub(crate) fn exempt<T: Tables, O: Observer>(
             let key = key(packet, protocol::ICMPV6, source, 0);
             reply(&key, true, flags, tables, observer)
         }
-        (Kind::Icmp | Kind::Icmpv6, _) if evidence.is_icmp_error() => {
-            Some(icmp_error(packet, evidence, zone, tables, observer))
+        (Kind::Icmp | Kind::Icmpv6, _) if l4.is_icmp_error() => {
+            Some(icmp_error(packet, l4, policy, tables, observer))
         }
-        // Source quench, which RFC 6633 has everybody ignore.
+        // Endpoint quench, which RFC 6633 has everybody ignore.
         (Kind::Icmp, 4) => Some(Reason::UnprovenIcmpError),
         (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
     }?;
     if matches!(reason, Reason::Mail | Reason::Service)
-        && flags.has(flag::PRESSURE)
-        && !is_within_pressure(packet, tables, observer)
+        && flags.has(flag::RATE_LIMIT)
+        && !is_within_rate_limit(packet, tables, observer)
     {
-        return Some(Reason::Pressure);
+        return Some(Reason::RateLimit);
     }
     if reason.action() == Action::Pass {
-        accept_first(packet, evidence, tables);
+        mark_first_fragment(packet, l4, tables);
     }
     Some(reason)
 }
 
 #[inline(always)]
-fn is_within_pressure<T: Tables, O: Observer>(
+fn is_within_rate_limit<T: Tables, O: Observer>(
     packet: &Packet,
     tables: &T,
     observer: &mut O,
 ) -> bool {
-    let Some(rate) = tables.word(header::PRESSURE as u32) else {
+    let Some(rate) = tables.word(header::RATE_LIMIT as u32) else {
         return true;
     };
     let now = tables.now();
-    let is_within = tables.draw(&BucketKey::of(&packet.source), |full| {
-        pressure::draw(full, now, rate)
+    let is_within = tables.try_acquire(&RateLimitKey::of(&packet.source), |full| {
+        rate_limit::try_acquire(full, now, rate)
     });
-    observer.step(Step::Pressure { is_within });
+    observer.step(Step::RateLimit { is_within });
     is_within
 }
 
@@ -105,12 +106,17 @@ fn key(packet: &Packet, protocol: u8, local_port: u16, remote_port: u16) -> Flow
 }
 
 #[inline(always)]
-fn service<T: Tables>(zone: &Zone, transport: u8, port: u16, tables: &T) -> Option<Reason> {
-    match zone.exemption(transport, port, tables) {
-        Exemption::Mail => Some(Reason::Mail),
-        Exemption::Service => Some(Reason::Service),
+fn service<T: Tables>(
+    policy: &DestinationPolicy,
+    transport: u8,
+    port: u16,
+    tables: &T,
+) -> Option<Reason> {
+    match policy.port_rule(transport, port, tables) {
+        PortRule::Mail => Some(Reason::Mail),
+        PortRule::Service => Some(Reason::Service),
         // What named sources may reach of a protected port was settled before.
-        Exemption::Protected | Exemption::None => None,
+        PortRule::Protected | PortRule::None => None,
     }
 }
 
@@ -144,7 +150,11 @@ fn is_live<T: Tables, O: Observer>(
 ) -> bool {
     let found = tables.flow(table, key);
     // Most who ask have no flow, and need not ask the time.
-    let now = if found.is_some() { tables.lately() } else { 0 };
+    let now = if found.is_some() {
+        tables.now_coarse()
+    } else {
+        0
+    };
     observer.step(Step::Flow {
         table,
         key: *key,
@@ -159,19 +169,19 @@ fn is_live<T: Tables, O: Observer>(
 #[inline(always)]
 fn icmp_error<T: Tables, O: Observer>(
     packet: &Packet,
-    evidence: &Evidence,
-    zone: &Zone,
+    l4: &L4,
+    policy: &DestinationPolicy,
     tables: &T,
     observer: &mut O,
 ) -> Reason {
-    let Some(quoted) = evidence.quoted(packet) else {
+    let Some(quoted) = l4.quoted(packet) else {
         return Reason::UnprovenIcmpError;
     };
     // What we answer from a protected port is traffic of ours as well: who may reach it must hear of a small MTU.
-    if zone.exemption(quoted.protocol, quoted.source_port, tables) != Exemption::None {
+    if policy.port_rule(quoted.protocol, quoted.source_port, tables) != PortRule::None {
         return Reason::IcmpError;
     }
-    let Some(table) = Table::of(quoted.protocol, quoted.destination_port, zone.flags) else {
+    let Some(table) = Table::of(quoted.protocol, quoted.destination_port, policy.flags) else {
         return Reason::UnprovenIcmpError;
     };
     let key = FlowKey::new(
@@ -200,12 +210,12 @@ fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
 
 /// Remembers that a datagram's first fragment passed, and how far it reached, if that is what the packet is.
 #[inline(always)]
-pub(crate) fn accept_first<T: Tables>(packet: &Packet, evidence: &Evidence, tables: &T) {
-    let upper = &evidence.upper();
-    if upper.fragment != Fragment::First || evidence.kind() == Kind::Unreadable {
+pub(crate) fn mark_first_fragment<T: Tables>(packet: &Packet, l4: &L4, tables: &T) {
+    let upper = &l4.upper();
+    if upper.fragment != Fragment::First || l4.kind() == Kind::Unreadable {
         return;
     }
-    tables.accept_datagram(
+    tables.store_datagram(
         &datagram(packet, upper),
         Datagram {
             deadline: tables.now() + lifetime::FRAGMENT,
@@ -220,12 +230,12 @@ pub(crate) fn accept_first<T: Tables>(packet: &Packet, evidence: &Evidence, tabl
 #[inline(always)]
 pub(crate) fn later_fragment<T: Tables, O: Observer>(
     packet: &Packet,
-    evidence: &Evidence,
+    l4: &L4,
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
-    let upper = &evidence.upper();
-    if evidence.kind() != Kind::Later {
+    let upper = &l4.upper();
+    if l4.kind() != Kind::Later {
         return None;
     }
     let now = tables.now();

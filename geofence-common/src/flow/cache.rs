@@ -7,30 +7,31 @@
 //! Nobody locks a line. Its last word proves the others: it is a sum of all of them, each times a secret number, so a
 //! line of which two CPUs wrote a part each, or of which half has been read before it was written anew, is nobody's.
 
-use crate::flow::{Flow, FlowKey, Table};
+use crate::flow::key::{FlowKey, Table};
+use crate::flow::state::Flow;
 
 /// Lines that there are; a power of two.
-pub const LINES: usize = 1 << 14;
+pub const CACHE_LINES: usize = 1 << 14;
 
 /// Odd numbers that nobody else knows, chosen when the programs are loaded: one for each word of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Secret(pub [u64; 8]);
+pub struct ChecksumKey(pub [u64; 8]);
 
 /// What was last written of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Line {
+pub struct CacheLine {
     /// The key, and the flow's state in the topmost byte of the last word.
     key: [u64; 5],
     deadline: u64,
     opened: u64,
-    proof: u64,
+    checksum: u64,
 }
 
 /// A flow's key as words, and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name {
+pub struct CacheKey {
     key: [u64; 5],
     sum: u64,
 }
@@ -38,17 +39,17 @@ pub struct Name {
 /// Where the state stands in the last word of a key.
 const STATE: u32 = 56;
 
-impl Name {
+impl CacheKey {
     #[must_use]
     #[inline(always)]
-    pub fn of(table: Table, key: &FlowKey, secret: &Secret) -> Self {
+    pub fn of(table: Table, key: &FlowKey, checksum_key: &ChecksumKey) -> Self {
         let last = key.local_port as u64
             | (key.remote_port as u64) << 16
             | (key.protocol as u64) << 32
             | (key.is_v6 as u64) << 40
             | (table as u64) << 48;
         let ([a, b], [c, d]) = (key.local, key.remote);
-        let [k0, k1, k2, k3, k4, _, _, k7] = secret.0;
+        let [k0, k1, k2, k3, k4, _, _, k7] = checksum_key.0;
         let sum = k7
             .wrapping_add(a.wrapping_mul(k0))
             .wrapping_add(b.wrapping_mul(k1))
@@ -64,27 +65,27 @@ impl Name {
     /// The flow's line. The topmost bits of the sum, as only those depend on every bit of every word.
     #[must_use]
     #[inline(always)]
-    pub const fn line(&self) -> u32 {
-        (self.sum >> (u64::BITS - LINES.trailing_zeros())) as u32
+    pub const fn slot(&self) -> u32 {
+        (self.sum >> (u64::BITS - CACHE_LINES.trailing_zeros())) as u32
     }
 
     /// What is to be written there.
     #[must_use]
     #[inline(always)]
-    pub fn written(&self, flow: &Flow, secret: &Secret) -> Line {
+    pub fn line_of(&self, flow: &Flow, checksum_key: &ChecksumKey) -> CacheLine {
         let [a, b, c, d, last] = self.key;
         let last = last | (flow.state as u64) << STATE;
-        Line {
+        CacheLine {
             key: [a, b, c, d, last],
             deadline: flow.deadline,
             opened: flow.opened,
-            proof: self.proof(last, flow.deadline, flow.opened, secret),
+            checksum: self.checksum(last, flow.deadline, flow.opened, checksum_key),
         }
     }
 
     #[inline(always)]
-    fn proof(&self, last: u64, deadline: u64, opened: u64, secret: &Secret) -> u64 {
-        let [_, _, _, _, _, k5, k6, k7] = secret.0;
+    fn checksum(&self, last: u64, deadline: u64, opened: u64, checksum_key: &ChecksumKey) -> u64 {
+        let [_, _, _, _, _, k5, k6, k7] = checksum_key.0;
         self.sum
             .wrapping_add(deadline.wrapping_mul(k5))
             .wrapping_add(opened.wrapping_mul(k6))
@@ -94,13 +95,17 @@ impl Name {
     /// What a line says of the flow, if it is of that.
     #[must_use]
     #[inline(always)]
-    pub fn read(&self, line: &Line, secret: &Secret) -> Option<Flow> {
+    pub fn read(&self, line: &CacheLine, checksum_key: &ChecksumKey) -> Option<Flow> {
         let [a, b, c, d, last] = self.key;
         let [x, y, z, w, found] = line.key;
-        let proof = self.proof(found, line.deadline, line.opened, secret);
+        let checksum = self.checksum(found, line.deadline, line.opened, checksum_key);
         // All of them at once: one branch, and nothing to tell by the time it takes.
-        let differs =
-            (a ^ x) | (b ^ y) | (c ^ z) | (d ^ w) | ((last ^ found) << 8) | (proof ^ line.proof);
+        let differs = (a ^ x)
+            | (b ^ y)
+            | (c ^ z)
+            | (d ^ w)
+            | ((last ^ found) << 8)
+            | (checksum ^ line.checksum);
         (differs == 0).then_some(Flow {
             deadline: line.deadline,
             opened: line.opened,
@@ -153,45 +158,45 @@ mod tests {
             .prop_map(|(lifetime, now, state)| Flow::new(state, lifetime as u64, now as u64))
     }
 
-    fn secret() -> impl Strategy<Value = Secret> {
-        any::<[u64; 8]>().prop_map(|words| Secret(words.map(|word| word | 1)))
+    fn checksum_key() -> impl Strategy<Value = ChecksumKey> {
+        any::<[u64; 8]>().prop_map(|words| ChecksumKey(words.map(|word| word | 1)))
     }
 
-    fn words(line: &Line) -> [u64; 8] {
+    fn words(line: &CacheLine) -> [u64; 8] {
         let [a, b, c, d, e] = line.key;
-        [a, b, c, d, e, line.deadline, line.opened, line.proof]
+        [a, b, c, d, e, line.deadline, line.opened, line.checksum]
     }
 
-    fn line([a, b, c, d, e, deadline, opened, proof]: [u64; 8]) -> Line {
-        Line {
+    fn line([a, b, c, d, e, deadline, opened, checksum]: [u64; 8]) -> CacheLine {
+        CacheLine {
             key: [a, b, c, d, e],
             deadline,
             opened,
-            proof,
+            checksum,
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(table in table(), key in key(), flow in flow(), secret in secret()) {
-            let name = Name::of(table, &key, &secret);
-            prop_assert_eq!(name.read(&name.written(&flow, &secret), &secret), Some(flow));
-            prop_assert!((name.line() as usize) < LINES);
+        fn what_is_written_is_read(table in table(), key in key(), flow in flow(), checksum_key in checksum_key()) {
+            let cache_key = CacheKey::of(table, &key, &checksum_key);
+            prop_assert_eq!(cache_key.read(&cache_key.line_of(&flow, &checksum_key), &checksum_key), Some(flow));
+            prop_assert!((cache_key.slot() as usize) < CACHE_LINES);
         }
 
         #[test]
         fn a_line_is_of_no_other_flow(
-            tables in (table(), table()), keys in (key(), key()), flow in flow(), secret in secret(),
+            tables in (table(), table()), keys in (key(), key()), flow in flow(), checksum_key in checksum_key(),
         ) {
             prop_assume!(tables.0 != tables.1 || keys.0 != keys.1);
-            let written = Name::of(tables.0, &keys.0, &secret).written(&flow, &secret);
-            prop_assert_eq!(Name::of(tables.1, &keys.1, &secret).read(&written, &secret), None);
+            let written = CacheKey::of(tables.0, &keys.0, &checksum_key).line_of(&flow, &checksum_key);
+            prop_assert_eq!(CacheKey::of(tables.1, &keys.1, &checksum_key).read(&written, &checksum_key), None);
         }
 
         /// Keys that differ by one bit, which a sum of words could well confuse.
         #[test]
         fn a_line_is_of_no_flow_that_is_nearly_the_same(
-            table in table(), key in key(), bit in 0_usize..272, flow in flow(), secret in secret(),
+            table in table(), key in key(), bit in 0_usize..272, flow in flow(), checksum_key in checksum_key(),
         ) {
             let mut other = key;
             match bit {
@@ -199,42 +204,42 @@ mod tests {
                 128..256 => other.remote[(bit - 128) / 64] ^= 1 << (bit % 64),
                 _ => other.remote_port ^= 1 << (bit - 256),
             }
-            let written = Name::of(table, &key, &secret).written(&flow, &secret);
-            prop_assert_eq!(Name::of(table, &other, &secret).read(&written, &secret), None);
+            let written = CacheKey::of(table, &key, &checksum_key).line_of(&flow, &checksum_key);
+            prop_assert_eq!(CacheKey::of(table, &other, &checksum_key).read(&written, &checksum_key), None);
         }
 
         /// Some words of one writing and the rest of another, whether of the same flow or not.
         #[test]
         fn a_mixture_is_read_as_one_of_the_two_or_not_at_all(
             table in table(), keys in (key(), key()), is_same: bool, flows in (flow(), flow()), which: u8,
-            secret in secret(),
+            checksum_key in checksum_key(),
         ) {
             let second = if is_same { keys.0 } else { keys.1 };
-            let names = (Name::of(table, &keys.0, &secret), Name::of(table, &second, &secret));
-            let written = (names.0.written(&flows.0, &secret), names.1.written(&flows.1, &secret));
+            let names = (CacheKey::of(table, &keys.0, &checksum_key), CacheKey::of(table, &second, &checksum_key));
+            let written = (names.0.line_of(&flows.0, &checksum_key), names.1.line_of(&flows.1, &checksum_key));
             let mut mixed = words(&written.0);
             for (at, word) in words(&written.1).into_iter().enumerate() {
                 if which >> at & 1 != 0 {
                     mixed[at] = word;
                 }
             }
-            if let Some(found) = names.0.read(&line(mixed), &secret) {
+            if let Some(found) = names.0.read(&line(mixed), &checksum_key) {
                 prop_assert!(found == flows.0 || (is_same && found == flows.1));
             }
         }
 
         #[test]
         fn a_line_of_another_secret_is_nobodys(
-            table in table(), key in key(), flow in flow(), secrets in (secret(), secret()),
+            table in table(), key in key(), flow in flow(), secrets in (checksum_key(), checksum_key()),
         ) {
             prop_assume!(secrets.0 != secrets.1);
-            let written = Name::of(table, &key, &secrets.0).written(&flow, &secrets.0);
-            prop_assert_eq!(Name::of(table, &key, &secrets.1).read(&written, &secrets.1), None);
+            let written = CacheKey::of(table, &key, &secrets.0).line_of(&flow, &secrets.0);
+            prop_assert_eq!(CacheKey::of(table, &key, &secrets.1).read(&written, &secrets.1), None);
         }
 
         #[test]
-        fn an_empty_line_is_nobodys(table in table(), key in key(), secret in secret()) {
-            prop_assert_eq!(Name::of(table, &key, &secret).read(&Line::default(), &secret), None);
+        fn an_empty_line_is_nobodys(table in table(), key in key(), checksum_key in checksum_key()) {
+            prop_assert_eq!(CacheKey::of(table, &key, &checksum_key).read(&CacheLine::default(), &checksum_key), None);
         }
     }
 }

@@ -1,26 +1,23 @@
-//! Evidence: what there is of a packet behind its network header, read once for exceptions, protections and exemptions.
+//! L4: what a packet holds behind its network header. Exceptions, protected ports and exemptions rest on it.
 //!
-//! It travels as three numbers. The walk that finds it ends in very many ways, and in this form the verifier can be
-//! made
-//! to forget which it was (`Frame::forget`), so that it follows the decision that comes next once and not for each.
+//! It is packed into a few integers. The walk over headers that finds it ends in very many ways; in this form the
+//! verifier can be made to forget which (`crate::opaque`), so that it follows the rest of the decision once.
 
+use crate::action::Reason;
 use crate::address::Address;
 use crate::frame::Frame;
-use crate::observe::{Observer, Step};
-use crate::packet::{Fragment, Packet, Transport, Upper};
-use crate::verdict::Reason;
-use crate::wire::quoted::{self, Quoted};
-use crate::wire::{protocol, transport};
+use crate::packet::{Fragment, Packet, Quoted, Transport, Upper};
+use crate::wire::protocol;
 
 /// What there is of a packet behind its network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Evidence {
+pub(crate) struct L4 {
     /// Packed: see `words`.
-    words: [u64; 3],
+    pub(crate) words: [u64; 3],
     /// What an ICMP error quotes, packed: see `quoted_word`; 0 for nothing of ours.
-    quoted: u64,
+    pub(crate) quoted: u64,
     /// Whom the quoted packet was sent to.
-    peer: [u64; 2],
+    pub(crate) quoted_to: [u64; 2],
 }
 
 /// What was found.
@@ -38,43 +35,16 @@ pub(crate) enum Kind {
     Other = 6,
 }
 
-impl Evidence {
+impl L4 {
     /// Before anything was read.
     pub(crate) const NONE: Self = Self::of([0; 3]);
 
     #[inline(always)]
-    const fn of(words: [u64; 3]) -> Self {
+    pub(crate) const fn of(words: [u64; 3]) -> Self {
         Self {
             words,
             quoted: 0,
-            peer: [0; 2],
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn read<F: Frame, O: Observer>(
-        frame: &F,
-        packet: &Packet,
-        observer: &mut O,
-    ) -> Self {
-        let evidence = Self::find(frame, packet, observer).forgotten(frame);
-        if let Some(transport) = evidence.transport() {
-            observer.step(Step::Transport(transport));
-        }
-        if !evidence.is_icmp_error() {
-            return evidence;
-        }
-        let Some(quoted) = quoted_packet(frame, packet, &evidence.upper()) else {
-            return evidence;
-        };
-        observer.step(Step::Quoted(quoted));
-        if quoted.source != packet.destination {
-            return evidence;
-        }
-        Self {
-            quoted: quoted_word(&quoted),
-            peer: quoted.destination.words(),
-            ..evidence
+            quoted_to: [0; 2],
         }
     }
 
@@ -85,55 +55,8 @@ impl Evidence {
         Self {
             words: self.words.map(forget),
             quoted: forget(self.quoted),
-            peer: self.peer.map(forget),
+            quoted_to: self.quoted_to.map(forget),
         }
-    }
-
-    #[inline(always)]
-    fn find<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> Self {
-        // Behind extension headers, the protocol is only known when they could be walked.
-        let unreadable = |reason, protocol: Option<u8>| {
-            let known = match protocol {
-                Some(protocol) => u64::from(protocol) << 8 | PROTOCOL_KNOWN,
-                None => 0,
-            };
-            Self::of([Kind::Unreadable as u64 | known, 0, reason as u64])
-        };
-        let upper = match packet.upper(frame, observer) {
-            Err(reason) => {
-                let protocol = (!packet.source.is_v6()).then_some(packet.protocol);
-                return unreadable(reason, protocol);
-            }
-            Ok(upper) => upper,
-        };
-        Self::of(if upper.fragment == Fragment::Later {
-            words(Kind::Later, &upper, [0, 0], [0, 0])
-        } else {
-            match transport::read(frame, &upper, packet.end) {
-                Err(reason) => return unreadable(reason, Some(upper.protocol)),
-                Ok(Transport::Tcp {
-                    source,
-                    destination,
-                    flags,
-                }) => words(Kind::Tcp, &upper, [source, destination], [flags, 0]),
-                Ok(Transport::Udp {
-                    source,
-                    destination,
-                }) => words(Kind::Udp, &upper, [source, destination], [0, 0]),
-                Ok(Transport::Icmp {
-                    kind,
-                    code,
-                    identifier,
-                }) => words(Kind::Icmp, &upper, [identifier, 0], [kind, code]),
-                Ok(Transport::Icmpv6 {
-                    kind,
-                    code,
-                    identifier,
-                }) => words(Kind::Icmpv6, &upper, [identifier, 0], [kind, code]),
-                // The protocol is the upper layer's.
-                Ok(Transport::Other { .. }) => words(Kind::Other, &upper, [0, 0], [0, 0]),
-            }
-        })
     }
 
     #[inline(always)]
@@ -194,7 +117,7 @@ impl Evidence {
 
     /// The transport header, if there is one.
     #[inline(always)]
-    const fn transport(&self) -> Option<Transport> {
+    pub(crate) const fn transport(&self) -> Option<Transport> {
         let (source, destination) = (self.source(), self.destination());
         let (kind, code) = (self.bits(), (self.words[2] >> 40) as u8);
         Some(match self.kind() {
@@ -242,7 +165,7 @@ impl Evidence {
         }
         Some(Quoted {
             source: packet.destination,
-            destination: Address::from_words(packet.source.is_v6(), self.peer),
+            destination: Address::from_words(packet.source.is_v6(), self.quoted_to),
             protocol: (self.quoted >> 8) as u8,
             source_port: (self.quoted >> 16) as u16,
             destination_port: (self.quoted >> 32) as u16,
@@ -283,12 +206,12 @@ impl Evidence {
 }
 
 /// Set in the first word of what is unreadable, where the protocol is known.
-const PROTOCOL_KNOWN: u64 = 1 << 16;
+pub(crate) const PROTOCOL_KNOWN: u64 = 1 << 16;
 
 /// From the lowest bit: kind (8), protocol (8), fragment (16), offset in the frame (32); identification (32), offset in
 /// the datagram (32); two ports (16 each), two bytes (8 each), or the number of a reason.
 #[inline(always)]
-const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u64; 3] {
+pub(crate) const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u64; 3] {
     let fragment = match upper.fragment {
         Fragment::Whole => 0,
         Fragment::First => 1,
@@ -304,32 +227,8 @@ const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u
 
 /// From the lowest bit: 1 (8), protocol (8), two ports (16 each).
 #[inline(always)]
-const fn quoted_word(quoted: &Quoted) -> u64 {
+pub(crate) const fn quoted_word(quoted: &Quoted) -> u64 {
     1 | (quoted.protocol as u64) << 8
         | (quoted.source_port as u64) << 16
         | (quoted.destination_port as u64) << 32
-}
-
-/// The packet that an ICMP error quotes. Errors come in one piece, without options.
-#[inline(always)]
-fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<Quoted> {
-    const ICMP_HEADER: usize = 8;
-    const IPV4_HEADER: usize = 20;
-    const IPV6_HEADER: usize = 40;
-
-    let headers = if packet.source.is_v6() {
-        IPV6_HEADER
-    } else {
-        IPV4_HEADER
-    };
-    if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
-        return None;
-    }
-    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
-    let at = packet.network + headers + ICMP_HEADER;
-    if packet.source.is_v6() {
-        quoted::read_v6(frame, at, packet.end)
-    } else {
-        quoted::read_v4(frame, at, packet.end)
-    }
 }

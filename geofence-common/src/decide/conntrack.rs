@@ -4,20 +4,23 @@
 //! ingress would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and
 //! one look-up.
 
-use crate::class::Class;
-use crate::flow::{Flow, FlowKey, State, Table, lifetime};
+use crate::decide::endpoint::{classify, needs_exemption};
+use crate::decide::tables::Tables;
+use crate::explain::{Observer, Step};
+use crate::flow::key::{FlowKey, Table};
+use crate::flow::state::{Flow, State, lifetime};
 use crate::frame::Frame;
-use crate::image::{Exemption, Flags, Replies};
-use crate::observe::{Observer, Step};
+use crate::image::class::Class;
+use crate::image::destination::DestinationPolicy;
+use crate::image::settings::{Flags, PortRule, Replies};
 use crate::packet::{Fragment, Packet, Transport};
-use crate::policy::{Tables, awaits_exemption, classify};
+use crate::wire::parse::find_upper;
 use crate::wire::{protocol, transport, transport::tcp};
-use crate::zone::Zone;
 
 /// Tables whose flows can be written, as egress alone does.
-pub trait Tracker: Tables {
+pub trait Conntrack: Tables {
     /// Replaces what is known of a flow, in place; says whether the flow was there.
-    fn amend(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool;
+    fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool;
 
     /// Adds a flow; says whether there was room.
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool;
@@ -25,13 +28,13 @@ pub trait Tracker: Tables {
 
 /// What a packet that leaves did to the flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracked {
+pub enum Tracking {
     /// Nothing: its replies pass without, or are not wanted.
     Nothing,
     Opened(Table),
-    Amended(Table),
+    Updated(Table),
     /// It came in by a protected interface, so it is not our side's.
-    Foreign(Table),
+    Forwarded(Table),
     /// The table did not take it.
     Full(Table),
 }
@@ -59,57 +62,57 @@ enum Segment {
 /// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that
 /// is known already.
 #[inline(always)]
-pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
+pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
     packet: &Packet,
     destination: Option<Class>,
-    is_foreign: impl FnOnce() -> bool,
+    is_forwarded: impl FnOnce() -> bool,
     flags: Flags,
     tables: &T,
     observer: &mut O,
-) -> Tracked {
+) -> Tracking {
     if flags.replies() == Replies::None {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     }
-    let Ok(upper) = packet.upper(frame, observer) else {
-        return Tracked::Nothing;
+    let Ok(upper) = find_upper(frame, packet, observer) else {
+        return Tracking::Nothing;
     };
     if upper.fragment == Fragment::Later {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     }
     let next = upper.forgotten(frame);
     let Ok(transport) = transport::read(frame, &upper, packet.end) else {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     };
     observer.step(Step::Transport(transport));
     let Some((intent, _)) = intent_of(transport, flags) else {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     };
     // What it is about is many things, each of which would be followed through the look-ups; so it is read again.
     let [transport, local_port] =
         [u32::from(intent.protocol), u32::from(intent.local_port)].map(|one| frame.forget(one));
-    let Some(zone) = Zone::of(&packet.source, false, flags, tables, observer) else {
-        return Tracked::Nothing;
+    let Some(policy) = DestinationPolicy::of(&packet.source, false, flags, tables, observer) else {
+        return Tracking::Nothing;
     };
     // An exempt port of ours needs no flow, a protected one must have none, and answering opens none.
-    if zone.exemption(transport as u8, local_port as u16, tables) != Exemption::None {
-        return Tracked::Nothing;
+    if policy.port_rule(transport as u8, local_port as u16, tables) != PortRule::None {
+        return Tracking::Nothing;
     }
     let class = match destination {
         Some(class) => Some(class),
         None => classify(&packet.destination, tables, observer),
     };
-    if !class.is_some_and(|class| awaits_exemption(class, &zone, tables)) {
-        return Tracked::Nothing;
+    if !class.is_some_and(|class| needs_exemption(class, &policy, tables)) {
+        return Tracking::Nothing;
     }
     let Ok(transport) = transport::read(frame, &next, packet.end) else {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     };
     let Some((intent, table)) = intent_of(transport, flags) else {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     };
-    if is_foreign() {
-        return Tracked::Foreign(table);
+    if is_forwarded() {
+        return Tracking::Forwarded(table);
     }
     let key = FlowKey::new(
         &packet.source,
@@ -119,8 +122,8 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
         intent.remote_port,
     );
     let now = tables.now();
-    let tracked = record(&intent, table, &key, now, tables);
-    if O::LOOKS {
+    let tracking = record(&intent, table, &key, now, tables);
+    if O::IS_ACTIVE {
         observer.step(Step::Flow {
             table,
             key,
@@ -128,7 +131,7 @@ pub(crate) fn track<F: Frame, T: Tracker, O: Observer>(
             now,
         });
     }
-    tracked
+    tracking
 }
 
 /// What a packet wants of a flow, and of which table, if replies to such packets are let in.
@@ -140,23 +143,23 @@ fn intent_of(transport: Transport, flags: Flags) -> Option<(Intent, Table)> {
 }
 
 #[inline(always)]
-fn record<T: Tracker>(
+fn record<T: Conntrack>(
     intent: &Intent,
     table: Table,
     key: &FlowKey,
     now: u64,
     tables: &T,
-) -> Tracked {
-    if tables.amend(table, key, |flow| intent.amend(flow, now)) {
-        return Tracked::Amended(table);
+) -> Tracking {
+    if tables.update(table, key, |flow| intent.update(flow, now)) {
+        return Tracking::Updated(table);
     }
     let Some((state, lifetime)) = intent.opens else {
-        return Tracked::Nothing;
+        return Tracking::Nothing;
     };
     if tables.open(table, key, Flow::new(state, lifetime, now)) {
-        Tracked::Opened(table)
+        Tracking::Opened(table)
     } else {
-        Tracked::Full(table)
+        Tracking::Full(table)
     }
 }
 
@@ -237,7 +240,7 @@ impl Intent {
 
     /// What becomes of a flow by this packet of ours.
     #[inline(always)]
-    fn amend(&self, flow: Flow, now: u64) -> Flow {
+    fn update(&self, flow: Flow, now: u64) -> Flow {
         let (state, lifetime) = match self.segment {
             Segment::Start => match self.opens {
                 Some((state, lifetime)) => return Flow::new(state, lifetime, now).since(flow, now),
@@ -256,21 +259,6 @@ impl Intent {
             deadline: now + lifetime,
             state: state as u32,
             ..flow
-        }
-    }
-}
-
-impl Flow {
-    /// A flow that goes on keeps the time it was opened at; one that had lapsed is opened now.
-    #[inline(always)]
-    const fn since(self, former: Self, now: u64) -> Self {
-        if former.is_live(now) && former.state == self.state {
-            Self {
-                opened: former.opened,
-                ..self
-            }
-        } else {
-            self
         }
     }
 }

@@ -6,12 +6,14 @@
     expect(unsafe_code, reason = "Pod is an unsafe trait")
 )]
 
-use crate::contact::{Direction, Event};
+use crate::action::{Action, COUNTERS, Direction, REASONS_MAX, Reason};
 use crate::country::COUNTRIES_MAX;
-use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
-use crate::pressure::BucketKey;
-use crate::recent::Line;
-use crate::verdict::{Action, COUNTERS, REASONS_MAX, Reason};
+use crate::event::Event;
+use crate::flow::cache::CacheLine;
+use crate::flow::fragments::{Datagram, DatagramKey};
+use crate::flow::key::FlowKey;
+use crate::flow::rate_limit::RateLimitKey;
+use crate::flow::state::Flow;
 
 /// Packets and bytes that ended in one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,11 +67,13 @@ impl CountryCounters {
 
 /// Interfaces with counters of their own; slot 0 is for frames of an interface that has none.
 pub const INTERFACE_SLOTS_MAX: u32 = 64;
+
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
 pub const INTERFACES_MAX: u32 = 4096;
 
 /// Where the image that filters stands among the images.
 pub const IMAGE_IN_USE: u32 = 0;
+
 /// Where the one stands that counts again when a trial ends without a confirmation.
 pub const IMAGE_BEFORE: u32 = 1;
 
@@ -120,7 +124,7 @@ pub mod name {
     /// Packets by list and tenant, events of such packets, and how fast those of each list may follow each other.
     pub const LISTS: &str = "LISTS";
     pub const EVENTS: &str = "EVENTS";
-    pub const PACES: &str = "PACES";
+    pub const EVENT_LIMITS: &str = "EVENT_LIMITS";
     /// The tables that a new program takes over from the one it replaces.
     pub const KEPT: [&str; 10] = [
         INTERFACES,
@@ -139,7 +143,7 @@ pub mod name {
     /// Global: how many words an image has room for.
     pub const IMAGE_WORDS: &str = "IMAGE_WORDS";
     /// Global: the numbers that prove a line of flows at hand.
-    pub const SECRET: &str = "SECRET";
+    pub const CHECKSUM_KEY: &str = "CHECKSUM_KEY";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
     pub const TRACE: &str = "TRACE";
 }
@@ -151,9 +155,9 @@ pub struct FlowCounters {
     /// Flows added.
     pub opened: u64,
     /// Packets of flows that were known.
-    pub amended: u64,
+    pub updated: u64,
     /// Packets that opened nothing because they came in by a protected interface.
-    pub foreign: u64,
+    pub forwarded: u64,
     /// Packets that opened nothing because the table did not take them.
     pub full: u64,
 }
@@ -220,6 +224,7 @@ pub const fn list_counter(direction: Direction, action: Action) -> usize {
 
 /// Pairs of lists and tenants that are counted apart.
 pub const LIST_KEYS_MAX: usize = 16_384;
+
 /// Bytes of events under way to the daemon.
 pub const EVENTS_BYTES: usize = 256 << 10;
 
@@ -233,23 +238,33 @@ pub struct TracedVerdict {
     pub padding: u8,
     pub tenant: u32,
     pub exception: u32,
-    /// As in `Party`.
+    /// As in `Peer`.
     pub class: u32,
     pub records: [u32; 2],
-    pub zone: u32,
+    pub policy: u32,
 }
 
 const _: () = assert!(size_of::<Counter>() == 16);
+
 const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
+
 // The kernel's limit on one element of a per-CPU map (PCPU_MIN_UNIT_SIZE).
 const _: () = assert!(size_of::<CountryCounters>() <= 32 << 10);
+
 const _: () = assert!(size_of::<TracedVerdict>() == 28);
-const _: () = assert!(size_of::<Hits>() == 16 && size_of::<BucketKey>() == 16);
+
+const _: () = assert!(size_of::<Hits>() == 16 && size_of::<RateLimitKey>() == 16);
+
 const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
-const _: () = assert!(size_of::<Line>() == 64);
+
+const _: () = assert!(size_of::<CacheLine>() == 64);
+
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
+
 const _: () = assert!(size_of::<FlowCounters>() == 32);
+
 const _: () = assert!(size_of::<ListKey>() == 8 && size_of::<ListCounters>() == 64);
+
 const _: () = assert!(size_of::<Event>() == 64);
 
 #[cfg(feature = "user")]
@@ -257,10 +272,12 @@ mod pod {
     use super::{
         Counter, CountryCounters, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict,
     };
-    use crate::contact::Event;
-    use crate::flow::{Datagram, DatagramKey, Flow, FlowKey};
-    use crate::pressure::BucketKey;
-    use crate::recent::Secret;
+    use crate::event::Event;
+    use crate::flow::cache::ChecksumKey;
+    use crate::flow::fragments::{Datagram, DatagramKey};
+    use crate::flow::key::FlowKey;
+    use crate::flow::rate_limit::RateLimitKey;
+    use crate::flow::state::Flow;
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
@@ -273,7 +290,7 @@ mod pod {
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for Flow {}
     // SAFETY: an array of numbers.
-    unsafe impl aya::Pod for Secret {}
+    unsafe impl aya::Pod for ChecksumKey {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for DatagramKey {}
     // SAFETY: as for `FlowKey`.
@@ -283,7 +300,7 @@ mod pod {
     // SAFETY: as for `Counter`.
     unsafe impl aya::Pod for Hits {}
     // SAFETY: as for `FlowKey`.
-    unsafe impl aya::Pod for BucketKey {}
+    unsafe impl aya::Pod for RateLimitKey {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for ListKey {}
     // SAFETY: as for `FlowKey`.

@@ -3,8 +3,8 @@
 //! Userspace compiles every distinct combination (country, lists it is on, the policy's answer) into a class and stores
 //! the word in the image's class table. The data path only tests bits.
 
+use crate::action::Direction;
 use crate::address::{Embedding, SpecialUse};
-use crate::contact::Direction;
 use crate::country::Country;
 
 /// What is known about an address. Bits 0 to 7 are the country's number; the rest are flags.
@@ -12,29 +12,43 @@ use crate::country::Country;
 pub struct Class(u32);
 
 const COUNTRY: u32 = 0xff;
+
 const BLOCKED: u32 = 1 << 8;
+
 const MANAGEMENT: u32 = 1 << 9;
+
 const ALLOWED: u32 = 1 << 10;
+
 const DENIED: u32 = 1 << 11;
+
 const MAPPED: u32 = 1 << 12;
+
 const SIX_TO_FOUR: u32 = 1 << 13;
+
 const TEREDO: u32 = 1 << 14;
+
 const NAT64: u32 = 1 << 15;
+
 /// The record names a group of prefixes for which there are exceptions.
 const EXCEPTED: u32 = 1 << 16;
+
 /// There are exceptions for the country.
 const COUNTRY_EXCEPTED: u32 = 1 << 17;
+
 /// The record names a set of lists, some of which are about what comes in.
 const LISTED_IN: u32 = 1 << 18;
+
 /// Some of them are about what goes out.
 const LISTED_OUT: u32 = 1 << 19;
+
 /// Some of those block it.
 const DENIED_OUT: u32 = 1 << 20;
+
 const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
 
 /// A list of prefixes that is laid over the countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
+pub enum OperatorList {
     /// The operator's own prefixes.
     Management,
     /// Sources that pass whatever their country.
@@ -104,11 +118,11 @@ impl Class {
 
     /// The same class, on one more list.
     #[must_use]
-    pub const fn with_list(self, list: List) -> Self {
+    pub const fn with_list(self, list: OperatorList) -> Self {
         let flag = match list {
-            List::Management => MANAGEMENT,
-            List::Allow => ALLOWED,
-            List::Deny => DENIED,
+            OperatorList::Management => MANAGEMENT,
+            OperatorList::Allow => ALLOWED,
+            OperatorList::Deny => DENIED,
         };
         Self(self.0 | flag)
     }

@@ -3,48 +3,53 @@
 //! Only lists stop what leaves. What the operator vouches for comes first, as it does for what comes in, and so does an
 //! exception: what it lets in is answered. Where no list is about what goes out, nothing is looked up for them.
 
-use crate::contact::{Direction, Party, ports};
-use crate::exception::{self, NO_PORT, Subject};
+use crate::action::{Action, Direction, Mode, Reason};
+use crate::decide::conntrack::{Conntrack, Tracking, conntrack};
+use crate::decide::endpoint::{Endpoint, find_endpoint};
+use crate::decide::exceptions::{NO_PORT, Traffic, find};
+use crate::decide::tables::Tables;
+use crate::decide::verdict::Verdict;
+use crate::explain::{Observer, Step};
 use crate::frame::Frame;
-use crate::image::{Exemption, Flags, Replies, flag};
-use crate::observe::{Observer, Step};
-use crate::packet::{Packet, parse};
-use crate::policy::{Source, Tables, find_source};
-use crate::track::{Tracked, Tracker, track};
-use crate::verdict::{Action, Mode, Reason, Verdict};
-use crate::zone::Zone;
+use crate::image::destination::DestinationPolicy;
+use crate::image::list_set::Peer;
+use crate::image::settings::{Flags, PortRule, Replies, flag};
+use crate::packet::Packet;
+use crate::wire::parse::{parse, ports};
 
 /// What becomes of a packet that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
+pub struct EgressVerdict {
     /// Whether a list has something against it, and what is done then.
-    refusal: u32,
+    listed: u32,
     /// The number of the tenant it comes from, where it is to a listed address; 0 for none.
     pub tenant: u32,
     /// Whom it goes to, where that was looked up for lists.
-    pub party: Party,
-    pub tracked: Tracked,
+    pub peer: Peer,
+    pub tracking: Tracking,
 }
 
 /// Numbers of refusals: none, one that monitor mode passes, one that is carried out.
 const NONE: u32 = 0;
+
 const MONITORED: u32 = 1;
+
 const ENFORCED: u32 = 2;
 
-impl Departure {
+impl EgressVerdict {
     /// A packet of which nothing is to be said.
-    pub const UNSEEN: Self = Self {
-        refusal: NONE,
+    pub const PASS: Self = Self {
+        listed: NONE,
         tenant: 0,
-        party: Party::NOBODY,
-        tracked: Tracked::Nothing,
+        peer: Peer::NONE,
+        tracking: Tracking::Nothing,
     };
 
     /// What is done to the packet.
     #[must_use]
     #[inline(always)]
     pub const fn action(&self) -> Action {
-        if self.refusal == ENFORCED {
+        if self.listed == ENFORCED {
             Action::Drop
         } else {
             Action::Pass
@@ -54,71 +59,71 @@ impl Departure {
     /// What a list has to say against it: dropped, or passed where the mode is monitor. Nothing for any other packet.
     #[must_use]
     #[inline(always)]
-    pub const fn refusal(&self) -> Option<Verdict> {
-        if self.refusal == NONE {
+    pub const fn list_verdict(&self) -> Option<Verdict> {
+        if self.listed == NONE {
             return None;
         }
-        let mode = if self.refusal == ENFORCED {
+        let mode = if self.listed == ENFORCED {
             Mode::Enforce
         } else {
             Mode::Monitor
         };
-        let country = self.party.class.country();
+        let country = self.peer.class.country();
         let verdict = Verdict::new(Reason::ListedDestination, country, mode);
-        Some(verdict.concerning(self.tenant, 0))
+        Some(verdict.with_tenant_and_exception(self.tenant, 0))
     }
 }
 
-/// Decides about a packet that leaves. `is_foreign` says that it came in by a protected interface and is only
+/// Decides about a packet that leaves. `is_forwarded` says that it came in by a protected interface and is only
 /// forwarded.
 #[inline(always)]
-pub fn leave<F: Frame, T: Tracker, O: Observer>(
+pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
-    is_foreign: impl FnOnce() -> bool,
+    is_forwarded: impl FnOnce() -> bool,
     tables: &T,
     observer: &mut O,
-) -> Departure {
+) -> EgressVerdict {
     let Some(flags) = tables.flags() else {
-        return Departure::UNSEEN;
+        return EgressVerdict::PASS;
     };
     let is_watched = flags.has(flag::LISTS_OUT);
     if !is_watched && flags.replies() == Replies::None {
-        return Departure::UNSEEN;
+        return EgressVerdict::PASS;
     }
     let Ok(packet) = parse(frame, observer) else {
-        return Departure::UNSEEN;
+        return EgressVerdict::PASS;
     };
     // What comes next need not know whether anything was looked up, and how that went.
     let (packet, next) = (packet.forgotten(frame), packet.forgotten(frame));
-    let departure = if is_watched {
+    let verdict = if is_watched {
         watch(frame, &packet, flags, tables, observer)
     } else {
-        Departure::UNSEEN
+        EgressVerdict::PASS
     };
-    let departure = departure.forgotten(frame);
-    if departure.refusal == ENFORCED {
-        return departure;
+    let verdict = verdict.forgotten(frame);
+    if verdict.listed == ENFORCED {
+        return verdict;
     }
     let class = if frame.forget(is_watched.into()) & 1 != 0 {
-        Some(departure.party.class)
+        Some(verdict.peer.class)
     } else {
         None
     };
-    Departure {
-        tracked: track(frame, &next, class, is_foreign, flags, tables, observer),
-        ..departure
+    EgressVerdict {
+        tracking: conntrack(frame, &next, class, is_forwarded, flags, tables, observer),
+        ..verdict
     }
 }
 
-impl Departure {
+impl EgressVerdict {
     /// The same, of which the verifier knows nothing; nothing was tracked yet.
     #[inline(always)]
     fn forgotten<F: Frame>(&self, frame: &F) -> Self {
         Self {
-            refusal: frame.forget(self.refusal),
+            listed: frame.forget(self.listed),
             tenant: frame.forget(self.tenant),
-            party: self.party.forgotten(frame),
-            tracked: Tracked::Nothing,
+            peer: self.peer.forgotten(frame),
+            tracking: Tracking::Nothing,
         }
     }
 }
@@ -131,40 +136,41 @@ fn watch<F: Frame, T: Tables, O: Observer>(
     flags: Flags,
     tables: &T,
     observer: &mut O,
-) -> Departure {
-    let Some(to) = find_source(&packet.destination, tables, observer) else {
-        return Departure::UNSEEN;
+) -> EgressVerdict {
+    let Some(to) = find_endpoint(&packet.destination, tables, observer) else {
+        return EgressVerdict::PASS;
     };
     let to = to.forgotten(frame);
     let class = to.class;
-    let unlisted = Departure {
-        party: to.party(&Zone::everywhere(flags)),
-        ..Departure::UNSEEN
+    let unlisted = EgressVerdict {
+        peer: to.peer(&DestinationPolicy::everywhere(flags)),
+        ..EgressVerdict::PASS
     };
     if !class.is_listed(Direction::Out) {
         return unlisted;
     }
     let is_excepted = class.is_excepted();
-    let Some(zone) = Zone::of(&packet.source, is_excepted, flags, tables, observer) else {
+    let Some(policy) = DestinationPolicy::of(&packet.source, is_excepted, flags, tables, observer)
+    else {
         return unlisted;
     };
-    let zone = zone.forgotten(frame);
-    let refusal = if !class.is_denied_out()
-        || is_answer_by_exception(frame, packet, &to, &zone, tables, observer)
+    let policy = policy.forgotten(frame);
+    let listed = if !class.is_denied_out()
+        || is_answer_by_exception(frame, packet, &to, &policy, tables, observer)
     {
         NONE
     } else {
         observer.step(Step::Decided(Reason::ListedDestination));
-        match zone.flags.mode() {
+        match policy.flags.mode() {
             Mode::Enforce => ENFORCED,
             Mode::Monitor => MONITORED,
         }
     };
-    Departure {
-        refusal,
-        tenant: zone.tenant(tables),
-        party: to.party(&zone),
-        tracked: Tracked::Nothing,
+    EgressVerdict {
+        listed,
+        tenant: policy.tenant(tables),
+        peer: to.peer(&policy),
+        tracking: Tracking::Nothing,
     }
 }
 
@@ -173,22 +179,22 @@ fn watch<F: Frame, T: Tables, O: Observer>(
 fn is_answer_by_exception<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     packet: &Packet,
-    to: &Source,
-    zone: &Zone,
+    to: &Endpoint,
+    policy: &DestinationPolicy,
     tables: &T,
     observer: &mut O,
 ) -> bool {
-    if !to.class.is_excepted() || !zone.flags.has(flag::EXCEPTIONS) {
+    if !to.class.is_excepted() || !policy.flags.has(flag::EXCEPTIONS) {
         return false;
     }
-    let (next, last) = (zone.forgotten(frame), zone.forgotten(frame));
-    let names = to.names(tables).map(|name| frame.forget(name));
+    let (next, last) = (policy.forgotten(frame), policy.forgotten(frame));
+    let names = to.exception_names(tables).map(|name| frame.forget(name));
     let [transport, port] = local_end(frame, packet).map(|one| frame.forget(one));
     let is_protected = next.flags.has(flag::PROTECTED)
         && port < NO_PORT
-        && next.exemption(transport as u8, port as u16, tables) == Exemption::Protected;
-    let subject = Subject::of(transport, port, is_protected).forgotten(frame);
-    exception::find(frame, names, &last, &subject, tables, observer).is_some()
+        && next.port_rule(transport as u8, port as u16, tables) == PortRule::Protected;
+    let subject = Traffic::of(transport, port, is_protected).forgotten(frame);
+    find(frame, names, &last, &subject, tables, observer).is_some()
 }
 
 /// The protocol of a packet of ours and the port it comes from. Our side puts nothing between the headers of what it

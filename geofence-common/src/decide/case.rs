@@ -1,0 +1,52 @@
+//! A case: everything a verdict rests on when the addresses alone do not decide.
+
+use crate::action::Reason;
+use crate::decide::endpoint::Endpoint;
+use crate::frame::Frame;
+use crate::image::destination::DestinationPolicy;
+use crate::l4::L4;
+use crate::packet::Packet;
+
+/// All that a verdict rests on when it takes more than the addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) packet: Packet,
+    pub(crate) source: Endpoint,
+    pub(crate) policy: DestinationPolicy,
+    pub(crate) l4: L4,
+    /// The number of what is known of a later fragment.
+    pub(crate) later_fragment: u32,
+    /// The number of the reason that the addresses alone would give.
+    pub(crate) by_addresses: u32,
+}
+
+impl Case {
+    /// The same, of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
+        Self {
+            packet: self.packet.forgotten(frame),
+            source: self.source.forgotten(frame),
+            policy: self.policy.forgotten(frame),
+            l4: self.l4.forgotten(frame),
+            later_fragment: frame.forget(self.later_fragment),
+            by_addresses: frame.forget(self.by_addresses),
+        }
+    }
+}
+
+/// The number of no reason.
+pub(crate) const NO_REASON: u32 = u8::MAX as u32;
+
+#[inline(always)]
+pub(crate) fn number(reason: Option<Reason>) -> u32 {
+    match reason {
+        Some(reason) => reason as u32,
+        None => NO_REASON,
+    }
+}
+
+#[inline(always)]
+pub(crate) const fn reason_of(number: u32) -> Option<Reason> {
+    Reason::from_number(number as u8)
+}

@@ -1,0 +1,172 @@
+//! Decides about a packet that enters.
+//!
+//! The order of the questions is the meaning of the policy; read `filter`, `decide` and `decide_case` from top to
+//! bottom. A packet's country needs its network header only; its transport header is read only where an exception, a
+//! protected port or an exemption depends on it.
+
+use crate::action::Reason;
+use crate::country::Country;
+use crate::decide::case::{Case, NO_REASON, number, reason_of};
+use crate::decide::endpoint::{Endpoint, find_endpoint, verdict_by_addresses};
+use crate::decide::exceptions::check_exceptions;
+use crate::decide::exemptions::{exemption, later_fragment, mark_first_fragment};
+use crate::decide::link_control::is_link_control;
+use crate::decide::tables::Tables;
+use crate::decide::verdict::Verdict;
+use crate::explain::{Observer, Step};
+use crate::frame::Frame;
+use crate::image::destination::DestinationPolicy;
+use crate::image::settings::flag;
+use crate::l4::L4;
+use crate::packet::Packet;
+use crate::wire::parse::{parse, read_l4};
+
+/// Decides about a frame. Every frame gets exactly one verdict.
+#[inline(always)]
+pub fn filter<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    tables: &T,
+    observer: &mut O,
+) -> Verdict {
+    let Some(flags) = tables.flags() else {
+        return no_policy(observer);
+    };
+    let packet = match parse(frame, observer) {
+        Ok(packet) => packet,
+        Err(reason) => {
+            observer.step(Step::Decided(reason));
+            return Verdict::new(reason, Country::NONE, flags.mode());
+        }
+    };
+    let Some(source) = find_endpoint(&packet.source, tables, observer) else {
+        return no_policy(observer);
+    };
+    let is_excepted = source.class.is_excepted();
+    let Some(policy) =
+        DestinationPolicy::of(&packet.destination, is_excepted, flags, tables, observer)
+    else {
+        return no_policy(observer);
+    };
+    let Decision {
+        reason,
+        policy,
+        exception,
+    } = decide(frame, &packet, &source, &policy, tables, observer);
+    observer.step(Step::Decided(reason));
+    Verdict::new(reason, source.class.country(), policy.flags.mode())
+        .with_tenant_and_exception(policy.tenant(tables), exception)
+        .with_peer(source.peer(&policy))
+}
+
+#[inline(always)]
+fn no_policy<O: Observer>(observer: &mut O) -> Verdict {
+    observer.step(Step::Decided(Reason::NoPolicy));
+    Verdict::NO_POLICY
+}
+
+#[inline(always)]
+fn decide<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    packet: &Packet,
+    source: &Endpoint,
+    policy: &DestinationPolicy,
+    tables: &T,
+    observer: &mut O,
+) -> Decision {
+    let class = source.class;
+    let by_addresses = if is_link_control(frame, packet) {
+        return Decision::new(Reason::LinkControl, policy);
+    } else if class.is_mapped() {
+        return Decision::new(Reason::Mapped, policy);
+    } else if class.is_management() {
+        return Decision::new(Reason::Management, policy);
+    } else {
+        verdict_by_addresses(class, policy, tables)
+    };
+    match by_addresses {
+        Some(reason) if !class.is_excepted() && !policy.flags.has(flag::PROTECTED) => {
+            Decision::new(reason, policy)
+        }
+        // From here on the verifier need not know how it came to this.
+        by_addresses => decide_case(
+            frame,
+            &Case {
+                packet: packet.forgotten(frame),
+                source: source.forgotten(frame),
+                policy: policy.forgotten(frame),
+                l4: L4::NONE,
+                later_fragment: NO_REASON,
+                by_addresses: frame.forget(number(by_addresses)),
+            },
+            tables,
+            observer,
+        ),
+    }
+}
+
+/// The same for a packet of which more is asked than its addresses.
+#[inline(always)]
+fn decide_case<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    case: &Case,
+    tables: &T,
+    observer: &mut O,
+) -> Decision {
+    let l4 = read_l4(frame, &case.packet, observer);
+    let case = Case {
+        later_fragment: number(later_fragment(&case.packet, &l4, tables, observer)),
+        l4,
+        ..*case
+    }
+    .forgotten(frame);
+    // What comes next need not know which of the questions on the way were answered how.
+    let (next, last) = (case.forgotten(frame), case.forgotten(frame));
+    let (reason, exception) = match check_exceptions(frame, &case, tables, observer) {
+        Some((reason, exception)) => {
+            if exception != 0 {
+                mark_first_fragment(&next.packet, &next.l4, tables);
+            }
+            (reason, exception)
+        }
+        None => (check_exemptions(&next, tables, observer), 0),
+    };
+    Decision {
+        reason: reason_of(frame.forget(reason as u32)).unwrap_or(Reason::NoPolicy),
+        policy: last.policy,
+        exception: frame.forget(exception),
+    }
+}
+
+/// What becomes of a packet for which nobody made an exception.
+#[inline(always)]
+fn check_exemptions<T: Tables, O: Observer>(case: &Case, tables: &T, observer: &mut O) -> Reason {
+    if let Some(settled) = reason_of(case.by_addresses) {
+        return settled;
+    }
+    let blocked = if case.source.class.country() == Country::UNKNOWN {
+        Reason::CountryUnknownBlocked
+    } else {
+        Reason::CountryBlocked
+    };
+    exemption(case, tables, observer).unwrap_or(blocked)
+}
+
+/// Why a packet is passed or dropped, where it was sent, and by which exception it passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decision {
+    reason: Reason,
+    policy: DestinationPolicy,
+    /// The exception's slot and one; 0 for none.
+    exception: u32,
+}
+
+impl Decision {
+    #[inline(always)]
+    const fn new(reason: Reason, policy: &DestinationPolicy) -> Self {
+        Self {
+            reason,
+            policy: *policy,
+            exception: 0,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The decision: the only place that chooses what happens to a packet.
+//!
+//! `ingress::filter` decides about a packet that enters, `egress::egress` about one that leaves.
+
+mod case;
+pub mod conntrack;
+pub mod egress;
+mod endpoint;
+mod exceptions;
+mod exemptions;
+mod ingress;
+mod link_control;
+mod tables;
+mod verdict;
+
+pub use conntrack::{Conntrack, Tracking};
+pub use egress::{EgressVerdict, egress};
+pub use endpoint::classify;
+pub use ingress::filter;
+pub use tables::Tables;
+pub use verdict::Verdict;

@@ -1,0 +1,101 @@
+//! The key of a flow, and which of the flow tables it is in.
+
+use crate::address::Address;
+use crate::image::settings::{Flags, Replies};
+use crate::wire::protocol;
+
+/// The tables of flows. They are apart so that no flood of one kind displaces the flows of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// Mail transfer and submission, and the policy fetches of MTA-STS (RFC 8461) where they are asked for.
+    Mail = 0,
+    /// DNS over UDP, TCP, TLS and QUIC.
+    Dns = 1,
+    /// Everything else, where replies to all of it are wanted.
+    Other = 2,
+}
+
+impl Table {
+    pub const ALL: [Self; 3] = [Self::Mail, Self::Dns, Self::Other];
+
+    /// The spelling used in metrics and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Dns => "dns",
+            Self::Other => "other",
+        }
+    }
+
+    /// The table of flows to a remote port, if such flows are tracked. For an echo there is no port; give 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(transport: u8, remote_port: u16, flags: Flags) -> Option<Self> {
+        let all = match flags.replies() {
+            Replies::None => return None,
+            Replies::Mail => false,
+            Replies::All => true,
+        };
+        match (transport, remote_port) {
+            (protocol::TCP, 25 | 465 | 587) => Some(Self::Mail),
+            (protocol::TCP, 443) if flags.fetches_mta_sts() => Some(Self::Mail),
+            (protocol::TCP | protocol::UDP, 53 | 853) => Some(Self::Dns),
+            (protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6, _) if all => {
+                Some(Self::Other)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a flow is known by: its two ends, seen from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct FlowKey {
+    /// The words of the addresses.
+    pub local: [u64; 2],
+    pub remote: [u64; 2],
+    /// In host order. An echo has its identifier here and 0 as the remote port.
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub protocol: u8,
+    /// 1 for IPv6, 0 for IPv4.
+    pub is_v6: u8,
+    pub padding: [u8; 2],
+}
+
+impl FlowKey {
+    #[must_use]
+    #[inline(always)]
+    pub fn new(
+        local: &Address,
+        remote: &Address,
+        protocol: u8,
+        local_port: u16,
+        remote_port: u16,
+    ) -> Self {
+        Self {
+            local: local.words(),
+            remote: remote.words(),
+            local_port,
+            remote_port,
+            protocol,
+            is_v6: local.is_v6() as u8,
+            padding: [0; 2],
+        }
+    }
+
+    /// Our side's address.
+    #[must_use]
+    pub const fn local(&self) -> Address {
+        Address::from_words(self.is_v6 != 0, self.local)
+    }
+
+    /// The other side's address.
+    #[must_use]
+    pub const fn remote(&self) -> Address {
+        Address::from_words(self.is_v6 != 0, self.remote)
+    }
+}

@@ -1,0 +1,97 @@
+//! Exceptions: who may reach what although a list, a country or a protection says no.
+//!
+//! An exception names sources, destinations and services. A source has up to three names by which exceptions may know
+//! it: the group of exception prefixes that hold its address, the same of an address it is embedded in, its country. A
+//! destination has three as well: a group of prefixes, a tenant, and `ANYWHERE`. Each pair of names for which there are
+//! exceptions stands in a table in the image and leads to a short run of them; so a packet costs at most nine probes,
+//! however many exceptions there are, and one bit test if there is none for its source.
+//!
+//! The table is lines of four pairs. A pair stands in the line its hash names or in one of the few behind it, and the
+//! compiler makes the table large enough for that. An exception lapses by its deadline in the image, which is compared
+//! with the time since boot when a packet comes.
+
+use crate::frame::Frame;
+use crate::image::layout::{LINE_SHIFT, header};
+use crate::image::words::Words;
+
+/// The name of every destination.
+pub const ANYWHERE: u32 = u32::MAX;
+
+/// Endpoint names below are numbers of countries; from here on, of groups of prefixes.
+pub const FIRST_SOURCE_GROUP: u32 = 1 << 8;
+
+/// Destination names below are numbers of tenants; from here on, of groups of prefixes.
+pub const FIRST_TARGET_GROUP: u32 = 1 << 16;
+
+/// Words of a pair: source name (0 for no pair), destination name, the word where its exceptions start, their number.
+pub const PAIR_WORDS: usize = 4;
+
+/// How many pairs stand in a line.
+const LINE_PAIRS: u32 = 4;
+
+/// In how many lines, one behind the other, a pair is looked for.
+pub const PROBES_MAX: u32 = 4;
+
+/// How many exceptions a pair may lead to.
+pub const RUN_MAX: u32 = 32;
+
+/// Words of an exception: traffic and slot, the first port and the last in the upper half, when it lapses (nanoseconds
+/// since boot, low word then high word).
+pub const EXCEPTION_WORDS: usize = 4;
+
+/// The deadline of an exception that does not lapse.
+pub const NEVER: u64 = u64::MAX;
+
+/// Bits of an exception's first word: a protocol in the lowest eight, these, and the position of its counter.
+pub mod traffic {
+    /// Whatever the protocol.
+    pub const ANY: u32 = 8;
+    /// Only the ports named.
+    pub const PORTS: u32 = 9;
+    /// It is the access to a protected port and opens no other.
+    pub const ACCESS: u32 = 10;
+    /// The counter's position from here on.
+    pub const SLOT: u32 = 11;
+}
+
+/// Counters that there can be.
+pub const SLOTS_MAX: u32 = 1 << (32 - traffic::SLOT);
+
+/// The line, counted from the first, in which a pair is looked for first; there are `lines` to choose from.
+#[must_use]
+#[inline(always)]
+pub const fn first_line(source: u32, target: u32, lines: u32) -> u32 {
+    let mut hash = source.wrapping_mul(0x9e37_79b1) ^ target.wrapping_mul(0x85eb_ca77);
+    hash ^= hash >> 15;
+    hash = hash.wrapping_mul(0x2c1b_3c6d);
+    hash ^= hash >> 12;
+    hash = hash.wrapping_mul(0x297a_2d39);
+    hash ^= hash >> 15;
+    ((hash as u64 * lines as u64) >> 32) as u32
+}
+
+/// Where the exceptions of a pair stand, and how many there are.
+#[inline(always)]
+pub(crate) fn pair<F: Frame, W: Words>(frame: &F, source: u32, target: u32, words: &W) -> [u32; 2] {
+    const NONE: [u32; 2] = [0, 0];
+    let (Some(lines), Some(first)) = (
+        words.word(header::PAIR_LINES as u32),
+        words.word(header::PAIRS as u32),
+    ) else {
+        return NONE;
+    };
+    let mut at = first.wrapping_add(first_line(source, target, lines)) << LINE_SHIFT;
+    for _ in 0..PROBES_MAX * LINE_PAIRS {
+        let Some([known_source, known_target, run, count]) = words.quad(at) else {
+            return NONE;
+        };
+        if known_source == 0 {
+            return NONE;
+        }
+        if (known_source ^ source) | (known_target ^ target) == 0 {
+            return [run, count];
+        }
+        at = frame.forget(at.wrapping_add(PAIR_WORDS as u32));
+    }
+    NONE
+}

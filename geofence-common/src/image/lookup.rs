@@ -1,0 +1,145 @@
+//! Look-ups in the image's tries (LC-tries: path and level compression, as in the kernel's fib_trie).
+//!
+//! Every loop has a constant bound, and choices between leaves are arithmetic: the verifier follows both ways of each
+//! branch.
+
+use crate::address::Address;
+use crate::image::host_table::{self, Fingerprint};
+use crate::image::layout::{LINE_SHIFT, ROOT_V4_LINE, ROOT_V6_LINE, header};
+use crate::image::node::{
+    INDIRECT, LEAF, LONG_RANGE_STEPS, Node, POSITION, RANGE_LEAF, ROOT_BITS, SHORT_RANGE_STEPS,
+    SKIP, STRIDE_MIN, class_position,
+};
+use crate::image::words::Words;
+
+/// Nodes on the longest walks behind the root: through 32 address bits, through 64, and through 64 without a root.
+const NODES_V4: u32 = (32 - ROOT_BITS) / STRIDE_MIN;
+
+const NODES_V6_HIGH: u32 = (64 - ROOT_BITS) / STRIDE_MIN;
+
+const NODES_V6_LOW: u32 = 64 / STRIDE_MIN;
+
+/// Longest-prefix look-ups in an image.
+pub trait Lookup: Words {
+    /// The position of the class of the longest prefix that holds the address.
+    #[inline(always)]
+    fn class_lookup(&self, address: &Address) -> Option<u32> {
+        let [high, low] = address.words();
+        let leaf = if address.is_v6() {
+            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, ROOT_V6_LINE as u32, high, low)?
+        } else {
+            walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE as u32, high, 0)?
+        };
+        // What comes next need not know how the walk went.
+        let leaf = self.forget(leaf);
+        let fingerprint = Fingerprint::of(address);
+        if leaf & (fingerprint.leaf_bit() | INDIRECT) == 0 {
+            return Some(class_position(leaf));
+        }
+        // Only here, where few come, are the two sorts of leaves told from each other.
+        let class = self.forget(class_position(self.forget(leaf)));
+        let host = self.forget(host_table::find(self, address, fingerprint));
+        Some(if host == 0 { class } else { host })
+    }
+
+    /// The position of the policy of the longest prefix that holds the address, in an image that has destination policies.
+    #[inline(always)]
+    fn policy_lookup(&self, address: &Address) -> Option<u32> {
+        let [high, low] = address.words();
+        let leaf = if address.is_v6() {
+            let root = self.word(header::DESTINATIONS_V6 as u32)?;
+            walk::<_, NODES_V6_HIGH, NODES_V6_LOW>(self, root, high, low)?
+        } else {
+            let root = self.word(header::DESTINATIONS_V4 as u32)?;
+            walk::<_, NODES_V4, 0>(self, root, high, 0)?
+        };
+        Some(leaf & POSITION)
+    }
+}
+
+impl<W: Words + ?Sized> Lookup for W {}
+
+/// Walks from a root to a leaf; `high` and `low` are the address, left-aligned in 128 bits. No node takes bits of both.
+#[inline(always)]
+fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
+    words: &W,
+    root: u32,
+    high: u64,
+    low: u64,
+) -> Option<u32> {
+    let first = (root << LINE_SHIFT).wrapping_add((high >> (64 - ROOT_BITS)) as u32);
+    let entry = words.word(first)?;
+    let entry = descend::<_, NODES_HIGH>(words, entry, high << ROOT_BITS, 64 - ROOT_BITS)?;
+    let entry = words.forget(descend::<_, NODES_LOW>(words, entry, low, 64)?);
+    if entry & LEAF == 0 {
+        None
+    } else if entry & RANGE_LEAF == 0 {
+        Some(entry)
+    } else if NODES_LOW == 0 || entry & SKIP != 0 {
+        short_range_leaf(words, entry, high)
+    } else {
+        long_range_leaf(words, entry & POSITION, high, low)
+    }
+}
+
+/// The leaf of an address by the short tail that an entry names.
+#[inline(always)]
+fn short_range_leaf<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Option<u32> {
+    let at = entry & POSITION & !SKIP;
+    let [_, _, _, _, _, _, _, _, starts @ .., _] = words.line(at)?;
+    let starts: [u32; SHORT_RANGE_STEPS] = starts;
+    // With a bit above the 32 that are told apart, which a subtraction takes away if it is of something greater. By
+    // arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
+    let told_apart = high << ((entry & SKIP) * STRIDE_MIN) >> 32 | 1 << 32;
+    let mut leaf = at;
+    for start in starts {
+        let is_reached = told_apart.wrapping_sub(u64::from(start)) >> 32;
+        leaf = leaf.wrapping_add(is_reached as u32);
+    }
+    words.word(leaf)
+}
+
+/// The leaf of an address by the long tail that starts at this word.
+#[inline(always)]
+fn long_range_leaf<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
+    let mut leaf = at.wrapping_add(LONG_RANGE_STEPS as u32);
+    for step in 0..LONG_RANGE_STEPS {
+        let [one, two, three, four] =
+            words.quad(at.wrapping_add((LONG_RANGE_STEPS + 1 + 4 * step) as u32))?;
+        let start_high = u64::from(one) << 32 | u64::from(two);
+        let start_low = u64::from(three) << 32 | u64::from(four);
+        let is_below = borrow(high, start_high, borrow(low, start_low, 0));
+        leaf = leaf.wrapping_sub(is_below as u32);
+    }
+    words.word(leaf)
+}
+
+/// What a subtraction of words borrows from the next one. By arithmetic, because a comparison is a branch, and the
+/// verifier follows both ways of each.
+#[inline(always)]
+const fn borrow(from: u64, word: u64, borrowed: u64) -> u64 {
+    let difference = from.wrapping_sub(word).wrapping_sub(borrowed);
+    ((!from & word) | ((!from | word) & difference)) >> 63
+}
+
+/// Follows nodes down to a leaf, or until these left-aligned bits of an address are used up.
+#[inline(always)]
+fn descend<W: Words + ?Sized, const NODES: u32>(
+    words: &W,
+    mut entry: u32,
+    mut address: u64,
+    mut left: u32,
+) -> Option<u32> {
+    for _ in 0..NODES {
+        let Some(node) = Node::of(entry) else { break };
+        if left == 0 {
+            break;
+        }
+        let value = address.wrapping_shr(node.shift()) as u32;
+        entry = words.word(node.position().wrapping_add(value))?;
+        // A node of a damaged image may say any number of bits; these then wrap, and lead astray within the image.
+        address = address.wrapping_shl(node.bits());
+        left = left.wrapping_sub(node.bits());
+    }
+    Some(entry)
+}

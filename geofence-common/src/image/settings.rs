@@ -1,0 +1,126 @@
+//! Settings that an image holds: the header's flags, which replies pass, and the rule of a port.
+
+use crate::action::Mode;
+
+/// Bits of the header's flags.
+pub mod flag {
+    /// Count what would be dropped and pass it.
+    pub const MONITOR: u32 = 1;
+    /// Drop sources in special-use space.
+    pub const SPECIAL_USE_BLOCKED: u32 = 1 << 1;
+    /// Pass ICMP echo requests from blocked countries.
+    pub const ICMP_ECHO: u32 = 1 << 2;
+    /// Set when the kernel's tries of the second slot belong to this image.
+    pub const SECOND_SLOT: u32 = 1 << 3;
+    /// Pass replies to mail and DNS that our side asked for.
+    pub const REPLIES_MAIL: u32 = 1 << 4;
+    /// Pass replies to whatever our side opened.
+    pub const REPLIES_ALL: u32 = 1 << 5;
+    /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
+    pub const MTA_STS: u32 = 1 << 6;
+    /// The image counts until a certain time, and after that the one before it does.
+    pub const TRIAL: u32 = 1 << 7;
+    /// There are tenants, so every destination is looked up.
+    pub const TENANTS: u32 = 1 << 8;
+    /// There are exceptions for some destinations only, so that of an excepted source is looked up.
+    pub const TARGETS: u32 = 1 << 9;
+    /// There are exceptions for every destination.
+    pub const ANYWHERE: u32 = 1 << 10;
+    /// There are exceptions.
+    pub const EXCEPTIONS: u32 = 1 << 11;
+    /// Some ports are protected.
+    pub const PROTECTED: u32 = 1 << 12;
+    /// What one source may send to exempted services is bounded.
+    pub const RATE_LIMIT: u32 = 1 << 13;
+    /// Some lists are about what goes out, so the destination of every packet that leaves is looked up.
+    pub const LISTS_OUT: u32 = 1 << 14;
+}
+
+/// The settings in the header that a verdict depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    #[must_use]
+    #[inline(always)]
+    pub const fn mode(self) -> Mode {
+        if self.0 & flag::MONITOR != 0 {
+            Mode::Monitor
+        } else {
+            Mode::Enforce
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn blocks_special_use(self) -> bool {
+        self.0 & flag::SPECIAL_USE_BLOCKED != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn passes_icmp_echo(self) -> bool {
+        self.0 & flag::ICMP_ECHO != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn replies(self) -> Replies {
+        if self.0 & flag::REPLIES_ALL != 0 {
+            Replies::All
+        } else if self.0 & flag::REPLIES_MAIL != 0 {
+            Replies::Mail
+        } else {
+            Replies::None
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn fetches_mta_sts(self) -> bool {
+        self.0 & flag::MTA_STS != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_on_trial(self) -> bool {
+        self.0 & flag::TRIAL != 0
+    }
+
+    /// Which of the kernel's two slots of tries belongs to the image: 0 or 1.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        if self.0 & flag::SECOND_SLOT != 0 {
+            1
+        } else {
+            0
+        }
+    }
+}
+
+/// To which packets of ours replies are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    None,
+    /// To mail, and to the DNS look-ups that mail needs.
+    Mail,
+    All,
+}
+
+/// What the services section says of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PortRule {
+    None = 0,
+    Mail = 1,
+    Service = 2,
+    /// Only named sources may reach the port; the opposite of exempt.
+    Protected = 3,
+}

@@ -1,0 +1,89 @@
+//! `Words`: how both sides read an image, a word or a line at a time.
+
+use crate::image::class::Class;
+use crate::image::layout::{LINE_SHIFT, LINE_WORDS, Line, header};
+use crate::image::settings::{Flags, PortRule};
+
+/// Reads an image.
+pub trait Words {
+    /// The word at this position, or nothing past the end.
+    fn word(&self, at: u32) -> Option<u32>;
+
+    /// Four words from this position, which are within or not as one.
+    #[inline(always)]
+    fn quad(&self, at: u32) -> Option<[u32; 4]> {
+        Some([
+            self.word(at)?,
+            self.word(at.wrapping_add(1))?,
+            self.word(at.wrapping_add(2))?,
+            self.word(at.wrapping_add(3))?,
+        ])
+    }
+
+    /// The words of a line from this position, which are within or not as one.
+    #[inline(always)]
+    fn line(&self, at: u32) -> Option<Line> {
+        let mut line = [0; LINE_WORDS];
+        for (word, at) in line.iter_mut().zip(at..) {
+            *word = self.word(at)?;
+        }
+        Some(line)
+    }
+
+    /// The number itself, of which the verifier knows nothing any more; see `Frame::forget`.
+    #[inline(always)]
+    fn forget(&self, number: u32) -> u32 {
+        number
+    }
+
+    /// The header's settings.
+    #[inline(always)]
+    fn flags(&self) -> Option<Flags> {
+        self.word(header::FLAGS as u32).map(Flags)
+    }
+
+    /// Whether the image was on trial and nobody has confirmed it in time; the clock is only asked about one on trial.
+    #[inline(always)]
+    fn is_past_trial(&self, now: impl FnOnce() -> u64) -> bool {
+        if !self.flags().is_some_and(Flags::is_on_trial) {
+            return false;
+        }
+        let word = |at: usize| self.word(at as u32).map_or(0, u64::from);
+        let ends = word(header::TRIAL_ENDS) | word(header::TRIAL_ENDS + 1) << 32;
+        now() >= ends
+    }
+
+    /// Whether traffic to this port is exempt, by the services section that starts at this line.
+    #[inline(always)]
+    fn port_rule(&self, section: u32, port: u16) -> Option<PortRule> {
+        let word = self.word((section << LINE_SHIFT).wrapping_add(u32::from(port >> 4)))?;
+        Some(match (word >> ((u32::from(port) & 15) * 2)) & 3 {
+            1 => PortRule::Mail,
+            2 => PortRule::Service,
+            3 => PortRule::Protected,
+            _ => PortRule::None,
+        })
+    }
+
+    /// The class stored at a position that a look-up gave.
+    #[inline(always)]
+    fn class_at(&self, position: u32) -> Option<Class> {
+        self.word(position).map(Class::from_word)
+    }
+}
+
+impl Words for &[u32] {
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.get(at as usize).copied()
+    }
+}
+
+impl Words for &[Line] {
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.get(at as usize / LINE_WORDS)?
+            .get(at as usize % LINE_WORDS)
+            .copied()
+    }
+}

@@ -1,0 +1,206 @@
+//! From a frame to a `Packet`, and from a packet to its `L4`.
+//!
+//! A verdict by country needs the network header only, so that is all `parse` reads. The headers behind it are read
+//! when something depends on them; a packet whose L4 cannot be read is not exempt.
+
+use crate::action::Reason;
+use crate::explain::{Observer, Step};
+use crate::frame::Frame;
+use crate::l4::{Kind, L4, PROTOCOL_KNOWN, quoted_word, words};
+use crate::packet::{FiveTuple, Fragment, Packet, Quoted, Transport, Upper};
+use crate::wire::{ethernet, ipv4, ipv6, protocol, quoted, transport};
+
+/// Reads a frame up to its network header; an error is the reason that ends the decision.
+#[inline(always)]
+pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packet, Reason> {
+    let ethernet = ethernet::read(frame)?;
+    observer.step(Step::Ethernet {
+        tags: ethernet.tags,
+        ether_type: ethernet.ether_type,
+    });
+    let packet = match ethernet.ether_type {
+        ethernet::IPV4 => ipv4::read(frame, ethernet.payload)?,
+        ethernet::IPV6 => ipv6::read(frame, ethernet.payload)?,
+        _ => return Err(Reason::NonIp),
+    };
+    observer.step(Step::Network {
+        source: packet.source,
+        destination: packet.destination,
+        protocol: packet.protocol,
+    });
+    Ok(packet)
+}
+
+/// Looks for the upper-layer header; an error is the reason why nothing can be proven by it.
+#[inline(always)]
+pub(crate) fn find_upper<F: Frame, O: Observer>(
+    frame: &F,
+    packet: &Packet,
+    observer: &mut O,
+) -> Result<Upper, Reason> {
+    if packet.source.is_v6() {
+        ipv6::walk(frame, packet, observer)
+    } else if ipv4::has_route_option(frame, packet) {
+        Err(Reason::SourceRoute)
+    } else {
+        ipv4::upper(frame, packet)
+    }
+}
+
+#[inline(always)]
+pub(crate) fn read_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
+    let l4 = find_l4(frame, packet, observer).forgotten(frame);
+    if let Some(transport) = l4.transport() {
+        observer.step(Step::Transport(transport));
+    }
+    if !l4.is_icmp_error() {
+        return l4;
+    }
+    let Some(quoted) = quoted_packet(frame, packet, &l4.upper()) else {
+        return l4;
+    };
+    observer.step(Step::Quoted(quoted));
+    if quoted.source != packet.destination {
+        return l4;
+    }
+    L4 {
+        quoted: quoted_word(&quoted),
+        quoted_to: quoted.destination.words(),
+        ..l4
+    }
+}
+
+#[inline(always)]
+fn find_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
+    // Behind extension headers, the protocol is only known when they could be walked.
+    let unreadable = |reason, protocol: Option<u8>| {
+        let known = match protocol {
+            Some(protocol) => u64::from(protocol) << 8 | PROTOCOL_KNOWN,
+            None => 0,
+        };
+        L4::of([Kind::Unreadable as u64 | known, 0, reason as u64])
+    };
+    let upper = match find_upper(frame, packet, observer) {
+        Err(reason) => {
+            let protocol = (!packet.source.is_v6()).then_some(packet.protocol);
+            return unreadable(reason, protocol);
+        }
+        Ok(upper) => upper,
+    };
+    L4::of(if upper.fragment == Fragment::Later {
+        words(Kind::Later, &upper, [0, 0], [0, 0])
+    } else {
+        match transport::read(frame, &upper, packet.end) {
+            Err(reason) => return unreadable(reason, Some(upper.protocol)),
+            Ok(Transport::Tcp {
+                source,
+                destination,
+                flags,
+            }) => words(Kind::Tcp, &upper, [source, destination], [flags, 0]),
+            Ok(Transport::Udp {
+                source,
+                destination,
+            }) => words(Kind::Udp, &upper, [source, destination], [0, 0]),
+            Ok(Transport::Icmp {
+                kind,
+                code,
+                identifier,
+            }) => words(Kind::Icmp, &upper, [identifier, 0], [kind, code]),
+            Ok(Transport::Icmpv6 {
+                kind,
+                code,
+                identifier,
+            }) => words(Kind::Icmpv6, &upper, [identifier, 0], [kind, code]),
+            // The protocol is the upper layer's.
+            Ok(Transport::Other { .. }) => words(Kind::Other, &upper, [0, 0], [0, 0]),
+        }
+    })
+}
+
+/// The packet that an ICMP error quotes. Errors come in one piece, without options.
+#[inline(always)]
+fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<Quoted> {
+    const ICMP_HEADER: usize = 8;
+    const IPV4_HEADER: usize = 20;
+    const IPV6_HEADER: usize = 40;
+
+    let headers = if packet.source.is_v6() {
+        IPV6_HEADER
+    } else {
+        IPV4_HEADER
+    };
+    if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
+        return None;
+    }
+    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
+    let at = packet.network + headers + ICMP_HEADER;
+    if packet.source.is_v6() {
+        quoted::read_v6(frame, at, packet.end)
+    } else {
+        quoted::read_v4(frame, at, packet.end)
+    }
+}
+
+/// Reads them from a frame that was parsed before.
+#[inline(always)]
+pub fn read_five_tuple<F: Frame>(frame: &F) -> Option<FiveTuple> {
+    let packet = parse(frame, &mut ()).ok()?.forgotten(frame);
+    let upper = if packet.source.is_v6() {
+        ipv6::walk(frame, &packet, &mut ()).unwrap_or(next(&packet))
+    } else {
+        next(&packet)
+    };
+    let upper = upper.forgotten(frame);
+    let (ports, flags) = ports_at(frame, &upper, packet.end);
+    Some(FiveTuple {
+        source: packet.source,
+        destination: packet.destination,
+        ports,
+        protocol: upper.protocol,
+        flags,
+    })
+}
+
+/// A packet's ports and TCP's flags, where they stand right behind the network header.
+#[inline(always)]
+pub(crate) fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
+    ports_at(frame, &next(packet), packet.end)
+}
+
+/// What stands right behind the network header, be it the upper layer or not.
+#[inline(always)]
+const fn next(packet: &Packet) -> Upper {
+    Upper {
+        protocol: packet.protocol,
+        at: packet.payload,
+        fragment: packet.fragment,
+        identification: 0,
+        offset: 0,
+    }
+}
+
+/// The ports and TCP's flags, if there are such.
+#[inline(always)]
+fn ports_at<F: Frame>(frame: &F, upper: &Upper, end: usize) -> ([u16; 2], u8) {
+    const NONE: ([u16; 2], u8) = ([0; 2], 0);
+    if upper.fragment == Fragment::Later || !matches!(upper.protocol, protocol::TCP | protocol::UDP)
+    {
+        return NONE;
+    }
+    match transport::read(frame, upper, end) {
+        Ok(Transport::Tcp {
+            source,
+            destination,
+            flags,
+        }) => ([source, destination], flags),
+        Ok(Transport::Udp {
+            source,
+            destination,
+        }) => ([source, destination], 0),
+        Ok(Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. })
+        | Err(_) => NONE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
