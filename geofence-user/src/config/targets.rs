@@ -221,7 +221,7 @@ pub(super) fn expiry(text: &str) -> Result<UnixSeconds, Problem> {
     let day = || {
         let day: Date = text.parse().ok()?;
         let next = day.checked_add(1.day()).ok()?;
-        Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
+        Some(next.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
     };
     let moment = match text.contains(['T', 't', ' ']) {
         true => text.parse::<Timestamp>().ok(),

@@ -2,38 +2,22 @@
 
 use std::time::Duration;
 
-/// Units, and the milliseconds in each.
-const UNITS: [(&str, f64); 9] = [
-    ("ns", 1e-6),
-    ("us", 1e-3),
-    ("µs", 1e-3),
-    ("ms", 1.0),
-    ("s", 1e3),
-    ("m", 60e3),
-    ("h", 3_600e3),
-    ("d", 86_400e3),
-    ("w", 604_800e3),
-];
+use jiff::{Span, SpanRelativeTo};
+
+/// The units that a duration may have. jiff reads more: long names, months, years, signs and spaces.
+const UNITS: [&str; 9] = ["ns", "us", "µs", "ms", "s", "m", "h", "d", "w"];
 
 /// Reads a duration, to the millisecond; nothing if it is none.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut milliseconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest.get(..digits)?.parse().ok()?;
-        rest = rest.get(digits..)?;
-        let end = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let unit = rest.get(..end)?;
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        milliseconds += number * factor;
-        rest = rest.get(end..)?;
+    let mut words = text.split(|c: char| c.is_ascii_digit() || c == '.');
+    if !words.all(|word| word.is_empty() || UNITS.contains(&word)) {
+        return None;
     }
-    let is_fit = !text.is_empty() && milliseconds < 1e15;
-    is_fit.then(|| Duration::from_millis(milliseconds as u64))
+    let span: Span = text.parse().ok()?;
+    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    let milliseconds = exact.as_millis().try_into().ok()?;
+    Some(Duration::from_millis(milliseconds))
 }
 
 #[cfg(test)]

@@ -90,13 +90,14 @@ async fn scrape(State(daemon): State<Arc<Daemon>>, headers: HeaderMap) -> Respon
             return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response();
         }
     };
-    let Ok(openmetrics) = metrics::openmetrics(snapshot) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    if wants_openmetrics(&headers) {
-        ([(CONTENT_TYPE, metrics::OPENMETRICS)], openmetrics).into_response()
+    let (content_type, text) = if wants_openmetrics(&headers) {
+        (metrics::OPENMETRICS, metrics::openmetrics(snapshot))
     } else {
-        ([(CONTENT_TYPE, metrics::TEXT)], metrics::text(&openmetrics)).into_response()
+        (metrics::TEXT, metrics::text(snapshot))
+    };
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, content_type)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -16,46 +16,37 @@ use geofence_common::action::Mode;
 use geofence_common::flow::Table;
 use geofence_common::maps::Counter;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
+use prometheus_client::encoding::{
+    self, DescriptorEncoder, EncodeMetric as _, MetricEncoder, prometheus_text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+pub use prometheus_text::CONTENT_TYPE as TEXT;
+
 /// The content type of OpenMetrics.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The content type of the text format.
-pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Writes a snapshot as OpenMetrics.
 pub fn openmetrics(snapshot: Snapshot) -> Result<String, Error> {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    encoding::text::encode(&mut text, &registry(snapshot))?;
     Ok(text)
 }
 
-/// Rewrites OpenMetrics in the text format: counters keep their suffix in comments, and there is no end mark.
-#[must_use]
-pub fn text(openmetrics: &str) -> String {
-    let counters: Vec<&str> = openmetrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-        .collect();
-    let mut text = String::with_capacity(openmetrics.len());
-    for line in openmetrics.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("EOF" | "UNIT"), _, _) => continue,
-            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
-                text.extend(["# ", what, " ", name, "_total ", rest]);
-            }
-            _ => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    text
+/// Writes a snapshot in Prometheus' text format, whose content type is `TEXT`.
+pub fn text(snapshot: Snapshot) -> Result<String, Error> {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry(snapshot))?;
+    Ok(text)
+}
+
+fn registry(snapshot: Snapshot) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(snapshot));
+    registry
 }
 
 impl Collector for Snapshot {
@@ -468,7 +459,7 @@ mod tests {
 
     #[test]
     fn the_text_format_names_counters_with_suffix_and_does_not_end() {
-        let text = text(&openmetrics(snapshot()).unwrap());
+        let text = text(snapshot()).unwrap();
         assert!(
             text.contains("# TYPE geofence_packets_total counter\n"),
             "{text}"
