@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use geofence_common::image::Words as _;
 use geofence_common::policy::filter;
 use geofence_common::verdict::Reason;
+use geofence_tests::oracle::Oracle;
 use geofence_user::explain::simulated_tables::Host;
-use geofence_user::oracle::Oracle;
 
 use crate::cases::Case;
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
