@@ -9,8 +9,16 @@ pub mod data;
 pub mod explain;
 pub mod kernel;
 pub mod model;
-#[doc(hidden)]
-pub mod oracle;
 pub mod os;
 pub mod prepare;
 pub mod serve;
+
+// The unit tests share these with geofence-tests, which depends on this crate and cannot be depended on.
+#[cfg(test)]
+extern crate self as geofence_user;
+#[cfg(test)]
+#[path = "../../tests/src/mmdb_writer.rs"]
+pub mod mmdb_writer;
+#[cfg(test)]
+#[path = "../../tests/src/oracle/mod.rs"]
+pub mod oracle;

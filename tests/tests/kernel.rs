@@ -11,13 +11,13 @@ use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::image::list_set::identity;
 use geofence_common::maps::{LIST_KEYS_MAX, ListKey, list_counter, name};
 use geofence_tests::mutate::Generator;
+use geofence_tests::oracle;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::{Lookup, Policy, Replies};
-use geofence_user::oracle;
 use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
 
@@ -426,9 +426,8 @@ fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
     let small = {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small.mmdb");
-        let mut writer = geofence_user::data::geoip::writer::Writer::new(
-            geofence_user::data::geoip::writer::Schema::Flat,
-        );
+        let mut writer =
+            geofence_tests::mmdb_writer::Writer::new(geofence_tests::mmdb_writer::Schema::Flat);
         writer.add_code("77.88.8.0/24".parse().expect("a network"), "RU");
         std::fs::write(&path, writer.finish()).expect("written");
         let mut config = Config {

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use geofence_tests::edge::PATIENCE;
+use geofence_tests::mmdb_writer::{Schema, Writer};
 use geofence_tests::privilege;
 use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
-use geofence_user::data::geoip::writer::{Schema, Writer};
 
 fn write_database(
     site: &Site,

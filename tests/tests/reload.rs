@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::binary as binary_under_test;
 use geofence_tests::edge::{Answer, PATIENCE};
+use geofence_tests::mmdb_writer::{Schema, Writer};
 use geofence_tests::privilege;
 use geofence_tests::site::{GERMAN, Site};
 use geofence_tests::wait::poll;
-use geofence_user::data::geoip::writer::{Schema, Writer};
 use nix::sys::signal::Signal;
 
 /// A machine whose geofence has a configuration and a database in files.

@@ -1,9 +1,8 @@
 //! A policy and GeoIP data to a policy image.
 //!
-//! Pure: no kernel, no clock, no files; the same input gives the same image to the byte. Three accounts of one rule
-//! live below: `layers` lays the sources of truth over each other and `trie` stores the result, `prefixes` gives
-//! the kernel's trie what it needs without looking at either, and `crate::oracle` is the rule at its plainest, for
-//! tests. The rule:
+//! Pure: no kernel, no clock, no files; the same input gives the same image to the byte. The rule is written three
+//! times: `layers` lays the sources over each other and `trie` stores the result, `prefixes` gives the kernel's trie
+//! what it needs without looking at either, and the tests keep an oracle that states the rule at its plainest:
 //!
 //! - an address in special-use space has that space's class, the longest block's, whatever the data says;
 //! - any other has the country of the longest prefix of the data that holds it, or none;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
 /// A wall-clock time: whole seconds since 1970-01-01 00:00:00 UTC.
@@ -53,7 +53,7 @@ impl UnixSeconds {
     pub fn date(self) -> String {
         self.timestamp().map_or_else(
             || self.0.to_string(),
-            |time| time.to_zoned(TimeZone::UTC).date().to_string(),
+            |time| Offset::UTC.to_datetime(time).date().to_string(),
         )
     }
 

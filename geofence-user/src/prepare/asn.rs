@@ -199,7 +199,7 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
-    use crate::data::geoip::writer::{Schema, Writer};
+    use crate::mmdb_writer::{Schema, Writer};
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()

@@ -9,9 +9,9 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use aya::programs::Xdp;
 use geofence_common::maps::name;
+use geofence_tests::oracle::Oracle;
 use geofence_user::explain::simulated_tables::{Host, Seen};
-use geofence_user::model::policy::{CountryRule, Fate, Lookup};
-use geofence_user::oracle::Oracle;
+use geofence_user::model::policy::{Action, CountryRule, Lookup};
 use geofence_user::prepare::Prepared;
 
 use crate::cases::{self, Case};
@@ -58,7 +58,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             plan.variant(Some(database), |policy| {
                 // Everybody is dropped for a country or the lack of one, so the cost is of one path.
                 policy.rule = CountryRule::AllowOnly([].into());
-                policy.unknown = Fate::Drop;
+                policy.unknown = Action::Drop;
             })
         })?);
     }

@@ -13,9 +13,9 @@ use geofence_common::address::{Address, SPECIAL_USE_V4};
 use geofence_common::image::{Lookup as _, Words as _};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::oracle::{Draw, Oracle};
 use geofence_user::data::geoip::Database;
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
-use geofence_user::oracle::{Draw, Oracle};
 use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net};
 

@@ -7,12 +7,12 @@ use geofence_common::address::Address;
 use geofence_common::country::Country;
 use geofence_common::image::class::Class;
 use geofence_common::image::{Lookup as _, Words as _};
+use geofence_tests::oracle::Oracle;
 use geofence_user::compile::{Boot, Target, compile};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::data::lists::Loaded;
 use geofence_user::model::policy::Policy;
-use geofence_user::oracle::Oracle;
 use geofence_user::prepare::{Others, Prepared, prepare};
 
 pub(crate) struct Plan {

@@ -13,13 +13,13 @@ use geofence_common::action::Reason;
 use geofence_common::address::Address;
 use geofence_common::image::{Lookup as _, Words as _};
 use geofence_common::maps::name;
+use geofence_tests::oracle::{Draw, Oracle};
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::explain::simulated_tables::{Host, Seen};
 use geofence_user::model::policy::{
     Destination, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
 use geofence_user::model::units::UnixSeconds;
-use geofence_user::oracle::{Draw, Oracle};
 use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 

@@ -3,7 +3,7 @@
 //! What the machine does meanwhile then falls on all of them alike.
 
 use anyhow::Result;
-use geofence_user::oracle::Draw;
+use geofence_tests::oracle::Draw;
 use serde_json::{Value, json};
 
 /// The samples of one contestant.

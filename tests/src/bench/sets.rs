@@ -4,8 +4,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_common::address::Address;
+use geofence_tests::oracle::Draw;
 use geofence_user::data::geoip::Database;
-use geofence_user::oracle::Draw;
 use rand::distr::Distribution as _;
 use rand::distr::weighted::WeightedIndex;
 

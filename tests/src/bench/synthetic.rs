@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
 use geofence_common::country::Country;
+use geofence_tests::oracle::Draw;
 use geofence_user::data::geoip::Database;
-use geofence_user::oracle::Draw;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// How near "near" is: this many bits of the model's network part are drawn anew.

@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use geofence_common::action::Reason;
 use geofence_common::decide::filter;
 use geofence_common::image::{Lookup as _, Words as _};
+use geofence_tests::oracle::Oracle;
 use geofence_user::explain::simulated_tables::Host;
-use geofence_user::oracle::Oracle;
 
 use crate::cases::Case;
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};

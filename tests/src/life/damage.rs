@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::mmdb_writer::{Schema, Writer};
 use anyhow::{Context as _, Result, ensure};
-use geofence_user::data::geoip::writer::{Schema, Writer};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 

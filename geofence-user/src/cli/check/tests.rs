@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::data::geoip::writer::{Schema, Writer};
+use crate::mmdb_writer::{Schema, Writer};
 
 /// A directory with a database of three countries and, if wanted, a configuration.
 struct Files(tempfile::TempDir);

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::*;
-use crate::data::geoip::writer::{Schema, Writer};
+use crate::mmdb_writer::{Schema, Writer};
 
 /// A directory with an old configuration and a new one, and a database for either.
 struct Files(tempfile::TempDir);

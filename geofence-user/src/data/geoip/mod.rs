@@ -9,8 +9,6 @@ mod reader;
 mod record;
 mod systems;
 mod tree;
-#[doc(hidden)]
-pub mod writer;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

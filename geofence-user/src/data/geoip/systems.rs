@@ -111,8 +111,8 @@ impl Systems {
 
 #[cfg(test)]
 mod tests {
-    use super::super::writer::{Schema, Writer};
     use super::*;
+    use crate::mmdb_writer::{Schema, Writer};
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use proptest::prelude::*;
 
-use super::writer::{Schema, Writer};
 use super::*;
+use crate::mmdb_writer::{Schema, Writer};
 
 fn country(code: &str) -> Country {
     Country::from_code(code.as_bytes().try_into().unwrap()).unwrap()

@@ -13,12 +13,12 @@ use std::time::Instant;
 
 use geofence_common::address::Address;
 use geofence_common::image::{Lookup as _, Words as _};
+use geofence_tests::oracle::{
+    LongestPrefix, Oracle, default_policy, edges_v4, edges_v6, overlays, random_v4, random_v6,
+};
 use geofence_user::compile::{Boot, Image, Target, compile};
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::Policy;
-use geofence_user::oracle::{
-    LongestPrefix, Oracle, default_policy, edges_v4, edges_v6, overlays, random_v4, random_v6,
-};
 
 const OVERLAYS: usize = 10_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;

@@ -1,7 +1,7 @@
 //! Writes small MMDB files for tests: any record size, either family or both, every schema in use, and wrong ones.
 //!
-//! Written from the format's specification and for tests only. It may panic on what a test should not ask for, and
-//! it keeps the whole tree in memory.
+//! Written from the format's specification. It may panic on what a test should not ask for, and it keeps the whole tree
+//! in memory. The unit tests of geofence-user include this file by its path; it may name geofence_common only.
 
 use geofence_common::country::Country;
 use ipnet::IpNet;

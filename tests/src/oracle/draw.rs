@@ -6,11 +6,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6};
+use geofence_user::config::Config;
+use geofence_user::data::geoip::Database;
+use geofence_user::model::policy::Policy;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
-use crate::config::Config;
-use crate::data::geoip::Database;
-use crate::model::policy::Policy;
 
 /// Numbers that look random and are the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
