@@ -31,7 +31,7 @@ pub(crate) fn binary_with(
     features: &[&str],
     release: bool,
 ) -> Result<PathBuf> {
-    let mut cargo = workspace::cargo(&["build", "--package", package, "--bin", name]);
+    let mut cargo = process::cargo(&["build", "--package", package, "--bin", name]);
     for feature in features {
         cargo.args(["--features", feature]);
     }

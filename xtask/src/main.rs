@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod exit_code;
 mod geoip;
 mod lab;
 mod lint;
@@ -16,7 +17,6 @@ mod privilege;
 mod process;
 mod run;
 mod setup;
-mod source;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,10 +27,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// The exit code for "no": the command worked and the answer is bad news.
-const NO: u8 = 1;
-/// The exit code for trouble: the command could not do its work.
-const TROUBLE: u8 = 2;
+use crate::exit_code::TROUBLE;
 
 #[derive(Parser)]
 #[command(
@@ -61,7 +58,11 @@ enum Command {
     /// Check formatting, clippy (host and eBPF) and the repository's own rules
     ///
     /// Exit code 0 when clean, 1 when something was found, 2 when a check could not run.
-    Lint,
+    Lint {
+        /// Check only the repository's own rules, which takes a second, and list the pending findings as well
+        #[arg(long)]
+        tidy: bool,
+    },
     /// Run every test, those that need root included
     ///
     /// Without root, sudo is used when it works; otherwise the tests that need root are skipped and listed at the
@@ -151,7 +152,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup => setup::run(setup::Scope::Everything).map(|()| ExitCode::SUCCESS),
         Command::Build { release } => build::run(release),
-        Command::Lint => lint::run(),
+        Command::Lint { tidy: false } => lint::run(),
+        Command::Lint { tidy: true } => lint::run_tidy(),
         Command::Test { filters, options } => test::run(&filters, &options),
         Command::Demo { arguments } => demo::run(arguments),
         Command::Lab { arguments } => lab::run(arguments),

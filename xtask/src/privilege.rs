@@ -1,6 +1,6 @@
-//! Root, or the way to it: what may run as root, through what, and what to tell whom who has neither.
+//! Root privileges: whether this process has them, whether sudo can give them, and what to say when neither holds.
 //!
-//! Never keeps root for longer than one command, and never asks where nobody can answer.
+//! Keeps root for one command at a time, and asks for sudo at a terminal only.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

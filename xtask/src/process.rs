@@ -26,6 +26,14 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Starts a cargo command line with the cargo that started this process.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = command(cargo);
+    command.args(arguments);
+    command
+}
+
 /// Returns the PATH that our children see: the caller's, then the places where setup puts programs. System
 /// directories come too, because a user's PATH often lacks `/usr/sbin`, where `ip` may live.
 pub(crate) fn search_path() -> OsString {

@@ -259,7 +259,7 @@ fn is_llvm(config: &Path) -> bool {
 fn linker(binstall: bool) -> Result<()> {
     if binstall {
         eprintln!("setup: installing bpf-linker {BPF_LINKER} with cargo-binstall");
-        let mut cargo = workspace::cargo(&["binstall", "--no-confirm", "--force"]);
+        let mut cargo = process::cargo(&["binstall", "--no-confirm", "--force"]);
         let installed = process::capture(cargo.arg(format!("bpf-linker@{BPF_LINKER}")));
         if installed.is_ok() && linker_fits() {
             return Ok(());
@@ -272,7 +272,7 @@ fn linker(binstall: bool) -> Result<()> {
     let prefix = llvm_prefix()
         .context("LLVM 22 with its headers is not where it was installed; set LLVM_PREFIX to it")?;
     eprintln!("setup: building bpf-linker {BPF_LINKER} with LLVM {LLVM} (a minute or two)");
-    let mut cargo = workspace::cargo(&[
+    let mut cargo = process::cargo(&[
         "install",
         "bpf-linker",
         "--version",

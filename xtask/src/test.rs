@@ -11,13 +11,14 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::exit_code::{NO, TROUBLE};
 use crate::privilege::{self, Way};
-use crate::{NO, TROUBLE, process, setup, workspace};
+use crate::{process, setup, workspace};
 
 /// Builds and runs the tests whose names contain one of the filters, or all of them.
 pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
     setup::run(setup::Scope::Test)?;
-    let mut build = workspace::cargo(&["build"]);
+    let mut build = process::cargo(&["build"]);
     // Not --all-targets: benches are not run here. Binaries, because tests start them.
     build
         .args(workspace::HOST_CRATES)
@@ -54,7 +55,7 @@ fn cargo_test(way: Option<Way>, notes: &Notes, filters: &[String], options: &[St
         ("GEOFENCE_SKIPPED", notes.skipped.as_os_str()),
         ("GEOFENCE_BUDGET", notes.budget.as_os_str()),
     ];
-    let mut cargo = workspace::cargo(&["test"]);
+    let mut cargo = process::cargo(&["test"]);
     cargo
         .args(workspace::HOST_CRATES)
         .args(workspace::TEST_FEATURES)

@@ -1,13 +1,10 @@
-//! Where things are: the repository, cargo's output, the pinned toolchain, and how cargo is started.
+//! Where things are: the repository, cargo's output, the pinned toolchain.
 //!
 //! Assumes it was started by cargo, as the alias `cargo xtask` does.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
-
-use crate::process;
 
 /// The arguments that select every crate that is built for the host.
 pub(crate) const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "geofence-ebpf"];
@@ -54,14 +51,6 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("creating {}", directory.display()))?;
     Ok(directory)
-}
-
-/// Starts a cargo command line with the cargo that started us.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = process::command(cargo);
-    command.args(arguments);
-    command
 }
 
 /// Reads the version of the pinned toolchain.

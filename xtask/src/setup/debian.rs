@@ -16,7 +16,7 @@ const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the p
 /// Installs packages with every service left alone.
 ///
 /// A policy-rc.d that says no keeps services from being started, and disabling them keeps the next boot from it.
-/// Postfix is told to configure nothing. Removing is refused, for another mail server may be at work here.
+/// Postfix configures nothing. apt may remove nothing: another mail server may be at work here.
 const IDLE: &str = r#"
 set -e
 if [ ! -e /usr/sbin/policy-rc.d ]; then

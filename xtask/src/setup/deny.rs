@@ -5,8 +5,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::process;
 use crate::setup::version_of;
-use crate::{process, workspace};
 
 const CARGO_DENY: &str = "0.20.2";
 
@@ -16,7 +16,7 @@ pub(crate) fn install() -> Result<()> {
         return Ok(());
     }
     eprintln!("setup: building cargo-deny {CARGO_DENY} (a minute or two)");
-    let mut cargo = workspace::cargo(&[
+    let mut cargo = process::cargo(&[
         "install",
         "cargo-deny",
         "--version",
