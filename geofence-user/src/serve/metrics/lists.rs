@@ -1,71 +1,100 @@
-//! What is exported of lists with listed addresses: by list and tenant, and both names come from the configuration.
+//! Metrics of lists, by list and tenant. Both names come from the configuration.
 
 use std::fmt::Error;
 
-use geofence_common::action::{Action, Direction as Way};
+use geofence_common::action::Action;
+use geofence_common::action::Direction as Way;
 use geofence_common::maps::{ListCounters, list_counter};
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 
+use super::families::Families;
 use crate::daemon::facts::{ListCount, ListCounts};
-
-/// Which of a list's counters a series shows.
-type Value = fn(&ListCounters, Way) -> u64;
+use crate::data::lists::{Report, Standing};
 
 /// The directions that the list is about.
 fn ways(list: &ListCount) -> impl Iterator<Item = Way> {
-    Way::ALL.into_iter().filter(|way| list.direction.is(*way))
+    let direction = list.direction;
+    Way::ALL.into_iter().filter(move |way| direction.is(*way))
 }
 
-pub(super) fn encode(lists: &ListCounts, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+/// What the kernel counted.
+pub(super) fn encode_counters(
+    lists: &ListCounts,
+    families: &mut Families<'_>,
+) -> Result<(), Error> {
     if lists.is_empty() {
         return Ok(());
     }
-    let mut family = encoder.encode_descriptor(
-        "geofence_list_packets",
-        "Packets from and to addresses on a list, by tenant, direction and what became of them",
-        None,
-        MetricType::Counter,
-    )?;
+    let mut packets = Vec::new();
+    let mut events = Vec::new();
     for (name, list) in lists {
-        for (tenant, counters) in &list.tenants {
-            for way in ways(list) {
+        let list_label = ("list", name.as_str());
+        for way in ways(list) {
+            let way_label = ("direction", way.name());
+            for (tenant, counters) in &list.tenants {
                 for action in [Action::Pass, Action::Drop] {
                     let labels = [
-                        ("list", name.as_str()),
+                        list_label,
                         ("tenant", tenant.as_str()),
-                        ("direction", way.name()),
+                        way_label,
                         ("action", action.name()),
                     ];
-                    let packets = counters.packets[list_counter(way, action)];
-                    ConstCounter::new(packets).encode(family.encode_family(&labels)?)?;
+                    packets.push((labels, counters.packets[list_counter(way, action)]));
                 }
             }
+            let sum = |index: usize| {
+                let counters = list.tenants.values();
+                counters
+                    .map(|one: &ListCounters| one.events[way as usize][index])
+                    .sum::<u64>()
+            };
+            events.push(([list_label, way_label], [sum(0), sum(1)]));
         }
     }
-    let families: [(&str, &str, Value); 2] = [
+    families.counters(
+        "geofence_list_packets",
+        "Packets from and to addresses on a list, by tenant, direction and action",
+        packets,
+    )?;
+    let events = events.iter();
+    families.counters(
+        "geofence_events",
+        "Packets from and to addresses on a list for which the kernel sent an event",
+        events.clone().map(|(labels, [_, sent])| (*labels, *sent)),
+    )?;
+    families.counters(
+        "geofence_events_lost",
+        "Packets from and to addresses on a list without an event, because of the list's rate limit or a full buffer",
+        events.map(|(labels, [lost, _])| (*labels, *lost)),
+    )
+}
+
+/// What the lists contain and how current they are.
+pub(super) fn encode_reports(lists: &[Report], families: &mut Families<'_>) -> Result<(), Error> {
+    if lists.is_empty() {
+        return Ok(());
+    }
+    type Value = fn(&Report) -> i64;
+    let gauges: [(&str, &str, Value); 3] = [
         (
-            "geofence_events",
-            "Packets from and to addresses on a list that the kernel has sent an event of",
-            |counters, way| counters.events[way as usize][1],
+            "geofence_list_entries",
+            "Prefixes on a list that have not expired",
+            |list| i64::try_from(list.entries).unwrap_or(i64::MAX),
         ),
         (
-            "geofence_events_lost",
-            "Such packets that there was no event of: more than a list may have, or no room",
-            |counters, way| counters.events[way as usize][0],
+            "geofence_list_confirmed_timestamp_seconds",
+            "When the source of a list last delivered or confirmed its content; 0 for never",
+            |list| list.since.unwrap_or(0).cast_signed(),
+        ),
+        (
+            "geofence_list_degraded",
+            "Whether the list in use is not the one its source has: rejected, unavailable or never fetched",
+            |list| i64::from(list.standing != Standing::Current),
         ),
     ];
-    for (name, help, value) in families {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (name, list) in lists {
-            for way in ways(list) {
-                let counters = list.tenants.values();
-                let sum: u64 = counters.map(|counters| value(counters, way)).sum();
-                let labels = [("list", name.as_str()), ("direction", way.name())];
-                ConstCounter::new(sum).encode(family.encode_family(&labels)?)?;
-            }
-        }
+    for (name, help, value) in gauges {
+        let lists = lists.iter();
+        let series = lists.map(|list| ([("list", list.name.as_str())], value(list)));
+        families.gauges(name, help, series)?;
     }
     Ok(())
 }

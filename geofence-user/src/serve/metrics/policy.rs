@@ -1,0 +1,97 @@
+//! Metrics of the active policy: its reloads, its image and its databases.
+
+use std::fmt::Error;
+
+use geofence_common::action::Mode;
+
+use super::families::Families;
+use crate::compile::{Disagreement, Extent};
+use crate::daemon::facts::{Facts, Reloads};
+
+pub(super) fn encode_reloads(reloads: &Reloads, families: &mut Families<'_>) -> Result<(), Error> {
+    let failed: u64 = reloads.failed.values().sum();
+    let results = [("ok", reloads.succeeded), ("failed", failed)];
+    families.counters(
+        "geofence_reloads",
+        "Reloads by result",
+        results.map(|(result, count)| ([("result", result)], count)),
+    )?;
+    let causes = reloads.failed.iter();
+    families.counters(
+        "geofence_reload_failures",
+        "Failed reloads by cause; the active policy stayed",
+        causes.map(|(cause, count)| ([("reason", cause.name())], *count)),
+    )?;
+    families.gauge(
+        "geofence_degraded",
+        "Whether the active policy is not the last one requested",
+        i64::from(reloads.last_failure.is_some()),
+    )
+}
+
+pub(super) fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result<(), Error> {
+    families.gauge(
+        "geofence_enforcing",
+        "Whether drops are carried out (1) or only counted (0)",
+        i64::from(facts.mode == Mode::Enforce),
+    )?;
+    families.gauge(
+        "geofence_image_generation",
+        "Generation of the policy image in the kernel",
+        i64::from(facts.generation),
+    )?;
+    let databases = facts.databases.iter();
+    families.gauges(
+        "geofence_database_build_time_seconds",
+        "When the GeoIP database was built, in seconds since 1970",
+        databases.map(|(name, built)| ([("database", name.as_str())], built.cast_signed())),
+    )?;
+    let prefixes = [("ipv4", facts.prefixes_v4), ("ipv6", facts.prefixes_v6)];
+    families.gauges(
+        "geofence_database_prefixes",
+        "Prefixes in the GeoIP databases",
+        prefixes.map(|(family, count)| ([("family", family)], count as i64)),
+    )?;
+    if let Some(disagreement) = facts.disagreement {
+        encode_disagreement(disagreement, families)?;
+    }
+    Ok(())
+}
+
+fn encode_disagreement(
+    disagreement: Disagreement,
+    families: &mut Families<'_>,
+) -> Result<(), Error> {
+    let Disagreement {
+        first_alone: first,
+        second_alone: second,
+    } = disagreement;
+    let extents = [
+        ("ipv4", "first", first.v4),
+        ("ipv4", "second", second.v4),
+        ("ipv6", "first", first.v6),
+        ("ipv6", "second", second.v6),
+    ];
+    // The number of IPv6 addresses exceeds the integers of the format.
+    type Value = fn(&Extent) -> f64;
+    let gauges: [(&str, &str, Value); 2] = [
+        (
+            "geofence_database_disagreement_addresses",
+            "Addresses that only one of the two databases places in a blocked country",
+            |extent| extent.addresses as f64,
+        ),
+        (
+            "geofence_database_disagreement_prefixes",
+            "The fewest prefixes that cover those addresses",
+            |extent| extent.prefixes as f64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let series = extents.map(|(family, database, extent)| {
+            let labels = [("family", family), ("blocked_by", database)];
+            (labels, value(&extent))
+        });
+        families.gauges(name, help, series)?;
+    }
+    Ok(())
+}
