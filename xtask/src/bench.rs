@@ -11,9 +11,9 @@ use crate::{build, demo, privilege, process, setup, workspace};
 /// Runs the benchmark in our place, so that its exit code is ours and Ctrl-C reaches it alone.
 pub(crate) fn run(docs: bool, arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::run(setup::Scope::Bench)?;
-    let geofence = build::geofence(true)?;
-    let binary = build::binary_with("geofence-tests", "geofence-bench", &["bench"], true)?;
-    let mut bench = process::command(binary);
+    let wanted = [build::GEOFENCE, ("geofence-tests", "geofence-bench")];
+    let [geofence, bench] = build::binaries(wanted, &["geofence-tests/bench"], true)?;
+    let mut bench = process::command(bench);
     bench.arg("--geofence").arg(geofence);
     if !arguments
         .iter()

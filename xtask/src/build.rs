@@ -7,6 +7,9 @@ use anyhow::Result;
 
 use crate::{process, setup, workspace};
 
+/// The binary of the product and its crate.
+pub(crate) const GEOFENCE: (&str, &str) = ("geofence-user", "geofence");
+
 /// Builds geofence and prints where it is.
 pub(crate) fn run(release: bool) -> Result<ExitCode> {
     setup::run(setup::Scope::Build)?;
@@ -16,22 +19,22 @@ pub(crate) fn run(release: bool) -> Result<ExitCode> {
 
 /// Builds geofence; its build script builds the eBPF programs first.
 pub(crate) fn geofence(release: bool) -> Result<PathBuf> {
-    binary("geofence-user", "geofence", release)
+    let [geofence] = binaries([GEOFENCE], &[], release)?;
+    Ok(geofence)
 }
 
-/// Builds one binary of one crate and returns its path.
-pub(crate) fn binary(package: &str, name: &str, release: bool) -> Result<PathBuf> {
-    binary_with(package, name, &[], release)
-}
-
-/// The same with features of the crate.
-pub(crate) fn binary_with(
-    package: &str,
-    name: &str,
+/// Builds binaries, given as crate and name, and returns the path of each.
+///
+/// One cargo command builds them all: it compiles what they share once and in parallel.
+pub(crate) fn binaries<const N: usize>(
+    wanted: [(&str, &str); N],
     features: &[&str],
     release: bool,
-) -> Result<PathBuf> {
-    let mut cargo = process::cargo(&["build", "--package", package, "--bin", name]);
+) -> Result<[PathBuf; N]> {
+    let mut cargo = process::cargo(&["build"]);
+    for (package, name) in wanted {
+        cargo.args(["--package", package, "--bin", name]);
+    }
     for feature in features {
         cargo.args(["--features", feature]);
     }
@@ -39,5 +42,6 @@ pub(crate) fn binary_with(
         cargo.arg("--release");
     }
     process::check(&mut cargo)?;
-    workspace::binary(name, release)
+    let directory = workspace::binaries(release)?;
+    Ok(wanted.map(|(_, name)| directory.join(name)))
 }

@@ -11,8 +11,9 @@ use crate::{build, privilege, process, setup};
 /// Runs the demo in our place, so that its exit code is ours and Ctrl-C reaches it alone.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::run(setup::Scope::Demo)?;
-    let geofence = build::geofence(true)?;
-    let mut demo = process::command(build::binary("geofence-tests", "geofence-demo", true)?);
+    let wanted = [build::GEOFENCE, ("geofence-tests", "geofence-demo")];
+    let [geofence, demo] = build::binaries(wanted, &[], true)?;
+    let mut demo = process::command(demo);
     demo.arg("--geofence").arg(geofence).args(&arguments);
     if !asks_for_help(&arguments) {
         demo = privilege::required("the demo", &demo)?;

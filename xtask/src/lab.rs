@@ -11,9 +11,10 @@ use crate::{build, demo, privilege, process, setup};
 /// Runs a laboratory in our place, so that its exit code is ours and Ctrl-C reaches it alone.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::run(setup::Scope::Lab)?;
-    // Next to each other, which is where the one looks for the other.
-    build::geofence(true)?;
-    let mut lab = process::command(build::binary("geofence-tests", "geofence-lab", true)?);
+    // Both land in one directory, which is where the laboratory looks for geofence.
+    let wanted = [build::GEOFENCE, ("geofence-tests", "geofence-lab")];
+    let [_, lab] = build::binaries(wanted, &[], true)?;
+    let mut lab = process::command(lab);
     lab.args(&arguments);
     if !arguments.is_empty() && !demo::asks_for_help(&arguments) {
         lab = privilege::required("the laboratory", &lab)?;

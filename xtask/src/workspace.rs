@@ -39,10 +39,10 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
         .to_path_buf())
 }
 
-/// Returns the path of a binary that cargo built.
-pub(crate) fn binary(name: &str, release: bool) -> Result<PathBuf> {
+/// Returns the directory of the binaries that cargo built.
+pub(crate) fn binaries(release: bool) -> Result<PathBuf> {
     let profile = if release { "release" } else { "debug" };
-    Ok(target_directory()?.join(profile).join(name))
+    Ok(target_directory()?.join(profile))
 }
 
 /// Returns a directory of xtask's own below cargo's output, created if need be.

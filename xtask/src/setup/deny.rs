@@ -5,8 +5,8 @@
 
 use anyhow::{Result, bail};
 
+use super::version::version_of;
 use crate::process;
-use crate::setup::version_of;
 
 const CARGO_DENY: &str = "0.20.2";
 

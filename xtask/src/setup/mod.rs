@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use self::version::version_of;
 use crate::{process, workspace};
 
 mod debian;
 pub(crate) mod deny;
+mod version;
 
 /// The LLVM that the pinned compiler contains; bpf-linker must read the bitcode of that one.
 const LLVM: u32 = 22;
@@ -211,12 +213,6 @@ fn linker_fits() -> bool {
         && llvm_in(&libraries).is_none_or(|llvm| llvm == LLVM)
 }
 
-/// Picks the first two numbers of the version out of `bpf-linker 0.13.0`.
-fn version_of(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split_whitespace().last()?.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 /// Picks the major version of LLVM out of what `ldd` says: `libLLVM.so.22.1 => ...`, `libLLVM-14.so.1 => ...`.
 fn llvm_in(libraries: &str) -> Option<u32> {
     let name = libraries
@@ -348,14 +344,6 @@ mod tests {
             })
             .is_empty()
         );
-    }
-
-    #[test]
-    fn the_version_of_the_linker_is_compared_by_number() {
-        assert_eq!(version_of("bpf-linker 0.13.0"), Some((0, 13)));
-        assert!(version_of("bpf-linker 0.9.15") < version_of(BPF_LINKER));
-        assert_eq!(version_of(""), None);
-        assert_eq!(version_of("bpf-linker devel"), None);
     }
 
     #[test]
