@@ -11,7 +11,8 @@ use serde_json::json;
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
 use crate::data::lists::naming;
-use crate::explain::{Names, Recorder, class_of, country, describe, system_to_json};
+use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
+use crate::model::countries;
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses
@@ -53,7 +54,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             .flat_map(|address| names.systems(address))
             .collect();
         let origin = match &prepared.others.systems {
-            Some(data) => data.of(*ip)?,
+            Some(data) => data.find(*ip)?,
             None => None,
         };
         let opinions = prepared.opinions(*ip)?;
@@ -90,7 +91,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
             writeln!(out, "{object}")?;
             continue;
         }
-        writeln!(out, "{ip}: {}", country(class.country()))?;
+        writeln!(out, "{ip}: {}", countries::described(class.country()))?;
         for step in &recorder.0 {
             writeln!(
                 out,

@@ -7,7 +7,9 @@ use tracing::warn;
 
 use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
-use crate::checks::sanity::{Comparison, Holdings, Refusal, Refused, refusals, systems_refusals};
+use crate::checks::sanity::{
+    Comparison, First, Holdings, Refusal, Refused, refusals, systems_refusals,
+};
 use crate::compile::Image;
 use crate::compile::LpmPrefixes;
 use crate::config::Config;
@@ -94,7 +96,11 @@ impl Candidate {
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
             disagreement: prepared.others.second.as_ref().map(|one| one.disagreement),
-            systems: prepared.others.systems_have(),
+            systems: prepared
+                .others
+                .systems
+                .as_ref()
+                .map(Holdings::of_as_database),
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
@@ -195,7 +201,7 @@ fn check_data(
             refusals(&prepared.config.policy, &comparison, now())
         }
         None => {
-            let first = prepared.first_data().map_err(|error| internal(&error))?;
+            let first = First::of(prepared).map_err(|error| internal(&error))?;
             warnings.extend(first.warnings);
             first.refusals
         }

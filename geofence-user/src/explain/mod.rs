@@ -144,7 +144,7 @@ pub fn describe(step: &Step, names: Names<'_>) -> String {
             format!("protocol {protocol}, which has no ports here")
         }
         Step::Class { address, class } => {
-            let mut facts = vec![country(class.country())];
+            let mut facts = vec![countries::described(class.country())];
             let blocked = if class.country() == Country::SPECIAL {
                 None
             } else {
@@ -261,19 +261,6 @@ fn flow(found: Option<&Flow>, now: u64) -> String {
             State::from_number(flow.state).map_or("unknown", State::name),
             Duration::from_nanos(flow.deadline.saturating_sub(now)).as_secs()
         ),
-    }
-}
-
-/// A country with its name, or what stands in its place.
-#[must_use]
-pub fn country(country: Country) -> String {
-    match country.code() {
-        Some(code) => format!("{code} ({})", countries::name(country)),
-        None => match country {
-            Country::SPECIAL => "special-use space".to_owned(),
-            Country::NONE => "none".to_owned(),
-            _ => "unknown country".to_owned(),
-        },
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{Config, Mention, Named};
-use crate::data::geoip::Systems;
+use crate::data::asn::AsDatabase;
 use crate::model::policy::{System, SystemRule};
 
 /// How many an error offers.
@@ -40,7 +40,7 @@ impl fmt::Display for UnknownSystems {
 
 /// Gives the policy the prefixes of the systems that its rules name. What was granted by command does without those
 /// that are not to be found: who changes the data did not grant it, and the filter has to start.
-pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), UnknownSystems> {
+pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), UnknownSystems> {
     let mut unknown = Vec::new();
     let policy = &mut config.policy;
     policy.systems.clear();
@@ -84,7 +84,7 @@ pub(super) fn resolve(config: &mut Config, data: &Systems) -> Result<(), Unknown
 }
 
 /// The numbers that a mention stands for; an organisation may have several.
-fn numbers(mention: &Mention, data: &Systems) -> Result<Vec<u32>, UnknownSystem> {
+fn numbers(mention: &Mention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSystem> {
     let refuse = |problem: String, help: String| UnknownSystem {
         place: mention.place.clone(),
         problem,
@@ -140,16 +140,16 @@ fn numbers(mention: &Mention, data: &Systems) -> Result<Vec<u32>, UnknownSystem>
     }
 }
 
-/// Systems whose numbers are a slip away.
-fn like_number(number: u32, data: &Systems) -> Vec<u32> {
+/// AsDatabase whose numbers are a slip away.
+fn like_number(number: u32, data: &AsDatabase) -> Vec<u32> {
     let wanted = number.to_string();
     let is_near = |other: &&u32| strsim::damerau_levenshtein(&wanted, &other.to_string()) == 1;
     let near = data.names().keys().filter(is_near);
     near.take(OFFERED_MAX).copied().collect()
 }
 
-/// Systems whose organisations have such a name in theirs, or one that looks like it; one for each name.
-fn like_name(wanted: &str, data: &Systems) -> Vec<u32> {
+/// AsDatabase whose organisations have such a name in theirs, or one that looks like it; one for each name.
+fn like_name(wanted: &str, data: &AsDatabase) -> Vec<u32> {
     let mut scored: Vec<(f64, &str, u32)> = data
         .names()
         .iter()
@@ -171,7 +171,7 @@ fn like_name(wanted: &str, data: &Systems) -> Vec<u32> {
 }
 
 /// The way out that some systems are, by number or, behind a mark, by name.
-fn offered(data: &Systems, numbers: &[u32], mark: &str) -> Option<String> {
+fn offered(data: &AsDatabase, numbers: &[u32], mark: &str) -> Option<String> {
     let texts: Vec<String> = numbers
         .iter()
         .map(|number| match data.names().get(number) {
@@ -187,7 +187,7 @@ fn offered(data: &Systems, numbers: &[u32], mark: &str) -> Option<String> {
     })
 }
 
-fn described(data: &Systems, number: u32) -> String {
+fn described(data: &AsDatabase, number: u32) -> String {
     match data.names().get(&number).filter(|name| !name.is_empty()) {
         Some(name) => format!("AS{number} ({name})"),
         None => format!("AS{number}"),
@@ -205,7 +205,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn data() -> Systems {
+    fn data() -> AsDatabase {
         let mut writer = Writer::new(Schema::Asn);
         for (prefix, system) in [
             ("198.51.100.0/24", "64500 Example Org"),
@@ -215,7 +215,7 @@ mod tests {
         ] {
             writer.add_code(net(prefix), system);
         }
-        Systems::from_bytes("asn.mmdb", writer.finish()).unwrap()
+        AsDatabase::from_bytes("asn.mmdb", writer.finish()).unwrap()
     }
 
     fn resolved(text: &str) -> Result<Config, String> {

@@ -21,7 +21,8 @@ use geofence_common::action::{Action, Reason};
 use geofence_common::decide::Verdict;
 use serde::{Deserialize, Serialize};
 
-use crate::explain::{country, explain, explain_leaving};
+use crate::explain::{explain, explain_leaving};
+use crate::model::countries;
 use crate::model::policy::{self, Policy};
 use routes::Routes;
 use watcher::Watcher;
@@ -266,7 +267,7 @@ impl fmt::Display for Cut {
             "{}: dropped as {}, country {}",
             self.dependency,
             self.verdict.reason.name(),
-            country(self.verdict.country)
+            countries::described(self.verdict.country)
         )
     }
 }

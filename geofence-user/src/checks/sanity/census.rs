@@ -10,6 +10,7 @@ use geofence_common::image::header;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{BrokenImage, Extent, Family, Segment, ranges, side_by_side, spans};
+use crate::data::asn::AsDatabase;
 
 /// The form that is written; another one is not read.
 const VERSION: u32 = 1;
@@ -22,6 +23,20 @@ pub struct Holdings {
 }
 
 impl Holdings {
+    /// What the autonomous systems of a database have together; of IPv6 only the prefixes are counted.
+    #[must_use]
+    pub fn of_as_database(database: &AsDatabase) -> Self {
+        let [v4, v6] = database.networks();
+        let extent = |prefixes: usize, addresses: u64| Extent {
+            prefixes: prefixes as u64,
+            addresses: addresses.into(),
+        };
+        Self {
+            v4: extent(v4, database.addresses_v4()),
+            v6: extent(v6, 0),
+        }
+    }
+
     #[must_use]
     pub const fn of(&self, family: Family) -> Extent {
         match family {

@@ -7,8 +7,10 @@ use geofence_common::country::Country;
 
 use super::{Census, Holdings, IPV6_TOO_SMALL, Refusal};
 use crate::compile::{Boot, BrokenImage, CompileError, Family, Target, compile};
-use crate::data::geoip::{self, Database};
+use crate::data::geoip::Database;
+use crate::data::mmdb::DatabaseError;
 use crate::model::policy::{CountryRule, Policy};
+use crate::prepare::Prepared;
 
 /// What the guard has to say about first data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,12 +26,20 @@ pub enum FirstError {
     #[error(transparent)]
     Image(#[from] BrokenImage),
     #[error(transparent)]
-    Embedded(#[from] geoip::Error),
+    Embedded(#[from] DatabaseError),
     #[error(transparent)]
     Compile(#[from] CompileError),
 }
 
 impl First {
+    /// Judges the data of a prepared policy. The embedded database alone has nothing to be compared with.
+    pub fn of(prepared: &Prepared) -> Result<Self, FirstError> {
+        if prepared.config.databases.is_empty() && prepared.others.second.is_none() {
+            return Ok(Self::default());
+        }
+        Self::judge(&prepared.config.policy, prepared.image.words())
+    }
+
     /// Judges an image, given by its words, that was compiled from this policy and a database that is not the embedded
     /// one. The embedded database is read only if there is something to ask it.
     pub fn judge(policy: &Policy, words: &[u32]) -> Result<Self, FirstError> {

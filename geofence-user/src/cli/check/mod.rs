@@ -14,10 +14,11 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use crate::checks::sanity::First;
 use crate::compile::{Disagreement, Extents, Statistics};
 use crate::config::XdpMode;
-use crate::data::geoip::SourceInfo;
 use crate::data::lists::Report;
+use crate::data::mmdb::SourceInfo;
 use crate::model::countries;
 use crate::model::policy::{
     Action, CountryRule, CrossCheckRule, Lookup, Mail, Protection, Replies,
@@ -44,7 +45,7 @@ pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
     arguments.instance.apply(&mut config)?;
     let prepared = prepare(config)?;
     let mut effective = Effective::of(&prepared);
-    let first = prepared.first_data()?;
+    let first = First::of(&prepared)?;
     let refusals = first
         .refusals
         .iter()

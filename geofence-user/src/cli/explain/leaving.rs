@@ -9,7 +9,8 @@ use serde_json::json;
 use super::{MONITORED, write_step};
 use crate::cli::Outcome;
 use crate::data::lists::naming;
-use crate::explain::{Names, addresses, class_of, country, describe, explain_leaving};
+use crate::explain::{Names, addresses, class_of, describe, explain_leaving};
+use crate::model::countries;
 use crate::prepare::Prepared;
 
 pub(super) fn explain(
@@ -56,7 +57,7 @@ pub(super) fn explain(
             "{}: {}, country {}",
             action.name(),
             verdict.reason.name(),
-            country(verdict.country)
+            countries::described(verdict.country)
         )?,
         None => writeln!(out, "{}: nothing stops what leaves", action.name())?,
     }

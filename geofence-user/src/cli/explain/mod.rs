@@ -23,10 +23,11 @@ use crate::data::lists::naming;
 use crate::explain::pcap;
 use crate::explain::simulated_tables::{Host, Seen};
 use crate::explain::{
-    Names, Protocol, Question, Recorder, addresses, class_of, country, describe, explain as decide,
+    Names, Protocol, Question, Recorder, addresses, class_of, describe, explain as decide,
     explain_reply, system_to_json,
 };
 use crate::kernel::{Filter, Running};
+use crate::model::countries;
 use crate::model::policy::{Exception, Policy, Protection, Tenant};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
@@ -395,7 +396,7 @@ fn write_steps(
         "{}: {}, country {}",
         verdict.action.name(),
         verdict.reason.name(),
-        country(verdict.country)
+        countries::described(verdict.country)
     )?;
     for (number, step) in (1..).zip(steps) {
         write_step(out, number, step, names)?;

@@ -1,12 +1,15 @@
-//! Small sound files of every shape, and every kind of damage.
+//! Small valid files of every shape, and every kind of damage.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
+use geofence_common::country::Country;
+use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 
+use super::database::EMBEDDED;
 use super::*;
+use crate::data::mmdb::DatabaseError as Error;
 use crate::mmdb_writer::{Schema, Writer};
 
 fn country(code: &str) -> Country {
@@ -29,27 +32,21 @@ fn mixed(schema: Schema) -> Writer {
 }
 
 fn load(bytes: Vec<u8>) -> Result<Database, Error> {
-    let (reader, networks) = Reader::with_networks("test.mmdb", bytes)?;
-    Ok(Database::merge(vec![networks], vec![reader.info().clone()]))
+    let (reader, prefixes) = countries::from_bytes("test.mmdb", bytes)?;
+    Ok(Database::merge(vec![prefixes], vec![reader.info().clone()]))
 }
 
-/// The countries of a database, by the longest prefix.
+/// The country of an address by the longest prefix.
 fn answer(database: &Database, ip: &str) -> Option<Country> {
     let ip: std::net::IpAddr = ip.parse().unwrap();
-    match ip {
-        std::net::IpAddr::V4(ip) => database
-            .prefixes_v4()
-            .iter()
-            .filter(|(network, _)| network.contains(&ip))
-            .max_by_key(|(network, _)| network.prefix_len())
-            .map(|(_, country)| *country),
-        std::net::IpAddr::V6(ip) => database
-            .prefixes_v6()
-            .iter()
-            .filter(|(network, _)| network.contains(&ip))
-            .max_by_key(|(network, _)| network.prefix_len())
-            .map(|(_, country)| *country),
-    }
+    let v4 = database.prefixes_v4().iter();
+    let v4 = v4.map(|(network, country)| (IpNet::V4(*network), *country));
+    let v6 = database.prefixes_v6().iter();
+    let v6 = v6.map(|(network, country)| (IpNet::V6(*network), *country));
+    v4.chain(v6)
+        .filter(|(network, _)| network.contains(&ip))
+        .max_by_key(|(network, _)| network.prefix_len())
+        .map(|(_, country)| country)
 }
 
 fn assert_mixed(database: &Database) {
@@ -62,7 +59,7 @@ fn assert_mixed(database: &Database) {
 }
 
 #[test]
-fn every_schema_and_record_size_is_read() {
+fn country_is_read_from_every_schema_and_record_size() {
     for schema in [
         Schema::Nested,
         Schema::Flat,
@@ -83,7 +80,7 @@ fn every_schema_and_record_size_is_read() {
 }
 
 #[test]
-fn v4_only_files_are_read() {
+fn file_with_ipv4_only_is_read() {
     let mut writer = Writer::new(Schema::Flat);
     writer.ip_version = 4;
     writer.add(net("81.2.0.0/16"), country("JP"));
@@ -92,21 +89,21 @@ fn v4_only_files_are_read() {
     assert_eq!(answer(&database, "81.2.255.255"), Some(country("JP")));
     assert_eq!(answer(&database, "203.0.112.1"), Some(country("FR")));
     assert_eq!(database.prefixes_v6(), []);
-    let reader = Reader::from_bytes("test.mmdb", writer.finish()).unwrap();
+    let (reader, _) = countries::from_bytes("test.mmdb", writer.finish()).unwrap();
     assert_eq!(reader.record("2a02::1".parse().unwrap()).unwrap(), None);
 }
 
 #[test]
-fn v6_only_files_are_read() {
+fn file_with_ipv6_only_is_read() {
     let mut writer = Writer::new(Schema::Flat);
     writer.add(net("2a02::/16"), country("JP"));
     let database = load(writer.finish()).unwrap();
     assert_eq!(answer(&database, "2a02::1"), Some(country("JP")));
     assert_eq!(database.prefixes_v4(), []);
-    // A network of IPv6 that covers where IPv4 would be is no answer for IPv4.
+    // An IPv6 network that covers the place of IPv4 says nothing about IPv4.
     let mut writer = Writer::new(Schema::Flat);
     writer.add(net("::/8"), country("JP"));
-    let reader = Reader::from_bytes("test.mmdb", writer.finish()).unwrap();
+    let (reader, _) = countries::from_bytes("test.mmdb", writer.finish()).unwrap();
     assert_eq!(reader.record("81.2.3.4".parse().unwrap()).unwrap(), None);
     assert_eq!(reader.info().prefixes_v4, 0);
 }
@@ -133,7 +130,7 @@ fn files_of_one_family_each_are_merged() {
 }
 
 #[test]
-fn files_of_one_family_unite_and_the_first_wins_a_conflict() {
+fn first_file_wins_where_two_files_conflict() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, networks: &[(&str, &str)]| {
         let mut writer = Writer::new(Schema::Plain);
@@ -170,7 +167,7 @@ fn files_of_one_family_unite_and_the_first_wins_a_conflict() {
 }
 
 #[test]
-fn codes_outside_iso_3166_count_as_unknown_and_are_reported() {
+fn code_outside_iso_3166_counts_as_unknown_and_is_reported() {
     let mut writer = mixed(Schema::Flat);
     writer.add_code(net("5.0.0.0/8"), "EU");
     writer.add_code(net("6.0.0.0/8"), "EU");
@@ -189,7 +186,7 @@ fn codes_outside_iso_3166_count_as_unknown_and_are_reported() {
 }
 
 #[test]
-fn files_without_countries_are_named() {
+fn file_without_countries_is_refused_by_name() {
     let mut asn = mixed(Schema::Asn);
     asn.database_type = "GeoLite2-ASN".to_owned();
     let error = load(asn.finish()).unwrap_err();
@@ -215,7 +212,7 @@ fn files_without_countries_are_named() {
 }
 
 #[test]
-fn other_formats_are_named_with_the_way_out() {
+fn other_file_format_is_named_with_a_way_out() {
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
     for (bytes, words) in [
@@ -246,13 +243,15 @@ fn other_formats_are_named_with_the_way_out() {
 }
 
 #[test]
-fn missing_and_unreadable_files_are_told_apart() {
+fn missing_and_unreadable_files_are_different_errors() {
     let dir = tempfile::tempdir().unwrap();
-    let missing = Reader::open(&dir.path().join("none.mmdb")).err().unwrap();
+    let missing = countries::open(&dir.path().join("none.mmdb"))
+        .err()
+        .unwrap();
     assert!(matches!(missing, Error::Missing { .. }), "{missing}");
-    let directory = Reader::open(dir.path()).err().unwrap();
+    let directory = countries::open(dir.path()).err().unwrap();
     assert!(matches!(directory, Error::Unreadable { .. }), "{directory}");
-    let device = Reader::open(std::path::Path::new("/dev/zero"))
+    let device = countries::open(std::path::Path::new("/dev/zero"))
         .err()
         .unwrap();
     assert!(matches!(device, Error::Unreadable { .. }), "{device}");
@@ -260,15 +259,15 @@ fn missing_and_unreadable_files_are_told_apart() {
 }
 
 #[test]
-fn zstd_files_are_unpacked() {
+fn zstd_file_is_decompressed() {
     let mut packed = zstd::Encoder::new(Vec::new(), 1).unwrap();
     packed.write_all(&mixed(Schema::Nested).finish()).unwrap();
     assert_mixed(&load(packed.finish().unwrap()).unwrap());
 }
 
 #[test]
-fn records_come_whole() {
-    let reader = Reader::from_bytes("test.mmdb", mixed(Schema::Nested).finish()).unwrap();
+fn record_is_returned_whole() {
+    let (reader, _) = countries::from_bytes("test.mmdb", mixed(Schema::Nested).finish()).unwrap();
     let (network, record) = reader
         .record("81.2.69.142".parse().unwrap())
         .unwrap()
@@ -288,7 +287,7 @@ fn records_come_whole() {
 }
 
 #[test]
-fn truncated_files_are_refused() {
+fn truncated_file_is_refused() {
     let small = mixed(Schema::Nested).finish();
     let embedded = zstd::decode_all(EMBEDDED).unwrap();
     for file in [&small, &embedded] {
@@ -305,7 +304,7 @@ fn truncated_files_are_refused() {
     }
 }
 
-/// A file whose tree or data leads nowhere good must be refused as corrupt, soon.
+/// A damaged file must be refused as corrupt, and soon.
 fn assert_corrupt(bytes: Vec<u8>, what: &str) {
     let started = Instant::now();
     let error = load(bytes).unwrap_err();
@@ -318,7 +317,7 @@ fn assert_corrupt(bytes: Vec<u8>, what: &str) {
 }
 
 #[test]
-fn loops_and_absurd_counts_are_refused() {
+fn loops_and_absurd_node_counts_are_refused_soon() {
     assert_corrupt(mixed(Schema::Loop).finish(), "a record that holds itself");
     for count in [0, 1_000_000, u32::MAX] {
         let mut writer = mixed(Schema::Flat);
@@ -332,7 +331,7 @@ fn loops_and_absurd_counts_are_refused() {
     let mut file = mixed(Schema::Flat).finish();
     file[..6].fill(0);
     assert_corrupt(file, "a tree that is its own subtree");
-    // Both entries of every node lead to the next node: more paths than anyone can walk, none of which is too deep.
+    // Both entries of every node lead to the next node: more paths than can be walked, none of them too deep.
     let mut writer = Writer::new(Schema::Flat);
     writer.add(net("2a02::1/128"), country("JP"));
     let mut file = writer.finish();
@@ -356,7 +355,7 @@ fn noise(seed: &mut u64) -> u64 {
 }
 
 #[test]
-fn flipped_bits_never_panic_nor_take_long() {
+fn flipped_bits_end_soon_in_an_error_or_a_database() {
     let mut seed = 1;
     let mut writer = mixed(Schema::Nested);
     for _ in 0..200 {
@@ -390,7 +389,7 @@ fn flipped_bits_never_panic_nor_take_long() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400), marked in any::<bool>()) {
+    fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400), marked in any::<bool>()) {
         let mut bytes = bytes;
         if marked {
             let at = bytes.len() / 2;
@@ -400,7 +399,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(
+    fn networks_are_read_as_written(
         networks in proptest::collection::vec((any::<u32>(), 1_u8..=32, 3_u8..250), 1..30),
         record_size in prop_oneof![Just(24_u16), Just(28), Just(32)],
         probes in proptest::collection::vec(any::<u32>(), 20),
@@ -428,7 +427,7 @@ proptest! {
 }
 
 #[test]
-fn the_embedded_database_is_whole() {
+fn embedded_database_is_whole() {
     let started = Instant::now();
     let (database, reader) = Database::embedded_with_reader().unwrap();
     println!("loaded in {:?}: {:?}", started.elapsed(), database.info());

@@ -161,6 +161,19 @@ pub fn name(country: Country) -> String {
         .replace(" The ", " the ")
 }
 
+/// A code with its name, `RU (Russia)`, or what an address without a country has instead.
+#[must_use]
+pub fn described(country: Country) -> String {
+    match country.code() {
+        Some(code) => format!("{code} ({})", name(country)),
+        None => match country {
+            Country::SPECIAL => "special-use space".to_owned(),
+            Country::NONE => "none".to_owned(),
+            _ => "unknown country".to_owned(),
+        },
+    }
+}
+
 /// The name behind a code, or behind what metrics have in its place; nothing where that says it all.
 #[must_use]
 pub fn name_of(code: &str) -> String {

@@ -1,8 +1,7 @@
-//! A database record: its country and its autonomous system, found while every value in it is decoded, or the whole
-//! of it as JSON.
+//! A database record: the fields that are wanted, picked out while the whole record is decoded; or all of it as JSON.
 //!
-//! Records are input. Nothing here trusts their shape: a field of another type than expected is an absent field. How
-//! much one record may unfold to is bounded by maxminddb; what it cost is told, so that the caller can bound the sum.
+//! Records are input: a field of an unexpected type counts as absent. maxminddb bounds what one record may expand to;
+//! `cost` lets the caller bound the sum.
 
 use std::fmt;
 
@@ -10,78 +9,79 @@ use geofence_common::country::Country;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// What a record says of the country.
+/// The country in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::data) enum CountryField {
     Country(Country),
-    /// A code that is not of ISO 3166-1.
+    /// A code that is not in ISO 3166-1.
     Foreign(String),
-    Nothing,
+    Absent,
 }
 
-/// What was kept of a record when all its values had been decoded.
+/// The wanted fields of a record.
 #[derive(Default)]
-pub(super) struct Record {
-    /// Values, and sixteenths of string bytes: about what decoding it cost.
+pub(in crate::data) struct Record {
+    /// What decoding cost, roughly: one for each value and one for 16 bytes of text.
     pub(super) cost: u64,
     country_code: Option<String>,
     country_iso_code: Option<String>,
     country: Option<String>,
-    system: Option<u32>,
-    organization: Option<String>,
+    as_number: Option<u32>,
+    as_organization: Option<String>,
     as_name: Option<String>,
     name: Option<String>,
 }
 
 impl Record {
-    /// The number of the autonomous system and the name of its organisation, if it has one.
-    pub(super) fn system(self) -> Option<(u32, String)> {
-        let number = self.system.filter(|number| *number != 0)?;
-        let names = [self.organization, self.as_name, self.name];
+    /// The AS number and the name of its organisation; the name may be empty.
+    pub(in crate::data) fn autonomous_system(self) -> Option<(u32, String)> {
+        let number = self.as_number.filter(|number| *number != 0)?;
+        let names = [self.as_organization, self.as_name, self.name];
         let name = names.into_iter().flatten().find(|text| !text.is_empty());
         Some((number, name.unwrap_or_default()))
     }
 
-    pub(super) fn answer(self) -> Answer {
-        // Some vendors put the country's name under this key, which is no code at all.
+    pub(in crate::data) fn country(self) -> CountryField {
+        // Some vendors put the country's name under this key, which is not a code.
         let country = self
             .country
             .filter(|text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()));
-        let said = [self.country_code, self.country_iso_code, country]
+        let code = [self.country_code, self.country_iso_code, country]
             .into_iter()
             .flatten()
             .find(|text| !text.is_empty());
-        match said {
-            None => Answer::Nothing,
+        match code {
+            None => CountryField::Absent,
             Some(text) => <[u8; 2]>::try_from(text.as_bytes())
                 .ok()
                 .and_then(Country::from_code)
-                .map_or(Answer::Foreign(text), Answer::Country),
+                .map_or(CountryField::Foreign(text), CountryField::Country),
         }
     }
 
-    fn keep(&mut self, field: Field, text: &str) {
+    fn set(&mut self, field: Field, text: &str) {
         // Longer than any code and nearly every name; a longer text is cut.
         const TEXT_MAX: usize = 128;
-        let kept = || Some(text.chars().take(TEXT_MAX).collect());
-        match field {
-            Field::CountryCode => self.country_code = kept(),
-            Field::CountryIsoCode => self.country_iso_code = kept(),
-            Field::Country => self.country = kept(),
+        let text_field = match field {
             // "AS64500", or the digits alone.
-            Field::System => {
+            Field::AsNumber => {
                 let digits = text.strip_prefix("AS").unwrap_or(text);
-                self.system = digits.parse().ok();
+                self.as_number = digits.parse().ok();
+                return;
             }
-            Field::Organization => self.organization = kept(),
-            Field::AsName => self.as_name = kept(),
-            Field::Name => self.name = kept(),
-            Field::Record | Field::Other => {}
-        }
+            Field::Record | Field::Other => return,
+            Field::CountryCode => &mut self.country_code,
+            Field::CountryIsoCode => &mut self.country_iso_code,
+            Field::Country => &mut self.country,
+            Field::AsOrganization => &mut self.as_organization,
+            Field::AsName => &mut self.as_name,
+            Field::Name => &mut self.name,
+        };
+        *text_field = Some(text.chars().take(TEXT_MAX).collect());
     }
 
-    fn spend(&mut self, values: u64, bytes: usize) {
-        self.cost += values + bytes as u64 / 16;
+    fn spend(&mut self, bytes: usize) {
+        self.cost += 1 + bytes as u64 / 16;
     }
 }
 
@@ -97,15 +97,15 @@ impl<'de> Deserialize<'de> for Record {
     }
 }
 
-/// Where in a record a value stands.
+/// The field of a record that a value belongs to.
 #[derive(Clone, Copy)]
 enum Field {
     Record,
     CountryCode,
     Country,
     CountryIsoCode,
-    System,
-    Organization,
+    AsNumber,
+    AsOrganization,
     AsName,
     Name,
     Other,
@@ -117,8 +117,8 @@ impl Field {
             (Self::Record, "country_code") => Self::CountryCode,
             (Self::Record, "country") => Self::Country,
             (Self::Country, "iso_code") => Self::CountryIsoCode,
-            (Self::Record, "autonomous_system_number" | "asn") => Self::System,
-            (Self::Record, "autonomous_system_organization") => Self::Organization,
+            (Self::Record, "autonomous_system_number" | "asn") => Self::AsNumber,
+            (Self::Record, "autonomous_system_organization") => Self::AsOrganization,
             (Self::Record, "as_name") => Self::AsName,
             (Self::Record, "name") => Self::Name,
             _ => Self::Other,
@@ -126,7 +126,7 @@ impl Field {
     }
 }
 
-/// Decodes one value, wherever it stands.
+/// Decodes one value of a record.
 struct Walk<'a> {
     record: &'a mut Record,
     field: Field,
@@ -135,10 +135,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     #[expect(
         clippy::unnecessary_wraps,
-        reason = "every visitor method answers with a result"
+        reason = "every visitor method returns a result"
     )]
     fn scalar<E>(self) -> Result<(), E> {
-        self.record.spend(1, 0);
+        self.record.spend(0);
         Ok(())
     }
 }
@@ -167,8 +167,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        if matches!(self.field, Field::System) {
-            self.record.system = u32::try_from(number).ok();
+        if matches!(self.field, Field::AsNumber) {
+            self.record.as_number = u32::try_from(number).ok();
         }
         self.scalar()
     }
@@ -182,18 +182,18 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<(), E> {
-        self.record.spend(1, bytes.len());
+        self.record.spend(bytes.len());
         Ok(())
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.record.keep(self.field, text);
-        self.record.spend(1, text.len());
+        self.record.set(self.field, text);
+        self.record.spend(text.len());
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        self.record.spend(1, 0);
+        self.record.spend(0);
         let mut element = || {
             values.next_element_seed(Walk {
                 record: &mut *self.record,
@@ -205,9 +205,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        self.record.spend(1, 0);
+        self.record.spend(0);
         while let Some(key) = map.next_key::<&str>()? {
-            self.record.spend(1, key.len());
+            self.record.spend(key.len());
             map.next_value_seed(Walk {
                 record: &mut *self.record,
                 field: self.field.under(key),
@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// A whole record as JSON. What JSON has no form for becomes text.
+/// A whole record as JSON. What JSON cannot express becomes text.
 pub(super) struct Json(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Json {

@@ -1,52 +1,30 @@
-//! The walk over a file's search tree: every network with what its record says.
+//! The walk over a file's search tree: every network with the fields of its record.
 //!
-//! The tree is input. A walk follows at most a few times as many branches as the file has nodes, so that one whose
-//! nodes point back at each other ends in an error however many paths lead through it.
+//! The tree is input. The number of branches a walk follows is bounded by the number of nodes, so a tree whose nodes
+//! point back at each other ends in an error, however many paths lead through it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use geofence_common::country::Country;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::reader::Mmdb;
-use super::record::{Answer, Record};
+use super::record::Record;
+
+/// The reader that decodes records. It shares its bytes with the walk.
+pub(super) type Mmdb = maxminddb::Reader<Arc<[u8]>>;
 
 /// Where the IPv4 part of a tree for both families begins: ::/96.
 const V4_DEPTH: u8 = 96;
 
-/// Branches a walk may follow for each node of the file. A tree has two; the rest is for shared subtrees.
+/// Branches that a walk may follow for each node of the file. A tree has two; the rest allows for shared subtrees.
 const BRANCHES_PER_NODE_MAX: usize = 4;
 
-/// What decoding all records may cost, in values and sixteenths of string bytes. Whole city databases take a third.
+/// What decoding all records may cost, in units of `Record::cost`. A whole city database costs a third of it.
 const COST_MAX: u64 = 1 << 28;
 
-/// Networks that have a country, in order of address.
-#[derive(Default)]
-pub(super) struct Networks {
-    pub(super) v4: Vec<(Ipv4Net, Country)>,
-    pub(super) v6: Vec<(Ipv6Net, Country)>,
-}
-
-/// What a walk found.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) networks: Networks,
-    pub(super) without_country: usize,
-    pub(super) foreign_codes: BTreeMap<String, usize>,
-}
-
-/// What the whole tree says of countries.
-pub(super) fn countries(mmdb: &Mmdb, bytes: &[u8]) -> Result<Found, String> {
-    let mut found = Found::default();
-    walk(mmdb, bytes, Record::answer, |network, answer| {
-        found.add(network, answer);
-    })?;
-    Ok(found)
-}
-
-/// Walks the whole tree, decodes every record once, and calls back with each network in order of address and with what
-/// was read from its record. An error says what is wrong with the file.
+/// Walks the whole tree, decodes every record once, and calls `found` with each network, in order of address, and with
+/// what `read` made of its record. An error says what is wrong with the file.
 pub(super) fn walk<A>(
     mmdb: &Mmdb,
     bytes: &[u8],
@@ -79,7 +57,8 @@ pub(super) fn walk<A>(
             }
             continue;
         }
-        // 2002::/16 and its like may lead to the IPv4 part once more; whose addresses these are is not theirs to say.
+        // 2002::/16 and the like may lead to the IPv4 part again; the country of an embedded address is the image's to
+        // decide.
         if Some(branch.entry) == v4_root && branch.bits >> (128 - V4_DEPTH) != 0 {
             continue;
         }
@@ -101,9 +80,9 @@ pub(super) fn walk<A>(
     Ok(())
 }
 
-/// A way through the tree from its root to an entry.
+/// A path through the tree from its root to an entry.
 struct Branch {
-    /// A node if less than the node count, nothing if equal, a record if more.
+    /// A node if less than the node count, empty if equal, a record if more.
     entry: usize,
     /// The address bits that led here, left-aligned.
     bits: u128,
@@ -219,23 +198,6 @@ impl<A> Records<'_, A> {
                 }
                 Ok(place.insert((self.read)(record)))
             }
-        }
-    }
-}
-
-impl Found {
-    fn add(&mut self, network: IpNet, answer: &Answer) {
-        match (answer, network) {
-            (Answer::Country(country), IpNet::V4(network)) => {
-                self.networks.v4.push((network, *country));
-            }
-            (Answer::Country(country), IpNet::V6(network)) => {
-                self.networks.v6.push((network, *country));
-            }
-            (Answer::Foreign(code), _) => {
-                *self.foreign_codes.entry(code.clone()).or_default() += 1;
-            }
-            (Answer::Nothing, _) => self.without_country += 1,
         }
     }
 }

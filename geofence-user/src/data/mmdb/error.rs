@@ -1,19 +1,14 @@
-//! What can be wrong with a database file, each with the way out.
+//! What can be wrong with a database file, each with a way out.
 //!
-//! Every message names the file, so callers add nothing but where the name came from.
+//! Every message names the file, so callers need not add it.
 
 use std::io;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(
-        "database {file} does not exist; check the path, or leave it out to use the embedded database"
-    )]
-    Missing { file: String },
-
-    #[error("database {file} does not exist; check the path under `{key}` in the configuration")]
-    MissingUnder { file: String, key: &'static str },
+pub enum DatabaseError {
+    #[error("database {file} does not exist; {help}")]
+    Missing { file: String, help: String },
 
     #[error(
         "database {file} cannot be read: {cause}; it must be a regular file that this user may read"
@@ -29,16 +24,16 @@ pub enum Error {
     )]
     Oversized { file: String, limit_mib: u64 },
 
-    #[error("database {file} is {format}, not an MMDB file; {way_out}")]
+    #[error("database {file} is {format}, not an MMDB file; {help}")]
     Packed {
         file: String,
         format: &'static str,
-        way_out: &'static str,
+        help: &'static str,
     },
 
     #[error(
         "database {file} is a web page, not an MMDB file; the download probably needs a login or a licence key, so \
-         open its address in a browser and fetch the file itself"
+         open its address in a browser and download the file itself"
     )]
     WebPage { file: String },
 
@@ -55,23 +50,15 @@ pub enum Error {
     NoNetworks { file: String },
 
     #[error(
-        "database {file} is of the wrong type ({database_type}): none of its {networks} networks has a country; use a \
-         country database, for example GeoLite2-Country or DB-IP Country Lite"
+        "database {file} is of the wrong type ({database_type}): none of its {networks} networks has {lacks}; use \
+         {instead}"
     )]
     WrongType {
         file: String,
         database_type: String,
         networks: usize,
-    },
-
-    #[error(
-        "database {file} is of the wrong type ({database_type}): none of its {networks} networks has an AS number; use \
-         an ASN database, for example GeoLite2-ASN or DB-IP ASN Lite"
-    )]
-    WithoutSystems {
-        file: String,
-        database_type: String,
-        networks: usize,
+        lacks: &'static str,
+        instead: &'static str,
     },
 
     #[error(
@@ -81,18 +68,17 @@ pub enum Error {
     ForeignCodes { file: String, codes: String },
 
     #[error(
-        "no database was named; name at least one, or none at all to use the embedded database"
+        "the list of databases is empty; name at least one, or leave `databases` out to use the embedded database"
     )]
     NoFiles,
 }
 
-impl Error {
-    /// The same of a file that a key other than `databases` names.
+impl DatabaseError {
+    /// The same error for a file that a key other than `databases` names.
     #[must_use]
-    pub(crate) fn under(self, key: &'static str) -> Self {
-        if let Self::Missing { file } = &self {
-            let file = file.clone();
-            return Self::MissingUnder { file, key };
+    pub(crate) fn under(mut self, key: &'static str) -> Self {
+        if let Self::Missing { help, .. } = &mut self {
+            *help = format!("check the path under `{key}` in the configuration");
         }
         self
     }

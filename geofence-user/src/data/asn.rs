@@ -1,6 +1,6 @@
-//! An ASN database: which autonomous system every network belongs to, and what its organisation is called.
+//! An ASN database: the autonomous system of every network, and the name of its organisation.
 //!
-//! Read whole and by what its records hold, as country databases are; who vouches for the assignment is the file.
+//! A file counts as an ASN database by what its records hold, whatever it is called.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,63 +8,72 @@ use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::content;
-use super::error::Error;
-use super::reader::{Reader, SourceInfo};
+use super::mmdb::{DatabaseError, Reader, SourceInfo};
 
-/// An ASN database that was read and found sound.
-pub struct Systems {
+/// An ASN database, checked whole.
+pub struct AsDatabase {
     reader: Reader,
     v4: Vec<(Ipv4Net, u32)>,
     v6: Vec<(Ipv6Net, u32)>,
     names: BTreeMap<u32, String>,
 }
 
-impl Systems {
+impl AsDatabase {
     /// Reads a file and checks all of it.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::from_bytes(&path.display().to_string(), content::read(path)?)
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        Self::check(Reader::open(path)?)
     }
 
-    /// Checks a database in memory; `name` is what errors call it.
-    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
-        let (reader, bytes) = Reader::sound(name, bytes)?;
+    /// Checks all of a database in memory; errors call it `name`.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, DatabaseError> {
+        Self::check(Reader::from_bytes(name, bytes)?)
+    }
+
+    fn check(reader: Reader) -> Result<Self, DatabaseError> {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         let mut names: BTreeMap<u32, String> = BTreeMap::new();
         let mut without = 0;
-        reader.walk_systems(&bytes, |network, system| {
-            let Some((number, name)) = system else {
-                without += 1;
-                return;
-            };
-            // A name that differs from network to network is as good as any other of them.
-            let known = names.entry(*number).or_default();
-            if known.is_empty() {
-                known.clone_from(name);
-            }
-            match network {
-                IpNet::V4(network) => v4.push((network, *number)),
-                IpNet::V6(network) => v6.push((network, *number)),
-            }
-        })?;
-        let (file, database_type) = (name.to_owned(), reader.info().database_type.clone());
-        match (names.is_empty(), without) {
-            (false, _) => Ok(Self {
+        reader.walk(
+            |record| record.autonomous_system(),
+            |network, system| {
+                let Some((number, name)) = system else {
+                    without += 1;
+                    return;
+                };
+                // If a name differs between networks, the first one that is not empty counts.
+                let known = names.entry(*number).or_default();
+                if known.is_empty() {
+                    known.clone_from(name);
+                }
+                match network {
+                    IpNet::V4(network) => v4.push((network, *number)),
+                    IpNet::V6(network) => v6.push((network, *number)),
+                }
+            },
+        )?;
+        if !names.is_empty() {
+            return Ok(Self {
                 reader,
                 v4,
                 v6,
                 names,
-            }),
-            (true, 0) => Err(Error::NoNetworks { file }),
-            (true, networks) => Err(Error::WithoutSystems {
+            });
+        }
+        let (file, database_type) = (reader.info.name, reader.info.database_type);
+        Err(if without == 0 {
+            DatabaseError::NoNetworks { file }
+        } else {
+            DatabaseError::WrongType {
                 file,
                 database_type,
-                networks,
-            }),
-        }
+                networks: without,
+                lacks: "an AS number",
+                instead: "an ASN database, for example GeoLite2-ASN or DB-IP ASN Lite",
+            }
+        })
     }
 
-    /// What the file says of itself. Of its networks, ask the database.
+    /// What the file says about itself. The counts of networks in it are zero.
     #[must_use]
     pub fn info(&self) -> &SourceInfo {
         self.reader.info()
@@ -83,13 +92,13 @@ impl Systems {
         lengths.map(|length| 1 << (32 - u32::from(length))).sum()
     }
 
-    /// Every autonomous system with the name of its organisation, which may be empty, in order of number.
+    /// Every AS number with the name of its organisation, which may be empty, in order of number.
     #[must_use]
     pub fn names(&self) -> &BTreeMap<u32, String> {
         &self.names
     }
 
-    /// The fewest prefixes that hold the addresses of an autonomous system, sorted.
+    /// The smallest set of prefixes that covers an autonomous system, sorted.
     #[must_use]
     pub fn prefixes(&self, number: u32) -> Vec<IpNet> {
         let v4 = self.v4.iter().filter(|(_, system)| *system == number);
@@ -103,9 +112,12 @@ impl Systems {
         prefixes
     }
 
-    /// The number and the name of an address's autonomous system, and the network it is stored under.
-    pub fn of(&self, ip: IpAddr) -> Result<Option<(IpNet, u32, String)>, Error> {
-        self.reader.system(ip)
+    /// The AS number and the organisation of an address, and the network they are stored under.
+    pub fn find(&self, ip: IpAddr) -> Result<Option<(IpNet, u32, String)>, DatabaseError> {
+        Ok(self.reader.fields(ip)?.and_then(|(network, record)| {
+            let (number, name) = record.autonomous_system()?;
+            Some((network, number, name))
+        }))
     }
 }
 
@@ -131,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_gives_the_same_systems() {
+    fn as_database_is_the_same_for_every_schema_and_record_size() {
         for schema in [Schema::Asn, Schema::AsnText] {
             for (record_size, aliases) in [(24, false), (28, true), (32, false)] {
                 let mut writer = written(schema);
                 (writer.record_size, writer.aliases) = (record_size, aliases);
-                let systems = Systems::from_bytes("test.mmdb", writer.finish()).unwrap();
-                assert_eq!(systems.networks(), [4, 1]);
-                assert_eq!(systems.addresses_v4(), 3 * 256);
+                let database = AsDatabase::from_bytes("test.mmdb", writer.finish()).unwrap();
+                assert_eq!(database.networks(), [4, 1]);
+                assert_eq!(database.addresses_v4(), 3 * 256);
                 assert_eq!(
-                    systems.prefixes(64_500),
+                    database.prefixes(64_500),
                     [net("198.51.100.0/24"), net("2001:db8:17::/48")]
                 );
-                assert!(systems.prefixes(64_999).is_empty());
-                let names: Vec<_> = systems
+                assert!(database.prefixes(64_999).is_empty());
+                let names: Vec<_> = database
                     .names()
                     .iter()
                     .map(|(number, name)| (*number, name.as_str()))
@@ -155,7 +167,7 @@ mod tests {
                     (4_200_000_000, ""),
                 ];
                 assert_eq!(names, expected);
-                let of = |ip: &str| systems.of(ip.parse().unwrap()).unwrap();
+                let of = |ip: &str| database.find(ip.parse().unwrap()).unwrap();
                 let (network, number, name) = of("198.51.100.200").unwrap();
                 assert_eq!((network, number), (net("198.51.100.128/25"), 64_500));
                 assert_eq!(name, "Example Org");
@@ -169,39 +181,39 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_systems_is_refused() {
+    fn as_database_without_as_numbers_is_refused() {
         let mut countries = Writer::new(Schema::Nested);
         countries.add_code(net("198.51.100.0/24"), "DE");
-        let error = Systems::from_bytes("test.mmdb", countries.finish()).err();
+        let error = AsDatabase::from_bytes("test.mmdb", countries.finish()).err();
         let text = error.unwrap().to_string();
         assert!(text.contains("test.mmdb is of the wrong type"), "{text}");
         assert!(text.contains("use an ASN database"), "{text}");
-        let mut nobody = Writer::new(Schema::Asn);
-        nobody.add_code(net("198.51.100.0/24"), "0 Nobody");
-        let error = Systems::from_bytes("test.mmdb", nobody.finish()).err();
+        let mut unassigned = Writer::new(Schema::Asn);
+        unassigned.add_code(net("198.51.100.0/24"), "0 Unassigned");
+        let error = AsDatabase::from_bytes("test.mmdb", unassigned.finish()).err();
         assert!(matches!(
             error,
-            Some(Error::WithoutSystems { networks: 1, .. })
+            Some(DatabaseError::WrongType { networks: 1, .. })
         ));
         let empty = Writer::new(Schema::Asn).finish();
-        let error = Systems::from_bytes("test.mmdb", empty).err();
-        assert!(matches!(error, Some(Error::NoNetworks { .. })));
-        let missing = Systems::open(Path::new("/nowhere/asn.mmdb")).err();
+        let error = AsDatabase::from_bytes("test.mmdb", empty).err();
+        assert!(matches!(error, Some(DatabaseError::NoNetworks { .. })));
+        let missing = AsDatabase::open(Path::new("/nowhere/asn.mmdb")).err();
         let text = missing.unwrap().under("asn-database").to_string();
         assert!(text.contains("the path under `asn-database`"), "{text}");
     }
 
     #[test]
-    fn a_damaged_file_is_an_error() {
+    fn damaged_as_database_is_an_error_or_another_database() {
         let whole = written(Schema::Asn).finish();
         for length in 0..whole.len() {
-            assert!(Systems::from_bytes("test.mmdb", whole[..length].to_vec()).is_err());
+            assert!(AsDatabase::from_bytes("test.mmdb", whole[..length].to_vec()).is_err());
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x55;
             // An error or another database; never a panic.
-            _ = Systems::from_bytes("test.mmdb", damaged);
+            _ = AsDatabase::from_bytes("test.mmdb", damaged);
         }
     }
 }

@@ -1,0 +1,21 @@
+//! The current time on both clocks.
+
+use crate::compile::Boot;
+use crate::model::units::UnixSeconds;
+use crate::os::clock::boot_now;
+
+/// The current time since boot. If the clock cannot be read, exceptions expire early rather than late.
+#[must_use]
+pub fn boot() -> Boot {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Boot {
+        id: crc32fast::hash(&id),
+        now: boot_now().unwrap_or(0),
+    }
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    UnixSeconds::now().0
+}

@@ -1,0 +1,161 @@
+//! A policy with its data and its image.
+
+use super::asn::{self, UnknownSystems};
+use super::clock::{boot, now};
+use super::filter_options::{CAPACITY_MAX_BYTES, lines, options};
+use crate::compile::{
+    CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, agree, compile,
+};
+use crate::config::Config;
+use crate::data::asn::AsDatabase;
+use crate::data::geoip::{self, Database};
+use crate::data::lists::sanity::Surroundings;
+use crate::data::lists::store::Store;
+use crate::data::lists::{self, Loaded};
+use crate::data::mmdb::{DatabaseError, Reader, SourceInfo};
+use crate::model::filter_options::FilterOptions;
+use crate::model::policy::Lookup;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Systems(#[from] UnknownSystems),
+    #[error(transparent)]
+    List(#[from] lists::LoadError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    ForeignImage(#[from] ForeignImage),
+}
+
+/// A policy with its data and its image.
+pub struct Prepared {
+    pub config: Config,
+    pub database: Database,
+    /// The files, for the records in them.
+    pub readers: Vec<Reader>,
+    pub image: Image,
+    /// Reports and warnings about the lists; their entries are in the policy.
+    pub lists: Loaded,
+    pub others: Others,
+}
+
+/// The databases other than the countries'.
+#[derive(Default)]
+pub struct Others {
+    pub second: Option<Second>,
+    /// The database of autonomous systems.
+    pub systems: Option<AsDatabase>,
+}
+
+impl Others {
+    /// What the files say about themselves.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
+        let second = self.second.iter().flat_map(|second| &second.info.sources);
+        second.chain(self.systems.iter().map(AsDatabase::info))
+    }
+}
+
+/// The database for the cross-check.
+pub struct Second {
+    pub info: geoip::Info,
+    pub readers: Vec<Reader>,
+    pub disagreement: Disagreement,
+}
+
+/// The country database that a configuration names.
+pub struct Read {
+    pub database: Database,
+    /// The files, for the records in them; empty if the database comes from the cache.
+    pub readers: Vec<Reader>,
+}
+
+impl Read {
+    /// Reads the files, or the embedded database.
+    pub fn open(config: &Config) -> Result<Self, DatabaseError> {
+        let (database, readers) = if config.databases.is_empty() {
+            let (database, reader) = Database::embedded_with_reader()?;
+            (database, vec![reader])
+        } else {
+            Database::open_with_readers(&config.databases)?
+        };
+        Ok(Self { database, readers })
+    }
+}
+
+/// Reads the databases and lists and compiles the first image.
+pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
+    let read = Read::open(&config)?;
+    prepare_from(config, read)
+}
+
+/// As `prepare`, with a country database that is already read.
+pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareError> {
+    let Read {
+        mut database,
+        readers,
+    } = read;
+    let mut others = Others::default();
+    if !config.cross_check_databases.is_empty() {
+        let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
+            .map_err(|error| error.under("second-opinion"))?;
+        let disagreement;
+        (database, disagreement) = agree(&config.policy, &database, &second);
+        others.second = Some(Second {
+            info: second.info().clone(),
+            readers,
+            disagreement,
+        });
+    }
+    if let Some(path) = &config.asn_database {
+        let data = AsDatabase::open(path).map_err(|error| error.under("asn-database"))?;
+        asn::resolve(&mut config, &data)?;
+        others.systems = Some(data);
+    }
+    let mut lists = Loaded::default();
+    if !config.lists.is_empty() {
+        let around = Surroundings::of_this_machine(&config.policy.management);
+        let store = Store::of(&config.instance);
+        lists = lists::load(&config.lists, &around, &store, now())?;
+        config.policy.lists = std::mem::take(&mut lists.listings);
+    }
+    let lines_max = lines(config.image_capacity.unwrap_or(CAPACITY_MAX_BYTES));
+    let target = Target {
+        generation: 1,
+        slot: 0,
+        compiled: now(),
+        boot: boot(),
+        lines_max,
+    };
+    let image = compile(&config.policy, &database, &target)?;
+    Ok(Prepared {
+        config,
+        database,
+        readers,
+        image,
+        lists,
+        others,
+    })
+}
+
+impl Prepared {
+    /// The sizes of the kernel's maps for this image and those that replace it.
+    #[must_use]
+    pub fn options(&self, traced: bool) -> FilterOptions {
+        options(&self.config, &self.image, traced)
+    }
+
+    /// The contents of the kernel's LPM tries, if the policy uses them.
+    pub fn tries(&self) -> Result<Option<LpmPrefixes>, PrepareError> {
+        if self.config.policy.lookup != Lookup::LpmTrie {
+            return Ok(None);
+        }
+        let (policy, database) = (&self.config.policy, &self.database);
+        let v4 = self.image.prefixes_v4(policy, database)?;
+        let v6 = self.image.prefixes_v6(policy, database)?;
+        Ok(Some(LpmPrefixes { v4, v6 }))
+    }
+}
