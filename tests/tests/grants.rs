@@ -386,7 +386,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     assert_eq!(one["state"], "idle", "{one}");
     let said = site.edge.ask(&["status"])?.stdout;
     ensure!(
-        said.contains("t-1 does not hold: there is no tenant customer-17 any more"),
+        said.contains("t-1 is not in force: there is no tenant customer-17 any more"),
         "{said}"
     );
     // What is idle keeps nobody from granting others.

@@ -404,7 +404,10 @@ fn status_tells_with_a_daemon_and_without() -> Result<()> {
     ensure!(object["process"].is_null(), "{object}");
     assert_eq!(object["interfaces"][0]["protected"], true, "{object}");
     let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(said.contains("none runs; the filter goes on"), "{said}");
+    ensure!(
+        said.contains("not running; the filter stays attached"),
+        "{said}"
+    );
     let answer = reload(&site, &[])?;
     ensure!(
         answer.code == Some(2) && answer.stderr.contains("`geofence run` starts one"),

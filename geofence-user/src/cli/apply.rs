@@ -1,44 +1,38 @@
-//! `geofence apply`: a policy on trial, which goes by itself unless somebody confirms that it may stay.
+//! `geofence apply`: puts a policy on trial, which ends by itself without a confirmation.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use jiff::SignedDuration;
-use serde_json::json;
 
-use super::Outcome;
-use super::options::InstanceArgs;
-use super::reload::{needed, refused};
-use crate::serve::control::{Answer, Request, ask};
+use super::outcome::Outcome;
+use super::request::{DaemonArgs, ForceArgs};
+use crate::daemon::ReloadOptions;
+use crate::serve::control::Request;
 
-/// How long a trial may last: long enough for a telephone call, and no way to forget one.
+/// The longest trial: enough for a telephone call, too short to be forgotten.
 const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Put a policy in place and go back by itself unless `geofence confirm` comes in time
+/// Activate a policy, and return to the previous one unless `geofence confirm` follows in time
 ///
-/// The kernel goes back, also when the daemon has died meanwhile. FILE takes the place of the daemon's configuration
-/// when it is confirmed; the text of before is kept beside it. Exits with 0 when the policy is on trial, and with 1
-/// when it was refused.
+/// The kernel returns to the previous policy, even if the daemon has died meanwhile. When FILE is confirmed, it replaces
+/// the daemon's configuration, whose previous text is kept beside it. Exits with 0 when the policy is on trial, and with
+/// 1 when it was refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The new configuration, in the directory of the present one; without it, the present one as it is now
+    /// The new configuration, in the same directory as the present one; without it, the present one as it is now
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// How long to wait for `geofence confirm`, up to an hour
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = window)]
     confirm_within: Duration,
-    /// Take data that the guard does not believe, and a policy that cuts off this machine's SSH sessions, gateways,
-    /// resolvers or metadata service
-    #[arg(long)]
-    force: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    instance: InstanceArgs,
+    force: ForceArgs,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 fn window(text: &str) -> Result<Duration, String> {
@@ -53,41 +47,30 @@ fn window(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let instance = arguments.instance.instance()?;
-    let file = arguments.file.as_ref();
-    let file = file.map(|path| {
+    let file = arguments.file.as_ref().map(|path| {
         path.canonicalize()
             .with_context(|| format!("cannot read {}", path.display()))
     });
+    let ReloadOptions {
+        force,
+        required_peers,
+    } = arguments.daemon.reload_options(&arguments.force)?;
     let seconds = arguments.confirm_within.as_secs();
     let request = Request::Apply {
         file: file.transpose()?,
         seconds,
-        force: arguments.force,
-        needed: needed(&instance)?,
+        force,
+        required_peers,
     };
-    match ask(&instance, &request)? {
-        Answer::Done(result) => {
-            let Some(generation) = result["generation"].as_u64() else {
-                bail!("the daemon's answer has no generation: {result}");
-            };
-            if arguments.json {
-                let object = json!({ "ok": true, "generation": generation, "seconds": seconds });
-                writeln!(out, "{object}")?;
-            } else {
-                writeln!(
-                    out,
-                    "image {generation} is on trial: `geofence confirm` within {seconds} s keeps it, `geofence revert` \
-                     ends it at once"
-                )?;
-            }
-            Ok(Outcome::Yes)
-        }
-        Answer::Refused { cause, error } => {
-            let what = "not applied, the policy in use stays";
-            refused(arguments.json, what, &cause, &error, out)
-        }
-    }
+    let words = |result: &serde_json::Value| {
+        format!(
+            "image {} is on trial: `geofence confirm` within {seconds} s keeps it, `geofence revert` ends the trial at \
+             once",
+            result["generation"]
+        )
+    };
+    let refused = "not applied, the active policy stays";
+    arguments.daemon.request(&request, refused, words, out)
 }
 
 #[cfg(test)]
@@ -95,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_has_a_unit_and_bounds() {
+    fn a_trial_has_a_unit_and_bounds() {
         assert_eq!(window("60s"), Ok(Duration::from_secs(60)));
         assert_eq!(window("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(window("1h"), Ok(WINDOW_MAX));

@@ -1,48 +1,36 @@
-//! `geofence confirm`: the policy on trial stays.
+//! `geofence confirm`: makes the policy on trial permanent.
 
 use std::io::Write;
 
 use clap::Args;
-use serde_json::json;
 
-use super::Outcome;
-use super::options::InstanceArgs;
-use super::reload::refused;
-use crate::serve::control::{Answer, Request, ask};
+use super::outcome::Outcome;
+use super::request::DaemonArgs;
+use crate::serve::control::Request;
 
 /// Keep the policy that `geofence apply` has put on trial
 ///
-/// Exits with 0 when it stays, and with 1 when there is none on trial.
+/// Exits with 0 when it stays, and with 1 when no policy is on trial.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    instance: InstanceArgs,
+    daemon: DaemonArgs,
 }
 
 pub(super) fn confirm(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    match ask(&arguments.instance.instance()?, &Request::Confirm)? {
-        Answer::Done(mut result) => {
-            if arguments.json {
-                result["ok"] = json!(true);
-                writeln!(out, "{result}")?;
-                return Ok(Outcome::Yes);
+    let words = |result: &serde_json::Value| {
+        let confirmed = format!("confirmed: image {} stays", result["generation"]);
+        match (result["configuration"].as_str(), result["before"].as_str()) {
+            (Some(path), Some(before)) => {
+                format!(
+                    "{confirmed}\n{path} now contains this policy; its previous text is in {before}"
+                )
             }
-            writeln!(out, "confirmed: image {} stays", result["generation"])?;
-            if let (Some(path), Some(before)) =
-                (result["configuration"].as_str(), result["before"].as_str())
-            {
-                writeln!(
-                    out,
-                    "{path} says the same now; its text of before is in {before}"
-                )?;
-            }
-            Ok(Outcome::Yes)
+            _ => confirmed,
         }
-        Answer::Refused { cause, error } => {
-            refused(arguments.json, "not confirmed", &cause, &error, out)
-        }
-    }
+    };
+    let refused = "not confirmed";
+    arguments
+        .daemon
+        .request(&Request::Confirm, refused, words, out)
 }

@@ -4,12 +4,11 @@
 
 use std::io::Write;
 
-use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::Outcome;
 use super::options::InstanceArgs;
+use super::outcome::Outcome;
 use crate::kernel::{AttachError, Pins, interfaces};
 
 /// Detach the filter from interfaces, also where no daemon runs
@@ -41,10 +40,7 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         Some(_) => vec![Pins::of(&arguments.instance.instance()?)],
         None => Pins::all()?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = super::runtime::new()?;
     let mut detached = Vec::new();
     for pins in instances {
         detached.extend(runtime.block_on(arguments.detach(&pins))?);

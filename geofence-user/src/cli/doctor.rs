@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::checks::doctor::{
     Device, Finding, Level, Machine, Mode, judge_device, judge_machine, present, read,
 };
@@ -53,10 +53,7 @@ struct Examined {
 }
 
 pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = super::runtime::new()?;
     let report = runtime.block_on(examine(arguments))?;
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;

@@ -6,8 +6,8 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
-use super::Outcome;
 use super::options::InstanceArgs;
+use super::outcome::Outcome;
 use crate::daemon::events::event_line;
 use crate::serve::control::{Answer, Request, ask};
 

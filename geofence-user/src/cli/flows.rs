@@ -10,8 +10,8 @@ use geofence_common::decide::classify;
 use geofence_common::flow::{Flow, FlowKey, State, Table};
 use serde::Serialize;
 
-use super::Outcome;
-use super::options::InstanceArgs;
+use super::outcome::Outcome;
+use super::request::DaemonArgs;
 use crate::explain::end;
 use crate::kernel::Running;
 use crate::os::clock::boot_now;
@@ -19,11 +19,8 @@ use crate::os::clock::boot_now;
 /// List the flows that blocked countries may reply to; takes root
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    instance: InstanceArgs,
+    daemon: DaemonArgs,
 }
 
 /// A flow. The names of the fields are those of the JSON.
@@ -42,7 +39,7 @@ struct Row {
 }
 
 pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let instance = arguments.instance.instance()?;
+    let instance = arguments.daemon.instance.instance()?;
     let Some(running) = Running::find(&instance)? else {
         bail!("no filter runs as instance {instance}; start one with `geofence run`");
     };
@@ -55,7 +52,7 @@ pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         .map(|(table, key, flow)| Row::new(*table, key, flow, now, words))
         .collect();
     rows.sort_by(|one, two| (one.table, &one.remote).cmp(&(two.table, &two.remote)));
-    if arguments.json {
+    if arguments.daemon.json {
         let object = serde_json::json!({ "program": running.id(), "flows": rows });
         writeln!(out, "{object}")?;
         return Ok(Outcome::Yes);

@@ -6,8 +6,8 @@ use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::Value;
 
-use super::Outcome;
 use super::options::ListArgs;
+use super::outcome::Outcome;
 use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
 use crate::data::lists::{Report, load};

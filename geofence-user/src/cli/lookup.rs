@@ -8,8 +8,8 @@ use geofence_common::address::Address;
 use geofence_common::decide::classify;
 use serde_json::json;
 
-use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use super::outcome::Outcome;
 use crate::data::lists::naming;
 use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
 use crate::model::countries;

@@ -14,8 +14,8 @@ use geofence_common::action::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use super::outcome::Outcome;
 use crate::checks::lockout;
 use crate::checks::lockout::watcher::Watcher;
 use crate::config::{Config, overrides};
@@ -112,10 +112,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     start.trouble = start.trouble.or(broken);
     announce(&start.candidate);
     // One thread: what it may do, the process may do.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime = super::runtime::new()?;
     runtime.block_on(protect((source, files), force, start))?;
     Ok(Outcome::Yes)
 }

@@ -1,62 +1,54 @@
-//! `geofence status`: where the filter is, by what image, and whether all is as it was asked for.
+//! `geofence status`: where the filter is attached, which policy is active, and whether it is the one requested.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Outcome;
-use super::options::InstanceArgs;
+use super::outcome::Outcome;
+use super::request::DaemonArgs;
+use super::runtime;
 use crate::kernel::{Pins, interfaces};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::os::privilege;
 use crate::serve::control::{Answer, AskError, Request, ask};
 
-/// Show where the filter is and how it is, with a daemon or without
+/// Show where the filter is attached and which policy is active, also without a daemon
 ///
-/// Exits with 0 when a daemon runs and every interface is protected by what was asked for, and with 1 otherwise.
+/// Exits with 0 when a daemon runs, every interface is protected and the active policy is the last one requested, and
+/// with 1 otherwise.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    instance: InstanceArgs,
+    daemon: DaemonArgs,
 }
 
 pub(super) fn status(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let instance = arguments.instance.instance()?;
+    let instance = arguments.daemon.instance.instance()?;
     let status = match ask(&instance, &Request::Status) {
         Ok(Answer::Done(status)) => status,
         Ok(Answer::Refused { error, .. }) => bail!("{error}"),
         Err(AskError::NotRunning { .. }) => without_daemon(&instance)?,
         Err(error) => return Err(error.into()),
     };
-    if arguments.json {
+    if arguments.daemon.json {
         writeln!(out, "{status}")?;
     } else {
         out.write_all(text(&status).as_bytes())?;
     }
-    let interfaces = status["interfaces"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
     let is_well = status["process"].is_u64()
         && status["reloads"]["trouble"].is_null()
-        && interfaces.iter().all(|one| one["protected"] == true);
+        && list(&status["interfaces"]).all(|one| one["protected"] == true);
     Ok(if is_well { Outcome::Yes } else { Outcome::No })
 }
 
-/// What the kernel keeps of an instance that no daemon runs for.
+/// What the kernel keeps of an instance without a daemon.
 fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
     let pins = Pins::of(instance);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    let present = runtime.block_on(interfaces())?;
+    let present = runtime::new()?.block_on(interfaces())?;
     let pinned = pins.indexes()?;
     let interfaces = pinned
         .into_iter()
@@ -79,118 +71,51 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
     }))
 }
 
-fn text(status: &Value) -> String {
-    let word = |value: &Value| match value.as_str() {
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn word(value: &Value) -> String {
+    match value.as_str() {
         Some(text) => text.to_owned(),
         None if value.is_null() => "-".to_owned(),
         None => value.to_string(),
-    };
-    let mut out = String::new();
-    let mut line = |name: &str, value: String| {
-        // Writing to a string cannot fail.
-        _ = writeln!(out, "{name:<11}{value}");
-    };
-    line("instance", word(&status["instance"]));
-    if status["process"].is_u64() {
-        line(
-            "daemon",
-            format!(
-                "process {}, version {}",
-                word(&status["process"]),
-                word(&status["program_version"])
-            ),
-        );
-        line(
-            "policy",
-            format!(
-                "{}, image {}",
-                word(&status["mode"]),
-                word(&status["generation"])
-            ),
-        );
-        for database in status["databases"].as_array().into_iter().flatten() {
-            let built = database["built"].as_u64().unwrap_or_default();
-            line(
-                "data",
-                format!(
-                    "{}, built {}, {} days ago",
-                    word(&database["name"]),
-                    UnixSeconds(built).date(),
-                    word(&database["age_days"])
-                ),
-            );
-        }
-        let exceptions = &status["exceptions"];
-        line(
-            "exceptions",
-            format!("{} in force", word(&exceptions["live"])),
-        );
-        for one in exceptions["lapsing"].as_array().into_iter().flatten() {
-            let (id, until, owner) = (word(&one["id"]), word(&one["until"]), word(&one["owner"]));
-            line("lapsing", format!("{id} on {until}, owner {owner}"));
-        }
-        for one in exceptions["noted"].as_array().into_iter().flatten() {
-            let how = if one["holds"] == true {
-                "holds only in part"
-            } else {
-                "does not hold"
-            };
-            line(
-                "NOTE",
-                format!(
-                    "exception {} {how}: {}",
-                    word(&one["id"]),
-                    word(&one["note"])
-                ),
-            );
-        }
-        line(
-            "metrics",
-            format!("http://{}/metrics", word(&status["listen"])),
-        );
-        if !status["trial"].is_null() {
-            line(
-                "ON TRIAL",
-                format!(
-                    "for another {} s; then image {} filters again unless `geofence confirm` comes",
-                    word(&status["trial"]["seconds_left"]),
-                    word(&status["trial"]["generation_before"])
-                ),
-            );
-        }
-        let reloads = &status["reloads"];
-        line(
-            "reloads",
-            format!(
-                "{} done, {} refused",
-                word(&reloads["succeeded"]),
-                word(&reloads["failed"])
-            ),
-        );
-        if !reloads["trouble"].is_null() {
-            line(
-                "DEGRADED",
-                format!(
-                    "{}: {}",
-                    word(&reloads["trouble"]["cause"]),
-                    word(&reloads["trouble"]["text"])
-                ),
-            );
-        }
-        line("privilege", privilege::sentence(&status["privilege"]));
-        for one in status["privilege"]["kept"].as_array().into_iter().flatten() {
-            line(
-                "kept",
-                format!("{}: {}", word(&one["capability"]), word(&one["reason"])),
-            );
-        }
-    } else {
-        line("daemon", "none runs; the filter goes on without".to_owned());
     }
-    let interfaces = status["interfaces"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    for one in interfaces {
+}
+
+/// The lines of the text: a name in a column of its own, and a value.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        _ = writeln!(self.0, "{name:<11}{value}");
+    }
+}
+
+fn text(status: &Value) -> String {
+    let mut lines = Lines::default();
+    lines.add("instance", word(&status["instance"]));
+    let is_attached = list(&status["interfaces"]).next().is_some();
+    if status["process"].is_u64() {
+        let (process, version) = (&status["process"], word(&status["program_version"]));
+        lines.add(
+            "daemon",
+            format_args!("process {process}, version {version}"),
+        );
+        add_policy(status, &mut lines);
+        add_exceptions(&status["exceptions"], &mut lines);
+        let listen = word(&status["listen"]);
+        lines.add("metrics", format_args!("http://{listen}/metrics"));
+        add_changes(status, &mut lines);
+        add_privilege(&status["privilege"], &mut lines);
+    } else if is_attached {
+        lines.add("daemon", "not running; the filter stays attached");
+    } else {
+        lines.add("daemon", "not running");
+    }
+    for one in list(&status["interfaces"]) {
         let state = if one["protected"] == true {
             format!("protected, {} mode", word(&one["mode"]))
         } else {
@@ -198,15 +123,83 @@ fn text(status: &Value) -> String {
         };
         let detail = one["detail"].as_str();
         let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
-        line(
-            "interface",
-            format!("{}: {state}{detail}", word(&one["interface"])),
+        let name = word(&one["interface"]);
+        lines.add("interface", format_args!("{name}: {state}{detail}"));
+    }
+    if !is_attached {
+        lines.add("filter", "not attached to any interface");
+    }
+    lines.0
+}
+
+fn add_policy(status: &Value, lines: &mut Lines) {
+    let (mode, generation) = (word(&status["mode"]), &status["generation"]);
+    lines.add("policy", format_args!("{mode}, image {generation}"));
+    for database in list(&status["databases"]) {
+        let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
+        let age = match database["age_days"].as_u64() {
+            Some(0) => "today".to_owned(),
+            Some(1) => "1 day ago".to_owned(),
+            _ => format!("{} days ago", word(&database["age_days"])),
+        };
+        let name = word(&database["name"]);
+        lines.add("data", format_args!("{name}, built {built}, {age}"));
+    }
+}
+
+fn add_exceptions(exceptions: &Value, lines: &mut Lines) {
+    lines.add(
+        "exceptions",
+        format_args!("{} in force", word(&exceptions["live"])),
+    );
+    for one in list(&exceptions["lapsing"]) {
+        let (id, until, owner) = (word(&one["id"]), word(&one["until"]), word(&one["owner"]));
+        lines.add("expiring", format_args!("{id} on {until}, owner {owner}"));
+    }
+    for one in list(&exceptions["noted"]) {
+        let how = if one["holds"] == true {
+            "is in force only in part"
+        } else {
+            "is not in force"
+        };
+        let (id, note) = (word(&one["id"]), word(&one["note"]));
+        lines.add("NOTE", format_args!("exception {id} {how}: {note}"));
+    }
+}
+
+fn add_changes(status: &Value, lines: &mut Lines) {
+    let trial = &status["trial"];
+    if !trial.is_null() {
+        let (left, before) = (&trial["seconds_left"], &trial["generation_before"]);
+        lines.add(
+            "ON TRIAL",
+            format_args!(
+                "{left} s left; without `geofence confirm`, image {before} becomes active again"
+            ),
         );
     }
-    if interfaces.is_empty() {
-        line("interface", "none: nothing is filtered".to_owned());
+    let reloads = &status["reloads"];
+    lines.add(
+        "reloads",
+        format_args!(
+            "{} succeeded, {} failed",
+            word(&reloads["succeeded"]),
+            word(&reloads["failed"])
+        ),
+    );
+    let failure = &reloads["trouble"];
+    if !failure.is_null() {
+        let (cause, text) = (word(&failure["cause"]), word(&failure["text"]));
+        lines.add("DEGRADED", format_args!("{cause}: {text}"));
     }
-    out
+}
+
+fn add_privilege(privilege: &Value, lines: &mut Lines) {
+    lines.add("privilege", privilege::sentence(privilege));
+    for one in list(&privilege["kept"]) {
+        let (capability, reason) = (word(&one["capability"]), word(&one["reason"]));
+        lines.add("kept", format_args!("{capability}: {reason}"));
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_stands_out() {
+    fn problems_are_in_capitals() {
         let said = text(&json!({
             "instance": "geofence",
             "process": 7,
@@ -243,18 +236,19 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.contains("lapsing    x-1 on 2026-12-01T00:00:00Z, owner noc\n"),
+            said.contains("expiring   x-1 on 2026-12-01T00:00:00Z, owner noc\n"),
             "{said}"
         );
         assert!(
-            said.contains("NOTE       exception x-2 does not hold: there is"),
+            said.contains("NOTE       exception x-2 is not in force: there is"),
             "{said}"
         );
         assert!(said.contains("eth0: protected, native mode\n"), "{said}");
         assert!(said.contains("eth1: NOT PROTECTED, gone\n"), "{said}");
         let said = text(&json!({ "instance": "geofence", "process": null, "interfaces": [] }));
         assert!(
-            said.contains("none runs") && said.contains("nothing is filtered"),
+            said.contains("daemon     not running\n")
+                && said.contains("filter     not attached to any interface\n"),
             "{said}"
         );
     }

@@ -7,8 +7,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::options::ListArgs;
+use super::outcome::Outcome;
 use crate::config::Config;
 use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;

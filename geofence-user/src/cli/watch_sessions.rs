@@ -4,7 +4,7 @@ use std::io::{Write, stdin};
 
 use clap::Args;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::checks::lockout::watcher;
 use crate::os::privilege;
 

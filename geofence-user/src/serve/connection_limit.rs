@@ -1,7 +1,7 @@
-//! Connections that are open at once, of which there is a bound.
+//! A bound on the connections that are open at once.
 //!
-//! Where everybody has a place as long as they like, a few who connect and say nothing leave none for those who ask.
-//! Here whoever has been silent longest makes room, so the one who comes last is always heard.
+//! When all slots are in use, the longest-idle connection is closed, so clients that connect and stay silent cannot keep
+//! others out.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::AbortHandle;
 
-/// Those who are connected.
+/// The open connections.
 #[derive(Debug)]
 pub struct ConnectionLimit {
-    room: usize,
-    /// In the order in which they came.
+    max: usize,
+    /// In order of arrival.
     open: VecDeque<(AbortHandle, Busy)>,
 }
 
-/// Whether somebody is being answered, and so is not sent away.
+/// Whether a request is being answered; such a connection is not closed.
 #[derive(Clone, Debug, Default)]
 pub struct Busy(Arc<AtomicBool>);
 
@@ -34,30 +34,30 @@ impl Busy {
 
 impl ConnectionLimit {
     #[must_use]
-    pub fn new(room: usize) -> Self {
+    pub fn new(max: usize) -> Self {
         Self {
-            room,
-            open: VecDeque::with_capacity(room),
+            max,
+            open: VecDeque::with_capacity(max),
         }
     }
 
-    /// Lets somebody in, and sends the one who has been silent longest away if there is no room. Where all are being
-    /// answered, whoever comes is let go unheard.
+    /// Serves a new connection. If all slots are in use, closes the longest-idle connection for it; if none is idle,
+    /// closes the new one.
     pub fn admit<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        converse: impl FnOnce(Busy) -> F,
+        serve: impl FnOnce(Busy) -> F,
     ) {
         self.open.retain(|(task, _)| !task.is_finished());
-        if self.open.len() >= self.room {
+        if self.open.len() >= self.max {
             let Some(at) = self.open.iter().position(|(_, busy)| !busy.is_set()) else {
                 return;
             };
-            if let Some((silent, _)) = self.open.remove(at) {
-                silent.abort();
+            if let Some((idle, _)) = self.open.remove(at) {
+                idle.abort();
             }
         }
         let busy = Busy::default();
-        let task = tokio::spawn(converse(busy.clone()));
+        let task = tokio::spawn(serve(busy.clone()));
         self.open.push_back((task.abort_handle(), busy));
     }
 }
@@ -67,16 +67,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_silent_longest_makes_room_and_who_is_answered_stays() {
+    fn the_longest_idle_connection_is_closed_for_a_new_one() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut crowd = ConnectionLimit::new(2);
+            let mut connections = ConnectionLimit::new(2);
             let mut came = Vec::new();
             for is_busy in [true, false, false, true, false] {
                 let (alive, gone) = tokio::sync::oneshot::channel::<()>();
-                crowd.admit(|busy| async move {
+                connections.admit(|busy| async move {
                     busy.set(is_busy);
                     let _alive = alive;
                     std::future::pending().await
@@ -89,7 +89,7 @@ mod tests {
                 gone.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty)
             };
             let there: Vec<_> = came.iter_mut().map(is_there).collect();
-            // The fifth found two who were being answered.
+            // The fifth found only connections with a request.
             assert_eq!(there, [true, false, false, true, false]);
         });
     }

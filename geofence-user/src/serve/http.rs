@@ -1,4 +1,4 @@
-//! The read-only HTTP face: /metrics, /healthz and a page for people. Nothing here changes anything.
+//! The read-only HTTP server: /metrics, /healthz and a page for people. No request changes anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::daemon::{Daemon, InterfaceState};
 use crate::serve::connection_limit::ConnectionLimit;
 use crate::serve::metrics;
 
-/// Why the listener cannot be had.
+/// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot listen on {address}: {cause}. Another program may use it (`ss -ltnp` shows which); choose another address \
@@ -33,24 +33,23 @@ pub struct ListenError {
     cause: std::io::Error,
 }
 
-/// Takes the address, before anything is attached.
+/// Binds the address, before anything is attached.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
         .map_err(|cause| ListenError { address, cause })
 }
 
-/// How many are connected at once; more than ever scrape, and few enough to cost little.
-const ROOM: usize = 64;
+/// How many clients are connected at once; more than ever scrape, and few enough to cost little.
+const CONNECTIONS_MAX: usize = 64;
 /// How long the head of a request may take.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection may last: an answer that nobody reads is not kept for ever.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may last, also when the client does not read its answer.
 const CONNECTION_MAX: Duration = Duration::from_secs(30);
-/// The longest head of a request. An answer is written as it comes, whatever its length.
+/// The longest head of a request. Answers have no limit.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 
-/// Answers until the task is dropped: one request a connection. Those who connect and do not ask, or do not read, take
-/// room from one another and from nobody else.
+/// Answers until the task is dropped, one request a connection.
 pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(page))
@@ -61,23 +60,23 @@ pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Resul
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
         .keep_alive(false);
-    let mut crowd = ConnectionLimit::new(ROOM);
+    let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!("accepting a connection for metrics: {error}");
-                // Out of descriptors, as a rule: others have to close theirs.
+                warn!("cannot accept an HTTP connection: {error}");
+                // The usual cause is a lack of file descriptors, until other connections are closed.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-        crowd.admit(|_| async move {
-            // Whoever is too slow, or gone, needs no answer.
+        connections.admit(|_| async move {
+            // A client that is too slow, or has disconnected, gets no answer.
             let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
         });
     }
@@ -101,7 +100,7 @@ async fn scrape(State(daemon): State<Arc<Daemon>>, headers: HeaderMap) -> Respon
     }
 }
 
-/// Whether the client names OpenMetrics and does not refuse it with a weight of zero.
+/// Whether the client accepts OpenMetrics; a weight of zero refuses it.
 fn wants_openmetrics(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT)
@@ -114,12 +113,11 @@ fn wants_openmetrics(headers: &HeaderMap) -> bool {
         })
 }
 
-/// 200 where every interface is protected, also where a reload has failed and an older policy filters; 503 where one is
-/// not.
+/// 200 if every interface is protected, also after a failed reload, when the previous policy filters; otherwise 503.
 async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
-    let places = daemon.protection().await;
+    let interfaces = daemon.protection().await;
     let trouble = daemon.reloads().last_failure;
-    let is_protected = places.iter().all(InterfaceState::is_protected);
+    let is_protected = interfaces.iter().all(InterfaceState::is_protected);
     let status = match (is_protected, &trouble) {
         (false, _) => "unprotected",
         (true, Some(_)) => "degraded",
@@ -128,7 +126,7 @@ async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     let body = json!({
         "status": status,
         "trouble": trouble.as_ref().map(LastFailure::to_json),
-        "interfaces": places
+        "interfaces": interfaces
             .iter()
             .map(|one| json!({
                 "interface": one.attached.interface,
@@ -162,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openmetrics_is_given_to_whoever_asks_for_it() {
+    fn openmetrics_is_written_if_the_client_accepts_it() {
         let wants = |accept: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, accept.parse().unwrap());

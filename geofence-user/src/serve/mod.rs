@@ -1,4 +1,4 @@
-//! The daemon's two faces: a read-only HTTP listener, and the control socket.
+//! The daemon's two servers: a read-only HTTP listener, and the control socket.
 
 pub mod connection_limit;
 pub mod control;

@@ -1,4 +1,4 @@
-//! The page for people: what the filter does at this moment, on one screen, without scripts or anything from elsewhere.
+//! The page for people: what the filter does now, on one screen, without scripts or anything from other hosts.
 
 use std::fmt::Write as _;
 

@@ -12,8 +12,8 @@ use geofence_common::action::Mode;
 use geofence_common::country::Country;
 use serde::Serialize;
 
-use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use super::outcome::Outcome;
 use crate::checks::sanity::First;
 use crate::compile::{Disagreement, Extents, Statistics};
 use crate::config::XdpMode;

@@ -10,8 +10,8 @@ use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::json;
 
-use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use super::outcome::Outcome;
 use crate::checks::diff::traffic::{Affected, affected, counters};
 use crate::checks::diff::{Diff, Side, Standing};
 use crate::kernel::Running;

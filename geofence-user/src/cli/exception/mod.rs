@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Outcome;
 use super::options::InstanceArgs;
-use super::reload::{needed, refused};
+use super::outcome::Outcome;
+use super::request::{refused, required_peers};
 use crate::config::Grant;
 use crate::daemon::{Change, Shown};
 use crate::model::units::UnixSeconds;
@@ -201,7 +201,7 @@ pub(super) fn exception(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
                 id: remove.id.clone(),
                 reason: remove.reason.clone(),
                 force: remove.force,
-                needed: needed(&instance)?,
+                needed: required_peers(&instance)?,
             };
             change(&remove.common, removal, "removed", out)
         }

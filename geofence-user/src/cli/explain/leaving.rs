@@ -7,7 +7,7 @@ use geofence_common::decide::Tracking;
 use serde_json::json;
 
 use super::{MONITORED, write_step};
-use crate::cli::Outcome;
+use crate::cli::outcome::Outcome;
 use crate::data::lists::naming;
 use crate::explain::{Names, addresses, class_of, describe, explain_leaving};
 use crate::model::countries;

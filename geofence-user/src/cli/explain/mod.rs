@@ -16,8 +16,8 @@ use geofence_common::decide::Verdict;
 use geofence_common::explain::Step;
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::options::{InstanceArgs, PolicyArgs};
+use super::outcome::Outcome;
 use crate::config::Config;
 use crate::data::lists::naming;
 use crate::explain::pcap;

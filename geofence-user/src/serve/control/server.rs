@@ -1,0 +1,177 @@
+//! The daemon's side of the control socket.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tracing::warn;
+
+use super::protocol::{LINE_TIMEOUT, Request, VERSION};
+use crate::daemon::runtime_exceptions::Caller;
+use crate::daemon::{Confirmation, Daemon, ReloadOptions};
+use crate::model::failure::{Cause, Failure};
+use crate::os::instance::Instance;
+use crate::os::memory;
+use crate::serve::connection_limit::{Busy, ConnectionLimit};
+
+/// The longest line that is read.
+const LINE_BYTES_MAX: u64 = 64 << 10;
+/// After an answer longer than this, its memory is returned to the system.
+const LONG_BYTES: usize = 1 << 20;
+/// How many clients are connected at once.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Why the daemon cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {path}: {cause}")]
+pub struct ListenError {
+    path: String,
+    cause: std::io::Error,
+}
+
+/// Creates the socket. The caller holds the instance's lock, so an existing socket is a leftover.
+pub fn listen(instance: &Instance) -> Result<UnixListener, ListenError> {
+    let path = instance.socket();
+    let failed = |cause| ListenError {
+        path: path.display().to_string(),
+        cause,
+    };
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // Only the owner can enter the directory, so no other user can connect before the mode is set.
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Answers requests until the task is dropped.
+pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
+    let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let daemon = Arc::clone(&daemon);
+                connections.admit(|busy| async move {
+                    // A client that has disconnected needs no answer.
+                    let _ = answer_client(stream, &daemon, &busy).await;
+                });
+            }
+            Err(error) => {
+                warn!("cannot accept a control connection: {error}");
+                // The usual cause is a lack of file descriptors, until other connections are closed.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer_client(
+    mut stream: UnixStream,
+    daemon: &Arc<Daemon>,
+    busy: &Busy,
+) -> std::io::Result<()> {
+    let peer = stream.peer_cred()?;
+    let caller = Caller {
+        user: peer.uid(),
+        process: peer.pid(),
+    };
+    let user = caller.user;
+    if user != 0 && user != nix::unistd::geteuid().as_raw() {
+        warn!("user {user} may not control geofence");
+        return Ok(());
+    }
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = String::new();
+        let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+        let read = limited.read_line(&mut line);
+        let length = tokio::time::timeout(LINE_TIMEOUT, read).await??;
+        if length == 0 {
+            return Ok(());
+        }
+        // A line that was cut off is not a request, and neither is the rest of it.
+        let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
+        busy.set(true);
+        let mut answer = if is_whole {
+            answer(&line, daemon, caller).await
+        } else {
+            let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
+            refused(Cause::Request, &error)
+        };
+        answer.push('\n');
+        tokio::time::timeout(LINE_TIMEOUT, writer.write_all(answer.as_bytes())).await??;
+        busy.set(false);
+        if answer.len() > LONG_BYTES {
+            drop(answer);
+            memory::give_back();
+        }
+        if !is_whole {
+            return Ok(());
+        }
+    }
+}
+
+fn refused(cause: Cause, error: &str) -> String {
+    json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
+}
+
+async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> String {
+    let request = match Request::parse(line) {
+        Ok(request) => request,
+        Err(error) => return refused(Cause::Request, &error),
+    };
+    match carry_out(request, daemon, caller).await {
+        Ok(result) => format!(r#"{{"version":{VERSION},"ok":true,"result":{result}}}"#),
+        Err(failure) => refused(failure.cause, &failure.text),
+    }
+}
+
+async fn carry_out(
+    request: Request,
+    daemon: &Arc<Daemon>,
+    caller: Caller,
+) -> Result<Box<RawValue>, Failure> {
+    let result = match request {
+        Request::Status => daemon.status().await,
+        Request::Reload(options) => json!({ "generation": daemon.reload(options).await? }),
+        Request::Apply {
+            file,
+            seconds,
+            force,
+            required_peers,
+        } => {
+            let options = ReloadOptions {
+                force,
+                required_peers,
+            };
+            let window = Duration::from_secs(seconds);
+            let generation = daemon.apply(file, window, options).await?;
+            json!({ "generation": generation, "seconds": seconds })
+        }
+        Request::Confirm => {
+            let Confirmation {
+                generation,
+                replaced,
+            } = daemon.confirm().await?;
+            json!({
+                "generation": generation,
+                "configuration": replaced.as_ref().map(|(path, _)| path),
+                "before": replaced.as_ref().map(|(_, before)| before),
+            })
+        }
+        Request::Revert => json!({ "generation": daemon.revert().await? }),
+        Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
+        Request::Names => daemon.names(),
+        Request::Events { since, wait } => daemon.events_since(since, wait).await,
+        Request::Exceptions { id } => return daemon.exceptions(id).await,
+    };
+    to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
+}
