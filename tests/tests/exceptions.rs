@@ -15,7 +15,7 @@ use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::explain::explain;
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::{CountryRule, Destination, Exception, Origin, Policy, Traffic};
 use geofence_user::model::units::UnixSeconds;
@@ -78,7 +78,7 @@ fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
     }
     let prepared = prepared(POLICY);
     let mut filter = filter(&prepared);
-    let host = Host::new(prepared.image.words(), Seen::default());
+    let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
     let mut expect = |name: &str, frame: Vec<u8>, reason: Reason| {
         host.set_now(boot_now().expect("a clock"));
         let by_host = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
@@ -200,7 +200,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     });
     assert_eq!(reason.expect("polls"), Some(Reason::CountryBlocked));
     assert!(now() >= until, "{} s too early", until - now());
-    let host = Host::new(prepared.image.words(), Seen::default());
+    let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
     host.set_now(boot_now().expect("a clock"));
     let verdict = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
     assert_eq!(verdict.reason, Reason::CountryBlocked);
@@ -212,7 +212,7 @@ fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
     let mut later = boot();
     (later.id, later.now) = (later.id ^ 1, 5_000_000_000);
     let verdict_at = |image: &geofence_user::compile::Image, now: u64| {
-        let host = Host::new(image.words(), Seen::default());
+        let host = SimulatedTables::new(image.words(), PacketHistory::default());
         host.set_now(now);
         geofence_common::decide::filter(&frame.as_slice(), &host, &mut ()).reason
     };

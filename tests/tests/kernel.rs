@@ -14,7 +14,7 @@ use geofence_tests::mutate::Generator;
 use geofence_tests::oracle;
 use geofence_tests::{budget, frames, privilege};
 use geofence_user::config::Config;
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::{Lookup, Policy, Replies};
@@ -221,7 +221,7 @@ fn kernel_and_host_agree_on_frames() {
         let mut filter = filter(&prepared);
         let mut generator = Generator::new(seed, sources());
         let mut reasons = std::collections::BTreeSet::new();
-        let host = Host::new(prepared.image.words(), Seen::default());
+        let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
         let mut expected = ExpectedEvents::default();
         for number in 0..FRAMES {
             let (name, frame) = generator.draw();
@@ -257,7 +257,7 @@ fn kernel_and_host_agree_on_frames() {
         for table in Table::ALL {
             let mut flows = filter.flows(table).expect("reads");
             flows.sort_by_key(|(key, _)| *key);
-            let seen = host.seen().flows;
+            let seen = host.history().flows;
             let expected = seen
                 .iter()
                 .filter(|((one, _), _)| *one == table)

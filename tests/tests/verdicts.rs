@@ -12,7 +12,7 @@ use geofence_tests::corpus::corpus;
 use geofence_tests::privilege;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::kernel::Filter;
 use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
@@ -119,7 +119,7 @@ fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
     let mut filter = Filter::load(prepared.options(true)).expect("loads");
     filter.install(&prepared.image, None).expect("installs");
     // First fragments that pass are remembered, by the kernel and here.
-    let host = Host::new(prepared.image.words(), Seen::default());
+    let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
     for source in [
         "77.88.8.8",
         "84.200.69.80",

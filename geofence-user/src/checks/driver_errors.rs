@@ -1,16 +1,16 @@
-//! What to do about a driver that does not take the program: one table for whoever attaches and for `geofence doctor`.
+//! What each driver means when it refuses an XDP program, and what to do about it.
 //!
-//! The kernel says no with one of a few numbers, and each driver means something else by them. A row holds what is
-//! known to be meant, and the line that mends it. Nothing here looks at an interface.
+//! The kernel returns one of a few error numbers, and each driver means something else by them. Attaching and `geofence
+//! doctor` share this table. Nothing here looks at an interface.
 
 use libc::{EBUSY, EEXIST, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP, ERANGE};
 
-/// The largest MTU at which a packet fits one page with the room XDP wants, for drivers without multi-buffer XDP.
+/// The largest MTU at which a packet fits one page beside the headroom of XDP, for drivers without multi-buffer XDP.
 pub const MTU_ONE_BUFFER: u32 = 3498;
 
-/// A row: who says what, what that means, and the line that mends it. `{if}` stands for the interface.
+/// A row: drivers, their error numbers, what those mean, and what to type. `{if}` stands for the interface.
 struct Row {
-    /// Drivers by the name of their module; none for every other.
+    /// Drivers by the name of their module; empty for all drivers.
     drivers: &'static [&'static str],
     errnos: &'static [i32],
     meaning: &'static str,
@@ -23,7 +23,7 @@ const MTU_DOWN: &str = "ip link set dev {if} mtu 3498";
 const HALF_THE_CHANNELS: &str =
     "ethtool -L {if} combined N, N at most half of what `ethtool -l {if}` has as maximum";
 
-/// The first row that fits counts.
+/// The first row that matches applies.
 const ROWS: &[Row] = &[
     Row {
         drivers: &["virtio_net"],
@@ -38,25 +38,25 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &["virtio_net"],
         errnos: &[EINVAL, ERANGE],
-        meaning: "before Linux 6.3 the driver wants packets that fit one page",
+        meaning: "before Linux 6.3 the driver needs packets that fit one page",
         lines: &[MTU_DOWN, AUTO],
     },
     Row {
         drivers: &["virtio_net"],
         errnos: &[ENOMEM, ENOSPC],
-        meaning: "the device has too few queues for one more a CPU",
+        meaning: "the device has too few queues for one more per CPU",
         lines: &["ethtool -L {if} combined 1", AUTO],
     },
     Row {
         drivers: &["ena"],
         errnos: &[EINVAL, ERANGE],
-        meaning: "the driver wants at most half of its channels in use, and packets that fit one page",
+        meaning: "the driver needs at most half of its channels in use, and packets that fit one page",
         lines: &[HALF_THE_CHANNELS, MTU_DOWN],
     },
     Row {
         drivers: &["gve"],
         errnos: &[EINVAL, EOPNOTSUPP],
-        meaning: "the driver wants at most half of its queues in use, as many to send as to receive, and no LRO",
+        meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, and no LRO",
         lines: &[
             "ethtool -L {if} rx N tx N, N at most half of what `ethtool -l {if}` has as maximum",
             LRO_OFF,
@@ -78,19 +78,19 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &["mlx5_core", "mlx4_en"],
         errnos: &[EINVAL, EOPNOTSUPP, ERANGE],
-        meaning: "the driver does without LRO, and without packets that do not fit one page, where XDP runs",
+        meaning: "with XDP, the driver supports neither LRO nor packets that do not fit one page",
         lines: &[LRO_OFF, MTU_DOWN],
     },
     Row {
         drivers: &["hv_netvsc", "vmxnet3"],
         errnos: &[EOPNOTSUPP, EINVAL, ERANGE],
-        meaning: "the driver does without LRO, and without packets that do not fit one page, where XDP runs",
+        meaning: "with XDP, the driver supports neither LRO nor packets that do not fit one page",
         lines: &[LRO_OFF, MTU_DOWN, AUTO],
     },
     Row {
         drivers: &["bnxt_en"],
         errnos: &[EOPNOTSUPP, EINVAL, ERANGE],
-        meaning: "the driver wants channels that both send and receive, and half of them free",
+        meaning: "the driver needs combined channels, and half of them free",
         lines: &[
             HALF_THE_CHANNELS,
             "ethtool -K {if} lro off gro-hw off",
@@ -106,13 +106,13 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &["ixgbe", "i40e", "ice"],
         errnos: &[ENOMEM, ENOSPC],
-        meaning: "the driver has too few queues for one more a CPU",
+        meaning: "the driver has too few queues for one more per CPU",
         lines: &[HALF_THE_CHANNELS],
     },
     Row {
         drivers: &[],
         errnos: &[EBUSY, EEXIST],
-        meaning: "another XDP program came first",
+        meaning: "another XDP program is attached",
         lines: &[
             "ip link set dev {if} xdp off, unless it belongs to a tool that has a command of its own for that",
         ],
@@ -126,7 +126,7 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &[],
         errnos: &[ERANGE, EINVAL],
-        meaning: "its MTU, channels or offloads stand in the way",
+        meaning: "its MTU, channels or offloads conflict with XDP",
         lines: &[MTU_DOWN, LRO_OFF, HALF_THE_CHANNELS, AUTO],
     },
     Row {
@@ -137,21 +137,21 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// What a driver means by an errno, and the lines that may mend it; the first is the likeliest.
+/// What a driver means by an error number, and what may help; the likeliest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advice {
+pub struct DriverError {
     pub meaning: &'static str,
     pub lines: Vec<String>,
 }
 
-/// Looks up what an errno means from this driver; nothing for an errno that says nothing about drivers.
+/// Looks up what an error number means from this driver; `None` for a number that does not come from drivers.
 #[must_use]
-pub fn advice(interface: &str, driver: Option<&str>, errno: i32) -> Option<Advice> {
+pub fn driver_error(interface: &str, driver: Option<&str>, errno: i32) -> Option<DriverError> {
     let row = ROWS.iter().find(|row| {
         let fits = row.drivers.is_empty() || driver.is_some_and(|name| row.drivers.contains(&name));
         fits && row.errnos.contains(&errno)
     })?;
-    Some(Advice {
+    Some(DriverError {
         meaning: row.meaning,
         lines: row
             .lines
@@ -161,13 +161,13 @@ pub fn advice(interface: &str, driver: Option<&str>, errno: i32) -> Option<Advic
     })
 }
 
-impl std::fmt::Display for Advice {
+impl std::fmt::Display for DriverError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut meaning = self.meaning.chars();
         if let Some(first) = meaning.next() {
             write!(f, "{}{}", first.to_uppercase(), meaning.as_str())?;
         }
-        f.write_str(". What may help, likeliest first:")?;
+        f.write_str(". Try these, likeliest first:")?;
         for line in &self.lines {
             write!(f, "\n  {line}")?;
         }
@@ -180,13 +180,13 @@ mod tests {
     use super::*;
 
     fn lines(driver: Option<&str>, errno: i32) -> Vec<String> {
-        advice("eth0", driver, errno)
-            .map(|advice| advice.lines)
+        driver_error("eth0", driver, errno)
+            .map(|error| error.lines)
             .unwrap_or_default()
     }
 
     #[test]
-    fn drivers_mean_different_things_by_one_errno() {
+    fn the_same_errno_means_something_else_for_each_driver() {
         assert!(lines(Some("ena"), EINVAL)[0].starts_with("ethtool -L eth0 combined N"));
         assert_eq!(
             lines(Some("virtio_net"), EINVAL)[0],
@@ -203,17 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn every_errno_of_a_refusal_has_a_line_whatever_the_driver() {
+    fn every_errno_of_a_refusal_has_a_line_for_every_driver() {
         for errno in [EBUSY, EEXIST, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP, ERANGE] {
-            for driver in [None, Some("unheard_of")] {
+            for driver in [None, Some("unknown_driver")] {
                 assert!(!lines(driver, errno).is_empty(), "{errno}");
             }
         }
-        assert_eq!(advice("eth0", None, libc::EFAULT), None);
+        assert_eq!(driver_error("eth0", None, libc::EFAULT), None);
     }
 
     #[test]
-    fn no_row_is_hidden_by_an_earlier_one() {
+    fn every_row_is_reachable() {
         for row in ROWS {
             let drivers: Vec<Option<&str>> = match row.drivers {
                 [] => vec![None],
@@ -221,7 +221,7 @@ mod tests {
             };
             for driver in drivers {
                 for errno in row.errnos {
-                    let found = advice("eth0", driver, *errno).unwrap();
+                    let found = driver_error("eth0", driver, *errno).unwrap();
                     assert_eq!(found.meaning, row.meaning, "{driver:?} {errno}");
                 }
             }
@@ -229,8 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn advice_reads_as_a_sentence_and_lines() {
-        let said = advice("eth0", Some("veth"), ENOSPC).unwrap().to_string();
+    fn driver_error_displays_as_a_sentence_and_lines() {
+        let said = driver_error("eth0", Some("veth"), ENOSPC)
+            .unwrap()
+            .to_string();
         assert!(said.starts_with("The peer sends on more queues"), "{said}");
         assert!(
             said.ends_with("\n  ethtool -L eth0 rx N, N at least the peer's number of tx queues"),

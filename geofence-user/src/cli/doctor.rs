@@ -1,31 +1,29 @@
-//! `geofence doctor`: what stands between this machine and the filter, and the line that mends it.
+//! `geofence doctor`: what keeps the filter from working well on this machine, and what to type.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
 use super::outcome::Outcome;
-use crate::checks::doctor::{
-    Device, Finding, Level, Machine, Mode, judge_device, judge_machine, present, read,
-};
+use crate::checks::doctor::{Device, Finding, Level, Machine, Mode, judge_device, judge_machine};
 use crate::config::Config;
-use crate::kernel::{Filter, Running};
+use crate::kernel::{Filter, Running, find_interface, interfaces};
 use crate::prepare::prepare;
 
-/// Examine the kernel and interfaces: what the filter would meet there, and what to change
+/// Examine the kernel and the interfaces: whether the filter works there, and what to change
 ///
-/// Disturbs nothing unless told to probe. Exits with 0 if all is well, 1 if something is to be changed and 2 if the
+/// Changes nothing without --probe. Exits with 0 if nothing needs to change, 1 if something should change and 2 if the
 /// filter would not work.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Interface to examine; without one, every interface with a device behind it
+    /// Interface to examine; without one, every interface that a device backs
     #[arg(value_name = "IF")]
     interface: Option<String>,
-    /// Attach a filter without a policy, which passes everything, for a moment, to see which mode it gets. Some drivers
-    /// take the link down while a program is attached
+    /// Attach a filter without a policy for a moment, to see which mode it gets. It passes every packet. Some drivers
+    /// take the link down while a program is being attached
     #[arg(long, requires = "interface")]
     probe: bool,
     /// Print one JSON object
@@ -33,7 +31,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What was found. The names of the fields are those of the JSON.
+/// The findings. The names of the fields are those of the JSON.
 #[derive(Serialize)]
 struct Report {
     machine: Machine,
@@ -41,13 +39,14 @@ struct Report {
     interfaces: Vec<Examined>,
 }
 
+/// An interface and its findings. The names of the fields are those of the JSON.
 #[derive(Serialize)]
 struct Examined {
     #[serde(flatten)]
     device: Device,
     /// The mode that a filter would get.
     mode: Mode,
-    /// What attaching for a moment brought: the mode, or what the kernel said.
+    /// The result of --probe: the mode, or the kernel's error.
     probed: Option<Result<String, String>>,
     findings: Vec<Finding>,
 }
@@ -73,36 +72,22 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 
 async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
     let machine = Machine::read();
-    let all = present()
-        .await
-        .context("asking the kernel for its interfaces")?;
-    let chosen: Vec<Device> = match &arguments.interface {
+    let all = interfaces().await?;
+    let chosen = match &arguments.interface {
         None => all.into_iter().filter(|one| one.is_hardware).collect(),
-        Some(name) => {
-            let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
-            let found = all.into_iter().find(|one| one.name == *name);
-            vec![found.with_context(|| {
-                format!(
-                    "interface {name:?} does not exist; this machine has {}",
-                    names.join(", ")
-                )
-            })?]
-        }
+        Some(name) => vec![find_interface(&all, name)?.clone()],
     };
-    let mut interfaces = Vec::new();
-    for device in chosen {
-        let device = read(device).await;
-        let is_ours = device.program.is_some_and(Running::is_filter);
+    let mut examined = Vec::new();
+    for interface in chosen {
+        let device = Device::read(interface).await;
+        let interface = &device.interface;
+        let is_ours = interface.program.is_some_and(Running::is_filter);
         let (mode, mut findings) = judge_device(&device, is_ours);
-        let probed = if arguments.probe {
-            Some(
-                probe(&device.name)
-                    .await
-                    .map_err(|error| format!("{error:#}")),
-            )
-        } else {
-            None
-        };
+        let mut probed = None;
+        if arguments.probe {
+            let result = probe(&interface.name).await;
+            probed = Some(result.map_err(|error| format!("{error:#}")));
+        }
         if let Some(Err(error)) = &probed {
             findings.push(Finding {
                 level: Level::Change,
@@ -110,7 +95,7 @@ async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
                 line: None,
             });
         }
-        interfaces.push(Examined {
+        examined.push(Examined {
             device,
             mode,
             probed,
@@ -120,11 +105,11 @@ async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
     Ok(Report {
         machine_findings: judge_machine(&machine),
         machine,
-        interfaces,
+        interfaces: examined,
     })
 }
 
-/// The mode that the kernel gives the filter, in native mode if it can.
+/// Attaches in native mode for a moment and returns the mode that the kernel reports.
 async fn probe(interface: &str) -> anyhow::Result<String> {
     let config = Config {
         interfaces: vec![interface.to_owned()],
@@ -155,7 +140,7 @@ impl Report {
             yes(machine.btf)
         );
         let may = match machine.capabilities.as_slice() {
-            [] => "none of those that matter".to_owned(),
+            [] => "none of those that geofence needs".to_owned(),
             capabilities => capabilities.join(", "),
         };
         _ = writeln!(out, "privilege    {may}");
@@ -163,7 +148,7 @@ impl Report {
         if self.interfaces.is_empty() {
             _ = writeln!(
                 out,
-                "\nno interface has a device behind it; name one: geofence doctor IF"
+                "\nno interface is backed by a device; name one: geofence doctor IF"
             );
         }
         for one in &self.interfaces {
@@ -178,13 +163,14 @@ impl Report {
 
 impl Examined {
     fn write(&self, out: &mut String) {
-        let device = &self.device;
-        let driver = device.driver.as_deref().unwrap_or("unknown driver");
-        _ = writeln!(out, "\n{:<12} {driver}, MTU {}", device.name, device.mtu);
+        let (device, interface) = (&self.device, &self.device.interface);
+        let driver = interface.driver.as_deref().unwrap_or("unknown driver");
+        let (name, mtu) = (&interface.name, interface.mtu);
+        _ = writeln!(out, "\n{name:<12} {driver}, MTU {mtu}");
         let mode = match self.mode {
             Mode::Native => "native",
             Mode::Generic => "generic",
-            Mode::Hindered => "generic, and native once what is named below is changed",
+            Mode::Hindered => "generic now; native after the changes below",
             Mode::Unknown => "unknown",
         };
         _ = writeln!(out, "  mode       {mode}");
@@ -196,15 +182,12 @@ impl Examined {
         _ = write!(
             out,
             "  queues     {} rx, {} tx",
-            device.queues_rx, device.queues_tx
+            interface.queues_rx, interface.queues_tx
         );
         if let Some(channels) = &device.channels {
-            let kinds = [
-                ("combined", channels.combined, channels.combined_max),
-                ("rx", channels.rx, channels.rx_max),
-                ("tx", channels.tx, channels.tx_max),
-            ];
-            for (kind, used, max) in kinds.iter().filter(|(_, _, max)| *max > 0) {
+            let sending = ("tx", channels.tx, channels.tx_max);
+            let kinds = channels.receiving().into_iter().chain([sending]);
+            for (kind, used, max) in kinds.filter(|(_, _, max)| *max > 0) {
                 _ = write!(out, "; {used} of {max} {kind} channels in use");
             }
         }
@@ -217,12 +200,9 @@ impl Examined {
         if !offloads.is_empty() {
             _ = writeln!(out, "  offloads   {}", offloads.join(", "));
         }
-        if let Some(id) = device.program {
-            _ = writeln!(
-                out,
-                "  program    id {id} in {} mode",
-                device.program_mode.unwrap_or("unknown")
-            );
+        if let Some(id) = interface.program {
+            let mode = interface.mode.unwrap_or("unknown");
+            _ = writeln!(out, "  program    id {id} in {mode} mode");
         }
         write_findings(out, &self.findings);
     }

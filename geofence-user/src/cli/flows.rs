@@ -1,4 +1,4 @@
-//! `geofence flows`: what our side has opened towards blocked countries, as the running filter remembers it.
+//! `geofence flows`: the flows that this side opened towards blocked countries, read from the running filter.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use super::outcome::Outcome;
 use super::request::DaemonArgs;
-use crate::explain::end;
+use crate::explain::endpoint;
 use crate::kernel::Running;
 use crate::os::clock::boot_now;
 
-/// List the flows that blocked countries may reply to; takes root
+/// List the flows that blocked countries may reply to. Needs root
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
@@ -32,9 +32,9 @@ struct Row {
     remote: String,
     country: &'static str,
     state: &'static str,
-    /// Seconds since our side opened it.
+    /// Seconds since this side opened it.
     age: u64,
-    /// Seconds until replies cease to pass.
+    /// Seconds until it expires and replies no longer pass.
     left: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         return Ok(Outcome::Yes);
     }
     if rows.is_empty() {
-        writeln!(out, "no flow to a blocked country is open")?;
+        writeln!(out, "no flows to blocked countries are open")?;
         return Ok(Outcome::Yes);
     }
     let mut grid = Grid::new();
@@ -71,7 +71,7 @@ pub(super) fn flows(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         "country",
         "state",
         "age",
-        "lapses in",
+        "expires in",
     ]);
     for row in &rows {
         grid.add_row([
@@ -100,8 +100,8 @@ impl Row {
                 17 => "udp",
                 _ => "icmp",
             },
-            local: end(key.local(), key.local_port),
-            remote: end(key.remote(), key.remote_port),
+            local: endpoint(key.local(), key.local_port),
+            remote: endpoint(key.remote(), key.remote_port),
             country: class.map_or("none", |class| class.country().name()),
             state: State::from_number(flow.state).map_or("unknown", State::name),
             age: seconds(now.saturating_sub(flow.opened)),

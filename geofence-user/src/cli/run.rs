@@ -279,7 +279,7 @@ fn privilege(instance: &Instance, (source, files): &(ConfigSource, FileStamps)) 
         warn!("nobody sees who is logged in over SSH when files change: {error}");
     });
     let mut kept = Vec::from_iter(RetainedPrivilege::to_read(files.paths()));
-    if !kernel::attaches_by_link() {
+    if !kernel::has_tcx() {
         kept.push(RetainedPrivilege::to_attach_by_netlink());
     }
     let state = instance.state_directory();

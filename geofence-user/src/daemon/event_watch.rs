@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::events::{KEPT, event_line};
 use super::state::Daemon;
 use super::sync::lock;
-use crate::kernel::events::{Arrivals, Events};
+use crate::kernel::{Arrivals, Events};
 use crate::os::clock::boot_now;
 
 /// How long events gather before they are read: a flood wakes the daemon ten times a second at most.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::event_names::EventNames;
-use crate::explain::{end, tcp_flags};
+use crate::explain::{endpoint, tcp_flags};
 
 /// How many events are kept.
 pub const KEPT: usize = 512;
@@ -101,7 +101,7 @@ pub fn event_line(event: &Value) -> String {
     let text = |key: &str| event[key].as_str().unwrap_or("-");
     let end =
         |address: &str, port: &str| match (text(address).parse::<IpAddr>(), event[port].as_u64()) {
-            (Ok(address), Some(port)) => end(address.into(), port as u16),
+            (Ok(address), Some(port)) => endpoint(address.into(), port as u16),
             _ => text(address).to_owned(),
         };
     let optional = |before: &str, key: &str| {

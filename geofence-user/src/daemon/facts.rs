@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::checks::sanity::Holdings;
 use crate::compile::{Disagreement, Image};
 use crate::data::lists::{Direction, Report};
-use crate::kernel::flows::TableFacts;
-use crate::kernel::tenants::TenantCounters;
+use crate::kernel::TableFacts;
+use crate::kernel::TenantCounters;
 use crate::model::failure::{Cause, Failure};
 use crate::prepare::now;
 

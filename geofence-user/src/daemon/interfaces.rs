@@ -15,7 +15,8 @@ use tracing::{info, warn};
 use super::interface_state::{InterfaceState, InterfaceStatus};
 use super::state::Daemon;
 use super::sync::lock;
-use crate::kernel::{Interface, interfaces};
+use crate::kernel::interfaces;
+use crate::model::interface::Interface;
 
 /// How often interfaces are examined when the kernel reports no change.
 const PERIOD: Duration = Duration::from_secs(1);

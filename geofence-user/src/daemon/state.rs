@@ -96,7 +96,7 @@ impl Daemon {
 
     /// Removes the kernel's counters of lists and tenants that are no longer configured.
     pub(super) fn remove_other_counters(&self, ids: &CounterIds) {
-        if let Err(error) = lock(&self.filter).forget_lists_but(&ids.lists, &ids.tenants) {
+        if let Err(error) = lock(&self.filter).retain_list_counters(&ids.lists, &ids.tenants) {
             tracing::warn!(
                 "cannot remove the counters of lists that are no longer configured: {error}"
             );

@@ -13,8 +13,8 @@ use super::state::{Daemon, Privilege};
 use super::sync::lock;
 use crate::checks::lockout::watcher::Watcher;
 use crate::data::lists::Report;
-use crate::kernel::flows::TableFacts;
-use crate::kernel::{Filter, LoadError};
+use crate::kernel::TableFacts;
+use crate::kernel::{Filter, KernelError};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
@@ -75,7 +75,7 @@ impl Daemon {
     }
 
     /// Reads every counter.
-    pub async fn snapshot(&self) -> Result<Snapshot, LoadError> {
+    pub async fn snapshot(&self) -> Result<Snapshot, KernelError> {
         let states = self.protection().await;
         let lists = self.list_counts()?;
         let filter = lock(&self.filter);
@@ -104,7 +104,7 @@ impl Daemon {
         })
     }
 
-    fn list_counts(&self) -> Result<ListCounts, LoadError> {
+    fn list_counts(&self) -> Result<ListCounts, KernelError> {
         let counts = lock(&self.filter).list_counts()?;
         let names = lock(&self.names);
         let config = Arc::clone(&lock(&self.active).config);
@@ -129,7 +129,7 @@ impl Daemon {
     }
 }
 
-fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, LoadError> {
+fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, KernelError> {
     let mut counts = TenantCounts::default();
     for tenant in &policy.tenants {
         let counters = filter.tenant_counters(tenant.number)?;

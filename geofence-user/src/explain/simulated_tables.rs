@@ -1,6 +1,6 @@
-//! What a decision consults, on the host: an image in memory and what was seen before, as if in the kernel's maps.
+//! The tables that a decision reads, simulated on this side: an image in memory, and the packets seen before.
 //!
-//! For `explain` and for tests. Time stands still until it is set.
+//! For `explain` and tests. The clock stands still until it is set.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
 
-/// Flows and datagrams, without a limit.
+/// The flows, datagrams and rate limits that earlier packets left, without a limit on their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct PacketHistory {
     /// Nanoseconds since boot.
     pub now: u64,
     pub flows: BTreeMap<(Table, FlowKey), Flow>,
@@ -22,64 +22,64 @@ pub struct Seen {
     pub buckets: BTreeMap<RateLimitKey, u64>,
 }
 
-/// An image and what was seen.
+/// An image and a history.
 #[derive(Debug)]
-pub struct Host<'a> {
+pub struct SimulatedTables<'a> {
     words: &'a [u32],
-    seen: RefCell<Seen>,
+    history: RefCell<PacketHistory>,
 }
 
-impl<'a> Host<'a> {
-    /// Puts an image and a past together.
+impl<'a> SimulatedTables<'a> {
+    /// Simulates an image after these packets.
     #[must_use]
-    pub fn new(words: &'a [u32], seen: Seen) -> Self {
+    pub fn new(words: &'a [u32], history: PacketHistory) -> Self {
         Self {
             words,
-            seen: RefCell::new(seen),
+            history: RefCell::new(history),
         }
     }
 
-    /// What was seen up to now.
+    /// The history up to now.
     #[must_use]
-    pub fn seen(&self) -> Seen {
-        self.seen.borrow().clone()
+    pub fn history(&self) -> PacketHistory {
+        self.history.borrow().clone()
     }
 
     /// Sets the clock.
     pub fn set_now(&self, now: u64) {
-        self.seen.borrow_mut().now = now;
+        self.history.borrow_mut().now = now;
     }
 }
 
-impl Words for Host<'_> {
+impl Words for SimulatedTables<'_> {
     fn word(&self, at: u32) -> Option<u32> {
         self.words.word(at)
     }
 }
 
-impl Tables for Host<'_> {
+impl Tables for SimulatedTables<'_> {
     fn lookup(&self, address: &Address) -> Option<u32> {
         self.words.lookup(address)
     }
 
     fn now(&self) -> u64 {
-        self.seen.borrow().now
+        self.history.borrow().now
     }
 
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
-        self.seen.borrow().flows.get(&(table, *key)).copied()
+        self.history.borrow().flows.get(&(table, *key)).copied()
     }
 
     fn datagram(&self, key: &DatagramKey) -> Option<Datagram> {
-        self.seen.borrow().datagrams.get(key).copied()
+        self.history.borrow().datagrams.get(key).copied()
     }
 
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
-        self.seen.borrow_mut().datagrams.insert(*key, datagram);
+        self.history.borrow_mut().datagrams.insert(*key, datagram);
     }
 
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
-        let buckets = &mut self.seen.borrow_mut().buckets;
+        let buckets = &mut self.history.borrow_mut().buckets;
         match try_acquire(buckets.get(key).copied().unwrap_or(0)) {
             Some(full) => {
                 buckets.insert(*key, full);
@@ -90,9 +90,9 @@ impl Tables for Host<'_> {
     }
 }
 
-impl Conntrack for Host<'_> {
+impl Conntrack for SimulatedTables<'_> {
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
-        match self.seen.borrow_mut().flows.get_mut(&(table, *key)) {
+        match self.history.borrow_mut().flows.get_mut(&(table, *key)) {
             Some(flow) => {
                 *flow = change(*flow);
                 true
@@ -102,7 +102,7 @@ impl Conntrack for Host<'_> {
     }
 
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
-        self.seen.borrow_mut().flows.insert((table, *key), flow);
+        self.history.borrow_mut().flows.insert((table, *key), flow);
         true
     }
 }

@@ -1,4 +1,4 @@
-//! All elements of a per-CPU array with few calls: one for each would be a hundred thousand of them at a scrape.
+//! Reads all elements of a per-CPU array with few calls. One call each would be a hundred thousand of them at a scrape.
 
 #![expect(
     unsafe_code,
@@ -11,10 +11,10 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use aya::Pod;
 use aya_obj::generated::{bpf_attr, bpf_attr__bindgen_ty_3, bpf_cmd::BPF_MAP_LOOKUP_BATCH};
 
-/// Elements of one call.
+/// Elements per call.
 const BATCH: usize = 4096;
 
-/// Calls back with each element in order: its values, one for each CPU. A value's size is a multiple of eight.
+/// Calls `each` with every element in order: its values, one per CPU. The size of a value must be a multiple of eight.
 pub(super) fn elements<T: Pod + Default>(
     map: BorrowedFd<'_>,
     cpus: usize,
@@ -22,7 +22,7 @@ pub(super) fn elements<T: Pod + Default>(
 ) -> io::Result<()> {
     let mut keys = vec![0_u32; BATCH];
     let mut values = vec![T::default(); BATCH * cpus];
-    // Where the kernel goes on.
+    // Where the kernel continues.
     let mut next = 0_u32;
     let mut is_first = true;
     loop {
@@ -42,9 +42,9 @@ pub(super) fn elements<T: Pod + Default>(
                 flags: 0,
             },
         };
-        // The kernel refuses what it does not know, so it is told of no more than that part of the union.
+        // The kernel refuses bytes that it does not know, so the size is that of this part of the union.
         let size = size_of::<bpf_attr__bindgen_ty_3>();
-        // SAFETY: the buffers have room for as many elements as are asked for, with a value of whole words for each
+        // SAFETY: the buffers have room for as many elements as `count` asks for, with a value of whole words for each
         // CPU; they and the attributes outlive the call.
         let result = unsafe {
             libc::syscall(
@@ -55,12 +55,12 @@ pub(super) fn elements<T: Pod + Default>(
             )
         };
         let error = io::Error::last_os_error();
-        // Behind the last element there is none, which is no failure.
+        // ENOENT marks the end of the array.
         let is_last = result != 0 && error.raw_os_error() == Some(libc::ENOENT);
         if result != 0 && !is_last {
             return Err(error);
         }
-        // SAFETY: the part of the union that was written above, whose count the kernel has replaced.
+        // SAFETY: this is the part of the union that was written above; the kernel has replaced its count.
         let count = unsafe { attributes.batch.count } as usize;
         values.chunks(cpus.max(1)).take(count).for_each(&mut each);
         if is_last || count == 0 {

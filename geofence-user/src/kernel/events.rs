@@ -1,106 +1,43 @@
-//! What the kernel tells of packets from and to listed addresses: counters by list and tenant, and events.
+//! Events about packets from and to listed addresses, read from the ring buffer.
+
 #![expect(
     unsafe_code,
-    reason = "the runtime is lent a descriptor, and takes our word that it stays open"
+    reason = "the runtime borrows a descriptor, which this file promises to keep open"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, RawFd};
 
-use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
+use aya::maps::{Map, MapData, RingBuf};
 use geofence_common::event::Event;
-use geofence_common::maps::{ListCounters, ListKey, name};
+use geofence_common::maps::name;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::filter::{Filter, LoadError, map_error};
-use super::retry;
-use super::tenants::zeros;
-
-/// What was counted, by list and tenant.
-pub type ListCounts = BTreeMap<ListKey, ListCounters>;
+use super::error::KernelError;
+use super::filter::Filter;
 
 impl Filter {
-    /// What was counted of every list at every tenant, summed over CPUs.
-    pub fn list_counts(&self) -> Result<ListCounts, LoadError> {
-        let counters: PerCpuHashMap<_, ListKey, ListCounters> =
-            self.map(name::LISTS)?
-                .try_into()
-                .map_err(map_error("opening LISTS"))?;
-        let mut counts = ListCounts::new();
-        for entry in counters.iter() {
-            let (key, cpus) = entry.map_err(map_error("reading LISTS"))?;
-            let sum: &mut ListCounters = counts.entry(key).or_default();
-            for one in cpus.iter() {
-                *sum += *one;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// Has counters for these lists, whatever else the table is full of.
-    pub fn count_lists(&mut self, lists: &BTreeSet<u32>) -> Result<(), LoadError> {
-        let known = self.list_counts()?;
-        let mut counters = self.lists_mut()?;
-        for list in lists {
-            let key = ListKey {
-                list: *list,
-                tenant: 0,
-            };
-            if !known.contains_key(&key) {
-                retry::put(|| counters.insert(key, zeros(ListCounters::ZERO)?, 0))
-                    .map_err(map_error("making counters in LISTS"))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets what was counted of other lists than these, and at other tenants.
-    pub fn forget_lists_but(
-        &mut self,
-        lists: &BTreeSet<u32>,
-        tenants: &BTreeSet<u32>,
-    ) -> Result<(), LoadError> {
-        let known = self.list_counts()?;
-        let mut counters = self.lists_mut()?;
-        for key in known.into_keys() {
-            let is_known = key.tenant == 0 || tenants.contains(&key.tenant);
-            if !(is_known && lists.contains(&key.list)) {
-                counters
-                    .remove(&key)
-                    .map_err(map_error("forgetting counters in LISTS"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn lists_mut(
-        &mut self,
-    ) -> Result<PerCpuHashMap<&mut MapData, ListKey, ListCounters>, LoadError> {
-        self.map_mut(name::LISTS)?
-            .try_into()
-            .map_err(map_error("opening LISTS"))
-    }
-
-    /// The events that the programs send; who has taken them reads them alone.
-    pub fn take_events(&mut self) -> Result<Events, LoadError> {
+    /// Takes the reader of the events. There is only one.
+    pub fn take_events(&mut self) -> Result<Events, KernelError> {
         let map = self.ebpf().take_map(name::EVENTS);
-        Events::of(map.ok_or(LoadError::NoMap(name::EVENTS))?)
+        Events::of(map.ok_or(KernelError::NoMap(name::EVENTS))?)
     }
 }
 
-/// Events as they come from the kernel.
+/// The reader of the events.
 pub struct Events(RingBuf<MapData>);
 
 impl Events {
-    fn of(map: Map) -> Result<Self, LoadError> {
-        Ok(Self(map.try_into().map_err(map_error("opening EVENTS"))?))
+    fn of(map: Map) -> Result<Self, KernelError> {
+        Ok(Self(
+            map.try_into().map_err(KernelError::opening(name::EVENTS))?,
+        ))
     }
 
-    /// The next event, if one has come.
+    /// The next event, if there is one.
     pub fn take(&mut self) -> Option<Event> {
         let item = self.0.next()?;
-        // Of any other size it is not ours: the table's layout says so.
+        // An item of another size is no event of this layout.
         let bytes: &[u8] = &item;
         bytes.try_into().ok().map(read)
     }
@@ -112,18 +49,18 @@ impl AsRawFd for Events {
     }
 }
 
-/// Events that can be waited for.
+/// The reader of the events, for the async runtime.
 pub struct Arrivals(AsyncFd<Events>);
 
 impl Arrivals {
-    /// Has the runtime look out for events.
+    /// Registers the reader with the runtime.
     pub fn of(events: Events) -> std::io::Result<Self> {
-        // SAFETY: the descriptor is the ring buffer's own, which stays open as long as the value that is registered.
+        // SAFETY: the descriptor belongs to the ring buffer, which stays open as long as the registered value.
         let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) };
         Ok(Self(events?))
     }
 
-    /// Waits for events, and takes as many as there are, and no more than this.
+    /// Waits for events, and takes those that are there, up to this many.
     pub async fn take(&mut self, most: usize) -> std::io::Result<Vec<Event>> {
         let mut guard = self.0.readable_mut().await?;
         let mut taken = Vec::new();
@@ -138,7 +75,7 @@ impl Arrivals {
     }
 }
 
-/// An event from its bytes, which are in this machine's order.
+/// Reads an event from its bytes, which are in native order.
 fn read(bytes: &[u8; size_of::<Event>()]) -> Event {
     let mut at = 0;
     let mut take = |count: usize| {
@@ -171,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_read_field_by_field() {
+    fn each_field_of_an_event_is_read_from_its_bytes() {
         let mut bytes = [0; size_of::<Event>()];
         bytes[..8].copy_from_slice(&7_u64.to_ne_bytes());
         bytes[16..24].copy_from_slice(&2_u64.to_ne_bytes());

@@ -1,24 +1,23 @@
-//! The tables of flows: read for people, for metrics and for `explain`; only the egress program writes them.
+//! Reads the flow tables, for `flows`, metrics and `explain`. Only the egress program writes them.
 
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
-use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
-use geofence_common::action::Action;
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::maps::{FlowCounters, name};
 
-use super::filter::{Filter, LoadError, map_error};
+use super::error::KernelError;
+use super::filter::Filter;
 
-/// What became of the packets that a table was asked about, and how full it is.
+/// How full a flow table is, and what became of the packets that consulted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableFacts {
     pub counters: FlowCounters,
-    /// Flows in the table, lapsed ones that nothing has displaced yet included.
+    /// Flows in the table, including expired ones that no other flow has displaced yet.
     pub entries: u64,
     pub capacity: u32,
 }
 
 impl TableFacts {
-    /// Flows that made room for others: nothing else removes one.
+    /// Flows that were displaced by others: nothing else removes a flow.
     #[must_use]
     pub fn evictions(&self) -> u64 {
         self.counters.opened.saturating_sub(self.entries)
@@ -26,58 +25,38 @@ impl TableFacts {
 }
 
 impl Filter {
-    /// Every flow of a table, lapsed ones included.
-    pub fn flows(&self, table: Table) -> Result<Vec<(FlowKey, Flow)>, LoadError> {
-        read(self.map(name::FLOWS[table as usize])?)
+    /// Every flow of a table, including expired ones.
+    pub fn flows(&self, table: Table) -> Result<Vec<(FlowKey, Flow)>, KernelError> {
+        read_flows(self.map(name::FLOWS[table as usize])?)
     }
 
-    /// What is known of a table.
-    pub fn table_facts(&self, table: Table) -> Result<TableFacts, LoadError> {
-        let failed = map_error("reading FLOW_COUNTERS");
-        let counters: PerCpuArray<_, FlowCounters> = self
-            .map(name::FLOW_COUNTERS)?
-            .try_into()
-            .map_err(map_error("opening FLOW_COUNTERS"))?;
+    /// The state of a table.
+    pub fn table_facts(&self, table: Table) -> Result<TableFacts, KernelError> {
+        let counters: PerCpuArray<_, FlowCounters> = self.open(name::FLOW_COUNTERS)?;
+        let cpus = counters
+            .get(&(table as u32), 0)
+            .map_err(KernelError::map("reading FLOW_COUNTERS"))?;
         let mut sum = FlowCounters::default();
-        for one in counters.get(&(table as u32), 0).map_err(failed)?.iter() {
+        for one in cpus.iter() {
             sum.opened += one.opened;
             sum.updated += one.updated;
             sum.forwarded += one.forwarded;
             sum.full += one.full;
         }
-        let flows: HashMap<_, FlowKey, Flow> = self
-            .map(name::FLOWS[table as usize])?
-            .try_into()
-            .map_err(map_error("opening a table of flows"))?;
+        let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
         Ok(TableFacts {
             counters: sum,
             entries: flows.keys().filter(Result::is_ok).count() as u64,
-            capacity: self.flow_capacity(table),
-        })
-    }
-
-    /// Shows the egress program a frame as if it left by no interface in particular, and says what becomes of it.
-    pub fn send(&mut self, frame: &[u8]) -> Result<Action, ProgramError> {
-        /// What the program says of a packet that does not leave (`TC_ACT_SHOT`).
-        const SHOT: u32 = 2;
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
-        let program = self
-            .egress()
-            .map_err(|error| ProgramError::IOError(std::io::Error::other(error)))?;
-        Ok(if program.test_run(options)?.return_value == SHOT {
-            Action::Drop
-        } else {
-            Action::Pass
+            capacity: self.options().flows[table as usize],
         })
     }
 }
 
-/// Every flow of a table of flows.
-pub(super) fn read(map: &Map) -> Result<Vec<(FlowKey, Flow)>, LoadError> {
+/// Every flow of a flow table.
+pub(super) fn read_flows(map: &Map) -> Result<Vec<(FlowKey, Flow)>, KernelError> {
     let flows: HashMap<&MapData, FlowKey, Flow> = map
         .try_into()
-        .map_err(map_error("opening a table of flows"))?;
-    // A flow that goes while the table is walked is none.
+        .map_err(KernelError::map("opening a flow table"))?;
+    // An entry that is removed during the walk is left out.
     Ok(flows.iter().filter_map(Result::ok).collect())
 }

@@ -1,7 +1,7 @@
 //! One image in the kernel: an array of a single element, so that the data path looks it up once and then only loads.
 //!
-//! The element is written and read through shared memory, because a system call would copy all of its room each time.
-//! Whether anybody reads while it is written is the business of whoever swaps images.
+//! The element is written and read through shared memory, because a system call would copy all of its size each time.
+//! The caller must not write an image that packets read.
 
 #![expect(unsafe_code, reason = "shared memory is reached through pointers only")]
 
@@ -13,36 +13,47 @@ use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
 use geofence_common::image::{LINE_WORDS, Line};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::call::is_permission;
+use super::error::KernelError;
+
 /// An array of one image.
 pub(super) struct ImageMap(MapData);
 
-/// Lines of the element, mapped for as long as this lives.
+/// Lines of the element, mapped until this is dropped.
 struct Mapped {
     lines: NonNull<Line>,
     count: usize,
 }
 
 impl ImageMap {
-    /// Makes room for this many lines.
-    pub(super) fn create(lines: u32) -> Result<Self, MapError> {
+    /// Creates a map with room for this many lines.
+    pub(super) fn create(lines: u32) -> Result<Self, KernelError> {
         let size = lines.saturating_mul(size_of::<Line>() as u32);
         let map =
             aya_obj::Map::new_from_params(BPF_MAP_TYPE_ARRAY as u32, 4, size, 1, BPF_F_MMAPABLE);
-        MapData::create(map, "image", None).map(Self)
+        MapData::create(map, "image", None)
+            .map(Self)
+            .map_err(|error| {
+                if is_permission(&error) {
+                    KernelError::privilege(&error)
+                } else {
+                    KernelError::map("creating the image map")(error)
+                }
+            })
     }
 
-    /// Takes a map that exists.
+    /// Wraps a map that exists.
     pub(super) fn of(map: MapData) -> Self {
         Self(map)
     }
 
-    /// The map itself, to be put into another.
+    /// The map itself, to put into an outer map.
     pub(super) fn data(&self) -> &MapData {
         &self.0
     }
 
-    /// Whether it is shaped as `create` shapes it: one taken from a running filter may be of another version.
-    pub(super) fn is_ours(&self) -> Result<bool, MapError> {
+    /// Whether it has the shape that `create` gives it. A map of a running filter may come from another version.
+    pub(super) fn has_this_shape(&self) -> Result<bool, MapError> {
         let info = self.0.info()?;
         Ok(info.max_entries() == 1 && info.map_flags() & BPF_F_MMAPABLE != 0)
     }
@@ -50,7 +61,7 @@ impl ImageMap {
     /// Writes an image from the first line on.
     pub(super) fn write(&mut self, image: &[Line]) -> std::io::Result<()> {
         let mapped = self.map(image.len(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
-        // SAFETY: so many lines are mapped for writing, and memory of the kernel's overlaps none of ours.
+        // SAFETY: this many lines are mapped for writing, and the mapping overlaps no memory of this process.
         unsafe {
             mapped
                 .lines
@@ -59,11 +70,11 @@ impl ImageMap {
         Ok(())
     }
 
-    /// Changes one word of the first line; a packet sees the one or the other.
+    /// Changes one word of the first line. A packet reads either the old word or the new one.
     pub(super) fn set_word(&mut self, at: usize, word: u32) -> std::io::Result<()> {
         let mapped = self.map(1, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
         let at = at % LINE_WORDS;
-        // SAFETY: one line is mapped for writing, and the word is one of its own, written at once.
+        // SAFETY: one line is mapped for writing, and the word lies in it and is written with one store.
         unsafe { mapped.lines.cast::<u32>().add(at).write_volatile(word) };
         Ok(())
     }
@@ -71,8 +82,8 @@ impl ImageMap {
     /// Reads this many lines from the first on.
     pub(super) fn read(&self, count: usize) -> std::io::Result<Vec<Line>> {
         let mapped = self.map(count, ProtFlags::PROT_READ)?;
-        // SAFETY: so many lines are mapped for reading, and any bits are a line. They may change under our hands if the
-        // image is replaced twice meanwhile; a copy of words can take that.
+        // SAFETY: this many lines are mapped for reading, and any bits are a valid line. They may change during the copy
+        // if the image is replaced twice meanwhile; volatile reads of whole words allow that.
         Ok((0..count)
             .map(|at| unsafe { mapped.lines.add(at).read_volatile() })
             .collect())
@@ -80,7 +91,7 @@ impl ImageMap {
 
     fn map(&self, count: usize, protection: ProtFlags) -> std::io::Result<Mapped> {
         let bytes = NonZeroUsize::new(count * size_of::<Line>()).unwrap_or(NonZeroUsize::MIN);
-        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
         let start = unsafe {
             mmap(
                 None,
@@ -100,7 +111,7 @@ impl ImageMap {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: the very mapping that `map` made; nothing refers into it once its owner is gone.
+        // SAFETY: this is the mapping that `map` made, and nothing refers to it after its owner is dropped.
         let _ = unsafe { munmap(self.lines.cast(), (self.count * size_of::<Line>()).max(1)) };
     }
 }

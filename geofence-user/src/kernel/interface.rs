@@ -1,54 +1,37 @@
-//! The interfaces of this network namespace, as the kernel tells of them.
+//! Reads the interfaces of this network namespace from rtnetlink.
 
-use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkXdp, XdpAttached};
 
-use super::AttachError;
-use crate::checks::doctor::driver;
+use crate::model::interface::Interface;
 
-/// What an interface was found to be.
-#[derive(Clone, Debug)]
-pub struct Interface {
-    pub index: u32,
-    pub name: String,
-    pub driver: Option<String>,
-    /// The XDP program that runs on it.
-    pub program: Option<u32>,
-    /// `native`, `generic` or `offload`, where a program runs.
-    pub mode: Option<&'static str>,
+/// Why an interface is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum InterfaceError {
+    #[error("interface {name:?} does not exist; this machine has {}", present.join(", "))]
+    Missing { name: String, present: Vec<String> },
+    #[error("cannot list the interfaces: rtnetlink: {cause}")]
+    Netlink { cause: String },
 }
 
-/// Every interface there is.
-pub async fn interfaces() -> Result<Vec<Interface>, AttachError> {
-    let failed = |cause: &dyn std::fmt::Display| AttachError::Netlink {
+/// Lists every interface of this network namespace.
+pub async fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
+    let failed = |cause: &dyn std::fmt::Display| InterfaceError::Netlink {
         cause: cause.to_string(),
     };
     let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(&error))?;
     let connection = tokio::spawn(connection);
     let mut links = handle.link().get().execute();
     let mut found = Vec::new();
-    while let Some(link) = futures_util::TryStreamExt::try_next(&mut links)
-        .await
-        .map_err(|error| failed(&error))?
-    {
-        let name = link.attributes.iter().find_map(|attribute| {
-            if let LinkAttribute::IfName(name) = attribute {
-                Some(name.clone())
-            } else {
-                None
-            }
-        });
-        let Some(name) = name else { continue };
+    while let Some(link) = links.try_next().await.map_err(|error| failed(&error))? {
         let mut interface = Interface {
             index: link.header.index,
-            name,
+            is_up: link.header.flags.contains(LinkFlags::Up),
             driver: driver(&link.attributes),
-            program: None,
-            mode: None,
+            ..Interface::default()
         };
-        for attribute in link.attributes.iter() {
-            if let LinkAttribute::Xdp(facts) = attribute {
-                facts.iter().for_each(|fact| interface.learn(fact));
-            }
+        for attribute in &link.attributes {
+            read_attribute(&mut interface, attribute);
         }
         found.push(interface);
     }
@@ -56,42 +39,80 @@ pub async fn interfaces() -> Result<Vec<Interface>, AttachError> {
     Ok(found)
 }
 
-/// The interface of this name, or the names there are.
-pub(super) fn named<'a>(
+/// Finds an interface by name; the error lists the names that exist.
+pub fn find_interface<'a>(
     present: &'a [Interface],
     name: &str,
-) -> Result<&'a Interface, AttachError> {
+) -> Result<&'a Interface, InterfaceError> {
     let found = present.iter().find(|one| one.name == name);
-    found.ok_or_else(|| AttachError::NoInterface {
+    found.ok_or_else(|| InterfaceError::Missing {
         name: name.to_owned(),
         present: present.iter().map(|one| one.name.clone()).collect(),
     })
 }
 
-impl Interface {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the other facts are not asked for"
-    )]
-    fn learn(&mut self, fact: &LinkXdp) {
-        match fact {
-            LinkXdp::ProgId(id)
-            | LinkXdp::DrvProgId(id)
-            | LinkXdp::SkbProgId(id)
-            | LinkXdp::HwProgId(id) => {
-                self.program = Some(*id).filter(|id| *id != 0);
-            }
-            LinkXdp::Attached(attached) => {
-                self.mode = match attached {
-                    XdpAttached::Driver => Some("native"),
-                    XdpAttached::SocketBuffer => Some("generic"),
-                    XdpAttached::Hardware => Some("offload"),
-                    XdpAttached::Multiple => Some("multiple"),
-                    XdpAttached::None | XdpAttached::Other(_) => None,
-                    _ => None,
-                };
-            }
-            _ => {}
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other attributes are not used"
+)]
+fn read_attribute(interface: &mut Interface, attribute: &LinkAttribute) {
+    match attribute {
+        LinkAttribute::IfName(name) => interface.name.clone_from(name),
+        LinkAttribute::ParentDevName(_) => interface.is_hardware = true,
+        LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+        LinkAttribute::NumRxQueues(queues) => interface.queues_rx = *queues,
+        LinkAttribute::NumTxQueues(queues) => interface.queues_tx = *queues,
+        LinkAttribute::Xdp(facts) => facts.iter().for_each(|fact| read_xdp(interface, fact)),
+        _ => {}
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other facts are not used"
+)]
+fn read_xdp(interface: &mut Interface, fact: &LinkXdp) {
+    match fact {
+        LinkXdp::ProgId(id)
+        | LinkXdp::DrvProgId(id)
+        | LinkXdp::SkbProgId(id)
+        | LinkXdp::HwProgId(id) => interface.program = Some(*id).filter(|id| *id != 0),
+        LinkXdp::Attached(attached) => {
+            interface.mode = match attached {
+                XdpAttached::Driver => Some("native"),
+                XdpAttached::SocketBuffer => Some("generic"),
+                XdpAttached::Hardware => Some("offload"),
+                XdpAttached::Multiple => Some("multiple"),
+                _ => None,
+            };
+        }
+        _ => {}
+    }
+}
+
+/// The driver of an interface: its module if a device backs it, else the kind of link.
+fn driver(attributes: &[LinkAttribute]) -> Option<String> {
+    let (mut bus, mut parent, mut kind) = (None, None, None);
+    for attribute in attributes {
+        if let LinkAttribute::ParentDevBusName(name) = attribute {
+            bus = Some(name);
+        } else if let LinkAttribute::ParentDevName(name) = attribute {
+            parent = Some(name);
+        } else if let LinkAttribute::LinkInfo(infos) = attribute {
+            kind = infos.iter().find_map(|info| {
+                if let LinkInfo::Kind(kind) = info {
+                    Some(kind.to_string())
+                } else {
+                    None
+                }
+            });
         }
     }
+    // Unlike /sys/class/net, devices on a bus are the same in every network namespace.
+    let module = bus.zip(parent).and_then(|(bus, parent)| {
+        let path = format!("/sys/bus/{bus}/devices/{parent}/driver");
+        let target = std::fs::read_link(path).ok()?;
+        Some(target.file_name()?.to_string_lossy().into_owned())
+    });
+    module.or(kind)
 }

@@ -1,15 +1,104 @@
-//! Loading the programs, and whether the library's questions to the kernel before that were answered.
+//! Loads the program: sizes its maps, inherits tables, and has both programs verified.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
 
-use aya::Ebpf;
 use aya::programs::{SchedClassifier, Xdp};
-use geofence_common::maps::name;
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use geofence_common::country::COUNTRIES_MAX;
+use geofence_common::flow::cache::ChecksumKey;
+use geofence_common::image::LINE_WORDS;
+use geofence_common::maps::{INTERFACE_SLOTS_MAX, name};
 
-use super::filter::LoadError;
+use super::error::KernelError;
+use super::inherited_tables::{InheritedTables, Sizes};
+use super::object;
+use super::pins::Pins;
+use super::version;
+use crate::model::filter_options::FilterOptions;
+use crate::model::policy::Lookup;
 
-/// Loads both programs at once: nearly all of a start is the verifier's, which works where the load was asked for.
-pub(super) fn load_both(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+/// Entries of the fragment table: fragmented datagrams of blocked countries that are under way at the same time. A kernel
+/// reassembles far fewer (ipfrag_high_thresh).
+const DATAGRAMS_MAX: u32 = 16_384;
+
+/// Loads both programs of an object and creates its maps. `more` sizes maps that only this object has; with `pins`, the
+/// tables of an earlier filter are inherited where they fit.
+pub(super) fn load(
+    object: &[u8],
+    options: &FilterOptions,
+    more: &[(&'static str, u32)],
+    pins: Option<&Pins>,
+) -> Result<(Ebpf, InheritedTables), KernelError> {
+    version::check()?;
+    if options.interfaces >= INTERFACE_SLOTS_MAX {
+        return Err(KernelError::TooManyInterfaces {
+            given: options.interfaces,
+        });
+    }
+    let image_words = options.image_lines.saturating_mul(LINE_WORDS as u32);
+    let object = object::with_image_words(object, image_words).ok_or(KernelError::Object)?;
+    let mut sizes = sizes(options);
+    sizes.extend_from_slice(more);
+    let lpm = u8::from(options.lookup == Lookup::LpmTrie);
+    let traced = u8::from(options.traced);
+    let image_room = u64::from(image_words);
+    let key = checksum_key();
+    let mut loader = EbpfLoader::new();
+    let inherited = match pins {
+        Some(pins) => InheritedTables::find(&object, &mut sizes, pins, &mut loader)?,
+        None => InheritedTables::default(),
+    };
+    loader
+        .verifier_log_level(VerifierLogLevel::STATS)
+        .override_global(name::LPM, &lpm, true)
+        .override_global(name::TRACE, &traced, true)
+        .override_global(name::CHECKSUM_KEY, &key, true)
+        .override_global(name::IMAGE_WORDS, &image_room, true);
+    for (map, entries) in sizes {
+        loader.map_max_entries(map, entries);
+    }
+    let loaded = loader.load(&object).map_err(|error| match pins {
+        Some(pins) => inherited.explain(pins, error),
+        None => error.into(),
+    });
+    if !matches!(loaded, Err(KernelError::Privilege { .. })) {
+        check_features()?;
+    }
+    let mut ebpf = loaded?;
+    verify_both(&mut ebpf)?;
+    Ok((ebpf, inherited))
+}
+
+fn sizes(options: &FilterOptions) -> Sizes {
+    let tries = match options.lookup {
+        Lookup::ArrayTrie => 1,
+        Lookup::LpmTrie => options.trie_entries,
+    };
+    // Slot 0 counts frames of interfaces that have no slot.
+    let counters = (options.interfaces + 1) * COUNTRIES_MAX as u32;
+    let mut sizes: Sizes = vec![
+        (name::COUNTERS, counters),
+        (name::DATAGRAMS, DATAGRAMS_MAX),
+        (name::TENANTS, options.tenants),
+        (name::HITS, options.exceptions),
+        (name::BUCKETS, options.buckets),
+    ];
+    for trie in name::TRIES_V4.into_iter().chain(name::TRIES_V6) {
+        sizes.push((trie, tries));
+    }
+    sizes.extend(name::FLOWS.into_iter().zip(options.flows));
+    sizes
+}
+
+/// The key of the flow cache's checksums, from the standard library's randomness: a sender of packets cannot know it.
+fn checksum_key() -> ChecksumKey {
+    let state = RandomState::new();
+    ChecksumKey(std::array::from_fn(|at| state.hash_one(at) | 1))
+}
+
+/// Loads both programs at once. Nearly all of a start is the verifier's time, which runs on the calling thread.
+fn verify_both(ebpf: &mut Ebpf) -> Result<(), KernelError> {
     let (mut ingress, mut egress) = (None, None);
     for (name, program) in ebpf.programs_mut() {
         match name {
@@ -18,15 +107,17 @@ pub(super) fn load_both(ebpf: &mut Ebpf) -> Result<(), LoadError> {
             _ => {}
         }
     }
-    let ingress: &mut Xdp = ingress.ok_or(LoadError::NoMap(name::PROGRAM))?.try_into()?;
-    let egress: &mut SchedClassifier = egress.ok_or(LoadError::NoMap(name::EGRESS))?.try_into()?;
+    let ingress: &mut Xdp = ingress
+        .ok_or(KernelError::NoMap(name::PROGRAM))?
+        .try_into()?;
+    let egress: &mut SchedClassifier =
+        egress.ok_or(KernelError::NoMap(name::EGRESS))?.try_into()?;
     thread::scope(|scope| {
         let other = thread::Builder::new()
             .spawn_scoped(scope, || egress.load())
-            .map_err(|cause| LoadError::Memory {
-                doing: "starting a thread that loads a program",
-                cause,
-            })?;
+            .map_err(KernelError::memory(
+                "starting a thread that loads a program",
+            ))?;
         let loaded = ingress.load();
         let other = other
             .join()
@@ -35,9 +126,9 @@ pub(super) fn load_both(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     })
 }
 
-/// Whether the kernel has what the library has asked it for and the program needs. Where a question has failed, the
-/// library leaves things out of the program; what it then does or fails with says nothing of the question.
-pub(super) fn answered() -> Result<(), LoadError> {
+/// Checks that aya found the kernel features that the program needs. If a probe failed, aya leaves parts of the program
+/// out, and the load then fails with an error that does not mention the probe.
+fn check_features() -> Result<(), KernelError> {
     let features = aya::features();
     let functions = features.btf().is_some_and(|btf| btf.btf_func());
     let needed = [
@@ -52,6 +143,6 @@ pub(super) fn answered() -> Result<(), LoadError> {
     ];
     let missing = needed.into_iter().find(|(is_there, ..)| !is_there);
     missing.map_or(Ok(()), |(_, feature, call)| {
-        Err(LoadError::Unanswered { feature, call })
+        Err(KernelError::UnknownFeature { feature, call })
     })
 }

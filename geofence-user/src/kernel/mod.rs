@@ -1,34 +1,52 @@
-//! The kernel's side of the filter: load the program, fill its maps, attach it, read it back.
+//! The kernel's side of the filter: loads the program, fills its maps, attaches it, and reads it back.
 //!
-//! Only this folder names aya. Nothing here decides anything about a packet, and every failed call is reported by the
-//! name of the call and what an operator can do about it.
+//! Only this folder names aya. Nothing here decides about a packet. The error of a failed call names the call and what an
+//! operator can do.
 
-mod adopt;
-mod ask;
 mod attach;
+mod attach_error;
 mod batch;
+mod bpffs;
 mod call;
-pub mod events;
-mod failure;
+mod counters;
+mod data_path_log;
+mod detach;
+mod error;
+mod events;
 mod filter;
-pub mod flows;
+mod flows;
+mod hook;
 mod image_map;
+mod image_swap;
+mod inherited_tables;
 mod interface;
+mod link_update;
+mod list_counters;
 mod load;
 mod object;
+mod pin_error;
+mod pinned_tables;
 mod pins;
 mod retry;
 mod rollback;
 mod running;
-mod tables;
-pub mod tenants;
+mod survey;
+mod table_handover;
+mod take_over;
+mod test_run;
+mod version;
 
-pub use adopt::{Attached, Survey};
-pub use attach::{AttachError, has_tcx as attaches_by_link};
-pub use filter::{Filter, LoadError};
-pub use interface::{Interface, interfaces};
-pub use pins::{Held, PinError, Pins};
+pub use attach_error::AttachError;
+pub use counters::TenantCounters;
+pub use error::KernelError;
+pub use events::{Arrivals, Events};
+pub use filter::Filter;
+pub use flows::TableFacts;
+pub use interface::{InterfaceError, find_interface, interfaces};
+pub use list_counters::ListCounts;
+pub use pin_error::PinError;
+pub use pins::{PinnedIds, Pins};
 pub use running::Running;
-
-/// The oldest kernel with everything the program uses: array elements of any size (Linux 6.0).
-pub const KERNEL_MIN: (u8, u8) = (6, 0);
+pub use survey::Survey;
+pub use take_over::Attached;
+pub use version::has_tcx;

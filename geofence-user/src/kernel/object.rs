@@ -1,4 +1,4 @@
-//! The compiled program as it is embedded, and the one number in it that depends on the policy.
+//! The embedded object file of the programs, and the one number in it that depends on the policy: the image size.
 
 use geofence_common::maps::IMAGE_WORDS_PLACEHOLDER;
 use object::{Object as _, ObjectSection as _};
@@ -6,10 +6,9 @@ use object::{Object as _, ObjectSection as _};
 pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geofence"));
 
-/// A program, this one or another with its maps, with room for images of this many words.
+/// Copies an object with room for images of this many words.
 ///
-/// The declared size of the inner map's element stands in the object's type information (`.BTF`) as the length of an
-/// array type.
+/// The object's type information (`.BTF`) declares the size of the inner map's element as the length of an array type.
 pub(super) fn with_image_words(object: &[u8], words: u32) -> Option<Vec<u8>> {
     let file = object::File::parse(object).ok()?;
     let (start, size) = file.section_by_name(".BTF")?.file_range()?;
@@ -30,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_placeholder_stands_in_the_object_exactly_once() {
+    fn the_object_contains_the_placeholder_exactly_once() {
         let object = with_image_words(OBJECT, 4711).expect("one placeholder");
         assert_eq!(object.len(), OBJECT.len());
         assert!(object.iter().zip(OBJECT).filter(|(a, b)| a != b).count() <= 4);

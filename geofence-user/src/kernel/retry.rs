@@ -1,29 +1,31 @@
-//! Elements of tables that have no memory of their own: the kernel takes each from a small stock, and fills that up
-//! behind the caller's back, without waiting for memory (kernel/bpf/memalloc.c). Who puts elements in faster than that
-//! is told ENOMEM on a machine with gigabytes free; a moment later there is room.
+//! Inserts into maps that allocate their elements, with retries.
+//!
+//! The kernel takes each element from a small reserve and refills it in the background, without waiting for memory
+//! (kernel/bpf/memalloc.c). Faster insertions fail with ENOMEM on a machine with gigabytes free, and succeed a moment
+//! later.
 
 use std::thread;
 use std::time::Duration;
 
 use aya::maps::MapError;
 
-use super::attach::errno;
+use super::call::errno;
 
-/// The pauses double from the first on: a second in all.
+/// Each pause is twice the one before: a second in all.
 const PAUSES: u32 = 10;
 const FIRST: Duration = Duration::from_millis(1);
 
-/// Puts an element in, again after a pause as long as the kernel has no memory at hand.
-pub(super) fn put(mut put: impl FnMut() -> Result<(), MapError>) -> Result<(), MapError> {
+/// Calls `insert`, and again after a pause if it fails with ENOMEM.
+pub(super) fn insert(mut insert: impl FnMut() -> Result<(), MapError>) -> Result<(), MapError> {
     for number in 0..PAUSES {
-        match put() {
+        match insert() {
             Err(error) if errno(&error) == Some(libc::ENOMEM) => {
                 thread::sleep(FIRST * 2_u32.pow(number));
             }
             done => return done,
         }
     }
-    put()
+    insert()
 }
 
 #[cfg(test)]
@@ -42,13 +44,13 @@ mod tests {
     }
 
     #[test]
-    fn want_of_memory_is_waited_out_and_nothing_else_is() {
+    fn only_enomem_is_retried() {
         let mut refusals = vec![refusal(libc::ENOMEM), refusal(libc::ENOMEM)];
-        let healed = put(|| refusals.pop().map_or(Ok(()), Err));
+        let healed = insert(|| refusals.pop().map_or(Ok(()), Err));
         assert!(healed.is_ok() && refusals.is_empty(), "{healed:?}");
 
         let mut calls = 0;
-        let full = put(|| {
+        let full = insert(|| {
             calls += 1;
             Err(refusal(libc::E2BIG))
         });
@@ -56,7 +58,7 @@ mod tests {
         assert_eq!(calls, 1, "a full table stays full");
 
         let mut calls = 0;
-        let starved = put(|| {
+        let starved = insert(|| {
             calls += 1;
             Err(refusal(libc::ENOMEM))
         });

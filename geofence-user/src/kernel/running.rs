@@ -1,29 +1,28 @@
-//! A filter that runs on this machine already: found by its pins, asked without disturbing it.
+//! Finds the filter that runs on this machine by its pins, and reads its image and flows from the kernel.
 //!
-//! Its image is read from the kernel, so an answer is about what it filters by now, whatever the files say. A question
-//! is counted in slot 0, which no interface has.
+//! So an answer is about the active policy, whatever the files say. A test run is counted in slot 0, which belongs to no
+//! interface.
 
 use std::borrow::Cow;
 
 use aya::maps::{ArrayOfMaps, Map, MapData, MapInfo};
-use aya::programs::{
-    ProgramError, ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_programs,
-};
+use aya::programs::{ProgramError, ProgramInfo, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 use geofence_common::action::Action;
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
-use super::ask::to_action;
-use super::filter::{LoadError, map_error};
-use super::flows;
+use super::error::KernelError;
+use super::flows::read_flows;
+use super::hook::Hook;
 use super::image_map::ImageMap;
 use super::pins::Pins;
+use super::test_run::run_ingress;
 use crate::os::clock::boot_now;
 use crate::os::instance::Instance;
 
-/// A running filter, and its image as it was when the filter was found.
+/// A running filter, with its image and flows at the time it was found.
 pub struct Running {
     id: u32,
     program: Xdp,
@@ -33,53 +32,44 @@ pub struct Running {
 
 impl Running {
     /// Finds the filter of an instance, if it has one.
-    pub fn find(instance: &Instance) -> Result<Option<Self>, LoadError> {
+    pub fn find(instance: &Instance) -> Result<Option<Self>, KernelError> {
         let pins = Pins::of(instance);
-        let mut found = None;
         for index in pins.indexes()? {
-            found = pins.program(index)?;
-            if found.is_some() {
-                break;
+            if let Some(id) = pins.program(Hook::Ingress, index)? {
+                return find_program(id).map(Self::open).transpose();
             }
         }
-        let Some(id) = found else {
-            return Ok(None);
-        };
-        let found = loaded_programs()
-            .filter_map(Result::ok)
-            .find(|program| program.id() == id);
-        found.map(Self::open).transpose()
+        Ok(None)
     }
 
-    /// Whether the program with this number is a filter, of this process or of another.
+    /// Whether the program with this id is a filter, of this process or another.
     #[must_use]
     pub fn is_filter(id: u32) -> bool {
-        loaded_programs()
-            .filter_map(Result::ok)
-            .any(|program| program.id() == id && program.name_as_str() == Some(name::PROGRAM))
+        find_program(id).is_some_and(|program| program.name_as_str() == Some(name::PROGRAM))
     }
 
-    fn open(info: ProgramInfo) -> Result<Self, LoadError> {
+    fn open(info: ProgramInfo) -> Result<Self, KernelError> {
         let id = info.id();
         let mut lines = None;
         let mut flows = Vec::new();
         for map in info.map_ids()?.unwrap_or_default() {
-            let map_info =
-                MapInfo::from_id(map).map_err(map_error("reading a map of the running filter"))?;
-            if map_info.name_as_str() == Some(name::IMAGES) {
+            let map_info = MapInfo::from_id(map)
+                .map_err(KernelError::map("reading a map of the running filter"))?;
+            let name = map_info.name_as_str();
+            if name == Some(name::IMAGES) {
                 lines = Some(read_image(map)?);
             }
             for table in Table::ALL {
-                if map_info.name_as_str() == Some(name::FLOWS[table as usize]) {
-                    let failed = map_error("reading the flows of the running filter");
+                if name == Some(name::FLOWS[table as usize]) {
+                    let failed = KernelError::map("reading the flows of the running filter");
                     let map = Map::from_map_data(MapData::from_id(map).map_err(&failed)?)
                         .map_err(&failed)?;
-                    let read = flows::read(&map)?.into_iter();
+                    let read = read_flows(&map)?.into_iter();
                     flows.extend(read.map(|(key, flow)| (table, key, flow)));
                 }
             }
         }
-        let lines = lines.ok_or(LoadError::NoMap(name::IMAGES))?;
+        let lines = lines.ok_or(KernelError::NoMap(name::IMAGES))?;
         let program =
             Xdp::from_program_info(info, Cow::Borrowed(name::PROGRAM), XdpAttachType::Interface)?;
         Ok(Self {
@@ -90,7 +80,7 @@ impl Running {
         })
     }
 
-    /// The program's number, as bpftool shows it.
+    /// The id of the program, as bpftool shows it.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
@@ -102,23 +92,27 @@ impl Running {
         self.lines.as_flattened()
     }
 
-    /// Its flows as they were when it was found, lapsed ones included.
+    /// Its flows, including expired ones.
     #[must_use]
     pub fn flows(&self) -> &[(Table, FlowKey, Flow)] {
         &self.flows
     }
 
-    /// What it does with a frame.
+    /// Runs the program on a frame.
     pub fn ask(&self, frame: &[u8]) -> Result<Action, ProgramError> {
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
-        Ok(to_action(self.program.test_run(options)?.return_value))
+        run_ingress(&self.program, frame)
     }
 }
 
-/// The image that packets are judged by at this moment.
-fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
-    let failed = map_error("reading the image of the running filter");
+fn find_program(id: u32) -> Option<ProgramInfo> {
+    loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+}
+
+/// The image that packets read at this moment.
+fn read_image(id: u32) -> Result<Vec<Line>, KernelError> {
+    let failed = KernelError::map("reading the image of the running filter");
     let outer = Map::from_map_data(MapData::from_id(id).map_err(&failed)?).map_err(&failed)?;
     let outer: ArrayOfMaps<_, MapData> = outer.try_into().map_err(&failed)?;
     let read = |place: u32| read_one(&ImageMap::of(outer.get(&place, 0).map_err(&failed)?));
@@ -130,20 +124,17 @@ fn read_image(id: u32) -> Result<Vec<Line>, LoadError> {
     Ok(lines)
 }
 
-fn read_one(image: &ImageMap) -> Result<Vec<Line>, LoadError> {
-    let memory = |cause| LoadError::Memory {
-        doing: "reading the image of the running filter",
-        cause,
-    };
-    let shape = map_error("asking for the shape of the running filter's image");
-    if !image.is_ours().map_err(shape)? {
-        return Err(LoadError::OtherVersion);
+fn read_one(image: &ImageMap) -> Result<Vec<Line>, KernelError> {
+    let memory = KernelError::memory("reading the image of the running filter");
+    let shape = KernelError::map("reading the shape of the running filter's image");
+    if !image.has_this_shape().map_err(shape)? {
+        return Err(KernelError::OtherVersion);
     }
-    // The header says how much of the room is in use.
-    match image.read(1).map_err(memory)?.first() {
+    // The header says how many lines are in use.
+    match image.read(1).map_err(&memory)?.first() {
         Some(line) if line[header::MAGIC] == MAGIC && line[header::LAYOUT] == LAYOUT => {
-            image.read(line[header::LINES] as usize).map_err(memory)
+            image.read(line[header::LINES] as usize).map_err(&memory)
         }
-        _ => Err(LoadError::OtherVersion),
+        _ => Err(KernelError::OtherVersion),
     }
 }

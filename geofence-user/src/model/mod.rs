@@ -4,6 +4,8 @@ pub mod countries;
 pub mod duration;
 pub mod failure;
 pub mod filter_options;
+pub mod interface;
+pub mod kernel_version;
 pub mod list;
 pub mod listing;
 pub mod policy;

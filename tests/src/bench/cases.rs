@@ -13,7 +13,7 @@ use geofence_common::address::Address;
 use geofence_common::flow::{Flow, FlowKey, State, Table, lifetime};
 use geofence_common::wire::protocol;
 use geofence_tests::frames::{Frame, between};
-use geofence_user::explain::simulated_tables::Seen;
+use geofence_user::explain::simulated_tables::PacketHistory;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::rig::FRAME_MIN;
@@ -159,7 +159,7 @@ pub(crate) fn openings(servers: &[Address]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// The connections that those open, and which make answers from there pass.
-pub(crate) fn flows(sources: &[Address]) -> Result<Seen> {
+pub(crate) fn flows(sources: &[Address]) -> Result<PacketHistory> {
     let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("reading the clock since boot")?;
     let now = u64::try_from(Duration::from(clock).as_nanos())?;
     let flow = Flow::new(State::Established, lifetime::ESTABLISHED, now);
@@ -168,7 +168,7 @@ pub(crate) fn flows(sources: &[Address]) -> Result<Seen> {
         let key = FlowKey::new(&own, source, protocol::TCP, CLIENT, MAIL);
         ((Table::Mail, key), flow)
     });
-    Ok(Seen {
+    Ok(PacketHistory {
         now,
         flows: flows.collect(),
         datagrams: BTreeMap::new(),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use aya::programs::Xdp;
 use geofence_common::maps::name;
 use geofence_tests::oracle::Oracle;
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::model::policy::{Action, CountryRule, Lookup};
 use geofence_user::prepare::Prepared;
 
@@ -78,7 +78,7 @@ fn grow(plan: &Plan, name: String, prepare: impl FnOnce() -> Result<Prepared>) -
     let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
     let mut rig = Rig::load(&prepared, Lookup::ArrayTrie, &sets)?;
     let words = prepared.image.words();
-    let host = Host::new(words, Seen::default());
+    let host = SimulatedTables::new(words, PacketHistory::default());
     for (number, set) in sets.iter().enumerate() {
         verify::image(&oracle, words, set)?;
         verify::verdicts(

@@ -7,7 +7,7 @@
 use anyhow::Result;
 use geofence_common::address::Address;
 use geofence_common::maps::name;
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 
 use crate::cases::{self, Case, Clothes, Fate, Sources};
 use crate::plan::Plan;
@@ -71,7 +71,7 @@ pub(crate) fn measure(
     sets: &[Set],
     report: &mut Report,
 ) -> Result<()> {
-    let mut seen = Seen::default();
+    let mut seen = PacketHistory::default();
     for set in sets.chunks(Sources::ALL.len()) {
         let addresses = &set[Sources::Flows as usize].addresses;
         for frame in cases::openings(addresses) {
@@ -81,7 +81,7 @@ pub(crate) fn measure(
         seen.now = flows.now;
         seen.flows.extend(flows.flows);
     }
-    let host = Host::new(plan.prepared.image.words(), seen);
+    let host = SimulatedTables::new(plan.prepared.image.words(), seen);
     let mut contestants = Vec::new();
     for case in cases::all() {
         for (drawn, (family, _)) in DRAWN.into_iter().enumerate() {

@@ -15,7 +15,7 @@ use geofence_common::image::{Lookup as _, Words as _};
 use geofence_common::maps::name;
 use geofence_tests::oracle::{Draw, Oracle};
 use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
-use geofence_user::explain::simulated_tables::{Host, Seen};
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::model::policy::{
     Destination, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };
@@ -363,7 +363,7 @@ fn check(all: &[Prepared], sets: &[Set], stage: &mut Stage<'_>) -> Result<()> {
         let rig = stage.with(policy)?;
         let words = prepared.image.words();
         let oracle = Oracle::new(&prepared.config.policy, &prepared.database);
-        let host = Host::new(words, Seen::default());
+        let host = SimulatedTables::new(words, PacketHistory::default());
         for (number, set) in sets.iter().enumerate() {
             if number < NAMED {
                 verify::image(&oracle, words, set)?;
@@ -545,7 +545,7 @@ fn those_named(
             let set = NAMED + KINDS.len() * family as usize + kind;
             let case = cases::plain(family, Fate::DropTcp);
             // A list comes first with those who are excepted for another destination, and behind for this one.
-            let host = Host::new(all[ALL].image.words(), Seen::default());
+            let host = SimulatedTables::new(all[ALL].image.words(), PacketHistory::default());
             let meant = (*reason != Reason::CountryBlocked).then_some(*reason);
             verify::verdicts(&host, stage.with(ALL)?, set, &sets[set], &case, meant)
                 .with_context(|| format!("those {what}"))?;

@@ -8,7 +8,7 @@ use geofence_common::action::Reason;
 use geofence_common::decide::filter;
 use geofence_common::image::{Lookup as _, Words as _};
 use geofence_tests::oracle::Oracle;
-use geofence_user::explain::simulated_tables::Host;
+use geofence_user::explain::simulated_tables::SimulatedTables;
 
 use crate::cases::Case;
 use crate::rig::{Cursor, FRAME_MIN, Rig, program};
@@ -57,7 +57,7 @@ pub(crate) fn image(oracle: &Oracle, words: &[u32], set: &Set) -> Result<()> {
 
 /// Has the filter judge a frame from every source of a set, and compares what it counted with the host's verdicts.
 pub(crate) fn verdicts(
-    host: &Host<'_>,
+    host: &SimulatedTables<'_>,
     rig: &mut Rig,
     number: usize,
     set: &Set,

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::{SIDES, Site, damage};
-use geofence_user::kernel::{Held, Pins};
+use geofence_user::kernel::{PinnedIds, Pins};
 use geofence_user::os::instance::Instance;
 
 use crate::daemon::{Daemon, geofence};
@@ -57,7 +57,7 @@ fn heals(fault: &Fault) -> bool {
 struct Standing {
     program: Option<u64>,
     /// By their pins' names.
-    links: BTreeMap<String, Held>,
+    links: BTreeMap<String, PinnedIds>,
     pins: Vec<String>,
 }
 
@@ -337,7 +337,7 @@ fn standing(site: &Site) -> Result<Standing> {
     let instance: Instance = site.edge.pair.edge.instance().parse()?;
     Ok(Standing {
         program: site.edge.program(site.edge.interface())?,
-        links: Pins::of(&instance).held()?,
+        links: Pins::of(&instance).pinned_ids()?,
         pins,
     })
 }

@@ -10,7 +10,7 @@ use geofence_common::image::list_set::{Peer, each_list};
 use geofence_common::maps::{ListCounters, ListKey, list_counter};
 use geofence_common::wire::parse::read_five_tuple;
 use geofence_user::data::lists::{self, Listing};
-use geofence_user::explain::simulated_tables::Host;
+use geofence_user::explain::simulated_tables::SimulatedTables;
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::Policy;
 
@@ -80,7 +80,7 @@ impl ExpectedEvents {
     pub(super) fn record_egress(
         &mut self,
         frame: &[u8],
-        host: &Host<'_>,
+        host: &SimulatedTables<'_>,
         words: &[u32],
         filter: &mut Filter,
     ) {

@@ -1,22 +1,22 @@
-//! Facts about the kernel and about what this process may ask of it.
+//! Facts about the kernel, and about the capabilities of this process.
 
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
-/// The names of the fields are those of the JSON.
+/// The machine. The names of the fields are those of the JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
     pub kernel: String,
     /// Major and minor number.
-    pub version: (u32, u32),
-    /// Whether the kernel describes its types, which loaders of other programs want.
+    pub version: (u8, u8),
+    /// Whether the kernel has type information, which loaders of other programs need.
     pub btf: bool,
     pub jit: bool,
     /// Whether a BPF file system is mounted where links are pinned.
     pub bpffs: bool,
-    /// What the capabilities of this process allow, by the name of the capability.
+    /// The capabilities of this process among those that matter.
     pub capabilities: Vec<&'static str>,
     /// `none`, `integrity` or `confidentiality`, where the kernel can be locked down.
     pub lockdown: Option<String>,
@@ -30,7 +30,7 @@ const CAPABILITIES: [(u32, &str); 4] = [
 ];
 
 impl Machine {
-    /// Asks.
+    /// Reads the facts from /proc and /sys.
     #[must_use]
     pub fn read() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -47,14 +47,14 @@ impl Machine {
     }
 }
 
-fn version(release: &str) -> (u32, u32) {
+fn version(release: &str) -> (u8, u8) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// Whether a file system of this type is mounted there (proc(5)).
+/// Whether a file system of this type is mounted at this path, by /proc/self/mountinfo (proc(5)).
 fn is_mounted(mountinfo: &str, at: &str, kind: &str) -> bool {
     mountinfo.lines().any(|line| {
         let Some((mount, source)) = line.split_once(" - ") else {
@@ -77,7 +77,7 @@ fn capabilities(status: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// The word in brackets is the one in force.
+/// The mode that is active: the word in brackets.
 fn lockdown(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('[')?;
     let (word, _) = rest.split_once(']')?;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_says_is_read() {
+    fn proc_and_sys_texts_give_the_facts() {
         assert_eq!(version("6.1.0-30-cloud-amd64"), (6, 1));
         assert_eq!(version("5.18-rc1"), (5, 18));
         assert_eq!(version(""), (0, 0));

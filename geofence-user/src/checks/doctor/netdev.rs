@@ -1,4 +1,4 @@
-//! The kernel's own word on which XDP features a driver has: the `netdev` family of generic netlink (Linux 6.3).
+//! The XDP features of a driver as the kernel reports them: the `netdev` family of generic netlink (Linux 6.3).
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_core::{
@@ -49,7 +49,7 @@ impl ParseableParametrized<[u8], GenlHeader> for Netdev {
     }
 }
 
-/// The feature bits of an interface; nothing where the kernel cannot say.
+/// The feature bits of an interface, if the kernel reports them.
 pub(super) async fn xdp_features(index: u32) -> Option<u64> {
     let (connection, mut handle, _) = genetlink::new_connection().ok()?;
     let connection = tokio::spawn(connection);

@@ -1,15 +1,19 @@
-//! Machines and interfaces that nobody has at hand, and what is said of them.
+//! Findings about machines and interfaces that the tests describe.
 
 use super::*;
+use crate::model::interface::Interface;
 
 fn nic(driver: &str) -> Device {
     Device {
-        name: "eth0".to_owned(),
-        index: 2,
-        driver: Some(driver.to_owned()),
-        is_hardware: true,
-        mtu: 1500,
-        is_up: true,
+        interface: Interface {
+            name: "eth0".to_owned(),
+            index: 2,
+            driver: Some(driver.to_owned()),
+            is_hardware: true,
+            mtu: 1500,
+            is_up: true,
+            ..Interface::default()
+        },
         xdp_features: Some(XdpFeatures {
             native: true,
             multi_buffer: false,
@@ -18,7 +22,7 @@ fn nic(driver: &str) -> Device {
     }
 }
 
-/// The mode and the lines of what is to be changed or worse.
+/// The mode, and the lines of findings above a note.
 fn judged(device: &Device) -> (Mode, Vec<String>) {
     let (mode, findings) = judge_device(device, false);
     let lines = findings
@@ -33,8 +37,8 @@ fn judged(device: &Device) -> (Mode, Vec<String>) {
 }
 
 #[test]
-fn a_fit_interface_needs_nothing() {
-    for driver in ["virtio_net", "ena", "mlx5_core", "veth", "unheard_of"] {
+fn a_suitable_interface_has_no_findings() {
+    for driver in ["virtio_net", "ena", "mlx5_core", "veth", "unknown_driver"] {
         assert_eq!(
             judge_device(&nic(driver), false),
             (Mode::Native, vec![]),
@@ -44,11 +48,9 @@ fn a_fit_interface_needs_nothing() {
 }
 
 #[test]
-fn what_hinders_native_mode_comes_with_the_line_that_mends_it() {
-    let jumbo = Device {
-        mtu: 9001,
-        ..nic("ena")
-    };
+fn each_hindrance_of_native_mode_has_a_line_that_removes_it() {
+    let mut jumbo = nic("ena");
+    jumbo.interface.mtu = 9001;
     assert_eq!(
         judged(&jumbo),
         (
@@ -134,7 +136,7 @@ fn what_hinders_native_mode_comes_with_the_line_that_mends_it() {
 }
 
 #[test]
-fn without_native_mode_the_way_out_is_in_the_configuration() {
+fn a_device_without_native_mode_suggests_xdp_mode_auto() {
     let none = Some(XdpFeatures {
         native: false,
         multi_buffer: false,
@@ -163,7 +165,7 @@ fn without_native_mode_the_way_out_is_in_the_configuration() {
     assert_eq!(
         judged(&Device {
             xdp_features: None,
-            ..nic("unheard_of")
+            ..nic("unknown_driver")
         })
         .0,
         Mode::Unknown
@@ -171,11 +173,9 @@ fn without_native_mode_the_way_out_is_in_the_configuration() {
 }
 
 #[test]
-fn a_foreign_program_is_trouble_and_our_own_is_not() {
-    let taken = Device {
-        program: Some(7),
-        ..nic("veth")
-    };
+fn a_foreign_program_is_trouble_and_geofences_own_is_not() {
+    let mut taken = nic("veth");
+    taken.interface.program = Some(7);
     let (_, findings) = judge_device(&taken, false);
     assert_eq!(findings[0].level, Level::Trouble);
     assert!(findings[0].text.contains("id 7"), "{findings:?}");
@@ -183,7 +183,7 @@ fn a_foreign_program_is_trouble_and_our_own_is_not() {
 }
 
 #[test]
-fn a_machine_is_judged_by_its_kernel_and_by_what_we_may_do() {
+fn a_machine_is_judged_by_its_kernel_and_capabilities() {
     let fit = Machine {
         kernel: "6.18.0".to_owned(),
         version: (6, 18),

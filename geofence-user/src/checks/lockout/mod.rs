@@ -21,7 +21,7 @@ use geofence_common::action::{Action, Reason};
 use geofence_common::decide::Verdict;
 use serde::{Deserialize, Serialize};
 
-use crate::explain::{explain, explain_leaving};
+use crate::explain::{explain, explain_egress};
 use crate::model::countries;
 use crate::model::policy::{self, Policy};
 use routes::Routes;
@@ -157,7 +157,7 @@ pub fn cut(dependencies: &[Dependency], words: &[u32], replies: Replies) -> Vec<
             continue;
         };
         let (verdict, _) = explain(&frame, words);
-        let (departure, _) = explain_leaving(&turned(&frame), words);
+        let (departure, _) = explain_egress(&turned(&frame), words);
         if let Some(verdict) = departure.list_verdict()
             && verdict.action == Action::Drop
         {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{MONITORED, write_step};
 use crate::cli::outcome::Outcome;
 use crate::data::lists::naming;
-use crate::explain::{Names, addresses, class_of, describe, explain_leaving};
+use crate::explain::{Names, addresses, class_of, describe, explain_egress};
 use crate::model::countries;
 use crate::prepare::Prepared;
 
@@ -19,12 +19,12 @@ pub(super) fn explain(
     is_json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let (departure, steps) = explain_leaving(frame, prepared.image.words());
+    let (verdict, steps) = explain_egress(frame, prepared.image.words());
     let names = Names(Some(&prepared.config.policy));
-    let (action, refusal) = (departure.action(), departure.list_verdict());
-    let class = departure.peer.class;
+    let (action, refusal) = (verdict.action(), verdict.list_verdict());
+    let class = verdict.peer.class;
     let is_listed = class.is_listed(Direction::Out);
-    let opened = match departure.tracking {
+    let opened = match verdict.tracking {
         Tracking::Opened(table) => Some(table.name()),
         Tracking::Nothing | Tracking::Updated(_) | Tracking::Forwarded(_) | Tracking::Full(_) => {
             None
@@ -34,7 +34,7 @@ pub(super) fn explain(
         let ends = addresses(&steps);
         let looked_up = steps.iter().filter_map(class_of);
         let listed = looked_up.flat_map(|address| naming(names.lists(), address));
-        let tenant = departure.tenant;
+        let tenant = verdict.tenant;
         let object = json!({
             "direction": "out",
             "action": action.name(),

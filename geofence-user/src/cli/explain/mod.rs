@@ -21,10 +21,10 @@ use super::outcome::Outcome;
 use crate::config::Config;
 use crate::data::lists::naming;
 use crate::explain::pcap;
-use crate::explain::simulated_tables::{Host, Seen};
+use crate::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use crate::explain::{
-    Names, Protocol, Question, Recorder, addresses, class_of, describe, explain as decide,
-    explain_reply, system_to_json,
+    Names, Protocol, Question, addresses, class_of, describe, explain as decide, explain_reply,
+    explain_with, system_to_json,
 };
 use crate::kernel::{Filter, Running};
 use crate::model::countries;
@@ -220,20 +220,18 @@ fn named(names: &Value) -> Policy {
     policy
 }
 
-/// The host's decision over the image and the flows of the running filter; it does not know of accepted datagrams.
+/// This side's decision over the image and the flows of the running filter. It does not know which fragments passed.
 fn decide_with(frame: &[u8], running: &Running) -> anyhow::Result<(Verdict, Vec<Step>)> {
     let flows = running.flows().iter();
-    let seen = Seen {
+    let history = PacketHistory {
         now: boot_now()?,
         flows: flows
             .map(|(table, key, flow)| ((*table, *key), *flow))
             .collect(),
-        ..Seen::default()
+        ..PacketHistory::default()
     };
-    let mut recorder = Recorder::default();
-    let host = Host::new(running.words(), seen);
-    let verdict = geofence_common::decide::filter(&frame, &host, &mut recorder);
-    Ok((verdict, recorder.0))
+    let tables = SimulatedTables::new(running.words(), history);
+    Ok(explain_with(frame, &tables))
 }
 
 pub(super) fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {

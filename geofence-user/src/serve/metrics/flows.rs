@@ -5,7 +5,7 @@ use std::fmt::Error;
 use geofence_common::flow::Table;
 
 use super::families::Families;
-use crate::kernel::flows::TableFacts;
+use crate::kernel::TableFacts;
 
 pub(super) fn encode(
     flows: &[TableFacts; Table::ALL.len()],

@@ -1,0 +1,128 @@
+//! Why an interface is not protected, and what to do about it.
+
+use std::fmt;
+
+use aya::programs::{ProgramError, loaded_programs};
+
+use super::call::{KernelCall as _, describe_error};
+use super::error::KernelError;
+use super::interface::InterfaceError;
+use super::pin_error::PinError;
+use crate::checks::driver_errors::DriverError;
+use crate::model::interface::Interface;
+
+/// Why an interface is not protected.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    #[error(
+        "the interfaces with the indexes {first} and {second} would share a counter; run one geofence for each"
+    )]
+    IndexClash { first: u32, second: u32 },
+    #[error(
+        "interface {name} already runs the XDP program {program}. geofence does not replace a program that it did not \
+         attach: remove that program with its own tool, or leave {name} out of the interfaces"
+    )]
+    Foreign { name: String, program: Program },
+    #[error(
+        "missing privilege to attach to {name}: {call} was refused. Attaching needs root, or the capabilities CAP_BPF, \
+         CAP_PERFMON and CAP_NET_ADMIN; run geofence with sudo"
+    )]
+    Privilege { name: String, call: String },
+    #[error(
+        "interface {name} refused the program in {mode} mode: BPF_LINK_CREATE: {cause}. {meaning}"
+    )]
+    Refused {
+        name: String,
+        mode: &'static str,
+        cause: std::io::Error,
+        meaning: DriverError,
+    },
+    #[error("cannot attach to {name}: {}", describe_error(.cause.as_ref()))]
+    Program {
+        name: String,
+        cause: Box<ProgramError>,
+    },
+    #[error(
+        "interface {name} refused the egress program, which records what this machine sends: {}. Without it, no reply \
+         from a blocked country could pass, so the interface is not attached at all",
+        describe_error(.cause.as_ref())
+    )]
+    Egress {
+        name: String,
+        cause: Box<ProgramError>,
+    },
+    #[error(
+        "the kernel attached the program to {name} without a link, which cannot be pinned; the program was detached. \
+         Links for XDP need Linux 5.9 or later"
+    )]
+    NoLink { name: String },
+    #[error(
+        "interface {name} runs the program of an earlier geofence, which could not be replaced: {}. That program keeps \
+         filtering by its own policy",
+        describe_error(.cause.as_ref())
+    )]
+    Update {
+        name: String,
+        cause: Box<ProgramError>,
+    },
+    #[error(
+        "interface {name} does not run the program after it was attached: another program took its place"
+    )]
+    NotInPlace { name: String },
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// A program, named so that an operator finds it: `bpftool prog show id 7`.
+#[derive(Debug)]
+pub struct Program {
+    id: u32,
+    name: Option<String>,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name:?} (id {})", self.id),
+            None => write!(f, "with id {}", self.id),
+        }
+    }
+}
+
+impl Program {
+    fn with_id(id: u32) -> Self {
+        // Listing the programs needs CAP_SYS_ADMIN; without it only the id is known.
+        let info = loaded_programs()
+            .filter_map(Result::ok)
+            .find(|program| program.id() == id);
+        let name = info.and_then(|program| program.name_as_str().map(ToOwned::to_owned));
+        Self {
+            id,
+            name: name.filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+impl AttachError {
+    pub(super) fn privilege(name: &str, error: &ProgramError) -> Self {
+        Self::Privilege {
+            name: name.to_owned(),
+            call: error.call().unwrap_or_else(|| "the call".to_owned()),
+        }
+    }
+
+    /// Refuses an interface that runs a program.
+    pub(super) fn if_taken(interface: &Interface) -> Result<(), Self> {
+        match interface.program {
+            None => Ok(()),
+            Some(id) => Err(Self::Foreign {
+                name: interface.name.clone(),
+                program: Program::with_id(id),
+            }),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Puts images in place: writes one where no packet looks, and swaps it in with one call.
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{ArrayOfMaps, MapData};
+use geofence_common::image::header;
+use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
+
+use super::error::KernelError;
+use super::filter::Filter;
+use super::retry;
+use crate::compile::{Image, LpmPrefixes};
+
+impl Filter {
+    /// The slot that the next image must be compiled for.
+    #[must_use]
+    pub fn next_slot(&self) -> u32 {
+        match self.current {
+            Some(0) => 1,
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Writes an image to the idle slot and swaps it in.
+    ///
+    /// The swap returns after the last packet that reads the old image has finished, so the next call may overwrite that
+    /// image. An error leaves the active image in place.
+    pub fn install(
+        &mut self,
+        image: &Image,
+        tries: Option<&LpmPrefixes>,
+    ) -> Result<(), KernelError> {
+        let idle = self.write_idle(image, tries)?;
+        self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    /// Like `install`, until a time in nanoseconds since boot. Then the kernel returns to the previous image by itself,
+    /// unless `confirm` was called; neither `install` nor another trial may come in between.
+    pub fn try_out(
+        &mut self,
+        image: &Image,
+        tries: Option<&LpmPrefixes>,
+        ends: u64,
+    ) -> Result<(), KernelError> {
+        let before = self.current.ok_or(KernelError::NothingBefore)?;
+        let idle = self.write_idle(&image.clone().on_trial(ends), tries)?;
+        self.use_image(IMAGE_BEFORE, before, "keeping the previous image")?;
+        self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    /// Ends the trial of an image and keeps it.
+    pub fn confirm(&mut self, image: &Image) -> Result<(), KernelError> {
+        let current = self.current.ok_or(KernelError::NothingBefore)?;
+        self.images[current]
+            .set_word(header::FLAGS, image.flags().0)
+            .map_err(KernelError::memory("confirming the image"))
+    }
+
+    /// Returns to the image from before a trial.
+    pub fn go_back(&mut self) -> Result<(), KernelError> {
+        let before = self.next_slot() as usize;
+        self.use_image(IMAGE_IN_USE, before, "swapping the image back")?;
+        self.current = Some(before);
+        Ok(())
+    }
+
+    /// Writes an image to the idle slot, and returns the slot.
+    fn write_idle(
+        &mut self,
+        image: &Image,
+        tries: Option<&LpmPrefixes>,
+    ) -> Result<usize, KernelError> {
+        let lines = image.lines();
+        let room = self.options().image_lines;
+        if lines.len() > room as usize {
+            return Err(KernelError::ImageTooLarge {
+                needed: lines.len(),
+                room,
+            });
+        }
+        let idle = self.next_slot() as usize;
+        if let Some(tries) = tries {
+            let slot = image.flags().slot() as usize & 1;
+            self.fill_trie(name::TRIES_V4[slot], &tries.v4)?;
+            self.fill_trie(name::TRIES_V6[slot], &tries.v6)?;
+        }
+        self.images[idle]
+            .write(lines)
+            .map_err(KernelError::memory("writing the image"))?;
+        Ok(idle)
+    }
+
+    /// Puts one of the two images in a place that packets read.
+    fn use_image(
+        &mut self,
+        place: u32,
+        slot: usize,
+        doing: &'static str,
+    ) -> Result<(), KernelError> {
+        // Two fields are borrowed at once, so the map is not opened through `open_mut`.
+        let Self { ebpf, images, .. } = self;
+        let map = ebpf
+            .map_mut(name::IMAGES)
+            .ok_or(KernelError::NoMap(name::IMAGES))?;
+        let mut outer: ArrayOfMaps<_, MapData> =
+            map.try_into().map_err(KernelError::opening(name::IMAGES))?;
+        outer
+            .set(place, images[slot].data(), 0)
+            .map_err(KernelError::map(doing))
+    }
+
+    fn fill_trie<const N: usize>(
+        &mut self,
+        trie: &'static str,
+        prefixes: &[([u8; N], u8, u32)],
+    ) -> Result<(), KernelError>
+    where
+        [u8; N]: aya::Pod,
+    {
+        let mut trie: LpmTrie<_, [u8; N], u32> = self.open_mut(trie)?;
+        let stale: Vec<_> = trie
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(KernelError::map("reading a trie"))?;
+        for key in stale {
+            trie.remove(&key)
+                .map_err(KernelError::map("emptying a trie"))?;
+        }
+        for (address, length, class) in prefixes {
+            let key = Key::new(u32::from(*length), *address);
+            retry::insert(|| trie.insert(&key, class, 0))
+                .map_err(KernelError::map("filling a trie"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Starts filtering: attaches to the named interfaces and takes over those that an earlier daemon filters.
+//!
+//! Once the new program has its whole image, one call per link replaces the old program. No interface is ever without a
+//! filter, and an error leaves the earlier program in place. Interfaces that the new configuration no longer names are
+//! detached last, after everything else has succeeded.
+
+use std::collections::BTreeSet;
+
+use aya::programs::ProgramError;
+use tracing::{info, warn};
+
+use super::attach_error::AttachError;
+use super::call::errno;
+use super::filter::Filter;
+use super::hook::Hook;
+use super::interface::interfaces;
+use super::link_update::{update_egress, update_ingress};
+use super::pins::Pins;
+use super::rollback::Rollback;
+use super::survey::Survey;
+use super::version::has_tcx;
+use crate::config::XdpMode;
+use crate::model::interface::Interface;
+use crate::model::word::Word as _;
+
+/// An interface that the filter runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The name in the configuration, even if the interface was renamed since.
+    pub interface: String,
+    pub index: u32,
+    /// The slot of its counters.
+    pub slot: u32,
+    /// `native`, `generic` or `offload`, as the kernel reports it.
+    pub mode: &'static str,
+    /// The id of the program.
+    pub program: u32,
+    /// Whether an earlier daemon had attached it.
+    pub is_adopted: bool,
+}
+
+/// A slot of counters, and whether it is new for its interface.
+#[derive(Clone, Copy)]
+struct Slot {
+    number: u32,
+    is_new: bool,
+}
+
+impl Filter {
+    /// Runs the program, which must have its image, on every interface of the survey.
+    ///
+    /// After an error, each interface is as it was: without a filter, or with the earlier one.
+    pub async fn take_over(
+        &mut self,
+        survey: &Survey,
+        mode: XdpMode,
+    ) -> Result<Vec<Attached>, AttachError> {
+        let mut fresh = BTreeSet::new();
+        let attached = self.put_in_place(survey, mode, &mut fresh).await;
+        let pins = &survey.pins;
+        if attached.is_err() {
+            // The first error is the one to report.
+            let _ = pins.detach(&fresh).await;
+            if pins.indexes().is_ok_and(|indexes| indexes.is_empty()) {
+                let _ = pins.remove();
+            }
+        }
+        attached
+    }
+
+    async fn put_in_place(
+        &mut self,
+        survey: &Survey,
+        mode: XdpMode,
+        fresh: &mut BTreeSet<u32>,
+    ) -> Result<Vec<Attached>, AttachError> {
+        let pins = &survey.pins;
+        pins.prepare()?;
+        // Counters first: no packet may be counted for another interface while links change.
+        self.copy_counters()?;
+        let slots = self.slots(survey)?;
+        for (named, slot) in survey.named.iter().zip(&slots) {
+            if slot.is_new {
+                self.clear_counters(slot.number)?;
+                self.assign_slot(named.interface.index, slot.number)?;
+            }
+        }
+        let adopted = survey.named.iter().filter(|named| named.is_adopted);
+        let adopted: Vec<u32> = adopted.map(|named| named.interface.index).collect();
+        let mut rollback = Rollback::hold(pins, &adopted)?;
+        let staged = self.stage_tables(pins)?;
+        let changed = self
+            .change(survey, mode, &slots, fresh, &mut rollback)
+            .await;
+        let attached = match changed {
+            Ok(attached) => attached,
+            Err(error) => {
+                rollback.undo(pins);
+                pins.drop_staged(&staged);
+                return Err(error);
+            }
+        };
+        self.commit_tables(pins, &staged)?;
+        for one in &attached {
+            let is_wanted = mode == XdpMode::Auto || one.mode == mode.word();
+            if one.is_adopted && !is_wanted {
+                warn!(
+                    "{name} stays in {} mode, in which an earlier daemon attached it. To change the mode, detach it \
+                     with `geofence detach --interface {name}`, which leaves it unfiltered, and start again",
+                    one.mode,
+                    name = one.interface
+                );
+            }
+        }
+        let gone = pins.detach(&survey.unnamed).await?;
+        for index in survey
+            .unnamed_filtering
+            .iter()
+            .filter(|one| gone.contains(one))
+        {
+            info!("the interface with index {index} is no longer named: detached");
+        }
+        pins.remove_other_layouts()?;
+        Ok(attached)
+    }
+
+    /// Attaches to the new interfaces, then replaces the earlier programs, and has the kernel confirm the result.
+    async fn change(
+        &mut self,
+        survey: &Survey,
+        mode: XdpMode,
+        slots: &[Slot],
+        fresh: &mut BTreeSet<u32>,
+        rollback: &mut Rollback,
+    ) -> Result<Vec<Attached>, AttachError> {
+        let pins = &survey.pins;
+        for named in survey.named.iter().filter(|named| !named.is_adopted) {
+            self.attach(pins, &named.interface, mode)?;
+            fresh.insert(named.interface.index);
+        }
+        for named in survey.named.iter().filter(|named| named.is_adopted) {
+            self.replace(pins, &named.interface, rollback)?;
+        }
+        self.attached(survey, slots).await
+    }
+
+    /// Chooses the slot of each named interface.
+    fn slots(&mut self, survey: &Survey) -> Result<Vec<Slot>, AttachError> {
+        let mut known = Vec::with_capacity(survey.named.len());
+        let mut taken = BTreeSet::new();
+        for named in &survey.named {
+            let slot = if named.is_adopted {
+                self.slot(named.interface.index)?
+            } else {
+                None
+            };
+            // If two interfaces claim the same slot, the second starts at zero in another one.
+            known.push(slot.filter(|slot| taken.insert(*slot)));
+        }
+        for index in &survey.unnamed_filtering {
+            taken.extend(self.slot(*index)?);
+        }
+        let slots = known.into_iter().map(|slot| {
+            // There is a slot for each interface, so one is free.
+            let free = || (1..).find(|slot| !taken.contains(slot)).unwrap_or(0);
+            let number = slot.unwrap_or_else(free);
+            taken.insert(number);
+            Slot {
+                number,
+                is_new: slot.is_none(),
+            }
+        });
+        Ok(slots.collect())
+    }
+
+    /// Puts both programs behind the links of an earlier daemon.
+    fn replace(
+        &mut self,
+        pins: &Pins,
+        interface: &Interface,
+        rollback: &mut Rollback,
+    ) -> Result<(), AttachError> {
+        let index = interface.index;
+        let failed = |cause: ProgramError| AttachError::Update {
+            name: interface.name.clone(),
+            cause: Box::new(cause),
+        };
+        // The new ingress program finds what the old one wrote in the same tables, so the order loses nothing.
+        let egress = pins.open(Hook::Egress, index)?.filter(|_| has_tcx());
+        rollback.record(pins, Hook::Egress, index)?;
+        let replaced = match egress {
+            None => self.attach_egress(pins, interface),
+            Some(link) => match update_egress(self.egress()?, link) {
+                // The link was detached beneath its pin.
+                Err(error) if errno(&error) == Some(libc::ENOLINK) => {
+                    self.attach_egress(pins, interface)
+                }
+                updated => updated.map_err(failed),
+            },
+        };
+        if let Err(error) = replaced {
+            rollback.forget_last();
+            return Err(error);
+        }
+        let Some(link) = pins.open(Hook::Ingress, index)? else {
+            return Err(AttachError::NotInPlace {
+                name: interface.name.clone(),
+            });
+        };
+        // The last change of this interface: one that fails changes nothing.
+        rollback.record(pins, Hook::Ingress, index)?;
+        let updated = update_ingress(self.ingress()?, link).map_err(failed);
+        if updated.is_err() {
+            rollback.forget_last();
+        }
+        updated
+    }
+
+    /// What the kernel reports of the named interfaces, all of which must run the program.
+    async fn attached(
+        &mut self,
+        survey: &Survey,
+        slots: &[Slot],
+    ) -> Result<Vec<Attached>, AttachError> {
+        let program = self.program_id()?;
+        let present = interfaces().await?;
+        let mut attached = Vec::with_capacity(slots.len());
+        for (named, slot) in survey.named.iter().zip(slots) {
+            let Interface { index, name, .. } = &named.interface;
+            let found = present
+                .iter()
+                .find(|one| one.index == *index && one.program == Some(program));
+            let found = found.ok_or_else(|| AttachError::NotInPlace { name: name.clone() })?;
+            attached.push(Attached {
+                interface: name.clone(),
+                index: *index,
+                slot: slot.number,
+                mode: found.mode.unwrap_or("none"),
+                program,
+                is_adopted: named.is_adopted,
+            });
+        }
+        Ok(attached)
+    }
+}
