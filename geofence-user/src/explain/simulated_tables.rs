@@ -10,6 +10,7 @@ use geofence_common::decide::{Conntrack, Tables};
 use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
+use geofence_common::opaque::Barrier;
 
 /// Flows and datagrams, without a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ impl<'a> Host<'a> {
         self.seen.borrow_mut().now = now;
     }
 }
+
+impl Barrier for Host<'_> {}
 
 impl Words for Host<'_> {
     fn word(&self, at: u32) -> Option<u32> {
