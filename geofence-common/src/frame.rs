@@ -2,6 +2,8 @@
 //!
 //! By value, because the verifier accepts a pointer compared with the end of the packet but not a slice with a length.
 
+use crate::opaque::Barrier;
+
 /// Bytes of a frame.
 ///
 /// Aligned, because they may lie on the data path's stack, where the verifier has a word read at its own multiple only.
@@ -10,7 +12,7 @@
 pub struct Bytes<const N: usize>(pub [u8; N]);
 
 /// A frame as it came off the wire.
-pub trait Frame {
+pub trait Frame: Barrier {
     /// The bytes at this offset, or nothing when the frame ends before them.
     ///
     /// Ask for two or more: the compiler turns "one byte more" into "not yet at the end", from which the verifier does
@@ -28,21 +30,6 @@ pub trait Frame {
 
     /// The length of the whole frame, every buffer of it included.
     fn length(&self) -> usize;
-
-    /// The number itself, of which the verifier knows nothing any more.
-    ///
-    /// It follows every value that a number may have on its own, and all that is done with it; after a walk over
-    /// headers that may end in many ways, what comes next would be verified as many times.
-    #[inline(always)]
-    fn forget(&self, number: u32) -> u32 {
-        number
-    }
-
-    /// The same for a number of 64 bits.
-    #[inline(always)]
-    fn forget_long(&self, number: u64) -> u64 {
-        number
-    }
 }
 
 impl Frame for &[u8] {

@@ -5,7 +5,7 @@
 
 use crate::action::Reason;
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::opaque::opaque;
 use crate::packet::{Fragment, Packet, Quoted, Transport, Upper};
 use crate::wire::protocol;
 
@@ -35,6 +35,12 @@ pub(crate) enum Kind {
     Other = 6,
 }
 
+opaque!(L4 {
+    words,
+    quoted,
+    quoted_to
+});
+
 impl L4 {
     /// Before anything was read.
     pub(crate) const NONE: Self = Self::of([0; 3]);
@@ -45,17 +51,6 @@ impl L4 {
             words,
             quoted: 0,
             quoted_to: [0; 2],
-        }
-    }
-
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(self, frame: &F) -> Self {
-        let forget = |word| frame.forget_long(word);
-        Self {
-            words: self.words.map(forget),
-            quoted: forget(self.quoted),
-            quoted_to: self.quoted_to.map(forget),
         }
     }
 

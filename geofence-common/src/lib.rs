@@ -16,5 +16,6 @@ pub mod frame;
 pub mod image;
 mod l4;
 pub mod maps;
+pub mod opaque;
 pub mod packet;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! A packet: the facts about a frame that the policy may use. Types only; `wire` reads them from a frame.
 
 use crate::address::Address;
-use crate::frame::Frame;
+use crate::opaque::{Barrier, Opaque, opaque};
 
 /// The network header of a packet, and where in the frame the rest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +21,18 @@ pub struct Packet {
     pub fragment: Fragment,
 }
 
-impl Packet {
-    /// The same, of whose shape the verifier knows nothing.
+impl Opaque for Packet {
+    /// Hides the packet's shape. The addresses stay as they are, because only look-ups use them.
     #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        let forget = |offset: usize| frame.forget(offset as u32) as usize;
-        // A bit, and not a comparison, which would be a branch.
-        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
+    fn opaque<B: Barrier + ?Sized>(&self, barrier: &B) -> Self {
+        let is_v6 = self.source.is_v6().opaque(barrier);
         Self {
             source: Address::from_words(is_v6, self.source.words()),
             destination: Address::from_words(is_v6, self.destination.words()),
-            network: forget(self.network),
-            payload: forget(self.payload),
-            end: forget(self.end),
-            fragment: self.fragment.forgotten(frame),
+            network: self.network.opaque(barrier),
+            payload: self.payload.opaque(barrier),
+            end: self.end.opaque(barrier),
+            fragment: self.fragment.opaque(barrier),
             ..*self
         }
     }
@@ -48,16 +46,15 @@ pub enum Fragment {
     Later,
 }
 
-impl Fragment {
-    /// The same, of which the verifier knows nothing.
+impl Opaque for Fragment {
     #[inline(always)]
-    fn forgotten<F: Frame>(self, frame: &F) -> Self {
-        let number = match self {
+    fn opaque<B: Barrier + ?Sized>(&self, barrier: &B) -> Self {
+        let number: u32 = match self {
             Self::Whole => 0,
             Self::First => 1,
             Self::Later => 2,
         };
-        match frame.forget(number) {
+        match number.opaque(barrier) {
             0 => Self::Whole,
             1 => Self::First,
             _ => Self::Later,
@@ -107,18 +104,7 @@ pub struct Upper {
     pub offset: u32,
 }
 
-impl Upper {
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            protocol: frame.forget(self.protocol.into()) as u8,
-            at: frame.forget(self.at as u32) as usize,
-            fragment: self.fragment.forgotten(frame),
-            ..*self
-        }
-    }
-}
+opaque!(Upper { protocol, at, fragment; .. });
 
 /// A packet of ours, as far as an error quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,24 +130,19 @@ pub struct FiveTuple {
     pub flags: u8,
 }
 
-impl FiveTuple {
-    /// The same, of which the verifier knows nothing.
-    #[must_use]
+impl Opaque for FiveTuple {
     #[inline(always)]
-    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        let forget = |number: u16| frame.forget(number.into()) as u16;
-        // A bit, and not a comparison, which would be a branch.
-        let is_v6 = frame.forget(self.source.is_v6().into()) & 1 != 0;
-        let address = |address: &Address| {
-            let words = address.words().map(|word| frame.forget_long(word));
-            Address::from_words(is_v6, words)
-        };
+    fn opaque<B: Barrier + ?Sized>(&self, barrier: &B) -> Self {
+        // Once for both, which are of one family.
+        let is_v6 = self.source.is_v6().opaque(barrier);
+        let address =
+            |address: &Address| Address::from_words(is_v6, address.words().opaque(barrier));
         Self {
             source: address(&self.source),
             destination: address(&self.destination),
-            ports: self.ports.map(forget),
-            protocol: forget(self.protocol.into()) as u8,
-            flags: forget(self.flags.into()) as u8,
+            ports: self.ports.opaque(barrier),
+            protocol: self.protocol.opaque(barrier),
+            flags: self.flags.opaque(barrier),
         }
     }
 }

@@ -12,11 +12,10 @@ use geofence_common::frame::Frame;
 use geofence_common::maps::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 
 use crate::clock;
-use crate::frame::{SkbFrame, XdpFrame};
 use crate::maps;
 
 #[inline(always)]
-pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
+pub fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
     count_at(interface, frame, verdict);
@@ -27,7 +26,7 @@ pub fn count(ctx: &XdpContext, frame: &XdpFrame<'_>, verdict: Verdict) {
 
 /// Counts a packet that a list has something against, where it leaves.
 #[inline(always)]
-pub fn count_egress(ctx: &TcContext, frame: &SkbFrame<'_>, verdict: Verdict) {
+pub fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
     count_at(interface, frame, verdict);

@@ -10,7 +10,7 @@ use aya_ebpf::programs::TcContext;
 use geofence_common::action::{Action, Direction};
 use geofence_common::decide::egress;
 
-use crate::frame::SkbFrame;
+use crate::frame::PacketFrame;
 use crate::{counters, events, maps};
 
 #[classifier]
@@ -22,7 +22,7 @@ pub fn geofence_egress(ctx: TcContext) -> i32 {
         // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
         counters::is_protected(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex })
     };
-    let frame = SkbFrame::new(&ctx);
+    let frame = PacketFrame::new(&ctx);
     let verdict = egress(&frame, is_forwarded, &tables, &mut ());
     counters::count_tracking(verdict.tracking);
     let action = verdict.action();

@@ -7,10 +7,12 @@ use core::hint::black_box;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use geofence_common::action::{Action, Direction};
 use geofence_common::decide::Tables as _;
-use geofence_common::event::{Event, try_acquire};
+use geofence_common::event::Event;
+use geofence_common::flow::rate_limit::RateLimit;
 use geofence_common::frame::Frame;
 use geofence_common::image::list_set::{List, Peer, each_list};
 use geofence_common::maps::{ListCounters, ListKey, list_counter};
+use geofence_common::opaque::Opaque as _;
 use geofence_common::packet::FiveTuple;
 use geofence_common::wire::parse::read_five_tuple;
 
@@ -40,14 +42,14 @@ pub fn record<F: Frame>(
     tables: &KernelTables,
 ) {
     // However it came to this, what follows is the same.
-    let peer = peer.forgotten(frame);
-    let is_dropped = frame.forget((action == Action::Drop).into()) & 1;
+    let peer = peer.opaque(frame);
+    let is_dropped = u32::from(action == Action::Drop).opaque(frame) & 1;
     // What was parsed to be looked up can be parsed.
     let Some(five_tuple) = read_five_tuple(frame) else {
         return;
     };
-    let five_tuple = five_tuple.forgotten(frame);
-    let listed = peer.list_match(direction, tables).forgotten(frame);
+    let five_tuple = five_tuple.opaque(frame);
+    let listed = peer.list_match(direction, tables).opaque(frame);
     let record = ListRecord {
         five_tuple,
         direction,
@@ -66,7 +68,7 @@ impl ListRecord {
     fn record<F: Frame>(&self, list: List, frame: &F) {
         let is_reported = is_due(list, self.now) && self.send(list);
         // By position and not by a branch, and of no known value, so that the verifier follows what comes next once.
-        let reported = frame.forget(is_reported.into()) as usize;
+        let reported = u32::from(is_reported).opaque(frame) as usize;
         let Some(counters) = counters(list.identity, self.tenant) else {
             return;
         };
@@ -135,7 +137,7 @@ fn is_due(list: List, now: u64) -> bool {
     };
     // SAFETY: the element is a whole number, read at once.
     let full = unsafe { limit.read_volatile() };
-    match try_acquire(full, now) {
+    match RateLimit::EVENTS.try_acquire(full, now) {
         // Of CPUs that ask at the same moment one goes first; the others' events are lost, and counted.
         Some(next) => replace(limit, full, next) == full,
         None => false,

@@ -1,75 +1,167 @@
 //! The frame behind an XDP or a TC context.
 //!
-//! Bytes are read straight from the first buffer; what lies in a later buffer of a multi-buffer frame, or outside the
-//! linear part of a socket buffer, is copied by a helper. A header may be split between the two.
+//! Bytes are read straight from the first buffer. A helper copies what lies in a later buffer of a multi-buffer frame,
+//! or outside the linear part of a socket buffer. A header may be split between the two.
 
 use core::arch::asm;
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
-use aya_ebpf::EbpfContext as _;
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::frame::{Bytes, Frame};
+use geofence_common::opaque::Barrier;
 
 /// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
 const OFFSET_MAX: usize = 0x3fff;
 
-/// Zero; but it is in memory that anybody might write, for all that the verifier can tell.
-static mut NOTHING: u64 = 0;
+/// Always zero. It is in writable memory, so the verifier does not know its value.
+static mut ZERO: u64 = 0;
 
-/// Reads `NOTHING`, once a packet.
+/// Reads `ZERO`, once a packet.
 #[inline(always)]
-pub(crate) fn nothing() -> u64 {
-    // SAFETY: nobody writes it.
-    unsafe { (&raw const NOTHING).read_volatile() }
+pub(crate) fn zero() -> u64 {
+    // SAFETY: no code writes it.
+    unsafe { (&raw const ZERO).read_volatile() }
 }
 
-/// The number, of which the verifier knows nothing after `nothing` was added to it.
+/// The number, of which the verifier knows nothing after an exclusive or with `zero()`.
 ///
-/// In assembly, because the compiler would leave the sum to where the number is used, after the ways have parted.
+/// In assembly, because the compiler would move the operation to where the number is used, behind later branches.
 #[inline(always)]
-pub(crate) fn forget_long(number: u64, nothing: u64) -> u64 {
-    let forgotten;
+pub(crate) fn hide(number: u64, zero: u64) -> u64 {
+    let hidden;
     // SAFETY: it changes one register and reads another.
     unsafe {
         asm!(
             "{0} ^= {1}",
-            inlateout(reg) number => forgotten,
-            in(reg) nothing,
+            inlateout(reg) number => hidden,
+            in(reg) zero,
             options(pure, nomem, nostack),
         );
     }
-    forgotten
+    hidden
 }
 
-pub struct XdpFrame<'a> {
-    ctx: &'a XdpContext,
-    length: usize,
-    nothing: u64,
+/// A context whose program sees a packet, and how its bytes are reached.
+pub(crate) trait PacketContext: EbpfContext {
+    /// What is kept of the length: the number where a helper has to be asked for it, nothing where a field holds it.
+    type Length: Copy;
+
+    /// Where the first buffer starts.
+    fn start(&self) -> usize;
+
+    /// Where the first buffer ends.
+    fn end(&self) -> usize;
+
+    /// Asks for the length of the whole frame, every buffer of it included.
+    fn measure(&self) -> Self::Length;
+
+    /// The length that was measured.
+    fn length(&self, measured: Self::Length) -> usize;
+
+    /// Copies `length` bytes at this offset, wherever they lie; anything but 0 is a failure.
+    ///
+    /// # Safety
+    ///
+    /// The buffer has room for `length` bytes.
+    unsafe fn load_bytes(&self, at: u32, buffer: *mut c_void, length: u32) -> i64;
 }
 
-impl<'a> XdpFrame<'a> {
+impl PacketContext for XdpContext {
+    type Length = usize;
+
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext) -> Self {
+    fn start(&self) -> usize {
+        self.data()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.data_end()
+    }
+
+    #[inline(always)]
+    fn measure(&self) -> usize {
         // SAFETY: the helper takes the context this program was called with.
-        let length = unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) };
+        unsafe { bpf_xdp_get_buff_len(self.as_ptr().cast()) as usize }
+    }
+
+    #[inline(always)]
+    fn length(&self, measured: usize) -> usize {
+        measured
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(&self, at: u32, buffer: *mut c_void, length: u32) -> i64 {
+        // SAFETY: the caller gives room for `length` bytes; the helper checks the offset against the frame's length.
+        unsafe { bpf_xdp_load_bytes(self.as_ptr().cast(), at, buffer.cast(), length) }
+    }
+}
+
+impl PacketContext for TcContext {
+    type Length = ();
+
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.data()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.data_end()
+    }
+
+    #[inline(always)]
+    fn measure(&self) {}
+
+    #[inline(always)]
+    fn length(&self, (): ()) -> usize {
+        self.len() as usize
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(&self, at: u32, buffer: *mut c_void, length: u32) -> i64 {
+        // SAFETY: the caller gives room for `length` bytes; the helper checks the offset against the frame's length.
+        unsafe { bpf_skb_load_bytes(self.as_ptr().cast(), at, buffer.cast(), length) }
+    }
+}
+
+/// The frame of a context.
+pub(crate) struct PacketFrame<'a, C: PacketContext> {
+    ctx: &'a C,
+    length: C::Length,
+    zero: u64,
+}
+
+impl<'a, C: PacketContext> PacketFrame<'a, C> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a C) -> Self {
         Self {
             ctx,
-            length: length as usize,
-            nothing: nothing(),
+            length: ctx.measure(),
+            zero: zero(),
         }
     }
 }
 
-impl Frame for XdpFrame<'_> {
+impl<C: PacketContext> Barrier for PacketFrame<'_, C> {
+    #[inline(always)]
+    fn hide(&self, number: u64) -> u64 {
+        hide(number, self.zero)
+    }
+}
+
+impl<C: PacketContext> Frame for PacketFrame<'_, C> {
     #[inline(always)]
     fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         const { assert!(N > 1) };
         if at > OFFSET_MAX {
             return None;
         }
-        let start = self.ctx.data() + at;
-        if start + N <= self.ctx.data_end() {
+        let start = self.ctx.start() + at;
+        if start + N <= self.ctx.end() {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
             return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
         }
@@ -79,93 +171,17 @@ impl Frame for XdpFrame<'_> {
     #[inline(always)]
     fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         let mut buffer = MaybeUninit::<Bytes<N>>::uninit();
-        // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
+        // SAFETY: the buffer is N bytes long.
         let failed = unsafe {
-            bpf_xdp_load_bytes(
-                self.ctx.as_ptr().cast(),
-                at as u32,
-                buffer.as_mut_ptr().cast(),
-                N as u32,
-            )
+            self.ctx
+                .load_bytes(at as u32, buffer.as_mut_ptr().cast(), N as u32)
         };
         // SAFETY: unless it failed, the helper wrote every byte.
         (failed == 0).then(|| unsafe { buffer.assume_init() })
     }
 
     #[inline(always)]
-    fn forget(&self, number: u32) -> u32 {
-        forget_long(number.into(), self.nothing) as u32
-    }
-
-    #[inline(always)]
-    fn forget_long(&self, number: u64) -> u64 {
-        forget_long(number, self.nothing)
-    }
-
-    #[inline(always)]
     fn length(&self) -> usize {
-        self.length
-    }
-}
-
-pub struct SkbFrame<'a> {
-    ctx: &'a TcContext,
-    nothing: u64,
-}
-
-impl<'a> SkbFrame<'a> {
-    #[inline(always)]
-    pub fn new(ctx: &'a TcContext) -> Self {
-        Self {
-            ctx,
-            nothing: nothing(),
-        }
-    }
-}
-
-impl Frame for SkbFrame<'_> {
-    #[inline(always)]
-    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
-        const { assert!(N > 1) };
-        if at > OFFSET_MAX {
-            return None;
-        }
-        let start = self.ctx.data() + at;
-        if start + N <= self.ctx.data_end() {
-            // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
-            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
-        }
-        self.bytes_in_loop(at)
-    }
-
-    #[inline(always)]
-    fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
-        let mut buffer = MaybeUninit::<Bytes<N>>::uninit();
-        // SAFETY: the buffer is N bytes long; the helper checks the offset against the frame's length.
-        let failed = unsafe {
-            bpf_skb_load_bytes(
-                self.ctx.as_ptr().cast(),
-                at as u32,
-                buffer.as_mut_ptr().cast(),
-                N as u32,
-            )
-        };
-        // SAFETY: unless it failed, the helper wrote every byte.
-        (failed == 0).then(|| unsafe { buffer.assume_init() })
-    }
-
-    #[inline(always)]
-    fn forget(&self, number: u32) -> u32 {
-        forget_long(number.into(), self.nothing) as u32
-    }
-
-    #[inline(always)]
-    fn forget_long(&self, number: u64) -> u64 {
-        forget_long(number, self.nothing)
-    }
-
-    #[inline(always)]
-    fn length(&self) -> usize {
-        self.ctx.len() as usize
+        self.ctx.length(self.length)
     }
 }

@@ -24,7 +24,7 @@ use geofence_common::decide::{Verdict, filter};
 
 #[xdp(frags)]
 pub fn geofence(ctx: XdpContext) -> u32 {
-    let frame = frame::XdpFrame::new(&ctx);
+    let frame = frame::PacketFrame::new(&ctx);
     let tables = maps::KernelTables::current();
     let verdict = match &tables {
         Some(tables) => filter(&frame, tables, &mut ()),

@@ -40,6 +40,7 @@ use geofence_common::maps::{
     CountryCounters, EVENTS_BYTES, FlowCounters, Hits, IMAGE_BEFORE, IMAGE_IN_USE,
     IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
 };
+use geofence_common::opaque::{Barrier, Opaque as _};
 
 use crate::clock::{self, Clock};
 use crate::frame;
@@ -240,6 +241,13 @@ impl KernelTables {
     }
 }
 
+impl Barrier for KernelTables {
+    #[inline(always)]
+    fn hide(&self, number: u64) -> u64 {
+        frame::hide(number, frame::zero())
+    }
+}
+
 impl Words for KernelTables {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
@@ -257,11 +265,6 @@ impl Words for KernelTables {
     }
 
     #[inline(always)]
-    fn forget(&self, number: u32) -> u32 {
-        frame::forget_long(number.into(), frame::nothing()) as u32
-    }
-
-    #[inline(always)]
     fn line(&self, at: u32) -> Option<image::Line> {
         self.some(at)
     }
@@ -272,7 +275,7 @@ impl Tables for KernelTables {
     fn lookup(&self, address: &Address) -> Option<u32> {
         if !global(&LPM) {
             let found = self.class_lookup(address);
-            return found.map(|at| self.forget(at));
+            return found.map(|at| at.opaque(self));
         }
         let second = geofence_common::image::Flags(self.word(header::FLAGS as u32)?).slot() != 0;
         let [high, low] = address.words();

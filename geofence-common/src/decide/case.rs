@@ -2,9 +2,9 @@
 
 use crate::action::Reason;
 use crate::decide::endpoint::Endpoint;
-use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::l4::L4;
+use crate::opaque::opaque;
 use crate::packet::Packet;
 
 /// All that a verdict rests on when it takes more than the addresses.
@@ -20,20 +20,14 @@ pub(crate) struct Case {
     pub(crate) by_addresses: u32,
 }
 
-impl Case {
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            packet: self.packet.forgotten(frame),
-            source: self.source.forgotten(frame),
-            policy: self.policy.forgotten(frame),
-            l4: self.l4.forgotten(frame),
-            later_fragment: frame.forget(self.later_fragment),
-            by_addresses: frame.forget(self.by_addresses),
-        }
-    }
-}
+opaque!(Case {
+    packet,
+    source,
+    policy,
+    l4,
+    later_fragment,
+    by_addresses
+});
 
 /// The number of no reason.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;

@@ -13,6 +13,7 @@ use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::{Flags, PortRule, Replies};
+use crate::opaque::Opaque as _;
 use crate::packet::{Fragment, Packet, Transport};
 use crate::wire::parse::find_upper;
 use crate::wire::{protocol, transport, transport::tcp};
@@ -80,7 +81,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     if upper.fragment == Fragment::Later {
         return Tracking::Nothing;
     }
-    let next = upper.forgotten(frame);
+    let next = upper.opaque(frame);
     let Ok(transport) = transport::read(frame, &upper, packet.end) else {
         return Tracking::Nothing;
     };
@@ -89,8 +90,8 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
         return Tracking::Nothing;
     };
     // What it is about is many things, each of which would be followed through the look-ups; so it is read again.
-    let [transport, local_port] =
-        [u32::from(intent.protocol), u32::from(intent.local_port)].map(|one| frame.forget(one));
+    let [transport, local_port]: [u32; 2] =
+        [intent.protocol.into(), intent.local_port.into()].opaque(frame);
     let Some(policy) = DestinationPolicy::of(&packet.source, false, flags, tables, observer) else {
         return Tracking::Nothing;
     };

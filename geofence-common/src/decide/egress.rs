@@ -14,6 +14,7 @@ use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::image::list_set::Peer;
 use crate::image::settings::{Flags, PortRule, Replies, flag};
+use crate::opaque::{Opaque, opaque};
 use crate::packet::Packet;
 use crate::wire::parse::{parse, ports};
 
@@ -94,17 +95,17 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
         return EgressVerdict::PASS;
     };
     // What comes next need not know whether anything was looked up, and how that went.
-    let (packet, next) = (packet.forgotten(frame), packet.forgotten(frame));
+    let (packet, next) = (packet.opaque(frame), packet.opaque(frame));
     let verdict = if is_watched {
         watch(frame, &packet, flags, tables, observer)
     } else {
         EgressVerdict::PASS
     };
-    let verdict = verdict.forgotten(frame);
+    let verdict = verdict.opaque(frame);
     if verdict.listed == ENFORCED {
         return verdict;
     }
-    let class = if frame.forget(is_watched.into()) & 1 != 0 {
+    let class = if is_watched.opaque(frame) {
         Some(verdict.peer.class)
     } else {
         None
@@ -115,18 +116,7 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     }
 }
 
-impl EgressVerdict {
-    /// The same, of which the verifier knows nothing; nothing was tracked yet.
-    #[inline(always)]
-    fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            listed: frame.forget(self.listed),
-            tenant: frame.forget(self.tenant),
-            peer: self.peer.forgotten(frame),
-            tracking: Tracking::Nothing,
-        }
-    }
-}
+opaque!(EgressVerdict { listed, tenant, peer; .. });
 
 /// Looks a packet's destination up, and whether a list has something against it.
 #[inline(always)]
@@ -140,7 +130,7 @@ fn watch<F: Frame, T: Tables, O: Observer>(
     let Some(to) = find_endpoint(&packet.destination, tables, observer) else {
         return EgressVerdict::PASS;
     };
-    let to = to.forgotten(frame);
+    let to = to.opaque(frame);
     let class = to.class;
     let unlisted = EgressVerdict {
         peer: to.peer(&DestinationPolicy::everywhere(flags)),
@@ -154,7 +144,7 @@ fn watch<F: Frame, T: Tables, O: Observer>(
     else {
         return unlisted;
     };
-    let policy = policy.forgotten(frame);
+    let policy = policy.opaque(frame);
     let listed = if !class.is_denied_out()
         || is_answer_by_exception(frame, packet, &to, &policy, tables, observer)
     {
@@ -187,13 +177,13 @@ fn is_answer_by_exception<F: Frame, T: Tables, O: Observer>(
     if !to.class.is_excepted() || !policy.flags.has(flag::EXCEPTIONS) {
         return false;
     }
-    let (next, last) = (policy.forgotten(frame), policy.forgotten(frame));
-    let names = to.exception_names(tables).map(|name| frame.forget(name));
-    let [transport, port] = local_end(frame, packet).map(|one| frame.forget(one));
+    let (next, last) = (policy.opaque(frame), policy.opaque(frame));
+    let names = to.exception_names(tables).opaque(frame);
+    let [transport, port] = local_end(frame, packet).opaque(frame);
     let is_protected = next.flags.has(flag::PROTECTED)
         && port < NO_PORT
         && next.port_rule(transport as u8, port as u16, tables) == PortRule::Protected;
-    let subject = Traffic::of(transport, port, is_protected).forgotten(frame);
+    let subject = Traffic::of(transport, port, is_protected).opaque(frame);
     find(frame, names, &last, &subject, tables, observer).is_some()
 }
 

@@ -5,12 +5,12 @@ use crate::address::Address;
 use crate::country::Country;
 use crate::decide::tables::Tables;
 use crate::explain::{Observer, Step};
-use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
 use crate::image::layout::class_record;
 use crate::image::list_set::Peer;
 use crate::image::words::Words;
+use crate::opaque::opaque;
 
 /// What is known of where a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +22,13 @@ pub(crate) struct Endpoint {
     outer_record: u32,
 }
 
-impl Endpoint {
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            class: Class::from_word(frame.forget(self.class.to_word())),
-            record: frame.forget(self.record),
-            outer_record: frame.forget(self.outer_record),
-        }
-    }
+opaque!(Endpoint {
+    class,
+    record,
+    outer_record
+});
 
+impl Endpoint {
     /// It as lists see it, towards a policy of ours.
     #[inline(always)]
     pub(crate) const fn peer(&self, policy: &DestinationPolicy) -> Peer {

@@ -9,6 +9,7 @@ use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::image::exceptions::{ANYWHERE, EXCEPTION_WORDS, RUN_MAX, pair, traffic};
 use crate::image::settings::{PortRule, flag};
+use crate::opaque::{Opaque, opaque};
 use crate::wire::protocol;
 
 /// What exceptions and protections say, both of which come before lists and countries; with the exception's slot and
@@ -66,11 +67,11 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
             Traffic::new(transport, port, is_protected),
         ),
     };
-    let names = names.map(|name| frame.forget(name));
-    let subject = subject.forgotten(frame);
+    let names = names.opaque(frame);
+    let subject = subject.opaque(frame);
     let (is_protected, is_about) = (
-        frame.forget(is_protected.into()),
-        frame.forget(quoted.is_some().into()),
+        u32::from(is_protected).opaque(frame),
+        u32::from(quoted.is_some()).opaque(frame),
     );
     if let Some(found) = find(frame, names, policy, &subject, tables, observer) {
         return Some(if is_about != 0 {
@@ -107,6 +108,12 @@ pub(crate) const NO_PROTOCOL: u32 = 0x100;
 
 pub(crate) const NO_PORT: u32 = 0x1_0000;
 
+opaque!(Traffic {
+    protocol,
+    port,
+    is_protected
+});
+
 impl Traffic {
     #[inline(always)]
     pub(crate) fn new(transport: Option<u8>, port: Option<u16>, is_protected: bool) -> Self {
@@ -125,17 +132,6 @@ impl Traffic {
             },
             port,
             is_protected: is_protected.into(),
-        }
-    }
-
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(self, frame: &F) -> Self {
-        let forget = |number| frame.forget(number);
-        Self {
-            protocol: forget(self.protocol),
-            port: forget(self.port),
-            is_protected: forget(self.is_protected),
         }
     }
 
@@ -178,14 +174,13 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     if around | inner | country == 0 {
         return None;
     }
-    let forget = |number| frame.forget(number);
-    let [group, tenant] = policy.targets(tables).map(forget);
+    let [group, tenant] = policy.targets(tables).opaque(frame);
     let anywhere = if policy.flags.has(flag::ANYWHERE) {
         ANYWHERE
     } else {
         0
     };
-    let anywhere = forget(anywhere);
+    let anywhere = anywhere.opaque(frame);
     for number in 0..9 {
         // By arithmetic, so that nine pairs stay one loop.
         let source = match number / 3 {
@@ -198,11 +193,11 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
             1 => tenant,
             _ => anywhere,
         };
-        let (source, target) = (forget(source), forget(target));
+        let (source, target) = (source.opaque(frame), target.opaque(frame));
         if source == 0 || target == 0 {
             continue;
         }
-        let [at, count] = pair(frame, source, target, tables).map(forget);
+        let [at, count] = pair(frame, source, target, tables).opaque(frame);
         if count == 0 {
             continue;
         }
@@ -241,8 +236,8 @@ fn run<F: Frame, T: Tables, O: Observer>(
                 });
             }
         }
-        at = frame.forget(at.wrapping_add(EXCEPTION_WORDS as u32));
-        left = frame.forget(left.wrapping_sub(1));
+        at = at.wrapping_add(EXCEPTION_WORDS as u32).opaque(frame);
+        left = left.wrapping_sub(1).opaque(frame);
     }
     None
 }

@@ -9,7 +9,7 @@ use crate::decide::tables::Tables;
 use crate::explain::{Observer, Step};
 use crate::flow::fragments::{Datagram, DatagramKey};
 use crate::flow::key::{FlowKey, Table};
-use crate::flow::rate_limit::{self, RateLimitKey};
+use crate::flow::rate_limit::{RateLimit, RateLimitKey};
 use crate::flow::state::lifetime;
 use crate::image::destination::DestinationPolicy;
 use crate::image::layout::header;
@@ -86,8 +86,8 @@ fn is_within_rate_limit<T: Tables, O: Observer>(
         return true;
     };
     let now = tables.now();
-    let is_within = tables.try_acquire(&RateLimitKey::of(&packet.source), |full| {
-        rate_limit::try_acquire(full, now, rate)
+    let is_within = tables.try_acquire(&RateLimitKey::of(&packet.source), |full_at| {
+        RateLimit::of_source(rate).try_acquire(full_at, now)
     });
     observer.step(Step::RateLimit { is_within });
     is_within

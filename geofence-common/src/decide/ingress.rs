@@ -18,6 +18,7 @@ use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::flag;
 use crate::l4::L4;
+use crate::opaque::Opaque as _;
 use crate::packet::Packet;
 use crate::wire::parse::{parse, read_l4};
 
@@ -91,12 +92,12 @@ fn decide<F: Frame, T: Tables, O: Observer>(
         by_addresses => decide_case(
             frame,
             &Case {
-                packet: packet.forgotten(frame),
-                source: source.forgotten(frame),
-                policy: policy.forgotten(frame),
+                packet: packet.opaque(frame),
+                source: source.opaque(frame),
+                policy: policy.opaque(frame),
                 l4: L4::NONE,
                 later_fragment: NO_REASON,
-                by_addresses: frame.forget(number(by_addresses)),
+                by_addresses: number(by_addresses).opaque(frame),
             },
             tables,
             observer,
@@ -118,9 +119,9 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
         l4,
         ..*case
     }
-    .forgotten(frame);
+    .opaque(frame);
     // What comes next need not know which of the questions on the way were answered how.
-    let (next, last) = (case.forgotten(frame), case.forgotten(frame));
+    let (next, last) = (case.opaque(frame), case.opaque(frame));
     let (reason, exception) = match check_exceptions(frame, &case, tables, observer) {
         Some((reason, exception)) => {
             if exception != 0 {
@@ -131,9 +132,9 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
         None => (check_exemptions(&next, tables, observer), 0),
     };
     Decision {
-        reason: reason_of(frame.forget(reason as u32)).unwrap_or(Reason::NoPolicy),
+        reason: reason_of((reason as u32).opaque(frame)).unwrap_or(Reason::NoPolicy),
         policy: last.policy,
-        exception: frame.forget(exception),
+        exception: exception.opaque(frame),
     }
 }
 

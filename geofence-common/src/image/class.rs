@@ -6,6 +6,7 @@
 use crate::action::Direction;
 use crate::address::{Embedding, SpecialUse};
 use crate::country::Country;
+use crate::opaque::opaque;
 
 /// What is known about an address. Bits 0 to 7 are the country's number; the rest are flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +57,8 @@ pub enum OperatorList {
     /// Sources that are dropped whatever their country.
     Deny,
 }
+
+opaque!(Class { 0 });
 
 impl Class {
     /// The class of an address in this country and on no list.

@@ -7,12 +7,12 @@
 use crate::address::Address;
 use crate::country::Country;
 use crate::explain::{Observer, Step};
-use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::layout::{TCP_SERVICES_LINE, UDP_SERVICES_LINE};
 use crate::image::lookup::Lookup as _;
 use crate::image::settings::{Flags, PortRule, flag};
 use crate::image::words::Words;
+use crate::opaque::opaque;
 use crate::wire::protocol;
 
 /// The most tenants a policy may have; they are numbered from 1.
@@ -45,6 +45,8 @@ pub struct DestinationPolicy {
     pub flags: Flags,
 }
 
+opaque!(DestinationPolicy { at, flags });
+
 impl DestinationPolicy {
     /// What holds where the policy tells no destinations apart.
     #[must_use]
@@ -75,15 +77,6 @@ impl DestinationPolicy {
             tenant: policy.tenant(words),
         });
         Some(policy)
-    }
-
-    /// The same, of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            at: frame.forget(self.at),
-            flags: Flags(frame.forget(self.flags.0)),
-        }
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@
 use crate::frame::Frame;
 use crate::image::layout::{LINE_SHIFT, header};
 use crate::image::words::Words;
+use crate::opaque::Opaque as _;
 
 /// The name of every destination.
 pub const ANYWHERE: u32 = u32::MAX;
@@ -91,7 +92,7 @@ pub(crate) fn pair<F: Frame, W: Words>(frame: &F, source: u32, target: u32, word
         if (known_source ^ source) | (known_target ^ target) == 0 {
             return [run, count];
         }
-        at = frame.forget(at.wrapping_add(PAIR_WORDS as u32));
+        at = at.wrapping_add(PAIR_WORDS as u32).opaque(frame);
     }
     NONE
 }

@@ -16,6 +16,7 @@ use crate::image::class::Class;
 use crate::image::destination::policy_record;
 use crate::image::layout::class_record;
 use crate::image::words::Words;
+use crate::opaque::{Opaque as _, opaque};
 
 /// The most lists that an address is counted on. A packet walks all of them, and so does the verifier.
 pub const LISTS_MAX: u32 = 16;
@@ -53,6 +54,12 @@ pub struct Peer {
     pub policy: u32,
 }
 
+opaque!(Peer {
+    class,
+    records,
+    policy
+});
+
 impl Peer {
     /// Nobody of whom anything is known.
     pub const NONE: Self = Self {
@@ -60,17 +67,6 @@ impl Peer {
         records: [0; 2],
         policy: 0,
     };
-
-    /// The same, of whom the verifier knows nothing.
-    #[must_use]
-    #[inline(always)]
-    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            class: Class::from_word(frame.forget(self.class.to_word())),
-            records: self.records.map(|at| frame.forget(at)),
-            policy: frame.forget(self.policy),
-        }
-    }
 
     /// The lists it is on, if there are any about packets of this direction.
     #[inline(always)]
@@ -98,22 +94,14 @@ pub struct ListMatch {
     pub tenant: u32,
 }
 
+opaque!(ListMatch { sets, tenant });
+
 impl ListMatch {
     /// On none.
     pub const NONE: Self = Self {
         sets: [0; 2],
         tenant: 0,
     };
-
-    /// The same, of which the verifier knows nothing.
-    #[must_use]
-    #[inline(always)]
-    pub fn forgotten<F: Frame>(&self, frame: &F) -> Self {
-        Self {
-            sets: self.sets.map(|set| frame.forget(set)),
-            tenant: frame.forget(self.tenant),
-        }
-    }
 }
 
 /// A list that a packet is counted on.
@@ -142,30 +130,31 @@ pub fn each_list<F: Frame, W: Words>(
     mut visit: impl FnMut(List),
 ) {
     // Between the steps the verifier forgets what they may have led to, or it would follow each combination.
-    let forget = |number| frame.forget(number);
-    let [mut own, mut around] = listed.sets.map(|at| Cursor::of(at, words).forgotten(frame));
+    let [mut own, mut around] = listed.sets.map(|at| Cursor::of(at, words).opaque(frame));
     for _ in 0..LISTS_MAX {
-        let of_own = forget(own.first(words));
-        own = own.forgotten(frame);
-        let of_around = forget(around.first(words));
-        around = around.forgotten(frame);
-        let identity = forget(if of_own < of_around {
+        let of_own = own.first(words).opaque(frame);
+        own = own.opaque(frame);
+        let of_around = around.first(words).opaque(frame);
+        around = around.opaque(frame);
+        let identity = if of_own < of_around {
             of_own
         } else {
             of_around
-        });
+        };
+        let identity = identity.opaque(frame);
         if identity == NO_LIST {
             return;
         }
-        let at = forget(if identity == of_own {
+        let at = if identity == of_own {
             own.at
         } else {
             around.at
-        });
-        let traits = forget(words.word(at.wrapping_add(1)).unwrap_or(0));
+        };
+        let at = at.opaque(frame);
+        let traits = words.word(at.wrapping_add(1)).unwrap_or(0).opaque(frame);
         own.pass(of_own, identity);
         around.pass(of_around, identity);
-        (own, around) = (own.forgotten(frame), around.forgotten(frame));
+        (own, around) = (own.opaque(frame), around.opaque(frame));
         if traits & trait_of(direction) != 0 {
             visit(List { identity, traits });
         }
@@ -179,6 +168,8 @@ struct Cursor {
     lists: u32,
 }
 
+opaque!(Cursor { at, lists });
+
 impl Cursor {
     #[inline(always)]
     fn of<W: Words>(set: u32, words: &W) -> Self {
@@ -188,14 +179,6 @@ impl Cursor {
                 0 => 0,
                 at => words.word(at).unwrap_or(0),
             },
-        }
-    }
-
-    #[inline(always)]
-    fn forgotten<F: Frame>(self, frame: &F) -> Self {
-        Self {
-            at: frame.forget(self.at),
-            lists: frame.forget(self.lists),
         }
     }
 

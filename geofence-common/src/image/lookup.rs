@@ -11,6 +11,7 @@ use crate::image::node::{
     SKIP, STRIDE_MIN, class_position,
 };
 use crate::image::words::Words;
+use crate::opaque::Opaque as _;
 
 /// Nodes on the longest walks behind the root: through 32 address bits, through 64, and through 64 without a root.
 const NODES_V4: u32 = (32 - ROOT_BITS) / STRIDE_MIN;
@@ -31,14 +32,14 @@ pub trait Lookup: Words {
             walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE as u32, high, 0)?
         };
         // What comes next need not know how the walk went.
-        let leaf = self.forget(leaf);
+        let leaf = leaf.opaque(self);
         let fingerprint = Fingerprint::of(address);
         if leaf & (fingerprint.leaf_bit() | INDIRECT) == 0 {
             return Some(class_position(leaf));
         }
         // Only here, where few come, are the two sorts of leaves told from each other.
-        let class = self.forget(class_position(self.forget(leaf)));
-        let host = self.forget(host_table::find(self, address, fingerprint));
+        let class = class_position(leaf.opaque(self)).opaque(self);
+        let host = host_table::find(self, address, fingerprint).opaque(self);
         Some(if host == 0 { class } else { host })
     }
 
@@ -70,7 +71,7 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     let first = (root << LINE_SHIFT).wrapping_add((high >> (64 - ROOT_BITS)) as u32);
     let entry = words.word(first)?;
     let entry = descend::<_, NODES_HIGH>(words, entry, high << ROOT_BITS, 64 - ROOT_BITS)?;
-    let entry = words.forget(descend::<_, NODES_LOW>(words, entry, low, 64)?);
+    let entry = descend::<_, NODES_LOW>(words, entry, low, 64)?.opaque(words);
     if entry & LEAF == 0 {
         None
     } else if entry & RANGE_LEAF == 0 {

@@ -1,6 +1,7 @@
 //! Settings that an image holds: the header's flags, which replies pass, and the rule of a port.
 
 use crate::action::Mode;
+use crate::opaque::opaque;
 
 /// Bits of the header's flags.
 pub mod flag {
@@ -39,6 +40,8 @@ pub mod flag {
 /// The settings in the header that a verdict depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags(pub u32);
+
+opaque!(Flags { 0 });
 
 impl Flags {
     #[must_use]

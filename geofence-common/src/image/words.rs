@@ -3,9 +3,10 @@
 use crate::image::class::Class;
 use crate::image::layout::{LINE_SHIFT, LINE_WORDS, Line, header};
 use crate::image::settings::{Flags, PortRule};
+use crate::opaque::Barrier;
 
 /// Reads an image.
-pub trait Words {
+pub trait Words: Barrier {
     /// The word at this position, or nothing past the end.
     fn word(&self, at: u32) -> Option<u32>;
 
@@ -28,12 +29,6 @@ pub trait Words {
             *word = self.word(at)?;
         }
         Some(line)
-    }
-
-    /// The number itself, of which the verifier knows nothing any more; see `Frame::forget`.
-    #[inline(always)]
-    fn forget(&self, number: u32) -> u32 {
-        number
     }
 
     /// The header's settings.

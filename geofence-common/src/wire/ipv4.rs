@@ -10,6 +10,7 @@
 use crate::action::Reason;
 use crate::address::Address;
 use crate::frame::{Bytes, Frame};
+use crate::opaque::Opaque as _;
 use crate::packet::{Fragment, Packet, Upper};
 
 const HEADER_MIN: usize = 20;
@@ -109,7 +110,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
             },
         };
         // Where the next option starts is followed by nobody; to the verifier, each place it might be were another way.
-        at = frame.forget((at + usize::from(size)) as u32) as usize;
+        at = (at + usize::from(size)).opaque(frame);
     }
     at != packet.payload
 }

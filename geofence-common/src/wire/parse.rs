@@ -7,6 +7,7 @@ use crate::action::Reason;
 use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::l4::{Kind, L4, PROTOCOL_KNOWN, quoted_word, words};
+use crate::opaque::Opaque as _;
 use crate::packet::{FiveTuple, Fragment, Packet, Quoted, Transport, Upper};
 use crate::wire::{ethernet, ipv4, ipv6, protocol, quoted, transport};
 
@@ -49,7 +50,7 @@ pub(crate) fn find_upper<F: Frame, O: Observer>(
 
 #[inline(always)]
 pub(crate) fn read_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
-    let l4 = find_l4(frame, packet, observer).forgotten(frame);
+    let l4 = find_l4(frame, packet, observer).opaque(frame);
     if let Some(transport) = l4.transport() {
         observer.step(Step::Transport(transport));
     }
@@ -144,13 +145,13 @@ fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<
 /// Reads them from a frame that was parsed before.
 #[inline(always)]
 pub fn read_five_tuple<F: Frame>(frame: &F) -> Option<FiveTuple> {
-    let packet = parse(frame, &mut ()).ok()?.forgotten(frame);
+    let packet = parse(frame, &mut ()).ok()?.opaque(frame);
     let upper = if packet.source.is_v6() {
         ipv6::walk(frame, &packet, &mut ()).unwrap_or(next(&packet))
     } else {
         next(&packet)
     };
-    let upper = upper.forgotten(frame);
+    let upper = upper.opaque(frame);
     let (ports, flags) = ports_at(frame, &upper, packet.end);
     Some(FiveTuple {
         source: packet.source,

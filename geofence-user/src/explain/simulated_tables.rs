@@ -10,6 +10,7 @@ use geofence_common::decide::{Conntrack, Tables};
 use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
+use geofence_common::opaque::Barrier;
 
 /// The flows, datagrams and rate limits that earlier packets left, without a limit on their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ impl<'a> SimulatedTables<'a> {
         self.history.borrow_mut().now = now;
     }
 }
+
+impl Barrier for SimulatedTables<'_> {}
 
 impl Words for SimulatedTables<'_> {
     fn word(&self, at: u32) -> Option<u32> {
