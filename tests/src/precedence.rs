@@ -12,8 +12,8 @@ use geofence_common::country::Country;
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::{
-    Action, CountryRule, Destination, Exception, Mail, Origin, Policy, Protection, Service,
-    ServiceProtocol, Tenant, Traffic,
+    Action, CountryRule, Destination, Exception, Mail, Origin, Overrides, Policy, Protection,
+    Service, ServiceProtocol, Tenant, Traffic,
 };
 use geofence_user::model::units::UnixSeconds;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -325,22 +325,24 @@ fn tcp(port: Port) -> Service {
 #[must_use]
 pub fn policy() -> Policy {
     let mut policy = Config::default().policy;
-    policy.rule = CountryRule::Block([country(b"RU"), country(b"IR")].into());
+    policy.settings.rule = CountryRule::Block([country(b"RU"), country(b"IR")].into());
     policy.management = sources(|one| one.is_management);
     policy.allow = sources(|one| one.is_allowed);
     policy.deny = sources(|one| one.is_denied);
-    policy.services = vec![tcp(Port::Service)];
+    policy.settings.services = vec![tcp(Port::Service)];
     policy.tenants = vec![Tenant {
         name: "tenant".into(),
         number: 1,
         prefixes: nets(&["198.51.100.0/24", "2001:db8:2::/48"]),
-        rule: Some(CountryRule::Block([country(b"DE")].into())),
-        unknown: Some(Action::Drop),
-        special_use: Some(Action::Drop),
-        mode: Some(Mode::Monitor),
-        mail: Some(Mail::Off),
-        services: Some(vec![tcp(Port::TenantService)]),
-        icmp_echo: None,
+        own: Overrides {
+            rule: Some(CountryRule::Block([country(b"DE")].into())),
+            unknown: Some(Action::Drop),
+            special_use: Some(Action::Drop),
+            mode: Some(Mode::Monitor),
+            mail: Some(Mail::Off),
+            services: Some(vec![tcp(Port::TenantService)]),
+            icmp_echo: None,
+        },
     }];
     let named = |protocol: fn(Service) -> Service| -> Vec<Traffic> {
         [Port::Named, Port::Protected, Port::TenantProtected]

@@ -402,7 +402,7 @@ fn a_source_presses_an_open_port_no_harder_than_it_may() {
 /// A hundred thousand exceptions, each for a host of its own and a network of its own or a tenant.
 fn very_many() -> Policy {
     let mut policy = Config::default().policy;
-    policy.rule = CountryRule::Block(
+    policy.settings.rule = CountryRule::Block(
         [geofence_common::country::Country::from_code(*b"RU").expect("Russia")].into(),
     );
     policy.exceptions = (0..100_000_u32)

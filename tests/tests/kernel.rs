@@ -199,14 +199,14 @@ fn kernel_and_host_agree_on_frames() {
             policy.deny = ["8.8.8.8/32", "2001:4860::/32", "2002:4d58::/33"]
                 .map(|p| p.parse().expect("a prefix"))
                 .to_vec();
-            policy.special_use = Action::Drop;
-            policy.unknown = Action::Drop;
-            policy.icmp_echo = Action::Pass;
+            policy.settings.special_use = Action::Drop;
+            policy.settings.unknown = Action::Drop;
+            policy.settings.icmp_echo = Action::Pass;
             policy.replies = Replies::All;
         },
         |policy| {
             policy.lookup = Lookup::LpmTrie;
-            policy.mode = geofence_common::action::Mode::Monitor;
+            policy.settings.mode = geofence_common::action::Mode::Monitor;
         },
         customers,
         listed,
@@ -396,7 +396,7 @@ fn an_image_is_swapped_whole_and_the_counters_stay() {
     }
     let blocking = prepared(|_| {});
     let open = prepared(|policy| {
-        policy.rule =
+        policy.settings.rule =
             geofence_user::model::policy::CountryRule::Block(std::collections::BTreeSet::new());
     });
     let mut frame = template("77.88.8.8", "192.0.2.2");

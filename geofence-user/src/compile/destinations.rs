@@ -94,7 +94,7 @@ impl Zones {
             zone[policy_record::TARGET_GROUP as usize] = *group;
             zone[policy_record::TCP_SERVICES as usize] = tcp;
             zone[policy_record::UDP_SERVICES as usize] = udp;
-            let rules = policy.rules_of(*tenant);
+            let rules = policy.settings_of(*tenant);
             for number in 0..COUNTRIES_MAX {
                 let country = Country::from_number(number as u8);
                 if rules.blocks(Class::of_country(country)) {
@@ -145,8 +145,8 @@ pub(super) fn section(policy: &Policy, tenant: u32, protocol: ServiceProtocol) -
         let policy_record = &mut words[usize::from(port >> 4)];
         *policy_record = (*policy_record & !(3 << shift)) | (exemption as u32) << shift;
     };
-    let rules = policy.rules_of(tenant);
-    for service in rules.services {
+    let rules = policy.settings_of(tenant);
+    for service in &rules.services {
         if service.protocol == protocol {
             for port in service.first..=service.last {
                 exempt(port, PortRule::Service);
@@ -170,7 +170,7 @@ pub(super) fn section(policy: &Policy, tenant: u32, protocol: ServiceProtocol) -
 
 /// The flags that the settings of a tenant, or of those who are none, stand in.
 pub(super) fn rule_flags(policy: &Policy, tenant: u32) -> u32 {
-    let rules = policy.rules_of(tenant);
+    let rules = policy.settings_of(tenant);
     let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
     when(
         rules.mode == geofence_common::action::Mode::Monitor,

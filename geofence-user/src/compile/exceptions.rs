@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 use super::prefix::{Family, Prefix};
 use super::{Target, at_once};
-use crate::model::policy::{Destination, Origin, Policy, SystemRule, Traffic};
+use crate::model::policy::{AsRule, Destination, Origin, Policy, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
 const PAIRS_MAX: usize = 2 << 20;
@@ -240,8 +240,8 @@ impl Exceptions {
 fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
     const SECOND: u64 = 1_000_000_000;
     let mut systems: HashMap<&str, Vec<&IpNet>> = HashMap::new();
-    for system in &policy.systems {
-        if let SystemRule::Exception(id) = &system.rule {
+    for system in &policy.autonomous_systems {
+        if let AsRule::Exception(id) = &system.rule {
             systems.entry(id).or_default().extend(&system.prefixes);
         }
     }

@@ -6,7 +6,7 @@ use geofence_common::image::class::{Class, OperatorList};
 use ipnet::IpNet;
 
 use crate::data::geoip::Database;
-use crate::model::policy::{Policy, SystemRule};
+use crate::model::policy::{AsRule, Policy};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +130,8 @@ pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
 pub(super) fn list(policy: &Policy, list: OperatorList, family: Family) -> Vec<Prefix> {
     let (nets, rule) = match list {
         OperatorList::Management => (&policy.management, None),
-        OperatorList::Allow => (&policy.allow, Some(SystemRule::Allow)),
-        OperatorList::Deny => (&policy.deny, Some(SystemRule::Deny)),
+        OperatorList::Allow => (&policy.allow, Some(AsRule::Allow)),
+        OperatorList::Deny => (&policy.deny, Some(AsRule::Deny)),
     };
     let systems = rule.iter();
     let systems = systems.flat_map(|rule| policy.prefixes_of_systems(rule));

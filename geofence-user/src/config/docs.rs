@@ -1,12 +1,13 @@
-//! The part of `docs/configuration.md` that says what each key does, written from the table that reads them.
+//! The part of `docs/configuration.md` that describes each key, written from the declarations that read them.
 
 use std::fmt::Write as _;
 
+use geofence_common::country::Country;
 use toml::de::DeTable;
 
-use super::DEFAULT;
-use super::keys::{KEYS, Key, Kind};
-use super::tables::TABLES;
+use super::key_doc::KeyDoc;
+use super::parse::DEFAULT;
+use super::schema::{KEYS, TABLES};
 use crate::model::countries::GROUPS;
 
 /// The reference of the keys, as Markdown.
@@ -17,86 +18,40 @@ pub fn docs() -> String {
         .unwrap_or_default();
     let mut out = String::from("| key | type | default | meaning |\n|---|---|---|---|\n");
     // Writing to a string cannot fail, here and below.
-    for key in &KEYS {
-        let name = key.name;
-        let default = default(&defaults, key);
+    let keys = || KEYS.iter().map(|key| &key.doc);
+    for key in keys() {
+        let (name, kind) = (key.name, key.kind.markdown());
+        let (default, meaning) = (default(&defaults, key), key.meaning);
         _ = writeln!(
             out,
-            "| [`{name}`](#{name}) | {} | {default} | {} |",
-            kind(key),
-            key.meaning
+            "| [`{name}`](#{name}) | {kind} | {default} | {meaning} |"
         );
     }
-    for key in &KEYS {
+    for key in keys() {
         _ = write!(out, "\n### {}\n\n", key.name);
-        describe(&mut out, key, &default(&defaults, key));
+        key.describe(&mut out, &default(&defaults, key));
     }
-    for table in TABLES {
+    for table in TABLES.iter() {
         _ = write!(out, "\n### [[{}]]\n\n", table.name());
         table.describe(&mut out);
     }
     out.push_str("\n### Groups of countries\n\n");
     for group in &GROUPS {
-        let codes: Vec<_> = group
-            .members()
-            .filter_map(geofence_common::country::Country::code)
-            .collect();
-        _ = writeln!(
-            out,
-            "- `\"{}\"`: {}: {}",
-            group.name,
-            group.meaning,
-            codes.join(" ")
-        );
+        let codes: Vec<_> = group.members().filter_map(Country::code).collect();
+        let (name, meaning, codes) = (group.name, group.meaning, codes.join(" "));
+        _ = writeln!(out, "- `\"{name}\"`: {meaning}: {codes}");
     }
     out
 }
 
-/// What there is to say about a key, below its heading.
-pub(super) fn describe<T>(out: &mut String, key: &Key<T>, default: &str) {
-    out.push_str(key.meaning);
-    if !key.details.is_empty() {
-        _ = write!(out, " {}", key.details);
-    }
-    out.push_str("\n\n");
-    if let Kind::Word(words) = key.kind {
-        for (word, meaning) in words() {
-            _ = writeln!(out, "- `\"{word}\"`: {meaning}");
-        }
-        out.push('\n');
-    }
-    _ = writeln!(out, "- Type: {}", kind(key));
-    _ = writeln!(out, "- Default: {default}");
-    _ = writeln!(out, "- Example: `{}`", key.example);
-    _ = writeln!(out, "- Refused: {}", key.refused);
-}
-
-fn kind<T>(key: &Key<T>) -> String {
-    match &key.kind {
-        Kind::Word(words) => {
-            let words: Vec<_> = words()
-                .iter()
-                .map(|(word, _)| format!("`\"{word}\"`"))
-                .collect();
-            words.join(", ")
-        }
-        Kind::Text(form) => format!("string: {form}"),
-        Kind::List(form) => format!("list of {form}"),
-        Kind::Number => "integer".to_owned(),
-        Kind::Switch => "boolean".to_owned(),
-    }
-}
-
 /// The value in the shipped file, spelled as it is there.
-fn default(defaults: &DeTable<'_>, key: &Key) -> String {
-    match defaults
-        .get(key.name)
-        .and_then(|value| DEFAULT.get(value.span()))
-    {
-        Some(text) => format!(
-            "`{}`",
-            text.split_whitespace().collect::<Vec<_>>().join(" ")
-        ),
+fn default(defaults: &DeTable<'_>, key: &KeyDoc) -> String {
+    let value = defaults.get(key.name);
+    match value.and_then(|value| DEFAULT.get(value.span())) {
+        Some(text) => {
+            let words: Vec<_> = text.split_whitespace().collect();
+            format!("`{}`", words.join(" "))
+        }
         None => "not set".to_owned(),
     }
 }

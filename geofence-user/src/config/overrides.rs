@@ -1,23 +1,18 @@
-//! Options of the command line that stand for keys: the same readers, the same errors, the option named for the file.
+//! Options of the command line that replace keys: the same readers and the same errors, under the name of the option.
 
 use std::path::PathBuf;
 
+use super::configuration::Config;
 use super::error::ConfigErrors;
-use super::value::Given;
-use super::{Config, keys};
+use super::schema::KEYS;
+use super::value::Value;
 
-/// `--block RU,UA`: takes the place of `block` or `allow-only`.
+/// `--block RU,UA`: replaces `block` or `allow-only`.
 ///
 /// # Errors
 /// What is wrong with the entries.
 pub fn block(config: &mut Config, countries: &str) -> Result<(), ConfigErrors> {
-    apply(
-        config,
-        "block",
-        "--block",
-        countries,
-        &Given::from_commas(countries),
-    )
+    apply(config, "block", "--block", countries)
 }
 
 /// `--mode enforce`.
@@ -25,7 +20,7 @@ pub fn block(config: &mut Config, countries: &str) -> Result<(), ConfigErrors> {
 /// # Errors
 /// When it is not a mode.
 pub fn mode(config: &mut Config, mode: &str) -> Result<(), ConfigErrors> {
-    apply(config, "mode", "--mode", mode, &Given::from_option(mode))
+    apply(config, "mode", "--mode", mode)
 }
 
 /// `--listen 127.0.0.1:10317`.
@@ -33,13 +28,7 @@ pub fn mode(config: &mut Config, mode: &str) -> Result<(), ConfigErrors> {
 /// # Errors
 /// When it is not an address and a port.
 pub fn listen(config: &mut Config, listen: &str) -> Result<(), ConfigErrors> {
-    apply(
-        config,
-        "listen",
-        "--listen",
-        listen,
-        &Given::from_option(listen),
-    )
+    apply(config, "listen", "--listen", listen)
 }
 
 /// `--instance geofence-lan`.
@@ -47,16 +36,10 @@ pub fn listen(config: &mut Config, listen: &str) -> Result<(), ConfigErrors> {
 /// # Errors
 /// When it is no name.
 pub fn instance(config: &mut Config, name: &str) -> Result<(), ConfigErrors> {
-    apply(
-        config,
-        "instance",
-        "--instance",
-        name,
-        &Given::from_option(name),
-    )
+    apply(config, "instance", "--instance", name)
 }
 
-/// `--interface eth0`, any number of times: takes the place of `interfaces`; none leaves them alone.
+/// `--interface eth0`, any number of times: replaces `interfaces`; no name leaves them as they are.
 ///
 /// # Errors
 /// What is wrong with the names.
@@ -65,35 +48,27 @@ pub fn interfaces(config: &mut Config, names: &[String]) -> Result<(), ConfigErr
         return Ok(());
     }
     // No name has a comma, so the joined text is what it looks like.
-    let text = names.join(",");
-    apply(
-        config,
-        "interfaces",
-        "--interface",
-        &text,
-        &Given::from_commas(&text),
-    )
+    apply(config, "interfaces", "--interface", &names.join(","))
 }
 
-/// `--database FILE`, any number of times: takes the place of `databases`; none leaves them alone.
+/// `--database FILE`, any number of times: replaces `databases`; no path leaves them as they are.
 ///
-/// The path is used as it is, also when it is not UTF-8: the shell has made it, and it starts where the shell is.
+/// The path is used as it is, even if it is not UTF-8: the shell made it, and it starts at the current directory.
 pub fn databases(config: &mut Config, paths: &[PathBuf]) {
     if !paths.is_empty() {
         paths.clone_into(&mut config.databases);
     }
 }
 
-fn apply(
-    config: &mut Config,
-    key: &str,
-    option: &str,
-    text: &str,
-    given: &Given<'_>,
-) -> Result<(), ConfigErrors> {
+fn apply(config: &mut Config, key: &str, option: &str, text: &str) -> Result<(), ConfigErrors> {
     let mut faults = Vec::new();
-    if let Some(key) = keys::find(key) {
-        (key.set)(config, given, &mut faults);
+    if let Some(key) = KEYS.iter().find(|one| one.doc.name == key) {
+        let value = if key.doc.kind.is_list() {
+            Value::from_commas(text)
+        } else {
+            Value::from_option(text)
+        };
+        (key.set)(config, &value, &mut faults);
     }
     ConfigErrors::of(option, text, faults)
 }

@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 
-use ipnet::IpNet;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::asn::{self, Named};
+use super::asn::{self, AsName};
 use super::error::{Fault, Problem, quoted};
-use super::value::Given;
-use super::{Config, addresses, values};
+use super::value::Spanned;
+use super::{addresses, values};
 use crate::model::countries::Entry;
-use crate::model::policy::{Destination, Origin, Traffic};
+use crate::model::policy::{Destination, Origin, Tenant, Traffic};
 use crate::model::text::nearest;
 use crate::model::units::UnixSeconds;
 
@@ -20,20 +19,6 @@ use crate::model::units::UnixSeconds;
 const NAME_BYTES_MAX: usize = 64;
 /// What stands for every destination.
 pub(super) const ANY: &str = "any";
-
-/// A text of a list with its place, to be read when all there is to name is known.
-pub(super) type Placed = (String, Range<usize>);
-
-/// The texts of a list.
-pub(super) fn placed(given: &Given<'_>) -> Vec<Placed> {
-    let Given::List(list, _) = given else {
-        return Vec::new();
-    };
-    let texts = list.iter();
-    texts
-        .map(|spelled| (spelled.text.to_string(), spelled.span.clone()))
-        .collect()
-}
 
 /// Reads the name of a tenant, an exception or a protection.
 pub(super) fn name(text: &str) -> Result<String, Problem> {
@@ -64,7 +49,7 @@ pub(super) fn words(text: &str) -> Result<String, Problem> {
         return Ok(text.to_owned());
     }
     Err(Problem::new(
-        "this says nothing to whoever reads it in a year",
+        "this text is empty, or has line breaks",
         "expected some words, on one line",
         "write who answers for the exception, or why there is one: \"ticket 4711, branch in Almaty\"",
     ))
@@ -73,14 +58,14 @@ pub(super) fn words(text: &str) -> Result<String, Problem> {
 /// Reads a source: a prefix, an address, a country, a group of countries, or an autonomous system, of which it answers
 /// with the place as well.
 pub(super) fn origins(
-    list: &[Placed],
+    list: &[Spanned<'_>],
     faults: &mut Vec<Fault>,
-) -> (Vec<Origin>, Vec<(Named, Range<usize>)>) {
+) -> (Vec<Origin>, Vec<(AsName, Range<usize>)>) {
     let (mut origins, mut systems) = (Vec::new(), Vec::new());
-    for (text, span) in list {
-        match asn::system(text) {
-            Some(Ok(named)) => {
-                systems.push((named, span.clone()));
+    for Spanned { text, span } in list {
+        match asn::read(text) {
+            Some(Ok(name)) => {
+                systems.push((name, span.clone()));
                 continue;
             }
             Some(Err(problem)) => {
@@ -93,7 +78,7 @@ pub(super) fn origins(
         let read = if is_address {
             addresses::prefix(text).map(|net| vec![Origin::Prefix(net)])
         } else {
-            values::entry(text).map(|entry| {
+            values::country(text).map(|entry| {
                 let countries = Entry::expand(&[entry]).into_iter();
                 countries.map(Origin::Country).collect()
             })
@@ -108,24 +93,23 @@ pub(super) fn origins(
     (origins, systems)
 }
 
-/// Reads destinations: tenants, prefixes where they may be meant, or every destination.
-pub(super) fn aims(
-    config: &Config,
-    list: &[Placed],
+/// Reads destinations: tenants, prefixes if they are accepted, or every destination.
+pub(super) fn destinations(
+    tenants: &[Tenant],
+    list: &[Spanned<'_>],
     takes_prefixes: bool,
     faults: &mut Vec<Fault>,
 ) -> Vec<Destination> {
-    let tenants = &config.policy.tenants;
-    let mut aims = Vec::new();
-    for (text, span) in list {
-        if text == ANY {
-            aims.push(Destination::Anywhere);
-        } else if let Some(tenant) = tenants.iter().find(|tenant| tenant.name == *text) {
-            aims.push(Destination::Tenant(tenant.number));
+    let mut destinations = Vec::new();
+    for Spanned { text, span } in list {
+        if text.as_ref() == ANY {
+            destinations.push(Destination::Anywhere);
+        } else if let Some(tenant) = tenants.iter().find(|tenant| tenant.name == text.as_ref()) {
+            destinations.push(Destination::Tenant(tenant.number));
         } else if text.contains([':', '/']) || addresses::prefix(text).is_ok() {
             match addresses::prefix(text) {
                 Err(problem) => faults.push(problem.at(span.clone())),
-                Ok(net) if takes_prefixes => aims.push(Destination::Prefix(net)),
+                Ok(net) if takes_prefixes => destinations.push(Destination::Prefix(net)),
                 Ok(_) => faults.push(
                     Problem::new(
                         "a protection is for tenants, or for every destination",
@@ -136,45 +120,36 @@ pub(super) fn aims(
                 ),
             }
         } else {
-            faults.push(unknown_tenant(config, text).at(span.clone()));
+            faults.push(unknown_tenant(tenants, text).at(span.clone()));
         }
     }
-    aims.sort_unstable();
-    aims.dedup();
-    aims
+    destinations.sort_unstable();
+    destinations.dedup();
+    destinations
 }
 
-/// Whether a text could be a tenant's name and is none's.
-pub(super) fn is_absent_tenant(config: &Config, text: &str) -> bool {
-    name(text).is_ok()
-        && config
-            .policy
-            .tenants
-            .iter()
-            .all(|tenant| tenant.name != text)
+/// Whether a text could be a tenant's name, but no tenant has it.
+pub(super) fn is_missing_tenant(tenants: &[Tenant], text: &str) -> bool {
+    name(text).is_ok() && tenants.iter().all(|tenant| tenant.name != text)
 }
 
-fn unknown_tenant(config: &Config, text: &str) -> Problem {
-    let names = || {
-        config
-            .policy
-            .tenants
-            .iter()
-            .map(|tenant| tenant.name.as_str())
+fn unknown_tenant(tenants: &[Tenant], text: &str) -> Problem {
+    let names = || tenants.iter().map(|tenant| tenant.name.as_str());
+    let help = match nearest(text, names()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if tenants.is_empty() => {
+            "there are no tenants: write one in a [[tenant]], or write a prefix here, or \"any\""
+                .to_owned()
+        }
+        None => {
+            let names: Vec<_> = names().take(20).collect();
+            format!("the tenants are {}", names.join(", "))
+        }
     };
     Problem::new(
         format!("there is no tenant {}", quoted(text)),
         "neither a tenant nor a prefix",
-        match nearest(text, names()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None if config.policy.tenants.is_empty() => {
-                "there are no tenants: write one in a [[tenant]], or write a prefix here, or \"any\"".to_owned()
-            }
-            None => format!(
-                "the tenants are {}",
-                names().take(20).collect::<Vec<_>>().join(", ")
-            ),
-        },
+        help,
     )
 }
 
@@ -237,13 +212,4 @@ pub(super) fn expiry(text: &str) -> Result<UnixSeconds, Problem> {
                 "write \"2027-03-31\" for the end of that day (UTC), or \"2027-03-31T18:00:00+02:00\"",
             )
         })
-}
-
-/// A prefix that is given to two tenants.
-pub(super) fn twice(net: &IpNet, other: &str) -> Problem {
-    Problem::new(
-        format!("{net} is another tenant's already"),
-        format!("also given to {}", quoted(other)),
-        "a prefix has one tenant; a longer prefix inside it may have another",
-    )
 }

@@ -1,47 +1,46 @@
-//! Values as they were given, each with its place, whether a file or the command line gave them.
+//! Values as a file or the command line gives them, each with its place.
 //!
-//! This is where a TOML value's type is held against what a key takes; the readers of `values` see text only.
+//! This is where the type of a TOML value is compared with what a key takes; the readers of `values` see text only.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{Fault, Problem, quoted};
-use super::keys::{Key, Kind};
+use super::key_doc::{KeyDoc, Kind};
 
 /// A text and its place.
-#[derive(Debug)]
-pub(super) struct Spelled<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct Spanned<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) span: Range<usize>,
 }
 
 /// A value of one of the types that keys take.
 #[derive(Debug)]
-pub(super) enum Given<'a> {
-    Text(Spelled<'a>),
+pub(super) enum Value<'a> {
+    Text(Spanned<'a>),
     Number(i64, Range<usize>),
     Switch(bool),
-    List(Vec<Spelled<'a>>, Range<usize>),
+    List(Vec<Spanned<'a>>, Range<usize>),
 }
 
-impl<'a> Given<'a> {
-    /// Takes a TOML value for a key, or says how it differs from what the key takes.
-    pub(super) fn from_toml<T>(
-        key: &Key<T>,
+impl<'a> Value<'a> {
+    /// Takes a TOML value for a key, or reports how it differs from what the key takes.
+    pub(super) fn from_toml(
+        key: &KeyDoc,
         name: Range<usize>,
-        value: &'a Spanned<DeValue<'_>>,
+        value: &'a toml::Spanned<DeValue<'_>>,
         faults: &mut Vec<Fault>,
     ) -> Option<Self> {
         let span = value.span();
         match (value.get_ref(), &key.kind) {
-            (DeValue::String(text), Kind::Word(_) | Kind::Text(_)) => Some(Self::Text(Spelled {
-                text: Cow::Borrowed(text),
-                span,
-            })),
+            (DeValue::String(text), Kind::Word(_) | Kind::Text(_)) => {
+                let text = Cow::Borrowed(text.as_ref());
+                Some(Self::Text(Spanned { text, span }))
+            }
             (DeValue::Boolean(on), Kind::Switch) => Some(Self::Switch(*on)),
             (DeValue::Integer(number), Kind::Number) => {
                 // What is too large for the type is too large for the key as well, and refused there.
@@ -51,31 +50,16 @@ impl<'a> Given<'a> {
             (DeValue::Array(items), Kind::List(_)) => {
                 let mut list = Vec::new();
                 for item in items.iter() {
-                    match item.get_ref() {
-                        DeValue::String(text) => list.push(Spelled {
-                            text: Cow::Borrowed(text),
-                            span: item.span(),
-                        }),
-                        DeValue::Integer(_)
-                        | DeValue::Float(_)
-                        | DeValue::Boolean(_)
-                        | DeValue::Datetime(_)
-                        | DeValue::Array(_)
-                        | DeValue::Table(_) => faults.push(wrong_entry(key, item)),
+                    if let DeValue::String(text) = item.get_ref() {
+                        let (text, span) = (Cow::Borrowed(text.as_ref()), item.span());
+                        list.push(Spanned { text, span });
+                    } else {
+                        faults.push(wrong_entry(key, item));
                     }
                 }
                 Some(Self::List(list, span))
             }
-            (
-                DeValue::String(_)
-                | DeValue::Integer(_)
-                | DeValue::Float(_)
-                | DeValue::Boolean(_)
-                | DeValue::Datetime(_)
-                | DeValue::Array(_)
-                | DeValue::Table(_),
-                _,
-            ) => {
+            _ => {
                 faults.push(wrong_type(key, name, value));
                 None
             }
@@ -84,45 +68,32 @@ impl<'a> Given<'a> {
 
     /// The texts of a comma-separated option.
     pub(super) fn from_commas(text: &'a str) -> Self {
-        let mut start = 0;
-        let mut list = Vec::new();
-        for part in text.split(',') {
-            list.push(Spelled {
-                text: Cow::Borrowed(part),
-                span: start..start + part.len(),
-            });
-            start += part.len() + 1;
-        }
-        Self::List(list, 0..text.len())
+        Self::List(joined(text.split(',')), 0..text.len())
     }
 
     /// The only text of an option.
     pub(super) fn from_option(text: &'a str) -> Self {
-        Self::Text(Spelled {
+        Self::Text(Spanned {
             text: Cow::Borrowed(text),
             span: 0..text.len(),
         })
     }
 
-    /// Reads the one text there is.
+    /// Reads the text.
     pub(super) fn one<T>(
         &self,
         faults: &mut Vec<Fault>,
         read: fn(&str) -> Result<T, Problem>,
     ) -> Option<T> {
-        let Self::Text(spelled) = self else {
+        let Self::Text(spanned) = self else {
             return None;
         };
-        match read(&spelled.text) {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                faults.push(problem.at(spelled.span.clone()));
-                None
-            }
-        }
+        let read = read(&spanned.text);
+        read.map_err(|problem| faults.push(problem.at(spanned.span.clone())))
+            .ok()
     }
 
-    /// Reads every text of a list, in which none may mean the same as another.
+    /// Reads every text of a list, in which no two may mean the same.
     pub(super) fn many<T: Ord + Clone>(
         &self,
         faults: &mut Vec<Fault>,
@@ -134,16 +105,17 @@ impl<'a> Given<'a> {
         let before = faults.len();
         let mut places = BTreeMap::new();
         let mut values = Vec::new();
-        for spelled in list {
-            match read(&spelled.text) {
-                Err(problem) => faults.push(problem.at(spelled.span.clone())),
+        for Spanned { text, span } in list {
+            match read(text) {
+                Err(problem) => faults.push(problem.at(span.clone())),
                 Ok(value) => {
-                    if let Some(first) = places.insert(value.clone(), spelled.span.clone()) {
-                        faults.push(
-                            twice(&spelled.text)
-                                .at(spelled.span.clone())
-                                .and(first, "first given here"),
+                    if let Some(first) = places.insert(value.clone(), span.clone()) {
+                        let problem = Problem::new(
+                            format!("{} is given twice", quoted(text)),
+                            "given again here",
+                            "remove one of the two",
                         );
+                        faults.push(problem.at(span.clone()).and(first, "first given here"));
                     }
                     values.push(value);
                 }
@@ -151,18 +123,34 @@ impl<'a> Given<'a> {
         }
         (faults.len() == before).then_some(values)
     }
+
+    /// The texts of a list, to be read later.
+    pub(super) fn texts(&self) -> Vec<Spanned<'static>> {
+        let Self::List(list, _) = self else {
+            return Vec::new();
+        };
+        let texts = list.iter().map(|one| Spanned {
+            text: Cow::Owned(one.text.to_string()),
+            span: one.span.clone(),
+        });
+        texts.collect()
+    }
 }
 
-fn twice(text: &str) -> Problem {
-    Problem::new(
-        format!("{} is given twice", quoted(text)),
-        "given again here",
-        "remove one of the two",
-    )
+/// Texts with their places in the text that joins them by one character.
+pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Spanned<'a>> {
+    let mut start = 0;
+    let spanned = texts.map(|text| {
+        let span = start..start + text.len();
+        start = span.end + 1;
+        let text = Cow::Borrowed(text);
+        Spanned { text, span }
+    });
+    spanned.collect()
 }
 
-/// A type as people call it.
-pub(super) fn called(value: &DeValue<'_>) -> &'static str {
+/// The type of a TOML value as errors name it.
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",
@@ -174,49 +162,33 @@ pub(super) fn called(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn wrong_entry<T>(key: &Key<T>, item: &Spanned<DeValue<'_>>) -> Fault {
+fn wrong_entry(key: &KeyDoc, item: &toml::Spanned<DeValue<'_>>) -> Fault {
     Problem::new(
         format!("`{}` is a list of strings", key.name),
-        format!("expected a string, found {}", called(item.get_ref())),
+        format!("expected a string, found {}", type_name(item.get_ref())),
         format!("for example: {}", key.example),
     )
     .at(item.span())
 }
 
-fn wrong_type<T>(key: &Key<T>, name: Range<usize>, value: &Spanned<DeValue<'_>>) -> Fault {
-    let expected = key.kind.called();
+fn wrong_type(key: &KeyDoc, name: Range<usize>, value: &toml::Spanned<DeValue<'_>>) -> Fault {
+    let expected = key.kind.expected();
     let help = match (value.get_ref(), &key.kind) {
         (DeValue::String(text), Kind::List(_)) => {
-            let entries: Vec<_> = text
-                .split([',', ' '])
-                .filter(|part| !part.is_empty())
-                .collect();
-            format!("write {} = {entries:?}", key.name)
+            let entries = text.split([',', ' ']).filter(|part| !part.is_empty());
+            format!("write {} = {:?}", key.name, entries.collect::<Vec<_>>())
         }
         (DeValue::String(text), Kind::Number) if text.parse::<u32>().is_ok() => {
             format!("write {} = {text}", key.name)
         }
-        (
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_),
-            _,
-        ) => format!("for example: {}", key.example),
+        _ => format!("for example: {}", key.example),
     };
-    let found = called(value.get_ref());
+    let found = type_name(value.get_ref());
     // A table has no place of its own when dotted keys make it.
-    let span = match value.get_ref() {
-        DeValue::Table(_) => name,
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_) => value.span(),
+    let span = if value.get_ref().is_table() {
+        name
+    } else {
+        value.span()
     };
     Problem::new(
         format!("`{}` takes {expected}", key.name),

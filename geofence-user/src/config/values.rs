@@ -3,7 +3,6 @@
 //! Each reader takes the text alone, so a file and the command line accept the same spellings and give the same help.
 //! A reader that refuses says what would have been accepted, in the spelling that would have been.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use super::error::{Problem, quoted};
@@ -52,7 +51,7 @@ pub(super) fn either(words: &[&str]) -> String {
 }
 
 /// Reads an entry of a country list.
-pub(super) fn entry(text: &str) -> Result<Entry, Problem> {
+pub(super) fn country(text: &str) -> Result<Entry, Problem> {
     Entry::parse(text).map_err(|guess| {
         let help = match guess {
             Guess::Country(country) => {
@@ -77,24 +76,6 @@ pub(super) fn entry(text: &str) -> Result<Entry, Problem> {
             help,
         )
     })
-}
-
-fn protocol_name(protocol: ServiceProtocol) -> &'static str {
-    match protocol {
-        ServiceProtocol::Tcp => "tcp",
-        ServiceProtocol::Udp => "udp",
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = protocol_name(self.protocol);
-        if self.first == self.last {
-            write!(f, "{protocol}/{}", self.first)
-        } else {
-            write!(f, "{protocol}/{}-{}", self.first, self.last)
-        }
-    }
 }
 
 /// Reads a service: `tcp/443`, `udp/9000-9010`.
@@ -143,7 +124,7 @@ pub(super) fn service(text: &str) -> Result<Service, Problem> {
             let help = if trimmed == ports {
                 format!("ports are numbers from 1 to 65535: {form}")
             } else {
-                meant(&format!("{}/{trimmed}", protocol_name(protocol)), form)
+                meant(&format!("{protocol}/{trimmed}"), form)
             };
             Err(refuse(&format!("{} is not a port", quoted(text)), help))
         }

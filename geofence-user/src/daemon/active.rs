@@ -32,7 +32,7 @@ impl ActivePolicy {
         let mut config = candidate.config;
         let lists = config.policy.lists.drain(..);
         let next_expiry = lists.filter_map(|list| list.entries().next_expiry()).min();
-        config.policy.systems.clear();
+        config.policy.autonomous_systems.clear();
         Self {
             next_expiry,
             config: Arc::new(config),

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
-use crate::config::{Config, Grant, Granted};
+use crate::config::{Config, ExceptionSpec, RuntimeException};
 use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
@@ -104,10 +104,11 @@ impl Daemon {
         mut show: impl FnMut(&Shown) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let is_asked = |one: &str| id.is_none_or(|id| one == id);
-        let granted = config.granted.iter().map(Arc::as_ref);
-        let granted = granted.filter(|one| is_asked(&one.grant.id));
+        let granted = config.runtime.list.iter().map(Arc::as_ref);
+        let granted = granted.filter(|one| is_asked(&one.spec.id));
         let held = granted.clone().filter(|one| !one.is_idle());
-        let held: HashMap<&str, &Granted> = held.map(|one| (one.grant.id.as_str(), one)).collect();
+        let held: HashMap<&str, &RuntimeException> =
+            held.map(|one| (one.spec.id.as_str(), one)).collect();
         let of_all = match id {
             None => lock(&self.filter).hits().map_err(kernel)?,
             Some(_) => Vec::new(),
@@ -117,8 +118,10 @@ impl Daemon {
         let exceptions = config.policy.exceptions.iter();
         for exception in exceptions.filter(|one| is_asked(&one.id)) {
             let granted = held.get(exception.id.as_str()).copied();
-            let words =
-                granted.map_or_else(|| Grant::of(exception, config), |one| one.grant.clone());
+            let words = granted.map_or_else(
+                || ExceptionSpec::of(exception, &config.policy, &config.as_mentions),
+                |one| one.spec.clone(),
+            );
             let hits = match id {
                 None => of_all.get(exception.slot as usize).copied(),
                 Some(_) => {
@@ -134,20 +137,22 @@ impl Daemon {
             })?;
         }
         for granted in granted.filter(|one| one.is_idle()) {
-            let until = granted
-                .grant
-                .check_until(UnixSeconds(0))
-                .unwrap_or_default();
+            let until = granted.spec.expiry().unwrap_or_default();
             show(&Shown {
                 changes: changes.clone(),
-                ..self.shown(granted.grant.clone(), until, Some(granted))
+                ..self.shown(granted.spec.clone(), until, Some(granted))
             })?;
         }
         Ok(())
     }
 
-    fn shown(&self, words: Grant, until: Option<UnixSeconds>, granted: Option<&Granted>) -> Shown {
-        let state = if granted.is_some_and(Granted::is_idle) {
+    fn shown(
+        &self,
+        words: ExceptionSpec,
+        until: Option<UnixSeconds>,
+        granted: Option<&RuntimeException>,
+    ) -> Shown {
+        let state = if granted.is_some_and(RuntimeException::is_idle) {
             "idle"
         } else if until.is_some_and(|until| until <= UnixSeconds::now()) {
             "lapsed"
@@ -167,7 +172,7 @@ impl Daemon {
             reason: words.reason,
             until: until.map(|until| until.to_string()),
             state: state.into(),
-            note: granted.and_then(Granted::why),
+            note: granted.and_then(RuntimeException::note),
             granted: granted.is_some(),
             file: file.map(|file| file.display().to_string()),
             ..Shown::default()

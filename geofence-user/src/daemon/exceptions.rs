@@ -15,7 +15,7 @@ use super::reload::ReloadOptions;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::checks::lockout::Dependency;
-use crate::config::{Config, Grant};
+use crate::config::{Config, ExceptionSpec};
 use crate::daemon::candidate::Candidate;
 use crate::daemon::runtime_exceptions::{Caller, Entry};
 use crate::model::failure::{Cause, Failure};
@@ -28,7 +28,7 @@ use crate::os::memory;
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Change {
     /// One more; without a name, it is given one.
-    Add(Grant),
+    Add(ExceptionSpec),
     Extend {
         id: String,
         until: String,
@@ -55,7 +55,9 @@ impl Change {
 
     fn id(&self) -> &str {
         match self {
-            Self::Add(Grant { id, .. }) | Self::Extend { id, .. } | Self::Remove { id, .. } => id,
+            Self::Add(ExceptionSpec { id, .. })
+            | Self::Extend { id, .. }
+            | Self::Remove { id, .. } => id,
         }
     }
 
@@ -83,7 +85,7 @@ struct Plan {
     /// What was asked, with a name in any case.
     change: Change,
     /// The exception as it will be, or was.
-    grant: Grant,
+    grant: ExceptionSpec,
     /// The text of the file that keeps them.
     text: String,
     candidate: Candidate,
@@ -151,10 +153,10 @@ impl Daemon {
                 grant
                     .check(&config, UnixSeconds::now())
                     .map_err(|errors| refusal(errors.render(false)))?;
-                let (grant, at) = (grant.clone(), config.granted.len());
+                let (grant, at) = (grant.clone(), config.runtime.list.len());
                 let name = self.grants.file().display().to_string();
                 let (config, text) = config
-                    .grant(&grant, text, &name)
+                    .add_runtime_exception(&grant, text, &name)
                     .map_err(|error| Failure::new(Cause::Internal, error))?;
                 (config, grant, at, text)
             }
@@ -185,11 +187,11 @@ impl Daemon {
             new_numbers,
             ..candidate
         };
-        let granted = candidate.config.granted.get(at);
+        let granted = candidate.config.runtime.list.get(at);
         if let (Change::Add(_), Some(granted)) = (&change, granted)
-            && !granted.unknown.is_empty()
+            && !granted.unknown_systems.is_empty()
         {
-            return Err(refusal(granted.unknown.join("\n")));
+            return Err(refusal(granted.unknown_systems.join("\n")));
         }
         Ok(Plan {
             change,
@@ -206,23 +208,23 @@ impl Daemon {
         config: Config,
         text: &str,
         change: &Change,
-    ) -> Result<(Config, Grant, usize, String), Failure> {
-        let mut granted = config.granted.iter();
-        let at = granted.position(|one| one.grant.id == change.id());
+    ) -> Result<(Config, ExceptionSpec, usize, String), Failure> {
+        let mut granted = config.runtime.list.iter();
+        let at = granted.position(|one| one.spec.id == change.id());
         let at = at.ok_or_else(|| self.not_granted(&config, change.id()))?;
-        let mut grant = config.granted[at].grant.clone();
+        let mut grant = config.runtime.list[at].spec.clone();
         let changed = match change {
             Change::Extend { until, .. } => {
-                if config.granted[at].is_shadowed {
+                if config.runtime.list[at].is_shadowed {
                     return Err(self.of_the_configuration(change.id()));
                 }
                 grant.until = Some(until.clone());
                 grant
                     .check_until(UnixSeconds::now())
                     .map_err(|errors| refusal(errors.render(false)))?;
-                config.extend(at, until, text)
+                config.extend_runtime_exception(at, until, text)
             }
-            Change::Add(_) | Change::Remove { .. } => config.take_back(at, text),
+            Change::Add(_) | Change::Remove { .. } => config.remove_runtime_exception(at, text),
         };
         let (config, text) = changed.map_err(|error| Failure::new(Cause::Internal, error))?;
         Ok((config, grant, at, text))
@@ -286,7 +288,7 @@ impl Daemon {
         &self,
         change: &Change,
         id: &str,
-        exception: Option<&Grant>,
+        exception: Option<&ExceptionSpec>,
         caller: Caller,
         result: &str,
         error: Option<&str>,
@@ -314,8 +316,8 @@ impl Daemon {
             .policy
             .expiring_exceptions(now)
             .map(|one| json!({ "id": one.id, "until": one.until.map(|until| until.to_string()), "owner": one.owner }));
-        let noted = config.granted.iter().filter_map(|one| {
-            Some(json!({ "id": one.grant.id, "holds": !one.is_idle(), "note": one.why()? }))
+        let noted = config.runtime.list.iter().filter_map(|one| {
+            Some(json!({ "id": one.spec.id, "holds": !one.is_idle(), "note": one.note()? }))
         });
         json!({
             "live": config.policy.live_exceptions(now).count(),
@@ -324,10 +326,10 @@ impl Daemon {
         })
     }
 
-    fn refuse_taken(&self, config: &Config, grant: &Grant) -> Result<(), Failure> {
+    fn refuse_taken(&self, config: &Config, grant: &ExceptionSpec) -> Result<(), Failure> {
         let id = &grant.id;
-        if let Some(granted) = config.granted.iter().find(|one| one.grant.id == *id) {
-            let Grant { owner, reason, .. } = &granted.grant;
+        if let Some(granted) = config.runtime.list.iter().find(|one| one.spec.id == *id) {
+            let ExceptionSpec { owner, reason, .. } = &granted.spec;
             return Err(refusal(format!(
                 "there is an exception {id} already, granted by command (owner {owner}, reason {reason}): choose \
                  another name, or none to be given one; `geofence exception extend {id}` moves its end, and \
@@ -348,7 +350,7 @@ impl Daemon {
         if exceptions.iter().any(|one| one.id == id) {
             return self.of_the_configuration(id);
         }
-        let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+        let granted = config.runtime.list.iter().map(|one| one.spec.id.as_str());
         let names = exceptions.iter().map(|one| one.id.as_str()).chain(granted);
         let help = match nearest(id, names) {
             Some(near) => format!("did you mean {near}?"),
@@ -380,7 +382,7 @@ fn refusal(text: String) -> Failure {
 /// A name that no exception has.
 fn free_name(config: &Config) -> String {
     let own = config.policy.exceptions.iter().map(|one| one.id.as_str());
-    let granted = config.granted.iter().map(|one| one.grant.id.as_str());
+    let granted = config.runtime.list.iter().map(|one| one.spec.id.as_str());
     let alike = own.chain(granted).filter(|name| name.starts_with("x-"));
     let taken: HashSet<&str> = alike.collect();
     let is_taken = |name: &String| taken.contains(name.as_str());

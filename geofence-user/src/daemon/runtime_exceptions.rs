@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Grant};
+use crate::config::{Config, ExceptionSpec};
 use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::{Instance, private_directory};
@@ -70,11 +70,11 @@ impl Grants {
                 return Err(Failure::new(Cause::Configuration, text));
             }
         };
-        if config.has_granted(&text) {
+        if config.has_runtime_exceptions_of(&text) {
             return Ok((config, text));
         }
         let config = config
-            .with_granted(&text, &name)
+            .with_runtime_exceptions(&text, &name)
             .map_err(|errors| Failure::new(Cause::Configuration, errors.render(false)))?;
         Ok((config, text))
     }
@@ -154,7 +154,7 @@ pub struct Entry<'a> {
     pub verb: &'static str,
     pub id: &'a str,
     /// The exception in full, as it is after the change, or was before it was removed.
-    pub exception: Option<&'a Grant>,
+    pub exception: Option<&'a ExceptionSpec>,
     /// Why it was changed, where that is not the exception's own reason.
     pub reason: Option<&'a str>,
 }
@@ -286,7 +286,7 @@ mod tests {
         let grants = grants(place.path());
         let read = grants.add_to(Config::default()).unwrap();
         assert_eq!(
-            (read.policy, read.granted),
+            (read.policy, read.runtime.list),
             (Config::default().policy, vec![])
         );
         fs::create_dir_all(grants.file()).unwrap();

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::data::lists::Listing;
-use crate::model::policy::{Destination, Policy, Protection, Service, System};
+use crate::model::policy::{AutonomousSystem, Destination, Policy, Protection, Service};
 
 /// The policy that numbers are names of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +20,8 @@ impl<'a> Names<'a> {
     }
 
     /// The autonomous systems by which rules are about an address.
-    pub fn systems(&self, address: IpAddr) -> impl Iterator<Item = (&'a System, IpNet)> {
-        let systems = self.0.map_or(&[][..], |policy| &policy.systems);
+    pub fn systems(&self, address: IpAddr) -> impl Iterator<Item = (&'a AutonomousSystem, IpNet)> {
+        let systems = self.0.map_or(&[][..], |policy| &policy.autonomous_systems);
         systems
             .iter()
             .filter_map(move |system| Some((system, system.find(address)?)))
@@ -82,7 +82,7 @@ impl<'a> Names<'a> {
 
 /// An autonomous system that a rule names, as JSON; the prefix is the one that holds the address in question.
 #[must_use]
-pub fn system_to_json((system, prefix): (&System, IpNet)) -> Value {
+pub fn system_to_json((system, prefix): (&AutonomousSystem, IpNet)) -> Value {
     json!({
         "rule": system.rule.to_string(),
         "number": system.number,

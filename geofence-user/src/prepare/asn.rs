@@ -6,9 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Mention, Named};
+use crate::config::{AsMention, AsName, Config};
 use crate::data::asn::AsDatabase;
-use crate::model::policy::{System, SystemRule};
+use crate::model::policy::{AsRule, AutonomousSystem};
 
 /// How many an error offers.
 const OFFERED_MAX: usize = 3;
@@ -43,36 +43,38 @@ impl fmt::Display for UnknownSystems {
 pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), UnknownSystems> {
     let mut unknown = Vec::new();
     let policy = &mut config.policy;
-    policy.systems.clear();
-    for granted in &mut config.granted {
-        if !granted.unknown.is_empty() {
-            Arc::make_mut(granted).unknown.clear();
+    policy.autonomous_systems.clear();
+    for exception in &mut config.runtime.list {
+        if !exception.unknown_systems.is_empty() {
+            Arc::make_mut(exception).unknown_systems.clear();
         }
     }
-    for mention in &config.systems {
+    for mention in &config.as_mentions {
         let numbers = match numbers(mention, data) {
             Ok(numbers) => numbers,
             Err(error) => {
-                let granted = config.granted.iter_mut().find(|one| {
-                    mention.rule == SystemRule::Exception(one.grant.id.clone()) && !one.is_idle()
+                let exception = config.runtime.list.iter_mut().find(|one| {
+                    mention.rule == AsRule::Exception(one.spec.id.clone()) && !one.is_idle()
                 });
-                match granted {
-                    Some(granted) => Arc::make_mut(granted).unknown.push(error.to_string()),
+                match exception {
+                    Some(exception) => Arc::make_mut(exception)
+                        .unknown_systems
+                        .push(error.to_string()),
                     None => unknown.push(error),
                 }
                 continue;
             }
         };
         for number in numbers {
-            let system = System {
+            let system = AutonomousSystem {
                 number,
                 name: data.names().get(&number).cloned().unwrap_or_default(),
                 rule: mention.rule.clone(),
                 prefixes: data.prefixes(number),
             };
             // By its number and by its name, one may be named twice.
-            if !policy.systems.contains(&system) {
-                policy.systems.push(system);
+            if !policy.autonomous_systems.contains(&system) {
+                policy.autonomous_systems.push(system);
             }
         }
     }
@@ -84,16 +86,16 @@ pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), Unkn
 }
 
 /// The numbers that a mention stands for; an organisation may have several.
-fn numbers(mention: &Mention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSystem> {
+fn numbers(mention: &AsMention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSystem> {
     let refuse = |problem: String, help: String| UnknownSystem {
         place: mention.place.clone(),
         problem,
         help,
     };
     let file = &data.info().name;
-    let wanted = match &mention.named {
-        Named::Number(number) if data.names().contains_key(number) => return Ok(vec![*number]),
-        Named::Number(number) => {
+    let wanted = match &mention.name {
+        AsName::Number(number) if data.names().contains_key(number) => return Ok(vec![*number]),
+        AsName::Number(number) => {
             let offered = offered(data, &like_number(*number, data), "");
             return Err(refuse(
                 format!("AS{number} has no network in {file}"),
@@ -102,7 +104,7 @@ fn numbers(mention: &Mention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSyst
                 }),
             ));
         }
-        Named::Name(name) => name,
+        AsName::Organisation(name) => name,
     };
     let folded = wanted.to_lowercase();
     let called = |text: &str| {
@@ -243,7 +245,7 @@ mod tests {
         .unwrap();
         let policy = &config.policy;
         let told: Vec<String> = policy
-            .systems
+            .autonomous_systems
             .iter()
             .map(|system| format!("{} {system}: {:?}", system.rule, system.prefixes))
             .collect();
@@ -293,7 +295,7 @@ mod tests {
             resolved("deny = [\"AS:OTHER LTD\"]")
                 .unwrap()
                 .policy
-                .systems
+                .autonomous_systems
                 .len(),
             1
         );

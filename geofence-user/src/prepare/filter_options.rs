@@ -35,7 +35,10 @@ pub fn options(config: &Config, image: &Image, traced: bool) -> FilterOptions {
         .exceptions
         .iter()
         .map(|exception| exception.from.len());
-    let systems = policy.systems.iter().map(|system| system.prefixes.len());
+    let systems = policy
+        .autonomous_systems
+        .iter()
+        .map(|system| system.prefixes.len());
     let lists = lists + excepted.sum::<usize>() + systems.sum::<usize>();
     // Overlays and special-use blocks split prefixes of the data; as many again is room for the next database.
     let entries = 2 * u64::from(v4.max(v6)) + 64 * lists as u64 + 65_536;

@@ -57,8 +57,8 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         grown.push(grow(plan, format!("{} prefixes", grouped(size)), || {
             plan.variant(Some(database), |policy| {
                 // Everybody is dropped for a country or the lack of one, so the cost is of one path.
-                policy.rule = CountryRule::AllowOnly([].into());
-                policy.unknown = Action::Drop;
+                policy.settings.rule = CountryRule::AllowOnly([].into());
+                policy.settings.unknown = Action::Drop;
             })
         })?);
     }

@@ -237,13 +237,7 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                 name: format!("customer-{number}"),
                 number: number as u32 + 1,
                 prefixes: destination(number).into(),
-                rule: None,
-                unknown: None,
-                special_use: None,
-                mode: None,
-                mail: None,
-                services: None,
-                icmp_echo: None,
+                ..Tenant::default()
             })
             .collect();
     }

@@ -8,7 +8,7 @@ use geofence_common::country::Country;
 use geofence_common::image::class::{Class, OperatorList};
 use geofence_user::data::geoip::Database;
 use geofence_user::data::lists::{Action, Direction, Listing};
-use geofence_user::model::policy::{Policy, SystemRule};
+use geofence_user::model::policy::{AsRule, Policy};
 use ipnet::IpNet;
 
 use super::longest_prefix::LongestPrefix;
@@ -70,9 +70,9 @@ impl Oracle {
         }
         let system = |rule| policy.prefixes_of_systems(rule).copied();
         let denied = policy.deny.iter().copied();
-        let denied: Vec<IpNet> = denied.chain(system(&SystemRule::Deny)).collect();
+        let denied: Vec<IpNet> = denied.chain(system(&AsRule::Deny)).collect();
         let allowed = policy.allow.iter().copied();
-        let allowed: Vec<IpNet> = allowed.chain(system(&SystemRule::Allow)).collect();
+        let allowed: Vec<IpNet> = allowed.chain(system(&AsRule::Allow)).collect();
         let nobody = Class::of_country(Country::NONE);
         let of_others = policy.lists.iter().map(|list| {
             let nets = list.entries().iter().map(|entry| entry.net);

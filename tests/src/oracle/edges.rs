@@ -54,7 +54,12 @@ fn nets(policy: &Policy) -> impl Iterator<Item = &IpNet> {
         .iter()
         .chain(&policy.allow)
         .chain(&policy.deny)
-        .chain(policy.systems.iter().flat_map(|system| &system.prefixes))
+        .chain(
+            policy
+                .autonomous_systems
+                .iter()
+                .flat_map(|system| &system.prefixes),
+        )
         .chain(
             policy
                 .lists

@@ -84,10 +84,10 @@ fn the_ways_out_are_ways_out() {
     let blocked = "77.88.8.8";
     let managed = image(|policy| policy.management = vec!["77.88.8.8/32".parse().unwrap()]);
     assert_eq!(cut_by(&managed, blocked, Replies::default()), []);
-    let monitored = image(|policy| policy.mode = geofence_common::action::Mode::Monitor);
+    let monitored = image(|policy| policy.settings.mode = geofence_common::action::Mode::Monitor);
     assert_eq!(cut_by(&monitored, blocked, Replies::default()), []);
     let open = image(|policy| {
-        policy.services = vec![Service {
+        policy.settings.services = vec![Service {
             protocol: ServiceProtocol::Tcp,
             first: 22,
             last: 22,
@@ -152,7 +152,7 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
 
 #[test]
 fn dropped_special_use_space_costs_a_metadata_service() {
-    let image = image(|policy| policy.special_use = Action::Drop);
+    let image = image(|policy| policy.settings.special_use = Action::Drop);
     let cut = cut_by(&image, "169.254.169.254", Replies::default());
     assert!(
         cut.contains(&(Need::Metadata, Reason::SpecialUseBlocked)),

@@ -101,6 +101,6 @@ impl First {
 }
 
 fn listed(policy: &Policy) -> impl Iterator<Item = Country> {
-    let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.rule;
+    let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.settings.rule;
     listed.iter().copied()
 }

@@ -190,7 +190,7 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: u64) -> Vec<Refus
     if after > before && after > now.saturating_add(AHEAD_MAX_SECONDS) {
         refusals.push(Refusal::Ahead { built: after, now });
     }
-    let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.rule;
+    let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.settings.rule;
     for country in listed {
         let change = comparison.of(*country);
         if change.has_vanished() {
@@ -204,7 +204,7 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: u64) -> Vec<Refus
             );
         }
     }
-    if let CountryRule::AllowOnly(listed) = &policy.rule {
+    if let CountryRule::AllowOnly(listed) = &policy.settings.rule {
         let unlisted = comparison.sum(|country| !listed.contains(&country));
         shrunk(&mut refusals, Who::Unlisted, &unlisted, COUNTRY_LOSS_MAX);
     }

@@ -15,10 +15,9 @@ fn country(code: &str) -> Country {
 }
 
 fn policy(rule: fn(BTreeSet<Country>) -> CountryRule, codes: &[&str]) -> Policy {
-    Policy {
-        rule: rule(codes.iter().map(|code| country(code)).collect()),
-        ..default_policy()
-    }
+    let mut policy = default_policy();
+    policy.settings.rule = rule(codes.iter().map(|code| country(code)).collect());
+    policy
 }
 
 fn image(prefixes: &[(&str, &str)]) -> Image {

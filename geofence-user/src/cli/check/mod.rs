@@ -169,7 +169,7 @@ impl Effective {
     fn of(prepared: &Prepared) -> Self {
         let config = &prepared.config;
         let policy = &config.policy;
-        let (rule, listed) = match &policy.rule {
+        let (rule, listed) = match &policy.settings.rule {
             CountryRule::Block(countries) => ("block", countries),
             CountryRule::AllowOnly(countries) => ("allow-only", countries),
         };
@@ -177,22 +177,22 @@ impl Effective {
         let sources = info.sources.iter().map(Source::of);
         let line_bytes = size_of::<geofence_common::image::Line>() as u64;
         Self {
-            mode: policy.mode.word(),
+            mode: policy.settings.mode.word(),
             rule,
             countries: listed.iter().map(|country| country.name()).collect(),
-            unknown: policy.unknown.word(),
-            special_use: policy.special_use.word(),
-            mail: policy.mail.word(),
-            mail_ports: policy.mail.ports(),
+            unknown: policy.settings.unknown.word(),
+            special_use: policy.settings.special_use.word(),
+            mail: policy.settings.mail.word(),
+            mail_ports: policy.settings.mail.ports(),
             replies: policy.replies.word(),
             mta_sts: policy.mta_sts,
-            services: texts(&policy.services),
-            icmp_echo: policy.icmp_echo.word(),
+            services: texts(&policy.settings.services),
+            icmp_echo: policy.settings.icmp_echo.word(),
             management: texts(&policy.management),
             allow: texts(&policy.allow),
             deny: texts(&policy.deny),
             systems: policy
-                .systems
+                .autonomous_systems
                 .iter()
                 .map(|system| Named {
                     rule: system.rule.to_string(),
@@ -458,7 +458,7 @@ impl Blocked {
 fn blocked(prepared: &Prepared) -> Vec<Blocked> {
     let policy = &prepared.config.policy;
     let statistics = Statistics::new(policy, &prepared.database);
-    let is_blocked = |country: &Country| match &policy.rule {
+    let is_blocked = |country: &Country| match &policy.settings.rule {
         CountryRule::Block(countries) => countries.contains(country),
         CountryRule::AllowOnly(countries) => !countries.contains(country),
     };

@@ -253,7 +253,7 @@ fn text(diff: &Diff, policy: &Policy, against: &str, all: bool) -> String {
         );
     }
     if !diff.data.is_empty() {
-        let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.rule;
+        let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.settings.rule;
         let shows = |code: &str| all || listed.iter().any(|country| country.name() == code);
         _ = writeln!(
             out,

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::options::InstanceArgs;
 use super::outcome::Outcome;
 use super::request::{refused, required_peers};
-use crate::config::Grant;
+use crate::config::ExceptionSpec;
 use crate::daemon::{Change, Shown};
 use crate::model::units::UnixSeconds;
 use crate::serve::control::{Answer, Request, ask, ask_for};
@@ -159,7 +159,7 @@ impl End {
 }
 
 impl Add {
-    fn grant(&self) -> Grant {
+    fn grant(&self) -> ExceptionSpec {
         let services = self.proto.iter().flat_map(|protocol| {
             let ports = self
                 .port
@@ -168,7 +168,7 @@ impl Add {
             let alone = self.port.is_empty().then(|| protocol.clone());
             alone.into_iter().chain(ports)
         });
-        Grant {
+        ExceptionSpec {
             id: self.id.clone(),
             from: self.from.clone(),
             to: self.to.clone(),

@@ -187,25 +187,16 @@ fn named(names: &Value) -> Policy {
     policy.tenants.extend(list("tenants").map(|one| Tenant {
         name: text(&one["name"]),
         number: number(&one["number"]),
-        prefixes: Vec::new(),
-        rule: None,
-        unknown: None,
-        special_use: None,
-        mode: None,
-        mail: None,
-        services: None,
-        icmp_echo: None,
+        ..Tenant::default()
     }));
     policy.exceptions.extend(list("exceptions").map(|one| {
         Arc::new(Exception {
             id: text(&one["id"]),
             slot: number(&one["slot"]),
-            from: Vec::new(),
-            to: Vec::new(),
-            traffic: Vec::new(),
             owner: text(&one["owner"]),
             reason: text(&one["reason"]),
             until: one["until"].as_u64().map(UnixSeconds),
+            ..Exception::default()
         })
     }));
     policy
@@ -213,9 +204,7 @@ fn named(names: &Value) -> Policy {
         .extend(list("protections").map(|one| Protection {
             id: text(&one["id"]),
             slot: number(&one["slot"]),
-            services: Vec::new(),
-            from: Vec::new(),
-            to: Vec::new(),
+            ..Protection::default()
         }));
     policy
 }

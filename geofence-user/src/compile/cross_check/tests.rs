@@ -38,11 +38,10 @@ fn database(prefixes: &[(&str, &[u8; 2])]) -> Database {
 }
 
 fn policy(agreement: CrossCheckRule) -> Policy {
-    Policy {
-        rule: CountryRule::Block(BTreeSet::from([country(b"RU"), country(b"CN")])),
-        cross_check: agreement,
-        ..default_policy()
-    }
+    let mut policy = default_policy();
+    policy.settings.rule = CountryRule::Block(BTreeSet::from([country(b"RU"), country(b"CN")]));
+    policy.cross_check = agreement;
+    policy
 }
 
 #[test]
@@ -121,10 +120,8 @@ fn who_is_unknown_is_blocked_where_the_policy_says_so() {
         (Action::Pass, CrossCheckRule::All, unknown, russia, unknown),
         (Action::Pass, CrossCheckRule::All, russia, unknown, russia),
     ] {
-        let policy = Policy {
-            unknown: fate,
-            ..policy(agreement)
-        };
+        let mut policy = policy(agreement);
+        policy.settings.unknown = fate;
         assert_eq!(
             decide(&policy, first, second),
             expected,
@@ -136,7 +133,7 @@ fn who_is_unknown_is_blocked_where_the_policy_says_so() {
 /// The rule once more, in other words: what is blocked, and the country that is counted.
 fn naive(policy: &Policy, first: Country, second: Country) -> (bool, Country) {
     let is_blocked = |country: Country| match country {
-        Country::UNKNOWN => policy.unknown == Action::Drop,
+        Country::UNKNOWN => policy.settings.unknown == Action::Drop,
         country => [b"RU", b"CN"].map(self::country).contains(&country),
     };
     let votes = [is_blocked(first), is_blocked(second)];
@@ -206,10 +203,8 @@ proptest! {
         drop_unknown: bool,
         probes in proptest::collection::vec((any::<u8>(), any::<u16>()), 60),
     ) {
-        let policy = Policy {
-            unknown: if drop_unknown { Action::Drop } else { Action::Pass },
-            ..policy(if all { CrossCheckRule::All } else { CrossCheckRule::Any })
-        };
+        let mut policy = policy(if all { CrossCheckRule::All } else { CrossCheckRule::Any });
+        policy.settings.unknown = if drop_unknown { Action::Drop } else { Action::Pass };
         let built = |prefixes: &Prefixes| {
             let v4 = prefixes.0.iter().map(|(net, code)| (*net, country(CODES[*code])));
             let v6 = prefixes.1.iter().map(|(net, code)| (*net, country(CODES[*code])));

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::lists::{self, Action as ListAction, Direction as About, Format, Listing};
-use crate::model::policy::{Action, CountryRule, Mail, Service, System, SystemRule};
+use crate::model::policy::{Action, AsRule, AutonomousSystem, CountryRule, Mail, Service};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
 
 mod list_sets;
@@ -113,9 +113,9 @@ fn layers_lie_in_order() {
 #[test]
 fn the_header_says_what_was_compiled() {
     let (mut policy, database) = example();
-    policy.mode = Mode::Monitor;
-    policy.special_use = Action::Drop;
-    policy.icmp_echo = Action::Pass;
+    policy.settings.mode = Mode::Monitor;
+    policy.settings.special_use = Action::Drop;
+    policy.settings.icmp_echo = Action::Pass;
     let image = compile(&policy, &database, &TARGET).unwrap();
     let flags = image.flags();
     assert_eq!((flags.mode(), flags.slot()), (Mode::Monitor, 1));
@@ -139,8 +139,8 @@ fn the_header_says_what_was_compiled() {
 #[test]
 fn services_stand_in_their_sections() {
     let (mut policy, database) = example();
-    policy.mail = Mail::Mta;
-    policy.services = vec![
+    policy.settings.mail = Mail::Mta;
+    policy.settings.services = vec![
         Service {
             protocol: ServiceProtocol::Tcp,
             first: 20,
@@ -186,8 +186,8 @@ fn services_stand_in_their_sections() {
 fn a_change_of_mind_about_a_country_rewrites_class_records_only() {
     let (mut policy, database) = example();
     let before = compile(&policy, &database, &TARGET).unwrap();
-    policy.rule = CountryRule::AllowOnly(BTreeSet::from([country("GB")]));
-    policy.unknown = Action::Drop;
+    policy.settings.rule = CountryRule::AllowOnly(BTreeSet::from([country("GB")]));
+    policy.settings.unknown = Action::Drop;
     let after = compile(&policy, &database, &TARGET).unwrap();
     assert!(
         class_of(&after, "2a02:1ff::").is_blocked() && !class_of(&after, "81.2.1.1").is_blocked()
@@ -497,7 +497,7 @@ proptest! {
         probes in proptest::collection::vec(crowded(), 30),
     ) {
         let mut policy = default_policy();
-        policy.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
+        policy.settings.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
         [policy.management, policy.allow, policy.deny] = lists.try_into().unwrap();
         // Many single addresses are hosts, which no trie has.
         policy.deny.extend((0..hosts as u32).map(|number| {
@@ -509,9 +509,9 @@ proptest! {
             };
             IpNet::from(ip)
         }));
-        let rules = [SystemRule::Allow, SystemRule::Deny].into_iter().zip(systems);
-        policy.systems = rules
-            .map(|(rule, prefixes)| System { number: 64_500, name: String::new(), rule, prefixes })
+        let rules = [AsRule::Allow, AsRule::Deny].into_iter().zip(systems);
+        policy.autonomous_systems = rules
+            .map(|(rule, prefixes)| AutonomousSystem { number: 64_500, name: String::new(), rule, prefixes })
             .collect();
         policy.lists = (0..)
             .zip(listed)

@@ -1,6 +1,6 @@
 //! Broken configurations: each is refused at the right place, with the offending text and the way out.
 
-use super::super::*;
+use crate::config::Config;
 
 /// A line, the place of the error, the offending text, and what the message must say.
 type Row = (&'static str, &'static str, &'static str, &'static str);
@@ -48,7 +48,7 @@ const LISTS: &[Row] = &[
     ("[[list]]\nfile = \"a\"\nformat = \"plain\"", "1:1", "[[list]]", "needs the key `name`"),
     ("[[list]]\nname = \"a\"\nfile = \"a\"", "1:1", "[[list]]", "add a line such as: format = \"feodo\""),
     ("[[list]]\nname = \"a\"\nformat = \"plain\"", "1:1", "[[list]]", "neither `file` nor `url`"),
-    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nurl = \"http://a\"", "5:1", "url", "two places"),
+    ("[[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"\nurl = \"http://a\"", "5:1", "url", "two sources"),
     ("[[list]]\nnmae = \"a\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"", "2:1", "nmae", "did you mean `name`?"),
     (
         "[[list]]\nmode = \"x\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"",
@@ -190,13 +190,14 @@ const SYSTEMS: &[Row] = &[
     ("asn-database = \"a\"\ndeny = [\"AS1\", \"AS1\"]", "2:16", "\"AS1\"", "is given twice"),
     ("asn-database = \"a\"\nmanagement = [\"AS1\"]", "2:15", "\"AS1\"", "is not a prefix"),
     ("asn-database = \"https://host/a\"\ndeny = [\"AS1\"]", "1:16", "\"https://host/a\"", "or \"\" for none"),
-    ("second-opinion = [\"http://host/a\"]", "1:19", "\"http://host/a\"", "nothing is fetched"),
-    ("second-opinion = [\"a\", \"a\"]", "1:24", "\"a\"", "is given twice"),
-    ("second-opinion = \"a\"", "1:18", "\"a\"", "write second-opinion = [\"a\"]"),
-    ("agreement = \"both\"", "1:13", "\"both\"", "write \"any\" or \"all\""),
-    ("agreement = \"alll\"", "1:13", "\"alll\"", "did you mean \"all\"?"),
-    ("agreement = 2", "1:13", "2", "expected \"any\" or \"all\", found an integer"),
-    ("second_opinion = [\"a\"]", "1:1", "second_opinion", "did you mean `second-opinion`?"),
+    ("cross-check-databases = [\"http://host/a\"]", "1:26", "\"http://host/a\"", "nothing is fetched"),
+    ("cross-check-databases = [\"a\", \"a\"]", "1:31", "\"a\"", "is given twice"),
+    ("cross-check-databases = \"a\"", "1:25", "\"a\"", "write cross-check-databases = [\"a\"]"),
+    ("cross-check = \"both\"", "1:15", "\"both\"", "write \"any\" or \"all\""),
+    ("cross-check = \"alll\"", "1:15", "\"alll\"", "did you mean \"all\"?"),
+    ("cross-check = 2", "1:15", "2", "expected \"any\" or \"all\", found an integer"),
+    ("agreement = \"all\"\ncross-check = \"any\"", "2:1", "cross-check", "by its former name"),
+    ("cross_check = \"all\"", "1:1", "cross_check", "did you mean `cross-check`?"),
     ("asn-databse = \"a\"", "1:1", "asn-databse", "did you mean `asn-database`?"),
     ("asn-database = []", "1:16", "[]", "for example: asn-database ="),
     (

@@ -4,10 +4,23 @@ mod broken;
 mod mutated;
 mod rendered;
 
-use super::*;
-use crate::model::list::{Action as ListAction, Direction, Format};
-use crate::model::policy::{Service, ServiceProtocol, SystemRule};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use geofence_common::action::Mode;
 use geofence_common::country::Country;
+use toml::de::DeTable;
+
+use super::asn::AsName;
+use super::configuration::{Config, XdpMode};
+use super::key_doc::Kind;
+use super::parse::{DEFAULT, DEFAULT_NAME};
+use super::schema::{KEYS, TABLES};
+use super::{docs, overrides};
+use crate::model::list::{Action as ListAction, Definition, Direction, Format, Source};
+use crate::model::policy::{
+    Action, AsRule, CountryRule, CrossCheckRule, Lookup, Mail, Service, ServiceProtocol,
+};
 
 fn parse(text: &str) -> Config {
     Config::parse(text, "geofence.toml").unwrap_or_else(|errors| panic!("{}", errors.render(false)))
@@ -23,7 +36,7 @@ fn the_shipped_file_sets_every_key_and_is_the_default() {
     let shipped = Config::blank().read(DEFAULT, DEFAULT_NAME);
     let shipped = shipped.unwrap_or_else(|errors| panic!("{}", errors.render(false)));
     let table = DeTable::parse(DEFAULT).unwrap();
-    for key in &KEYS {
+    for key in KEYS.iter().map(|key| &key.doc) {
         // The inverse of `block` cannot be set beside it; the file shows it in a comment.
         let written = table.get_ref().contains_key(key.name);
         assert_eq!(written, key.name != "allow-only", "{}", key.name);
@@ -40,17 +53,20 @@ fn the_default_policy_is_the_documented_one() {
     let config = Config::default();
     let policy = &config.policy;
     let blocked = countries(&["RU", "UA", "BY", "CN", "KP"]);
-    assert_eq!(policy.rule, CountryRule::Block(blocked));
-    assert_eq!((policy.mode, policy.mail), (Mode::Enforce, Mail::Full));
+    assert_eq!(policy.settings.rule, CountryRule::Block(blocked));
     assert_eq!(
-        (policy.unknown, policy.special_use),
+        (policy.settings.mode, policy.settings.mail),
+        (Mode::Enforce, Mail::Full)
+    );
+    assert_eq!(
+        (policy.settings.unknown, policy.settings.special_use),
         (Action::Pass, Action::Pass)
     );
     assert_eq!(
-        (policy.icmp_echo, policy.lookup),
+        (policy.settings.icmp_echo, policy.lookup),
         (Action::Drop, Lookup::ArrayTrie)
     );
-    assert!(policy.services.is_empty() && policy.management.is_empty());
+    assert!(policy.settings.services.is_empty() && policy.management.is_empty());
     assert!(policy.allow.is_empty() && policy.deny.is_empty());
     assert_eq!(config.listen.to_string(), "127.0.0.1:10317");
     assert_eq!(config.xdp_mode, XdpMode::Native);
@@ -68,8 +84,8 @@ fn every_key_changes_the_configuration() {
         lookup = "lpm-trie"
         listen = "[::1]:9"
         databases = ["/a/v4.mmdb", "v6.mmdb"]
-        second-opinion = ["two.mmdb"]
-        agreement = "all"
+        cross-check-databases = ["two.mmdb"]
+        cross-check = "all"
         asn-database = "asn.mmdb"
         capacity-mib = 64
         allow-only = ["EU", "CH"]
@@ -84,18 +100,21 @@ fn every_key_changes_the_configuration() {
         "#,
     );
     let policy = &config.policy;
-    let CountryRule::AllowOnly(allowed) = &policy.rule else {
+    let CountryRule::AllowOnly(allowed) = &policy.settings.rule else {
         panic!("allow-only was read as a block list");
     };
     assert_eq!(allowed.len(), 28);
     assert!(countries(&["DE", "CH"]).is_subset(allowed));
-    assert_eq!((policy.mode, policy.mail), (Mode::Monitor, Mail::Mta));
     assert_eq!(
-        (policy.unknown, policy.special_use),
+        (policy.settings.mode, policy.settings.mail),
+        (Mode::Monitor, Mail::Mta)
+    );
+    assert_eq!(
+        (policy.settings.unknown, policy.settings.special_use),
         (Action::Drop, Action::Drop)
     );
     assert_eq!(
-        (policy.icmp_echo, policy.lookup),
+        (policy.settings.icmp_echo, policy.lookup),
         (Action::Pass, Lookup::LpmTrie)
     );
     let service = |protocol, first, last| Service {
@@ -107,7 +126,7 @@ fn every_key_changes_the_configuration() {
         service(ServiceProtocol::Tcp, 443, 443),
         service(ServiceProtocol::Udp, 9000, 9010),
     ];
-    assert_eq!(policy.services, services);
+    assert_eq!(policy.settings.services, services);
     let prefixes =
         |prefixes: &[ipnet::IpNet]| prefixes.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
@@ -120,13 +139,13 @@ fn every_key_changes_the_configuration() {
     assert_eq!(config.cross_check_databases, [Path::new("two.mmdb")]);
     assert_eq!(policy.cross_check, CrossCheckRule::All);
     let mentions: Vec<_> = config
-        .systems
+        .as_mentions
         .iter()
-        .map(|mention| (&mention.named, &mention.rule, mention.place.as_str()))
+        .map(|mention| (&mention.name, &mention.rule, mention.place.as_str()))
         .collect();
     let expected = (
-        &Named::Number(64_500),
-        &SystemRule::Deny,
+        &AsName::Number(64_500),
+        &AsRule::Deny,
         "geofence.toml:20:25",
     );
     assert_eq!(mentions, [expected]);
@@ -144,15 +163,15 @@ fn every_key_changes_the_configuration() {
 
 #[test]
 fn every_example_is_accepted_and_every_word_is_read_as_itself() {
-    for key in &KEYS {
+    for key in KEYS.iter().map(|key| &key.doc) {
         parse(key.example);
         assert!(
             key.example.starts_with(&format!("{} = ", key.name)),
             "{}",
             key.name
         );
-        if let keys::Kind::Word(words) = key.kind {
-            let read: Vec<_> = words()
+        if let Kind::Word(words) = &key.kind {
+            let read: Vec<_> = words
                 .iter()
                 .map(|(word, _)| parse(&format!("{} = \"{word}\"", key.name)))
                 .collect();
@@ -207,7 +226,7 @@ fn lists_are_read_with_their_defaults() {
         },
     ];
     assert_eq!(config.lists, expected);
-    assert_eq!(config.policy.mode, Mode::Monitor);
+    assert_eq!(config.policy.settings.mode, Mode::Monitor);
     assert_eq!(config.warnings(), [""; 0]);
 }
 
@@ -215,7 +234,7 @@ fn lists_are_read_with_their_defaults() {
 fn the_example_of_every_table_is_accepted() {
     // Together, for some name others.
     let (mut examples, mut before) = (String::new(), Config::default());
-    for table in TABLES {
+    for table in TABLES.iter() {
         let mut text = String::new();
         table.describe(&mut text);
         let example = text
@@ -238,7 +257,7 @@ fn the_example_of_every_table_is_accepted() {
 #[test]
 fn a_mark_before_the_text_is_no_part_of_it() {
     assert_eq!(
-        parse("\u{feff}mode = \"monitor\"").policy.mode,
+        parse("\u{feff}mode = \"monitor\"").policy.settings.mode,
         Mode::Monitor
     );
 }
@@ -246,7 +265,7 @@ fn a_mark_before_the_text_is_no_part_of_it() {
 #[test]
 fn groups_and_countries_may_overlap() {
     let config = parse("block = [\"EU\", \"DE\", \"North America\"]");
-    let CountryRule::Block(blocked) = config.policy.rule else {
+    let CountryRule::Block(blocked) = config.policy.settings.rule else {
         panic!("block was read as its inverse");
     };
     assert!(countries(&["DE", "FR", "US", "MX"]).is_subset(&blocked));
@@ -265,11 +284,11 @@ fn what_is_legal_but_seldom_meant_is_warned_about() {
         ),
         (
             "[[list]]\nname = \"a\"\nformat = \"plain\"\nurl = \"http://lists.example/a\"",
-            "whoever is on the way can change it",
+            "it can be changed on the way",
         ),
         (
-            "second-opinion = [\"a\"]\n[[tenant]]\nname = \"a\"\nprefixes = [\"192.0.2.0/24\"]\nblock = []",
-            "judged by the country that `agreement` chose",
+            "cross-check-databases = [\"a\"]\n[[tenant]]\nname = \"a\"\nprefixes = [\"192.0.2.0/24\"]\nblock = []",
+            "see only the country that `cross-check` chose",
         ),
         (
             "listen = \"0.0.0.0:10317\"",
@@ -287,7 +306,7 @@ fn relative_databases_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("geofence.toml");
     let text = "databases = [\"one.mmdb\", \"/two.mmdb\"]\nasn-database = \"asn.mmdb\"\n\
-                second-opinion = [\"two.mmdb\"]\n\
+                cross-check-databases = [\"two.mmdb\"]\n\
                 [[list]]\nname = \"a\"\nformat = \"plain\"\nfile = \"a.txt\"";
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
@@ -321,11 +340,11 @@ fn options_take_the_place_of_keys() {
     overrides::listen(&mut config, "127.0.0.1:0").unwrap();
     overrides::interfaces(&mut config, &["eth1".to_owned(), "eth2".to_owned()]).unwrap();
     overrides::databases(&mut config, &["b.mmdb".into()]);
-    let CountryRule::Block(blocked) = &config.policy.rule else {
+    let CountryRule::Block(blocked) = &config.policy.settings.rule else {
         panic!("--block left the inverse policy in place");
     };
     assert_eq!(blocked.len(), 15);
-    assert_eq!(config.policy.mode, Mode::Monitor);
+    assert_eq!(config.policy.settings.mode, Mode::Monitor);
     assert_eq!(config.listen.port(), 0);
     assert_eq!(config.interfaces, ["eth1", "eth2"]);
     assert_eq!(config.databases, [Path::new("b.mmdb")]);
@@ -343,7 +362,7 @@ fn the_documentation_is_what_the_table_says() {
     let (_, after) = rest
         .split_once(END)
         .expect("docs/configuration.md lost its second mark");
-    let expected = format!("{before}{BEGIN}\n{}\n{END}{after}", docs());
+    let expected = format!("{before}{BEGIN}\n{}\n{END}{after}", docs::docs());
     if std::env::var_os("GEOFENCE_BLESS").is_some() {
         std::fs::write(&path, &expected).unwrap();
     } else {
@@ -353,4 +372,25 @@ fn the_documentation_is_what_the_table_says() {
              GEOFENCE_BLESS=1 cargo test -p geofence-user the_documentation"
         );
     }
+}
+
+#[test]
+fn former_names_of_keys_are_accepted_with_a_warning_that_names_the_new_one() {
+    let config = parse("second-opinion = [\"two.mmdb\"]\nagreement = \"all\"\n\npressure = 200\n");
+    let expected =
+        parse("cross-check-databases = [\"two.mmdb\"]\ncross-check = \"all\"\nrate-limit = 200\n");
+    assert_eq!(config.policy, expected.policy);
+    assert_eq!(config.policy.rate_limit.map(u32::from), Some(200));
+    assert_eq!(config.cross_check_databases, [Path::new("two.mmdb")]);
+    let mut warnings = config.warnings();
+    warnings.sort_unstable();
+    assert_eq!(
+        warnings,
+        [
+            "geofence.toml:1:1: the key `second-opinion` is now called `cross-check-databases`; rename it",
+            "geofence.toml:2:1: the key `agreement` is now called `cross-check`; rename it",
+            "geofence.toml:4:1: the key `pressure` is now called `rate-limit`; rename it",
+        ]
+    );
+    assert_eq!(expected.warnings(), [""; 0]);
 }

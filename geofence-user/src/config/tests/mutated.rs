@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::*;
+use crate::config::schema::KEYS;
+use crate::config::{Config, DEFAULT};
 
 /// Reads the text; when it is refused, every error must have its place and must be shown.
 fn survives(text: &str) {
@@ -97,7 +98,7 @@ proptest! {
 
     #[test]
     fn any_text_as_any_value(key in 0..KEYS.len(), text in ".{0,40}") {
-        let name = KEYS[key].name;
+        let name = KEYS[key].doc.name;
         let quoted = toml::Value::String(text).to_string();
         survives(&format!("{name} = {quoted}"));
         survives(&format!("{name} = [{quoted}, {quoted}]"));

@@ -1,7 +1,9 @@
 //! Whole messages, as an operator sees them, and the errors that are about a file rather than its text.
 
-use super::super::*;
+use std::path::Path;
+
 use crate::cli::options::PolicyArgs;
+use crate::config::{Config, overrides};
 
 /// What is shown for this file.
 fn shown(text: &str) -> String {

@@ -1,0 +1,124 @@
+//! Everything an operator can set: a configuration that has been read and checked.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use geofence_common::action::Mode;
+
+use super::asn::AsMention;
+use super::runtime_exceptions::RuntimeExceptions;
+use crate::model::list::Definition;
+use crate::model::policy::{
+    Action, CountryRule, CrossCheckRule, Lookup, Mail, Policy, Replies, Settings,
+};
+use crate::model::word::Word;
+use crate::os::instance::Instance;
+
+/// Everything an operator can set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub policy: Policy,
+    pub interfaces: Vec<String>,
+    /// Files to read instead of the embedded database; empty for the embedded one.
+    pub databases: Vec<PathBuf>,
+    /// A second database to compare the countries of addresses with; empty for none.
+    pub cross_check_databases: Vec<PathBuf>,
+    /// The database that has the prefixes of autonomous systems.
+    pub asn_database: Option<PathBuf>,
+    /// The autonomous systems that rules name; the policy has their prefixes once the database has been read.
+    pub as_mentions: Vec<AsMention>,
+    pub listen: SocketAddr,
+    pub xdp_mode: XdpMode,
+    /// Bytes of each image slot; nothing for automatic.
+    pub image_capacity: Option<u64>,
+    pub flows: FlowCapacity,
+    pub instance: Instance,
+    /// The lists to read; the policy has their entries once they have been read.
+    pub lists: Vec<Definition>,
+    pub runtime: RuntimeExceptions,
+    /// A warning for each key that was given by its former name.
+    pub former_names: Vec<String>,
+}
+
+/// How many flows each table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCapacity {
+    pub mail: u32,
+    pub dns: u32,
+    pub other: u32,
+}
+
+/// Where on a packet's way the filter is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    Native,
+    Generic,
+    /// Native where the driver can, generic elsewhere.
+    Auto,
+}
+
+impl Word for XdpMode {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "native",
+            Self::Native,
+            "in the driver; an interface whose driver cannot do so is an error",
+        ),
+        (
+            "generic",
+            Self::Generic,
+            "in the network stack, on every interface, slower",
+        ),
+        (
+            "auto",
+            Self::Auto,
+            "native where the driver can, generic elsewhere; the mode achieved is logged and exported",
+        ),
+    ];
+}
+
+impl Config {
+    /// What holds before anything is read.
+    pub(super) fn blank() -> Self {
+        Self {
+            policy: Policy {
+                settings: Settings {
+                    rule: CountryRule::Block(BTreeSet::new()),
+                    unknown: Action::Pass,
+                    special_use: Action::Pass,
+                    mode: Mode::Enforce,
+                    mail: Mail::Full,
+                    services: Vec::new(),
+                    icmp_echo: Action::Drop,
+                },
+                lookup: Lookup::ArrayTrie,
+                replies: Replies::None,
+                mta_sts: false,
+                management: Vec::new(),
+                allow: Vec::new(),
+                deny: Vec::new(),
+                autonomous_systems: Vec::new(),
+                cross_check: CrossCheckRule::Any,
+                tenants: Vec::new(),
+                exceptions: Vec::new(),
+                protections: Vec::new(),
+                rate_limit: None,
+                lists: Vec::new(),
+            },
+            interfaces: Vec::new(),
+            databases: Vec::new(),
+            cross_check_databases: Vec::new(),
+            asn_database: None,
+            as_mentions: Vec::new(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            xdp_mode: XdpMode::Native,
+            image_capacity: None,
+            flows: FlowCapacity::default(),
+            instance: Instance::default(),
+            lists: Vec::new(),
+            runtime: RuntimeExceptions::default(),
+            former_names: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The keys of `[[list]]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::configuration::Config;
+use crate::config::error::{Fault, Problem, quoted};
+use crate::config::key::Key;
+use crate::config::list_source;
+use crate::config::table::{Places, Table};
+use crate::model::list::{Action, Definition, Direction, Format, Source};
+
+/// An entry that is being read.
+pub(in crate::config) struct Draft {
+    name: String,
+    file: Option<PathBuf>,
+    url: Option<String>,
+    format: Format,
+    action: Action,
+    direction: Direction,
+    expires: Option<Duration>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            file: None,
+            url: None,
+            format: Format::Plain,
+            action: Action::Block,
+            direction: Direction::Both,
+            expires: None,
+        }
+    }
+}
+
+const NO_SOURCE: &str = "none; one of `file` and `url` must be given";
+
+type K = Key<Draft>;
+
+pub(in crate::config) fn table() -> Table<Draft> {
+    Table {
+        name: "list",
+        meaning: "A third-party list of addresses: indicators of compromise, or a block list.",
+        details: "There may be any number of lists, each in a `[[list]]` of its own at the end of the file. \
+                  [Lists](lists.md) says how they are fetched, how a broken list is kept out, and which formats there \
+                  are.",
+        keys: vec![
+            K::text("name", "a name", list_source::name, |draft| &mut draft.name)
+                .required()
+                .meaning("The name of the list in messages, metrics and commands.")
+                .example(r#"name = "feodo""#)
+                .refused(
+                    "More than 64 bytes, other characters than letters, digits, `.`, `_` and `-`, a first character \
+                     that is no letter or digit, and a name given twice.",
+                ),
+            K::text("url", "a URL", list_source::url, |draft| &mut draft.url)
+                .default(NO_SOURCE)
+                .meaning("Where `geofence update` fetches the list.")
+                .details("Nothing else fetches it: the filter uses the last copy fetched.")
+                .example(r#"url = "https://lists.example/feodo.csv""#)
+                .refused("What is not an `http` or `https` URL; both `url` and `file`."),
+            K::text("file", "the path of a file", list_source::file, |draft| &mut draft.file)
+                .default(NO_SOURCE)
+                .meaning("The file that has the list, instead of `url`.")
+                .details("A relative path starts at the directory of the configuration file.")
+                .example(r#"# file = "/etc/geofence/feodo.csv""#)
+                .refused("An empty path and a URL. Whether the file has a list is checked when it is read."),
+            K::word::<Format, _>("format", |draft| &mut draft.format)
+                .required()
+                .meaning("The format of the list.")
+                .example(r#"format = "feodo""#),
+            K::word::<Action, _>("action", |draft| &mut draft.action)
+                .default("`\"block\"`")
+                .meaning("What happens to packets that match the list.")
+                .details(
+                    "`management` and `allow` come before a list: their sources are neither dropped nor counted by it. \
+                     Exceptions, and the replies to what they admit, come before a list that blocks.",
+                )
+                .example(r#"action = "block""#),
+            K::word::<Direction, _>("direction", |draft| &mut draft.direction)
+                .default("`\"both\"`")
+                .meaning("Which packets are compared with the list.")
+                .example(r#"direction = "both""#),
+            K::text("expires", "a duration such as \"12h\" or \"30d\"", list_source::expires, |draft| {
+                &mut draft.expires
+            })
+            .default("none: entries stay as long as they are on the list")
+            .meaning("How long an entry stays when the list is not refreshed.")
+            .details(
+                "The time runs from when the list was last fetched, or found unchanged at its source, or from when its \
+                 file was last written. An entry with an expiry of its own expires at the earlier time.",
+            )
+            .example(r#"expires = "7d""#)
+            .refused(
+                "What is no duration, less than a minute and more than ten years. Units are `s`, `m`, `h`, `d` and `w`.",
+            ),
+        ],
+        finish,
+    }
+}
+
+fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<Fault>) {
+    let source = match (draft.file, draft.url) {
+        (Some(file), None) => Source::File(file),
+        (None, Some(url)) => Source::Url(url),
+        (None, None) => {
+            let problem = Problem::new(
+                format!("the list {} has no source", quoted(&draft.name)),
+                "neither `file` nor `url` in this table",
+                "add a line such as: file = \"/etc/geofence/list.txt\", or url = \"https://...\"",
+            );
+            faults.push(problem.at(places.entry.clone()));
+            return;
+        }
+        (Some(_), Some(_)) => {
+            let problem = Problem::new(
+                format!("the list {} has two sources", quoted(&draft.name)),
+                "the other",
+                "keep `file` for a file of this machine, or `url` for what `geofence update` fetches",
+            );
+            let fault = problem.at(places.of("url"));
+            faults.push(fault.and(places.of("file"), "one of the two"));
+            return;
+        }
+    };
+    config.lists.push(Definition {
+        name: draft.name,
+        source,
+        format: draft.format,
+        action: draft.action,
+        direction: draft.direction,
+        expires: draft.expires,
+    });
+}

@@ -1,0 +1,10 @@
+//! The keys of the configuration: those of the top level, and those of each kind of table.
+//!
+//! A key that is not declared here does not exist. Readers and documentation both use these declarations.
+
+mod country_rule;
+pub(super) mod exception;
+pub(super) mod global;
+pub(super) mod list;
+pub(super) mod protect;
+pub(super) mod tenant;

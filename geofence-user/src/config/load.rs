@@ -1,0 +1,96 @@
+//! Reading a configuration file, and the errors that are about the file and not about its text.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use super::configuration::Config;
+use super::error::{ConfigErrors, Fault, Problem};
+use crate::model::list::Source;
+
+/// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+impl Config {
+    /// Reads a configuration file; relative paths in it start at its directory.
+    ///
+    /// # Errors
+    /// As for `parse`, and when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let mut config = Self::parse(&text(path, &name)?, &name)?;
+        if let Some(directory) = path.parent() {
+            let databases = config.databases.iter_mut();
+            let databases = databases.chain(&mut config.cross_check_databases);
+            for database in databases.chain(&mut config.asn_database) {
+                *database = directory.join(&*database);
+            }
+            for list in &mut config.lists {
+                if let Source::File(path) = &mut list.source {
+                    *path = directory.join(&*path);
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// The text of a file.
+fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
+    let whole =
+        |problem| ConfigErrors::of(name, "", vec![Fault::whole(problem)]).map(|()| String::new());
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => whole(unreadable(name, &error)),
+        Ok(length) if length as u64 > FILE_BYTES_MAX => whole(Problem::new(
+            format!(
+                "{name} is no configuration: it has more than {} MiB",
+                FILE_BYTES_MAX >> 20
+            ),
+            "",
+            "check the path given to `--config`",
+        )),
+        Ok(_) => String::from_utf8(bytes).or_else(|error| {
+            let start = error.utf8_error().valid_up_to();
+            let utf16 = error.as_bytes().starts_with(&[0xff, 0xfe])
+                || error.as_bytes().starts_with(&[0xfe, 0xff]);
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let problem = Problem::new(
+                "the configuration is not UTF-8 text",
+                "these bytes are no character",
+                if utf16 {
+                    "the file looks like UTF-16; save it as UTF-8"
+                } else {
+                    "save the file as UTF-8"
+                },
+            );
+            let span = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+            ConfigErrors::of(name, &text, vec![problem.at(span)]).map(|()| String::new())
+        }),
+    }
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Problem {
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        return Problem::new(
+            format!("there is no configuration file {name}"),
+            "",
+            "check the path; without `--config` the default policy applies",
+        );
+    }
+    let help = if kind == ErrorKind::PermissionDenied {
+        "make the file readable for this user, or run as a user who may read it"
+    } else if kind == ErrorKind::IsADirectory {
+        "give `--config` the path of a file"
+    } else {
+        "check the path given to `--config`; without it the default policy applies"
+    };
+    Problem::new(
+        format!("cannot read the configuration file {name}: {error}"),
+        "",
+        help,
+    )
+}

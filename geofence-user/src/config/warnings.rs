@@ -1,0 +1,60 @@
+//! What a configuration may say but seldom means to.
+
+use std::collections::BTreeSet;
+
+use super::configuration::Config;
+use super::list_source::is_exposed;
+use crate::model::list::Source;
+use crate::model::policy::{CountryRule, Tenant};
+
+impl Config {
+    /// What is legal but seldom meant, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let policy = &self.policy;
+        let mut warnings = self.former_names.clone();
+        let runtime = self.runtime.list.iter();
+        warnings.extend(runtime.filter_map(|one| one.warning()));
+        if policy.settings.rule == CountryRule::Block(BTreeSet::new()) {
+            warnings.push("the block list is empty: no country is blocked".to_owned());
+        }
+        for prefix in policy.allow.iter().filter(|one| one.prefix_len() == 0) {
+            warnings.push(format!(
+                "allow has {prefix}: nothing of that family is filtered"
+            ));
+        }
+        for prefix in policy.deny.iter().filter(|one| one.prefix_len() == 0) {
+            warnings.push(format!(
+                "deny has {prefix}: everything of that family is dropped, except what management and allow list"
+            ));
+        }
+        for prefix in policy.deny.iter().filter(|one| policy.allow.contains(one)) {
+            warnings.push(format!("{prefix} is in both allow and deny: it is allowed"));
+        }
+        for list in &self.lists {
+            if let Source::Url(url) = &list.source
+                && is_exposed(url)
+            {
+                warnings.push(format!(
+                    "the list {} is fetched by http, so it can be changed on the way; use https",
+                    list.name
+                ));
+            }
+        }
+        let has_own = |tenant: &Tenant| tenant.own.rule.is_some() || tenant.own.unknown.is_some();
+        if !self.cross_check_databases.is_empty() && policy.tenants.iter().any(has_own) {
+            warnings.push(
+                "a tenant has country rules of its own, and they see only the country that `cross-check` chose by the \
+                 rules of the whole configuration"
+                    .to_owned(),
+            );
+        }
+        if !self.listen.ip().is_loopback() {
+            warnings.push(format!(
+                "{} can be reached from other machines: they can read the counters",
+                self.listen
+            ));
+        }
+        warnings
+    }
+}

@@ -1,0 +1,114 @@
+//! The policy itself, and its tenants.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use geofence_common::image::Replies;
+use geofence_common::image::class::Class;
+use ipnet::IpNet;
+
+use super::autonomous_system::{AsRule, AutonomousSystem};
+use super::exception::{Exception, Protection};
+use super::settings::{Overrides, Settings};
+use crate::model::listing::Listing;
+use crate::model::units::UnixSeconds;
+
+/// Everything a verdict depends on except the GeoIP data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub settings: Settings,
+    pub lookup: Lookup,
+    /// Which packets from our side a blocked country may reply to.
+    pub replies: Replies,
+    /// Whether replies to HTTPS pass, for the policies of MTA-STS.
+    pub mta_sts: bool,
+    pub management: Vec<IpNet>,
+    pub allow: Vec<IpNet>,
+    pub deny: Vec<IpNet>,
+    /// The autonomous systems that rules name, with the prefixes they have in the data.
+    pub autonomous_systems: Vec<AutonomousSystem>,
+    /// Which database decides that an address is blocked, if there are two.
+    pub cross_check: CrossCheckRule,
+    /// Third-party lists, in the order of the configuration.
+    pub lists: Vec<Listing>,
+    pub tenants: Vec<Tenant>,
+    /// Each is shared with other policies that have it too, because there may be a hundred thousand.
+    pub exceptions: Vec<Arc<Exception>>,
+    pub protections: Vec<Protection>,
+    /// How many packets per second one source of a blocked country may send to exempted services, if that is limited.
+    pub rate_limit: Option<NonZeroU32>,
+}
+
+/// Which of two databases must place an address in a blocked country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossCheckRule {
+    /// Either.
+    Any,
+    /// Both.
+    All,
+}
+
+/// The engine that finds the class of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The trie of cache lines inside the image.
+    ArrayTrie,
+    /// The kernel's own longest-prefix trie, which is the reference.
+    LpmTrie,
+}
+
+/// Networks with settings of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tenant {
+    pub name: String,
+    /// From 1 up to the number of tenants there is room for; its counters have this number.
+    pub number: u32,
+    pub prefixes: Vec<IpNet>,
+    pub own: Overrides,
+}
+
+impl Policy {
+    /// Whether the policy blocks an address of this class in the data, lists and tenants aside.
+    #[must_use]
+    pub fn blocks(&self, class: Class) -> bool {
+        self.settings.blocks(class)
+    }
+
+    /// The settings for the tenant of this number; for number 0, which no tenant has, those of the policy.
+    #[must_use]
+    pub fn settings_of(&self, tenant: u32) -> Cow<'_, Settings> {
+        match self.tenant(tenant) {
+            Some(tenant) => Cow::Owned(tenant.own.over(&self.settings)),
+            None => Cow::Borrowed(&self.settings),
+        }
+    }
+
+    /// The tenant of this number.
+    #[must_use]
+    pub fn tenant(&self, number: u32) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.number == number)
+    }
+
+    /// The exceptions that have not expired.
+    pub fn live_exceptions(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
+        let exceptions = self.exceptions.iter().map(Arc::as_ref);
+        exceptions.filter(move |exception| exception.until.is_none_or(|until| until > now))
+    }
+
+    /// The exceptions that expire within a week.
+    pub fn expiring_exceptions(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
+        const WEEK: Duration = Duration::from_secs(7 * 86_400);
+        let soon = now.plus(WEEK);
+        self.live_exceptions(now)
+            .filter(move |exception| exception.until.is_some_and(|until| until <= soon))
+    }
+
+    /// The prefixes of the autonomous systems that the rule names.
+    pub fn prefixes_of_systems(&self, rule: &AsRule) -> impl Iterator<Item = &IpNet> {
+        let systems = self.autonomous_systems.iter();
+        let systems = systems.filter(move |one| one.rule == *rule);
+        systems.flat_map(|system| &system.prefixes)
+    }
+}
