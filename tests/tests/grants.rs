@@ -416,10 +416,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
     let mut daemon = site.run(&[])?;
-    daemon.wait_line(
-        "STARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND",
-        PATIENCE,
-    )?;
+    daemon.wait_line("STARTING WITHOUT RUNTIME EXCEPTIONS", PATIENCE)?;
     let status = site.edge.ask(&["status"])?;
     ensure!(
         status.code == Some(1) && status.stdout.contains(&place),

@@ -25,7 +25,7 @@ pub(super) struct DaemonArgs {
 }
 
 /// A change of policy that can be forced.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub(super) struct ForceArgs {
     /// Accept data that fails the sanity check, and a policy that locks out this machine's SSH sessions, gateways,
     /// resolvers or metadata service

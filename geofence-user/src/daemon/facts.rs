@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use crate::checks::sanity::Holdings;
 use crate::compile::{Disagreement, Image};
 use crate::data::lists::{Direction, Report};
-use crate::kernel::TableFacts;
-use crate::kernel::TenantCounters;
+use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
 use crate::prepare::now;
 

@@ -14,12 +14,11 @@ use super::event_names::{CounterIds, EventNames};
 use super::events::RecentEvents;
 use super::facts::{LastFailure, Reloads};
 use super::interface_state::InterfaceState;
+use super::privilege::Privilege;
 use super::runtime_exceptions::Grants;
 use super::sync::lock;
-use crate::checks::lockout::watcher::Watcher;
 use crate::kernel::{Attached, Filter, Pins};
 use crate::os::file_stamps::FileStamps;
-use crate::os::privilege::DroppedPrivileges;
 use crate::os::state::StateDirectory;
 
 /// A filter and everything that the daemon keeps for it.
@@ -42,14 +41,6 @@ pub struct Daemon {
     pub(super) event_count: Sender<u64>,
     /// Held by whatever changes the policy, so that one change is made at a time.
     pub(super) change: tokio::sync::Mutex<()>,
-}
-
-/// The privileges the daemon keeps, and the helper that has one more.
-#[derive(Debug)]
-pub struct Privilege {
-    pub dropped: DroppedPrivileges,
-    /// The SSH session helper; `None` if it could not be started.
-    pub watcher: Option<Watcher>,
 }
 
 impl Daemon {

@@ -9,16 +9,13 @@ use serde_json::{Value, json};
 use super::active::{ActivePolicy, Trial};
 use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
 use super::interface_state::InterfaceState;
-use super::state::{Daemon, Privilege};
+use super::state::Daemon;
 use super::sync::lock;
-use crate::checks::lockout::watcher::Watcher;
 use crate::data::lists::Report;
-use crate::kernel::TableFacts;
-use crate::kernel::{Filter, KernelError};
+use crate::kernel::{Filter, KernelError, TableFacts};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
-use crate::os::privilege::PrivilegeStatus;
 use crate::prepare::now;
 
 impl Daemon {
@@ -151,15 +148,4 @@ fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, Kerne
     counts.exceptions = policy.live_exceptions(now).count();
     counts.expiring = policy.expiring_exceptions(now).count();
     Ok(counts)
-}
-
-impl Privilege {
-    fn to_json(&self) -> Value {
-        let mut json = match PrivilegeStatus::read() {
-            Ok(status) => status.to_json(&self.dropped),
-            Err(error) => json!({ "error": error.to_string() }),
-        };
-        json["session_watcher"] = json!(self.watcher.as_ref().map(Watcher::process));
-        json
-    }
 }

@@ -1,0 +1,69 @@
+//! The privileges that the daemon keeps after the filter is attached, and the helper that has one more.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::config_source::ConfigSource;
+use crate::checks::lockout::watcher::Watcher;
+use crate::kernel::{Pins, has_tcx};
+use crate::os::file_stamps::FileStamps;
+use crate::os::instance::{Instance, private_directory};
+use crate::os::privilege::{
+    DroppedPrivileges, PrivilegeStatus, RetainedPrivilege, drop_privileges,
+};
+
+/// What the daemon may still do.
+#[derive(Debug)]
+pub struct Privilege {
+    dropped: DroppedPrivileges,
+    /// The SSH session helper; `None` if it could not be started.
+    pub(super) watcher: Option<Watcher>,
+}
+
+impl Privilege {
+    /// Drops every privilege that an attached filter does not need. From then on the daemon loads no program, attaches
+    /// only where it has a pin, and writes only to the directories of its instance and of its configuration.
+    #[must_use]
+    pub fn drop(instance: &Instance, source: &ConfigSource, files: &FileStamps) -> Self {
+        let watcher = Watcher::start().map_err(|error| {
+            warn!(
+                "cannot start the SSH session helper, so reloads take every connection to port 22 for a session: {error}"
+            );
+        });
+        let mut retained = Vec::from_iter(RetainedPrivilege::to_read(files.paths()));
+        if !has_tcx() {
+            retained.push(RetainedPrivilege::to_attach_by_netlink());
+        }
+        Self {
+            dropped: drop_privileges(retained, &writable_directories(instance, source)),
+            watcher: watcher.ok(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let mut json = match PrivilegeStatus::read() {
+            Ok(status) => status.to_json(&self.dropped),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        json["session_watcher"] = json!(self.watcher.as_ref().map(Watcher::process));
+        json
+    }
+}
+
+fn writable_directories(instance: &Instance, source: &ConfigSource) -> Vec<PathBuf> {
+    let state = instance.state_directory();
+    // If it cannot be created, the first write to it reports that.
+    let _ = private_directory(&state);
+    let mut directories = vec![state, instance.run_directory(), Pins::root().to_owned()];
+    // `geofence confirm` replaces the configuration file, by its name and behind a link.
+    if let Some(file) = &source.file {
+        let target = file.canonicalize().ok();
+        for path in [Some(file), target.as_ref()].into_iter().flatten() {
+            let parent = path.parent().filter(|parent| *parent != Path::new(""));
+            directories.push(parent.unwrap_or(Path::new(".")).to_path_buf());
+        }
+    }
+    directories
+}
