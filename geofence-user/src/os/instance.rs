@@ -1,4 +1,4 @@
-//! One geofence on a machine that may run several: its name, and the places that follow from it.
+//! An instance of geofence, of which a machine can run several: its name, and the directories that have that name.
 //!
 //! ```text
 //! /sys/fs/bpf/geofence/NAME    links and tables that outlive the process (kernel::Pins)
@@ -6,7 +6,7 @@
 //! /run/NAME/control.sock       where `geofence reload` and `status` ask
 //! ```
 //!
-//! Whoever holds the lock on /run/NAME is the only daemon of that name.
+//! The daemon holds a lock on /run/NAME, so there is one daemon of each name.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};
@@ -17,31 +17,33 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// The name of an instance, from which everything it keeps outside its process takes its place.
+/// The name of an instance. Its directories, socket and pins have that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance(String);
 
-/// Longer names would make the socket's path longer than the kernel takes.
+/// The path of the socket has to fit into a socket address.
 const NAME_BYTES_MAX: usize = 48;
 
-/// Why a text names no instance.
+/// A text that is not the name of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no instance: 1 to {NAME_BYTES_MAX} letters, digits, `-` and `_`")]
+#[error(
+    "{0:?} is not a valid instance name: use 1 to {NAME_BYTES_MAX} letters, digits, `-` and `_`"
+)]
 pub struct BadName(String);
 
-/// Why the daemon cannot have its places.
+/// Why the daemon cannot use its directories.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     #[error(
-        "a geofence runs as instance {name:?} already (`geofence status --instance {name}` shows it); stop it first, \
-         or give this one a name of its own with --instance"
+        "a geofence already runs as instance {name:?} (`geofence status --instance {name}` shows it); stop it first, or \
+         give this one another name with --instance"
     )]
     Taken { name: String },
-    #[error("cannot make the directory {path}: {cause}; `geofence run` takes root")]
+    #[error("cannot create the directory {path}: {cause}; `geofence run` needs root")]
     Directory { path: String, cause: io::Error },
     #[error(
-        "{path} belongs to user {owner}, so whatever is in it cannot be trusted; remove it, or choose another name \
-         with --instance"
+        "{path} belongs to user {owner}, so its content cannot be trusted; remove it, or choose another name with \
+         --instance"
     )]
     Stranger { path: String, owner: u32 },
 }
@@ -76,7 +78,7 @@ impl Instance {
         &self.0
     }
 
-    /// Where images are kept over a boot.
+    /// Where the last good image survives a boot.
     #[must_use]
     pub fn state_directory(&self) -> PathBuf {
         Path::new("/var/lib").join(&self.0)
@@ -92,7 +94,7 @@ impl Instance {
         self.run_directory().join("control.sock")
     }
 
-    /// Makes this process the only daemon of the name, for as long as it holds what this returns.
+    /// Makes this process the only daemon of the name, until it drops the lock.
     pub fn lock(&self) -> Result<Lock, InstanceError> {
         let path = self.run_directory();
         let failed = |cause| InstanceError::Directory {
@@ -113,9 +115,9 @@ impl Instance {
 
 /// The proof that this process is the only daemon of its instance.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not looked at")] Flock<File>);
+pub struct Lock(#[expect(dead_code, reason = "held for its lock, never read")] Flock<File>);
 
-/// Makes a directory that only its owner may enter, or takes it over where it is this user's.
+/// Creates a directory that only its owner may enter, or makes an existing one of this user so.
 pub fn private_directory(path: &Path) -> Result<(), InstanceError> {
     let failed = |cause| InstanceError::Directory {
         path: path.display().to_string(),
@@ -126,7 +128,7 @@ pub fn private_directory(path: &Path) -> Result<(), InstanceError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
-    // Of the entry itself: a link that somebody left there is a stranger's even where it leads to our own.
+    // Of the entry itself, so that a link is refused even if it leads to a directory of this user.
     let facts = std::fs::symlink_metadata(path).map_err(failed)?;
     if !facts.is_dir() || facts.uid() != nix::unistd::geteuid().as_raw() {
         return Err(InstanceError::Stranger {
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_would_lead_elsewhere_are_none() {
+    fn names_that_are_paths_are_refused() {
         for text in ["", "..", "a/b", "a.b", "é", &"a".repeat(49)] {
             assert!(text.parse::<Instance>().is_err(), "{text}");
         }

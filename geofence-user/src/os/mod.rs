@@ -1,5 +1,5 @@
-//! What the daemon uses of the operating system: an instance's directories, the last good image on disk, file stamps,
-//! the service manager, and the process's own privileges.
+//! What geofence uses of the operating system: clocks and memory, an instance's directories, the last good image on
+//! disk, file stamps, the service manager, and the process's own privileges.
 
 pub mod clock;
 pub mod file_stamps;

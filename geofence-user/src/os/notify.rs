@@ -1,4 +1,4 @@
-//! Telling the service manager that the filter is in place (sd_notify(3)): what is ordered behind the service waits for
+//! Reports to the service manager that the filter is in place (sd_notify(3)). Units ordered after the service wait for
 //! that, the network first of all.
 
 use std::ffi::OsStr;
@@ -7,21 +7,21 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Says so to whoever has asked to be told by `NOTIFY_SOCKET`; to nobody where nobody has.
+/// Reports readiness to the socket in `NOTIFY_SOCKET`; does nothing if the variable is not set.
 pub fn ready() -> io::Result<()> {
     match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) if !socket.is_empty() => tell(&socket, b"READY=1"),
+        Some(socket) if !socket.is_empty() => send(&socket, b"READY=1"),
         _ => Ok(()),
     }
 }
 
-fn tell(socket: &OsStr, what: &[u8]) -> io::Result<()> {
-    // A name that begins with @ is in no directory.
+fn send(socket: &OsStr, state: &[u8]) -> io::Result<()> {
+    // An address that begins with @ is in the abstract namespace.
     let address = match socket.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
     };
-    UnixDatagram::unbound()?.send_to_addr(what, &address)?;
+    UnixDatagram::unbound()?.send_to_addr(state, &address)?;
     Ok(())
 }
 
@@ -30,14 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_is_told() {
+    fn the_listening_socket_receives_the_state() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        tell(path.as_os_str(), b"READY=1").unwrap();
-        let mut said = [0; 16];
-        let length = manager.recv(&mut said).unwrap();
-        assert_eq!(&said[..length], b"READY=1");
-        assert!(tell(place.path().join("nobody").as_os_str(), b"READY=1").is_err());
+        send(path.as_os_str(), b"READY=1").unwrap();
+        let mut received = [0; 16];
+        let length = manager.recv(&mut received).unwrap();
+        assert_eq!(&received[..length], b"READY=1");
+        assert!(send(place.path().join("absent").as_os_str(), b"READY=1").is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! The last good image on disk: what a machine filters by after a boot on which its database cannot be read.
+//! The last good image on disk, by which a machine filters after a boot at which its database cannot be read.
 //!
-//! Written whole under another name and renamed, so a reader finds the old image or the new one; a damaged file is
-//! known by its checksum and is none.
+//! An image is written under another name and renamed, so a reader finds the old image or the new one. The checksum
+//! reveals a damaged file.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::compile::{Image, ImageError};
 use crate::os::instance::{Instance, InstanceError, private_directory};
 
-/// No image is larger than the largest slot.
+/// The size of the largest slot.
 const IMAGE_BYTES_MAX: u64 = 4 << 30;
 
 /// The state directory of an instance.
@@ -20,7 +20,7 @@ pub struct StateDirectory {
     directory: PathBuf,
 }
 
-/// Why the image was not kept, or not found.
+/// Why a file of the state directory cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error(transparent)]
@@ -47,12 +47,12 @@ impl StateDirectory {
         self.directory.join("image")
     }
 
-    /// Keeps an image, which filters by now, in place of the one before.
+    /// Saves an image in place of the previous one.
     pub fn save(&self, image: &Image) -> Result<(), StateError> {
         replace(&self.image(), &image.to_bytes())
     }
 
-    /// The image that was kept last, if there is one.
+    /// The image that was saved last, if there is one.
     pub fn load(&self) -> Result<Option<Image>, StateError> {
         let path = self.image();
         let failed = |cause| StateError::File {
@@ -76,7 +76,7 @@ impl StateDirectory {
     }
 }
 
-/// Replaces a file of a private directory at once, for its owner only; what is there outlives a power cut.
+/// Replaces a file of a private directory in one step, readable only by its owner. It survives a power cut.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     private_directory(directory)?;
@@ -96,7 +96,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         .and_then(|()| file.sync_all())
         .map_err(failed("writing"))?;
     fs::rename(&new, path).map_err(failed("replacing"))?;
-    // The rename itself must outlive a power cut.
+    // The rename has to survive a power cut as well.
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(failed("replacing"))
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_image_is_found_and_a_damaged_one_is_named() {
+    fn the_last_saved_image_is_loaded_and_a_damaged_one_refused() {
         let place = tempfile::tempdir().unwrap();
         let state = StateDirectory {
             directory: place.path().join("state"),

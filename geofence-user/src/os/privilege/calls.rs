@@ -1,9 +1,8 @@
-//! System calls that are refused: a list of what is certainly never needed.
+//! Refuses system calls that the daemon never makes, with seccomp.
 //!
-//! Not a list of what is allowed, which a new version of the C library, of the runtime or of the kernel can make wrong
-//! at any time, and the first to suffer would be a reload or an interface that comes back. What is refused answers
-//! EPERM, as it would without the capability that it mostly takes; so a mistake here is an error that names the call,
-//! and never the end of the daemon.
+//! This is a deny list. A new version of the C library, the runtime or the kernel can invalidate an allow list at any
+//! time, and a reload or the return of an interface would fail first. A refused call returns EPERM, as most of them would
+//! without their capability, so a mistake in the list is an error that names the call and does not end the daemon.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +12,10 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// Calls by number, each with the conditions under which it is refused; without any, it always is.
+/// Calls by number, each with the conditions under which it is refused; without a condition it is always refused.
 pub(super) type Refused = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// To become another program, to reach into others, and to change the machine around.
+/// Calls that run another program, access other processes, or change the machine.
 const NEVER: [c_long; 44] = [
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -64,8 +63,8 @@ const NEVER: [c_long; 44] = [
     libc::SYS_name_to_handle_at,
 ];
 
-/// Commands of bpf(2) that make something new in the kernel or attach by other ways than links
-/// (`enum bpf_cmd` of linux/bpf.h). Programs and maps are made before the filter is attached, and never after.
+/// Commands of bpf(2) that create an object in the kernel or attach without a link (`enum bpf_cmd` of linux/bpf.h).
+/// Programs and maps are created only before the filter is attached.
 const BPF_NEVER: [u64; 10] = [
     0,  // BPF_MAP_CREATE
     5,  // BPF_PROG_LOAD
@@ -79,7 +78,7 @@ const BPF_NEVER: [u64; 10] = [
     36, // BPF_TOKEN_CREATE
 ];
 
-/// Families of sockets that are needed: the control socket, HTTP, routes and interfaces.
+/// The socket families that the daemon needs: for the control socket, HTTP, routes and interfaces.
 const FAMILIES: [i32; 4] = [
     libc::AF_UNIX,
     libc::AF_INET,
@@ -89,7 +88,7 @@ const FAMILIES: [i32; 4] = [
 
 type Error = seccompiler::Error;
 
-/// What the daemon is refused.
+/// The calls refused to the daemon.
 pub(super) fn daemon() -> Result<Refused, Error> {
     let mut refused = never();
     let mut bpf = Vec::new();
@@ -107,8 +106,8 @@ pub(super) fn daemon() -> Result<Refused, Error> {
     Ok(refused)
 }
 
-/// What is refused to a helper that only reads below /proc and answers on a socket that it has.
-pub(super) fn inspector() -> Result<Refused, Error> {
+/// The calls refused to the SSH session helper, which only reads below /proc and answers on an open socket.
+pub(super) fn session_helper() -> Result<Refused, Error> {
     let mut refused = never();
     for call in [
         libc::SYS_bpf,
@@ -129,7 +128,7 @@ pub(super) fn inspector() -> Result<Refused, Error> {
         libc::SYS_fchmodat,
         libc::SYS_fchownat,
         libc::SYS_truncate,
-        // How it opens stands in memory, where nobody here can look. The C library does without.
+        // Its flags are in memory, which a filter cannot read. The C library does not use it.
         libc::SYS_openat2,
     ] {
         refused.insert(call, Vec::new());
@@ -152,7 +151,7 @@ pub(super) fn inspector() -> Result<Refused, Error> {
     ] {
         refused.insert(call, Vec::new());
     }
-    // Memory of others is a file below /proc to who may trace them, so nothing is opened for writing.
+    // CAP_SYS_PTRACE makes the memory of other processes a writable file below /proc, so no file is opened for writing.
     let flag = |flag: i32| {
         let flag = flag as u64;
         rule(vec![argument(2, SeccompCmpOp::MaskedEq(flag), flag)?])
@@ -182,7 +181,7 @@ fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, Error> {
     Ok(SeccompRule::new(conditions)?)
 }
 
-/// Has the kernel refuse these to this thread, and to whatever it makes, from now on.
+/// Refuses these calls to this thread and to the threads it creates later.
 pub(super) fn refuse(refused: &Result<Refused, Error>) -> Result<(), String> {
     let refused = refused.as_ref().map_err(ToString::to_string)?;
     let program = compile(refused.clone()).map_err(|error| error.to_string())?;
@@ -212,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_daemon_can_open_and_connect_and_cannot_run_a_program() {
+    fn the_daemon_opens_sockets_and_runs_no_program() {
         let done = thread::spawn(|| {
             refuse(&daemon()).unwrap();
             let run = Command::new("/bin/true")
@@ -235,12 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn an_inspector_reads_and_does_not_write() {
+    fn the_session_helper_reads_and_does_not_write() {
         let done = thread::spawn(|| {
             let place = tempfile::tempdir().unwrap();
             let path = place.path().join("one");
             std::fs::write(&path, "one").unwrap();
-            refuse(&inspector()).unwrap();
+            refuse(&session_helper()).unwrap();
             let outcomes = (
                 File::open("/proc/self/status").is_ok()
                     && std::fs::read_dir("/proc/self/fd").is_ok(),
@@ -254,7 +253,7 @@ mod tests {
                 std::fs::remove_file(&path).is_err(),
                 std::net::UdpSocket::bind("127.0.0.1:0").is_err(),
             );
-            // This thread cannot tidy up any more.
+            // This thread can no longer remove the directory.
             (outcomes, place)
         });
         let (outcomes, place) = done.join().unwrap();

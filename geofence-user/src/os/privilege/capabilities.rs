@@ -1,4 +1,4 @@
-//! Capabilities: to have few, and never to get more.
+//! Drops capabilities for good, and names them.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -10,9 +10,9 @@ use rustix::thread::{
     set_capabilities_secure_bits, set_no_new_privs,
 };
 
-/// Keeps these capabilities, and has nothing that is run or done later add one.
+/// Drops all other capabilities. Nothing that the process runs or does later can add one.
 pub(super) fn keep_only(set: CapabilitySet) -> io::Result<()> {
-    // These take CAP_SETPCAP, which a service may be started without. They guard what the last two forbid as well.
+    // These need CAP_SETPCAP, which a service may lack. The last two calls forbid the same without it.
     let _ = set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_ROOT
             | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -22,7 +22,7 @@ pub(super) fn keep_only(set: CapabilitySet) -> io::Result<()> {
     let _ = clear_ambient_capability_set();
     for one in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
         if !set.contains(one) && remove_capability_from_bounding_set(one).is_err() {
-            // There is no such capability, and none above it; or it may not be removed, and none may.
+            // The kernel has no capability of this number or above, or CAP_SETPCAP is missing.
             break;
         }
     }
@@ -39,7 +39,7 @@ pub(super) fn keep_only(set: CapabilitySet) -> io::Result<()> {
     Ok(())
 }
 
-/// Those of the files that cannot be read without a capability. What is not there may come, and is nobody's yet.
+/// The files that cannot be read without a capability. A file that does not exist is not among them.
 pub(super) fn closed_without(files: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
     let Ok(had) = capabilities(None) else {
         return Vec::new();
@@ -55,33 +55,21 @@ pub(super) fn closed_without(files: impl IntoIterator<Item = PathBuf>) -> Vec<Pa
         return Vec::new();
     }
     let closed = files.into_iter().filter(is_closed).collect();
-    // What was permitted a moment ago still is.
+    // The capabilities are still permitted, so this does not fail.
     let _ = set_capabilities(None, had);
     closed
 }
 
-/// As capabilities(7) writes them; one that is newer than this program goes by its number.
+/// The names as in capabilities(7); a capability that this program does not know is named by its number.
 pub(super) fn names(set: CapabilitySet) -> Vec<String> {
     let known = set.iter_names().map(|(name, _)| format!("CAP_{name}"));
-    let unknown = set.bits() & !CapabilitySet::all_known().bits();
+    let unknown = set
+        .iter_names()
+        .fold(set.bits(), |left, (_, one)| left & !one.bits());
     let unknown = (0..u64::BITS).filter(|bit| unknown & (1 << bit) != 0);
     known
         .chain(unknown.map(|bit| format!("capability {bit}")))
         .collect()
-}
-
-/// The capabilities that have a name here.
-trait AllKnown {
-    fn all_known() -> Self;
-}
-
-impl AllKnown for CapabilitySet {
-    fn all_known() -> Self {
-        let named = Self::from_bits_retain(u64::MAX);
-        named
-            .iter_names()
-            .fold(Self::empty(), |all, (_, one)| all | one)
-    }
 }
 
 #[cfg(test)]
@@ -89,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_are_called_by_their_names() {
+    fn capabilities_have_names_and_unknown_ones_numbers() {
         let some = CapabilitySet::NET_ADMIN
             | CapabilitySet::BPF
             | CapabilitySet::from_bits_retain(1 << 60);

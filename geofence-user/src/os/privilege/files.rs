@@ -1,7 +1,7 @@
-//! Where the daemon may write: its own places and its configuration's, and nowhere else.
+//! Confines writing to some directories with Landlock.
 //!
-//! Root without a capability still owns most files of a machine, and who can write those gets everything back. Reading
-//! is left alone, for the next configuration may name a database anywhere.
+//! A process of root without capabilities still owns most files of a machine, and could regain everything by writing to
+//! them. Reading stays free, because the next configuration may name a database anywhere.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-/// The newest version of Landlock that this has been written for; an older kernel does as much of it as it can.
+/// The newest version of Landlock that is used; an older kernel restricts what it can.
 const KNOWN: ABI = ABI::V6;
 
-/// Confines writing to these directories, and forbids running programs, opening TCP connections and signalling others;
-/// answers whether the kernel can. A directory that is not there cannot be written to.
+/// Confines writing to these directories, and forbids running programs, opening TCP connections and signalling other
+/// processes; returns whether the kernel supports it. Writing to a directory that does not exist stays forbidden.
 pub(super) fn confine(directories: &[PathBuf]) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(KNOWN);
     let mut rules = Ruleset::default()
@@ -58,7 +58,7 @@ mod tests {
             assert_eq!(written.unwrap_err(), ErrorKind::PermissionDenied);
             assert_eq!(removed.unwrap_err(), ErrorKind::PermissionDenied);
         } else {
-            // A kernel without Landlock confines nothing, and says so.
+            // A kernel without Landlock confines nothing, and `confine` returned that.
             written.unwrap();
             removed.unwrap();
         }

@@ -1,4 +1,4 @@
-//! What the process may do at this moment, as the kernel says: all of its threads together.
+//! The privileges that the process has now, as the kernel reports them for all of its threads.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::io;
 use rustix::thread::CapabilitySet;
 use serde_json::{Value, json};
 
-use super::DroppedPrivileges;
 use super::capabilities::names;
+use super::drop::DroppedPrivileges;
 
-/// What any thread may do; of what is forbidden, what is forbidden to all.
+/// The capabilities that any thread has, and the restrictions that all threads have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivilegeStatus {
     capabilities: CapabilitySet,
@@ -18,22 +18,22 @@ pub struct PrivilegeStatus {
 }
 
 impl PrivilegeStatus {
-    /// Asks the kernel about every thread.
+    /// Reads the status of every thread.
     pub fn read() -> io::Result<Self> {
-        let mut standing = Self {
+        let mut status = Self {
             capabilities: CapabilitySet::empty(),
             no_new_privileges: true,
             calls_filtered: true,
         };
         for thread in fs::read_dir("/proc/self/task")? {
             match fs::read_to_string(thread?.path().join("status")) {
-                Ok(text) => standing.add(&text),
-                // It has ended meanwhile.
+                Ok(text) => status.add(&text),
+                // The thread has ended meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(standing)
+        Ok(status)
     }
 
     /// Adds a thread by its `/proc/PID/task/TID/status`.
@@ -42,7 +42,7 @@ impl PrivilegeStatus {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
             line.map_or("", |value| value.trim_start_matches(':').trim())
         };
-        // What is permitted can be made effective at any time.
+        // A thread can make a permitted capability effective at any time.
         let permitted = u64::from_str_radix(value("CapPrm"), 16).unwrap_or(u64::MAX);
         self.capabilities |= CapabilitySet::from_bits_retain(permitted);
         self.no_new_privileges &= value("NoNewPrivs") == "1";
@@ -52,7 +52,7 @@ impl PrivilegeStatus {
     /// For `geofence status`.
     #[must_use]
     pub fn to_json(self, dropped: &DroppedPrivileges) -> Value {
-        let kept = dropped.kept.iter().map(
+        let kept = dropped.retained.iter().map(
             |one| json!({ "capability": names(one.capability).join(", "), "reason": one.reason }),
         );
         json!({
@@ -70,7 +70,7 @@ impl PrivilegeStatus {
     }
 }
 
-/// What a process may do, in one line.
+/// The JSON of a status, in one line.
 #[must_use]
 pub fn sentence(privilege: &Value) -> String {
     let list = |key: &str| {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thread_with_more_counts_for_all() {
+    fn the_capabilities_of_one_thread_count_for_all() {
         let thread = |caps: &str, no_new: u8, seccomp: u8| {
             format!(
                 "Name:\tx\nCapPrm:\t{caps}\nCapEff:\t{caps}\nNoNewPrivs:\t{no_new}\nSeccomp:\t{seccomp}\n"
@@ -124,16 +124,16 @@ mod tests {
             no_new_privileges: true,
             calls_filtered: true,
         };
-        let mut standing = nothing;
-        standing.add(&thread("0000000000000000", 1, 2));
-        assert_eq!(standing, nothing);
-        standing.add(&thread("0000000000001000", 0, 0));
+        let mut status = nothing;
+        status.add(&thread("0000000000000000", 1, 2));
+        assert_eq!(status, nothing);
+        status.add(&thread("0000000000001000", 0, 0));
         let dropped = DroppedPrivileges {
-            kept: Vec::new(),
+            retained: Vec::new(),
             confined: true,
         };
         assert_eq!(
-            standing.sentence(&dropped),
+            status.sentence(&dropped),
             "CAP_NET_ADMIN, NEW PRIVILEGES POSSIBLE, SYSTEM CALLS NOT FILTERED, writing confined"
         );
         assert_eq!(
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_taken_for_everything() {
-        let mut standing = PrivilegeStatus {
+    fn an_unreadable_status_counts_as_every_capability() {
+        let mut status = PrivilegeStatus {
             capabilities: CapabilitySet::empty(),
             no_new_privileges: true,
             calls_filtered: true,
         };
-        standing.add("");
-        assert_eq!(standing.capabilities.bits(), u64::MAX);
-        assert!(!standing.no_new_privileges && !standing.calls_filtered);
+        status.add("");
+        assert_eq!(status.capabilities.bits(), u64::MAX);
+        assert!(!status.no_new_privileges && !status.calls_filtered);
     }
 }

@@ -57,6 +57,25 @@ pub enum AskError {
     Foreign { path: String, answer: String },
 }
 
+impl AskError {
+    fn of(cause: std::io::Error, instance: &Instance, path: String) -> Self {
+        use ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, PermissionDenied,
+        };
+        let kind = cause.kind();
+        if matches!(kind, NotFound | ConnectionRefused) {
+            let instance = instance.clone();
+            Self::NotRunning { instance, path }
+        } else if matches!(kind, ConnectionReset | BrokenPipe) {
+            Self::Silence { path }
+        } else if kind == PermissionDenied {
+            Self::Privilege
+        } else {
+            Self::Failed { path, cause }
+        }
+    }
+}
+
 /// Asks the daemon of an instance.
 pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
     ask_for(instance, request)
@@ -72,17 +91,7 @@ pub fn ask_for<T: DeserializeOwned>(
     let line = match exchange(&socket, request) {
         Ok(line) if !line.is_empty() => line,
         Ok(_) => return Err(AskError::Silence { path }),
-        Err(cause) => {
-            return Err(match cause.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => AskError::NotRunning {
-                    instance: instance.clone(),
-                    path,
-                },
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => AskError::Silence { path },
-                ErrorKind::PermissionDenied => AskError::Privilege,
-                _ => AskError::Failed { path, cause },
-            });
-        }
+        Err(cause) => return Err(AskError::of(cause, instance, path)),
     };
     match serde_json::from_str(&line) {
         Ok(Line {

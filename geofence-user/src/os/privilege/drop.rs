@@ -1,0 +1,163 @@
+use std::path::PathBuf;
+
+use rustix::thread::CapabilitySet;
+use tracing::{info, warn};
+
+use super::status::PrivilegeStatus;
+use super::{calls, capabilities, files};
+
+/// A capability that is kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetainedPrivilege {
+    pub(super) capability: CapabilitySet,
+    pub(super) reason: String,
+}
+
+impl RetainedPrivilege {
+    /// For attaching the egress program by netlink to an interface that returns, on a kernel without links for it.
+    #[must_use]
+    pub fn to_attach_by_netlink() -> Self {
+        Self {
+            capability: CapabilitySet::NET_ADMIN,
+            reason: "this kernel attaches the egress program by netlink, which an interface that returns needs again".into(),
+        }
+    }
+
+    /// For a reload, if some of the files are readable only with a capability.
+    #[must_use]
+    pub fn to_read(files: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
+        let closed = capabilities::closed_without(files);
+        let names: Vec<_> = closed
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        (!names.is_empty()).then(|| Self {
+            capability: CapabilitySet::DAC_READ_SEARCH,
+            reason: format!(
+                "reloads could not read {} without it; make root the owner, or make it readable for all users",
+                names.join(", ")
+            ),
+        })
+    }
+}
+
+/// What was dropped, and what was kept.
+#[derive(Clone, Debug)]
+pub struct DroppedPrivileges {
+    pub(super) retained: Vec<RetainedPrivilege>,
+    /// Whether writing is confined to some directories.
+    pub(super) confined: bool,
+}
+
+/// Drops every privilege except those retained and writing below these directories. If the kernel lacks a mechanism, the
+/// filter runs without it, and the log says so.
+pub fn drop_privileges(
+    retained: Vec<RetainedPrivilege>,
+    directories: &[PathBuf],
+) -> DroppedPrivileges {
+    let mut set = CapabilitySet::empty();
+    for one in &retained {
+        warn!(
+            "keeping {}: {}",
+            capabilities::names(one.capability).join(", "),
+            one.reason
+        );
+        set |= one.capability;
+    }
+    // This opens the directories, which may need the capabilities that are dropped below.
+    let confined = match files::confine(directories) {
+        Ok(confined) => confined,
+        Err(error) => {
+            warn!("cannot confine where the daemon writes: {error}");
+            false
+        }
+    };
+    if let Err(error) = capabilities::keep_only(set) {
+        warn!("cannot drop capabilities: {error}");
+    }
+    if let Err(error) = calls::refuse(&calls::daemon()) {
+        warn!("cannot filter system calls: {error}");
+    }
+    let dropped = DroppedPrivileges { retained, confined };
+    match PrivilegeStatus::read() {
+        Ok(status) => info!("privilege: {}", status.sentence(&dropped)),
+        Err(error) => warn!("cannot read which privileges the daemon has: {error}"),
+    }
+    dropped
+}
+
+/// Leaves the SSH session helper with the one capability that inspecting other processes needs, and without system calls
+/// that change anything.
+pub fn restrict_to_inspection() -> std::io::Result<()> {
+    capabilities::keep_only(CapabilitySet::SYS_PTRACE)?;
+    calls::refuse(&calls::session_helper()).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::kernel::Pins;
+    use crate::os::instance::Instance;
+
+    const UNIT: &str = include_str!("../../../../deploy/geofence.service");
+
+    /// The words of a setting in the unit.
+    fn words(key: &str) -> Vec<&'static str> {
+        let lines = UNIT
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        lines.flat_map(str::split_ascii_whitespace).collect()
+    }
+
+    #[test]
+    fn the_unit_allows_what_a_start_needs() {
+        let needed = CapabilitySet::BPF
+            | CapabilitySet::PERFMON
+            | CapabilitySet::NET_ADMIN
+            | CapabilitySet::SYS_ADMIN
+            | CapabilitySet::SYS_PTRACE
+            | CapabilitySet::SETPCAP;
+        let mut needed = capabilities::names(needed);
+        needed.sort();
+        assert_eq!(words("CapabilityBoundingSet"), needed);
+        assert_eq!(
+            words("RestrictAddressFamilies"),
+            ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"]
+        );
+        let calls = words("SystemCallFilter");
+        for call in ["bpf", "seccomp", "landlock_restrict_self"] {
+            assert!(calls.contains(&call), "{call}");
+        }
+        // The helper inspects processes of other users.
+        assert!(words("ProtectProc").is_empty() && words("ProcSubset").is_empty());
+    }
+
+    #[test]
+    fn the_unit_names_the_directories_of_an_instance_and_leaves_the_filter_attached() {
+        let instance = Instance::default();
+        let below = |directory: &str, word: &str| Path::new(directory).join(word);
+        assert_eq!(
+            below("/var/lib", words("StateDirectory")[0]),
+            instance.state_directory()
+        );
+        assert_eq!(
+            below("/run", words("RuntimeDirectory")[0]),
+            instance.run_directory()
+        );
+        for key in ["StateDirectoryMode", "RuntimeDirectoryMode"] {
+            assert_eq!(words(key), ["0700"], "{key}");
+        }
+        let writable = words("ReadWritePaths");
+        assert!(writable.iter().any(|path| Pins::root().starts_with(path)));
+        let configuration = below("/etc", words("ConfigurationDirectory")[0]);
+        assert!(writable.iter().any(|path| configuration == Path::new(path)));
+        // SIGINT detaches the filter, and SIGTERM does not.
+        assert_eq!(words("KillSignal"), ["SIGTERM"]);
+        assert_eq!(words("Type"), ["notify"]);
+        assert_eq!(words("Restart"), ["always"]);
+        assert!(words("Before").contains(&"network-pre.target"));
+        assert!(words("ExecReload").ends_with(&["reload"]));
+    }
+}
