@@ -1,4 +1,4 @@
-//! Everything behind the `geofence` command, as a library so that tests and benchmarks can reach it.
+//! Everything behind the `geofence` command, as a library that tests and benchmarks can use.
 
 pub mod checks;
 pub mod cli;

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Yes) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
-        // Whoever closed the pipe has read enough.
+        // The reader closed the pipe because it has read enough.
         Err(error)
             if error
                 .downcast_ref::<std::io::Error>()
@@ -26,13 +26,13 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let text = format!("{error:#}");
-            // Errors of a configuration come with a heading of their own and the lines they are about.
+            // Errors of a configuration have a heading of their own.
             let prefix = if error.is::<ConfigErrors>() {
                 ""
             } else {
                 "error: "
             };
-            // Where standard error is closed, nobody is there to be told.
+            // If standard error is closed, only the exit code is left.
             let _ = writeln!(stderr(), "{prefix}{}", text.trim_end());
             ExitCode::from(2)
         }

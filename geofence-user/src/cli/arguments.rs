@@ -11,7 +11,7 @@ use super::{
 };
 use crate::checks::lockout::watcher;
 
-/// Blocks network traffic by country in the kernel, and lets mail through.
+/// Blocks network traffic by country in the kernel, and passes mail.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {

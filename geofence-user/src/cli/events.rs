@@ -1,4 +1,4 @@
-//! `geofence events`: the last contacts with listed addresses, and those to come.
+//! `geofence events`: the last list events, and those that follow.
 
 use std::io::Write;
 
@@ -11,16 +11,16 @@ use super::outcome::Outcome;
 use crate::daemon::events::event_line;
 use crate::serve::control::{Answer, Request, ask};
 
-/// Show the last packets from and to addresses on lists, with both ends, list and tenant
+/// Show the last packets from and to addresses on lists, with both endpoints, list and tenant
 ///
-/// The running daemon keeps the last 512; the kernel sends it at most a hundred a second of each list. All packets are
-/// counted in the metrics.
+/// The running daemon keeps the last 512 events. The kernel sends at most a hundred a second for each list; the metrics
+/// count every packet.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Go on with those to come, until interrupted
+    /// Continue with events as they happen, until interrupted
     #[arg(long)]
     follow: bool,
-    /// Print one JSON object a line, one for each
+    /// Print one JSON object a line, one for each event
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -29,29 +29,27 @@ pub struct Arguments {
 
 pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let instance = arguments.instance.instance()?;
-    let ask_since = |since: u64, wait: bool| match ask(&instance, &Request::Events { since, wait })?
-    {
+    let since = |since: u64, wait: bool| match ask(&instance, &Request::Events { since, wait })? {
         Answer::Done(answer) => Ok(answer),
         Answer::Refused { error, .. } => bail!("{error}"),
     };
-    let mut answer = ask_since(0, false)?;
+    let mut answer = since(0, false)?;
     let is_empty = answer["events"].as_array().is_none_or(Vec::is_empty);
     if is_empty && !arguments.follow && !arguments.json {
-        writeln!(
-            out,
-            "no packet from or to a listed address has been told of"
-        )?;
+        writeln!(out, "no events")?;
     }
     write(&answer, arguments.json, out)?;
     if !arguments.follow {
         return Ok(Outcome::Yes);
     }
     loop {
-        let since = answer["next"].as_u64().unwrap_or_default();
-        answer = ask_since(since, true)?;
+        answer = since(answer["next"].as_u64().unwrap_or_default(), true)?;
         let left_out = answer["left_out"].as_u64().unwrap_or_default();
         if left_out != 0 && !arguments.json {
-            writeln!(out, "{left_out} more came too fast to be shown")?;
+            writeln!(
+                out,
+                "{left_out} more arrived faster than they could be shown"
+            )?;
         }
         write(&answer, arguments.json, out)?;
     }

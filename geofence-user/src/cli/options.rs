@@ -1,4 +1,4 @@
-//! The options that mean the same for every command that looks at a policy.
+//! The options that several commands share.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub struct PolicyArgs {
     /// Configuration file; without one the default policy applies: RU, UA, BY, CN and KP blocked, mail open
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors who split the families
+    /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors with a file for each address family
     #[arg(long, value_name = "FILE")]
     pub database: Vec<PathBuf>,
     /// Countries to block instead of those of the configuration: codes and groups, such as RU,BY,south-america
@@ -21,18 +21,18 @@ pub struct PolicyArgs {
     pub block: Option<String>,
 }
 
-/// Which geofence, where a machine runs several.
+/// Which instance of geofence, on a machine that runs several.
 #[derive(Args, Clone, Debug, Default)]
 pub struct InstanceArgs {
-    /// Name of the geofence, where a machine runs several
+    /// Name of the instance, on a machine that runs several
     #[arg(long, value_name = "NAME", env = "GEOFENCE_INSTANCE")]
     pub instance: Option<String>,
 }
 
-/// Which lists.
+/// The configuration whose lists a command works on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
-    /// Configuration file that has the lists
+    /// Configuration file with the lists
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -40,10 +40,10 @@ pub struct ListArgs {
 }
 
 impl ListArgs {
-    /// The configuration that has the lists.
+    /// The configuration with the lists.
     ///
     /// # Errors
-    /// Everything wrong with the file, or that the text names no instance.
+    /// When the file or the name of the instance is invalid.
     pub fn config(&self) -> anyhow::Result<Config> {
         let mut config = match &self.config {
             Some(path) => Config::load(path)?,
@@ -55,10 +55,10 @@ impl ListArgs {
 }
 
 impl InstanceArgs {
-    /// Makes a configuration that of the instance named, whose lists it then has.
+    /// Sets the instance of a configuration, if one is named.
     ///
     /// # Errors
-    /// When the text is no name.
+    /// When the name is invalid.
     pub fn apply(&self, config: &mut Config) -> Result<(), ConfigErrors> {
         match &self.instance {
             Some(instance) => overrides::instance(config, instance),
@@ -66,10 +66,10 @@ impl InstanceArgs {
         }
     }
 
-    /// The instance named, or the one that every machine has.
+    /// The instance that is named, or the default one.
     ///
     /// # Errors
-    /// When the text is no name.
+    /// When the name is invalid.
     pub fn instance(&self) -> Result<Instance, BadName> {
         self.instance
             .as_ref()
@@ -78,10 +78,10 @@ impl InstanceArgs {
 }
 
 impl PolicyArgs {
-    /// The configuration these options ask for.
+    /// The configuration with these options.
     ///
     /// # Errors
-    /// Everything wrong with the file and the options together.
+    /// Every error of the file and of the options together.
     pub fn config(&self) -> Result<Config, ConfigErrors> {
         let loaded = match &self.config {
             Some(path) => Config::load(path),
@@ -89,7 +89,7 @@ impl PolicyArgs {
         };
         let (mut config, file) = match loaded {
             Ok(config) => (config, Ok(())),
-            // The options are read all the same, for their errors.
+            // The options are read anyway, to report their errors as well.
             Err(errors) => (Config::default(), Err(errors)),
         };
         let block = match &self.block {

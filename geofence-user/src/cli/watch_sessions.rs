@@ -1,4 +1,4 @@
-//! `geofence watch-sessions`: the daemon's helper that sees who is logged in; never started by hand.
+//! `geofence watch-sessions`: the daemon's SSH session helper, never started by hand.
 
 use std::io::{Write, stdin};
 
@@ -8,13 +8,13 @@ use super::outcome::Outcome;
 use crate::checks::lockout::watcher;
 use crate::os::privilege;
 
-/// Tell the daemon who is logged in over SSH; started by `geofence run` itself
+/// Report SSH sessions to the daemon; started by `geofence run`
 #[derive(Args, Debug)]
 pub struct Arguments {}
 
 pub(super) fn watch_sessions(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     privilege::restrict_to_inspection()?;
-    // The terminal's Ctrl-C is for the daemon, which may still ask while it ends.
+    // The terminal sends Ctrl-C to the helper as well, and the daemon may still ask while it ends.
     let ignore = nix::sys::signal::SigSet::from_iter([
         nix::sys::signal::Signal::SIGINT,
         nix::sys::signal::Signal::SIGHUP,
