@@ -8,7 +8,7 @@ use tracing::warn;
 use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
 use crate::checks::sanity::{
-    Comparison, First, Holdings, Refusal, Refused, refusals, systems_refusals,
+    Comparison, FirstData, Holdings, Refusal, Refused, as_database_refusals, refusals,
 };
 use crate::compile::Image;
 use crate::compile::LpmPrefixes;
@@ -17,8 +17,9 @@ use crate::data::lists::{Loaded, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
+use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
-use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, now, options, prepare_from};
+use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, options, prepare_from};
 
 /// Everything the kernel needs for a policy, and what is known about it.
 #[derive(Clone, Debug)]
@@ -168,7 +169,7 @@ impl Candidate {
         let (Some(before), Some(after)) = (before, self.facts.systems) else {
             return Ok(());
         };
-        let refused = systems_refusals(before, after);
+        let refused = as_database_refusals(before, after);
         accept(refused, force, &mut self.warnings)
     }
 
@@ -198,10 +199,10 @@ fn check_data(
         Some(image) => {
             let comparison = Comparison::of_images(image.words(), prepared.image.words())
                 .map_err(|error| internal(&error))?;
-            refusals(&prepared.config.policy, &comparison, now())
+            refusals(&prepared.config.policy, &comparison, UnixSeconds::now())
         }
         None => {
-            let first = First::of(prepared).map_err(|error| internal(&error))?;
+            let first = FirstData::of(prepared).map_err(|error| internal(&error))?;
             warnings.extend(first.warnings);
             first.refusals
         }

@@ -1,4 +1,4 @@
-//! Which prefixes enter and leave the lists of an image.
+//! Which prefixes are added to and removed from the lists of an image.
 
 use geofence_common::image::class::Class;
 use ipnet::IpNet;
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::compile::{BrokenImage, Family, prefixes, ranges, side_by_side};
 
-/// A list that differs. Prefixes are the fewest that hold the addresses, which may be fewer than were written.
+/// A list that differs, in the fewest prefixes that cover its addresses. The configuration may have more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListChange {
     pub list: &'static str,

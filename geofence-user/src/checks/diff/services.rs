@@ -1,11 +1,11 @@
-//! Which ports an image opens to blocked countries, and which it no longer does.
+//! Which ports an image opens to blocked countries, compared with another.
 
 use geofence_common::image::{PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words as _};
 use serde::{Serialize, Serializer};
 
 use crate::model::policy::{Service, ServiceProtocol};
 
-/// Ports that only the new policy exempts, and that only the old one does.
+/// The ports that only the new policy exempts, and those that only the old one exempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ServiceChange {
     #[serde(serialize_with = "texts")]
@@ -42,7 +42,7 @@ impl ServiceChange {
     }
 }
 
-/// Adds a port, to the last range if it is the next one there.
+/// Adds a port; extends the last range if the port follows it.
 fn add(services: &mut Vec<Service>, protocol: ServiceProtocol, port: u16) {
     match services.last_mut() {
         Some(last) if last.protocol == protocol && last.last + 1 == port => last.last = port,

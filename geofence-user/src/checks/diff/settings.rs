@@ -1,4 +1,4 @@
-//! The settings that differ: those an image holds, and those only a configuration does.
+//! The settings that differ: those that an image holds, and those that only a configuration holds.
 
 use std::fmt::Debug;
 use std::num::NonZeroU32;
@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use geofence_common::country::Country;
 use serde::Serialize;
 
-use super::Side;
+use super::side::Side;
+use crate::checks::sanity::data_built;
 use crate::config::Config;
 use crate::model::policy::Action;
 use crate::model::units::UnixSeconds;
@@ -40,80 +41,70 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Vec<Setting> {
 }
 
 fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
-    let fate = |drops: bool| if drops { Action::Drop } else { Action::Pass };
+    let action = |drops: bool| {
+        let action = if drops { Action::Drop } else { Action::Pass };
+        action.word().to_owned()
+    };
     let flags = side.flags();
     let unknown = side
         .classes()
         .find(|class| class.country() == Country::UNKNOWN);
-    let built = match side.data_built() {
-        0 => "unknown".to_owned(),
-        built => UnixSeconds(built).date(),
+    let built = match data_built(side.words) {
+        UnixSeconds(0) => "unknown".to_owned(),
+        built => built.date(),
     };
     [
         ("mode", flags.mode().word().to_owned()),
         (
             "unknown",
-            fate(unknown.is_some_and(|class| class.is_blocked()))
-                .word()
-                .to_owned(),
+            action(unknown.is_some_and(|class| class.is_blocked())),
         ),
-        (
-            "special-use",
-            fate(flags.blocks_special_use()).word().to_owned(),
-        ),
-        (
-            "icmp-echo",
-            fate(!flags.passes_icmp_echo()).word().to_owned(),
-        ),
+        ("special-use", action(flags.blocks_special_use())),
+        ("icmp-echo", action(!flags.passes_icmp_echo())),
         ("data built", built),
     ]
 }
 
 fn in_config(config: &Config) -> [(&'static str, String); 13] {
     let policy = &config.policy;
-    let paths = |paths: &mut dyn Iterator<Item = &PathBuf>, none: &str| {
-        let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
-        listed(&paths, none)
-    };
     [
         ("interfaces", listed(&config.interfaces, "none")),
         ("xdp-mode", config.xdp_mode.word().to_owned()),
         ("lookup", config.policy.lookup.word().to_owned()),
         ("listen", config.listen.to_string()),
+        ("databases", paths(&config.databases, "the embedded one")),
         (
-            "databases",
-            paths(&mut config.databases.iter(), "the embedded one"),
+            "cross-check-databases",
+            paths(&config.cross_check_databases, "none"),
         ),
-        (
-            "second-opinion",
-            paths(&mut config.cross_check_databases.iter(), "none"),
-        ),
-        ("agreement", policy.cross_check.word().to_owned()),
-        (
-            "asn-database",
-            paths(&mut config.asn_database.iter(), "none"),
-        ),
+        ("cross-check", policy.cross_check.word().to_owned()),
+        ("asn-database", paths(&config.asn_database, "none")),
         (
             "capacity-mib",
             (config.image_capacity.unwrap_or(0) >> 20).to_string(),
         ),
         (
-            "pressure",
+            "rate-limit",
             policy.rate_limit.map_or(0, NonZeroU32::get).to_string(),
         ),
-        ("tenants", told(&policy.tenants)),
-        ("exceptions", told(&policy.exceptions)),
-        ("protections", told(&policy.protections)),
+        ("tenants", digest(&policy.tenants)),
+        ("exceptions", digest(&policy.exceptions)),
+        ("protections", digest(&policy.protections)),
     ]
 }
 
-/// How many there are, and a number that is another when one of them is.
-fn told<T: Debug>(entries: &[T]) -> String {
+/// The number of entries, and a digest that changes when one of them does.
+fn digest<T: Debug>(entries: &[T]) -> String {
     let digest = crc32fast::hash(format!("{entries:?}").as_bytes());
     match entries.len() {
         0 => "none".to_owned(),
         count => format!("{count} (digest {digest:08x})"),
     }
+}
+
+fn paths<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, none: &str) -> String {
+    let paths = paths.into_iter().map(|path| path.display().to_string());
+    listed(&paths.collect::<Vec<_>>(), none)
 }
 
 fn listed(entries: &[String], none: &str) -> String {

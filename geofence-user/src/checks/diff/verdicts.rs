@@ -1,4 +1,4 @@
-//! Which addresses are treated differently, counted under the country that they have today.
+//! Which addresses are treated differently, counted by the country that they have today.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use geofence_common::image::Flags;
 use geofence_common::image::class::Class;
 use serde::Serialize;
 
-use super::Side;
+use super::side::Side;
 use crate::checks::sanity::{Counts, Holdings};
 use crate::compile::{BrokenImage, Family, ranges, side_by_side};
 
-/// How far an address gets, from least to furthest.
+/// What a policy does with packets of an address, from strictest to most permissive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// Nothing of it passes but what keeps the link alive.
+pub enum Treatment {
+    /// Only packets that keep the link working pass.
     Dropped,
     /// Only mail and exempted services pass.
     Blocked,
-    /// All of it passes.
+    /// Everything passes.
     Passes,
 }
 
-impl Standing {
-    /// How an address of this class is treated; nothing where that is the business of the IPv4 address inside.
+impl Treatment {
+    /// The treatment of an address of this class; none if the IPv4 address inside it decides.
     fn of(class: Class, flags: Flags) -> Option<Self> {
         if flags.mode() == Mode::Monitor || class.is_management() || class.is_allowed() {
             return Some(Self::Passes);
@@ -47,21 +47,21 @@ impl Standing {
     }
 }
 
-/// Addresses of one country that get further than before, or less far.
+/// Addresses of one country that are treated differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VerdictChange {
-    /// The country they are counted under today, by the spelling of metrics.
+    /// The country that they have today, in the spelling of metrics.
     pub country: &'static str,
-    pub before: Standing,
-    pub after: Standing,
-    /// Whether these are all addresses of the country.
+    pub before: Treatment,
+    pub after: Treatment,
+    /// Whether these are all the addresses of the country.
     pub whole: bool,
     #[serde(flatten)]
     pub counts: Counts,
 }
 
 pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>, BrokenImage> {
-    type Treated = (Country, Option<Standing>);
+    type Treated = (Country, Option<Treatment>);
     let layer = |side: Side<'_>, family, by_country: bool| -> Result<Vec<_>, BrokenImage> {
         let flags = side.flags();
         let mut layer: Vec<(u128, Treated)> = ranges(side.words, family)?
@@ -72,14 +72,14 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>
                 } else {
                     Country::NONE
                 };
-                (start, (country, Standing::of(class, flags)))
+                (start, (country, Treatment::of(class, flags)))
             })
             .collect();
         layer.dedup_by_key(|(_, treated)| *treated);
         Ok(layer)
     };
     let mut all: BTreeMap<Country, Holdings> = BTreeMap::new();
-    let mut changed: BTreeMap<(Country, Standing, Standing), Holdings> = BTreeMap::new();
+    let mut changed: BTreeMap<(Country, Treatment, Treatment), Holdings> = BTreeMap::new();
     for family in Family::ALL {
         for segment in side_by_side(&layer(old, family, true)?, &layer(new, family, false)?) {
             let (country, before) = segment.before;

@@ -1,19 +1,24 @@
-//! How two sets of data differ, for people and as JSON: a row for each country that gained or lost anything.
+//! How two sets of data differ, as a table and as JSON: a row for each country that gained or lost anything.
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use geofence_common::country::Country;
 use serde::Serialize;
 
-use super::{Change, Comparison, Family, Holdings, Refusal, grouped, in_unit};
+use super::address_counts::Holdings;
+use super::comparison::{Change, Comparison};
+use super::refusal::Refusal;
+use super::units::in_unit;
+use crate::compile::Family;
 use crate::model::countries;
+use crate::model::text::grouped;
+use crate::model::units::UnixSeconds;
 
-/// A comparison and what the guard makes of it. The names of the fields are those of the JSON.
+/// A comparison and its refusals. The names of the fields are those of the JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Seconds since 1970; zero for data of no file.
-    built_before: u64,
-    built_after: u64,
-    /// Whether addresses were compared, or only how many each country has.
+    built_before: UnixSeconds,
+    built_after: UnixSeconds,
+    /// Whether addresses were compared; always true, as every comparison is of images.
     exact: bool,
     countries: Vec<Row>,
     together: Numbers,
@@ -36,7 +41,7 @@ struct Numbers {
     lost: Counts,
 }
 
-/// What people count: IPv6 by the networks a site is given.
+/// Counts for reports: IPv6 by /48 networks, the size a site gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     pub prefixes_v4: u64,
@@ -61,7 +66,7 @@ impl Counts {
         }
     }
 
-    /// In the order of tables.
+    /// The counts in the order of the table's columns.
     #[must_use]
     pub const fn all(&self) -> [u64; 4] {
         [
@@ -96,7 +101,7 @@ impl Report {
         Self {
             built_before,
             built_after,
-            exact: comparison.is_exact,
+            exact: true,
             countries: comparison
                 .countries()
                 .filter(|(_, change)| change.is_some())
@@ -107,7 +112,7 @@ impl Report {
         }
     }
 
-    /// Whether the data is the same, build times aside.
+    /// Whether the data is the same, apart from its build time.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.countries.is_empty()
@@ -119,7 +124,7 @@ impl Report {
         &self.refusals
     }
 
-    /// One row for each country of which `shows` says so, and what the others have together.
+    /// A table with a row for each country that `shows` accepts, and one for the number of others.
     #[must_use]
     pub fn table(&self, shows: impl Fn(&str) -> bool) -> Table {
         let mut table = Table::new();

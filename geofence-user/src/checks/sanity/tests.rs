@@ -1,13 +1,19 @@
-//! What the guard refuses and what it lets pass, at the edges of each rule.
+//! What the sanity check refuses and accepts, at the edges of each rule.
 
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
 
+use geofence_common::country::Country;
+
+use super::rules::AHEAD_MAX_SECONDS;
+use super::units::is_lost;
 use super::*;
-use crate::compile::{Boot, Image, Target, compile};
+use crate::compile::{Boot, Extent, Family, Image, Target, compile};
 use crate::data::geoip::Database;
+use crate::model::policy::{CountryRule, Policy};
+use crate::model::units::UnixSeconds;
 use crate::oracle::default_policy;
 
 fn country(code: &str) -> Country {
@@ -44,7 +50,7 @@ fn compare(before: &[(&str, &str)], after: &[(&str, &str)]) -> Comparison {
 
 /// Refusals as words: name, and who it is about.
 fn judged(policy: &Policy, before: &[(&str, &str)], after: &[(&str, &str)]) -> Vec<String> {
-    refusals(policy, &compare(before, after), 0)
+    refusals(policy, &compare(before, after), UnixSeconds(0))
         .iter()
         .map(|refusal| match refusal {
             Refusal::Shrank { who, family, .. } => {
@@ -61,11 +67,11 @@ fn who_name(who: Who) -> &'static str {
         Who::Country(country) => country.name(),
         Who::Unlisted => "unlisted",
         Who::Whole => "whole",
-        Who::Systems => "systems",
+        Who::AutonomousSystems => "systems",
     }
 }
 
-/// Ten /24 of the first country, of which so many are left; the rest is the second country's.
+/// Ten /24 of RU, of which this many are left; the others are DE.
 fn tenths(left: u8) -> Vec<(String, &'static str)> {
     (0..10)
         .map(|n| (format!("5.0.{n}.0/24"), if n < left { "RU" } else { "DE" }))
@@ -92,7 +98,7 @@ fn a_listed_country_may_lose_less_than_thirty_percent() {
         let after = tenths(left);
         let found = judged(&listed, &borrowed(&before), &borrowed(&after));
         assert_eq!(found, expected, "{left} tenths left");
-        // A country that no list names may lose whatever it likes, as long as the whole stays.
+        // An unlisted country may lose everything, as long as the whole stays.
         let other = policy(CountryRule::Block, &["CN"]);
         assert_eq!(
             judged(&other, &borrowed(&before), &borrowed(&after)),
@@ -109,7 +115,7 @@ fn a_listed_country_may_lose_less_than_thirty_percent() {
 }
 
 #[test]
-fn the_whole_may_lose_less_than_twenty_percent() {
+fn all_countries_together_may_lose_less_than_twenty_percent() {
     let listed = policy(CountryRule::Block, &["CN"]);
     let whole: Vec<_> = (0..10).map(|n| (format!("5.0.{n}.0/24"), "DE")).collect();
     for (left, expected) in [
@@ -125,7 +131,7 @@ fn the_whole_may_lose_less_than_twenty_percent() {
 }
 
 #[test]
-fn families_are_judged_apart_and_little_ipv6_does_not_matter() {
+fn each_family_is_judged_alone_and_little_ipv6_may_vanish() {
     let listed = policy(CountryRule::Block, &["RU", "KP"]);
     let v4 = [("5.0.0.0/16", "RU"), ("175.45.176.0/22", "KP")];
     let much = [
@@ -144,7 +150,7 @@ fn families_are_judged_apart_and_little_ipv6_does_not_matter() {
         judged(&listed, &little, &[v4[0], v4[1], much[3], much[4]]),
         [""; 0]
     );
-    // Without IPv4, the same little is all a country has.
+    // Without IPv4, the same few addresses are all that the country has.
     assert_eq!(
         judged(&listed, &[v4[0], little[2], much[4]], &[v4[0], much[4]]),
         ["country_vanished KP"]
@@ -152,7 +158,7 @@ fn families_are_judged_apart_and_little_ipv6_does_not_matter() {
 }
 
 #[test]
-fn nothing_is_lost_where_nothing_was() {
+fn a_country_without_addresses_loses_nothing() {
     let listed = policy(CountryRule::Block, &["RU", "KP"]);
     let all = [
         ("5.0.0.0/16", "RU"),
@@ -166,7 +172,7 @@ fn nothing_is_lost_where_nothing_was() {
 }
 
 #[test]
-fn under_allow_only_the_listed_are_kept_and_the_rest_counts_together() {
+fn under_allow_only_the_unlisted_countries_are_judged_together() {
     let only = policy(CountryRule::AllowOnly, &["DE"]);
     let before = [
         ("4.0.0.0/16", "DE"),
@@ -174,7 +180,7 @@ fn under_allow_only_the_listed_are_kept_and_the_rest_counts_together() {
         ("5.0.128.0/17", "CN"),
         ("6.0.0.0/8", "US"),
     ];
-    // One blocked country becomes another: nobody is let in.
+    // Addresses move between two blocked countries, so none is let in.
     let moved = [before[0], ("5.0.0.0/16", "CN"), before[3]];
     assert_eq!(judged(&only, &before, &moved), [""; 0]);
     let let_in = [before[0], before[1], before[2], ("6.0.0.0/8", "DE")];
@@ -189,7 +195,7 @@ fn under_allow_only_the_listed_are_kept_and_the_rest_counts_together() {
 }
 
 #[test]
-fn the_time_of_build_only_goes_forward_and_not_beyond_now() {
+fn a_build_time_must_not_go_back_nor_lie_in_the_future() {
     let listed = policy(CountryRule::Block, &["RU"]);
     let now = 1_780_272_000;
     for (before, after, expected) in [
@@ -202,7 +208,7 @@ fn the_time_of_build_only_goes_forward_and_not_beyond_now() {
             now + AHEAD_MAX_SECONDS + 1,
             Some("ahead_of_clock"),
         ),
-        // A clock that has lost its battery does not make the data in use wrong.
+        // A machine whose clock was reset keeps the data in use.
         (
             now + 10 * AHEAD_MAX_SECONDS,
             now + 10 * AHEAD_MAX_SECONDS,
@@ -212,8 +218,8 @@ fn the_time_of_build_only_goes_forward_and_not_beyond_now() {
         (now, 0, None),
     ] {
         let mut comparison = compare(&[], &[]);
-        comparison.built = [before, after];
-        let found = refusals(&listed, &comparison, now);
+        comparison.built = [before, after].map(UnixSeconds);
+        let found = refusals(&listed, &comparison, UnixSeconds(now));
         assert_eq!(
             found.first().map(Refusal::name),
             expected,
@@ -224,7 +230,7 @@ fn the_time_of_build_only_goes_forward_and_not_beyond_now() {
 }
 
 #[test]
-fn gains_and_losses_are_of_addresses_and_summaries_know_the_balance() {
+fn gains_and_losses_count_addresses() {
     let before = image(&[
         ("5.0.0.0/24", "RU"),
         ("5.0.1.0/24", "DE"),
@@ -238,7 +244,7 @@ fn gains_and_losses_are_of_addresses_and_summaries_know_the_balance() {
     ]);
     let exact = Comparison::of_images(before.words(), after.words()).unwrap();
     let ru = exact.of(country("RU"));
-    // Private space is nobody's, whatever the data says.
+    // Private space belongs to no country, even if the data says so.
     assert_eq!((ru.before.v4.addresses, ru.after.v4.addresses), (256, 384));
     assert_eq!((ru.gained.v4.addresses, ru.gained.v4.prefixes), (256, 1));
     assert_eq!((ru.lost.v4.addresses, ru.lost.v4.prefixes), (128, 1));
@@ -246,38 +252,14 @@ fn gains_and_losses_are_of_addresses_and_summaries_know_the_balance() {
         (ru.gained.v6.addresses, ru.gained.v6.prefixes),
         (1 << 80, 1)
     );
-
-    let [before, after] = [&before, &after].map(|image| Census::of_image(image.words()).unwrap());
-    let summary = Comparison::of_censuses(&before, &after);
-    let balance = summary.of(country("RU"));
-    assert_eq!((balance.before, balance.after), (ru.before, ru.after));
-    assert_eq!(
-        (balance.gained.v4.addresses, balance.lost.v4.addresses),
-        (128, 0)
-    );
-    assert!(exact.is_exact && !summary.is_exact);
-}
-
-#[test]
-fn a_census_survives_storage_and_another_version_is_named() {
-    let census =
-        Census::of_image(image(&[("5.0.0.0/24", "RU"), ("2000::/4", "CN")]).words()).unwrap();
-    let text = census.to_json().unwrap();
-    assert_eq!(Census::from_json(&text).unwrap(), census);
-    assert!(census.of(country("CN")).v6.addresses > u128::from(u64::MAX));
-    let newer = text.replace("\"version\":1", "\"version\":2,\"more\":true");
-    assert!(matches!(
-        Census::from_json(&newer),
-        Err(CensusError::Version(2))
-    ));
-    assert!(matches!(Census::from_json("{}"), Err(CensusError::Json(_))));
 }
 
 #[test]
 fn first_data_must_have_what_the_embedded_data_has() {
     let listed = policy(CountryRule::Block, &["RU", "UA", "KP", "BV"]);
-    let census = |prefixes: &[(&str, &str)]| Census::of_image(image(prefixes).words()).unwrap();
-    let embedded = census(&[
+    let counts =
+        |prefixes: &[(&str, &str)]| AddressCounts::of_image(image(prefixes).words()).unwrap();
+    let embedded = counts(&[
         ("5.0.0.0/16", "RU"),
         ("2a00::/29", "RU"),
         ("6.0.0.0/16", "UA"),
@@ -285,9 +267,9 @@ fn first_data_must_have_what_the_embedded_data_has() {
         ("175.45.176.0/22", "KP"),
         ("2a10::/48", "KP"),
     ]);
-    let first = First::of_censuses(
+    let first = FirstData::compare(
         &listed,
-        &census(&[("5.0.0.0/16", "RU"), ("175.45.176.0/22", "KP")]),
+        &counts(&[("5.0.0.0/16", "RU"), ("175.45.176.0/22", "KP")]),
         &embedded,
     );
     assert_eq!(
@@ -303,15 +285,15 @@ fn first_data_must_have_what_the_embedded_data_has() {
         first.warnings
     );
     assert_eq!(
-        First::of_censuses(&listed, &embedded, &embedded),
-        First::default()
+        FirstData::compare(&listed, &embedded, &embedded),
+        FirstData::default()
     );
 }
 
 #[test]
-fn a_first_database_is_held_against_the_embedded_one() {
+fn a_first_database_is_compared_with_the_embedded_one() {
     let listed = policy(CountryRule::Block, &["RU", "KP"]);
-    let first = First::judge(
+    let first = FirstData::judge(
         &listed,
         image(&[("5.0.0.0/16", "RU"), ("2a00::/29", "RU")]).words(),
     )
@@ -345,7 +327,7 @@ fn a_report_names_gains_losses_and_refusals() {
         ],
     );
     let listed = policy(CountryRule::Block, &["RU"]);
-    let report = Report::new(&comparison, refusals(&listed, &comparison, 0));
+    let report = Report::new(&comparison, refusals(&listed, &comparison, UnixSeconds(0)));
     let table = report.table(|code| code == "RU").trim_fmt();
     assert!(table.contains(" RU        Russia"), "{table}");
     assert!(table.contains(" -32,768 "), "{table}");
@@ -369,7 +351,7 @@ fn ipv6_as_a_whole_is_measured_in_prefixes() {
         let more = more.iter().map(|(net, code)| ((*net).to_owned(), *code));
         (0..prefixes).map(one).chain(more).collect()
     };
-    // Space that nobody has been given comes and goes by the database.
+    // Unallocated space comes and goes with the database.
     let filler = world(100, &[("3000::/4", "CH")]);
     let judged = |before: &[_], after: &[_]| judged(&listed, &borrowed(before), &borrowed(after));
     assert_eq!(judged(&filler, &world(100, &[])), [""; 0]);
@@ -381,15 +363,15 @@ fn ipv6_as_a_whole_is_measured_in_prefixes() {
 }
 
 proptest! {
-    /// Whatever changes, what each country has now is what it had, less what it lost, and what it gained.
+    /// What a country has now is what it had, minus what it lost, plus what it gained.
     #[test]
     fn gains_and_losses_add_up(before in holdings(), after in holdings()) {
         let [before, after] = [before, after].map(|prefixes| image(&borrowed(&prefixes)));
         let exact = Comparison::of_images(before.words(), after.words()).unwrap();
-        let censuses = [&before, &after].map(|image| Census::of_image(image.words()).unwrap());
+        let counts = [&before, &after].map(|image| AddressCounts::of_image(image.words()).unwrap());
         for code in ["RU", "CN", "DE"] {
             let change = exact.of(country(code));
-            let expected = [&censuses[0], &censuses[1]].map(|one| one.of(country(code)));
+            let expected = [&counts[0], &counts[1]].map(|one| one.of(country(code)));
             prop_assert_eq!([change.before, change.after], expected);
             for family in Family::ALL {
                 let of = |holdings: Holdings| holdings.of(family).addresses;
@@ -399,7 +381,7 @@ proptest! {
     }
 
     #[test]
-    fn a_share_is_lost_or_not_as_the_fraction_says(
+    fn is_lost_agrees_with_the_fraction(
         before in 1_u128..1 << 100,
         lost in 0_u128..1 << 100,
         percent in 1_u128..100,
@@ -438,7 +420,7 @@ fn an_asn_database_that_has_lost_a_fifth_is_refused() {
         },
     };
     let names = |before, after| -> Vec<String> {
-        let refusals = systems_refusals(before, after);
+        let refusals = as_database_refusals(before, after);
         refusals.iter().map(ToString::to_string).collect()
     };
     assert!(names(holdings(1000, 100), holdings(801, 81)).is_empty());

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
-use crate::checks::sanity::First;
+use crate::checks::sanity::FirstData;
 use crate::compile::{Disagreement, Extents, Statistics};
 use crate::config::XdpMode;
 use crate::data::lists::Report;
@@ -45,7 +45,7 @@ pub(super) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
     arguments.instance.apply(&mut config)?;
     let prepared = prepare(config)?;
     let mut effective = Effective::of(&prepared);
-    let first = First::of(&prepared)?;
+    let first = FirstData::of(&prepared)?;
     let refusals = first
         .refusals
         .iter()

@@ -1,10 +1,11 @@
 //! What `geofence diff` prints, about configurations and a database small enough to count by hand.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::*;
+use super::command::{Arguments, diff};
+use crate::cli::outcome::Outcome;
 use crate::mmdb_writer::{Schema, Writer};
 
 /// A directory with an old configuration and a new one, and a database for either.
@@ -62,7 +63,7 @@ fn output(arguments: &Arguments) -> (Outcome, String) {
     (outcome, String::from_utf8(out).unwrap())
 }
 
-/// Blanks made one each, so that a test says what a row has and not how wide its columns are.
+/// The text with single spaces, so that tests do not depend on column widths.
 fn squeezed(text: &str) -> String {
     let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines().map(squeeze).collect::<Vec<_>>().join("\n")
@@ -83,12 +84,15 @@ fn equal_policies_change_nothing() {
     let (outcome, text) = output(&files.arguments());
     assert_eq!(outcome, Outcome::Yes);
     let old = files.path("old.toml");
-    assert_eq!(text, format!("nothing changes against {}\n", old.display()));
+    assert_eq!(
+        text,
+        format!("nothing changes compared with {}\n", old.display())
+    );
     assert_eq!(json(files.arguments())["equal"], true);
 }
 
 #[test]
-fn everything_a_policy_changes_is_named() {
+fn everything_that_a_policy_changes_is_printed() {
     let files = Files::new(
         "block = [\"RU\", \"KP\"]\nmanagement = [\"5.0.1.0/24\"]\nlisten = \"127.0.0.1:1\"",
         "block = [\"DE\", \"KP\"]\nmail = \"off\"\nservices = [\"tcp/443\", \"udp/9000-9001\"]\nunknown = \"drop\"\n\
@@ -110,7 +114,7 @@ fn everything_a_policy_changes_is_named() {
         // 65,536 less the management prefix, which passed already, less what is denied now.
         "RU Russia blocked -> dropped, in part 1 512 0 0",
         "RU Russia blocked -> passes, in part 7 64,768 1 65,536",
-        "Traffic: not known. asking http://127.0.0.1:1/metrics for counters:",
+        "Traffic: not known. cannot read counters from http://127.0.0.1:1/metrics:",
     ] {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
@@ -125,7 +129,7 @@ fn everything_a_policy_changes_is_named() {
 }
 
 #[test]
-fn another_database_is_compared_country_by_country_and_judged() {
+fn another_database_is_compared_by_country_and_checked() {
     let files = Files::new("block = [\"RU\"]", "block = [\"RU\"]");
     files.database(
         "new",
@@ -144,9 +148,9 @@ fn another_database_is_compared_country_by_country_and_judged() {
         "RU Russia -1 -32,768 -1 -65,536",
         "and 1 more",
         "RU Russia blocked -> passes, in part 1 32,768 1 65,536",
-        "taken with --force only: it was built on 2024-12-31, before the data in use",
-        "taken with --force only: Russia (RU) has lost 50 % of its IPv4 addresses",
-        "taken with --force only: Russia (RU) has lost 100 % of its IPv6 /48 sites",
+        "refuse this data without --force: it was built on 2024-12-31, before the data in use",
+        "refuse this data without --force: Russia (RU) has lost 50 % of its IPv4 addresses",
+        "refuse this data without --force: Russia (RU) has lost 100 % of its IPv6 /48 sites",
     ] {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
@@ -158,7 +162,7 @@ fn another_database_is_compared_country_by_country_and_judged() {
 }
 
 #[test]
-fn monitor_to_enforce_is_a_change_for_who_is_blocked() {
+fn a_change_from_monitor_to_enforce_affects_blocked_countries() {
     let files = Files::new("block = [\"RU\"]\nmode = \"monitor\"", "block = [\"RU\"]");
     let text = squeezed(&output(&files.arguments()).1);
     assert!(text.contains("mode monitor -> enforce"), "{text}");
@@ -169,7 +173,7 @@ fn monitor_to_enforce_is_a_change_for_who_is_blocked() {
     assert!(!text.contains("DE Germany"), "{text}");
 }
 
-/// Answers every request with the same metrics until it is dropped with the test.
+/// Answers every request with these metrics until the test ends.
 fn metrics(body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -203,7 +207,7 @@ geofence_build_info{version=\"0.1.0\"} 1
 ";
 
 #[test]
-fn traffic_that_changes_sides_is_counted_by_country() {
+fn traffic_that_would_be_treated_differently_is_counted_by_country() {
     let files = Files::new(
         "block = [\"RU\"]",
         "block = [\"DE\"]\ndeny = [\"5.0.0.0/24\"]",
@@ -231,7 +235,7 @@ fn traffic_that_changes_sides_is_counted_by_country() {
 }
 
 #[test]
-fn closed_mail_concerns_the_mail_of_every_country_that_stays_blocked() {
+fn closed_mail_affects_the_mail_of_every_country_that_stays_blocked() {
     let files = Files::new("block = [\"RU\"]", "block = [\"RU\"]\nmail = \"mta\"");
     let arguments = Arguments {
         counters: Some(metrics(COUNTED)),
@@ -257,13 +261,13 @@ fn two_readings_give_a_rate() {
 }
 
 #[test]
-fn a_listener_that_is_no_filter_is_an_error_when_it_was_named() {
+fn a_listener_without_geofence_metrics_is_an_error_if_it_was_named() {
     let files = Files::new("block = [\"RU\"]", "block = [\"DE\"]");
     let arguments = Arguments {
         counters: Some(metrics("up 1\n")),
         ..files.arguments()
     };
     let error = diff(&arguments, &mut Vec::new()).unwrap_err().to_string();
-    assert!(error.ends_with("has no counters of geofence"), "{error}");
+    assert!(error.contains("has no metrics of geofence"), "{error}");
     assert!(Path::new(&files.path("old.toml")).exists());
 }

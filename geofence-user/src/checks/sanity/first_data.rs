@@ -1,28 +1,30 @@
-//! The first data a machine filters by, with nothing in use to compare it with: the embedded data has to do.
+//! Judges the first data of a machine. No data is in use, so it is compared with the embedded data.
 //!
-//! Vendors differ by more than the guard allows one vendor's next release, so amounts are not compared. But a listed
-//! country that the embedded data has and the data given has not is filtered by nobody, and that is never meant.
+//! Vendors differ by more than the rules allow between two releases of one vendor, so amounts are not compared. But a
+//! listed country that is in the embedded data and missing from the new data would not be filtered at all.
 
 use geofence_common::country::Country;
 
-use super::{Census, Holdings, IPV6_TOO_SMALL, Refusal};
+use super::address_counts::{AddressCounts, Holdings};
+use super::refusal::Refusal;
+use super::rules::IPV6_TOO_SMALL;
 use crate::compile::{Boot, BrokenImage, CompileError, Family, Target, compile};
 use crate::data::geoip::Database;
 use crate::data::mmdb::DatabaseError;
 use crate::model::policy::{CountryRule, Policy};
 use crate::prepare::Prepared;
 
-/// What the guard has to say about first data.
+/// The judgement of first data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct First {
+pub struct FirstData {
     pub refusals: Vec<Refusal>,
-    /// What may well be meant, in sentences.
+    /// What may be intended, in sentences.
     pub warnings: Vec<String>,
 }
 
 /// Why first data cannot be judged.
 #[derive(Debug, thiserror::Error)]
-pub enum FirstError {
+pub enum FirstDataError {
     #[error(transparent)]
     Image(#[from] BrokenImage),
     #[error(transparent)]
@@ -31,19 +33,19 @@ pub enum FirstError {
     Compile(#[from] CompileError),
 }
 
-impl First {
-    /// Judges the data of a prepared policy. The embedded database alone has nothing to be compared with.
-    pub fn of(prepared: &Prepared) -> Result<Self, FirstError> {
+impl FirstData {
+    /// Judges the data of a prepared policy. The embedded database needs no judgement.
+    pub fn of(prepared: &Prepared) -> Result<Self, FirstDataError> {
         if prepared.config.databases.is_empty() && prepared.others.second.is_none() {
             return Ok(Self::default());
         }
         Self::judge(&prepared.config.policy, prepared.image.words())
     }
 
-    /// Judges an image, given by its words, that was compiled from this policy and a database that is not the embedded
-    /// one. The embedded database is read only if there is something to ask it.
-    pub fn judge(policy: &Policy, words: &[u32]) -> Result<Self, FirstError> {
-        let first = Census::of_image(words)?;
+    /// Judges an image, given by its words, that was compiled from this policy and from databases. The embedded database
+    /// is read only if a listed country lacks addresses.
+    pub(super) fn judge(policy: &Policy, words: &[u32]) -> Result<Self, FirstDataError> {
+        let first = AddressCounts::of_image(words)?;
         let is_whole = |country: Country| {
             let Holdings { v4, v6 } = first.of(country);
             v4.addresses > 0 && v6.addresses > 0
@@ -59,14 +61,18 @@ impl First {
             lines_max: u32::MAX,
         };
         let embedded = compile(policy, &Database::embedded()?, &target)?;
-        Ok(Self::of_censuses(
+        Ok(Self::compare(
             policy,
             &first,
-            &Census::of_image(embedded.words())?,
+            &AddressCounts::of_image(embedded.words())?,
         ))
     }
 
-    pub(super) fn of_censuses(policy: &Policy, first: &Census, embedded: &Census) -> Self {
+    pub(super) fn compare(
+        policy: &Policy,
+        first: &AddressCounts,
+        embedded: &AddressCounts,
+    ) -> Self {
         let lacks = |country: &Country| {
             first.of(*country) == Holdings::default()
                 && embedded.of(*country) != Holdings::default()
@@ -77,7 +83,7 @@ impl First {
             .collect();
         let mut warnings = Vec::new();
         for family in Family::ALL {
-            let amount = |census: &Census, country| census.of(country).of(family).addresses;
+            let amount = |counts: &AddressCounts, country| counts.of(country).of(family).addresses;
             let known_min = match family {
                 Family::V4 => 1,
                 Family::V6 => IPV6_TOO_SMALL,
@@ -90,8 +96,8 @@ impl First {
                 .collect();
             if !without.is_empty() {
                 warnings.push(format!(
-                    "the data has no {family} prefix of {}; their {family} addresses are treated as `unknown` says. \
-                     Vendors who split the families need both files under `databases`",
+                    "the data has no {family} prefix of {}; their {family} addresses are filtered by the key `unknown`. \
+                     If the vendor splits the families, name both files under `databases`",
                     without.join(", ")
                 ));
             }

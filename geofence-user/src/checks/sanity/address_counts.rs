@@ -1,0 +1,104 @@
+//! How much of the address space each country holds, counted from an image.
+//!
+//! Counting images works for data whose database is gone.
+
+use std::collections::BTreeMap;
+
+use geofence_common::country::Country;
+
+use crate::compile::{BrokenImage, Extent, Family, ranges, spans};
+use crate::data::asn::AsDatabase;
+
+/// What one country holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub v4: Extent,
+    pub v6: Extent,
+}
+
+impl Holdings {
+    /// What all autonomous systems of a database hold together. Of IPv6, only the prefixes are counted.
+    #[must_use]
+    pub fn of_as_database(database: &AsDatabase) -> Self {
+        let [v4, v6] = database.networks();
+        let extent = |prefixes: usize, addresses: u64| Extent {
+            prefixes: prefixes as u64,
+            addresses: addresses.into(),
+        };
+        Self {
+            v4: extent(v4, database.addresses_v4()),
+            v6: extent(v6, 0),
+        }
+    }
+
+    /// The part of one family.
+    #[must_use]
+    pub const fn of(&self, family: Family) -> Extent {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    /// Adds the addresses from `start` to the last before `end`.
+    pub fn add(&mut self, family: Family, start: u128, end: u128) {
+        let holdings = match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        };
+        *holdings += Extent::of(family, start, end);
+    }
+}
+
+impl std::ops::AddAssign for Holdings {
+    fn add_assign(&mut self, other: Self) {
+        self.v4 += other.v4;
+        self.v6 += other.v6;
+    }
+}
+
+/// What every country holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts(BTreeMap<Country, Holdings>);
+
+impl AddressCounts {
+    /// Counts an image, given by its words.
+    pub fn of_image(words: &[u32]) -> Result<Self, BrokenImage> {
+        let mut counts = Self::default();
+        for family in Family::ALL {
+            for (start, end, country) in spans(&country_ranges(words, family)?) {
+                if country.code().is_some() {
+                    let holdings = counts.0.entry(country).or_default();
+                    holdings.add(family, start, end);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// What one country holds.
+    #[must_use]
+    pub fn of(&self, country: Country) -> Holdings {
+        self.0.get(&country).copied().unwrap_or_default()
+    }
+
+    /// Every country that holds anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Country, Holdings)> {
+        self.0
+            .iter()
+            .map(|(country, holdings)| (*country, *holdings))
+    }
+}
+
+/// The country of every address, by the start of each range.
+pub(super) fn country_ranges(
+    words: &[u32],
+    family: Family,
+) -> Result<Vec<(u128, Country)>, BrokenImage> {
+    let mut all: Vec<(u128, Country)> = ranges(words, family)?
+        .into_iter()
+        .map(|(start, class)| (start, class.country()))
+        .collect();
+    all.dedup_by_key(|(_, country)| *country);
+    Ok(all)
+}

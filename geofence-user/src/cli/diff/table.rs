@@ -1,0 +1,31 @@
+//! What the tables have in common.
+
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
+
+use crate::checks::diff::Treatment;
+
+/// A change of treatment: `passes -> blocked, in part`.
+pub(super) fn treatments(before: Treatment, after: Treatment, whole: bool) -> String {
+    let word = |treatment| match treatment {
+        Treatment::Dropped => "dropped",
+        Treatment::Blocked => "blocked",
+        Treatment::Passes => "passes",
+    };
+    let part = if whole { "" } else { ", in part" };
+    format!("{} -> {}{part}", word(before), word(after))
+}
+
+/// An empty table with this header.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header(header);
+    table
+}
+
+/// Aligns the columns from this one on to the right.
+pub(super) fn align_numbers(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
