@@ -12,7 +12,7 @@ use super::interface_state::InterfaceState;
 use super::state::{Daemon, Privilege};
 use super::sync::lock;
 use crate::checks::lockout::watcher::Watcher;
-use crate::data::lists::Report;
+use crate::data::lists::ListReport;
 use crate::kernel::TableFacts;
 use crate::kernel::{Filter, KernelError};
 use crate::model::policy::Policy;
@@ -27,7 +27,7 @@ impl Daemon {
         let interfaces = self.protection().await;
         let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
         let interfaces: Vec<_> = interfaces.iter().map(InterfaceState::to_json).collect();
-        let lists: Vec<_> = facts.lists.iter().map(Report::to_json).collect();
+        let lists: Vec<_> = facts.lists.iter().map(ListReport::to_json).collect();
         let databases = facts.databases.iter().map(|(name, built)| {
             json!({
                 "name": name,
