@@ -94,7 +94,7 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
     ensure!(is_current.is_some(), "it is what the server gives");
 
     for (bad, why) in [
-        ("<html>gone</html>".to_owned(), "a page for people"),
+        ("<html>gone</html>".to_owned(), "a web page (HTML)"),
         ("127.0.0.0/8 ; SBL1\n".to_owned(), "special-use space"),
         (
             site.edge.pair.edge_address_for(LISTED.parse()?).to_string(),
@@ -112,7 +112,7 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
             "{bad}: {code:?} {said}"
         );
         ensure!(
-            said.contains("the 1 entries from before stay in use"),
+            said.contains("the last good text with 1 entries stays active"),
             "{said}"
         );
     }
@@ -205,7 +205,9 @@ fn commands_name_the_list_and_the_line() -> Result<()> {
         "{said}"
     );
     ensure!(
-        said.contains("the list theirs was never fetched; until `geofence update theirs`"),
+        said.contains(
+            "the list theirs was never fetched; it is empty until `geofence update theirs`"
+        ),
         "{said}"
     );
     let (code, said) = site.ask(&["update", "thiers"])?;
@@ -217,7 +219,7 @@ fn commands_name_the_list_and_the_line() -> Result<()> {
     site.write("own.txt", "nonsense\n")?;
     let (code, said) = site.ask(&["check"])?;
     ensure!(
-        code == Some(2) && said.contains("own.txt, line 1: `nonsense` is no address or prefix"),
+        code == Some(2) && said.contains("own.txt, line 1: `nonsense` is not an address or prefix"),
         "{said}"
     );
     Ok(())

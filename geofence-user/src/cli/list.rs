@@ -1,6 +1,7 @@
-//! `geofence list`: the lists of a configuration, what is on them, how old that is, and what was refused.
+//! `geofence list`: the lists of a configuration, their entries and age, and what was rejected.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
@@ -8,14 +9,13 @@ use serde_json::Value;
 
 use super::options::ListArgs;
 use super::outcome::Outcome;
-use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
-use crate::data::lists::{Report, load};
+use crate::data::lists::{ListReport, LocalAddresses, load};
 use crate::model::text::grouped;
+use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
-use crate::prepare::now;
 
-/// Show the lists: entries, action, age, and why the last text of a list was refused
+/// Show the lists: entries, action, age, and why the last text of a list was rejected
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Print a JSON list
@@ -27,26 +27,27 @@ pub struct Arguments {
 
 pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let config = arguments.lists.config()?;
-    let around = Surroundings::of_this_machine(&config.policy.management);
+    let local = LocalAddresses::of_this_machine(&config.policy.management);
+    let now = UnixSeconds::now();
     let store = Store::of(&config.instance);
-    let loaded = load(&config.lists, &around, &store, now())?;
+    let loaded = load(&config.lists, &local, &store, now)?;
     if arguments.json {
-        let reports: Vec<Value> = loaded.reports.iter().map(Report::to_json).collect();
+        let reports: Vec<Value> = loaded.reports.iter().map(ListReport::to_json).collect();
         writeln!(out, "{}", Value::from(reports))?;
         return Ok(Outcome::Yes);
     }
     if loaded.reports.is_empty() {
         writeln!(
             out,
-            "there are no lists: a `[[list]]` in the configuration adds one"
+            "there are no lists; add one with `[[list]]` in the configuration"
         )?;
         return Ok(Outcome::Yes);
     }
-    writeln!(out, "{}", table(&loaded.reports, now()).trim_fmt())?;
+    writeln!(out, "{}", table(&loaded.reports, now).trim_fmt())?;
     for report in &loaded.reports {
-        if let Some(refused) = &report.refused {
-            let age = age(now().saturating_sub(refused.when));
-            writeln!(out, "\n{}, refused {age} ago: {}", report.name, refused.why)?;
+        if let Some(rejection) = &report.rejection {
+            let (name, age) = (&report.name, age(now.since(rejection.when)));
+            writeln!(out, "\n{name}, rejected {age} ago: {}", rejection.why)?;
         }
     }
     for warning in &loaded.warnings {
@@ -55,7 +56,7 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     Ok(Outcome::Yes)
 }
 
-fn table(reports: &[Report], now: u64) -> Table {
+fn table(reports: &[ListReport], now: UnixSeconds) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header([
@@ -63,7 +64,7 @@ fn table(reports: &[Report], now: u64) -> Table {
         "action",
         "direction",
         "entries",
-        "lapsed",
+        "expired",
         "age",
         "state",
         "source",
@@ -74,11 +75,11 @@ fn table(reports: &[Report], now: u64) -> Table {
             report.action.word().to_owned(),
             report.direction.word().to_owned(),
             grouped(report.entries as u64),
-            grouped(report.lapsed as u64),
+            grouped(report.expired as u64),
             report
                 .since
-                .map_or_else(|| "-".to_owned(), |since| age(now.saturating_sub(since))),
-            report.standing.name().to_owned(),
+                .map_or_else(|| "-".to_owned(), |since| age(now.since(since))),
+            report.state.name().to_owned(),
             report.source.clone(),
         ]);
     }
@@ -89,11 +90,11 @@ fn table(reports: &[Report], now: u64) -> Table {
 }
 
 /// An age in its largest unit: `5 min`, `3 h`, `12 d`.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+fn age(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
-use crate::data::lists::naming;
 use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
 use crate::model::countries;
+use crate::model::listing::naming;
 use crate::prepare::prepare;
 
 /// Show the database record, the class and the country of addresses

@@ -1,4 +1,4 @@
-//! `geofence update`: fetches the lists that have a URL, reads those that have a file, and keeps what is good.
+//! `geofence update`: fetches the lists that have a URL, reads those that have a file, and stores what is good.
 
 use std::io::{IsTerminal as _, Write, stderr};
 
@@ -10,24 +10,23 @@ use serde_json::{Value, json};
 use super::options::ListArgs;
 use super::outcome::Outcome;
 use crate::config::Config;
-use crate::data::lists::sanity::Surroundings;
 use crate::data::lists::store::Store;
-use crate::data::lists::update::{self, Outcome as Became};
-use crate::data::lists::{Definition, Source};
+use crate::data::lists::{self, LocalAddresses, UpdateOutcome};
+use crate::model::list::{Definition, Source};
 use crate::model::text::grouped;
-use crate::prepare::now;
+use crate::model::units::UnixSeconds;
 
-/// Fetch lists and keep what is good; a running geofence then uses it by itself
+/// Fetch lists and store those that are good; a running geofence reloads them by itself
 ///
-/// Exits with 0 when every list is as its source has it, with 1 when one was refused or not to be had (what was good
-/// before stays in use), and with 2 when nothing can be kept.
+/// Exits with 0 if every list is up to date, with 1 if a list was rejected or could not be fetched (its last good text
+/// stays active), and with 2 if nothing can be stored.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Lists to bring up to date; all that have a URL when left out
+    /// Lists to update; default: all that have a URL
     #[arg(value_name = "LIST")]
     names: Vec<String>,
-    /// Take what the guard does not believe: a list that has grown tenfold, has nothing on it, or names special-use
-    /// space, a management prefix or this machine. It holds for what is fetched now, not for later versions
+    /// Accept a list that the sanity check rejects: one that has grown tenfold, is empty, or overlaps special-use space,
+    /// a management prefix or an address of this machine. Applies to the text fetched now, not to later ones
     #[arg(long, requires = "names")]
     force: bool,
     /// Print a JSON list
@@ -50,7 +49,7 @@ fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let chosen = chosen(&arguments.names, &config.lists)?;
-    let around = Surroundings::of_this_machine(&config.policy.management);
+    let local = LocalAddresses::of_this_machine(&config.policy.management);
     let mut objects = Vec::new();
     let mut outcome = Outcome::Yes;
     for definition in chosen {
@@ -62,15 +61,19 @@ fn run(
             bar.set_position(done);
         };
         let force = arguments.force;
-        let became = update::update(definition, &around, store, force, now(), &mut progress)?;
+        let now = UnixSeconds::now();
+        let updated = lists::update(definition, &local, store, force, now, &mut progress)?;
         bar.finish_and_clear();
-        if matches!(became, Became::Refused { .. } | Became::Failed { .. }) {
+        if matches!(
+            updated,
+            UpdateOutcome::Rejected { .. } | UpdateOutcome::Failed { .. }
+        ) {
             outcome = Outcome::No;
         }
         if arguments.json {
-            objects.push(object(&definition.name, &became));
+            objects.push(object(&definition.name, &updated));
         } else {
-            writeln!(out, "{}", line(definition, &became))?;
+            writeln!(out, "{}", line(definition, &updated))?;
         }
     }
     if arguments.json {
@@ -92,7 +95,7 @@ fn chosen<'a>(names: &[String], lists: &'a [Definition]) -> anyhow::Result<Vec<&
             let known: Vec<_> = lists.iter().map(|list| list.name.as_str()).collect();
             if known.is_empty() {
                 bail!(
-                    "there is no list {name:?}, nor any other: give the file that has `[[list]]` with --config"
+                    "there is no list {name:?}: the configuration has no `[[list]]`; name the right file with --config"
                 );
             }
             bail!(
@@ -105,7 +108,7 @@ fn chosen<'a>(names: &[String], lists: &'a [Definition]) -> anyhow::Result<Vec<&
     names.iter().map(find).collect()
 }
 
-/// Shows what is being fetched, on a terminal.
+/// The progress of a fetch, shown on a terminal.
 fn bar(definition: &Definition) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -115,25 +118,28 @@ fn bar(definition: &Definition) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn object(name: &str, became: &Became) -> Value {
-    let (what, entries, before, why) = match became {
-        Became::Updated { entries, before } => ("updated", Some(*entries), *before, None),
-        Became::Unchanged { entries } => ("unchanged", Some(*entries), Some(*entries), None),
-        Became::Refused { why, entries } => ("refused", *entries, *entries, Some(why)),
-        Became::Failed { why, entries } => ("failed", *entries, *entries, Some(why)),
+fn object(name: &str, updated: &UpdateOutcome) -> Value {
+    let (what, entries, before, why) = match updated {
+        UpdateOutcome::Updated { entries, before } => ("updated", Some(*entries), *before, None),
+        UpdateOutcome::Unchanged { entries } => ("unchanged", Some(*entries), Some(*entries), None),
+        UpdateOutcome::Rejected { why, entries } => ("refused", *entries, *entries, Some(why)),
+        UpdateOutcome::Failed { why, entries } => ("failed", *entries, *entries, Some(why)),
     };
     json!({ "list": name, "outcome": what, "entries": entries, "before": before, "error": why })
 }
 
-fn line(definition: &Definition, became: &Became) -> String {
+fn line(definition: &Definition, updated: &UpdateOutcome) -> String {
     let name = &definition.name;
     let count = |entries: usize| grouped(entries as u64);
     let stays = |entries: &Option<usize>| match entries {
-        Some(entries) => format!("the {} entries from before stay in use", count(*entries)),
-        None => "there are none from before".to_owned(),
+        Some(entries) => format!(
+            "the last good text with {} entries stays active",
+            count(*entries)
+        ),
+        None => "there is no earlier good text".to_owned(),
     };
-    match became {
-        Became::Updated {
+    match updated {
+        UpdateOutcome::Updated {
             entries,
             before: Some(before),
         } => format!(
@@ -141,15 +147,19 @@ fn line(definition: &Definition, became: &Became) -> String {
             count(*entries),
             count(*before)
         ),
-        Became::Updated {
+        UpdateOutcome::Updated {
             entries,
             before: None,
         } => format!("{name}: {} entries, for the first time", count(*entries)),
-        Became::Unchanged { entries } => format!("{name}: unchanged, {} entries", count(*entries)),
-        Became::Refused { why, entries } => format!(
-            "{name}: REFUSED, {}:\n{why}\nIf it is right all the same: geofence update {name} --force",
+        UpdateOutcome::Unchanged { entries } => {
+            format!("{name}: unchanged, {} entries", count(*entries))
+        }
+        UpdateOutcome::Rejected { why, entries } => format!(
+            "{name}: REJECTED, {}:\n{why}\nIf the new text is right, accept it: geofence update {name} --force",
             stays(entries)
         ),
-        Became::Failed { why, entries } => format!("{name}: FAILED, {}:\n{why}", stays(entries)),
+        UpdateOutcome::Failed { why, entries } => {
+            format!("{name}: FAILED, {}:\n{why}", stays(entries))
+        }
     }
 }

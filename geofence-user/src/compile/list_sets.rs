@@ -11,7 +11,8 @@ use geofence_common::image::list_set::{LIST_WORDS, LISTS_MAX, RATE_LIMITS, ident
 use geofence_common::image::{LINE_WORDS, Line};
 
 use super::prefix::{Family, Prefix};
-use crate::data::lists::{Action, Listing};
+use crate::model::list::Action;
+use crate::model::listing::Listing;
 use crate::model::policy::Policy;
 
 /// A prefix, and what is said of it. Lists have millions, so it is kept small.

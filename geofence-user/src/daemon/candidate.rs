@@ -221,7 +221,7 @@ fn accept(refused: Vec<Refusal>, force: bool, warnings: &mut Vec<String>) -> Res
 
 /// Stores the lists that are active, for a time when they cannot be read.
 pub(super) fn store_lists(mut lists: Loaded, instance: &Instance) {
-    if let Err(error) = lists.keep(&Store::of(instance)) {
+    if let Err(error) = lists.save(&Store::of(instance)) {
         warn!(
             "cannot store the lists, so a list that cannot be read later has no earlier copy: {error}"
         );

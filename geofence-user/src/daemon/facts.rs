@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use crate::checks::sanity::Holdings;
 use crate::compile::{Disagreement, Image};
-use crate::data::lists::{Direction, Report};
+use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
+use crate::model::list::Direction;
 use crate::prepare::now;
 
 /// Everything that a scrape shows, read at one moment.
@@ -76,7 +77,7 @@ pub struct Facts {
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
     pub systems: Option<Holdings>,
-    pub lists: Vec<Report>,
+    pub lists: Vec<ListReport>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
 }

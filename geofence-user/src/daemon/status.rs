@@ -11,7 +11,7 @@ use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCou
 use super::interface_state::InterfaceState;
 use super::state::Daemon;
 use super::sync::lock;
-use crate::data::lists::Report;
+use crate::data::lists::ListReport;
 use crate::kernel::{Filter, KernelError, TableFacts};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
@@ -24,7 +24,7 @@ impl Daemon {
         let interfaces = self.protection().await;
         let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
         let interfaces: Vec<_> = interfaces.iter().map(InterfaceState::to_json).collect();
-        let lists: Vec<_> = facts.lists.iter().map(Report::to_json).collect();
+        let lists: Vec<_> = facts.lists.iter().map(ListReport::to_json).collect();
         let databases = facts.databases.iter().map(|(name, built)| {
             json!({
                 "name": name,

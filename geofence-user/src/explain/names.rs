@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::data::lists::Listing;
+use crate::model::listing::Listing;
 use crate::model::policy::{AutonomousSystem, Destination, Policy, Protection, Service};
 
 /// The policy that numbers are names of.

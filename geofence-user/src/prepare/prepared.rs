@@ -9,12 +9,13 @@ use crate::compile::{
 use crate::config::Config;
 use crate::data::asn::AsDatabase;
 use crate::data::geoip::{self, Database};
-use crate::data::lists::sanity::Surroundings;
+use crate::data::lists::LocalAddresses;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
 use crate::data::mmdb::{DatabaseError, Reader, SourceInfo};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
+use crate::model::units::UnixSeconds;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +118,9 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
     }
     let mut lists = Loaded::default();
     if !config.lists.is_empty() {
-        let around = Surroundings::of_this_machine(&config.policy.management);
+        let local = LocalAddresses::of_this_machine(&config.policy.management);
         let store = Store::of(&config.instance);
-        lists = lists::load(&config.lists, &around, &store, now())?;
+        lists = lists::load(&config.lists, &local, &store, UnixSeconds::now())?;
         config.policy.lists = std::mem::take(&mut lists.listings);
     }
     let lines_max = lines(config.image_capacity.unwrap_or(CAPACITY_MAX_BYTES));

@@ -15,7 +15,8 @@ use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::oracle::{Draw, Oracle};
 use geofence_user::data::geoip::Database;
-use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
+use geofence_user::model::list::{Action, Direction};
+use geofence_user::model::listing::{Entries, Entry, Listing, Place};
 use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net};
 

@@ -14,8 +14,9 @@ use geofence_common::address::Address;
 use geofence_common::image::{Lookup as _, Words as _};
 use geofence_common::maps::name;
 use geofence_tests::oracle::{Draw, Oracle};
-use geofence_user::data::lists::{Action, Direction, Entries, Entry, Listing, Place};
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
+use geofence_user::model::list::{Action, Direction};
+use geofence_user::model::listing::{Entries, Entry, Listing, Place};
 use geofence_user::model::policy::{
     Destination, Exception, Origin, Policy, Service, ServiceProtocol, Tenant, Traffic,
 };

@@ -7,7 +7,8 @@ use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialU
 use geofence_common::country::Country;
 use geofence_common::image::class::{Class, OperatorList};
 use geofence_user::data::geoip::Database;
-use geofence_user::data::lists::{Action, Direction, Listing};
+use geofence_user::model::list::{Action, Direction};
+use geofence_user::model::listing::Listing;
 use geofence_user::model::policy::{AsRule, Policy};
 use ipnet::IpNet;
 

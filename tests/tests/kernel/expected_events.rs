@@ -9,15 +9,18 @@ use geofence_common::event::Event;
 use geofence_common::image::list_set::{Peer, each_list};
 use geofence_common::maps::{ListCounters, ListKey, list_counter};
 use geofence_common::wire::parse::read_five_tuple;
-use geofence_user::data::lists::{self, Listing};
+use geofence_user::data::lists;
 use geofence_user::explain::simulated_tables::SimulatedTables;
 use geofence_user::kernel::Filter;
+use geofence_user::model::list::Format;
+use geofence_user::model::listing::Listing;
 use geofence_user::model::policy::Policy;
+use geofence_user::model::units::UnixSeconds;
 
 /// Lists of each kind, with the frames' sources and destinations on one or several of them, and exceptions to them.
 pub(super) fn listed(policy: &mut Policy) {
     super::customers(policy);
-    use lists::{Action, Direction as About};
+    use geofence_user::model::list::{Action, Direction as About};
     let lists: [(&str, Action, About, &[&str]); 6] = [
         (
             "c2",
@@ -57,9 +60,9 @@ pub(super) fn listed(policy: &mut Policy) {
             let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
             let read = lists::read(
                 format!("#\n{text}").as_bytes(),
-                lists::Format::Plain,
+                Format::Plain,
                 name,
-                0,
+                UnixSeconds(0),
             );
             Listing::new(name, action, direction, read.expect("a list").entries)
         })

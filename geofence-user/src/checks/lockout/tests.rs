@@ -5,8 +5,11 @@ use geofence_common::country::Country;
 use super::*;
 use crate::compile::{Boot, Image, Target, compile};
 use crate::data::geoip::Database;
-use crate::data::lists::{self, Direction, Format, Listing};
+use crate::data::lists::read;
+use crate::model::list::{Action as ListAction, Direction, Format};
+use crate::model::listing::Listing;
 use crate::model::policy::{Action, Policy, Service, ServiceProtocol};
+use crate::model::units::UnixSeconds;
 use crate::oracle::default_policy;
 
 fn ip(text: &str) -> IpAddr {
@@ -125,11 +128,11 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
     ] {
         for (address, net) in [("84.200.69.80", "84.200.69.0/24"), ("2a00::1", "2a00::/16")] {
             let text = format!("# one\n{net}\n");
-            let read = lists::read(text.as_bytes(), Format::Plain, "x", 0).unwrap();
+            let read = read(text.as_bytes(), Format::Plain, "x", UnixSeconds(0)).unwrap();
             let image = image(|policy| {
                 policy.lists = vec![Listing::new(
                     "x",
-                    lists::Action::Block,
+                    ListAction::Block,
                     direction,
                     read.entries,
                 )];

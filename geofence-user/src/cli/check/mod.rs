@@ -17,7 +17,7 @@ use super::outcome::Outcome;
 use crate::checks::sanity::FirstData;
 use crate::compile::{Disagreement, Extents, Statistics};
 use crate::config::XdpMode;
-use crate::data::lists::Report;
+use crate::data::lists::ListReport;
 use crate::data::mmdb::SourceInfo;
 use crate::model::countries;
 use crate::model::policy::{
@@ -209,7 +209,12 @@ impl Effective {
                 .map(|one| one.id.clone())
                 .collect(),
             protections: policy.protections.iter().map(protection).collect(),
-            lists: prepared.lists.reports.iter().map(Report::to_json).collect(),
+            lists: prepared
+                .lists
+                .reports
+                .iter()
+                .map(ListReport::to_json)
+                .collect(),
             interfaces: config.interfaces.clone(),
             xdp_mode: config.xdp_mode.word(),
             lookup: policy.lookup.word(),

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{MONITORED, write_step};
 use crate::cli::outcome::Outcome;
-use crate::data::lists::naming;
 use crate::explain::{Names, addresses, class_of, describe, explain_egress};
 use crate::model::countries;
+use crate::model::listing::naming;
 use crate::prepare::Prepared;
 
 pub(super) fn explain(

@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use crate::config::Config;
-use crate::data::lists::naming;
 use crate::explain::pcap;
 use crate::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use crate::explain::{
@@ -28,6 +27,7 @@ use crate::explain::{
 };
 use crate::kernel::{Filter, Running};
 use crate::model::countries;
+use crate::model::listing::naming;
 use crate::model::policy::{Exception, Policy, Protection, Tenant};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;

@@ -4,7 +4,12 @@ use super::*;
 
 pub(super) fn listing(name: &str, blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
     let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
-    let read = lists::read(format!("#\n{text}").as_bytes(), Format::Plain, "x", 0);
+    let read = lists::read(
+        format!("#\n{text}").as_bytes(),
+        Format::Plain,
+        "x",
+        UnixSeconds(0),
+    );
     let action = if blocks {
         ListAction::Block
     } else {
@@ -30,7 +35,7 @@ pub(super) fn lists_in(image: &Image, position: u32, direction: Direction) -> BT
 
 /// The same by looking the address up on each list.
 pub(super) fn lists_on(policy: &Policy, address: &Address, direction: Direction) -> BTreeSet<u32> {
-    lists::naming(&policy.lists, address.ip())
+    naming(&policy.lists, address.ip())
         .filter(|(list, _)| list.direction.is(direction))
         .map(|(list, _)| identity(list.name.as_bytes()))
         .collect()

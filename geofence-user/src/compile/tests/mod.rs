@@ -11,8 +11,11 @@ use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::lists::{self, Action as ListAction, Direction as About, Format, Listing};
+use crate::data::lists;
+use crate::model::list::{Action as ListAction, Direction as About, Format};
+use crate::model::listing::{Listing, naming};
 use crate::model::policy::{Action, AsRule, AutonomousSystem, CountryRule, Mail, Service};
+use crate::model::units::UnixSeconds;
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
 
 mod list_sets;

@@ -1,32 +1,32 @@
-//! Bringing a list from its URL: one request, bounded in time and size, that asks only for what is new.
+//! Fetching a list from its URL: one conditional request, bounded in time and size.
 
 use std::io::{self, Read as _};
 use std::time::Duration;
 
+use ureq::Agent;
 use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use ureq::http::{HeaderName, Response, StatusCode};
+use ureq::http::{HeaderName, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
 
-use super::LIST_BYTES_MAX;
+use super::source_file::LIST_BYTES_MAX;
 
-/// How long a server may take to be reached and to begin its answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long everything may take.
-const PATIENCE_IN_ALL: Duration = Duration::from_secs(300);
+/// The time to connect, and the time until the answer starts.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time for the whole request.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
 const REDIRECTS_MAX: u32 = 5;
 
-/// What the server said by which to know a text again.
+/// What a server recognises a text by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Validators {
+pub(super) struct Validators {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
 }
 
 /// A server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
-    /// What was fetched before is still what it gives.
+pub(super) enum Fetched {
+    /// The text has not changed.
     Unchanged,
     Text {
         bytes: Vec<u8>,
@@ -34,9 +34,9 @@ pub enum Fetched {
     },
 }
 
-/// Why there is no answer to use.
+/// Why there is no text.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(super) enum FetchError {
     #[error("{url}: {source}; check that this machine reaches the server, and try again")]
     Http {
         url: String,
@@ -57,28 +57,31 @@ pub enum FetchError {
     BrokenOff { url: String, source: io::Error },
 }
 
-/// Fetches a text, unless it is the one that these validators belong to. `progress` is told how many bytes have come,
-/// and of how many where the server says so.
-pub fn fetch(
+/// Fetches a text, unless it is the one with these validators. `progress` is called with the number of bytes so far and
+/// the total, if the server gives one.
+pub(super) fn fetch(
     url: &str,
     known: &Validators,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Fetched, FetchError> {
+    let too_large = || FetchError::TooLarge {
+        url: url.to_owned(),
+    };
     let http = |source| FetchError::Http {
         url: url.to_owned(),
         source: Box::new(source),
     };
     let agent: Agent = Agent::config_builder()
-        // Who asks for https wants no redirection to talk it out of that.
+        // A redirection must not downgrade https to http.
         .https_only(url.starts_with("https:"))
         .tls_config(
             TlsConfig::builder()
                 .root_certs(RootCerts::PlatformVerifier)
                 .build(),
         )
-        .timeout_connect(Some(PATIENCE))
-        .timeout_recv_response(Some(PATIENCE))
-        .timeout_global(Some(PATIENCE_IN_ALL))
+        .timeout_connect(Some(START_TIMEOUT))
+        .timeout_recv_response(Some(START_TIMEOUT))
+        .timeout_global(Some(TOTAL_TIMEOUT))
         .max_redirects(REDIRECTS_MAX)
         .http_status_as_error(false)
         .user_agent(concat!("geofence/", env!("CARGO_PKG_VERSION")))
@@ -103,24 +106,25 @@ pub fn fetch(
             url: url.to_owned(),
             status,
             help: match status.as_u16() {
-                401 | 403 => "it wants a login or has shut this machine out",
+                401 | 403 => "it wants a login or blocks this machine",
                 404 | 410 => "the list has moved: correct `url` in the configuration",
-                429 => "it is asked too often: fetch less frequently",
+                429 => "it gets too many requests: fetch less often",
                 500..=599 => "it is broken at the moment: try again later",
-                _ => "open the URL in a browser to see what it is about",
+                _ => "open the URL in a browser to see why",
             },
         });
     }
-    let header = |name: HeaderName| text_of(&answer, &name);
+    let header = |name: HeaderName| {
+        let value = answer.headers().get(name)?;
+        value.to_str().ok().map(ToOwned::to_owned)
+    };
     let validators = Validators {
         etag: header(ETAG),
         last_modified: header(LAST_MODIFIED),
     };
     let length = answer.body().content_length();
     if length.is_some_and(|length| length > LIST_BYTES_MAX) {
-        return Err(FetchError::TooLarge {
-            url: url.to_owned(),
-        });
+        return Err(too_large());
     }
     let mut body = answer
         .into_body()
@@ -136,9 +140,7 @@ pub fn fetch(
                 bytes.extend_from_slice(part.get(..read).unwrap_or_default());
                 progress(bytes.len() as u64, length);
                 if bytes.len() as u64 > LIST_BYTES_MAX {
-                    return Err(FetchError::TooLarge {
-                        url: url.to_owned(),
-                    });
+                    return Err(too_large());
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -151,10 +153,4 @@ pub fn fetch(
         }
     }
     Ok(Fetched::Text { bytes, validators })
-}
-
-fn text_of(answer: &Response<Body>, name: &HeaderName) -> Option<String> {
-    // One that is no text cannot be sent back.
-    let value = answer.headers().get(name)?;
-    value.to_str().ok().map(ToOwned::to_owned)
 }

@@ -1,30 +1,29 @@
-//! Lists that others keep: indicators of compromise and block lists, from a file or a URL to entries with their places.
+//! Lists from third parties: indicators of compromise and block lists, from a file or a URL to entries with their places.
 //!
-//! `read` turns bytes into entries, whatever the bytes; `guard` says which lists are not believed; `store` keeps the
-//! last good text of each; `fetch` brings a new one. The filter never fetches: it reads a file, or what was fetched
-//! last.
+//! `read` turns bytes into entries; `sanity` rejects lists that would block the wrong addresses; `store` keeps the last
+//! good text of each list; `update` fetches new texts. The filter never fetches: it reads a file, or the stored text.
 
 mod address;
-mod crowdsec;
-mod feodo;
-pub mod fetch;
-mod format;
-mod lines;
+mod check;
+mod fetch;
+mod formats;
 mod load;
-mod misp;
-mod nftables;
-mod reading;
+mod local_addresses;
+mod parser;
+mod problem;
+mod read;
+mod report;
 pub mod sanity;
-mod spamhaus;
-mod stix;
+mod source_file;
 pub mod store;
 #[cfg(test)]
 mod tests;
-pub mod update;
+mod text;
+mod update;
 
-pub use crate::model::list::{
-    Action, Definition, Direction, Format, NAME_BYTES_MAX, Source, is_name,
-};
-pub use crate::model::listing::{Entries, Entry, Listing, Place, naming};
-pub use load::{LoadError, Loaded, Report, Standing, files, load};
-pub use reading::{Contents, Fault, LIST_BYTES_MAX, ListError, read};
+pub use load::{LoadError, Loaded, files, load};
+pub use local_addresses::LocalAddresses;
+pub use problem::{Fault, Problem};
+pub use read::{Contents, ListError, read};
+pub use report::{ListReport, ListState};
+pub use update::{UpdateOutcome, update};

@@ -1,7 +1,6 @@
-//! Whether a list is believed: what was read may still be a mistake, or somebody's joke, that cuts off the wrong.
+//! The sanity check of a list: a text that reads well may still be a mistake that blocks the wrong addresses.
 //!
-//! Pure: a list, its former size, and what must never be on one, to reasons against it. What is refused is not used;
-//! the last good list is.
+//! Pure: entries, the former size and the local addresses in, problems out.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,47 +8,22 @@ use std::net::IpAddr;
 use geofence_common::address::{SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Entries, Entry};
+use super::local_addresses::LocalAddresses;
+use crate::model::listing::{Entries, Entry};
 
-/// So many times its former size is no growth but another list.
+/// A list that grows to this many times its size is another list.
 const GROWTH_MAX: usize = 10;
 
-/// What must not be on a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// From where the machine is managed.
-    pub management: Vec<IpNet>,
-    /// The addresses of its interfaces.
-    pub own: Vec<IpAddr>,
-}
-
-impl Surroundings {
-    /// This machine, managed from these prefixes.
-    #[must_use]
-    pub fn of_this_machine(management: &[IpNet]) -> Self {
-        let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
-        let own = interfaces.filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
-        });
-        Self {
-            management: management.to_vec(),
-            own: own.collect(),
-        }
-    }
-}
-
-/// A reason not to believe a list.
+/// A reason to reject a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum SanityProblem {
     Empty,
-    /// It had so many entries, and has so many.
+    /// It has ten times the entries it had, or more.
     Grown {
         before: usize,
         now: usize,
     },
-    /// It names space that has a purpose of its own.
+    /// It has an entry in special-use space.
     SpecialUse {
         entry: Entry,
         block: IpNet,
@@ -64,60 +38,63 @@ pub enum Doubt {
     },
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for SanityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("there is no address on it"),
+            Self::Empty => f.write_str("it has no addresses"),
             Self::Grown { before, now } => {
                 write!(
                     f,
-                    "it has {now} entries, ten times as many as before ({before}) or more"
+                    "it has {now} entries, at least ten times as many as before ({before})"
                 )
             }
             Self::SpecialUse { entry, block } => write!(
                 f,
-                "{}: {} is in special-use space ({block}), where no attacker on the internet is",
+                "{}: {} overlaps special-use space ({block}), which has no hosts on the internet",
                 entry.place, entry.net
             ),
             Self::Management { entry, prefix } => write!(
                 f,
-                "{}: {} is where this machine is managed from (`management` has {prefix})",
+                "{}: {} overlaps {prefix}, which this machine is managed from (`management`)",
                 entry.place, entry.net
             ),
             Self::Own { entry, address } => write!(
                 f,
-                "{}: {} holds {address}, an address of this machine",
+                "{}: {} contains {address}, an address of this machine",
                 entry.place, entry.net
             ),
         }
     }
 }
 
-/// Everything that speaks against a list; each kind of doubt once.
+/// The problems of a list, each kind once. `former` is its number of entries before.
 #[must_use]
-pub fn doubts(entries: &Entries, former: Option<usize>, around: &Surroundings) -> Vec<Doubt> {
+pub fn problems(
+    entries: &Entries,
+    former: Option<usize>,
+    local: &LocalAddresses,
+) -> Vec<SanityProblem> {
     if entries.is_empty() {
-        return vec![Doubt::Empty];
+        return vec![SanityProblem::Empty];
     }
     let now = entries.len();
     let grown = former
         .filter(|before| *before > 0 && now >= before.saturating_mul(GROWTH_MAX))
-        .map(|before| Doubt::Grown { before, now });
+        .map(|before| SanityProblem::Grown { before, now });
     let special_use = special_use().find_map(|block| {
         let entry = *entries.overlapping(block)?;
-        Some(Doubt::SpecialUse { entry, block })
+        Some(SanityProblem::SpecialUse { entry, block })
     });
-    let management = around.management.iter().find_map(|prefix| {
+    let management = local.management.iter().find_map(|prefix| {
         let entry = *entries.overlapping(*prefix)?;
-        Some(Doubt::Management {
+        Some(SanityProblem::Management {
             entry,
             prefix: *prefix,
         })
     });
-    let own = around.own.iter().find_map(|address| {
+    let own = local.own.iter().find_map(|address| {
         let entry = *entries.find(*address)?;
-        // Private addresses of our own are in special-use space, of which has been told.
-        Some(Doubt::Own {
+        Some(SanityProblem::Own {
             entry,
             address: *address,
         })
@@ -128,7 +105,7 @@ pub fn doubts(entries: &Entries, former: Option<usize>, around: &Surroundings) -
         .collect()
 }
 
-/// Space that no list may name. Addresses that carry an IPv4 address are as good or bad as that.
+/// The prefixes that no list may overlap. Space that embeds IPv4 addresses is not among them.
 fn special_use() -> impl Iterator<Item = IpNet> {
     let v4 = SPECIAL_USE_V4
         .iter()

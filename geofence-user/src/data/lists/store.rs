@@ -1,12 +1,11 @@
 //! The last good text of every list, below the state directory of an instance.
 //!
 //! ```text
-//! /var/lib/NAME/lists/LIST.kept    what is known about the text, in one line of JSON, and the text
-//! /var/lib/NAME/lists/LIST.json    when its source was last asked, and why its answer was refused, if it was
+//! /var/lib/NAME/lists/LIST.kept    a header in one line of JSON, and the text
+//! /var/lib/NAME/lists/LIST.json    when its source was last asked, and why its answer was rejected, if it was
 //! ```
 //!
-//! Both are written whole under another name and renamed. A kept text is known to be whole by its checksum; a damaged
-//! one is none.
+//! Both are written whole under another name and renamed. A checksum shows whether a stored text is whole.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -16,63 +15,81 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::LIST_BYTES_MAX;
+use super::source_file::LIST_BYTES_MAX;
+use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 
-/// What is kept of lists.
+/// The directory of stored lists.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
 }
 
-/// What is known about a kept text.
+/// The facts about a stored text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Of this layout.
+pub struct StoredHeader {
+    /// The version of this layout.
     pub version: u32,
     /// The file or URL it came from, and the word for its format.
     pub source: String,
     pub format: String,
-    /// When it came, seconds since 1970.
-    pub since: u64,
+    /// When the source gave it.
+    pub since: UnixSeconds,
     pub entries: usize,
-    /// Somebody said that it is good, whatever the guard thinks.
+    /// Whether an operator accepted it despite the sanity check.
     pub forced: bool,
-    /// What the server said by which to know it again.
+    /// What the server recognises it by.
     pub etag: Option<String>,
     pub last_modified: Option<String>,
     pub length: usize,
     pub checksum: u32,
 }
 
-/// A text with what is known about it.
+/// A text with the facts about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub head: Head,
+pub struct StoredList {
+    pub header: StoredHeader,
     pub text: Vec<u8>,
 }
 
-/// How the last look at a list's source went.
+/// The result of the last look at a list's source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// When its source last gave or confirmed what is kept, seconds since 1970.
-    pub confirmed: Option<u64>,
-    pub refused: Option<Refused>,
+pub struct SourceStatus {
+    /// When the source last gave or confirmed the stored text.
+    pub confirmed: Option<UnixSeconds>,
+    pub refused: Option<Rejection>,
 }
 
-/// Why what a source gives is not used.
+/// Why a text is not used, and when its source gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// Seconds since 1970.
-    pub when: u64,
+pub struct Rejection {
+    pub when: UnixSeconds,
     pub why: String,
 }
 
-/// Why something was not kept, or not found.
+impl SourceStatus {
+    /// The source gave or confirmed the stored text.
+    pub(super) const fn confirmed(when: UnixSeconds) -> Self {
+        Self {
+            confirmed: Some(when),
+            refused: None,
+        }
+    }
+
+    /// The source gave something else, or nothing.
+    pub(super) fn rejected(self, rejection: Rejection) -> Self {
+        Self {
+            refused: Some(rejection),
+            ..self
+        }
+    }
+}
+
+/// Why a list is not stored, or cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{doing} {path}: {cause}{}", if cause.kind() == ErrorKind::PermissionDenied {
-        "; run this as the user geofence runs as, root mostly"
+        "; run this as the user geofence runs as, usually root"
     } else {
         ""
     })]
@@ -87,8 +104,8 @@ pub enum StoreError {
 
 /// The version of the layout.
 const VERSION: u32 = 1;
-/// No head is longer.
-const HEAD_BYTES_MAX: u64 = 64 << 10;
+/// The longest header.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
 
 impl Store {
     #[must_use]
@@ -104,7 +121,7 @@ impl Store {
         }
     }
 
-    /// Where the text of a list is kept.
+    /// The file with the text of a list.
     #[must_use]
     pub fn path(&self, list: &str) -> PathBuf {
         self.directory.join(format!("{list}.kept"))
@@ -114,7 +131,7 @@ impl Store {
         self.directory.join(format!("{list}.json"))
     }
 
-    /// Makes this process the only one that writes, for as long as it holds what this returns.
+    /// Makes this process the only one that writes, until the guard is dropped.
     pub fn lock(&self) -> Result<Flock<File>, StoreError> {
         let failed = |cause| StoreError::File {
             doing: "opening",
@@ -130,47 +147,55 @@ impl Store {
         Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
     }
 
-    /// The text that was kept last, if there is one.
-    pub fn load(&self, list: &str) -> Result<Option<Kept>, StoreError> {
+    /// The stored text, if there is one.
+    pub fn load(&self, list: &str) -> Result<Option<StoredList>, StoreError> {
         let path = self.path(list);
-        let Some(bytes) = read(&path, LIST_BYTES_MAX + HEAD_BYTES_MAX)? else {
+        let Some(bytes) = read(&path, LIST_BYTES_MAX + HEADER_BYTES_MAX)? else {
             return Ok(None);
         };
         let damaged = || StoreError::Damaged {
             path: path.display().to_string(),
         };
         let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (head, text) = bytes.split_at(end.ok_or_else(damaged)?);
+        let (header, text) = bytes.split_at(end.ok_or_else(damaged)?);
         let text = text.get(1..).unwrap_or_default().to_vec();
-        let head: Head = serde_json::from_slice(head).map_err(|_| damaged())?;
-        if head.version != VERSION
-            || head.length != text.len()
-            || head.checksum != crc32fast::hash(&text)
+        let header: StoredHeader = serde_json::from_slice(header).map_err(|_| damaged())?;
+        if header.version != VERSION
+            || header.length != text.len()
+            || header.checksum != crc32fast::hash(&text)
         {
             return Err(damaged());
         }
-        Ok(Some(Kept { head, text }))
+        Ok(Some(StoredList { header, text }))
     }
 
-    /// Keeps a text in place of the one before. The head's version, length and checksum are written here.
-    pub fn keep(&self, list: &str, mut kept: Kept) -> Result<(), StoreError> {
-        kept.head.version = VERSION;
-        kept.head.length = kept.text.len();
-        kept.head.checksum = crc32fast::hash(&kept.text);
-        let mut head = serde_json::to_vec(&kept.head).unwrap_or_default();
-        head.push(b'\n');
-        self.write(&self.path(list), &[&head, &kept.text])
+    /// The stored text, if there is one that is not damaged.
+    pub(super) fn load_intact(&self, list: &str) -> Result<Option<StoredList>, StoreError> {
+        match self.load(list) {
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            loaded => loaded,
+        }
     }
 
-    /// How the last look went; of a list that was never looked at there is nothing to say.
-    pub fn status(&self, list: &str) -> Result<Status, StoreError> {
-        let bytes = read(&self.status_path(list), HEAD_BYTES_MAX)?;
-        // It is a note: a damaged one says nothing.
+    /// Replaces the stored text. The version, length and checksum of the header are set here.
+    pub fn save(&self, list: &str, mut stored: StoredList) -> Result<(), StoreError> {
+        stored.header.version = VERSION;
+        stored.header.length = stored.text.len();
+        stored.header.checksum = crc32fast::hash(&stored.text);
+        let mut header = serde_json::to_vec(&stored.header).unwrap_or_default();
+        header.push(b'\n');
+        self.write(&self.path(list), &[&header, &stored.text])
+    }
+
+    /// The status of a list's source; empty if it was never asked.
+    pub fn status(&self, list: &str) -> Result<SourceStatus, StoreError> {
+        let bytes = read(&self.status_path(list), HEADER_BYTES_MAX)?;
+        // The status is only shown, so a damaged one counts as empty.
         let status = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(status.unwrap_or_default())
     }
 
-    pub fn note(&self, list: &str, status: &Status) -> Result<(), StoreError> {
+    pub fn save_status(&self, list: &str, status: &SourceStatus) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(status).unwrap_or_default();
         self.write(&self.status_path(list), &[&bytes])
     }
@@ -194,15 +219,15 @@ impl Store {
         }
         file.sync_all().map_err(failed)?;
         fs::rename(&new, path).map_err(failed)?;
-        // The rename itself must outlive a power cut.
+        // The rename itself must survive a power failure.
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(failed)
     }
 }
 
-/// A file's bytes; nothing if there is no file.
-fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+/// The bytes of a file; `None` if there is no file.
+fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let failed = |cause| StoreError::File {
         doing: "reading",
         path: path.display().to_string(),
@@ -213,6 +238,8 @@ fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         opened => opened.map_err(failed)?,
     };
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(bytes_max)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     Ok(Some(bytes))
 }

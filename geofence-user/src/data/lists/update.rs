@@ -1,182 +1,141 @@
-//! One list brought up to date: fetched or read, held against the guard, and kept or refused.
+//! One list brought up to date: fetched or read, checked, and stored or rejected.
 
+use super::check::{header_of, read_checked};
 use super::fetch::{Fetched, Validators, fetch};
-use super::load::{bytes_of, head_of, judge};
-use super::sanity::Surroundings;
-use super::store::{Head, Kept, Refused, Status, Store, StoreError};
-use super::{Contents, Definition, Source, read};
+use super::local_addresses::LocalAddresses;
+use super::source_file::read_file;
+use super::store::{Rejection, SourceStatus, Store, StoreError, StoredHeader, StoredList};
+use crate::model::list::{Definition, Source};
+use crate::model::units::UnixSeconds;
 
-/// What became of a list.
+/// The result of an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has other entries than before, or is new.
+pub enum UpdateOutcome {
+    /// The list has a new text, or is new.
     Updated {
         entries: usize,
         before: Option<usize>,
     },
-    /// It is what it was.
+    /// Its source gives the stored text.
     Unchanged { entries: usize },
-    /// What its source gives is not believed or is no list; the last good one stays, if there is one.
-    Refused { why: String, entries: Option<usize> },
-    /// Its source gives nothing; the last good one stays, if there is one.
+    /// What its source gives is not a list or fails the sanity check; the last good text stays, if there is one.
+    Rejected { why: String, entries: Option<usize> },
+    /// Its source gives nothing; the last good text stays, if there is one.
     Failed { why: String, entries: Option<usize> },
 }
 
-/// Brings a list up to date. With `force`, the guard is not asked.
+/// Brings a list up to date. With `force`, the sanity check is skipped.
 ///
 /// # Errors
-/// When nothing can be kept; the list's own troubles are its outcome.
+/// If the store cannot be read or written. A problem with the list itself is an outcome.
 pub fn update(
     definition: &Definition,
-    around: &Surroundings,
+    local: &LocalAddresses,
     store: &Store,
     force: bool,
-    now: u64,
+    now: UnixSeconds,
     progress: &mut dyn FnMut(u64, Option<u64>),
-) -> Result<Outcome, StoreError> {
+) -> Result<UpdateOutcome, StoreError> {
     let list = &definition.name;
-    let kept = match store.load(list) {
-        Err(StoreError::Damaged { .. }) => None,
-        loaded => loaded?,
-    };
-    let entries = kept.as_ref().map(|kept| kept.head.entries);
-    let before = store.status(list)?;
-    let refuse = |why: String| {
+    let stored = store.load_intact(list)?;
+    let entries = stored.as_ref().map(|stored| stored.header.entries);
+    let save_status = |status: SourceStatus| {
         let _lock = store.lock()?;
-        let refused = Some(Refused {
-            when: now,
-            why: why.clone(),
-        });
-        store.note(
-            list,
-            &Status {
-                refused,
-                ..before.clone()
-            },
-        )?;
-        Ok(why)
+        store.save_status(list, &status)
     };
-    let brought = match bring(definition, kept.as_ref(), force, now, progress) {
-        Ok(brought) => brought,
+    let reject = |why: &str| {
+        let why = why.to_owned();
+        save_status(store.status(list)?.rejected(Rejection { when: now, why }))
+    };
+    let obtained = match obtain(definition, stored.as_ref(), force, now, progress) {
+        Ok(Some(obtained)) => obtained,
+        Ok(None) => {
+            save_status(SourceStatus::confirmed(now))?;
+            let entries = entries.unwrap_or(0);
+            return Ok(UpdateOutcome::Unchanged { entries });
+        }
         Err(why) => {
-            return Ok(Outcome::Failed {
-                why: refuse(why)?,
-                entries,
-            });
+            reject(&why)?;
+            return Ok(UpdateOutcome::Failed { why, entries });
         }
     };
-    let Some(Brought {
+    let Obtained {
         text,
         validators,
         since,
-    }) = brought
-    else {
-        let _lock = store.lock()?;
-        store.note(list, &confirmed(now))?;
-        let entries = entries.unwrap_or(0);
-        return Ok(Outcome::Unchanged { entries });
-    };
-    let contents = match examine(definition, &text, since, kept.as_ref(), around, force) {
+    } = obtained;
+    let contents = match read_checked(definition, &text, since, stored.as_ref(), local, force) {
         Ok(contents) => contents,
         Err(why) => {
-            return Ok(Outcome::Refused {
-                why: refuse(why)?,
-                entries,
-            });
+            reject(&why)?;
+            return Ok(UpdateOutcome::Rejected { why, entries });
         }
     };
-    let is_same = kept.is_some_and(|kept| kept.text == text && kept.head.forced == force);
-    let head = Head {
+    let is_same = stored.is_some_and(|stored| stored.text == text && stored.header.forced == force);
+    let header = StoredHeader {
         forced: force,
         etag: validators.etag,
         last_modified: validators.last_modified,
-        ..head_of(definition, &contents, since)
+        ..header_of(definition, &contents, since)
     };
-    let found = head.entries;
+    let found = header.entries;
     let _lock = store.lock()?;
-    store.keep(list, Kept { head, text })?;
-    store.note(list, &confirmed(since))?;
+    store.save(list, StoredList { header, text })?;
+    store.save_status(list, &SourceStatus::confirmed(since))?;
     Ok(if is_same {
-        Outcome::Unchanged { entries: found }
+        UpdateOutcome::Unchanged { entries: found }
     } else {
-        Outcome::Updated {
+        UpdateOutcome::Updated {
             entries: found,
             before: entries,
         }
     })
 }
 
-fn confirmed(when: u64) -> Status {
-    Status {
-        confirmed: Some(when),
-        refused: None,
-    }
-}
-
-/// What a source gives.
-struct Brought {
+/// A text from a source.
+struct Obtained {
     text: Vec<u8>,
-    /// By what to know it again.
+    /// What the server recognises the text by.
     validators: Validators,
-    /// When it gave it.
-    since: u64,
+    /// When the source gave it.
+    since: UnixSeconds,
 }
 
-/// Asks the source; nothing if it gives what is kept.
-fn bring(
+/// Asks the source; `None` if it still gives the stored text.
+fn obtain(
     definition: &Definition,
-    kept: Option<&Kept>,
+    stored: Option<&StoredList>,
     force: bool,
-    now: u64,
+    now: UnixSeconds,
     progress: &mut dyn FnMut(u64, Option<u64>),
-) -> Result<Option<Brought>, String> {
-    match &definition.source {
+) -> Result<Option<Obtained>, String> {
+    let url = match &definition.source {
         Source::File(path) => {
-            let (text, since) = bytes_of(path)?;
-            Ok(Some(Brought {
+            let (text, since) = read_file(path)?;
+            return Ok(Some(Obtained {
                 text,
                 validators: Validators::default(),
                 since,
-            }))
+            }));
         }
-        Source::Url(url) => {
-            // Whoever forces wants the text read anew, and a text from elsewhere says nothing about this one.
-            let known = kept.filter(|kept| !force && kept.head.source == *url);
-            let known = known.map(|kept| Validators {
-                etag: kept.head.etag.clone(),
-                last_modified: kept.head.last_modified.clone(),
-            });
-            match fetch(url, &known.unwrap_or_default(), progress) {
-                Ok(Fetched::Unchanged) if kept.is_some() => Ok(None),
-                Ok(Fetched::Unchanged) => Err(format!(
-                    "{url}: the server says that nothing has changed, and nothing was fetched before; ask whoever \
-                     runs it"
-                )),
-                Ok(Fetched::Text { bytes, validators }) => Ok(Some(Brought {
-                    text: bytes,
-                    validators,
-                    since: now,
-                })),
-                Err(error) => Err(error.to_string()),
-            }
-        }
+        Source::Url(url) => url,
+    };
+    // With `force` the text is read anew, and a text from another URL says nothing about this one.
+    let known = stored.filter(|stored| !force && stored.header.source == *url);
+    let known = known.map(|stored| Validators {
+        etag: stored.header.etag.clone(),
+        last_modified: stored.header.last_modified.clone(),
+    });
+    match fetch(url, &known.unwrap_or_default(), progress) {
+        Ok(Fetched::Unchanged) if stored.is_some() => Ok(None),
+        Ok(Fetched::Unchanged) => Err(format!(
+            "{url}: the server says that nothing has changed, but nothing was fetched before; ask its operator"
+        )),
+        Ok(Fetched::Text { bytes, validators }) => Ok(Some(Obtained {
+            text: bytes,
+            validators,
+            since: now,
+        })),
+        Err(error) => Err(error.to_string()),
     }
-}
-
-/// What is in a text, or why it is refused.
-fn examine(
-    definition: &Definition,
-    text: &[u8],
-    since: u64,
-    kept: Option<&Kept>,
-    around: &Surroundings,
-    force: bool,
-) -> Result<Contents, String> {
-    let name = definition.source.to_string();
-    let contents =
-        read(text, definition.format, &name, since).map_err(|error| error.to_string())?;
-    if !force {
-        judge(definition, &name, &contents, kept, around)?;
-    }
-    Ok(contents)
 }

@@ -66,7 +66,9 @@ mod tests {
     use crate::daemon::facts::{
         Facts, InterfaceCounters, ListCount, ListCounts, Reloads, TenantCounts,
     };
-    use crate::data::lists::{Action as ListAction, Direction, Report, Standing};
+    use crate::data::lists::{ListReport, ListState};
+    use crate::model::list::{Action as ListAction, Direction};
+    use crate::model::units::UnixSeconds;
 
     fn snapshot() -> Snapshot {
         let counter = Counter {
@@ -116,17 +118,17 @@ mod tests {
                 }),
                 prefixes_v4: 2,
                 prefixes_v6: 3,
-                lists: vec![Report {
+                lists: vec![ListReport {
                     name: "feodo".into(),
                     source: "https://lists.example/?key=secret".into(),
                     action: ListAction::Block,
                     direction: Direction::Both,
-                    standing: Standing::LastGood,
+                    state: ListState::LastGood,
                     entries: 7,
-                    lapsed: 0,
-                    passed_over: 0,
-                    since: Some(1_780_272_000),
-                    refused: None,
+                    expired: 0,
+                    skipped: 0,
+                    since: Some(UnixSeconds(1_780_272_000)),
+                    rejection: None,
                 }],
             },
             reloads: Reloads::new(None),

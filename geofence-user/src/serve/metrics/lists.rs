@@ -8,7 +8,7 @@ use geofence_common::maps::{ListCounters, list_counter};
 
 use super::families::Families;
 use crate::daemon::facts::{ListCount, ListCounts};
-use crate::data::lists::{Report, Standing};
+use crate::data::lists::{ListReport, ListState};
 
 /// The directions that the list is about.
 fn ways(list: &ListCount) -> impl Iterator<Item = Way> {
@@ -69,11 +69,14 @@ pub(super) fn encode_counters(
 }
 
 /// What the lists contain and how current they are.
-pub(super) fn encode_reports(lists: &[Report], families: &mut Families<'_>) -> Result<(), Error> {
+pub(super) fn encode_reports(
+    lists: &[ListReport],
+    families: &mut Families<'_>,
+) -> Result<(), Error> {
     if lists.is_empty() {
         return Ok(());
     }
-    type Value = fn(&Report) -> i64;
+    type Value = fn(&ListReport) -> i64;
     let gauges: [(&str, &str, Value); 3] = [
         (
             "geofence_list_entries",
@@ -83,12 +86,12 @@ pub(super) fn encode_reports(lists: &[Report], families: &mut Families<'_>) -> R
         (
             "geofence_list_confirmed_timestamp_seconds",
             "When the source of a list last delivered or confirmed its content; 0 for never",
-            |list| list.since.unwrap_or(0).cast_signed(),
+            |list| list.since.unwrap_or_default().0.cast_signed(),
         ),
         (
             "geofence_list_degraded",
             "Whether the list in use is not the one its source has: rejected, unavailable or never fetched",
-            |list| i64::from(list.standing != Standing::Current),
+            |list| i64::from(list.state != ListState::Current),
         ),
     ];
     for (name, help, value) in gauges {

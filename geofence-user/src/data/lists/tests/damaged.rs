@@ -1,11 +1,13 @@
-//! Whatever is done to a list, reading it ends in entries or in an error that can be shown.
+//! A damaged list of any format ends in entries or in an error that can be shown.
 
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::*;
+use super::samples::*;
+use crate::data::lists::read;
+use crate::model::list::Format;
 use crate::model::word::Word as _;
 
 const SAMPLES: [&str; 9] = [
@@ -20,7 +22,7 @@ const SAMPLES: [&str; 9] = [
     NFTABLES,
 ];
 
-/// Reads the bytes in every format; what is refused must say so, in lines that fit a screen, and soon.
+/// Reads the bytes in every format. An error must be short, printable and soon.
 fn survives(bytes: &[u8]) {
     let start = Instant::now();
     for (word, format, _) in Format::WORDS {
@@ -43,7 +45,7 @@ fn survives(bytes: &[u8]) {
 }
 
 #[test]
-fn texts_cut_anywhere() {
+fn list_cut_anywhere_ends_in_entries_or_an_error() {
     for sample in SAMPLES {
         for cut in 0..sample.len() {
             survives(&sample.as_bytes()[..cut]);
@@ -52,14 +54,14 @@ fn texts_cut_anywhere() {
 }
 
 #[test]
-fn a_cut_text_of_a_format_that_says_its_length_is_refused() {
+fn cut_list_of_a_format_with_a_length_is_refused() {
     for (format, sample) in [
         (Format::Netset, NETSET),
         (Format::Crowdsec, CROWDSEC),
         (Format::Stix, STIX),
         (Format::Misp, MISP),
     ] {
-        // Behind the last entry, or the heading that promises it, nothing can be lost unseen.
+        // After the last entry, or the heading with the count, a loss cannot go unnoticed.
         let start = sample.find("Entries").unwrap_or(0) + 30;
         let end = sample
             .trim_end()
@@ -76,7 +78,7 @@ fn a_cut_text_of_a_format_that_says_its_length_is_refused() {
 }
 
 #[test]
-fn lines_and_nesting_without_end() {
+fn endless_lines_and_nesting_end_soon() {
     let size = 4 << 20;
     for (start, filling, end) in [
         ("", "5.9.0.1 ", ""),
@@ -117,7 +119,7 @@ fn lines_and_nesting_without_end() {
 }
 
 #[test]
-fn many_elements_in_one_line_take_no_longer_than_in_many() {
+fn many_elements_in_one_line_are_read_in_linear_time() {
     let element = |number: u32| std::net::Ipv4Addr::from(0x0500_0000 + number).to_string();
     let elements: Vec<_> = (0..300_000).map(element).collect();
     let text = format!("elements = {{ {} }}", elements.join(", "));
@@ -133,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn bits_flipped_anywhere(
+    fn flipped_bits_end_in_entries_or_an_error(
         sample in 0..SAMPLES.len(),
         flips in proptest::collection::vec(any::<(Index, u8)>(), 1..6),
     ) {
@@ -146,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn pieces_of_one_in_another(one in 0..SAMPLES.len(), two in 0..SAMPLES.len(), cuts in any::<[Index; 3]>()) {
+    fn mixed_formats_end_in_entries_or_an_error(one in 0..SAMPLES.len(), two in 0..SAMPLES.len(), cuts in any::<[Index; 3]>()) {
         let (one, two) = (SAMPLES[one].as_bytes(), SAMPLES[two].as_bytes());
         let [at, start, end] = cuts;
         let (start, end) = (start.index(two.len()), end.index(two.len()));
@@ -155,12 +157,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_end_in_entries_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         survives(&bytes);
     }
 
     #[test]
-    fn any_word_among_words(words in proptest::collection::vec(
+    fn random_words_end_in_entries_or_an_error(words in proptest::collection::vec(
         prop_oneof![
             "[ -~]{0,12}",
             proptest::sample::select(vec![

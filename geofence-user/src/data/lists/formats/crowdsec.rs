@@ -1,19 +1,19 @@
 //! CrowdSec decisions as JSON: what `cscli decisions list` prints, what the local API answers, what is imported.
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::address::shown;
-use super::reading::Reading;
+use super::time::unix_seconds;
+use crate::data::lists::parser::{Parser, is_json_list};
+use crate::data::lists::problem::quoted;
 use crate::model::duration;
 
-/// The shapes in which decisions come.
+/// A document with decisions.
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
     decisions: Option<Vec<&'a RawValue>>,
-    /// A stream's news; what is deleted was never here.
+    /// The additions of a stream; its deletions do not matter to a list that is read whole.
     new: Option<Vec<&'a RawValue>>,
 }
 
@@ -31,55 +31,55 @@ struct Decision<'a> {
     decisions: Option<Vec<&'a RawValue>>,
 }
 
-pub(super) fn read(reading: &mut Reading<'_>) {
+pub(super) fn read(parser: &mut Parser<'_>) {
     let expected = "a list of decisions";
-    let items = if reading.text().trim_start().starts_with('[') {
-        reading.json::<Vec<&RawValue>>(expected)
+    let items = if is_json_list(parser.text()) {
+        parser.json::<Vec<&RawValue>>(expected)
     } else {
         // An API without decisions answers `null`.
-        let document = reading.json::<Option<Document<'_>>>(expected).flatten();
+        let document = parser.json::<Option<Document<'_>>>(expected).flatten();
         document.map(|document| {
             let parts = [document.decisions, document.new];
             parts.into_iter().flatten().flatten().collect()
         })
     };
     for item in items.unwrap_or_default() {
-        decision(reading, item, true);
+        decision(parser, item, true);
     }
 }
 
-fn decision<'a>(reading: &mut Reading<'a>, item: &'a RawValue, may_nest: bool) {
-    if reading.is_over() {
+fn decision<'a>(parser: &mut Parser<'a>, item: &'a RawValue, may_nest: bool) {
+    if parser.is_over() {
         return;
     }
-    let Some(read) = reading.item::<Decision<'_>>(item, "a decision") else {
+    let Some(read) = parser.item::<Decision<'_>>(item, "a decision") else {
         return;
     };
     if let Some(inner) = read.decisions {
         // An alert holds decisions, and a decision holds none.
         for inner in inner.into_iter().filter(|_| may_nest) {
-            decision(reading, inner, false);
+            decision(parser, inner, false);
         }
         return;
     }
     let scope = read.scope.unwrap_or_default().to_ascii_lowercase();
     if !matches!(scope.as_str(), "" | "ip" | "range") {
-        reading.pass_over("decisions about something else than addresses");
+        parser.skip("decisions about something other than addresses");
         return;
     }
     if read
         .kind
         .is_some_and(|kind| !kind.eq_ignore_ascii_case("ban"))
     {
-        reading.pass_over("decisions other than bans");
+        parser.skip("decisions other than bans");
         return;
     }
     if read.simulated == Some(true) {
-        reading.pass_over("simulated decisions");
+        parser.skip("simulated decisions");
         return;
     }
     let Some(value) = read.value else {
-        reading.fault(
+        parser.fault(
             item.get(),
             "this decision has no `value`",
             "name the format the list has",
@@ -87,12 +87,12 @@ fn decision<'a>(reading: &mut Reading<'a>, item: &'a RawValue, may_nest: bool) {
         return;
     };
     let expires = match (read.until, read.duration) {
-        (Some(until), _) => until.parse::<Timestamp>().map(seconds).map_err(|_| until),
+        (Some(until), _) => unix_seconds(&until).map(Some).ok_or(until),
         (None, Some(time)) => match time.strip_prefix('-') {
-            // It was over when it was written down.
+            // It had expired when it was written.
             Some(rest) if duration::parse(rest).is_some() => Ok(Some(1)),
             _ => duration::parse(&time)
-                .map(|left| Some(reading.now.saturating_add(left.as_secs())))
+                .map(|left| Some(parser.now().saturating_add(left.as_secs())))
                 .ok_or(time),
         },
         (None, None) => Ok(None),
@@ -100,21 +100,13 @@ fn decision<'a>(reading: &mut Reading<'a>, item: &'a RawValue, may_nest: bool) {
     let expires = match expires {
         Ok(expires) => expires,
         Err(text) => {
-            reading.fault(
+            parser.fault(
                 item.get(),
-                format!("{} says nothing about when the ban ends", shown(&text)),
+                format!("{} does not say when the ban ends", quoted(&text)),
                 "write a time such as 2026-01-31T12:00:00Z, or a duration such as 3h59m",
             );
             return;
         }
     };
-    if let Some(word) = reading.item::<String>(value, "an address in quotes") {
-        let place = reading.place(value.get());
-        reading.add_at(place, &word, expires);
-    }
-}
-
-/// Seconds since 1970; nothing before that is kept apart.
-pub(super) fn seconds(time: Timestamp) -> Option<u64> {
-    Some(u64::try_from(time.as_second()).unwrap_or(0))
+    parser.add_item(value, expires);
 }

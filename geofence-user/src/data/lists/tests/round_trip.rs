@@ -1,11 +1,13 @@
-//! Whatever prefixes a list has, each format gives back what was written in it.
+//! Random prefixes, written in each format and read back.
 
 use std::fmt::Write as _;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
-use super::*;
+use super::samples::*;
+use crate::model::list::Format;
+use crate::model::word::Word as _;
 
 fn net() -> impl Strategy<Value = IpNet> {
     prop_oneof![
@@ -68,11 +70,11 @@ fn written(format: Format, nets: &[IpNet]) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn every_format_gives_back_what_was_written(nets in proptest::collection::vec(net(), 1..40)) {
+    fn every_format_reads_what_was_written(nets in proptest::collection::vec(net(), 1..40)) {
         let mut expected = nets.clone();
         expected.sort_unstable();
         expected.dedup();
-        for (word, format, _) in <Format as crate::model::word::Word>::WORDS {
+        for (word, format, _) in Format::WORDS {
             let text = written(*format, &nets);
             let contents = read_as(*format, &text);
             let read: Vec<_> = contents.entries.iter().map(|entry| entry.net).collect();
@@ -87,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn a_range_is_the_addresses_from_its_first_to_its_last(
+    fn range_is_read_as_the_addresses_from_first_to_last(
         first in any::<u32>(), length in 0_u32..100_000, probe in any::<u32>(), near in 0_u32..120_000,
     ) {
         let last = first.saturating_add(length);
@@ -106,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn finding_is_the_plain_scan(
+    fn find_agrees_with_a_plain_scan(
         nets in proptest::collection::vec(net(), 1..60), probes in proptest::collection::vec(net(), 20),
     ) {
         let entries = read_as(Format::Plain, &written(Format::Plain, &nets)).entries;

@@ -1,71 +1,71 @@
 //! Lists of one address, prefix or range a line, and what `ipset save` writes.
 
-use super::address::shown;
-use super::reading::Reading;
+use crate::data::lists::parser::Parser;
+use crate::data::lists::problem::quoted;
 
-/// Addresses with comments of any of the usual kinds.
-pub(super) fn plain(reading: &mut Reading<'_>) {
-    each_line(reading, &["#", ";", "//"], entry);
+/// Addresses, with comments of any usual kind.
+pub(super) fn plain(parser: &mut Parser<'_>) {
+    each_line(parser, &["#", ";", "//"], entry);
 }
 
 /// FireHOL's netset, whose heading says how many entries follow.
-pub(super) fn netset(reading: &mut Reading<'_>) {
-    each_line(reading, &["#"], entry);
-    check_heading(reading);
+pub(super) fn netset(parser: &mut Parser<'_>) {
+    each_line(parser, &["#"], entry);
+    check_heading(parser);
 }
 
 /// FireHOL's ipset, or the commands that `ipset restore` takes.
-pub(super) fn ipset(reading: &mut Reading<'_>) {
-    each_line(reading, &["#"], |reading, line| {
+pub(super) fn ipset(parser: &mut Parser<'_>) {
+    each_line(parser, &["#"], |parser, line| {
         let mut words = line.split_whitespace();
         match words.next() {
             Some("create" | "-N" | "flush" | "-F") => {}
-            Some("add" | "-A") => command(reading, line, words),
-            _ => entry(reading, line),
+            Some("add" | "-A") => command(parser, line, words),
+            _ => entry(parser, line),
         }
     });
-    check_heading(reading);
+    check_heading(parser);
 }
 
-/// Calls `read` with every line that has more than a comment, without its comment.
+/// Calls `read` with each line that is more than a comment, without its comment.
 pub(super) fn each_line<'a>(
-    reading: &mut Reading<'a>,
+    parser: &mut Parser<'a>,
     comments: &[&str],
-    mut read: impl FnMut(&mut Reading<'a>, &'a str),
+    mut read: impl FnMut(&mut Parser<'a>, &'a str),
 ) {
-    for line in reading.text().lines() {
-        if reading.is_over() {
+    for line in parser.text().lines() {
+        if parser.is_over() {
             return;
         }
         let end = comments.iter().filter_map(|mark| line.find(mark)).min();
         let line = end.and_then(|end| line.get(..end)).unwrap_or(line).trim();
         if !line.is_empty() {
-            read(reading, line);
+            read(parser, line);
         }
     }
 }
 
-fn entry(reading: &mut Reading<'_>, line: &str) {
+fn entry(parser: &mut Parser<'_>, line: &str) {
     // A range may have blanks around its dash.
     match line.split_once(char::is_whitespace) {
         Some((word, more)) if !line.contains('-') => {
             let more = more.trim();
-            reading.fault(
+            parser.fault(
                 more,
-                format!("behind {} there is {}", shown(word), shown(more)),
+                format!("after {} there is {}", quoted(word), quoted(more)),
                 "a line has one address, prefix or range, and `#` before anything else",
             );
         }
-        _ => reading.add(line, None),
+        _ => parser.add(line, None),
     }
 }
 
 /// `add SET ADDRESS [timeout SECONDS] [packets N] [bytes N] [comment "TEXT"]`.
-fn command<'a>(reading: &mut Reading<'a>, line: &'a str, mut words: std::str::SplitWhitespace<'a>) {
+fn command<'a>(parser: &mut Parser<'a>, line: &'a str, mut words: std::str::SplitWhitespace<'a>) {
     let (Some(_), Some(address)) = (words.next(), words.next()) else {
-        reading.fault(
+        parser.fault(
             line,
-            format!("{} adds nothing", shown(line)),
+            format!("{} adds nothing", quoted(line)),
             "write: add SET ADDRESS",
         );
         return;
@@ -74,41 +74,44 @@ fn command<'a>(reading: &mut Reading<'a>, line: &'a str, mut words: std::str::Sp
     while let Some(word) = words.next() {
         match word {
             "timeout" => match words.next().map(|time| (time, time.parse::<u64>())) {
-                // Zero is ipset's way of saying never.
+                // In ipset, zero means never.
                 Some((_, Ok(0))) => {}
-                Some((_, Ok(seconds))) => expires = Some(reading.now.saturating_add(seconds)),
-                Some((time, Err(_))) => reading.fault(
+                Some((_, Ok(seconds))) => expires = Some(parser.now().saturating_add(seconds)),
+                Some((time, Err(_))) => parser.fault(
                     time,
-                    format!("{} is no timeout", shown(time)),
+                    format!("{} is not a timeout", quoted(time)),
                     "write a number of seconds",
                 ),
-                None => reading.fault(line, "the timeout is missing", "write a number of seconds"),
+                None => parser.fault(line, "the timeout is missing", "write a number of seconds"),
             },
             "nomatch" => {
-                reading.fault(
+                parser.fault(
                     word,
-                    "`nomatch` takes a part out of another entry, which no list here can do",
+                    "`nomatch` excludes a part of another entry, which geofence does not support",
                     "write the parts that remain",
                 );
             }
             "packets" | "bytes" | "skbmark" | "skbprio" | "skbqueue" => {
                 _ = words.next();
             }
-            // A comment is the last there is.
+            // A comment is the last attribute.
             "comment" | "-exist" => break,
-            other => reading.fault(
+            other => parser.fault(
                 other,
-                format!("{} is nothing that `ipset save` writes", shown(other)),
+                format!(
+                    "{} is not something that `ipset save` writes",
+                    quoted(other)
+                ),
                 "write: add SET ADDRESS timeout SECONDS",
             ),
         }
     }
-    reading.add(address, expires);
+    parser.add(address, expires);
 }
 
-/// Holds the number of entries against `# Entries : 3753 subnets, 611405121 unique IPs`.
-fn check_heading(reading: &mut Reading<'_>) {
-    let text = reading.text();
+/// Compares the number of entries with `# Entries : 3753 subnets, 611405121 unique IPs`.
+fn check_heading(parser: &mut Parser<'_>) {
+    let text = parser.text();
     let comments = text.lines().map_while(|line| {
         line.trim()
             .strip_prefix('#')
@@ -124,9 +127,9 @@ fn check_heading(reading: &mut Reading<'_>) {
     let Ok(promised) = digits.replace(',', "").parse::<usize>() else {
         return;
     };
-    let found = reading.count();
-    if found < promised && !reading.has_faults() {
-        reading.fault(
+    let found = parser.count();
+    if found < promised && !parser.has_faults() {
+        parser.fault(
             said,
             format!("its heading promises {promised} entries, and there are {found}"),
             "it was cut short: fetch it again",

@@ -5,13 +5,13 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::reading::Reading;
+use crate::data::lists::parser::{Parser, is_json_list};
 
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(rename = "Event", borrow)]
     event: Option<Event<'a>>,
-    /// What a search answers: a list of events, or an object with attributes.
+    /// The answer to a search: a list of events, or an object with attributes.
     response: Option<&'a RawValue>,
     #[serde(rename = "Attribute")]
     attributes: Option<Vec<&'a RawValue>>,
@@ -22,17 +22,12 @@ struct Event<'a> {
     #[serde(rename = "Attribute", borrow, default)]
     attributes: Vec<&'a RawValue>,
     #[serde(rename = "Object", borrow, default)]
-    objects: Vec<Object<'a>>,
+    objects: Vec<Attributes<'a>>,
 }
 
+/// An object of an event, or the answer to a search for attributes.
 #[derive(Deserialize)]
-struct Object<'a> {
-    #[serde(rename = "Attribute", borrow, default)]
-    attributes: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Found<'a> {
+struct Attributes<'a> {
     #[serde(rename = "Attribute", borrow, default)]
     attributes: Vec<&'a RawValue>,
 }
@@ -49,30 +44,26 @@ struct Attribute<'a> {
     kind: String,
     #[serde(borrow)]
     value: &'a RawValue,
-    /// Whether it is meant for detection; left out, it is.
+    /// Whether it is meant for detection; if absent, it is.
     to_ids: Option<bool>,
     deleted: Option<bool>,
 }
 
-pub(super) fn read(reading: &mut Reading<'_>) {
+pub(super) fn read(parser: &mut Parser<'_>) {
     let expected = "an event or a list of attributes";
-    let attributes = if is_list(reading.text()) {
-        reading.json(expected).map(of_events)
+    let attributes = if is_json_list(parser.text()) {
+        parser.json(expected).map(of_events)
     } else {
-        reading.json::<Document<'_>>(expected).map(|document| {
+        parser.json::<Document<'_>>(expected).map(|document| {
             let mut all = document.attributes.unwrap_or_default();
             all.extend(document.event.into_iter().flat_map(Event::all));
             match document.response {
-                Some(events) if is_list(events.get()) => {
-                    all.extend(
-                        reading
-                            .item(events, expected)
-                            .map(of_events)
-                            .unwrap_or_default(),
-                    );
+                Some(events) if is_json_list(events.get()) => {
+                    let events = parser.item(events, expected);
+                    all.extend(events.map(of_events).unwrap_or_default());
                 }
                 Some(found) => {
-                    let found = reading.item::<Found<'_>>(found, expected);
+                    let found = parser.item::<Attributes<'_>>(found, expected);
                     all.extend(found.into_iter().flat_map(|found| found.attributes));
                 }
                 None => {}
@@ -82,35 +73,34 @@ pub(super) fn read(reading: &mut Reading<'_>) {
     };
     let attributes = attributes.unwrap_or_default();
     for item in attributes {
-        if reading.is_over() {
+        if parser.is_over() {
             return;
         }
-        attribute(reading, item);
+        attribute(parser, item);
     }
 }
 
-fn attribute<'a>(reading: &mut Reading<'a>, item: &'a RawValue) {
-    let Some(read) = reading.item::<Attribute<'_>>(item, "an attribute") else {
+fn attribute<'a>(parser: &mut Parser<'a>, item: &'a RawValue) {
+    let Some(read) = parser.item::<Attribute<'_>>(item, "an attribute") else {
         return;
     };
     match read.kind.as_str() {
         "ip-src" | "ip-dst" => {}
         "ip-src|port" | "ip-dst|port" => {
-            reading.pass_over("attributes about an address and a port together");
+            parser.skip("attributes about an address with a port");
             return;
         }
         _ => {
-            reading.pass_over("attributes of other types");
+            parser.skip("attributes of other types");
             return;
         }
     }
     if read.deleted == Some(true) {
-        reading.pass_over("deleted attributes");
+        parser.skip("deleted attributes");
     } else if read.to_ids == Some(false) {
-        reading.pass_over("attributes not meant for detection");
-    } else if let Some(word) = reading.item::<String>(read.value, "an address in quotes") {
-        let place = reading.place(read.value.get());
-        reading.add_at(place, &word, None);
+        parser.skip("attributes not meant for detection");
+    } else {
+        parser.add_item(read.value, None);
     }
 }
 
@@ -120,10 +110,6 @@ impl<'a> Event<'a> {
         let inner = objects.flat_map(|object| object.attributes);
         self.attributes.into_iter().chain(inner).collect()
     }
-}
-
-fn is_list(json: &str) -> bool {
-    json.trim_start().starts_with('[')
 }
 
 fn of_events<'a>(events: Vec<Wrapped<'a>>) -> Vec<&'a RawValue> {

@@ -2,33 +2,34 @@
 
 use std::iter::Peekable;
 
-use super::address::shown;
-use super::reading::Reading;
+use crate::data::lists::parser::Parser;
+use crate::data::lists::problem::quoted;
 use crate::model::duration;
+use crate::model::listing::Place;
 
-/// A piece of the text, which it points into. A line's end is one, because it ends a statement.
+/// A piece of the text, borrowed from it. The end of a line is one, because it ends a statement.
 type Token<'a> = &'a str;
 
 const LINE_END: Token<'_> = "\n";
 
-pub(super) fn read(reading: &mut Reading<'_>) {
-    let mut rest = Tokens(reading.text()).peekable();
-    // Whether the set around us says that its elements are something else than addresses.
+pub(super) fn read(parser: &mut Parser<'_>) {
+    let mut rest = Tokens(parser.text()).peekable();
+    // Whether the current set declares elements that are not addresses.
     let mut is_foreign = false;
     let mut has_elements = false;
     let mut previous = "";
     while let Some(token) = rest.next() {
-        if reading.is_over() {
+        if parser.is_over() {
             return;
         }
         let mut kind = None;
         match token {
             "set" | "map" | "table" => is_foreign = false,
             "type" | "typeof" => is_foreign = !is_of_addresses(&mut rest),
-            "include" => reading.fault(
+            "include" => parser.fault(
                 token,
-                "`include` names another file, and no list spans several",
-                "make that file a list of its own",
+                "`include` names another file, and a list is one file",
+                "make that file a separate list",
             ),
             "elements" => {
                 kind = Some(if is_foreign {
@@ -42,8 +43,8 @@ pub(super) fn read(reading: &mut Reading<'_>) {
                 kind = Some(Kind::Foreign)
             }
             "element" => kind = Some(Kind::Addresses),
-            // define NAME = { ... }, of addresses or of anything else.
-            "define" => kind = Some(Kind::Unsaid),
+            // define NAME = { ... }, of addresses or anything else.
+            "define" => kind = Some(Kind::Undeclared),
             _ => {}
         }
         if let Some(kind) = kind {
@@ -53,31 +54,31 @@ pub(super) fn read(reading: &mut Reading<'_>) {
             {}
             if rest.next_if_eq(&"{").is_some() {
                 has_elements = true;
-                elements(reading, token, &mut rest, kind);
+                elements(parser, token, &mut rest, kind);
             }
         }
         previous = token;
     }
-    if !has_elements && !reading.has_faults() {
-        reading.fault_at(
-            super::Place { line: 1, column: 1 },
-            "there are no elements of a set in it",
+    if !has_elements && !parser.has_faults() {
+        parser.fault_at(
+            Place { line: 1, column: 1 },
+            "it has no set elements",
             "a set's elements look like: elements = { 5.9.0.1, 5.9.1.0/24 }",
         );
     }
 }
 
-/// What the elements in a pair of braces are.
+/// The kind of the elements in a pair of braces.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Addresses,
-    /// What they look like, all of them or none.
-    Unsaid,
-    /// Nothing for a list.
+    /// Not declared: the first element decides for all.
+    Undeclared,
+    /// Not entries for a list.
     Foreign,
 }
 
-/// Whether the words behind `type` or `typeof` are a type of addresses, alone.
+/// Whether the words after `type` or `typeof` declare addresses, and nothing besides.
 fn is_of_addresses<'a>(rest: &mut Peekable<Tokens<'a>>) -> bool {
     let mut words = Vec::new();
     while let Some(word) = rest.next_if(|token| !matches!(*token, ";" | "}" | "{" | LINE_END)) {
@@ -91,7 +92,7 @@ fn is_of_addresses<'a>(rest: &mut Peekable<Tokens<'a>>) -> bool {
 
 /// The elements up to the closing brace.
 fn elements<'a>(
-    reading: &mut Reading<'a>,
+    parser: &mut Parser<'a>,
     start: Token<'a>,
     rest: &mut Peekable<Tokens<'a>>,
     kind: Kind,
@@ -99,23 +100,23 @@ fn elements<'a>(
     let mut element: Vec<Token<'a>> = Vec::new();
     let mut is_foreign = kind == Kind::Foreign;
     let mut is_first = true;
-    while !reading.is_over() {
+    while !parser.is_over() {
         match rest.next() {
             None => {
-                reading.fault(start, "the braces behind it do not end", "fetch it again");
+                parser.fault(start, "its braces do not end", "fetch it again");
                 return;
             }
             Some(LINE_END) => {}
             Some(end @ ("," | "}")) => {
                 if let Some(word) = element.first() {
-                    if is_first && kind == Kind::Unsaid {
+                    if is_first && kind == Kind::Undeclared {
                         is_foreign = !looks_like_address(word);
                     }
                     is_first = false;
                     if is_foreign {
-                        reading.pass_over("elements of sets of something else than addresses");
+                        parser.skip("elements of sets that do not hold addresses");
                     } else {
-                        add(reading, &element);
+                        add(parser, &element);
                     }
                 }
                 element.clear();
@@ -124,11 +125,7 @@ fn elements<'a>(
                 }
             }
             Some("{") => {
-                reading.fault(
-                    start,
-                    "there are braces in the braces behind it",
-                    "fetch it again",
-                );
+                parser.fault(start, "its braces contain braces", "fetch it again");
                 return;
             }
             Some(token) => element.push(token),
@@ -141,14 +138,17 @@ fn looks_like_address(word: &str) -> bool {
 }
 
 /// Adds `ADDRESS [timeout D] [expires D] [counter packets N bytes N] [comment "TEXT"]`.
-fn add<'a>(reading: &mut Reading<'a>, element: &[Token<'a>]) {
+fn add<'a>(parser: &mut Parser<'a>, element: &[Token<'a>]) {
     let Some((address, attributes)) = element.split_first() else {
         return;
     };
     if address.starts_with(['$', '@']) {
-        reading.fault(
+        parser.fault(
             address,
-            format!("{} stands for something defined elsewhere", shown(address)),
+            format!(
+                "{} is a reference to something defined elsewhere",
+                quoted(address)
+            ),
             "write the addresses themselves, or save what `nft list set` prints",
         );
         return;
@@ -160,17 +160,17 @@ fn add<'a>(reading: &mut Reading<'a>, element: &[Token<'a>]) {
             "timeout" | "expires" => {
                 let time = words.next().copied().unwrap_or_default();
                 let Some(parsed) = duration::parse(time) else {
-                    reading.fault(
+                    parser.fault(
                         word,
                         format!(
-                            "behind `{word}` there is {}, which is no duration",
-                            shown(time)
+                            "after `{word}` there is {}, which is not a duration",
+                            quoted(time)
                         ),
                         "write one such as 1h30m",
                     );
                     return;
                 };
-                let end = Some(reading.now.saturating_add(parsed.as_secs()));
+                let end = Some(parser.now().saturating_add(parsed.as_secs()));
                 if *word == "timeout" {
                     timeout = end;
                 } else {
@@ -180,25 +180,28 @@ fn add<'a>(reading: &mut Reading<'a>, element: &[Token<'a>]) {
             "packets" | "bytes" | "comment" => _ = words.next(),
             "counter" | "last" | "used" | "never" => {}
             ":" | "." => {
-                reading.fault(
+                parser.fault(
                     word,
-                    format!("{} is only a part of what this element matches", shown(address)),
-                    "a list takes sets of addresses alone; maps and concatenations match more than that",
+                    format!(
+                        "{} is only a part of what this element matches",
+                        quoted(address)
+                    ),
+                    "a list takes sets of plain addresses only, not maps or concatenations",
                 );
                 return;
             }
             other => {
-                reading.fault(
+                parser.fault(
                     other,
-                    format!("{} is no attribute of an element", shown(other)),
+                    format!("{} is not an attribute of an element", quoted(other)),
                     "elements look like: 5.9.0.1 timeout 1h comment \"why\"",
                 );
                 return;
             }
         }
     }
-    // The time that is left says more than the time there was.
-    reading.add(address, left.or(timeout));
+    // `expires` is the time left, `timeout` the time from the start.
+    parser.add(address, left.or(timeout));
 }
 
 /// The rest of a text, piece by piece.
@@ -216,7 +219,7 @@ impl<'a> Iterator for Tokens<'a> {
                 self.0 = rest.get(end..)?;
                 continue;
             }
-            // A line that goes on in the next.
+            // A backslash continues the line.
             if let Some(rest) = rest.strip_prefix("\\\n") {
                 self.0 = rest;
                 continue;
@@ -232,7 +235,7 @@ impl<'a> Iterator for Tokens<'a> {
                         c.is_whitespace() || matches!(c, '{' | '}' | ',' | ';' | '=' | '"')
                     };
                     let end = rest.find(ends).unwrap_or(rest.len());
-                    // Blanks of other alphabets are no words, and go by themselves.
+                    // Other Unicode blanks end a word here; each becomes a token of its own.
                     end.max(first.len_utf8())
                 }
             };

@@ -2,23 +2,23 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::Place;
-use super::address::shown;
-use super::reading::Reading;
+use crate::data::lists::parser::Parser;
+use crate::data::lists::problem::quoted;
+use crate::model::listing::Place;
 
-/// The column that counts.
+/// The column of addresses.
 const COLUMN: &str = "dst_ip";
 
 /// Every `dst_ip`; a comment at the end says how many there are.
-pub(super) fn read(reading: &mut Reading<'_>) {
-    let text = reading.text();
+pub(super) fn read(parser: &mut Parser<'_>) {
+    let text = parser.text();
     let mut rows = ReaderBuilder::new()
         .comment(Some(b'#'))
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
         .from_reader(text.as_bytes());
-    // Some of its files have the heading in a comment.
+    // Some files have the heading in a comment.
     let commented = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix('#'))
@@ -28,26 +28,26 @@ pub(super) fn read(reading: &mut Reading<'_>) {
         });
     let mut column = commented;
     let mut row = StringRecord::new();
-    while !reading.is_over() {
+    while !parser.is_over() {
         match rows.read_record(&mut row) {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
                 let place = error.position().map_or(0, csv::Position::byte);
-                let place = reading.place_at(usize::try_from(place).unwrap_or(0));
-                reading.fault_at(place, "this row is no CSV", "fetch it again");
+                let place = parser.place_at(usize::try_from(place).unwrap_or(0));
+                parser.fault_at(place, "this row is not CSV", "fetch it again");
                 continue;
             }
         }
         let place = row.position().map_or(0, csv::Position::byte);
-        let place = row_place(reading, usize::try_from(place).unwrap_or(0));
+        let place = row_place(parser, usize::try_from(place).unwrap_or(0));
         if row.len() == 1 && row.get(0).is_none_or(str::is_empty) {
             continue;
         }
         let heading = row.iter().position(|name| name == COLUMN);
         match (column, heading) {
             (None, None) => {
-                reading.fault_at(
+                parser.fault_at(
                     place,
                     "there is no column `dst_ip`",
                     "the heading is first_seen_utc,dst_ip,dst_port,c2_status,last_online,malware; fetch the list \
@@ -57,8 +57,8 @@ pub(super) fn read(reading: &mut Reading<'_>) {
             }
             (_, Some(at)) => column = Some(at),
             (Some(at), None) => match row.get(at) {
-                Some(address) => reading.add_at(place, address, None),
-                None => reading.fault_at(
+                Some(address) => parser.add_at(place, address, None),
+                None => parser.fault_at(
                     place,
                     format!("this row has {} columns and no address", row.len()),
                     "fetch it again",
@@ -66,25 +66,25 @@ pub(super) fn read(reading: &mut Reading<'_>) {
             },
         }
     }
-    check_end(reading);
+    check_end(parser);
 }
 
-/// The place of a row that the parser began to look for here: it counts the comments before a row as a part of it.
-fn row_place(reading: &mut Reading<'_>, from: usize) -> Place {
-    let text = reading.text();
+/// The place of the row after this offset. The CSV reader counts the comments before a row as a part of it.
+fn row_place(parser: &mut Parser<'_>, from: usize) -> Place {
+    let text = parser.text();
     let rest = text.get(from..).unwrap_or_default();
     let row = rest
         .lines()
         .find(|line| !line.is_empty() && !line.starts_with('#'));
     let line = row
-        .map_or(reading.place_at(from), |row| reading.place(row))
+        .map_or(parser.place_at(from), |row| parser.place(row))
         .line;
     Place { line, column: 1 }
 }
 
-/// Holds the number of entries against `# END 28 entries`.
-fn check_end(reading: &mut Reading<'_>) {
-    let text = reading.text();
+/// Compares the number of entries with `# END 28 entries`.
+fn check_end(parser: &mut Parser<'_>) {
+    let text = parser.text();
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
     let promised = last
         .and_then(|line| line.trim_start_matches(['#', ' ']).strip_prefix("END"))
@@ -93,20 +93,20 @@ fn check_end(reading: &mut Reading<'_>) {
                 .find(|word| !word.is_empty())
         })
         .and_then(|digits| digits.parse::<usize>().ok());
-    let found = reading.count();
+    let found = parser.count();
     if let (Some(line), Some(promised)) = (last, promised)
         && promised > found
-        && !reading.has_faults()
+        && !parser.has_faults()
     {
-        let Place { line: number, .. } = reading.place(line);
-        reading.fault_at(
+        let Place { line: number, .. } = parser.place(line);
+        parser.fault_at(
             Place {
                 line: number,
                 column: 1,
             },
             format!(
                 "{} promises more entries than the {found} there are",
-                shown(line)
+                quoted(line)
             ),
             "some were lost: fetch it again",
         );

@@ -1,14 +1,13 @@
 //! STIX 2.1: the indicators of a bundle or of a TAXII answer whose patterns name addresses.
 //!
-//! A pattern that says "this address, or that" is one that a list of addresses can keep. What it combines with other
-//! conditions (AND, FOLLOWEDBY, NOT, qualifiers) is passed over: the address alone is not what was meant.
+//! A pattern that is a choice of addresses becomes entries. A pattern that combines an address with other conditions
+//! (AND, FOLLOWEDBY, NOT, qualifiers) is skipped: the address alone is not what it describes.
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::crowdsec::seconds;
-use super::reading::Reading;
+use super::time::unix_seconds;
+use crate::data::lists::parser::{Parser, is_json_list};
 
 #[derive(Deserialize)]
 struct Document<'a> {
@@ -28,40 +27,40 @@ struct Object<'a> {
     revoked: Option<bool>,
 }
 
-pub(super) fn read(reading: &mut Reading<'_>) {
+pub(super) fn read(parser: &mut Parser<'_>) {
     let expected = "a STIX bundle";
-    let objects = if reading.text().trim_start().starts_with('[') {
-        reading.json::<Vec<&RawValue>>(expected)
+    let objects = if is_json_list(parser.text()) {
+        parser.json::<Vec<&RawValue>>(expected)
     } else {
-        let document = reading.json::<Document<'_>>(expected);
+        let document = parser.json::<Document<'_>>(expected);
         document.map(|document| document.objects.unwrap_or_default())
     };
     for item in objects.unwrap_or_default() {
-        if reading.is_over() {
+        if parser.is_over() {
             return;
         }
-        object(reading, item);
+        object(parser, item);
     }
 }
 
-fn object<'a>(reading: &mut Reading<'a>, item: &'a RawValue) {
-    let Some(read) = reading.item::<Object<'_>>(item, "a STIX object") else {
+fn object<'a>(parser: &mut Parser<'a>, item: &'a RawValue) {
+    let Some(read) = parser.item::<Object<'_>>(item, "a STIX object") else {
         return;
     };
-    // A bundle holds identities, relations, reports and more, none of which is an indicator.
+    // A bundle also holds identities, relations, reports and more.
     if read.kind.as_deref() != Some("indicator") {
         return;
     }
     if read.pattern_type.is_some_and(|kind| kind != "stix") {
-        reading.pass_over("indicators in other languages than STIX patterns");
+        parser.skip("indicators in a language other than STIX patterns");
         return;
     }
     if read.revoked == Some(true) {
-        reading.pass_over("revoked indicators");
+        parser.skip("revoked indicators");
         return;
     }
     let Some(raw) = read.pattern else {
-        reading.fault(
+        parser.fault(
             item.get(),
             "this indicator has no `pattern`",
             "fetch it again",
@@ -70,50 +69,50 @@ fn object<'a>(reading: &mut Reading<'a>, item: &'a RawValue) {
     };
     let mut time = |text: Option<String>| match text {
         None => Some(None),
-        Some(text) => match text.parse::<Timestamp>() {
-            Ok(time) => Some(seconds(time)),
-            Err(_) => {
-                reading.fault(
+        Some(text) => {
+            let time = unix_seconds(&text);
+            if time.is_none() {
+                parser.fault(
                     item.get(),
-                    "this indicator's `valid_from` or `valid_until` is no time",
+                    "this indicator's `valid_from` or `valid_until` is not a time",
                     "write a time such as 2026-01-31T12:00:00Z",
                 );
-                None
             }
-        },
+            time.map(Some)
+        }
     };
     let (Some(from), Some(until)) = (time(read.valid_from), time(read.valid_until)) else {
         return;
     };
-    if from.is_some_and(|from| from > reading.now) {
-        reading.pass_over("indicators that are not valid yet");
+    if from.is_some_and(|from| from > parser.now()) {
+        parser.skip("indicators that are not valid yet");
         return;
     }
-    let Some(pattern) = reading.item::<String>(raw, "a pattern in quotes") else {
+    let Some(pattern) = parser.item::<String>(raw, "a pattern in quotes") else {
         return;
     };
     match addresses(&pattern) {
         Ok(words) if words.is_empty() => {
-            reading.pass_over("indicators about something else than addresses");
+            parser.skip("indicators about something other than addresses");
         }
         Ok(words) => {
-            let place = reading.place(raw.get());
+            let place = parser.place(raw.get());
             for word in words {
-                reading.add_at(place, &word, until);
+                parser.add_at(place, &word, until);
             }
         }
         Err(NotPlain::Combined) => {
-            reading.pass_over("indicators that combine an address with other conditions");
+            parser.skip("indicators that combine an address with other conditions");
         }
-        Err(NotPlain::Broken) => reading.fault(
+        Err(NotPlain::Broken) => parser.fault(
             raw.get(),
-            "this is no STIX pattern",
+            "this is not a STIX pattern",
             "write one such as [ipv4-addr:value = '5.9.0.1']",
         ),
     }
 }
 
-/// Why a pattern is no plain choice of addresses.
+/// Why a pattern is not a plain choice of addresses.
 #[derive(Debug, PartialEq, Eq)]
 enum NotPlain {
     Combined,
@@ -157,7 +156,7 @@ fn addresses(pattern: &str) -> Result<Vec<String>, NotPlain> {
                         }
                         _ = rest.next();
                     }
-                    // A number or the like, which no address is.
+                    // A number or the like, but not an address.
                     Some(Token::Word(_)) if !is_address => {}
                     _ => return Err(NotPlain::Broken),
                 }
@@ -177,7 +176,7 @@ fn addresses(pattern: &str) -> Result<Vec<String>, NotPlain> {
     }
 }
 
-/// The pieces of a pattern; nothing when a text in it does not end.
+/// The pieces of a pattern; `None` if a quoted text in it does not end.
 fn tokens(pattern: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = pattern.chars().peekable();
@@ -234,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_that_are_a_choice_of_addresses_and_others() {
+    fn stix_pattern_that_is_a_choice_of_addresses_gives_them() {
         for (pattern, expected) in [
             ("[ipv4-addr:value = '5.9.0.1']", Ok(vec!["5.9.0.1"])),
             ("[ipv4-addr:value='5.9.0.1']", Ok(vec!["5.9.0.1"])),

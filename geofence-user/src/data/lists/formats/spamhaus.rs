@@ -4,14 +4,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lines::each_line;
-use super::reading::Reading;
+use crate::data::lists::parser::Parser;
 
 /// The text: what follows `;` is a comment.
-pub(super) fn text(reading: &mut Reading<'_>) {
-    each_line(reading, &[";"], |reading, line| reading.add(line, None));
+pub(super) fn text(parser: &mut Parser<'_>) {
+    each_line(parser, &[";"], |parser, line| parser.add(line, None));
 }
 
-/// A line of the JSON form: a prefix, or what there is to say about all of them.
+/// A line of the JSON form: a prefix, or the metadata of the list.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
@@ -23,14 +23,14 @@ struct Record<'a> {
 }
 
 /// The JSON lines; the last says how many there are.
-pub(super) fn json(reading: &mut Reading<'_>) {
+pub(super) fn json(parser: &mut Parser<'_>) {
     let mut records = 0_usize;
-    each_line(reading, &[], |reading, line| {
+    each_line(parser, &[], |parser, line| {
         let record: Record<'_> = match serde_json::from_str(line) {
             Ok(record) => record,
             Err(error) if error.is_data() => {
-                let what = "this is no record of DROP";
-                reading.fault(line, what, "name the format the list has");
+                let what = "this is not a DROP record";
+                parser.fault(line, what, "name the format the list has");
                 return;
             }
             Err(error) => {
@@ -39,7 +39,7 @@ pub(super) fn json(reading: &mut Reading<'_>) {
                 } else {
                     "this is not JSON"
                 };
-                reading.fault(line, what, "fetch it again, or name the format it has");
+                parser.fault(line, what, "fetch it again, or name the format it has");
                 return;
             }
         };
@@ -51,17 +51,17 @@ pub(super) fn json(reading: &mut Reading<'_>) {
                 let quoted = cidr.get();
                 match serde_json::from_str::<String>(quoted) {
                     Ok(cidr) => {
-                        let place = reading.place(quoted);
-                        reading.add_at(place, &cidr, None);
+                        let place = parser.place(quoted);
+                        parser.add_at(place, &cidr, None);
                     }
-                    Err(_) => reading.fault(
+                    Err(_) => parser.fault(
                         quoted,
-                        "`cidr` is no text",
+                        "`cidr` is not text",
                         "write a prefix in quotes: \"cidr\":\"1.10.16.0/20\"",
                     ),
                 }
             }
-            Record { asn: Some(asn), .. } => reading.fault(
+            Record { asn: Some(asn), .. } => parser.fault(
                 asn.get(),
                 "this is about a network by number (ASN-DROP), not about addresses",
                 "use the lists drop_v4.json and drop_v6.json",
@@ -72,7 +72,7 @@ pub(super) fn json(reading: &mut Reading<'_>) {
                 ..
             } if kind == "metadata" => {
                 if let Some(promised) = promised.filter(|promised| *promised > records) {
-                    reading.fault(
+                    parser.fault(
                         line,
                         format!(
                             "the last line promises {promised} records, and there are {records}"
@@ -81,7 +81,7 @@ pub(super) fn json(reading: &mut Reading<'_>) {
                     );
                 }
             }
-            Record { .. } => reading.fault(
+            Record { .. } => parser.fault(
                 line,
                 "this record has no `cidr`",
                 "name the format the list has",

@@ -1,0 +1,110 @@
+//! The bytes of a list to its entries, in any format.
+//!
+//! A list with a fault is refused as a whole: half a list would filter by chance. Whatever the bytes, reading ends, in
+//! time proportional to their number.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::formats::{detect, parser_of};
+use super::parser::Parser;
+use super::problem::{Fault, Problem};
+use super::text::decode;
+use crate::model::list::Format;
+use crate::model::listing::Entries;
+use crate::model::units::UnixSeconds;
+
+/// The content of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub entries: Entries,
+    /// The format it was read in, which is never `Auto`.
+    pub format: Option<Format>,
+    /// How many entries repeat the prefix of another.
+    pub repeated: usize,
+    /// Items that are not entries for this list, counted by kind.
+    pub skipped: BTreeMap<&'static str, usize>,
+}
+
+/// Why a text is not a list. Its `Display` is the whole message, except for the name of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListError {
+    /// The text as a whole is not a list.
+    Whole { source: String, problem: Problem },
+    /// The list has faults, in order; there is at least one.
+    Faults {
+        source: String,
+        faults: Vec<Fault>,
+        /// Whether reading stopped before the end, so that there may be more.
+        is_cut: bool,
+    },
+}
+
+impl std::error::Error for ListError {}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// More would not help: the list comes from a third party.
+        const SHOWN_MAX: usize = 5;
+        match self {
+            Self::Whole { source, problem } => {
+                write!(f, "{source}: {}; {}", problem.what, problem.help)
+            }
+            Self::Faults {
+                source,
+                faults,
+                is_cut,
+            } => {
+                for (number, Fault { place, problem }) in faults.iter().take(SHOWN_MAX).enumerate()
+                {
+                    let separator = if number > 0 { "\n" } else { "" };
+                    write!(f, "{separator}{source}, {place}: {}", problem.what)?;
+                    if !problem.help.is_empty() {
+                        write!(f, "; {}", problem.help)?;
+                    }
+                }
+                match faults.len().checked_sub(SHOWN_MAX) {
+                    Some(more) if *is_cut => write!(f, "\nand at least {more} more"),
+                    Some(more) if more > 0 => write!(f, "\nand {more} more"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Reads a list. Messages call it `source`; durations in it count from `now`.
+pub fn read(
+    bytes: &[u8],
+    format: Format,
+    source: &str,
+    now: UnixSeconds,
+) -> Result<Contents, ListError> {
+    let whole = |problem| ListError::Whole {
+        source: source.to_owned(),
+        problem,
+    };
+    let text = decode(bytes).map_err(whole)?;
+    let format = if format == Format::Auto {
+        detect(&text).map_err(whole)?
+    } else {
+        format
+    };
+    let mut parser = Parser::new(&text, now);
+    parser_of(format)(&mut parser);
+    if parser.has_faults() {
+        return Err(ListError::Faults {
+            source: source.to_owned(),
+            is_cut: parser.is_over(),
+            faults: parser.faults,
+        });
+    }
+    let read = parser.entries.len();
+    let entries = Entries::new(parser.entries);
+    Ok(Contents {
+        repeated: read - entries.len(),
+        entries,
+        format: Some(format),
+        skipped: parser.skipped,
+    })
+}
