@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: formatting, clippy for both targets, the dependencies, and the rules of tidy.
 //!
-//! Every check runs even when an earlier one found something, so that one run tells everything.
+//! Every check runs even when an earlier one found something, so that one run reports everything.
 
 use std::io::IsTerminal as _;
 use std::process::{Command, ExitCode};

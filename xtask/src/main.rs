@@ -1,9 +1,9 @@
 //! The commands of the project, run as `cargo xtask COMMAND`.
 //!
 //! Each command lives in a file of its own and is a function from arguments to an exit code: 0 success, 1 "no" (a
-//! lint finding, a failed test), 2 trouble (the command could not do its work). What a command is asked for goes to
-//! standard output, what it does on the way to standard error. This crate is the first thing a fresh clone compiles,
-//! so it depends on nothing that takes long to build, and never on the crates it builds.
+//! lint finding, a failed test), 2 trouble (the command could not do its work). The answer goes to standard output,
+//! progress to standard error. A fresh clone compiles this crate first, so it depends on nothing that takes long to
+//! build, and never on the crates it builds.
 
 mod bench;
 mod build;
@@ -45,9 +45,9 @@ struct Cli {
 enum Command {
     /// Install what a build or a test needs and this machine lacks
     ///
-    /// Looks for the Rust library source, bpf-linker with the right LLVM, a C compiler, iproute2 and promtool, and
-    /// installs what is missing, one line for each. Says nothing when nothing is missing. The other commands call
-    /// it, so there is no need to run it by hand.
+    /// Looks for the Rust library source, bpf-linker with the right LLVM, a C compiler, iproute2, promtool and the
+    /// like, and installs what is missing, one line for each. Prints nothing when nothing is missing. The other
+    /// commands run it first.
     Setup,
     /// Build the geofence command with its eBPF programs and print its path
     Build {
@@ -76,7 +76,7 @@ enum Command {
     },
     /// Show geofence at work between two isolated network namespaces
     ///
-    /// Needs root for the namespaces and the eBPF programs; offers sudo without it. Changes nothing outside the
+    /// Needs root for the namespaces and the eBPF programs; without root it offers sudo. Changes nothing outside the
     /// namespaces it creates.
     Demo {
         /// Arguments for the demo (see `cargo xtask demo -- --help`)
@@ -90,9 +90,9 @@ enum Command {
     /// Run a whole network with real software around geofence
     ///
     /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
-    /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. Installs what it lacks, starting no
-    /// service; needs root; offers sudo without it. Takes some minutes, half a minute with --short. Exit code 1 when a
-    /// row of its table is not as expected.
+    /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. Installs missing packages without
+    /// starting a service. Needs root; without root it offers sudo. Takes some minutes, half a minute with --short.
+    /// Exit code 1 when a row of its table is not as expected.
     Lab {
         /// The laboratory and its arguments (see `cargo xtask lab -- --help`)
         #[arg(
@@ -102,10 +102,10 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
-    /// Measure geofence beside the filters people use instead
+    /// Measure geofence and the filters people use instead
     ///
-    /// Takes some minutes on one core and needs root for namespaces and eBPF programs; offers sudo without it. Prints
-    /// tables, and writes bench.json and bench.svg to target/bench. Exit code 1 when a row had to be left out.
+    /// Takes some minutes on one core. Needs root for namespaces and eBPF programs; without root it offers sudo. Prints
+    /// tables, and writes bench.json and bench.svg to target/bench. Exit code 1 when a row could not be measured.
     Bench {
         /// Rewrite the tables and the plot of docs/performance.md from this run
         #[arg(long)]

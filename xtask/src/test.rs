@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the workspace, as root where that can be had, and a closing account.
+//! `cargo xtask test`: runs every test of the workspace, as root where possible, and sums up the results.
 //!
 //! Tests report to us through two files whose names they find in the environment, because the test harness swallows
 //! what a passing test prints. GEOFENCE_SKIPPED takes a line `skipped: NAME: REASON` for each test that could not do
@@ -124,7 +124,7 @@ fn report(notes: &Notes, way: Option<Way>) -> Result<usize> {
         .for_each(|line| process::answer(&format!("  {line}")));
     if way.is_none() {
         process::answer(
-            "THE TESTS RAN WITHOUT ROOT: nothing was tried in the kernel; run them as root or with sudo",
+            "THE TESTS RAN WITHOUT ROOT: none of them used the kernel; run them as root or with sudo",
         );
     }
     Ok(skipped.len())

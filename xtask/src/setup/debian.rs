@@ -110,7 +110,7 @@ fn unpack_in(scratch: &Path, package: &str, member: &str, program: &Path) -> Res
     if process::capture(&mut download).is_err() {
         if let Some(way) = privilege::offer("fetching package lists")? {
             eprintln!("setup: the package lists are missing or old, fetching new ones");
-            // As above: the next command tells whether it was enough.
+            // As above: the next command shows whether it was enough.
             let _ = process::capture(&mut apt(way, "update"));
         }
         process::capture(&mut download)?;

@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: finds out what this machine lacks and installs that, no more.
+//! `cargo xtask setup`: installs what a build or a test needs and this machine lacks.
 //!
-//! Silent and quick when nothing is missing, because every other command calls it. System packages are installed on
-//! Debian and its relatives only; elsewhere the error says what is wanted. No service is ever installed or started.
+//! Silent and quick when nothing is missing, because every other command calls it. Installs system packages on Debian
+//! and its relatives only; elsewhere the error names the packages. Never starts a service.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,8 @@ const LLVM: u32 = 22;
 const LLVM_SYS_PREFIX: &str = "LLVM_SYS_221_PREFIX";
 const BPF_LINKER: &str = "0.13.0";
 
-/// What the machine is to be made fit for; each scope includes the ones before it, save that the laboratory and the
-/// benchmark do without each other.
+/// What the machine is prepared for. Each scope includes the ones before it, except that `Bench` does not include
+/// `Lab`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     /// Building the binary.
@@ -32,9 +32,9 @@ pub(crate) enum Scope {
     Lab,
     /// The filters that the benchmark compares with on top.
     Bench,
-    /// The tools that tests compare with on top; without them a test is skipped, which says so.
+    /// The tools that tests compare with on top. Where one cannot be installed, its tests are skipped and say so.
     Test,
-    /// All of that, and nothing less will do.
+    /// All of it; what cannot be installed is an error.
     Everything,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     if scope == Scope::Lab || scope >= Scope::Test {
         match laboratories() {
             Err(error) if scope == Scope::Test => {
-                eprintln!("setup: going on without the laboratories: {error:#}");
+                eprintln!("setup: tests of the laboratories will be skipped: {error:#}");
             }
             installed => installed?,
         }
@@ -79,7 +79,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     if scope >= Scope::Bench {
         match peers() {
             Err(error) if scope == Scope::Test => {
-                eprintln!("setup: going on without the benchmark's peers: {error:#}");
+                eprintln!("setup: tests of other filters will be skipped: {error:#}");
             }
             installed => installed?,
         }
@@ -87,7 +87,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     if scope >= Scope::Test && process::find("promtool").is_none() {
         match debian::unpack("prometheus", "usr/bin/promtool", &process::tools()?) {
             Err(error) if scope == Scope::Test => {
-                eprintln!("setup: going on without promtool: {error:#}")
+                eprintln!("setup: tests with promtool will be skipped: {error:#}")
             }
             unpacked => unpacked?,
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One breach of a rule.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(super) path: String,
     /// Counted from 1.
@@ -18,7 +18,7 @@ impl fmt::Display for Finding {
 }
 
 /// A finding of one rule.
-pub(super) fn finding(path: &str, line: usize, rule: &str) -> Finding {
+pub(crate) fn finding(path: &str, line: usize, rule: &str) -> Finding {
     Finding {
         path: path.to_owned(),
         line,
@@ -36,7 +36,7 @@ pub(super) fn matches(pattern: &str, path: &str) -> bool {
 
 /// Asserts that there is one finding and how it begins.
 #[cfg(test)]
-pub(super) fn assert_one(found: &[Finding], expected: &str) {
+pub(crate) fn assert_one(found: &[Finding], expected: &str) {
     assert!(
         found.len() == 1 && found[0].to_string().starts_with(expected),
         "{found:?} is not one finding {expected}"

@@ -3,10 +3,10 @@
 //! ARCHITECTURE.md relies on them ("only the kernel module names aya"), so a change of a rule is a change there.
 
 mod boundaries;
-mod circles;
 mod files;
 mod finding;
 mod idioms;
+mod imports;
 mod length;
 mod pending;
 mod purpose;
@@ -50,7 +50,7 @@ pub(crate) fn check(root: &Path) -> Result<Report> {
             sources.push((path, text));
         }
     }
-    young.extend(circles::circles(&sources));
+    young.extend(imports::check(&sources));
     let (pending, binding) = young.into_iter().partition(pending::is_pending);
     findings.extend::<Vec<_>>(binding);
     let read = |path: &str| {

@@ -1,4 +1,4 @@
-//! The files that the rules on idioms, length and circles of imports do not bind yet.
+//! The files that the rules on idioms, length and imports do not bind yet.
 //!
 //! `cargo xtask lint --tidy` lists the findings in them. A path leaves the list when it has none left; the file goes
 //! when the list is empty.

@@ -3,14 +3,11 @@
 //! Nodes are files. An arrow leads from a file to the file that defines what it names: by `use`, or by a path in its
 //! code. `mod child;` alone is no arrow. Tests do not count.
 
-mod graph;
-mod modules;
-mod paths;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::modules::Crate;
-use super::finding::{Finding, finding};
+use super::graph::shortest_circles;
+use super::modules::Crate;
+use crate::tidy::finding::{Finding, finding};
 
 /// How many names a finding shows for each arrow.
 const NAMES_MAX: usize = 4;
@@ -21,31 +18,8 @@ struct Arrow<'a> {
     line: usize,
 }
 
-/// Finds the circles of every crate among these files, given as path and text.
-pub(super) fn circles(files: &[(String, String)]) -> Vec<Finding> {
-    let texts: BTreeMap<&str, &str> = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.as_str()))
-        .collect();
-    let roots = texts.keys().copied().filter(|path| is_root(path));
-    let findings: BTreeMap<String, Finding> = roots
-        .flat_map(|root| circles_of(&Crate::read(root, &texts)))
-        .map(|finding| (finding.to_string(), finding))
-        .collect();
-    findings.into_values().collect()
-}
-
-fn is_root(path: &str) -> bool {
-    let Some((_, below)) = path.split_once("/src/") else {
-        return false;
-    };
-    matches!(below, "lib.rs" | "main.rs")
-        || below
-            .strip_prefix("bin/")
-            .is_some_and(|name| name.ends_with(".rs") && !name.contains('/'))
-}
-
-fn circles_of(modules: &Crate) -> Vec<Finding> {
+/// Finds the circles of one crate.
+pub(super) fn check(modules: &Crate) -> Vec<Finding> {
     let uses = modules.uses();
     let mut arrows: BTreeMap<(usize, usize), Arrow<'_>> = BTreeMap::new();
     let mut graph: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -57,7 +31,7 @@ fn circles_of(modules: &Crate) -> Vec<Finding> {
         });
         arrow.names.insert(&one.name);
     }
-    let circles = graph::shortest_circles(&graph);
+    let circles = shortest_circles(&graph);
     let circles = circles.iter().map(|circle| {
         let first = circle[0];
         let mut way = modules.path(first).to_owned();
@@ -90,7 +64,10 @@ mod tests {
             .iter()
             .map(|(path, text)| (format!("x/src/{path}"), (*text).to_owned()))
             .collect();
-        circles(&files).iter().map(Finding::to_string).collect()
+        super::super::check(&files)
+            .iter()
+            .map(Finding::to_string)
+            .collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::source::code_only;
+use crate::tidy::source::code_only;
 
 /// A path in the code, `crate::a::b` for example, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
