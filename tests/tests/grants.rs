@@ -244,7 +244,7 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
         ),
         (
             add("ticket-1", RUSSIAN, "any", &[])?,
-            "ticket-1 already, granted by command",
+            "the runtime exception ticket-1 exists already",
         ),
         (
             add("standing", RUSSIAN, "any", &[])?,
@@ -252,11 +252,11 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
         ),
         (
             exception(&site, &["remove", "standing"])?,
-            "geofence.toml, and no command changes it there",
+            "geofence.toml, which no command changes",
         ),
         (
             exception(&site, &["extend", "standing", "--expires", "1d"])?,
-            "geofence.toml, and no command",
+            "geofence.toml, which no command",
         ),
         (
             exception(&site, &["remove", "ticket-7"])?,
@@ -386,7 +386,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     assert_eq!(one["state"], "idle", "{one}");
     let said = site.edge.ask(&["status"])?.stdout;
     ensure!(
-        said.contains("t-1 is not in force: there is no tenant customer-17 any more"),
+        said.contains("t-1 is not in force: the tenant customer-17 no longer exists"),
         "{said}"
     );
     // What is idle keeps nobody from granting others.
@@ -416,10 +416,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
     let mut daemon = site.run(&[])?;
-    daemon.wait_line(
-        "STARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND",
-        PATIENCE,
-    )?;
+    daemon.wait_line("STARTING WITHOUT THE RUNTIME EXCEPTIONS", PATIENCE)?;
     let status = site.edge.ask(&["status"])?;
     ensure!(
         status.code == Some(1) && status.stdout.contains(&place),

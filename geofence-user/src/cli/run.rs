@@ -19,13 +19,13 @@ use super::outcome::Outcome;
 use crate::checks::lockout;
 use crate::checks::lockout::watcher::Watcher;
 use crate::config::{Config, overrides};
+use crate::daemon::RuntimeExceptionStore;
 use crate::daemon::candidate::Candidate;
 use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::facts::LastFailure;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::interfaces::watch_interfaces;
-use crate::daemon::runtime_exceptions::Grants;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions};
 use crate::kernel::{self, Filter, Pins, Survey};
 use crate::model::failure::Cause;
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         read: Box::new(move |instead| arguments.config(instead)),
     };
     let (config, files) = source.read(None, &FileStamps::default());
-    let (config, broken) = with_granted(config?);
+    let (config, broken) = with_runtime_exceptions(config?);
     let mut start = choose(config, force)?;
     start.trouble = start.trouble.or(broken);
     announce(&start.candidate);
@@ -117,13 +117,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Yes)
 }
 
-/// The configuration with the exceptions granted by command, or without where their file is broken: to filter a little
-/// too much is better than not to filter, and nobody has to be there.
-fn with_granted(config: Config) -> (Config, Option<LastFailure>) {
-    let granted = Grants::of(&config.instance).add_to(config.clone());
-    granted.map_or_else(
+/// The configuration with the runtime exceptions, or without them if their file is broken: without them geofence blocks a
+/// little more, which is better than not starting.
+fn with_runtime_exceptions(config: Config) -> (Config, Option<LastFailure>) {
+    let read = RuntimeExceptionStore::of(&config.instance).add_to(config.clone());
+    read.map_or_else(
         |failure| {
-            error!("{failure}\nSTARTING WITHOUT THE EXCEPTIONS GRANTED BY COMMAND, until a reload succeeds");
+            error!("{failure}\nSTARTING WITHOUT THE RUNTIME EXCEPTIONS, until a reload succeeds");
             (config, Some(LastFailure::now(failure)))
         },
         |config| (config, None),

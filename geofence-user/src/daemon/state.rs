@@ -14,7 +14,7 @@ use super::event_names::{CounterIds, EventNames};
 use super::events::RecentEvents;
 use super::facts::{LastFailure, Reloads};
 use super::interface_state::InterfaceState;
-use super::runtime_exceptions::Grants;
+use super::runtime_exceptions::RuntimeExceptionStore;
 use super::sync::lock;
 use crate::checks::lockout::watcher::Watcher;
 use crate::kernel::{Attached, Filter, Pins};
@@ -27,7 +27,7 @@ pub struct Daemon {
     pub(super) pins: Pins,
     pub(super) privilege: Privilege,
     pub(super) state: StateDirectory,
-    pub(super) grants: Grants,
+    pub(super) exception_store: RuntimeExceptionStore,
     pub(super) source: ConfigSource,
     /// The stamps of the files that the last reload read, taken before it read them.
     pub(super) attempted: Mutex<FileStamps>,
@@ -72,7 +72,7 @@ impl Daemon {
             pins: Pins::of(instance),
             privilege,
             state: StateDirectory::of(instance),
-            grants: Grants::of(instance),
+            exception_store: RuntimeExceptionStore::of(instance),
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),
