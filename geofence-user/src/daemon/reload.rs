@@ -78,7 +78,7 @@ impl Daemon {
         *lock(&self.attempted) = files;
         let config =
             config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
-        let config = self.grants.add_to(config)?;
+        let config = self.exception_store.add_to(config)?;
         let active = lock(&self.active).clone();
         self.refuse_fixed(&config, &active)?;
         let mut candidate = self.prepare(config, &active, force)?;

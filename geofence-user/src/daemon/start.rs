@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::candidate::Candidate;
 use super::facts::LastFailure;
-use super::runtime_exceptions::Grants;
+use super::runtime_exceptions::RuntimeExceptionStore;
 use crate::checks::lockout;
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
@@ -122,7 +122,7 @@ impl Start {
 /// Adds the runtime exceptions to the configuration. If their file is invalid, starts without them: a machine that drops
 /// too much is safer than one without a filter, and a boot must not wait for an operator.
 fn with_runtime_exceptions(config: Config) -> (Config, Option<LastFailure>) {
-    match Grants::of(&config.instance).add_to(config.clone()) {
+    match RuntimeExceptionStore::of(&config.instance).add_to(config.clone()) {
         Ok(config) => (config, None),
         Err(failure) => {
             error!("{failure}\nSTARTING WITHOUT RUNTIME EXCEPTIONS, until a reload succeeds");

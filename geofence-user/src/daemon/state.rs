@@ -15,7 +15,7 @@ use super::events::RecentEvents;
 use super::facts::{LastFailure, Reloads};
 use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
-use super::runtime_exceptions::Grants;
+use super::runtime_exceptions::RuntimeExceptionStore;
 use super::sync::lock;
 use crate::kernel::{Attached, Filter, Pins};
 use crate::os::file_stamps::FileStamps;
@@ -26,7 +26,7 @@ pub struct Daemon {
     pub(super) pins: Pins,
     pub(super) privilege: Privilege,
     pub(super) state: StateDirectory,
-    pub(super) grants: Grants,
+    pub(super) exception_store: RuntimeExceptionStore,
     pub(super) source: ConfigSource,
     /// The stamps of the files that the last reload read, taken before it read them.
     pub(super) attempted: Mutex<FileStamps>,
@@ -63,7 +63,7 @@ impl Daemon {
             pins: Pins::of(instance),
             privilege,
             state: StateDirectory::of(instance),
-            grants: Grants::of(instance),
+            exception_store: RuntimeExceptionStore::of(instance),
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::active::{ActivePolicy, Trial};
 use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
 use super::interface_state::InterfaceState;
+use super::runtime_exceptions::summary;
 use super::state::Daemon;
 use super::sync::lock;
 use crate::data::lists::ListReport;
@@ -41,7 +42,7 @@ impl Daemon {
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
             "lists": lists,
-            "exceptions": Self::exceptions_in_short(&config),
+            "exceptions": summary(&config),
             "interfaces": interfaces,
             "reloads": self.reloads().to_json(),
             "privilege": self.privilege.to_json(),

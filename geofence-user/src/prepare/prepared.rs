@@ -102,7 +102,7 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
     let mut others = Others::default();
     if !config.cross_check_databases.is_empty() {
         let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
-            .map_err(|error| error.under("second-opinion"))?;
+            .map_err(|error| error.under("cross-check-databases"))?;
         let disagreement;
         (database, disagreement) = agree(&config.policy, &database, &second);
         others.second = Some(Second {

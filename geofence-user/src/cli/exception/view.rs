@@ -1,50 +1,58 @@
-//! Exceptions as people read them, from the daemon's answer.
+//! Exceptions in words, from the daemon's answer.
 
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::Value;
 
-use crate::daemon::Shown;
+use crate::config::ExceptionSpec;
+use crate::daemon::ExceptionView;
 use crate::model::text::grouped;
 
-/// A column shows so many entries of a list; `show` has them all.
+/// How many entries of a list a column shows; `show` prints all.
 const SHOWN_MAX: usize = 2;
 
 /// What an exception opens, in one line.
-pub(super) fn sentence(exception: &Shown) -> String {
-    let until = exception.until.as_ref();
+pub(super) fn sentence(spec: &ExceptionSpec) -> String {
+    let until = spec.until.as_ref();
     format!(
         "{}, from {} to {}, {}, {}",
-        exception.id,
-        exception.from.join(", "),
-        exception.to.join(", "),
-        traffic(exception, usize::MAX),
+        spec.id,
+        spec.from.join(", "),
+        spec.to.join(", "),
+        traffic(spec, usize::MAX),
         until.map_or_else(|| "no end".to_owned(), |until| format!("until {until}"))
     )
 }
 
-/// All of them, a line each.
-pub(super) fn table(exceptions: &[Shown]) -> String {
+/// All exceptions, one a line.
+pub(super) fn table(exceptions: &[ExceptionView]) -> String {
     if exceptions.is_empty() {
-        return "there are no exceptions: `geofence exception add` grants one\n".to_owned();
+        return "there are no exceptions: `geofence exception add` adds one\n".to_owned();
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header([
         "id", "state", "by", "from", "to", "traffic", "until", "hits", "owner",
     ]);
-    for one in exceptions {
+    for ExceptionView {
+        spec,
+        state,
+        hits,
+        granted,
+        ..
+    } in exceptions
+    {
         table.add_row([
-            one.id.clone(),
-            one.state.to_string(),
-            by(one).to_owned(),
-            some(&one.from, SHOWN_MAX),
-            some(&one.to, SHOWN_MAX),
-            traffic(one, SHOWN_MAX),
-            one.until.clone().unwrap_or_else(|| "-".to_owned()),
-            grouped(one.hits),
-            one.owner.clone(),
+            spec.id.clone(),
+            state.to_string(),
+            origin(*granted).to_owned(),
+            some(&spec.from, SHOWN_MAX),
+            some(&spec.to, SHOWN_MAX),
+            traffic(spec, SHOWN_MAX),
+            spec.until.clone().unwrap_or_else(|| "-".to_owned()),
+            grouped(*hits),
+            spec.owner.clone(),
         ]);
     }
     if let Some(hits) = table.column_mut(7) {
@@ -54,41 +62,43 @@ pub(super) fn table(exceptions: &[Shown]) -> String {
     for one in exceptions {
         if let Some(note) = &one.note {
             // Writing to a string cannot fail, here and below.
-            _ = writeln!(out, "{}: {note}", one.id);
+            _ = writeln!(out, "{}: {note}", one.spec.id);
         }
     }
     out
 }
 
-/// One, a line for each thing to know.
-pub(super) fn one(exceptions: &[Shown]) -> String {
+/// Everything about an exception, one fact a line.
+pub(super) fn details(exceptions: &[ExceptionView]) -> String {
     let mut out = String::new();
     for one in exceptions {
+        let spec = &one.spec;
         let mut hits = grouped(one.hits);
         if let Some(last) = &one.last_hit {
             _ = write!(hits, " packets, the last at {last}");
         }
+        let (by, file) = (origin(one.granted), one.file.as_deref());
         for (name, value) in [
-            ("exception", one.id.clone()),
+            ("exception", spec.id.clone()),
             ("state", one.state.to_string()),
             ("note", one.note.clone().unwrap_or_default()),
-            ("from", one.from.join(", ")),
-            ("to", one.to.join(", ")),
-            ("traffic", traffic(one, usize::MAX)),
+            ("from", spec.from.join(", ")),
+            ("to", spec.to.join(", ")),
+            ("traffic", traffic(spec, usize::MAX)),
             (
                 "until",
-                one.until.clone().unwrap_or_else(|| "no end".to_owned()),
+                spec.until.clone().unwrap_or_else(|| "no end".to_owned()),
             ),
-            ("owner", one.owner.clone()),
-            ("reason", one.reason.clone()),
+            ("owner", spec.owner.clone()),
+            ("reason", spec.reason.clone()),
             (
                 "by",
-                format!("{}, {}", by(one), one.file.as_deref().unwrap_or_default()),
+                file.map_or_else(|| by.to_owned(), |file| format!("{by}, {file}")),
             ),
             ("hits", hits),
         ] {
             if !value.is_empty() {
-                _ = writeln!(out, "{name:<11}{}", value.trim_end_matches(", "));
+                _ = writeln!(out, "{name:<11}{value}");
             }
         }
         for change in one.changes.iter().flatten() {
@@ -96,9 +106,8 @@ pub(super) fn one(exceptions: &[Shown]) -> String {
             let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
             let verb = text(&change["verb"]).trim_start_matches("exception ");
             let (time, user) = (text(&change["time"]), text(&change["user"]));
-            let why = change["error"]
-                .as_str()
-                .and_then(|error| error.lines().next());
+            let error = change["error"].as_str();
+            let why = error.and_then(|error| error.lines().next());
             let why = why.unwrap_or_else(|| text(&change["reason"]));
             let result = text(&change["result"]);
             _ = writeln!(
@@ -110,9 +119,9 @@ pub(super) fn one(exceptions: &[Shown]) -> String {
     out
 }
 
-/// Whose it is to change.
-fn by(exception: &Shown) -> &'static str {
-    if exception.granted {
+/// What an exception is changed by.
+fn origin(is_runtime: bool) -> &'static str {
+    if is_runtime {
         "command"
     } else {
         "configuration"
@@ -124,21 +133,19 @@ fn text(value: &Value) -> &str {
 }
 
 fn some(entries: &[String], most: usize) -> String {
-    let shown = entries
-        .get(..most.min(entries.len()))
-        .unwrap_or_default()
-        .join(", ");
+    let shown = &entries[..most.min(entries.len())];
+    let shown = shown.join(", ");
     match entries.len().saturating_sub(most) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
 }
 
-fn traffic(exception: &Shown, most: usize) -> String {
-    match some(&exception.services, most) {
-        none if none.is_empty() => "all traffic".to_owned(),
-        some => some,
+fn traffic(spec: &ExceptionSpec, most: usize) -> String {
+    if spec.services.is_empty() {
+        return "all traffic".to_owned();
     }
+    some(&spec.services, most)
 }
 
 #[cfg(test)]
@@ -148,8 +155,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lists_are_cut_in_the_table_and_whole_alone() {
-        let exception: Shown = serde_json::from_value(json!({
+    fn table_cuts_long_lists_and_details_show_them_whole() {
+        let exception: ExceptionView = serde_json::from_value(json!({
             "id": "ticket-4711",
             "from": ["5.136.0.77", "KZ", "EU"],
             "to": ["customer-17"],
@@ -158,7 +165,7 @@ mod tests {
             "reason": "branch",
             "until": null,
             "state": "idle",
-            "note": "there is no tenant customer-17 any more",
+            "note": "the tenant customer-17 no longer exists",
             "granted": true,
             "file": "/var/lib/geofence/exceptions.toml",
             "hits": 1234,
@@ -170,10 +177,10 @@ mod tests {
         let said = table(std::slice::from_ref(&exception));
         assert!(said.contains("5.136.0.77, KZ and 1 more"), "{said}");
         assert!(
-            said.contains("ticket-4711: there is no tenant customer-17 any more\n"),
+            said.contains("ticket-4711: the tenant customer-17 no longer exists\n"),
             "{said}"
         );
-        let said = one(std::slice::from_ref(&exception));
+        let said = details(std::slice::from_ref(&exception));
         assert!(said.contains("from       5.136.0.77, KZ, EU\n"), "{said}");
         assert!(
             said.contains("until      no end\n") && said.contains("1,234 packets, the last"),

@@ -1,0 +1,172 @@
+//! The audit log: who changed which runtime exception, one line of JSON a change.
+//!
+//! The log is in the instance's state directory, for its owner only, and lines are only ever appended.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::unistd::{Uid, User};
+use serde_json::{Value, json};
+
+use crate::config::ExceptionSpec;
+use crate::model::units::UnixSeconds;
+use crate::os::instance::private_directory;
+use crate::os::state::StateError;
+
+/// The process that asks, as the kernel identifies it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub user: u32,
+    pub process: Option<i32>,
+}
+
+/// One change, as the log records it.
+#[derive(Clone, Debug)]
+pub(super) struct AuditEntry<'a> {
+    pub(super) time: UnixSeconds,
+    pub(super) caller: Caller,
+    /// The words of the command line.
+    pub(super) verb: &'static str,
+    pub(super) id: &'a str,
+    /// The exception in full: after the change, or before it was removed.
+    pub(super) exception: Option<&'a ExceptionSpec>,
+    /// Why it was changed, if that is not the exception's own reason.
+    pub(super) reason: Option<&'a str>,
+    pub(super) result: &'static str,
+    pub(super) error: Option<&'a str>,
+}
+
+/// Appends a line, which is on the disk when this returns.
+pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<(), StateError> {
+    let failed = |doing| {
+        move |cause| StateError::File {
+            doing,
+            path: path.display().to_string(),
+            cause,
+        }
+    };
+    private_directory(path.parent().unwrap_or(Path::new("/")))?;
+    let mut file = File::options()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("opening"))?;
+    let mut line = format!("{}\n", entry.to_json());
+    // A full disk can leave half a line; the new line must not become part of it.
+    let mut last = [b'\n'];
+    let end = file.seek(SeekFrom::End(-1));
+    let is_read = end.and_then(|_| file.read_exact(&mut last)).is_ok();
+    if is_read && last != [b'\n'] {
+        line.insert(0, '\n');
+    }
+    file.write_all(line.as_bytes())
+        .and_then(|()| file.sync_data())
+        .map_err(failed("writing"))
+}
+
+/// The changes of one exception at the end of the log, oldest first.
+pub(super) fn changes(path: &Path, id: &str) -> Vec<Value> {
+    /// Some ten thousand lines, which are read in a moment.
+    const BYTES_MAX: i64 = 4 << 20;
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|mut file| {
+        // A shorter log is read from its beginning.
+        let _ = file.seek(SeekFrom::End(-BYTES_MAX));
+        file.read_to_end(&mut text)
+    });
+    if read.is_err() {
+        return Vec::new();
+    }
+    // Most lines are about other exceptions, and need not be parsed.
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter_map(|line| str::from_utf8(line).ok());
+    let lines = lines.filter(|line| line.contains(id));
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["id"] == id).collect()
+}
+
+impl AuditEntry<'_> {
+    fn to_json(&self) -> Value {
+        let exception = self.exception;
+        json!({
+            "time": self.time.to_string(),
+            "user": self.caller.name(),
+            "uid": self.caller.user,
+            "login": self.caller.login().map(user_name),
+            "pid": self.caller.process,
+            "verb": self.verb,
+            "id": self.id,
+            "exception": exception,
+            "owner": exception.map(|one| &one.owner),
+            "reason": self.reason.or(exception.map(|one| one.reason.as_str())),
+            "result": self.result,
+            "error": self.error,
+        })
+    }
+}
+
+impl Caller {
+    /// The user's name.
+    #[must_use]
+    pub fn name(self) -> String {
+        user_name(self.user)
+    }
+
+    /// The user who logged in, also after sudo; the kernel stores it on machines that audit sessions.
+    fn login(self) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{}/loginuid", self.process?)).ok()?;
+        text.trim().parse().ok().filter(|user| *user != u32::MAX)
+    }
+}
+
+fn user_name(user: u32) -> String {
+    let known = User::from_uid(Uid::from_raw(user)).ok().flatten();
+    known.map_or_else(|| user.to_string(), |known| known.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>(id: &'a str, error: Option<&'a str>) -> AuditEntry<'a> {
+        AuditEntry {
+            time: UnixSeconds(1_800_000_000),
+            caller: Caller {
+                user: 0,
+                process: None,
+            },
+            verb: "exception remove",
+            id,
+            exception: None,
+            reason: Some("moved\nout"),
+            result: "done",
+            error,
+        }
+    }
+
+    #[test]
+    fn log_has_a_line_for_each_change_and_finds_those_of_one_exception() {
+        let place = tempfile::tempdir().unwrap();
+        let log = place.path().join("state/audit.jsonl");
+        assert!(changes(&log, "x-1").is_empty());
+        for (id, error) in [("x-1", None), ("x-2", Some("no")), ("x-1", None)] {
+            append(&log, &entry(id, error)).unwrap();
+        }
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        // Half a line hides no other.
+        fs::write(&log, text + "{\"id\":\"x-1").unwrap();
+        append(&log, &entry("x-3", None)).unwrap();
+        assert_eq!(changes(&log, "x-3").len(), 1);
+        let of_one = changes(&log, "x-1");
+        assert_eq!(of_one.len(), 2);
+        assert_eq!(of_one[0]["time"], "2027-01-15T08:00:00Z");
+        assert_eq!(of_one[0]["user"], "root");
+        assert_eq!(of_one[0]["reason"], "moved\nout");
+        assert_eq!(changes(&log, "x-2")[0]["error"], "no");
+    }
+}

@@ -1,0 +1,15 @@
+//! Runtime exceptions: what a command changes, what is stored and recorded of it, and what is shown.
+
+mod apply;
+mod audit_log;
+mod change;
+mod refusal;
+mod store;
+mod summary;
+mod view;
+
+pub use audit_log::Caller;
+pub use change::Change;
+pub use store::RuntimeExceptionStore;
+pub(super) use summary::summary;
+pub use view::ExceptionView;
