@@ -13,7 +13,7 @@ use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::{Flags, PortRule, Replies};
-use crate::opaque::Opaque as _;
+use crate::opaque::{Opaque as _, opaque};
 use crate::packet::{Fragment, Packet, Transport};
 use crate::wire::parse::find_upper;
 use crate::wire::{protocol, transport, transport::tcp};
@@ -40,6 +40,57 @@ pub enum Tracking {
     Full(Table),
 }
 
+/// A transport header as plain numbers, so that it can be made opaque.
+#[derive(Clone, Copy)]
+struct Segment {
+    protocol: u8,
+    /// The source port, or the identifier of an echo.
+    source: u16,
+    destination: u16,
+    /// The flags of TCP, or the type of an ICMP message.
+    bits: u8,
+}
+
+opaque!(Segment {
+    protocol,
+    source,
+    destination,
+    bits
+});
+
+impl Segment {
+    #[inline(always)]
+    const fn of(transport: Transport) -> Self {
+        let (protocol, source, destination, bits) = match transport {
+            Transport::Tcp {
+                source,
+                destination,
+                flags,
+            } => (protocol::TCP, source, destination, flags),
+            Transport::Udp {
+                source,
+                destination,
+            } => (protocol::UDP, source, destination, 0),
+            Transport::Icmp {
+                kind, identifier, ..
+            } => (protocol::ICMP, identifier, 0, kind),
+            Transport::Icmpv6 {
+                kind, identifier, ..
+            } => (protocol::ICMPV6, identifier, 0, kind),
+            Transport::Other { protocol } => (protocol, 0, 0, 0),
+        };
+        Self {
+            protocol,
+            source,
+            destination,
+            bits,
+        }
+    }
+}
+
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+
 /// What the transport header of a packet means for a flow.
 struct Intent {
     protocol: u8,
@@ -47,12 +98,12 @@ struct Intent {
     remote_port: u16,
     /// What a new flow would be; nothing where a packet cannot open one.
     opens: Option<(State, u64)>,
-    segment: Segment,
+    effect: Effect,
 }
 
 /// What a packet does to a flow that exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Segment {
+enum Effect {
     /// Starts it anew, or keeps a datagram flow open.
     Start,
     Carry,
@@ -81,15 +132,16 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     if upper.fragment == Fragment::Later {
         return Tracking::Nothing;
     }
-    let next = upper.opaque(frame);
     let Ok(transport) = transport::read(frame, &upper, packet.end) else {
         return Tracking::Nothing;
     };
     observer.step(Step::Transport(transport));
-    let Some((intent, _)) = intent_of(transport, flags) else {
+    let segment = Segment::of(transport).opaque(frame);
+    let next = segment.opaque(frame);
+    let Some((intent, _)) = intent_of(&segment, flags) else {
         return Tracking::Nothing;
     };
-    // What it is about is many things, each of which would be followed through the look-ups; so it is read again.
+    // The verifier would follow each intent through the look-ups, so it is derived from `next` again behind them.
     let [transport, local_port]: [u32; 2] =
         [intent.protocol.into(), intent.local_port.into()].opaque(frame);
     let Some(policy) = DestinationPolicy::of(&packet.source, false, flags, tables, observer) else {
@@ -106,10 +158,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     if !class.is_some_and(|class| needs_exemption(class, &policy, tables)) {
         return Tracking::Nothing;
     }
-    let Ok(transport) = transport::read(frame, &next, packet.end) else {
-        return Tracking::Nothing;
-    };
-    let Some((intent, table)) = intent_of(transport, flags) else {
+    let Some((intent, table)) = intent_of(&next, flags) else {
         return Tracking::Nothing;
     };
     if is_forwarded() {
@@ -137,8 +186,8 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
 
 /// What a packet wants of a flow, and of which table, if replies to such packets are let in.
 #[inline(always)]
-fn intent_of(transport: Transport, flags: Flags) -> Option<(Intent, Table)> {
-    let intent = Intent::of(transport)?;
+fn intent_of(segment: &Segment, flags: Flags) -> Option<(Intent, Table)> {
+    let intent = Intent::of(segment)?;
     let table = Table::of(intent.protocol, intent.remote_port, flags)?;
     Some((intent, table))
 }
@@ -166,39 +215,38 @@ fn record<T: Conntrack>(
 
 impl Intent {
     #[inline(always)]
-    fn of(transport: Transport) -> Option<Self> {
-        Some(match transport {
-            Transport::Tcp {
-                source,
-                destination,
-                flags,
-            } => {
-                let segment = if flags & tcp::RST != 0 {
-                    Segment::Reset
+    fn of(segment: &Segment) -> Option<Self> {
+        let Segment {
+            protocol,
+            source,
+            destination,
+            bits,
+        } = *segment;
+        Some(match (protocol, bits) {
+            (protocol::TCP, flags) => {
+                let effect = if flags & tcp::RST != 0 {
+                    Effect::Reset
                 } else if flags & tcp::FIN != 0 {
-                    Segment::Finish
+                    Effect::Finish
                 } else if flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
-                    Segment::Start
+                    Effect::Start
                 } else {
-                    Segment::Carry
+                    Effect::Carry
                 };
                 Self {
                     protocol: protocol::TCP,
                     local_port: source,
                     remote_port: destination,
-                    // A SYN with ACK is an answer, and what follows it belongs to a flow that is known or not ours.
-                    opens: if segment == Segment::Start {
+                    // A SYN with ACK answers a peer; the connection is known already, or the peer opened it.
+                    opens: if effect == Effect::Start {
                         Some((State::Opening, lifetime::TRANSITORY))
                     } else {
                         None
                     },
-                    segment,
+                    effect,
                 }
             }
-            Transport::Udp {
-                source,
-                destination,
-            } => Self {
+            (protocol::UDP, _) => Self {
                 protocol: protocol::UDP,
                 local_port: source,
                 remote_port: destination,
@@ -210,21 +258,11 @@ impl Intent {
                         lifetime::DATAGRAM
                     },
                 )),
-                segment: Segment::Start,
+                effect: Effect::Start,
             },
-            Transport::Icmp {
-                kind: 8,
-                identifier,
-                ..
-            } => Self::echo(protocol::ICMP, identifier),
-            Transport::Icmpv6 {
-                kind: 128,
-                identifier,
-                ..
-            } => Self::echo(protocol::ICMPV6, identifier),
-            Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. } => {
-                return None;
-            }
+            (protocol::ICMP, ECHO_REQUEST) => Self::echo(protocol::ICMP, source),
+            (protocol::ICMPV6, ECHO_REQUEST_V6) => Self::echo(protocol::ICMPV6, source),
+            _ => return None,
         })
     }
 
@@ -235,21 +273,21 @@ impl Intent {
             local_port: identifier,
             remote_port: 0,
             opens: Some((State::Datagram, lifetime::ECHO)),
-            segment: Segment::Start,
+            effect: Effect::Start,
         }
     }
 
     /// What becomes of a flow by this packet of ours.
     #[inline(always)]
     fn update(&self, flow: Flow, now: u64) -> Flow {
-        let (state, lifetime) = match self.segment {
-            Segment::Start => match self.opens {
+        let (state, lifetime) = match self.effect {
+            Effect::Start => match self.opens {
                 Some((state, lifetime)) => return Flow::new(state, lifetime, now).since(flow, now),
                 None => return flow,
             },
-            Segment::Reset => (State::Closed, lifetime::CLOSED),
-            Segment::Finish => (State::Closing, lifetime::TRANSITORY),
-            Segment::Carry => match State::from_number(flow.state) {
+            Effect::Reset => (State::Closed, lifetime::CLOSED),
+            Effect::Finish => (State::Closing, lifetime::TRANSITORY),
+            Effect::Carry => match State::from_number(flow.state) {
                 Some(State::Closing) => (State::Closing, lifetime::TRANSITORY),
                 // Whatever we send on a connection that we reset, it is over.
                 Some(State::Closed) => return flow,

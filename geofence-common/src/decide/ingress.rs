@@ -20,7 +20,7 @@ use crate::image::settings::flag;
 use crate::l4::L4;
 use crate::opaque::Opaque as _;
 use crate::packet::Packet;
-use crate::wire::parse::{parse, read_l4};
+use crate::wire::parse::{parse, read_l4, read_quoted};
 
 /// Decides about a frame. Every frame gets exactly one verdict.
 #[inline(always)]
@@ -114,6 +114,7 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     observer: &mut O,
 ) -> Decision {
     let l4 = read_l4(frame, &case.packet, observer);
+    let l4 = read_quoted(frame, &case.packet, l4, observer);
     let case = Case {
         later_fragment: number(later_fragment(&case.packet, &l4, tables, observer)),
         l4,

@@ -48,12 +48,24 @@ pub(crate) fn find_upper<F: Frame, O: Observer>(
     }
 }
 
+/// Reads what is behind the network header, but not what an ICMP error quotes.
 #[inline(always)]
 pub(crate) fn read_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
     let l4 = find_l4(frame, packet, observer).opaque(frame);
     if let Some(transport) = l4.transport() {
         observer.step(Step::Transport(transport));
     }
+    l4
+}
+
+/// Adds the packet that an ICMP error quotes, if our side sent it.
+#[inline(always)]
+pub(crate) fn read_quoted<F: Frame, O: Observer>(
+    frame: &F,
+    packet: &Packet,
+    l4: L4,
+    observer: &mut O,
+) -> L4 {
     if !l4.is_icmp_error() {
         return l4;
     }
