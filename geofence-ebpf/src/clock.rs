@@ -7,19 +7,11 @@
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 
-use crate::maps;
-
-/// What a CPU was told last, and in which tick.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Clock {
-    tick: u64,
-    now: u64,
-}
+use crate::maps::{self, Clock};
 
 /// What `now` says, or said at most a tick ago.
 #[inline(always)]
-pub fn now_coarse() -> u64 {
+pub(crate) fn now_coarse() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     let tick = unsafe { bpf_jiffies64() };
     let Some(clock) = maps::CLOCK.get_ptr_mut(0) else {
@@ -35,7 +27,7 @@ pub fn now_coarse() -> u64 {
 
 /// Nanoseconds since boot (CLOCK_BOOTTIME).
 #[inline(always)]
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::maps;
 
 #[inline(always)]
-pub fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
     count_at(interface, frame, verdict);
@@ -26,7 +26,7 @@ pub fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
 
 /// Counts a packet that a list has something against, where it leaves.
 #[inline(always)]
-pub fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
     count_at(interface, frame, verdict);
@@ -89,7 +89,7 @@ fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
 
 /// Counts what a packet that leaves did to the flows.
 #[inline(always)]
-pub fn count_tracking(tracking: Tracking) {
+pub(crate) fn count_tracking(tracking: Tracking) {
     let (Tracking::Opened(table)
     | Tracking::Updated(table)
     | Tracking::Forwarded(table)
@@ -112,7 +112,7 @@ pub fn count_tracking(tracking: Tracking) {
 
 /// Whether an interface of this index is protected; 0 is none.
 #[inline(always)]
-pub fn is_protected(index: u32) -> bool {
+pub(crate) fn is_protected(index: u32) -> bool {
     index != 0
         && maps::INTERFACES
             .get(index % INTERFACES_MAX)
@@ -121,7 +121,7 @@ pub fn is_protected(index: u32) -> bool {
 
 /// Says that there is no image to judge by, at the first such packet and at every doubling of their number.
 #[inline(never)]
-pub fn report_no_policy(ctx: &XdpContext) {
+pub(crate) fn report_no_policy(ctx: &XdpContext) {
     let Some(faults) = maps::FAULTS.get_ptr_mut(0) else {
         return;
     };

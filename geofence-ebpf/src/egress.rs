@@ -11,11 +11,11 @@ use geofence_common::action::{Action, Direction};
 use geofence_common::decide::egress;
 
 use crate::frame::PacketFrame;
-use crate::{counters, events, maps};
+use crate::{counters, events, tables};
 
 #[classifier]
-pub fn geofence_egress(ctx: TcContext) -> i32 {
-    let Some(tables) = maps::KernelTables::current() else {
+pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
+    let Some(tables) = tables::KernelTables::current() else {
         return TC_ACT_UNSPEC;
     };
     let is_forwarded = || {

@@ -16,7 +16,8 @@ use geofence_common::opaque::Opaque as _;
 use geofence_common::packet::FiveTuple;
 use geofence_common::wire::parse::read_five_tuple;
 
-use crate::maps::{self, KernelTables};
+use crate::maps;
+use crate::tables::KernelTables;
 
 static ZERO: ListCounters = ListCounters::ZERO;
 
@@ -34,7 +35,7 @@ struct ListRecord {
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub fn record<F: Frame>(
+pub(crate) fn record<F: Frame>(
     frame: &F,
     peer: &Peer,
     direction: Direction,
