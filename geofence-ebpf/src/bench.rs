@@ -1,8 +1,7 @@
-//! Programs that measure the filter, built beside it when a benchmark asks.
+//! Programs that measure the filter. Only benchmarks load them; the object that the `geofence` command embeds has none.
 //!
-//! The addresses are varied inside the program, because one packet repeated would measure a warm cache. Every program
-//! below takes the next address of a set, so what that costs is subtracted by subtracting a program that does nothing
-//! else. Never in the object that the `geofence` command embeds.
+//! The addresses are varied inside the program, because one repeated packet would measure a warm cache. Every program
+//! below takes the next address of a set; to subtract that cost, subtract a program that does nothing else.
 //!
 //! ```text
 //! drop                        a bare XDP_DROP
@@ -23,7 +22,7 @@ use geofence_common::image::Words as _;
 
 use crate::tables::KernelTables;
 
-/// Sized by whoever loads it: every set of addresses, one after the other.
+/// Every set of addresses, one after the other; the loader sets the size.
 #[btf_map]
 static ADDRESSES: Array<[u8; 16], 1> = Array::new();
 /// Which set this CPU takes addresses from, and how many it took: see the positions below.
@@ -89,7 +88,7 @@ fn lookup<const N: usize>() -> Option<u32> {
     Some(class.to_word())
 }
 
-/// Takes an address and writes it into the frame; what the header's checksum becomes is left to whoever needs it.
+/// Takes an address and writes it into the frame. The caller updates the header's checksum if it needs one.
 #[inline(always)]
 fn vary<const N: usize>(ctx: &XdpContext) -> Option<&'static [u32; 8]> {
     let (address, cursor) = next()?;

@@ -1,8 +1,8 @@
-//! The ingress hook: decide about a frame, count the verdict, carry it out; nothing else.
+//! The ingress hook: decides about a frame, counts the verdict and enforces it.
 //!
-//! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables (`maps`).
-//! There is one way out of the program, so no packet goes uncounted. XDP_ABORTED is never returned. The egress hook is
-//! in `egress`.
+//! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables
+//! (`tables`, over `maps`). The program has one exit, so every packet is counted. It never returns XDP_ABORTED. The
+//! egress hook is in `egress`.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]

@@ -1,24 +1,24 @@
 //! Every map and every global of the programs.
 //!
 //! ```text
-//! IMAGES[0] -> one of two equal images, each an array of one element; a reload fills the other and swaps the slot
-//! IMAGES[1] -> the other one, for when IMAGES[0] was on trial and its time is over
-//! INTERFACES   interface index -> slot of counters
-//! COUNTERS     slot x country -> packets and bytes for each reason and action, per CPU
-//! TRIE_*       the kernel's tries for the reference engine: two slots, so that they change with the image
-//! FLOWS_*      what our side opened; only egress writes
-//! FLOW_CACHE       what was last written of a flow, beside those, where an answer finds it sooner
-//! FLOW_COUNTERS  what became of the packets that were looked at for flows, by table, per CPU
-//! DATAGRAMS    datagrams whose first fragment passed
-//! TENANTS      tenant -> packets and bytes for each reason and action, per CPU
-//! HITS         what each exception let pass, per CPU
-//! BUCKETS      what sources of blocked countries may still send to exempted services
-//! LISTS        list x tenant -> packets for each direction and action, and events of them, per CPU
-//! EVENTS       events on their way to the daemon
-//! EVENT_LIMITS how fast the events of each list may follow each other
-//! CLOCK        the time since boot as it was asked for last, per CPU
-//! FAULTS       packets without a policy, per CPU, so that they are spoken of now and then
-//! VERDICT      the last verdict, for test runs
+//! IMAGES[0]      one of two equal images, each an array of one element; a reload fills the other and swaps the slot
+//! IMAGES[1]      the previous image, which becomes active again if IMAGES[0] is on trial and expires
+//! INTERFACES     interface index -> slot of counters
+//! COUNTERS       slot x country -> packets and bytes for each reason and action, per CPU
+//! TRIE_*         the kernel's tries for the reference engine: two slots, which change with the image
+//! FLOWS_*        flows that our side opened; only egress writes
+//! FLOW_CACHE     the last written state of a flow, in one cache line
+//! FLOW_COUNTERS  what packets of our side did to each flow table, per CPU
+//! DATAGRAMS      accepted first fragments
+//! TENANTS        tenant -> packets and bytes for each reason and action, per CPU
+//! HITS           packets that each exception passed, per CPU
+//! BUCKETS        states of the sources' rate limits
+//! LISTS          list x tenant -> packets for each direction and action, and their events, per CPU
+//! EVENTS         events on their way to the daemon
+//! EVENT_LIMITS   states of the rate limits of each list's events
+//! CLOCK          the time since boot when it was read last, per CPU
+//! FAULTS         packets without an image, per CPU, for the log
+//! VERDICT        the last verdict, for test runs
 //! ```
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
@@ -71,7 +71,7 @@ pub(crate) static FLOWS_MAIL: Flows = Flows::new();
 pub(crate) static FLOWS_DNS: Flows = Flows::new();
 #[btf_map]
 pub(crate) static FLOWS_OTHER: Flows = Flows::new();
-/// Mapped, so that it starts at a page and each line is one of the processor's cache.
+/// Mappable, so that it starts at a page and each line is one cache line.
 #[btf_map]
 pub(crate) static FLOW_CACHE: Array<CacheLine, { CACHE_LINES }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
@@ -99,7 +99,7 @@ pub(crate) struct Clock {
 #[btf_map]
 pub(crate) static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
 
-/// Without memory until a pair of a list and a tenant is met: there could be very many, and there are few.
+/// Allocated when a pair of list and tenant occurs: many are possible, few occur.
 #[btf_map]
 pub(crate) static LISTS: PerCpuHashMap<
     ListKey,
@@ -118,7 +118,7 @@ pub(crate) static LPM: u8 = 0;
 /// How many words an image has room for: the true size of the element above.
 #[unsafe(no_mangle)]
 pub(crate) static IMAGE_WORDS: u64 = 0;
-/// What proves a line of `FLOW_CACHE`. Not known before the program is loaded.
+/// The key of the flow cache's checksums, set when the program is loaded.
 #[unsafe(no_mangle)]
 pub(crate) static CHECKSUM_KEY: ChecksumKey = ChecksumKey([0; 8]);
 /// Whether verdicts are written to `VERDICT`.

@@ -15,7 +15,7 @@ use geofence_common::opaque::{Barrier, Opaque as _};
 use crate::maps::{self, Flows};
 use crate::{clock, frame};
 
-/// A key of the kernel's tries whose address is aligned, as the verifier wants of words on the stack.
+/// A key of the kernel's tries with an aligned address, as the verifier requires of words on the stack.
 #[repr(C, align(8))]
 struct TrieKey<K> {
     padding: u32,
@@ -32,10 +32,10 @@ impl<K> TrieKey<K> {
     }
 }
 
-/// Asks the table of flows of this kind.
+/// Evaluates an expression on a flow table.
 ///
-/// A call for each table: one whose table depends on the packet goes by the kernel's generic helper and two pointers to
-/// functions, where the verifier makes of one that names its table the look-up itself.
+/// One call for each table: if the table depended on the packet, the call would go through the kernel's generic helper
+/// and two function pointers. With a constant table the verifier inlines the look-up.
 macro_rules! in_table {
     ($table:expr, |$flows:ident| $ask:expr) => {
         match $table {
@@ -47,20 +47,19 @@ macro_rules! in_table {
     ($map:ident, $flows:ident, $ask:expr) => {{
         let $flows: &Flows = &maps::$map;
         let answer = $ask;
-        // The compiler makes one of calls after which the same happens, so something else does after each.
-        // SAFETY: it changes a register that nobody reads.
+        // The compiler would merge calls that are followed by the same code, so a different instruction follows each.
         unsafe { asm!(concat!("{0} = 0 // ", stringify!($map)), out(reg) _, options(nomem, nostack)) };
         answer
     }};
 }
 
-/// The flow, if its line still says so.
+/// The flow, if the cache holds it.
 #[inline(always)]
 fn cached_flow(table: Table, key: &FlowKey) -> Option<Flow> {
     let checksum_key = maps::checksum_key();
     let cache_key = CacheKey::of(table, key, &checksum_key);
     let line = maps::FLOW_CACHE.get_ptr(cache_key.slot())?;
-    // SAFETY: the element is a whole `CacheLine`. Another CPU may be writing it; its last word tells.
+    // SAFETY: the element is a whole `CacheLine`. Another CPU may be writing it; the checksum detects that.
     cache_key.read(&unsafe { line.read_volatile() }, &checksum_key)
 }
 
@@ -69,16 +68,16 @@ fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
     let checksum_key = maps::checksum_key();
     let cache_key = CacheKey::of(table, key, &checksum_key);
     if let Some(line) = maps::FLOW_CACHE.get_ptr_mut(cache_key.slot()) {
-        // SAFETY: the element is a whole `CacheLine`. Another CPU may be reading or writing it; its last word tells.
+        // SAFETY: the element is a whole `CacheLine`. Another CPU may be reading or writing it; the checksum detects that.
         unsafe { line.write_volatile(cache_key.line_of(flow, &checksum_key)) };
     }
 }
 
-/// The tables of one generation: the image is looked up once a packet, everything else through it.
+/// The tables of one image. The image is looked up once a packet.
 pub(crate) struct KernelTables {
     words: *const u32,
-    /// How many of them there are. A long number, so that a position is made one before it is compared, and not twice,
-    /// of which the verifier would know one to be within and not the other.
+    /// The number of words. 64 bits, so that a position is extended once, before the comparison: of two extended copies
+    /// the verifier would know only one to be within.
     room: u64,
 }
 
@@ -87,7 +86,7 @@ impl KernelTables {
     pub(crate) fn current() -> Option<Self> {
         let image = Self::at(IMAGE_IN_USE)?;
         if image.is_past_trial(|| image.now()) {
-            // There is always one before a trial begins.
+            // A previous image exists while one is on trial.
             return Self::at(IMAGE_BEFORE);
         }
         Some(image)
@@ -106,7 +105,8 @@ impl KernelTables {
     #[inline(always)]
     fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
         let at = u64::from(at);
-        // The room is taken from, and not the position added to, so that it is the position that is known to be within.
+        // Subtracts from the room rather than adding to the position, so that the verifier learns a bound of the
+        // position.
         if at >= self.room - (COUNT as u64 - 1) {
             return None;
         }
@@ -187,8 +187,8 @@ impl Tables for KernelTables {
             return Some(flow);
         }
         let flow = in_table!(table, |flows| flows.get_ptr(key))?;
-        // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once, and whichever
-        // of two deadlines is read was one of this flow's or, of an entry just recycled, of another live one's.
+        // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once. A
+        // deadline that is read was this flow's or, of an entry just recycled, another live flow's.
         Some(unsafe { flow.read_volatile() })
     }
 
@@ -201,26 +201,27 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
-        // The table evicts to make room; what it cannot take, its later fragments are dropped and say so.
+        // The table evicts to make room. Later fragments of a datagram that it does not take are dropped and counted.
         let _ = maps::DATAGRAMS.insert(key, datagram, 0);
     }
 
     #[inline(always)]
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
-        let Some(bucket) = maps::BUCKETS.get_ptr_mut(key) else {
-            let Some(full) = try_acquire(0) else {
+        let Some(state) = maps::BUCKETS.get_ptr_mut(key) else {
+            let Some(next) = try_acquire(0) else {
                 return false;
             };
-            // The table evicts to make room; a source it cannot take is not bounded.
-            let _ = maps::BUCKETS.insert(key, full, 0);
+            // The table evicts to make room. A source that it does not take is not limited.
+            let _ = maps::BUCKETS.insert(key, next, 0);
             return true;
         };
-        // SAFETY: the entry is a whole number, read and written at once; see `geofence_common::flow::rate_limit` for two CPUs.
+        // SAFETY: the entry is a whole number, read and written at once; `geofence_common::flow::rate_limit` explains
+        // two CPUs.
         unsafe {
-            let Some(full) = try_acquire(bucket.read_volatile()) else {
+            let Some(next) = try_acquire(state.read_volatile()) else {
                 return false;
             };
-            bucket.write_volatile(full);
+            state.write_volatile(next);
         }
         true
     }
@@ -229,7 +230,7 @@ impl Tables for KernelTables {
 impl Conntrack for KernelTables {
     #[inline(always)]
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
-        // In place: to update an existing key of a full table would evict others.
+        // In place, because updating an existing key of a full table would evict others.
         let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
             return false;
         };

@@ -1,8 +1,7 @@
-//! Which packets of ours open a flow, keep it open or close it.
+//! Conntrack: which packets of our side open a flow, extend it or close it.
 //!
-//! A packet leaves whether it is remembered or not; whether it may is decided before (`crate::leave`). Only what
-//! ingress would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and
-//! one look-up.
+//! Recording never stops a packet; `crate::decide::egress` has decided that before. Only flows whose replies ingress
+//! would drop are recorded, so a packet to a country that is not blocked costs a look at its ports and one look-up.
 
 use crate::decide::endpoint::{classify, needs_exemption};
 use crate::decide::tables::Tables;
@@ -18,25 +17,25 @@ use crate::packet::{Fragment, Packet, Transport};
 use crate::wire::parse::find_upper;
 use crate::wire::{protocol, transport, transport::tcp};
 
-/// Tables whose flows can be written, as egress alone does.
+/// Tables that can write flows. Only egress does.
 pub trait Conntrack: Tables {
-    /// Replaces what is known of a flow, in place; says whether the flow was there.
+    /// Changes a flow in place. Returns whether the flow exists.
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool;
 
-    /// Adds a flow; says whether there was room.
+    /// Adds a flow. Returns whether there was room.
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool;
 }
 
-/// What a packet that leaves did to the flows.
+/// What a packet that leaves did to the flow tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// Nothing: its replies pass without, or are not wanted.
+    /// Nothing: its replies need no flow, or the policy does not track such flows.
     Nothing,
     Opened(Table),
     Updated(Table),
-    /// It came in by a protected interface, so it is not our side's.
+    /// Nothing: the packet was forwarded, so our side did not open the flow.
     Forwarded(Table),
-    /// The table did not take it.
+    /// The table had no room.
     Full(Table),
 }
 
@@ -91,28 +90,27 @@ impl Segment {
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 
-/// What the transport header of a packet means for a flow.
+/// What a packet means for a flow.
 struct Intent {
     protocol: u8,
     local_port: u16,
     remote_port: u16,
-    /// What a new flow would be; nothing where a packet cannot open one.
+    /// The state and lifetime of a new flow; nothing if such a packet opens none.
     opens: Option<(State, u64)>,
     effect: Effect,
 }
 
-/// What a packet does to a flow that exists.
+/// What a packet does to an existing flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// Starts it anew, or keeps a datagram flow open.
+    /// Starts a connection, or keeps a datagram flow open.
     Start,
     Carry,
     Finish,
     Reset,
 }
 
-/// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that
-/// is known already.
+/// Records the flow of a packet that leaves. `destination` is the class of its destination, if that was looked up.
 #[inline(always)]
 pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
@@ -147,7 +145,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     let Some(policy) = DestinationPolicy::of(&packet.source, false, flags, tables, observer) else {
         return Tracking::Nothing;
     };
-    // An exempt port of ours needs no flow, a protected one must have none, and answering opens none.
+    // An exempted port of ours needs no flow. A protected one must have none: an answer from it must not open it.
     if policy.port_rule(transport as u8, local_port as u16, tables) != PortRule::None {
         return Tracking::Nothing;
     }
@@ -184,7 +182,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     tracking
 }
 
-/// What a packet wants of a flow, and of which table, if replies to such packets are let in.
+/// What a packet means for a flow and the table of that flow, if replies to it are tracked.
 #[inline(always)]
 fn intent_of(segment: &Segment, flags: Flags) -> Option<(Intent, Table)> {
     let intent = Intent::of(segment)?;
@@ -277,7 +275,7 @@ impl Intent {
         }
     }
 
-    /// What becomes of a flow by this packet of ours.
+    /// The flow after this packet of ours.
     #[inline(always)]
     fn update(&self, flow: Flow, now: u64) -> Flow {
         let (state, lifetime) = match self.effect {
@@ -289,7 +287,7 @@ impl Intent {
             Effect::Finish => (State::Closing, lifetime::TRANSITORY),
             Effect::Carry => match State::from_number(flow.state) {
                 Some(State::Closing) => (State::Closing, lifetime::TRANSITORY),
-                // Whatever we send on a connection that we reset, it is over.
+                // After our RST the connection stays closed.
                 Some(State::Closed) => return flow,
                 _ => (State::Established, lifetime::ESTABLISHED),
             },
