@@ -155,8 +155,8 @@ fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<
 
 /// Reads the five-tuple of a frame, for an event.
 ///
-/// The frame is parsed again: to carry the packet from the decision past the counters costs every packet stack and
-/// moves, and only packets on a list need it. Options that make `L4` unreadable do not matter here.
+/// The frame is parsed again, because a packet carried from the decision past the counters multiplies the verifier's
+/// states (580,000 instructions instead of 326,000). Packets on no list do not come here.
 #[inline(always)]
 pub fn read_five_tuple<F: Frame>(frame: &F) -> Option<FiveTuple> {
     let packet = parse(frame, &mut ()).ok()?.opaque(frame);
