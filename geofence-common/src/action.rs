@@ -3,10 +3,10 @@
 //! A number is never reused: counters, recorded metrics and `explain` refer to reasons by it. To add a reason, add a
 //! line to the macro below; the exhaustive matches elsewhere then ask what it means to them. This file imports nothing.
 
-/// How many reasons the counters have room for; the next power of two above the list, so the kernel masks an index.
+/// How many reasons the counters have room for: a power of two, so that the kernel can mask an index.
 pub const REASONS_MAX: usize = 64;
 
-/// What is done to a packet.
+/// What happens to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     Pass,
@@ -41,7 +41,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What enforcing this reason does to the packet; monitor mode passes it all the same.
+            /// What this reason does to the packet in enforce mode. Monitor mode passes every packet.
             #[must_use]
             pub const fn action(self) -> Action {
                 match self { $(Self::$variant => Action::$action,)+ }
@@ -54,7 +54,7 @@ macro_rules! reasons {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
             }
 
-            /// One sentence for people: what the reason means.
+            /// The meaning of the reason, in one sentence.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
@@ -137,14 +137,14 @@ reasons! {
     ListedDestination = 35, "listed_destination", Drop;
 }
 
-/// Whether drops are carried out or only counted.
+/// Whether drops are enforced or only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Enforce,
     Monitor,
 }
 
-/// Which way a packet goes.
+/// The direction of a packet, seen from this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Direction {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_fit_names_differ_and_counters_are_apart() {
+    fn reasons_have_distinct_names_numbers_and_counters() {
         for (at, one) in Reason::ALL.iter().enumerate() {
             assert!((*one as usize) < REASONS_MAX);
             assert_eq!(Reason::from_number(*one as u8), Some(*one));

@@ -1,10 +1,10 @@
-//! Addresses and prefixes as the core sees them: a family and bits, never a kernel or libc type.
+//! Addresses and special-use prefixes: a family and bits, never a kernel or libc type.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An IP address: its bits in host order from the top of two words, as a look-up consumes them.
+/// An IP address: its bits in host order, left-aligned in two words, as a look-up consumes them.
 ///
-/// Words and not bytes, because the data path keeps addresses in registers and on a stack of 512 bytes.
+/// Words rather than bytes, because the data path keeps addresses in registers and on a stack of 512 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     is_v6: bool,
@@ -33,14 +33,14 @@ impl Address {
         }
     }
 
-    /// An address from what `words` gave.
+    /// The address with these words; the inverse of `words`.
     #[must_use]
     #[inline(always)]
     pub const fn from_words(is_v6: bool, [high, low]: [u64; 2]) -> Self {
         Self { is_v6, high, low }
     }
 
-    /// The bits, the first at the top of the first word; an IPv4 address fills half of it.
+    /// The bits, left-aligned. An IPv4 address fills the upper half of the first word.
     #[must_use]
     #[inline(always)]
     pub const fn words(&self) -> [u64; 2] {
@@ -53,7 +53,7 @@ impl Address {
         self.is_v6
     }
 
-    /// The address in the standard library's words.
+    /// The address as the standard library's type.
     #[must_use]
     #[inline(always)]
     pub const fn ip(&self) -> IpAddr {
@@ -83,18 +83,18 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// What kind of special-use space an address block is (RFC 6890 and its registry), as far as decisions differ.
+/// The kind of a special-use block (RFC 6890 and its registry), as far as decisions differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecialUse {
     /// Belongs to no country: private, shared, loopback, link-local, multicast, documentation and the like.
     Local,
-    /// An IPv4 address in IPv6 clothes that may not appear on a wire: ::ffff:0:0/96 and the deprecated ::/96.
+    /// An IPv4-mapped (::ffff:0:0/96) or IPv4-compatible (::/96, deprecated) address, which may not appear on a wire.
     Mapped,
-    /// An IPv6 address that carries the IPv4 address by which it is judged.
+    /// An IPv6 address that embeds an IPv4 address, whose country applies.
     Embedded(Embedding),
 }
 
-/// Where an IPv6 address carries an IPv4 address.
+/// Where an IPv6 address embeds an IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Embedding {
     /// 2002::/16, bytes 2 to 5 (RFC 3056).
@@ -118,7 +118,7 @@ impl Embedding {
     }
 }
 
-/// IPv4 special-use blocks: base address, prefix length. Whatever a database claims, these have no country.
+/// IPv4 special-use blocks: base address, prefix length. They have no country, whatever a database says.
 pub const SPECIAL_USE_V4: &[([u8; 4], u8)] = &[
     ([0, 0, 0, 0], 8),       // this network, RFC 791
     ([10, 0, 0, 0], 8),      // private, RFC 1918
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn embedded_addresses_come_out() {
+    fn embedded_address_is_extracted() {
         let inner = |how: Embedding, text: &str| {
             how.inner(&Address::from(text.parse::<IpAddr>().unwrap()))
                 .ip()
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_have_no_host_bits() {
+    fn special_use_blocks_have_no_host_bits() {
         for (base, length) in SPECIAL_USE_V4 {
             assert_eq!(
                 u32::from_be_bytes(*base)
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn on_link_is_link_local_or_unspecified() {
+    fn on_link_address_is_link_local_or_unspecified() {
         let on_link = |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).is_on_link_v6();
         assert!(on_link("fe80::1") && on_link("febf::1") && on_link("::"));
         assert!(!on_link("0.0.0.0") && !on_link("254.128.0.1"));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_comes_back_as_it_went_in() {
+    fn address_survives_a_round_trip() {
         for text in [
             "192.0.2.1",
             "0.0.0.0",

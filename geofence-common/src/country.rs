@@ -1,7 +1,6 @@
-//! Countries as the data path counts them: a small number for each ISO 3166-1 code, and three that are no country.
+//! Countries as the data path counts them: a number for each ISO 3166-1 code, and three for "no country".
 //!
-//! The numbers index the counters and are stored in policy images, so the order here is part of the image layout: a
-//! change to the list is a new `image::LAYOUT`.
+//! The numbers index the counters and are stored in policy images. A change to the list is a new `image::LAYOUT`.
 
 /// The ISO 3166-1 alpha-2 codes in alphabetical order, with Kosovo's user-assigned `XK`.
 pub const CODES: [[u8; 2]; 250] = [
@@ -31,15 +30,15 @@ pub const CODES: [[u8; 2]; 250] = [
 /// How many countries a counter table has room for.
 pub const COUNTRIES_MAX: usize = 256;
 
-/// A country, or one of the three answers that are none.
+/// A country, or one of three values for an address that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country(u8);
 
-/// The number of the first entry of `CODES`; the numbers below it are not countries.
+/// The number of the first entry of `CODES`.
 const FIRST: u8 = 3;
 
 impl Country {
-    /// No source address was read, so no country was asked for.
+    /// No source address was read.
     pub const NONE: Self = Self(0);
     /// The address is in no database.
     pub const UNKNOWN: Self = Self(1);
@@ -65,7 +64,7 @@ impl Country {
         self.0
     }
 
-    /// The alpha-2 code; nothing for what is no country.
+    /// The alpha-2 code, if this is a country.
     #[must_use]
     pub fn code(self) -> Option<&'static str> {
         let code = CODES.get(usize::from(self.0.checked_sub(FIRST)?))?;

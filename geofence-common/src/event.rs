@@ -3,7 +3,7 @@
 use crate::action::{Action, Direction};
 use crate::address::Address;
 
-/// A contact as the kernel tells of it.
+/// An event: one packet from or to an address on a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
@@ -43,7 +43,7 @@ impl Event {
         Address::from_words(self.is_v6 != 0, self.destination)
     }
 
-    /// Which way the packet went.
+    /// The direction of the packet.
     #[must_use]
     pub const fn direction(&self) -> Direction {
         if self.direction == Direction::Out as u8 {
@@ -53,7 +53,7 @@ impl Event {
         }
     }
 
-    /// What was done to the packet.
+    /// What happened to the packet.
     #[must_use]
     pub const fn action(&self) -> Action {
         if self.is_dropped == 0 {

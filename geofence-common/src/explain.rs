@@ -1,4 +1,4 @@
-//! How `explain` watches a decision being made. The kernel watches with `()`, which costs nothing.
+//! How `explain` watches a decision. The kernel's observer is `()`, which costs nothing.
 
 use crate::action::Reason;
 use crate::address::{Address, Embedding};
@@ -7,55 +7,55 @@ use crate::flow::state::Flow;
 use crate::image::class::Class;
 use crate::packet::{Quoted, Transport};
 
-/// Something that happened on the way to a verdict.
+/// A step on the way to a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Tags were skipped and the EtherType behind them read.
+    /// The Ethernet header and its VLAN tags were read.
     Ethernet { tags: u8, ether_type: u16 },
-    /// The addresses were read.
+    /// The network header was read.
     Network {
         source: Address,
         destination: Address,
         protocol: u8,
     },
-    /// An IPv6 extension header was walked over.
+    /// An IPv6 extension header was skipped.
     Extension { header: u8 },
-    /// The transport header was looked for.
+    /// The transport header was read.
     Transport(Transport),
-    /// An address was looked up and fell into this class.
+    /// An address was looked up; this is its class.
     Class { address: Address, class: Class },
-    /// The address carries an IPv4 address, which is judged in its place.
+    /// The address embeds an IPv4 address, whose country applies.
     Embedded { how: Embedding, inner: Address },
-    /// An ICMP error was read up to the packet it quotes.
+    /// The packet that an ICMP error quotes was read.
     Quoted(Quoted),
-    /// A flow was looked for, or written.
+    /// A flow was looked up or written.
     Flow {
         table: Table,
         key: FlowKey,
         found: Option<Flow>,
         now: u64,
     },
-    /// The destination was looked up; it is this tenant's, or nobody's.
+    /// The destination was looked up; it belongs to this tenant, or to none (0).
     DestinationPolicy { address: Address, tenant: u32 },
-    /// An exception for this packet was found, by its slot.
+    /// An exception matches the packet; this is its slot.
     Exception { slot: u32, is_live: bool },
-    /// The port is protected, or may be: the packet hides which it is for.
+    /// The port is protected, or the host has protected ports and the packet hides its port.
     Protected {
         tenant: u32,
         transport: Option<u8>,
         port: Option<u16>,
     },
-    /// What the source may send to exempted services was looked at.
+    /// The rate limit of the source was checked.
     RateLimit { is_within: bool },
-    /// A datagram was looked for whose first fragment had passed.
+    /// A later fragment: the table of accepted first fragments was looked up.
     Datagram { is_known: bool },
     /// The decision was made.
     Decided(Reason),
 }
 
-/// Watches a decision being made.
+/// Watches a decision.
 pub trait Observer {
-    /// Whether anybody looks; if not, nothing need be asked for the sake of a step.
+    /// Whether steps are recorded. If not, the data path reads nothing for the sake of a step.
     const IS_ACTIVE: bool = true;
 
     /// Called once for each step, in order.

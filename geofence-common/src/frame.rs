@@ -1,28 +1,29 @@
-//! How the core sees a frame: bytes by value at an offset, or nothing.
+//! A frame: bytes by value at an offset, if the frame reaches that far.
 //!
-//! By value, because the verifier accepts a pointer compared with the end of the packet but not a slice with a length.
+//! By value, because the verifier accepts a pointer compared with the end of the packet, but not a slice and its
+//! length.
 
 use crate::opaque::Barrier;
 
 /// Bytes of a frame.
 ///
-/// Aligned, because they may lie on the data path's stack, where the verifier has a word read at its own multiple only.
+/// Aligned, because they may lie on the stack, where the verifier accepts a word only at a multiple of its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Bytes<const N: usize>(pub [u8; N]);
 
-/// A frame as it came off the wire.
+/// A frame as the hook sees it.
 pub trait Frame: Barrier {
-    /// The bytes at this offset, or nothing when the frame ends before them.
+    /// The bytes at this offset, or nothing if the frame ends before them.
     ///
-    /// Ask for two or more: the compiler turns "one byte more" into "not yet at the end", from which the verifier does
-    /// not learn that there is a byte (`find_good_pkt_pointers` in kernel/bpf/verifier.c).
+    /// Ask for two or more: for one byte the compiler turns the comparison into an equality, from which the verifier
+    /// does not learn that the byte exists (`find_good_pkt_pointers` in kernel/bpf/verifier.c).
     fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>>;
 
-    /// The same, read in a way that the verifier need not follow; for loops over headers whose length varies.
+    /// The same through a helper call, for offsets that depend on a walk over headers.
     ///
-    /// A pointer into the packet is a state for every offset it may have, and a loop multiplies them beyond what the
-    /// verifier accepts; a helper takes any offset.
+    /// With a pointer into the packet the verifier keeps a state for every possible offset, and a loop multiplies them
+    /// beyond its limit. A helper accepts any offset.
     #[inline(always)]
     fn bytes_in_loop<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         self.bytes(at)

@@ -1,7 +1,7 @@
-//! L4: what a packet holds behind its network header. Exceptions, protected ports and exemptions rest on it.
+//! L4: what a packet carries behind its network header. Exceptions, protected ports and exemptions depend on it.
 //!
-//! It is packed into a few integers. The walk over headers that finds it ends in very many ways; in this form the
-//! verifier can be made to forget which (`crate::opaque`), so that it follows the rest of the decision once.
+//! It is packed into a few integers. The walk over headers ends in very many ways; integers can be made opaque
+//! (`crate::opaque`), so that the verifier follows the rest of the decision only once.
 
 use crate::action::Reason;
 use crate::address::Address;
@@ -9,24 +9,24 @@ use crate::opaque::opaque;
 use crate::packet::{Fragment, Packet, Quoted, Transport, Upper};
 use crate::wire::protocol;
 
-/// What there is of a packet behind its network header.
+/// The headers behind the network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L4 {
     /// Packed: see `words`.
     pub(crate) words: [u64; 3],
-    /// What an ICMP error quotes, packed: see `quoted_word`; 0 for nothing of ours.
+    /// The packet that an ICMP error quotes, packed by `quoted_word`; 0 for none.
     pub(crate) quoted: u64,
-    /// Whom the quoted packet was sent to.
+    /// The destination of the quoted packet.
     pub(crate) quoted_to: [u64; 2],
 }
 
-/// What was found.
+/// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// No transport header, for a reason.
+    /// No readable transport header; the reason is stored.
     Unreadable = 0,
-    /// A later fragment, which has none.
+    /// A later fragment, which has no transport header.
     Later = 1,
     Tcp = 2,
     Udp = 3,
@@ -42,7 +42,7 @@ opaque!(L4 {
 });
 
 impl L4 {
-    /// Before anything was read.
+    /// Nothing was read yet.
     pub(crate) const NONE: Self = Self::of([0; 3]);
 
     #[inline(always)]
@@ -67,7 +67,7 @@ impl L4 {
         }
     }
 
-    /// Where the upper layer is; of what is unreadable, nowhere.
+    /// The upper-layer header; meaningless for `Unreadable`.
     #[inline(always)]
     pub(crate) const fn upper(&self) -> Upper {
         let [first, second, _] = self.words;
@@ -95,13 +95,13 @@ impl L4 {
         (self.words[2] >> 16) as u16
     }
 
-    /// The flags of TCP, or the kind of an ICMP message.
+    /// The TCP flags, or the type of an ICMP message.
     #[inline(always)]
     pub(crate) const fn bits(&self) -> u8 {
         (self.words[2] >> 32) as u8
     }
 
-    /// Why no transport header was found.
+    /// The reason why there is no readable transport header.
     #[inline(always)]
     pub(crate) const fn reason(&self) -> Reason {
         match Reason::from_number(self.words[2] as u8) {
@@ -142,8 +142,7 @@ impl L4 {
         })
     }
 
-    /// Whether it is an error about another packet: unreachable, time exceeded, parameter problem; in ICMPv6 packet too
-    /// big as well.
+    /// Whether it is an ICMP error: unreachable, time exceeded, parameter problem; in ICMPv6 also packet too big.
     #[inline(always)]
     pub(crate) const fn is_icmp_error(&self) -> bool {
         matches!(
@@ -152,7 +151,7 @@ impl L4 {
         )
     }
 
-    /// The packet that an ICMP error quotes, if it is one that its addressee may have sent.
+    /// The packet that an ICMP error quotes, if the addressee may have sent it.
     #[inline(always)]
     pub(crate) const fn quoted(&self, packet: &Packet) -> Option<Quoted> {
         if self.quoted == 0 {
@@ -167,7 +166,7 @@ impl L4 {
         })
     }
 
-    /// The transport protocol, if it could be told.
+    /// The transport protocol, if it is known.
     #[inline(always)]
     pub(crate) const fn protocol(&self) -> Option<u8> {
         let is_known = self.words[0] & PROTOCOL_KNOWN != 0;
@@ -183,7 +182,7 @@ impl L4 {
         }
     }
 
-    /// The port it is for, if it is for one.
+    /// The destination port, if there is one.
     #[inline(always)]
     pub(crate) const fn port(&self) -> Option<u16> {
         match self.kind() {
@@ -192,7 +191,8 @@ impl L4 {
         }
     }
 
-    /// Whether it may be for a port and does not show for which. Of a later fragment the first showed it.
+    /// Whether it may be for a port that cannot be read. A later fragment hides none: the first fragment showed the
+    /// port.
     #[inline(always)]
     pub(crate) const fn hides_port(&self) -> bool {
         matches!(self.kind(), Kind::Unreadable)
@@ -200,7 +200,7 @@ impl L4 {
     }
 }
 
-/// Set in the first word of what is unreadable, where the protocol is known.
+/// Set in the first word of `Unreadable` when the protocol is known.
 pub(crate) const PROTOCOL_KNOWN: u64 = 1 << 16;
 
 /// From the lowest bit: kind (8), protocol (8), fragment (16), offset in the frame (32); identification (32), offset in

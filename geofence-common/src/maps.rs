@@ -1,4 +1,4 @@
-//! Keys and values of the kernel's maps, as both sides lay them out, and the names of the maps.
+//! Keys, values and names of the kernel's maps, as both sides lay them out.
 //!
 //! The only file of this crate with `unsafe`: the promise to aya that these types are plain bytes.
 #![cfg_attr(
@@ -15,7 +15,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::rate_limit::RateLimitKey;
 use crate::flow::state::Flow;
 
-/// Packets and bytes that ended in one reason.
+/// The packets and bytes of one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counter {
@@ -30,7 +30,7 @@ impl core::ops::AddAssign for Counter {
     }
 }
 
-/// The counters of one country on one interface; one element of a per-CPU map, so that a scrape is a few hundred reads.
+/// The counters of one country on one interface: one element of a per-CPU map, so that a scrape is a few hundred reads.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct CountryCounters(pub [Counter; COUNTERS]);
@@ -49,7 +49,7 @@ impl CountryCounters {
         self.0.iter().all(|counter| counter.packets == 0)
     }
 
-    /// What was counted, and as what.
+    /// The counters that are not zero, with their action and reason.
     pub fn counted(&self) -> impl Iterator<Item = (Action, Reason, Counter)> {
         let counted = self.0.iter().enumerate();
         let counted = counted.filter(|(_, counter)| counter.packets != 0);
@@ -65,33 +65,33 @@ impl CountryCounters {
     }
 }
 
-/// Interfaces with counters of their own; slot 0 is for frames of an interface that has none.
+/// Interfaces with counters of their own. Slot 0 counts frames of every other interface.
 pub const INTERFACE_SLOTS_MAX: u32 = 64;
 
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
 pub const INTERFACES_MAX: u32 = 4096;
 
-/// Where the image that filters stands among the images.
+/// The position of the active image among the images.
 pub const IMAGE_IN_USE: u32 = 0;
 
-/// Where the one stands that counts again when a trial ends without a confirmation.
+/// The position of the previous image, which becomes active again when a trial expires.
 pub const IMAGE_BEFORE: u32 = 1;
 
-/// The size of an image in the program's type information, which the loader replaces by the size the policy needs.
+/// The size of an image in the program's type information. The loader replaces it by the size that the policy needs.
 ///
-/// The kernel inlines look-ups in an inner array only when every array has the size of the declared one, and aya has
-/// no way to set that size at load time; an odd number can be found and replaced.
+/// The kernel inlines look-ups in an inner array only if every array has the declared size, and aya cannot set that
+/// size at load time. This number occurs nowhere else, so it can be found and replaced.
 pub const IMAGE_WORDS_PLACEHOLDER: u32 = 0x00c0_ffee;
 
-/// The MiB that an image may have room for. The verifier lets no access reach as far as 512 MiB into an element
-/// (`BPF_MAX_VAR_OFF` in the kernel's include/linux/bpf_verifier.h).
+/// The largest image in MiB. The verifier refuses an access 512 MiB into an element (`BPF_MAX_VAR_OFF` in the kernel's
+/// include/linux/bpf_verifier.h).
 pub const IMAGE_MIB_MAX: u32 = 511;
 
 /// The layout of the tables that outlive a program, `name::KEPT`.
 ///
-/// Any change to the meaning of a key or a value is a new number: then tables of the old one are left behind, save that
-/// `COUNTERS` and `INTERFACES` are copied where their keys and values have the same size. So a number of a country or
-/// reason must not be used again for another.
+/// Any change to the meaning of a key or value is a new number. Tables of the old layout are then left behind, except
+/// `COUNTERS` and `INTERFACES`, which are copied if their keys and values have the same size. So the number of a
+/// country or reason is never used for another.
 pub const TABLES_LAYOUT: u32 = 1;
 
 /// The element that holds an interface's counters of a country.
@@ -112,20 +112,20 @@ pub mod name {
     pub const VERDICT: &str = "VERDICT";
     /// The egress program.
     pub const EGRESS: &str = "geofence_egress";
-    /// Flows, by `Table`.
+    /// The flow tables, by `Table`.
     pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
     pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
     pub const DATAGRAMS: &str = "DATAGRAMS";
-    /// Packets by tenant, and what exceptions let pass.
+    /// Packets by tenant, and packets that exceptions passed.
     pub const TENANTS: &str = "TENANTS";
     pub const HITS: &str = "HITS";
-    /// Buckets of sources under pressure.
+    /// States of the sources' rate limits.
     pub const BUCKETS: &str = "BUCKETS";
-    /// Packets by list and tenant, events of such packets, and how fast those of each list may follow each other.
+    /// Packets by list and tenant, their events, and the rate limits of events.
     pub const LISTS: &str = "LISTS";
     pub const EVENTS: &str = "EVENTS";
     pub const EVENT_LIMITS: &str = "EVENT_LIMITS";
-    /// The tables that a new program takes over from the one it replaces.
+    /// The tables that a new program inherits from the one it replaces.
     pub const KEPT: [&str; 10] = [
         INTERFACES,
         COUNTERS,
@@ -142,52 +142,52 @@ pub mod name {
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.
     pub const IMAGE_WORDS: &str = "IMAGE_WORDS";
-    /// Global: the numbers that prove a line of flows at hand.
+    /// Global: the key of the flow cache's checksums.
     pub const CHECKSUM_KEY: &str = "CHECKSUM_KEY";
     /// Global: non-zero when verdicts are written to `VERDICT`, for test runs.
     pub const TRACE: &str = "TRACE";
 }
 
-/// What became of the packets of ours that a table of flows was asked about; one element a table, per CPU.
+/// What happened to packets of our side, for one flow table on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowCounters {
     /// Flows added.
     pub opened: u64,
-    /// Packets of flows that were known.
+    /// Packets of flows that existed.
     pub updated: u64,
-    /// Packets that opened nothing because they came in by a protected interface.
+    /// Packets that opened no flow because they were forwarded.
     pub forwarded: u64,
-    /// Packets that opened nothing because the table did not take them.
+    /// Packets that opened no flow because the table had no room.
     pub full: u64,
 }
 
-/// What an exception let pass on one CPU.
+/// The packets that an exception passed on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Hits {
     pub packets: u64,
-    /// When the last of them came, nanoseconds since boot.
+    /// When the last one arrived, nanoseconds since boot.
     pub last: u64,
 }
 
-/// Whose packets are counted: those from or to addresses on a list, at a tenant. By identity, and not by a number, so
+/// The key of list counters: packets from or to addresses on a list, at a tenant. By identity rather than by number, so
 /// that the table can outlive an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct ListKey {
     pub list: u32,
-    /// 0 for no tenant, and for tenants that there is no room for.
+    /// 0 for no tenant, and for tenants that the table has no room for.
     pub tenant: u32,
 }
 
-/// What was counted of a list at a tenant on one CPU.
+/// The counters of a list at a tenant on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ListCounters {
     /// By `list_counter`.
     pub packets: [u64; 4],
-    /// By direction: packets that there is no event of, and packets that there is one of.
+    /// By direction: packets without an event, and packets with one.
     pub events: [[u64; 2]; 2],
 }
 
@@ -222,13 +222,13 @@ pub const fn list_counter(direction: Direction, action: Action) -> usize {
     (direction as usize) << 1 | action
 }
 
-/// Pairs of lists and tenants that are counted apart.
+/// The most pairs of list and tenant with counters of their own.
 pub const LIST_KEYS_MAX: usize = 16_384;
 
-/// Bytes of events under way to the daemon.
+/// Bytes of the ring buffer of events.
 pub const EVENTS_BYTES: usize = 256 << 10;
 
-/// The last verdict on a CPU, written when a program is loaded to be asked, never while it filters.
+/// The last verdict on a CPU. Only a program that is loaded for test runs writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct TracedVerdict {

@@ -61,7 +61,8 @@ impl Opaque for bool {
     }
 }
 
-/// Of two and of three, and not of any length: `map` would stay a call, which the verifier follows in a frame of its own.
+/// For two and three elements only: with a loop or `map` the compiler lays out the stack so that the verifier refuses
+/// the program (`pointer arithmetic with <<= operator prohibited`).
 impl<T: Opaque> Opaque for [T; 2] {
     #[inline(always)]
     fn opaque<B: Barrier + ?Sized>(&self, barrier: &B) -> Self {

@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::opaque::{Barrier, Opaque, opaque};
 
-/// The network header of a packet, and where in the frame the rest is.
+/// The network header of a packet, and the offsets of what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     pub source: Address,
@@ -11,13 +11,13 @@ pub struct Packet {
     /// The IPv4 protocol, or the first next header of an IPv6 packet.
     pub protocol: u8,
     pub hop_limit: u8,
-    /// Where the network header starts.
+    /// The offset of the network header.
     pub network: usize,
-    /// Where it ends: behind IPv4 options, before IPv6 extension headers.
+    /// The offset behind it: after IPv4 options, before IPv6 extension headers.
     pub payload: usize,
-    /// Where the datagram ends; a frame may be padded beyond.
+    /// The offset where the datagram ends. A frame may have padding after it.
     pub end: usize,
-    /// Which part of its datagram an IPv4 packet is. An IPv6 packet says so in an extension header only.
+    /// The fragment that an IPv4 packet is. An IPv6 packet says so in an extension header only.
     pub fragment: Fragment,
 }
 
@@ -38,7 +38,7 @@ impl Opaque for Packet {
     }
 }
 
-/// Which part of a datagram a packet carries.
+/// The part of a datagram that a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
     Whole,
@@ -62,7 +62,7 @@ impl Opaque for Fragment {
     }
 }
 
-/// What the transport header says, in host order.
+/// A transport header, in host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Tcp {
@@ -74,7 +74,7 @@ pub enum Transport {
         source: u16,
         destination: u16,
     },
-    /// The identifier is an echo's; other messages have something else in its place.
+    /// The identifier is meaningful for echo messages only.
     Icmp {
         kind: u8,
         code: u8,
@@ -85,55 +85,55 @@ pub enum Transport {
         code: u8,
         identifier: u16,
     },
-    /// A protocol without ports, or one whose ports nothing is exempt by.
+    /// Any other protocol; no exemption depends on its ports.
     Other {
         protocol: u8,
     },
 }
 
-/// Where the upper-layer header is, what it is, and which part of its datagram the packet carries.
+/// The upper-layer header: its protocol, its offset, and the fragment that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upper {
     pub protocol: u8,
-    /// Where it starts; of a later fragment, where its data does.
+    /// The offset of the header; in a later fragment, of the data.
     pub at: usize,
     pub fragment: Fragment,
-    /// Tells the fragments of one datagram from those of another; 0 for a whole one.
+    /// The identification of the datagram, 0 if it is not fragmented.
     pub identification: u32,
-    /// How many bytes of the datagram come before this packet's.
+    /// How many bytes of the datagram precede this fragment.
     pub offset: u32,
 }
 
 opaque!(Upper { protocol, at, fragment; .. });
 
-/// A packet of ours, as far as an error quotes it.
+/// The start of a packet that our side sent, as an ICMP error quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted {
     pub source: Address,
     pub destination: Address,
     pub protocol: u8,
-    /// Of an echo request, its identifier; the destination port is 0 then.
+    /// For an echo request its identifier; the destination port is then 0.
     pub source_port: u16,
     pub destination_port: u16,
 }
 
-/// Both ends of a packet, as far as its headers can be walked.
+/// Addresses, ports and protocol of a packet, as far as its headers can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FiveTuple {
     pub source: Address,
     pub destination: Address,
-    /// Endpoint and destination, in host order; 0 for what has none.
+    /// Source and destination port in host order, 0 if the packet has none.
     pub ports: [u16; 2],
-    /// That of the upper layer; where it is not to be found, the first next header.
+    /// The upper-layer protocol; the first next header if the walk over headers fails.
     pub protocol: u8,
-    /// TCP's flags.
+    /// The TCP flags, 0 for any other protocol.
     pub flags: u8,
 }
 
 impl Opaque for FiveTuple {
     #[inline(always)]
     fn opaque<B: Barrier + ?Sized>(&self, barrier: &B) -> Self {
-        // Once for both, which are of one family.
+        // Once for both addresses, which have the same family.
         let is_v6 = self.source.is_v6().opaque(barrier);
         let address =
             |address: &Address| Address::from_words(is_v6, address.words().opaque(barrier));

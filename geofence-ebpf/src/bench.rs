@@ -1,8 +1,7 @@
-//! Programs that measure the filter, built beside it when a benchmark asks.
+//! Programs that measure the filter. Only benchmarks load them; the object that the `geofence` command embeds has none.
 //!
-//! The addresses are varied inside the program, because one packet repeated would measure a warm cache. Every program
-//! below takes the next address of a set, so what that costs is subtracted by subtracting a program that does nothing
-//! else. Never in the object that the `geofence` command embeds.
+//! The addresses are varied inside the program, because one repeated packet would measure a warm cache. Every program
+//! below takes the next address of a set; to subtract that cost, subtract a program that does nothing else.
 //!
 //! ```text
 //! drop                        a bare XDP_DROP
@@ -21,9 +20,9 @@ use geofence_common::address::Address;
 use geofence_common::decide::Tables as _;
 use geofence_common::image::Words as _;
 
-use crate::maps::KernelTables;
+use crate::tables::KernelTables;
 
-/// Sized by whoever loads it: every set of addresses, one after the other.
+/// Every set of addresses, one after the other; the loader sets the size.
 #[btf_map]
 static ADDRESSES: Array<[u8; 16], 1> = Array::new();
 /// Which set this CPU takes addresses from, and how many it took: see the positions below.
@@ -36,11 +35,11 @@ static NEXT: ProgramArray<1> = ProgramArray::new();
 /// Positions in the cursor: where the set starts, its size less one (a power of two less one), addresses taken, where
 /// in the frame the source stands, the interface to send out of.
 mod cursor {
-    pub const FIRST: usize = 0;
-    pub const MASK: usize = 1;
-    pub const TAKEN: usize = 2;
-    pub const SOURCE: usize = 3;
-    pub const INTERFACE: usize = 4;
+    pub(super) const FIRST: usize = 0;
+    pub(super) const MASK: usize = 1;
+    pub(super) const TAKEN: usize = 2;
+    pub(super) const SOURCE: usize = 3;
+    pub(super) const INTERFACE: usize = 4;
 }
 
 /// Frames are no longer than this up to the source address; the verifier needs a bound.
@@ -89,7 +88,7 @@ fn lookup<const N: usize>() -> Option<u32> {
     Some(class.to_word())
 }
 
-/// Takes an address and writes it into the frame; what the header's checksum becomes is left to whoever needs it.
+/// Takes an address and writes it into the frame. The caller updates the header's checksum if it needs one.
 #[inline(always)]
 fn vary<const N: usize>(ctx: &XdpContext) -> Option<&'static [u32; 8]> {
     let (address, cursor) = next()?;
@@ -146,46 +145,46 @@ fn checksummed<const N: usize>(ctx: &XdpContext) -> Option<(usize, [u16; 3])> {
 }
 
 #[xdp(frags)]
-pub fn drop(_: XdpContext) -> u32 {
+pub(crate) fn drop(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
 #[xdp(frags)]
-pub fn fetch_v4(_: XdpContext) -> u32 {
+pub(crate) fn fetch_v4(_: XdpContext) -> u32 {
     fetch::<4>().unwrap_or(u32::MAX)
 }
 
 #[xdp(frags)]
-pub fn fetch_v6(_: XdpContext) -> u32 {
+pub(crate) fn fetch_v6(_: XdpContext) -> u32 {
     fetch::<16>().unwrap_or(u32::MAX)
 }
 
 #[xdp(frags)]
-pub fn lookup_v4(_: XdpContext) -> u32 {
+pub(crate) fn lookup_v4(_: XdpContext) -> u32 {
     lookup::<4>().unwrap_or(u32::MAX)
 }
 
 #[xdp(frags)]
-pub fn lookup_v6(_: XdpContext) -> u32 {
+pub(crate) fn lookup_v6(_: XdpContext) -> u32 {
     lookup::<16>().unwrap_or(u32::MAX)
 }
 
 #[xdp(frags)]
-pub fn vary_v4(ctx: XdpContext) -> u32 {
+pub(crate) fn vary_v4(ctx: XdpContext) -> u32 {
     hand_over::<4>(&ctx)
 }
 
 #[xdp(frags)]
-pub fn vary_v6(ctx: XdpContext) -> u32 {
+pub(crate) fn vary_v6(ctx: XdpContext) -> u32 {
     hand_over::<16>(&ctx)
 }
 
 #[xdp(frags)]
-pub fn send_v4(ctx: XdpContext) -> u32 {
+pub(crate) fn send_v4(ctx: XdpContext) -> u32 {
     send::<4>(&ctx)
 }
 
 #[xdp(frags)]
-pub fn send_v6(ctx: XdpContext) -> u32 {
+pub(crate) fn send_v6(ctx: XdpContext) -> u32 {
     send::<16>(&ctx)
 }

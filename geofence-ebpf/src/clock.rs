@@ -1,25 +1,17 @@
-//! The time since boot: asked of the kernel each time, or once a tick.
+//! The time since boot: read from the kernel each time, or once a tick.
 //!
-//! To ask costs more than to look a flow up: two calls, one by a pointer, and a serialised read of the processor's
-//! counter. What depends on the time is a matter of seconds, so each CPU remembers the answer for as long as the
-//! kernel's tick (CONFIG_HZ: one to ten milliseconds) is the same; to read the tick is a load. The time of an earlier
-//! tick is never used, so a machine that slept is not told that it did not.
+//! A read costs more than a flow look-up: two calls, one by a pointer, and a serialised read of the processor's
+//! counter. Flow deadlines are seconds away, so each CPU keeps the time for the rest of the kernel's tick (CONFIG_HZ:
+//! one to ten milliseconds); to read the tick is a load. The time of an earlier tick is never used, so time asleep is
+//! not missed.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 
-use crate::maps;
+use crate::maps::{self, Clock};
 
-/// What a CPU was told last, and in which tick.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Clock {
-    tick: u64,
-    now: u64,
-}
-
-/// What `now` says, or said at most a tick ago.
+/// The time since boot, at most a tick old.
 #[inline(always)]
-pub fn now_coarse() -> u64 {
+pub(crate) fn now_coarse() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     let tick = unsafe { bpf_jiffies64() };
     let Some(clock) = maps::CLOCK.get_ptr_mut(0) else {
@@ -35,7 +27,7 @@ pub fn now_coarse() -> u64 {
 
 /// Nanoseconds since boot (CLOCK_BOOTTIME).
 #[inline(always)]
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     unsafe { bpf_ktime_get_boot_ns() }
 }

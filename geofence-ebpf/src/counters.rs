@@ -1,5 +1,5 @@
-//! Counts a verdict: packets and bytes, by interface, country, reason and action, on this CPU; by tenant and by
-//! exception besides, where one is concerned.
+//! Counts a verdict on this CPU: packets and bytes, by interface, country, reason and action, and by tenant and
+//! exception if one applies.
 
 use core::hint::black_box;
 
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::maps;
 
 #[inline(always)]
-pub fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
     count_at(interface, frame, verdict);
@@ -24,9 +24,9 @@ pub fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
     }
 }
 
-/// Counts a packet that a list has something against, where it leaves.
+/// Counts a packet that a list blocks on egress.
 #[inline(always)]
-pub fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
     count_at(interface, frame, verdict);
@@ -73,13 +73,13 @@ fn trace(verdict: Verdict) {
         records: verdict.peer.records,
         policy: verdict.peer.policy,
     };
-    // The map has an element 0, so this cannot fail; a test run that finds a stale verdict says so.
+    // Element 0 exists, so this cannot fail. A test run detects a stale verdict.
     let _ = maps::VERDICT.set(0, traced, 0);
 }
 
 #[inline(always)]
 fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
-    // The compiler knows how many reasons there are and would leave the mask out; the verifier does not.
+    // The compiler would remove the mask, because it knows the range; the verifier does not.
     let at = black_box(verdict.counter()) & (COUNTERS - 1);
     // SAFETY: the mask keeps the position inside.
     let counter = unsafe { counters.0.get_unchecked_mut(at) };
@@ -87,9 +87,9 @@ fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
     counter.bytes += frame.length() as u64;
 }
 
-/// Counts what a packet that leaves did to the flows.
+/// Counts what a packet that leaves did to the flow tables.
 #[inline(always)]
-pub fn count_tracking(tracking: Tracking) {
+pub(crate) fn count_tracking(tracking: Tracking) {
     let (Tracking::Opened(table)
     | Tracking::Updated(table)
     | Tracking::Forwarded(table)
@@ -110,18 +110,18 @@ pub fn count_tracking(tracking: Tracking) {
     }
 }
 
-/// Whether an interface of this index is protected; 0 is none.
+/// Whether the interface with this index is protected; 0 is none.
 #[inline(always)]
-pub fn is_protected(index: u32) -> bool {
+pub(crate) fn is_protected(index: u32) -> bool {
     index != 0
         && maps::INTERFACES
             .get(index % INTERFACES_MAX)
             .is_some_and(|slot| *slot != 0)
 }
 
-/// Says that there is no image to judge by, at the first such packet and at every doubling of their number.
+/// Logs that there is no image, at the first such packet and at every doubling of their number.
 #[inline(never)]
-pub fn report_no_policy(ctx: &XdpContext) {
+pub(crate) fn report_no_policy(ctx: &XdpContext) {
     let Some(faults) = maps::FAULTS.get_ptr_mut(0) else {
         return;
     };

@@ -1,7 +1,6 @@
-//! The egress hook: remember what our side opens, so that ingress knows a reply, and stop what a list says must not
-//! leave.
+//! The egress hook: records the flows that our side opens, and drops packets that a list blocks.
 //!
-//! To every other packet it says TC_ACT_UNSPEC, on which the next program or the packet's way goes on.
+//! Every other packet gets TC_ACT_UNSPEC, so that it continues to the next program.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -11,11 +10,11 @@ use geofence_common::action::{Action, Direction};
 use geofence_common::decide::egress;
 
 use crate::frame::PacketFrame;
-use crate::{counters, events, maps};
+use crate::{counters, events, tables};
 
 #[classifier]
-pub fn geofence_egress(ctx: TcContext) -> i32 {
-    let Some(tables) = maps::KernelTables::current() else {
+pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
+    let Some(tables) = tables::KernelTables::current() else {
         return TC_ACT_UNSPEC;
     };
     let is_forwarded = || {

@@ -1,5 +1,5 @@
-//! Tells of packets from and to listed addresses: counts each by list and tenant, and has an event made of as many as a
-//! list's pace allows.
+//! List matches: counts each packet from or to a listed address by list and tenant, and sends the daemon an event of as
+//! many as the list's rate limit allows.
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -16,11 +16,12 @@ use geofence_common::opaque::Opaque as _;
 use geofence_common::packet::FiveTuple;
 use geofence_common::wire::parse::read_five_tuple;
 
-use crate::maps::{self, KernelTables};
+use crate::maps;
+use crate::tables::KernelTables;
 
 static ZERO: ListCounters = ListCounters::ZERO;
 
-/// What is the same for every list that a packet is counted on.
+/// What all records of one packet have in common.
 struct ListRecord {
     five_tuple: FiveTuple,
     direction: Direction,
@@ -34,17 +35,17 @@ struct ListRecord {
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub fn record<F: Frame>(
+pub(crate) fn record<F: Frame>(
     frame: &F,
     peer: &Peer,
     direction: Direction,
     action: Action,
     tables: &KernelTables,
 ) {
-    // However it came to this, what follows is the same.
+    // Opaque, so that the verifier follows the rest once, whatever the verdict.
     let peer = peer.opaque(frame);
     let is_dropped = u32::from(action == Action::Drop).opaque(frame) & 1;
-    // What was parsed to be looked up can be parsed.
+    // The decision parsed the frame, so this does not fail.
     let Some(five_tuple) = read_five_tuple(frame) else {
         return;
     };
@@ -67,15 +68,15 @@ impl ListRecord {
     #[inline(always)]
     fn record<F: Frame>(&self, list: List, frame: &F) {
         let is_reported = is_due(list, self.now) && self.send(list);
-        // By position and not by a branch, and of no known value, so that the verifier follows what comes next once.
+        // By position rather than by a branch, and opaque, so that the verifier follows the rest once.
         let reported = u32::from(is_reported).opaque(frame) as usize;
         let Some(counters) = counters(list.identity, self.tenant) else {
             return;
         };
-        // SAFETY: the element is this CPU's own. Should the daemon remove it meanwhile, as it does when nobody knows
-        // the list any more, its memory stays until the program ends.
+        // SAFETY: the element is this CPU's own. If the daemon removes it meanwhile, because the list is gone from
+        // the configuration, its memory stays until the program ends.
         let counters = unsafe { &mut *counters };
-        // The compiler knows that there are two of each and would leave the masks out; the verifier does not.
+        // The compiler would remove the masks, because it knows the ranges; the verifier does not.
         let direction = self.direction as usize;
         let at =
             black_box(list_counter(self.direction, Action::Pass) | usize::from(self.is_dropped));
@@ -83,7 +84,7 @@ impl ListRecord {
         counters.events[direction][black_box(reported) & 1] += 1;
     }
 
-    /// Sends the daemon an event, if there is room.
+    /// Sends the daemon an event, if the ring buffer has room.
     #[inline(always)]
     fn send(&self, list: List) -> bool {
         let Some(mut event) = maps::EVENTS.reserve(0) else {
@@ -109,14 +110,14 @@ impl ListRecord {
     }
 }
 
-/// Where a list's packets are counted at a tenant; with everybody's, where there is no room.
+/// The counters of a list at a tenant; those of all tenants if the table has no room.
 #[inline(always)]
 fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
     let key = ListKey { list, tenant };
     if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
         return Some(counters);
     }
-    // Another CPU may be first, which is as good.
+    // Another CPU may insert first, with the same result.
     #[expect(
         clippy::needless_borrows_for_generic_args,
         reason = "by value it is copied to the stack word by word, for each list anew"
@@ -125,11 +126,11 @@ fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
     if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
         return Some(counters);
     }
-    // The daemon has made this one.
+    // The daemon creates this one.
     maps::LISTS.get_ptr_mut(ListKey { list, tenant: 0 })
 }
 
-/// Whether the list's pace allows an event now.
+/// Whether the list's rate limit allows an event now.
 #[inline(always)]
 fn is_due(list: List, now: u64) -> bool {
     let Some(limit) = maps::EVENT_LIMITS.get_ptr_mut(list.rate_limit()) else {
@@ -138,14 +139,14 @@ fn is_due(list: List, now: u64) -> bool {
     // SAFETY: the element is a whole number, read at once.
     let full = unsafe { limit.read_volatile() };
     match RateLimit::EVENTS.try_acquire(full, now) {
-        // Of CPUs that ask at the same moment one goes first; the others' events are lost, and counted.
+        // Of CPUs that acquire at the same moment one succeeds. The others send no event, and count that.
         Some(next) => replace(limit, full, next) == full,
         None => false,
     }
 }
 
-/// Replaces a number unless it is another by now, and answers with what it was. There is no such operation for this
-/// target in `core`.
+/// Compare and exchange: writes `new` if the number is `expected`, and returns the previous number. `core` has no such
+/// operation for this target.
 #[inline(always)]
 fn replace(number: *mut u64, expected: u64, new: u64) -> u64 {
     let found;

@@ -1,11 +1,15 @@
-//! The ingress hook: decide about a frame, count the verdict, carry it out; nothing else.
+//! The ingress hook: decides about a frame, counts the verdict and enforces it.
 //!
-//! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables (`maps`).
-//! There is one way out of the program, so no packet goes uncounted. XDP_ABORTED is never returned. The egress hook is
-//! in `egress`.
+//! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables
+//! (`tables`, over `maps`). The program has one exit, so every packet is counted. It never returns XDP_ABORTED. The
+//! egress hook is in `egress`.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![expect(
+    unsafe_code,
+    reason = "maps, contexts and helpers of the kernel are reached by pointers"
+)]
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -15,6 +19,7 @@ mod egress;
 mod events;
 mod frame;
 mod maps;
+mod tables;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
@@ -23,9 +28,9 @@ use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::decide::{Verdict, filter};
 
 #[xdp(frags)]
-pub fn geofence(ctx: XdpContext) -> u32 {
+pub(crate) fn geofence(ctx: XdpContext) -> u32 {
     let frame = frame::PacketFrame::new(&ctx);
-    let tables = maps::KernelTables::current();
+    let tables = tables::KernelTables::current();
     let verdict = match &tables {
         Some(tables) => filter(&frame, tables, &mut ()),
         None => Verdict::NO_POLICY,

@@ -7,16 +7,16 @@ use crate::l4::L4;
 use crate::opaque::opaque;
 use crate::packet::Packet;
 
-/// All that a verdict rests on when it takes more than the addresses.
+/// The input of a verdict that the addresses alone do not decide.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) packet: Packet,
     pub(crate) source: Endpoint,
     pub(crate) policy: DestinationPolicy,
     pub(crate) l4: L4,
-    /// The number of what is known of a later fragment.
+    /// The reason for a later fragment, as a number; `NO_REASON` if its first fragment is not known.
     pub(crate) later_fragment: u32,
-    /// The number of the reason that the addresses alone would give.
+    /// The reason that the addresses alone give, as a number; `NO_REASON` if they give none.
     pub(crate) by_addresses: u32,
 }
 
@@ -29,7 +29,7 @@ opaque!(Case {
     by_addresses
 });
 
-/// The number of no reason.
+/// Stands for no reason, where a reason is a number.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;
 
 #[inline(always)]

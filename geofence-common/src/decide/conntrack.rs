@@ -1,8 +1,7 @@
-//! Which packets of ours open a flow, keep it open or close it.
+//! Conntrack: which packets of our side open a flow, extend it or close it.
 //!
-//! A packet leaves whether it is remembered or not; whether it may is decided before (`crate::leave`). Only what
-//! ingress would drop is worth remembering, so a packet to a country that is not blocked costs a look at its ports and
-//! one look-up.
+//! Recording never stops a packet; `crate::decide::egress` has decided that before. Only flows whose replies ingress
+//! would drop are recorded, so a packet to a country that is not blocked costs a look at its ports and one look-up.
 
 use crate::decide::endpoint::{classify, needs_exemption};
 use crate::decide::tables::Tables;
@@ -13,55 +12,105 @@ use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::{Flags, PortRule, Replies};
-use crate::opaque::Opaque as _;
+use crate::opaque::{Opaque as _, opaque};
 use crate::packet::{Fragment, Packet, Transport};
 use crate::wire::parse::find_upper;
 use crate::wire::{protocol, transport, transport::tcp};
 
-/// Tables whose flows can be written, as egress alone does.
+/// Tables that can write flows. Only egress does.
 pub trait Conntrack: Tables {
-    /// Replaces what is known of a flow, in place; says whether the flow was there.
+    /// Changes a flow in place. Returns whether the flow exists.
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool;
 
-    /// Adds a flow; says whether there was room.
+    /// Adds a flow. Returns whether there was room.
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool;
 }
 
-/// What a packet that leaves did to the flows.
+/// What a packet that leaves did to the flow tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// Nothing: its replies pass without, or are not wanted.
+    /// Nothing: its replies need no flow, or the policy does not track such flows.
     Nothing,
     Opened(Table),
     Updated(Table),
-    /// It came in by a protected interface, so it is not our side's.
+    /// Nothing: the packet was forwarded, so our side did not open the flow.
     Forwarded(Table),
-    /// The table did not take it.
+    /// The table had no room.
     Full(Table),
 }
 
-/// What the transport header of a packet means for a flow.
+/// A transport header as plain numbers, so that it can be made opaque.
+#[derive(Clone, Copy)]
+struct Segment {
+    protocol: u8,
+    /// The source port, or the identifier of an echo.
+    source: u16,
+    destination: u16,
+    /// The flags of TCP, or the type of an ICMP message.
+    bits: u8,
+}
+
+opaque!(Segment {
+    protocol,
+    source,
+    destination,
+    bits
+});
+
+impl Segment {
+    #[inline(always)]
+    const fn of(transport: Transport) -> Self {
+        let (protocol, source, destination, bits) = match transport {
+            Transport::Tcp {
+                source,
+                destination,
+                flags,
+            } => (protocol::TCP, source, destination, flags),
+            Transport::Udp {
+                source,
+                destination,
+            } => (protocol::UDP, source, destination, 0),
+            Transport::Icmp {
+                kind, identifier, ..
+            } => (protocol::ICMP, identifier, 0, kind),
+            Transport::Icmpv6 {
+                kind, identifier, ..
+            } => (protocol::ICMPV6, identifier, 0, kind),
+            Transport::Other { protocol } => (protocol, 0, 0, 0),
+        };
+        Self {
+            protocol,
+            source,
+            destination,
+            bits,
+        }
+    }
+}
+
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+
+/// What a packet means for a flow.
 struct Intent {
     protocol: u8,
     local_port: u16,
     remote_port: u16,
-    /// What a new flow would be; nothing where a packet cannot open one.
+    /// The state and lifetime of a new flow; nothing if such a packet opens none.
     opens: Option<(State, u64)>,
-    segment: Segment,
+    effect: Effect,
 }
 
-/// What a packet does to a flow that exists.
+/// What a packet does to an existing flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Segment {
-    /// Starts it anew, or keeps a datagram flow open.
+enum Effect {
+    /// Starts a connection, or keeps a datagram flow open.
     Start,
     Carry,
     Finish,
     Reset,
 }
 
-/// Looks at a packet that leaves, as far as it has been read. `destination` is the class of where it goes, where that
-/// is known already.
+/// Records the flow of a packet that leaves. `destination` is the class of its destination, if that was looked up.
 #[inline(always)]
 pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
@@ -81,21 +130,22 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     if upper.fragment == Fragment::Later {
         return Tracking::Nothing;
     }
-    let next = upper.opaque(frame);
     let Ok(transport) = transport::read(frame, &upper, packet.end) else {
         return Tracking::Nothing;
     };
     observer.step(Step::Transport(transport));
-    let Some((intent, _)) = intent_of(transport, flags) else {
+    let segment = Segment::of(transport).opaque(frame);
+    let next = segment.opaque(frame);
+    let Some((intent, _)) = intent_of(&segment, flags) else {
         return Tracking::Nothing;
     };
-    // What it is about is many things, each of which would be followed through the look-ups; so it is read again.
+    // The verifier would follow each intent through the look-ups, so it is derived from `next` again behind them.
     let [transport, local_port]: [u32; 2] =
         [intent.protocol.into(), intent.local_port.into()].opaque(frame);
     let Some(policy) = DestinationPolicy::of(&packet.source, false, flags, tables, observer) else {
         return Tracking::Nothing;
     };
-    // An exempt port of ours needs no flow, a protected one must have none, and answering opens none.
+    // An exempted port of ours needs no flow. A protected one must have none: an answer from it must not open it.
     if policy.port_rule(transport as u8, local_port as u16, tables) != PortRule::None {
         return Tracking::Nothing;
     }
@@ -106,10 +156,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     if !class.is_some_and(|class| needs_exemption(class, &policy, tables)) {
         return Tracking::Nothing;
     }
-    let Ok(transport) = transport::read(frame, &next, packet.end) else {
-        return Tracking::Nothing;
-    };
-    let Some((intent, table)) = intent_of(transport, flags) else {
+    let Some((intent, table)) = intent_of(&next, flags) else {
         return Tracking::Nothing;
     };
     if is_forwarded() {
@@ -135,10 +182,10 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     tracking
 }
 
-/// What a packet wants of a flow, and of which table, if replies to such packets are let in.
+/// What a packet means for a flow and the table of that flow, if replies to it are tracked.
 #[inline(always)]
-fn intent_of(transport: Transport, flags: Flags) -> Option<(Intent, Table)> {
-    let intent = Intent::of(transport)?;
+fn intent_of(segment: &Segment, flags: Flags) -> Option<(Intent, Table)> {
+    let intent = Intent::of(segment)?;
     let table = Table::of(intent.protocol, intent.remote_port, flags)?;
     Some((intent, table))
 }
@@ -166,39 +213,38 @@ fn record<T: Conntrack>(
 
 impl Intent {
     #[inline(always)]
-    fn of(transport: Transport) -> Option<Self> {
-        Some(match transport {
-            Transport::Tcp {
-                source,
-                destination,
-                flags,
-            } => {
-                let segment = if flags & tcp::RST != 0 {
-                    Segment::Reset
+    fn of(segment: &Segment) -> Option<Self> {
+        let Segment {
+            protocol,
+            source,
+            destination,
+            bits,
+        } = *segment;
+        Some(match (protocol, bits) {
+            (protocol::TCP, flags) => {
+                let effect = if flags & tcp::RST != 0 {
+                    Effect::Reset
                 } else if flags & tcp::FIN != 0 {
-                    Segment::Finish
+                    Effect::Finish
                 } else if flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
-                    Segment::Start
+                    Effect::Start
                 } else {
-                    Segment::Carry
+                    Effect::Carry
                 };
                 Self {
                     protocol: protocol::TCP,
                     local_port: source,
                     remote_port: destination,
-                    // A SYN with ACK is an answer, and what follows it belongs to a flow that is known or not ours.
-                    opens: if segment == Segment::Start {
+                    // A SYN with ACK answers a peer; the connection is known already, or the peer opened it.
+                    opens: if effect == Effect::Start {
                         Some((State::Opening, lifetime::TRANSITORY))
                     } else {
                         None
                     },
-                    segment,
+                    effect,
                 }
             }
-            Transport::Udp {
-                source,
-                destination,
-            } => Self {
+            (protocol::UDP, _) => Self {
                 protocol: protocol::UDP,
                 local_port: source,
                 remote_port: destination,
@@ -210,21 +256,11 @@ impl Intent {
                         lifetime::DATAGRAM
                     },
                 )),
-                segment: Segment::Start,
+                effect: Effect::Start,
             },
-            Transport::Icmp {
-                kind: 8,
-                identifier,
-                ..
-            } => Self::echo(protocol::ICMP, identifier),
-            Transport::Icmpv6 {
-                kind: 128,
-                identifier,
-                ..
-            } => Self::echo(protocol::ICMPV6, identifier),
-            Transport::Icmp { .. } | Transport::Icmpv6 { .. } | Transport::Other { .. } => {
-                return None;
-            }
+            (protocol::ICMP, ECHO_REQUEST) => Self::echo(protocol::ICMP, source),
+            (protocol::ICMPV6, ECHO_REQUEST_V6) => Self::echo(protocol::ICMPV6, source),
+            _ => return None,
         })
     }
 
@@ -235,23 +271,23 @@ impl Intent {
             local_port: identifier,
             remote_port: 0,
             opens: Some((State::Datagram, lifetime::ECHO)),
-            segment: Segment::Start,
+            effect: Effect::Start,
         }
     }
 
-    /// What becomes of a flow by this packet of ours.
+    /// The flow after this packet of ours.
     #[inline(always)]
     fn update(&self, flow: Flow, now: u64) -> Flow {
-        let (state, lifetime) = match self.segment {
-            Segment::Start => match self.opens {
+        let (state, lifetime) = match self.effect {
+            Effect::Start => match self.opens {
                 Some((state, lifetime)) => return Flow::new(state, lifetime, now).since(flow, now),
                 None => return flow,
             },
-            Segment::Reset => (State::Closed, lifetime::CLOSED),
-            Segment::Finish => (State::Closing, lifetime::TRANSITORY),
-            Segment::Carry => match State::from_number(flow.state) {
+            Effect::Reset => (State::Closed, lifetime::CLOSED),
+            Effect::Finish => (State::Closing, lifetime::TRANSITORY),
+            Effect::Carry => match State::from_number(flow.state) {
                 Some(State::Closing) => (State::Closing, lifetime::TRANSITORY),
-                // Whatever we send on a connection that we reset, it is over.
+                // After our RST the connection stays closed.
                 Some(State::Closed) => return flow,
                 _ => (State::Established, lifetime::ESTABLISHED),
             },

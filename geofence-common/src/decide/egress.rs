@@ -1,7 +1,8 @@
-//! The egress side: whether a packet may leave, on which lists its destination is, and what it does to the flows.
+//! Decides about a packet that leaves: whether a list blocks its destination, and what it means for flows.
 //!
-//! Only lists stop what leaves. What the operator vouches for comes first, as it does for what comes in, and so does an
-//! exception: what it lets in is answered. Where no list is about what goes out, nothing is looked up for them.
+//! Only lists stop a packet that leaves. The operator's own prefixes and exceptions come first, as on ingress: a source
+//! that an exception lets in gets its answers. Where no list covers outgoing packets, no destination is looked up for
+//! them.
 
 use crate::action::{Action, Direction, Mode, Reason};
 use crate::decide::conntrack::{Conntrack, Tracking, conntrack};
@@ -18,19 +19,19 @@ use crate::opaque::{Opaque, opaque};
 use crate::packet::Packet;
 use crate::wire::parse::{parse, ports};
 
-/// What becomes of a packet that leaves.
+/// The verdict about a packet that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EgressVerdict {
-    /// Whether a list has something against it, and what is done then.
+    /// Whether a list blocks the destination, and what the mode does then.
     listed: u32,
-    /// The number of the tenant it comes from, where it is to a listed address; 0 for none.
+    /// The number of the tenant that sent it, if the destination is on a list; 0 for none.
     pub tenant: u32,
-    /// Whom it goes to, where that was looked up for lists.
+    /// The destination as lists see it, if it was looked up.
     pub peer: Peer,
     pub tracking: Tracking,
 }
 
-/// Numbers of refusals: none, one that monitor mode passes, one that is carried out.
+/// Values of `EgressVerdict::listed`: no list blocks it; blocked in monitor mode; blocked and enforced.
 const NONE: u32 = 0;
 
 const MONITORED: u32 = 1;
@@ -38,7 +39,7 @@ const MONITORED: u32 = 1;
 const ENFORCED: u32 = 2;
 
 impl EgressVerdict {
-    /// A packet of which nothing is to be said.
+    /// The packet passes, and nothing else happens.
     pub const PASS: Self = Self {
         listed: NONE,
         tenant: 0,
@@ -46,7 +47,7 @@ impl EgressVerdict {
         tracking: Tracking::Nothing,
     };
 
-    /// What is done to the packet.
+    /// What happens to the packet.
     #[must_use]
     #[inline(always)]
     pub const fn action(&self) -> Action {
@@ -57,7 +58,8 @@ impl EgressVerdict {
         }
     }
 
-    /// What a list has to say against it: dropped, or passed where the mode is monitor. Nothing for any other packet.
+    /// The verdict of a list that blocks the destination: dropped, or passed in monitor mode. Nothing for any other
+    /// packet.
     #[must_use]
     #[inline(always)]
     pub const fn list_verdict(&self) -> Option<Verdict> {
@@ -75,8 +77,7 @@ impl EgressVerdict {
     }
 }
 
-/// Decides about a packet that leaves. `is_forwarded` says that it came in by a protected interface and is only
-/// forwarded.
+/// Decides about a packet that leaves. `is_forwarded` tells whether the packet came in by a protected interface.
 #[inline(always)]
 pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
@@ -94,7 +95,7 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     let Ok(packet) = parse(frame, observer) else {
         return EgressVerdict::PASS;
     };
-    // What comes next need not know whether anything was looked up, and how that went.
+    // Opaque copies: the verifier must not follow each outcome of the look-up through conntrack.
     let (packet, next) = (packet.opaque(frame), packet.opaque(frame));
     let verdict = if is_watched {
         watch(frame, &packet, flags, tables, observer)
@@ -118,7 +119,7 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
 
 opaque!(EgressVerdict { listed, tenant, peer; .. });
 
-/// Looks a packet's destination up, and whether a list has something against it.
+/// Looks up the destination, and whether a list blocks it.
 #[inline(always)]
 fn watch<F: Frame, T: Tables, O: Observer>(
     frame: &F,
@@ -164,7 +165,7 @@ fn watch<F: Frame, T: Tables, O: Observer>(
     }
 }
 
-/// Whether an exception, or the access to a protected port, would let in what this packet answers.
+/// Whether an exception or an access to a protected port lets in the packets that this one answers.
 #[inline(always)]
 fn is_answer_by_exception<F: Frame, T: Tables, O: Observer>(
     frame: &F,
@@ -183,12 +184,15 @@ fn is_answer_by_exception<F: Frame, T: Tables, O: Observer>(
     let is_protected = next.flags.has(flag::PROTECTED)
         && port < NO_PORT
         && next.port_rule(transport as u8, port as u16, tables) == PortRule::Protected;
-    let subject = Traffic::of(transport, port, is_protected).opaque(frame);
-    find(frame, names, &last, &subject, tables, observer).is_some()
+    let traffic = Traffic::of(transport, port, is_protected).opaque(frame);
+    find(frame, names, &last, &traffic, tables, observer).is_some()
 }
 
-/// The protocol of a packet of ours and the port it comes from. Our side puts nothing between the headers of what it
-/// answers but a fragment header, behind which only whom everything is let in from is answered.
+/// The protocol and source port of a packet of ours. Our side puts no header between the network and the transport
+/// header of an answer, except a fragment header, where only an exception for all ports applies.
+///
+/// Extension headers and options are not walked, as `L4` does, because a packet without a readable port still has its
+/// protocol.
 #[inline(always)]
 fn local_end<F: Frame>(frame: &F, packet: &Packet) -> [u32; 2] {
     let ([port, _], _) = ports(frame, packet);

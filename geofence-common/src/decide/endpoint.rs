@@ -1,4 +1,4 @@
-//! An endpoint: an address, looked up; and what follows from the addresses of a packet alone.
+//! An endpoint: the class of an address; and what follows from the addresses of a packet alone.
 
 use crate::action::Reason;
 use crate::address::Address;
@@ -12,13 +12,13 @@ use crate::image::list_set::Peer;
 use crate::image::words::Words;
 use crate::opaque::opaque;
 
-/// What is known of where a packet comes from.
+/// What the image says of one address of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub class: Class,
-    /// Where the class's record stands.
+    /// The position of the class record.
     record: u32,
-    /// Where the record of the address around it stands, if it was carried inside another; 0 if not.
+    /// The position of the class record of the address that embeds it, 0 if none does.
     outer_record: u32,
 }
 
@@ -29,7 +29,7 @@ opaque!(Endpoint {
 });
 
 impl Endpoint {
-    /// It as lists see it, towards a policy of ours.
+    /// The endpoint as lists see it, in traffic with this destination.
     #[inline(always)]
     pub(crate) const fn peer(&self, policy: &DestinationPolicy) -> Peer {
         Peer {
@@ -39,10 +39,11 @@ impl Endpoint {
         }
     }
 
-    /// What exceptions may call this source: the groups of prefixes it is in, its country; 0 for what they do not.
+    /// The names that exceptions have for this source: groups of prefixes (outer and inner address) and country; 0 for
+    /// none.
     #[inline(always)]
     pub(crate) fn exception_names<W: Words>(&self, words: &W) -> [u32; 3] {
-        // Where the header is, a group is not.
+        // Position 0 is the header, which is no class record.
         let group = |at: u32| match at {
             0 => 0,
             at => words
@@ -95,7 +96,7 @@ pub(crate) fn find_endpoint<T: Tables, O: Observer>(
     })
 }
 
-/// Finds the class of an address; one that carries an IPv4 address has that address's class, and the lists of both.
+/// The class of an address. An address that embeds an IPv4 address has that address's class and the lists of both.
 #[inline(always)]
 pub fn classify<T: Tables, O: Observer>(
     address: &Address,
@@ -105,7 +106,8 @@ pub fn classify<T: Tables, O: Observer>(
     find_endpoint(address, tables, observer).map(|source| source.class)
 }
 
-/// What becomes of a packet whose transport header says nothing about it; nothing if only an exemption helps it.
+/// The reason that the addresses alone give; nothing if the source is blocked and only an exemption can pass the
+/// packet.
 #[inline(always)]
 pub(crate) fn verdict_by_addresses<W: Words>(
     class: Class,
@@ -127,7 +129,7 @@ pub(crate) fn verdict_by_addresses<W: Words>(
     }
 }
 
-/// Whether a packet from an address of this class to this policy passes by an exemption or not at all.
+/// Whether a packet from an address of this class to this destination passes only by an exemption.
 #[must_use]
 #[inline(always)]
 pub(crate) fn needs_exemption<W: Words>(

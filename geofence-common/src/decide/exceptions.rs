@@ -12,8 +12,7 @@ use crate::image::settings::{PortRule, flag};
 use crate::opaque::{Opaque, opaque};
 use crate::wire::protocol;
 
-/// What exceptions and protections say, both of which come before lists and countries; with the exception's slot and
-/// one, or 0.
+/// The reason that an exception or a protected port gives, and the exception's slot plus one (0 for none).
 #[inline(always)]
 pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
     frame: &F,
@@ -35,28 +34,28 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
     if is_excepted && let Some(later) = reason_of(case.later_fragment) {
         return Some((later, 0));
     }
-    // An error that nothing else lets in may be about an answer of ours to somebody who reached us by an exception.
+    // An ICMP error that nothing else passes may be about our answer to a peer that an exception let in.
     let quoted = match l4.quoted(packet) {
         Some(quoted) if case.by_addresses == NO_REASON && policy.flags.has(flag::EXCEPTIONS) => {
             Some(quoted)
         }
         _ => None,
     };
-    let is_guarded = policy.flags.has(flag::PROTECTED);
-    if !is_excepted && !is_guarded && quoted.is_none() {
-        // Nobody means this packet: that there are exceptions for others must not cost it anything.
+    let has_protected_ports = policy.flags.has(flag::PROTECTED);
+    if !is_excepted && !has_protected_ports && quoted.is_none() {
+        // No exception concerns this source, so it costs the packet nothing that there are exceptions for others.
         return None;
     }
-    let is_hidden = is_guarded && l4.hides_port();
+    let is_hidden = has_protected_ports && l4.hides_port();
     let (transport, port) = (l4.protocol(), l4.port());
     let is_protected = is_hidden
         || match (transport, port) {
-            (Some(transport), Some(port)) if is_guarded => {
+            (Some(transport), Some(port)) if has_protected_ports => {
                 policy.port_rule(transport, port, tables) == PortRule::Protected
             }
             _ => false,
         };
-    let (names, subject) = match quoted {
+    let (names, traffic) = match quoted {
         Some(quoted) => (
             find_endpoint(&quoted.destination, tables, observer)
                 .map_or([0; 3], |peer| peer.exception_names(tables)),
@@ -68,13 +67,13 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         ),
     };
     let names = names.opaque(frame);
-    let subject = subject.opaque(frame);
-    let (is_protected, is_about) = (
+    let traffic = traffic.opaque(frame);
+    let (is_protected, is_quoted) = (
         u32::from(is_protected).opaque(frame),
         u32::from(quoted.is_some()).opaque(frame),
     );
-    if let Some(found) = find(frame, names, policy, &subject, tables, observer) {
-        return Some(if is_about != 0 {
+    if let Some(found) = find(frame, names, policy, &traffic, tables, observer) {
+        return Some(if is_quoted != 0 {
             (Reason::IcmpError, 0)
         } else if found.is_access {
             (Reason::ProtectedAccess, found.slot.wrapping_add(1))
@@ -93,14 +92,14 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
     None
 }
 
-/// What a packet is about, as far as exceptions tell packets apart.
+/// The traffic that a packet belongs to, as exceptions distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traffic {
-    /// ICMP of either version counts as one; `NO_PROTOCOL` where none could be told.
+    /// The protocol, ICMPv6 counting as ICMP; `NO_PROTOCOL` if it is not known.
     protocol: u32,
-    /// `NO_PORT` where there is none.
+    /// The destination port; `NO_PORT` if there is none.
     port: u32,
-    /// 1 for a protected port, so that only an exception that names the port counts.
+    /// 1 for a protected port: then only an exception that names the port counts.
     is_protected: u32,
 }
 
@@ -121,7 +120,7 @@ impl Traffic {
         Self::of(transport, port.map_or(NO_PORT, u32::from), is_protected)
     }
 
-    /// The same of numbers, which may be `NO_PROTOCOL` and `NO_PORT`.
+    /// The same from numbers, which may be `NO_PROTOCOL` and `NO_PORT`.
     #[inline(always)]
     pub(crate) fn of(transport: u32, port: u32, is_protected: bool) -> Self {
         const ICMPV6: u32 = protocol::ICMPV6 as u32;
@@ -135,16 +134,16 @@ impl Traffic {
         }
     }
 
-    /// Whether an exception for this traffic is for this packet.
+    /// Whether an exception with these two words covers this traffic.
     ///
-    /// By arithmetic, as what is against it: the verifier follows every branch into every later exception.
+    /// By arithmetic: the verifier would follow every branch into every later exception.
     #[inline(always)]
     fn is_of(self, traffic: u32, ports: u32) -> bool {
         let bit = |number: u32| traffic >> number & 1;
-        // All bits unless any protocol will do.
+        // All bits are set unless the exception covers any protocol.
         let is_bound = bit(traffic::ANY).wrapping_sub(1);
         let other_protocol = (traffic & 0xff ^ self.protocol) & is_bound;
-        // A difference below zero has its highest bit set.
+        // A negative difference has its highest bit set.
         let below = self.port.wrapping_sub(ports & 0xffff);
         let above = (ports >> 16).wrapping_sub(self.port);
         let other_port = (below | above) >> 31 & bit(traffic::PORTS);
@@ -161,17 +160,17 @@ pub(crate) struct ExceptionMatch {
     pub(crate) is_access: bool,
 }
 
-/// Finds an exception for a source of these names, this destination and subject.
+/// Finds an exception for a source with these names, this destination and this traffic.
 #[inline(always)]
 pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     frame: &F,
-    [around, inner, country]: [u32; 3],
+    [outer, inner, country]: [u32; 3],
     policy: &DestinationPolicy,
-    subject: &Traffic,
+    traffic: &Traffic,
     tables: &T,
     observer: &mut O,
 ) -> Option<ExceptionMatch> {
-    if around | inner | country == 0 {
+    if outer | inner | country == 0 {
         return None;
     }
     let [group, tenant] = policy.targets(tables).opaque(frame);
@@ -182,9 +181,9 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     };
     let anywhere = anywhere.opaque(frame);
     for number in 0..9 {
-        // By arithmetic, so that nine pairs stay one loop.
+        // By arithmetic, so that the nine pairs stay one loop.
         let source = match number / 3 {
-            0 => around,
+            0 => outer,
             1 => inner,
             _ => country,
         };
@@ -201,7 +200,7 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
         if count == 0 {
             continue;
         }
-        let found = run(frame, at, count, subject, tables, observer);
+        let found = run(frame, at, count, traffic, tables, observer);
         if found.is_some() {
             return found;
         }
@@ -209,13 +208,13 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
     None
 }
 
-/// The first of a run of exceptions that holds for the subject and has not lapsed.
+/// The first exception of a run that covers the traffic and has not expired.
 #[inline(always)]
 fn run<F: Frame, T: Tables, O: Observer>(
     frame: &F,
     at: u32,
     count: u32,
-    subject: &Traffic,
+    traffic: &Traffic,
     tables: &T,
     observer: &mut O,
 ) -> Option<ExceptionMatch> {
@@ -225,7 +224,7 @@ fn run<F: Frame, T: Tables, O: Observer>(
             break;
         }
         let [first, ports, low, high] = tables.quad(at)?;
-        if subject.is_of(first, ports) {
+        if traffic.is_of(first, ports) {
             let slot = first >> traffic::SLOT;
             let is_live = (u64::from(high) << 32 | u64::from(low)) > tables.now();
             observer.step(Step::Exception { slot, is_live });

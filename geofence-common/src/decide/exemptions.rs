@@ -1,7 +1,8 @@
-//! What lets a packet of a blocked source in: a service, a reply, an error about traffic of ours, a later fragment.
+//! Exemptions: what passes from a blocked source. Mail, an exempted service, a reply, an ICMP error about our traffic,
+//! a later fragment.
 //!
-//! Each must be proven by the packet itself and, for the last three, by what was seen before it. Nothing here creates
-//! or extends a flow; an accepted first fragment is remembered for its followers and for nothing else.
+//! The packet itself must prove it, and for the last three earlier packets as well. Nothing here creates or extends a
+//! flow. An accepted first fragment is remembered for its later fragments only.
 
 use crate::action::{Action, Reason};
 use crate::decide::case::{Case, reason_of};
@@ -18,7 +19,7 @@ use crate::l4::{Kind, L4};
 use crate::packet::{Fragment, Packet, Upper};
 use crate::wire::{protocol, transport::tcp};
 
-/// Whether a packet of a blocked source is proven to be exempt, or has a reason of its own why it is not.
+/// The reason by which a packet from a blocked source passes, or a reason of its own to drop it.
 #[inline(always)]
 pub(crate) fn exemption<T: Tables, O: Observer>(
     case: &Case,
@@ -34,7 +35,7 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         (Kind::Unreadable, _) => return Some(l4.reason()),
         (Kind::Later, _) => return reason_of(case.later_fragment).or(Some(Reason::LaterFragment)),
         (Kind::Tcp, bits) => {
-            // A connection's opening is no reply, whatever its ports; and a reply says what it answers.
+            // A SYN is no reply, whatever its ports, and a reply has ACK or RST set.
             let is_answer =
                 bits & (tcp::SYN | tcp::ACK) != tcp::SYN && bits & (tcp::ACK | tcp::RST) != 0;
             service(policy, protocol::TCP, destination, tables).or_else(|| {
@@ -60,7 +61,7 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         (Kind::Icmp | Kind::Icmpv6, _) if l4.is_icmp_error() => {
             Some(icmp_error(packet, l4, policy, tables, observer))
         }
-        // Endpoint quench, which RFC 6633 has everybody ignore.
+        // Source quench, which RFC 6633 deprecates.
         (Kind::Icmp, 4) => Some(Reason::UnprovenIcmpError),
         (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
     }?;
@@ -93,7 +94,7 @@ fn is_within_rate_limit<T: Tables, O: Observer>(
     is_within
 }
 
-/// The flow that a packet from outside would belong to.
+/// The flow that a packet from outside belongs to.
 #[inline(always)]
 fn key(packet: &Packet, protocol: u8, local_port: u16, remote_port: u16) -> FlowKey {
     FlowKey::new(
@@ -115,7 +116,7 @@ fn service<T: Tables>(
     match policy.port_rule(transport, port, tables) {
         PortRule::Mail => Some(Reason::Mail),
         PortRule::Service => Some(Reason::Service),
-        // What named sources may reach of a protected port was settled before.
+        // `check_exceptions` has decided about protected ports.
         PortRule::Protected | PortRule::None => None,
     }
 }
@@ -149,7 +150,7 @@ fn is_live<T: Tables, O: Observer>(
     observer: &mut O,
 ) -> bool {
     let found = tables.flow(table, key);
-    // Most who ask have no flow, and need not ask the time.
+    // Most such packets have no flow and need no clock.
     let now = if found.is_some() {
         tables.now_coarse()
     } else {
@@ -164,8 +165,8 @@ fn is_live<T: Tables, O: Observer>(
     found.is_some_and(|flow| flow.is_live(now))
 }
 
-/// Judges an ICMP error by the packet it quotes: it must be one that its addressee sent, on a tracked flow or from an
-/// exempted service. Which country the router is in says nothing.
+/// Decides about an ICMP error by the packet it quotes: its addressee must have sent that packet on a tracked flow or
+/// from an exempted service. The country of the router that reports does not matter.
 #[inline(always)]
 fn icmp_error<T: Tables, O: Observer>(
     packet: &Packet,
@@ -177,7 +178,7 @@ fn icmp_error<T: Tables, O: Observer>(
     let Some(quoted) = l4.quoted(packet) else {
         return Reason::UnprovenIcmpError;
     };
-    // What we answer from a protected port is traffic of ours as well: who may reach it must hear of a small MTU.
+    // Answers from a protected port are our traffic as well: their path MTU must be known.
     if policy.port_rule(quoted.protocol, quoted.source_port, tables) != PortRule::None {
         return Reason::IcmpError;
     }
@@ -208,7 +209,7 @@ fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
     )
 }
 
-/// Remembers that a datagram's first fragment passed, and how far it reached, if that is what the packet is.
+/// Remembers an accepted first fragment and its length, if the packet is one.
 #[inline(always)]
 pub(crate) fn mark_first_fragment<T: Tables>(packet: &Packet, l4: &L4, tables: &T) {
     let upper = &l4.upper();
@@ -225,8 +226,8 @@ pub(crate) fn mark_first_fragment<T: Tables>(packet: &Packet, l4: &L4, tables: &
     );
 }
 
-/// A later fragment passes behind its datagram's first, and only where that one ended or after it: what lies inside the
-/// first would change the header by which the datagram was judged. Nothing is said of one whose first is not known.
+/// The reason for a later fragment whose first fragment is known. It passes if it starts where the first fragment
+/// ended, or later: inside the first it would change the header that the decision was based on.
 #[inline(always)]
 pub(crate) fn later_fragment<T: Tables, O: Observer>(
     packet: &Packet,

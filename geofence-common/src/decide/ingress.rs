@@ -1,8 +1,8 @@
 //! Decides about a packet that enters.
 //!
-//! The order of the questions is the meaning of the policy; read `filter`, `decide` and `decide_case` from top to
-//! bottom. A packet's country needs its network header only; its transport header is read only where an exception, a
-//! protected port or an exemption depends on it.
+//! The order of the questions is the meaning of the policy: read `filter`, `decide` and `decide_case` from top to
+//! bottom. The country of a packet needs its network header only. Its transport header is read only where an exception,
+//! a protected port or an exemption depends on it.
 
 use crate::action::Reason;
 use crate::country::Country;
@@ -20,7 +20,7 @@ use crate::image::settings::flag;
 use crate::l4::L4;
 use crate::opaque::Opaque as _;
 use crate::packet::Packet;
-use crate::wire::parse::{parse, read_l4};
+use crate::wire::parse::{parse, read_l4, read_quoted};
 
 /// Decides about a frame. Every frame gets exactly one verdict.
 #[inline(always)]
@@ -88,7 +88,7 @@ fn decide<F: Frame, T: Tables, O: Observer>(
         Some(reason) if !class.is_excepted() && !policy.flags.has(flag::PROTECTED) => {
             Decision::new(reason, policy)
         }
-        // From here on the verifier need not know how it came to this.
+        // Opaque copies: the verifier must not follow each way that leads here through the rest.
         by_addresses => decide_case(
             frame,
             &Case {
@@ -105,7 +105,7 @@ fn decide<F: Frame, T: Tables, O: Observer>(
     }
 }
 
-/// The same for a packet of which more is asked than its addresses.
+/// Decides about a packet that the addresses alone do not decide.
 #[inline(always)]
 fn decide_case<F: Frame, T: Tables, O: Observer>(
     frame: &F,
@@ -114,13 +114,14 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     observer: &mut O,
 ) -> Decision {
     let l4 = read_l4(frame, &case.packet, observer);
+    let l4 = read_quoted(frame, &case.packet, l4, observer);
     let case = Case {
         later_fragment: number(later_fragment(&case.packet, &l4, tables, observer)),
         l4,
         ..*case
     }
     .opaque(frame);
-    // What comes next need not know which of the questions on the way were answered how.
+    // Opaque copies, so that the verifier follows each later stage once.
     let (next, last) = (case.opaque(frame), case.opaque(frame));
     let (reason, exception) = match check_exceptions(frame, &case, tables, observer) {
         Some((reason, exception)) => {
@@ -138,7 +139,7 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     }
 }
 
-/// What becomes of a packet for which nobody made an exception.
+/// The reason for a packet that no exception or protected port concerns.
 #[inline(always)]
 fn check_exemptions<T: Tables, O: Observer>(case: &Case, tables: &T, observer: &mut O) -> Reason {
     if let Some(settled) = reason_of(case.by_addresses) {
@@ -152,12 +153,12 @@ fn check_exemptions<T: Tables, O: Observer>(case: &Case, tables: &T, observer: &
     exemption(case, tables, observer).unwrap_or(blocked)
 }
 
-/// Why a packet is passed or dropped, where it was sent, and by which exception it passes.
+/// The reason, the policy of the destination, and the exception that applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Decision {
     reason: Reason,
     policy: DestinationPolicy,
-    /// The exception's slot and one; 0 for none.
+    /// The exception's slot plus one, 0 for none.
     exception: u32,
 }
 

@@ -1,14 +1,16 @@
-//! Link control: packets that keep the link alive, as far as their headers prove that they were sent on this link.
+//! Link control: packets that keep the link alive, if their headers prove that they were sent on this link.
+//!
+//! This comes before the country, for every packet, so it reads the two or four bytes it needs and no whole `L4`.
 
 use crate::frame::{Bytes, Frame};
 use crate::packet::{Fragment, Packet};
 use crate::wire::protocol;
 
-/// Whether the packet keeps the link alive, as far as it can be told that it was sent on this link.
+/// Whether the packet keeps the link alive.
 ///
-/// A filter that blocks every country must not cost the host its address, its routers or its neighbours. What proves
+/// A filter that blocks every country must not cost the host its address, its routers or its neighbours. These prove
 /// that a packet was not forwarded: a hop limit of 255 (RFC 4861 section 7.1), a link-local source, a hop limit of one,
-/// or an answer that only a DHCP client waits for.
+/// or the ports of a DHCP answer.
 #[inline(always)]
 pub(crate) fn is_link_control<F: Frame>(frame: &F, packet: &Packet) -> bool {
     if packet.source.is_v6() {
@@ -55,8 +57,8 @@ fn is_link_control_v6<F: Frame>(frame: &F, packet: &Packet) -> bool {
     }
 }
 
-/// Whether the ICMPv6 message at this offset is one that neighbours exchange. Such messages are never fragmented
-/// (RFC 6980), so an extension header that says so is not looked behind.
+/// Whether the ICMPv6 message at this offset belongs to neighbour discovery or listener discovery. Such messages are
+/// never fragmented (RFC 6980), so fragment headers are not walked.
 #[inline(always)]
 fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_link: bool) -> bool {
     if at + 8 > packet.end {
@@ -66,7 +68,7 @@ fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_li
         return false;
     };
     match kind {
-        // Router solicitation and neighbour discovery may come from any address of a neighbour.
+        // Router solicitations and neighbour discovery may come from any address on the link.
         133 | 135 | 136 => packet.hop_limit == 255,
         // Router advertisements and redirects come from a link-local address (RFC 4861 sections 6.1.2 and 8.1).
         134 | 137 => packet.hop_limit == 255 && on_link,

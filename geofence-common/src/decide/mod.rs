@@ -1,6 +1,7 @@
 //! The decision: the only place that chooses what happens to a packet.
 //!
-//! `ingress::filter` decides about a packet that enters, `egress::egress` about one that leaves.
+//! `filter` decides about a packet that enters, `egress` about one that leaves. Neither does anything but read tables
+//! and, on egress, record flows.
 
 mod case;
 pub mod conntrack;

@@ -8,8 +8,8 @@ use crate::flow::state::Flow;
 use crate::image::lookup::Lookup as _;
 use crate::image::words::Words;
 
-/// What a decision consults: the words of the current image, an engine that finds classes in it, and what was seen
-/// before: the flows of our side, and the datagrams whose first fragment passed.
+/// What a decision consults: the words of the current image, an engine that looks up classes in it, the flows of our
+/// side, accepted first fragments, and the rate limits of sources.
 pub trait Tables: Words {
     /// The position of the class of the longest prefix that holds the address.
     fn lookup(&self, address: &Address) -> Option<u32>;
@@ -17,27 +17,27 @@ pub trait Tables: Words {
     /// Nanoseconds since boot (CLOCK_BOOTTIME).
     fn now(&self) -> u64;
 
-    /// The same, or what it was at most a few milliseconds ago, for those who ask often.
+    /// The same, at most a few milliseconds old.
     #[inline(always)]
     fn now_coarse(&self) -> u64 {
         self.now()
     }
 
-    /// What is known of a flow, lapsed or not.
+    /// A flow, expired or not.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow>;
 
-    /// What is known of a datagram, lapsed or not.
+    /// An accepted first fragment, expired or not.
     fn datagram(&self, key: &DatagramKey) -> Option<Datagram>;
 
-    /// Remembers a datagram whose first fragment passes; one that does not fit is forgotten.
+    /// Stores an accepted first fragment. If the table has no room, the later fragments are dropped.
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram);
 
-    /// Draws from a source's bucket, which is told by the moment it will be full, long ago if it is not known; says
-    /// whether there was anything in it.
+    /// Takes one packet from a source's rate limit. `try_acquire` gets the stored state, 0 for an unknown source, and
+    /// returns the new one. Returns whether the packet is within the limit.
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool;
 }
 
-/// An image on its own: nothing was ever seen.
+/// An image alone, without any history.
 impl Tables for &[u32] {
     fn lookup(&self, address: &Address) -> Option<u32> {
         self.class_lookup(address)

@@ -1,10 +1,10 @@
-//! The verdict about one packet: reason, country, action, and what the counters attribute it to.
+//! The verdict about one packet: the reason, the country, the action, and what the counters need.
 
 use crate::action::{Action, Mode, Reason, counter};
 use crate::country::Country;
 use crate::image::list_set::Peer;
 
-/// The end of the decision: the reason, the country it was judged by, and what is done.
+/// The verdict about one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub reason: Reason,
@@ -12,9 +12,9 @@ pub struct Verdict {
     pub action: Action,
     /// The number of the tenant it was sent to, 0 for none.
     pub tenant: u32,
-    /// The exception or access that let it pass: its slot and one, 0 for none.
+    /// The slot plus one of the exception or access that passed it, 0 for none.
     pub exception: u32,
-    /// Whom it came from.
+    /// The source as lists see it.
     pub peer: Peer,
 }
 
@@ -29,7 +29,7 @@ impl Verdict {
         peer: Peer::NONE,
     };
 
-    /// Applies the mode: monitor passes what enforce would drop and keeps the reason.
+    /// A verdict for this reason. Monitor mode passes what enforce mode would drop, and keeps the reason.
     #[must_use]
     pub const fn new(reason: Reason, country: Country, mode: Mode) -> Self {
         let action = match mode {
@@ -46,7 +46,7 @@ impl Verdict {
         }
     }
 
-    /// The same verdict with whom it concerns.
+    /// The same verdict, for this tenant and exception.
     #[must_use]
     pub const fn with_tenant_and_exception(self, tenant: u32, exception: u32) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Verdict {
         }
     }
 
-    /// The same verdict with whom the packet came from.
+    /// The same verdict, about a packet from this peer.
     #[must_use]
     pub const fn with_peer(self, peer: Peer) -> Self {
         Self { peer, ..self }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn monitor_passes_and_keeps_the_reason() {
+    fn monitor_mode_passes_and_keeps_the_reason() {
         let verdict = Verdict::new(Reason::CountryBlocked, Country::NONE, Mode::Monitor);
         assert_eq!(
             (verdict.action, verdict.reason),

@@ -1,42 +1,42 @@
-//! Flows at hand: what was last written of a flow, in one cache line where its key says, beside the tables of flows.
+//! The flow cache: the last written state of a flow, in the one cache line that its key selects.
 //!
-//! To ask the kernel's table takes two calls and some four cache lines; most answers are to what our side has just
-//! sent, and find it here by one. The table is what counts: a line that is not there, or is another flow's by now,
-//! means nothing but that the table is asked.
+//! A look-up in the kernel's table takes two calls and about four cache lines. Most replies answer what our side has
+//! just sent, and find their flow here with one. The table is authoritative: if the line is absent or holds another
+//! flow, the table is read.
 //!
-//! Nobody locks a line. Its last word proves the others: it is a sum of all of them, each times a secret number, so a
-//! line of which two CPUs wrote a part each, or of which half has been read before it was written anew, is nobody's.
+//! Lines are not locked. The last word of a line is a keyed checksum: the sum of all other words, each multiplied by a
+//! secret number. A line that two CPUs wrote in part, or that is read while it is written, fails the checksum.
 
 use crate::flow::key::{FlowKey, Table};
 use crate::flow::state::Flow;
 
-/// Lines that there are; a power of two.
+/// The number of lines, a power of two.
 pub const CACHE_LINES: usize = 1 << 14;
 
-/// Odd numbers that nobody else knows, chosen when the programs are loaded: one for each word of a line.
+/// The secret key of the checksum: an odd random number for each word of a line, chosen when the programs are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct ChecksumKey(pub [u64; 8]);
 
-/// What was last written of a flow.
+/// The last written state of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CacheLine {
-    /// The key, and the flow's state in the topmost byte of the last word.
+    /// The key; the topmost byte of the last word is the flow's state.
     key: [u64; 5],
     deadline: u64,
     opened: u64,
     checksum: u64,
 }
 
-/// A flow's key as words, and their sum.
+/// A flow's key as words, and their part of the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheKey {
     key: [u64; 5],
     sum: u64,
 }
 
-/// Where the state stands in the last word of a key.
+/// The bit where the state starts in the last word of a key.
 const STATE: u32 = 56;
 
 impl CacheKey {
@@ -62,14 +62,15 @@ impl CacheKey {
         }
     }
 
-    /// The flow's line. The topmost bits of the sum, as only those depend on every bit of every word.
+    /// The position of the flow's line: the topmost bits of the sum, because only those depend on every bit of every
+    /// word.
     #[must_use]
     #[inline(always)]
     pub const fn slot(&self) -> u32 {
         (self.sum >> (u64::BITS - CACHE_LINES.trailing_zeros())) as u32
     }
 
-    /// What is to be written there.
+    /// The line to write for this state of the flow.
     #[must_use]
     #[inline(always)]
     pub fn line_of(&self, flow: &Flow, checksum_key: &ChecksumKey) -> CacheLine {
@@ -92,14 +93,14 @@ impl CacheKey {
             .wrapping_add((last >> STATE).wrapping_mul(k7))
     }
 
-    /// What a line says of the flow, if it is of that.
+    /// The state of the flow, if the line holds this flow.
     #[must_use]
     #[inline(always)]
     pub fn read(&self, line: &CacheLine, checksum_key: &ChecksumKey) -> Option<Flow> {
         let [a, b, c, d, last] = self.key;
         let [x, y, z, w, found] = line.key;
         let checksum = self.checksum(found, line.deadline, line.opened, checksum_key);
-        // All of them at once: one branch, and nothing to tell by the time it takes.
+        // All words at once: one branch, and no difference in time.
         let differs = (a ^ x)
             | (b ^ y)
             | (c ^ z)
@@ -178,14 +179,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(table in table(), key in key(), flow in flow(), checksum_key in checksum_key()) {
+        fn written_flow_is_read_back(table in table(), key in key(), flow in flow(), checksum_key in checksum_key()) {
             let cache_key = CacheKey::of(table, &key, &checksum_key);
             prop_assert_eq!(cache_key.read(&cache_key.line_of(&flow, &checksum_key), &checksum_key), Some(flow));
             prop_assert!((cache_key.slot() as usize) < CACHE_LINES);
         }
 
         #[test]
-        fn a_line_is_of_no_other_flow(
+        fn line_of_another_flow_is_not_read(
             tables in (table(), table()), keys in (key(), key()), flow in flow(), checksum_key in checksum_key(),
         ) {
             prop_assume!(tables.0 != tables.1 || keys.0 != keys.1);
@@ -195,7 +196,7 @@ mod tests {
 
         /// Keys that differ by one bit, which a sum of words could well confuse.
         #[test]
-        fn a_line_is_of_no_flow_that_is_nearly_the_same(
+        fn line_of_a_flow_that_differs_by_one_bit_is_not_read(
             table in table(), key in key(), bit in 0_usize..272, flow in flow(), checksum_key in checksum_key(),
         ) {
             let mut other = key;
@@ -210,7 +211,7 @@ mod tests {
 
         /// Some words of one writing and the rest of another, whether of the same flow or not.
         #[test]
-        fn a_mixture_is_read_as_one_of_the_two_or_not_at_all(
+        fn mixture_of_two_writes_is_one_of_them_or_not_read(
             table in table(), keys in (key(), key()), is_same: bool, flows in (flow(), flow()), which: u8,
             checksum_key in checksum_key(),
         ) {
@@ -229,7 +230,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_of_another_secret_is_nobodys(
+        fn line_with_another_key_is_not_read(
             table in table(), key in key(), flow in flow(), secrets in (checksum_key(), checksum_key()),
         ) {
             prop_assume!(secrets.0 != secrets.1);
@@ -238,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn an_empty_line_is_nobodys(table in table(), key in key(), checksum_key in checksum_key()) {
+        fn empty_line_is_not_read(table in table(), key in key(), checksum_key in checksum_key()) {
             prop_assert_eq!(CacheKey::of(table, &key, &checksum_key).read(&CacheLine::default(), &checksum_key), None);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 
-/// What a fragmented datagram is known by.
+/// The key of a fragmented datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct DatagramKey {
@@ -34,9 +34,9 @@ impl DatagramKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Datagram {
-    /// When later fragments cease to pass.
+    /// When later fragments stop passing.
     pub deadline: u64,
-    /// Bytes of the datagram that the first fragment carried; later ones start behind them.
+    /// Bytes of the datagram in the first fragment. Later fragments start behind them.
     pub first: u32,
     pub padding: u32,
 }

@@ -4,15 +4,15 @@ use crate::address::Address;
 use crate::image::settings::{Flags, Replies};
 use crate::wire::protocol;
 
-/// The tables of flows. They are apart so that no flood of one kind displaces the flows of another.
+/// The flow tables. They are separate, so that a flood of one kind does not evict flows of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
-    /// Mail transfer and submission, and the policy fetches of MTA-STS (RFC 8461) where they are asked for.
+    /// Mail transfer and submission, and MTA-STS policy fetches (RFC 8461) if the policy tracks them.
     Mail = 0,
     /// DNS over UDP, TCP, TLS and QUIC.
     Dns = 1,
-    /// Everything else, where replies to all of it are wanted.
+    /// Everything else, if the policy lets in all replies.
     Other = 2,
 }
 
@@ -29,7 +29,7 @@ impl Table {
         }
     }
 
-    /// The table of flows to a remote port, if such flows are tracked. For an echo there is no port; give 0.
+    /// The table of a flow to this remote port, if such flows are tracked. For an echo the port is 0.
     #[must_use]
     #[inline(always)]
     pub const fn of(transport: u8, remote_port: u16, flags: Flags) -> Option<Self> {
@@ -50,7 +50,7 @@ impl Table {
     }
 }
 
-/// What a flow is known by: its two ends, seen from our side.
+/// The key of a flow: both endpoints, seen from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct FlowKey {

@@ -1,7 +1,7 @@
-//! Flows: what our side opened towards a blocked country, and for how long the other side may answer.
+//! Flows: connections that our side opened to a blocked country, and for how long replies pass.
 //!
-//! Only packets that leave create or extend a flow. Deadlines are nanoseconds since boot, time asleep included
-//! (CLOCK_BOOTTIME), so that neither a stopped daemon nor a changed clock keeps a door open.
+//! Only packets that leave create or extend a flow. Deadlines count from boot and include time asleep (CLOCK_BOOTTIME),
+//! so that neither a stopped daemon nor a changed clock keeps a flow open.
 
 pub mod cache;
 pub mod fragments;

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_gets_its_rate_and_its_burst() {
+    fn source_gets_its_rate_and_its_burst() {
         const RATE: u32 = 100;
         let (mut full, mut passed) = (0, 0);
         // A thousand packets a second for ten seconds.
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_within_its_rate_is_never_refused() {
+    fn source_within_its_rate_is_never_limited() {
         let mut full = 0;
         for number in 1..10_000_u64 {
             full = RateLimit::of_source(100)
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_one_ipv4_host_or_one_ipv6_subscriber() {
+    fn key_is_one_ipv4_host_or_one_ipv6_subscriber() {
         let key = |text: &str| RateLimitKey::of(&text.parse::<core::net::IpAddr>().unwrap().into());
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:0:0:1"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_sends_at_most_a_hundred_events_in_any_second() {
+    fn list_sends_at_most_a_hundred_events_in_any_second() {
         let mut full = 0;
         let mut sent = Vec::new();
         // Silence, then a flood of ten thousand packets a second, for five seconds.

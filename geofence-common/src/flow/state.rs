@@ -1,10 +1,10 @@
 //! The state of a flow, and how long replies to it pass.
 
-/// What is known of a flow.
+/// The state of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Flow {
-    /// When replies cease to pass.
+    /// When replies stop passing.
     pub deadline: u64,
     /// When our side opened it.
     pub opened: u64,
@@ -31,7 +31,7 @@ impl Flow {
         self.deadline > now
     }
 
-    /// A flow that goes on keeps the time it was opened at; one that had lapsed is opened now.
+    /// A flow that continues keeps the time it was opened; an expired flow is opened now.
     #[inline(always)]
     pub(crate) const fn since(self, former: Self, now: u64) -> Self {
         if former.is_live(now) && former.state == self.state {
@@ -45,7 +45,7 @@ impl Flow {
     }
 }
 
-/// How far a flow has come, by what our side has sent.
+/// The state of a connection, by what our side has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum State {
@@ -98,14 +98,15 @@ pub mod lifetime {
     pub const ESTABLISHED: u64 = 7_440 * SECOND;
     /// RFC 5382 section 5: four minutes while a connection opens or closes.
     pub const TRANSITORY: u64 = 240 * SECOND;
-    /// What is under way when we reset a connection.
+    /// Covers packets in flight when our side resets a connection.
     pub const CLOSED: u64 = 10 * SECOND;
-    /// A resolver gives up on an authority well before.
+    /// Resolvers give up on a server well before.
     pub const DNS: u64 = 60 * SECOND;
     /// RFC 4787 section 4.3 recommends five minutes.
     pub const DATAGRAM: u64 = 300 * SECOND;
     /// RFC 5508 section 3.2: at least a minute.
     pub const ECHO: u64 = 60 * SECOND;
-    /// How long an accepted first fragment speaks for the rest; Linux reassembles for as long (net.ipv4.ipfrag_time).
+    /// How long later fragments pass behind an accepted first one; Linux reassembles for as long
+    /// (net.ipv4.ipfrag_time).
     pub const FRAGMENT: u64 = 30 * SECOND;
 }

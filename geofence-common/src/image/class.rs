@@ -1,14 +1,14 @@
 //! The class of an address: everything the policy knows about it, in one word.
 //!
-//! Userspace compiles every distinct combination (country, lists it is on, the policy's answer) into a class and stores
-//! the word in the image's class table. The data path only tests bits.
+//! The compiler turns every distinct combination of country, lists and exceptions into a class and stores the word in
+//! the image's class table. The data path only tests bits.
 
 use crate::action::Direction;
 use crate::address::{Embedding, SpecialUse};
 use crate::country::Country;
 use crate::opaque::opaque;
 
-/// What is known about an address. Bits 0 to 7 are the country's number; the rest are flags.
+/// The class of an address. Bits 0 to 7 are the country's number, the others are flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class(u32);
 
@@ -30,24 +30,24 @@ const TEREDO: u32 = 1 << 14;
 
 const NAT64: u32 = 1 << 15;
 
-/// The record names a group of prefixes for which there are exceptions.
+/// The record names a group of prefixes with exceptions.
 const EXCEPTED: u32 = 1 << 16;
 
-/// There are exceptions for the country.
+/// The country has exceptions.
 const COUNTRY_EXCEPTED: u32 = 1 << 17;
 
-/// The record names a set of lists, some of which are about what comes in.
+/// The record names a set of lists, at least one of which covers packets that enter.
 const LISTED_IN: u32 = 1 << 18;
 
-/// Some of them are about what goes out.
+/// At least one of them covers packets that leave.
 const LISTED_OUT: u32 = 1 << 19;
 
-/// Some of those block it.
+/// At least one of those blocks.
 const DENIED_OUT: u32 = 1 << 20;
 
 const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
 
-/// A list of prefixes that is laid over the countries.
+/// A list of the operator, which overrides countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorList {
     /// The operator's own prefixes.
@@ -130,7 +130,7 @@ impl Class {
         Self(self.0 | flag)
     }
 
-    /// The same class, on a list that somebody else keeps and that is about such packets.
+    /// The same class, on a third-party list for this direction.
     #[must_use]
     pub const fn with_listing(self, direction: Direction, blocks: bool) -> Self {
         let flags = match (direction, blocks) {
@@ -142,20 +142,20 @@ impl Class {
         Self(self.0 | flags)
     }
 
-    /// Whether anybody but the data says something of the address: a list or an exception.
+    /// Whether a list or an exception names the address.
     #[must_use]
     pub const fn has_lists(self) -> bool {
         self.0 & LISTS != 0
     }
 
-    /// This class on the other's lists too: what an embedded address inherits from the address around it.
+    /// This class with the other's lists as well: what an embedded address inherits from the address that embeds it.
     #[must_use]
     #[inline(always)]
     pub const fn with_lists_of(self, other: Self) -> Self {
         Self(self.0 | (other.0 & LISTS))
     }
 
-    /// The country by which an address of this class is counted.
+    /// The country of an address of this class.
     #[must_use]
     #[inline(always)]
     pub const fn country(self) -> Country {
@@ -187,7 +187,7 @@ impl Class {
         self.0 & DENIED != 0
     }
 
-    /// Whether packets of this direction are counted on lists. What the operator vouches for is on none.
+    /// Whether packets of this direction match a list. The operator's own prefixes match none.
     #[must_use]
     #[inline(always)]
     pub const fn is_listed(self, direction: Direction) -> bool {
@@ -198,7 +198,7 @@ impl Class {
         self.0 & flag != 0 && self.0 & (MANAGEMENT | ALLOWED) == 0
     }
 
-    /// Whether a list blocks what goes there.
+    /// Whether a list blocks packets to this address.
     #[must_use]
     #[inline(always)]
     pub const fn is_denied_out(self) -> bool {
@@ -232,7 +232,7 @@ impl Class {
         self.0 & MAPPED != 0
     }
 
-    /// Where the address carries the IPv4 address by which it is judged, if it does.
+    /// Where the address embeds an IPv4 address, if it does.
     #[must_use]
     #[inline(always)]
     pub const fn embedding(self) -> Option<Embedding> {

@@ -1,8 +1,7 @@
-//! A zone: what the policy says of a destination, where it says more than of every other.
+//! Destination policies: the settings of one destination, where they differ from everyone's.
 //!
-//! A zone record is a line. It is complete, so a tenant that sets nothing still has every answer in its own zone, and
-//! nobody asks where an answer was inherited from. Policies whose exceptions and settings are for every destination
-//! have no zones; then the header and the class hold the answers.
+//! A record is one line and complete: a tenant that sets nothing has every answer in its own record. If exceptions and
+//! settings are the same for every destination, there are no records; the header and the class then hold the answers.
 
 use crate::address::Address;
 use crate::country::Country;
@@ -31,16 +30,16 @@ pub mod policy_record {
     /// The lines of the services sections.
     pub const TCP_SERVICES: u32 = 4;
     pub const UDP_SERVICES: u32 = 5;
-    /// The tenant's identity, 0 for none; see `crate::contact`.
+    /// The tenant's identity, 0 for none; see `crate::image::list_set`.
     pub const IDENTITY: u32 = 6;
     /// A bit for each country that is blocked, eight words.
     pub const BLOCKED: u32 = 8;
 }
 
-/// What holds for the destination of a packet.
+/// The policy for the destination of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DestinationPolicy {
-    /// Where the record stands; 0, where the header is, for what holds everywhere.
+    /// The position of the record. 0, which is the header's, stands for everyone's policy.
     at: u32,
     pub flags: Flags,
 }
@@ -48,14 +47,14 @@ pub struct DestinationPolicy {
 opaque!(DestinationPolicy { at, flags });
 
 impl DestinationPolicy {
-    /// What holds where the policy tells no destinations apart.
+    /// The policy that applies where destinations do not differ.
     #[must_use]
     #[inline(always)]
     pub const fn everywhere(flags: Flags) -> Self {
         Self { at: 0, flags }
     }
 
-    /// Looks up the policy of an address of ours, if any verdict could depend on it.
+    /// Looks up the policy for an address of ours, if a verdict can depend on it.
     #[inline(always)]
     pub fn of<W: Words, O: Observer>(
         address: &Address,
@@ -93,13 +92,13 @@ impl DestinationPolicy {
         self.read(policy_record::TENANT, words)
     }
 
-    /// Where the record stands, 0 for what holds everywhere.
+    /// The position of the record, 0 for everyone's policy.
     #[inline(always)]
     pub(crate) const fn at(&self) -> u32 {
         self.at
     }
 
-    /// What exceptions may call this destination: a group of prefixes, a tenant; 0 for what they do not.
+    /// The names that exceptions have for this destination: a group of prefixes, a tenant; 0 for none.
     #[inline(always)]
     pub(crate) fn targets<W: Words>(&self, words: &W) -> [u32; 2] {
         [policy_record::TARGET_GROUP, policy_record::TARGET_TENANT].map(|at| self.read(at, words))
@@ -116,7 +115,7 @@ impl DestinationPolicy {
         word >> (country & 31) & 1 != 0
     }
 
-    /// What the services say of a port, for the two protocols that have services.
+    /// The rule for a port. Only TCP and UDP have port rules.
     #[inline(always)]
     pub fn port_rule<W: Words>(&self, transport: u8, port: u16, words: &W) -> PortRule {
         let (everywhere, here) = match transport {

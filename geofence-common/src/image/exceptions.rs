@@ -1,64 +1,64 @@
-//! Exceptions: who may reach what although a list, a country or a protection says no.
+//! Exceptions: which sources may reach which destinations although a list, a country or a protected port says no.
 //!
-//! An exception names sources, destinations and services. A source has up to three names by which exceptions may know
-//! it: the group of exception prefixes that hold its address, the same of an address it is embedded in, its country. A
-//! destination has three as well: a group of prefixes, a tenant, and `ANYWHERE`. Each pair of names for which there are
-//! exceptions stands in a table in the image and leads to a short run of them; so a packet costs at most nine probes,
-//! however many exceptions there are, and one bit test if there is none for its source.
+//! An exception names sources, destinations and services. A source has up to three names: the group of exception
+//! prefixes that hold its address, the group of the address that embeds it, and its country. A destination has three as
+//! well: a group of prefixes, a tenant, and `ANYWHERE`. A table in the image maps each pair of names to a short run of
+//! exceptions. So a packet costs at most nine probes, however many exceptions there are, and one bit test if no
+//! exception names its source.
 //!
-//! The table is lines of four pairs. A pair stands in the line its hash names or in one of the few behind it, and the
-//! compiler makes the table large enough for that. An exception lapses by its deadline in the image, which is compared
-//! with the time since boot when a packet comes.
+//! The table has lines of four pairs. A pair is in the line that its hash selects or in one of the few behind it; the
+//! compiler makes the table large enough for that. An exception has a deadline, which is compared with the time since
+//! boot.
 
 use crate::frame::Frame;
 use crate::image::layout::{LINE_SHIFT, header};
 use crate::image::words::Words;
 use crate::opaque::Opaque as _;
 
-/// The name of every destination.
+/// The destination name of exceptions for every destination.
 pub const ANYWHERE: u32 = u32::MAX;
 
-/// Endpoint names below are numbers of countries; from here on, of groups of prefixes.
+/// Source names below this are country numbers, the others are groups of prefixes.
 pub const FIRST_SOURCE_GROUP: u32 = 1 << 8;
 
-/// Destination names below are numbers of tenants; from here on, of groups of prefixes.
+/// Destination names below this are tenant numbers, the others are groups of prefixes.
 pub const FIRST_TARGET_GROUP: u32 = 1 << 16;
 
 /// Words of a pair: source name (0 for no pair), destination name, the word where its exceptions start, their number.
 pub const PAIR_WORDS: usize = 4;
 
-/// How many pairs stand in a line.
+/// Pairs in a line.
 const LINE_PAIRS: u32 = 4;
 
-/// In how many lines, one behind the other, a pair is looked for.
+/// The lines in which a pair is searched, one after the other.
 pub const PROBES_MAX: u32 = 4;
 
-/// How many exceptions a pair may lead to.
+/// The most exceptions of one pair.
 pub const RUN_MAX: u32 = 32;
 
-/// Words of an exception: traffic and slot, the first port and the last in the upper half, when it lapses (nanoseconds
+/// Words of an exception: traffic and slot; the first port, and the last in the upper half; the deadline (nanoseconds
 /// since boot, low word then high word).
 pub const EXCEPTION_WORDS: usize = 4;
 
-/// The deadline of an exception that does not lapse.
+/// The deadline of an exception that does not expire.
 pub const NEVER: u64 = u64::MAX;
 
-/// Bits of an exception's first word: a protocol in the lowest eight, these, and the position of its counter.
+/// Bits of an exception's first word. The lowest eight are the protocol.
 pub mod traffic {
-    /// Whatever the protocol.
+    /// Any protocol.
     pub const ANY: u32 = 8;
-    /// Only the ports named.
+    /// Only these ports.
     pub const PORTS: u32 = 9;
-    /// It is the access to a protected port and opens no other.
+    /// It is an access to a protected port, and opens no other.
     pub const ACCESS: u32 = 10;
-    /// The counter's position from here on.
+    /// The lowest bit of the counter's position.
     pub const SLOT: u32 = 11;
 }
 
-/// Counters that there can be.
+/// The most counters.
 pub const SLOTS_MAX: u32 = 1 << (32 - traffic::SLOT);
 
-/// The line, counted from the first, in which a pair is looked for first; there are `lines` to choose from.
+/// The line, counted from the first of `lines`, where the search for a pair starts.
 #[must_use]
 #[inline(always)]
 pub const fn first_line(source: u32, target: u32, lines: u32) -> u32 {
@@ -71,7 +71,7 @@ pub const fn first_line(source: u32, target: u32, lines: u32) -> u32 {
     ((hash as u64 * lines as u64) >> 32) as u32
 }
 
-/// Where the exceptions of a pair stand, and how many there are.
+/// The position and number of the exceptions of a pair.
 #[inline(always)]
 pub(crate) fn pair<F: Frame, W: Words>(frame: &F, source: u32, target: u32, words: &W) -> [u32; 2] {
     const NONE: [u32; 2] = [0, 0];

@@ -1,13 +1,13 @@
-//! Hosts: single addresses of which lists and exceptions say something.
+//! The host table: single addresses that lists or exceptions name, in a bucketed cuckoo hash table.
 //!
-//! A trie that held them would lead whoever is near one of them down to the last bit of the address, line after line
-//! that nobody else reads. So they stand in a table of their own, and a leaf of the trie has marks of the hosts among
-//! its addresses. Whoever has another mark asks no further.
+//! In the trie, each would lengthen the walk of every neighbouring address to the last bit. So they have a table of
+//! their own, and a leaf of the trie holds a filter: one bit for the fingerprint of each host among its addresses. An
+//! address whose bit is clear is not in the table.
 //!
-//! The table has lines of three hosts: the address as four words, then the word where its class stands, with the top
-//! bit set for IPv6; 0 there for nobody. A host stands in one of two lines, which its address names. In front of them
-//! is a word for each line, 16 to a line as well, with three bits set for each host for which that line is the first,
-//! wherever it stands. So of those who are no hosts hardly one in fifty reads more than that word.
+//! A line holds three hosts: four words of address, then the position of the class, with the top bit set for IPv6; 0
+//! for an empty place. A host is in one of two lines that its fingerprint selects. In front of the lines stands a word
+//! for each of them, a Bloom filter with three bits for each host whose first line it is. Of the addresses that pass
+//! the leaf's filter and are not in the table, about one in fifty reads more than that word.
 
 use crate::address::Address;
 use crate::image::layout::{LINE_SHIFT, LINE_WORDS, Line, header};
@@ -17,13 +17,13 @@ use crate::image::words::Words;
 /// Words of a host.
 pub const HOST_WORDS: usize = 5;
 
-/// How many hosts stand in a line.
+/// Hosts in a line.
 pub const LINE_HOSTS: usize = LINE_WORDS / HOST_WORDS;
 
-/// Set beside the position of the class of a host that has an IPv6 address.
+/// Set beside the position of the class if the host has an IPv6 address.
 pub const IS_V6: u32 = 1 << 31;
 
-/// What a host is told from others by: a number that hardly any other address has.
+/// A hash of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
@@ -31,7 +31,7 @@ impl Fingerprint {
     #[must_use]
     #[inline(always)]
     pub const fn of(address: &Address) -> Self {
-        // No more than this, because every packet asks for the bit in the leaf.
+        // A cheap hash, because every packet computes it for the leaf's filter.
         let [high, low] = address.words();
         Self(
             high.wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -39,21 +39,21 @@ impl Fingerprint {
         )
     }
 
-    /// The bit that is set for it in the leaf of the trie.
+    /// The bit in the filter of a trie leaf.
     #[must_use]
     #[inline(always)]
     pub const fn leaf_bit(self) -> u32 {
         1 << CLASS_NUMBER_BITS << (((self.0 >> 32) * FILTER_BITS as u64) >> 32)
     }
 
-    /// The number mixed, so that other bits of it say other things.
+    /// The hash, mixed so that its bits are independent of those used before.
     #[inline(always)]
     const fn mixed(self) -> u64 {
         let hash = (self.0 ^ self.0 >> 32).wrapping_mul(0xa076_1d64_78bd_642f);
         (hash ^ hash >> 29).wrapping_mul(0xe703_7ed1_a0b4_28db)
     }
 
-    /// The bits that are set for it in the word of the first line.
+    /// The bits in the filter word of the first line.
     #[must_use]
     #[inline(always)]
     pub const fn filter_bits(self) -> u32 {
@@ -61,7 +61,7 @@ impl Fingerprint {
         1 << (hash >> 17 & 31) | 1 << (hash >> 22 & 31) | 1 << (hash >> 27 & 31)
     }
 
-    /// The two lines of so many where it may stand, counted from the first.
+    /// The two lines where the host may be, of this many, counted from the first.
     #[must_use]
     #[inline(always)]
     pub const fn lines(self, count: u32) -> [u32; 2] {
@@ -75,7 +75,7 @@ impl Fingerprint {
     }
 }
 
-/// The word behind the words of so many lines: where the first of them starts.
+/// The position of the first line, behind the filter words of this many lines.
 #[must_use]
 #[inline(always)]
 pub const fn table_start(at: u32, lines: u32) -> u32 {
@@ -83,10 +83,9 @@ pub const fn table_start(at: u32, lines: u32) -> u32 {
     at.wrapping_add(words)
 }
 
-/// The position of the class of a host; 0 for who is none.
+/// The position of the class of a host, 0 if the address is not in the table.
 ///
-/// A number and not an option: where the class of nobody stands is known not to be asked, and the verifier need not
-/// follow every way to it.
+/// A number rather than an option, so that the verifier need not follow each outcome.
 #[inline(always)]
 pub(crate) fn find<W: Words + ?Sized>(
     words: &W,
@@ -108,7 +107,7 @@ pub(crate) fn find<W: Words + ?Sized>(
     class_in(&one, address) | class_in(&two, address)
 }
 
-/// The position of the class of the host of this line that is this address, or 0.
+/// The position of the class of this address in the line, or 0.
 #[inline(always)]
 fn class_in(line: &Line, address: &Address) -> u32 {
     let [high, low] = address.words();
@@ -119,7 +118,7 @@ fn class_in(line: &Line, address: &Address) -> u32 {
             let differs = (u64::from(*one) << 32 | u64::from(*two)) ^ high
                 | (u64::from(*three) << 32 | u64::from(*four)) ^ low
                 | u64::from(class >> 31) ^ address.is_v6() as u64;
-            // By arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
+            // By arithmetic, because the verifier follows both ways of a branch.
             let is_it = !(differs | differs.wrapping_neg()) >> 63;
             found | class & !IS_V6 & (is_it as u32).wrapping_neg()
         })
@@ -136,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_host_has_places_within_the_table(is_v6: bool, words: [u64; 2], lines in 1_u32..1 << 25) {
+        fn fingerprint_selects_lines_within_the_table(is_v6: bool, words: [u64; 2], lines in 1_u32..1 << 25) {
             let fingerprint = Fingerprint::of(&Address::from_words(is_v6, words));
             prop_assert!(fingerprint.lines(lines).iter().all(|line| *line < lines));
             prop_assert!((1..=3).contains(&fingerprint.filter_bits().count_ones()));
@@ -146,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_spread_evenly() {
+    fn neighbouring_addresses_are_spread_evenly() {
         const LINES: u32 = 1000;
         const EACH: u32 = 100;
         for one_in in [1_u32, 256, 65_536, 1 << 20] {
             let mut first = [0_u32; LINES as usize];
             let mut second = [0_u32; LINES as usize];
-            let mut marks = BTreeMap::<_, u32>::new();
+            let mut bits = BTreeMap::<_, u32>::new();
             for number in 0..LINES * EACH {
                 let address = if one_in < 1 << 12 {
                     Address::v4(0x0b00_0000 + number * one_in)
@@ -160,17 +159,16 @@ mod tests {
                     Address::v6((0x2a02 << 112) + ((u128::from(number) * u128::from(one_in)) << 56))
                 };
                 let fingerprint = Fingerprint::of(&address);
-                *marks.entry(fingerprint.leaf_bit()).or_default() += 1;
+                *bits.entry(fingerprint.leaf_bit()).or_default() += 1;
                 let [one, two] = fingerprint.lines(LINES);
                 first[one as usize] += 1;
                 second[two as usize] += 1;
             }
             let even = LINES * EACH / FILTER_BITS;
             assert!(
-                marks
-                    .values()
+                bits.values()
                     .all(|count| (even * 9 / 10..even * 11 / 10).contains(count)),
-                "{marks:?}"
+                "{bits:?}"
             );
             for counts in [first, second] {
                 let (least, most) = (counts.iter().min(), counts.iter().max());
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn words_fill_whole_lines() {
+    fn filter_words_fill_whole_lines() {
         assert_eq!(table_start(160, 1), 176);
         assert_eq!(table_start(160, 16), 176);
         assert_eq!(table_start(160, 17), 192);

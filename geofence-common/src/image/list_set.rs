@@ -18,39 +18,39 @@ use crate::image::layout::class_record;
 use crate::image::words::Words;
 use crate::opaque::{Opaque as _, opaque};
 
-/// The most lists that an address is counted on. A packet walks all of them, and so does the verifier.
+/// The most lists of one address. A packet walks all of them, and so does the verifier.
 pub const LISTS_MAX: u32 = 16;
 
 /// Words of a list in a set.
 pub const LIST_WORDS: u32 = 2;
 
-/// What a list is, in its second word in a set.
+/// The traits of a list, its second word in a set.
 pub mod traits {
-    /// It is about what comes in.
+    /// It covers packets that enter.
     pub const IN: u32 = 1;
-    /// It is about what goes out.
+    /// It covers packets that leave.
     pub const OUT: u32 = 1 << 1;
-    /// It blocks what it is about.
+    /// It blocks the packets it covers.
     pub const BLOCK: u32 = 1 << 2;
-    /// The position of its pace from here on.
+    /// The lowest bit of the position of its events' rate limit.
     pub const RATE_LIMIT: u32 = 8;
 }
 
-/// How many paces there are; lists beyond share them.
+/// The number of rate limits; lists beyond share them.
 pub const RATE_LIMITS: u32 = 1024;
 
-/// No list has this identity, and no tenant.
+/// No list and no tenant has this identity.
 const NO_LIST: u32 = u32::MAX;
 
-/// Whom a packet is exchanged with, as far as lists are concerned: where it stands in the image.
+/// The remote address of a packet, as far as lists are concerned: its positions in the image.
 ///
-/// Only put together in passing, so that it costs nothing where no list is concerned.
+/// It is derived from values that are there anyway, so it costs nothing where no list is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub class: Class,
-    /// Where the class's record stands, and that of the address around it; 0 for none.
+    /// The positions of its class record and of that of the address that embeds it; 0 for none.
     pub records: [u32; 2],
-    /// Where the policy of our side stands; 0 for what holds everywhere.
+    /// The position of our side's destination policy; 0 for everyone's.
     pub policy: u32,
 }
 
@@ -61,14 +61,14 @@ opaque!(Peer {
 });
 
 impl Peer {
-    /// Nobody of whom anything is known.
+    /// No address.
     pub const NONE: Self = Self {
         class: Class::from_word(0),
         records: [0; 2],
         policy: 0,
     };
 
-    /// The lists it is on, if there are any about packets of this direction.
+    /// The lists that cover its packets in this direction.
     #[inline(always)]
     pub fn list_match<W: Words>(&self, direction: Direction, words: &W) -> ListMatch {
         if !self.class.is_listed(direction) {
@@ -85,26 +85,26 @@ impl Peer {
     }
 }
 
-/// The lists that a packet is counted on, and for whom.
+/// The lists that a packet matches, and the tenant it concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListMatch {
-    /// Where the sets start: the address's own, and that of the address around it; 0 for none.
+    /// The positions of the sets: of the address, and of the address that embeds it; 0 for none.
     pub sets: [u32; 2],
-    /// The identity of the tenant it concerns, 0 for none.
+    /// The identity of the tenant, 0 for none.
     pub tenant: u32,
 }
 
 opaque!(ListMatch { sets, tenant });
 
 impl ListMatch {
-    /// On none.
+    /// No list.
     pub const NONE: Self = Self {
         sets: [0; 2],
         tenant: 0,
     };
 }
 
-/// A list that a packet is counted on.
+/// A list that a packet matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct List {
     pub identity: u32,
@@ -112,7 +112,7 @@ pub struct List {
 }
 
 impl List {
-    /// Where its pace is kept.
+    /// The position of its events' rate limit.
     #[must_use]
     #[inline(always)]
     pub const fn rate_limit(self) -> u32 {
@@ -120,48 +120,42 @@ impl List {
     }
 }
 
-/// Calls back with each list that is about packets of this direction, in order and none twice.
+/// Calls `visit` with each list that covers packets of this direction, in order and without duplicates.
 #[inline(always)]
 pub fn each_list<F: Frame, W: Words>(
     frame: &F,
-    listed: &ListMatch,
+    list_match: &ListMatch,
     direction: Direction,
     words: &W,
     mut visit: impl FnMut(List),
 ) {
-    // Between the steps the verifier forgets what they may have led to, or it would follow each combination.
-    let [mut own, mut around] = listed.sets.map(|at| Cursor::of(at, words).opaque(frame));
+    // Every value is made opaque between the steps, or the verifier would follow each combination.
+    let [mut own, mut outer] = list_match
+        .sets
+        .map(|at| Cursor::of(at, words).opaque(frame));
     for _ in 0..LISTS_MAX {
         let of_own = own.first(words).opaque(frame);
         own = own.opaque(frame);
-        let of_around = around.first(words).opaque(frame);
-        around = around.opaque(frame);
-        let identity = if of_own < of_around {
-            of_own
-        } else {
-            of_around
-        };
+        let of_outer = outer.first(words).opaque(frame);
+        outer = outer.opaque(frame);
+        let identity = if of_own < of_outer { of_own } else { of_outer };
         let identity = identity.opaque(frame);
         if identity == NO_LIST {
             return;
         }
-        let at = if identity == of_own {
-            own.at
-        } else {
-            around.at
-        };
+        let at = if identity == of_own { own.at } else { outer.at };
         let at = at.opaque(frame);
         let traits = words.word(at.wrapping_add(1)).unwrap_or(0).opaque(frame);
         own.pass(of_own, identity);
-        around.pass(of_around, identity);
-        (own, around) = (own.opaque(frame), around.opaque(frame));
+        outer.pass(of_outer, identity);
+        (own, outer) = (own.opaque(frame), outer.opaque(frame));
         if traits & trait_of(direction) != 0 {
             visit(List { identity, traits });
         }
     }
 }
 
-/// What is left of a set.
+/// The rest of a set.
 #[derive(Clone, Copy)]
 struct Cursor {
     at: u32,
@@ -191,10 +185,10 @@ impl Cursor {
         words.word(self.at).unwrap_or(NO_LIST)
     }
 
-    /// Leaves the next list behind, if it is this one.
+    /// Skips the next list, if it is this one.
     #[inline(always)]
     fn pass(&mut self, first: u32, identity: u32) {
-        // One for the same, by arithmetic: a number that is not zero, or its negative, has the highest bit set.
+        // 1 if they are equal. By arithmetic: a number other than zero, or its negative, has the highest bit set.
         let difference = first ^ identity;
         let same = (difference | difference.wrapping_neg()) >> 31 ^ 1;
         self.at = self.at.wrapping_add(same * LIST_WORDS);
@@ -210,10 +204,10 @@ const fn trait_of(direction: Direction) -> u32 {
     }
 }
 
-/// What a list or a tenant is known by in the kernel, from its name.
+/// The identity of a list or tenant in the kernel, from its name.
 #[must_use]
 pub fn identity(name: &[u8]) -> u32 {
-    // CRC-32: no two names that differ in four bytes in a row have the same.
+    // CRC-32: names that differ in at most four consecutive bytes have different identities.
     let mut crc = u32::MAX;
     for byte in name {
         crc ^= u32::from(*byte);
@@ -221,7 +215,7 @@ pub fn identity(name: &[u8]) -> u32 {
             crc = crc >> 1 ^ 0xedb8_8320 & (crc & 1).wrapping_neg();
         }
     }
-    // Neither nothing nor nobody.
+    // 0 and `NO_LIST` are reserved.
     match !crc {
         0 => 1,
         NO_LIST => NO_LIST - 1,

@@ -1,6 +1,6 @@
 //! Look-ups in the image's tries (LC-tries: path and level compression, as in the kernel's fib_trie).
 //!
-//! Every loop has a constant bound, and choices between leaves are arithmetic: the verifier follows both ways of each
+//! Every loop has a constant bound. Choices between leaves are arithmetic, because the verifier follows both ways of a
 //! branch.
 
 use crate::address::Address;
@@ -13,7 +13,7 @@ use crate::image::node::{
 use crate::image::words::Words;
 use crate::opaque::Opaque as _;
 
-/// Nodes on the longest walks behind the root: through 32 address bits, through 64, and through 64 without a root.
+/// The most nodes behind the root: through 32 address bits, through 64, and through 64 without a root.
 const NODES_V4: u32 = (32 - ROOT_BITS) / STRIDE_MIN;
 
 const NODES_V6_HIGH: u32 = (64 - ROOT_BITS) / STRIDE_MIN;
@@ -31,19 +31,20 @@ pub trait Lookup: Words {
         } else {
             walk::<_, NODES_V4, 0>(self, ROOT_V4_LINE as u32, high, 0)?
         };
-        // What comes next need not know how the walk went.
+        // The verifier must not follow each way through the walk.
         let leaf = leaf.opaque(self);
         let fingerprint = Fingerprint::of(address);
         if leaf & (fingerprint.leaf_bit() | INDIRECT) == 0 {
             return Some(class_position(leaf));
         }
-        // Only here, where few come, are the two sorts of leaves told from each other.
+        // Direct and indirect leaves are distinguished only here, where few packets come.
         let class = class_position(leaf.opaque(self)).opaque(self);
         let host = host_table::find(self, address, fingerprint).opaque(self);
         Some(if host == 0 { class } else { host })
     }
 
-    /// The position of the policy of the longest prefix that holds the address, in an image that has destination policies.
+    /// The position of the destination policy of the longest prefix that holds the address, in an image that has such
+    /// policies.
     #[inline(always)]
     fn policy_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
@@ -60,7 +61,7 @@ pub trait Lookup: Words {
 
 impl<W: Words + ?Sized> Lookup for W {}
 
-/// Walks from a root to a leaf; `high` and `low` are the address, left-aligned in 128 bits. No node takes bits of both.
+/// Walks from a root to a leaf. `high` and `low` are the address, left-aligned. No node consumes bits of both.
 #[inline(always)]
 fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     words: &W,
@@ -83,14 +84,13 @@ fn walk<W: Words + ?Sized, const NODES_HIGH: u32, const NODES_LOW: u32>(
     }
 }
 
-/// The leaf of an address by the short tail that an entry names.
+/// The leaf of an address in the short range leaf that an entry names.
 #[inline(always)]
 fn short_range_leaf<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Option<u32> {
     let at = entry & POSITION & !SKIP;
     let [_, _, _, _, _, _, _, _, starts @ .., _] = words.line(at)?;
     let starts: [u32; SHORT_RANGE_STEPS] = starts;
-    // With a bit above the 32 that are told apart, which a subtraction takes away if it is of something greater. By
-    // arithmetic, because a comparison is a branch, and the verifier follows both ways of each.
+    // A bit above the 32 that are compared; a subtraction clears it if the start is greater.
     let told_apart = high << ((entry & SKIP) * STRIDE_MIN) >> 32 | 1 << 32;
     let mut leaf = at;
     for start in starts {
@@ -100,7 +100,7 @@ fn short_range_leaf<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Opti
     words.word(leaf)
 }
 
-/// The leaf of an address by the long tail that starts at this word.
+/// The leaf of an address in the long range leaf at this word.
 #[inline(always)]
 fn long_range_leaf<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -> Option<u32> {
     let mut leaf = at.wrapping_add(LONG_RANGE_STEPS as u32);
@@ -115,15 +115,14 @@ fn long_range_leaf<W: Words + ?Sized>(words: &W, at: u32, high: u64, low: u64) -
     words.word(leaf)
 }
 
-/// What a subtraction of words borrows from the next one. By arithmetic, because a comparison is a branch, and the
-/// verifier follows both ways of each.
+/// The borrow of a subtraction of words. By arithmetic, because the verifier follows both ways of a branch.
 #[inline(always)]
 const fn borrow(from: u64, word: u64, borrowed: u64) -> u64 {
     let difference = from.wrapping_sub(word).wrapping_sub(borrowed);
     ((!from & word) | ((!from | word) & difference)) >> 63
 }
 
-/// Follows nodes down to a leaf, or until these left-aligned bits of an address are used up.
+/// Follows nodes to a leaf, or until these left-aligned address bits are used up.
 #[inline(always)]
 fn descend<W: Words + ?Sized, const NODES: u32>(
     words: &W,
@@ -138,7 +137,7 @@ fn descend<W: Words + ?Sized, const NODES: u32>(
         }
         let value = address.wrapping_shr(node.shift()) as u32;
         entry = words.word(node.position().wrapping_add(value))?;
-        // A node of a damaged image may say any number of bits; these then wrap, and lead astray within the image.
+        // In a damaged image a node may name any number of bits. These wrap, and the walk stays within the image.
         address = address.wrapping_shl(node.bits());
         left = left.wrapping_sub(node.bits());
     }

@@ -11,19 +11,20 @@ pub mod flag {
     pub const SPECIAL_USE_BLOCKED: u32 = 1 << 1;
     /// Pass ICMP echo requests from blocked countries.
     pub const ICMP_ECHO: u32 = 1 << 2;
-    /// Set when the kernel's tries of the second slot belong to this image.
+    /// The kernel's tries of the second slot belong to this image.
     pub const SECOND_SLOT: u32 = 1 << 3;
     /// Pass replies to mail and DNS that our side asked for.
     pub const REPLIES_MAIL: u32 = 1 << 4;
-    /// Pass replies to whatever our side opened.
+    /// Pass replies to all flows that our side opened.
     pub const REPLIES_ALL: u32 = 1 << 5;
-    /// Count HTTPS to a blocked country among mail, for MTA-STS policies.
+    /// Track HTTPS to a blocked country as mail, for MTA-STS policies.
     pub const MTA_STS: u32 = 1 << 6;
-    /// The image counts until a certain time, and after that the one before it does.
+    /// The image is on trial: it expires, and the previous one becomes active again.
     pub const TRIAL: u32 = 1 << 7;
     /// There are tenants, so every destination is looked up.
     pub const TENANTS: u32 = 1 << 8;
-    /// There are exceptions for some destinations only, so that of an excepted source is looked up.
+    /// There are exceptions for some destinations only, so the destination of a packet from an excepted source is
+    /// looked up.
     pub const TARGETS: u32 = 1 << 9;
     /// There are exceptions for every destination.
     pub const ANYWHERE: u32 = 1 << 10;
@@ -31,9 +32,9 @@ pub mod flag {
     pub const EXCEPTIONS: u32 = 1 << 11;
     /// Some ports are protected.
     pub const PROTECTED: u32 = 1 << 12;
-    /// What one source may send to exempted services is bounded.
+    /// Sources are rate-limited at exempted services.
     pub const RATE_LIMIT: u32 = 1 << 13;
-    /// Some lists are about what goes out, so the destination of every packet that leaves is looked up.
+    /// Some lists cover packets that leave, so the destination of every such packet is looked up.
     pub const LISTS_OUT: u32 = 1 << 14;
 }
 
@@ -108,22 +109,22 @@ impl Flags {
     }
 }
 
-/// To which packets of ours replies are let in.
+/// Which packets of our side get replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replies {
     None,
-    /// To mail, and to the DNS look-ups that mail needs.
+    /// Mail, and the DNS look-ups that mail needs.
     Mail,
     All,
 }
 
-/// What the services section says of a port.
+/// The rule for a local port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PortRule {
     None = 0,
     Mail = 1,
     Service = 2,
-    /// Only named sources may reach the port; the opposite of exempt.
+    /// Only named sources may reach the port.
     Protected = 3,
 }

@@ -7,10 +7,10 @@ use crate::opaque::Barrier;
 
 /// Reads an image.
 pub trait Words: Barrier {
-    /// The word at this position, or nothing past the end.
+    /// The word at this position, or nothing beyond the end.
     fn word(&self, at: u32) -> Option<u32>;
 
-    /// Four words from this position, which are within or not as one.
+    /// Four words from this position, with one bounds check.
     #[inline(always)]
     fn quad(&self, at: u32) -> Option<[u32; 4]> {
         Some([
@@ -21,7 +21,7 @@ pub trait Words: Barrier {
         ])
     }
 
-    /// The words of a line from this position, which are within or not as one.
+    /// A line from this position, with one bounds check.
     #[inline(always)]
     fn line(&self, at: u32) -> Option<Line> {
         let mut line = [0; LINE_WORDS];
@@ -37,7 +37,7 @@ pub trait Words: Barrier {
         self.word(header::FLAGS as u32).map(Flags)
     }
 
-    /// Whether the image was on trial and nobody has confirmed it in time; the clock is only asked about one on trial.
+    /// Whether the image was on trial and the trial has expired. The clock is read only for an image on trial.
     #[inline(always)]
     fn is_past_trial(&self, now: impl FnOnce() -> u64) -> bool {
         if !self.flags().is_some_and(Flags::is_on_trial) {
@@ -48,7 +48,7 @@ pub trait Words: Barrier {
         now() >= ends
     }
 
-    /// Whether traffic to this port is exempt, by the services section that starts at this line.
+    /// The rule for a port, in the section that starts at this line.
     #[inline(always)]
     fn port_rule(&self, section: u32, port: u16) -> Option<PortRule> {
         let word = self.word((section << LINE_SHIFT).wrapping_add(u32::from(port >> 4)))?;
@@ -60,7 +60,7 @@ pub trait Words: Barrier {
         })
     }
 
-    /// The class stored at a position that a look-up gave.
+    /// The class at a position that a look-up returned.
     #[inline(always)]
     fn class_at(&self, position: u32) -> Option<Class> {
         self.word(position).map(Class::from_word)

@@ -13,10 +13,10 @@ use crate::frame::Frame;
 pub const IPV4: u16 = 0x0800;
 pub const IPV6: u16 = 0x86dd;
 
-/// Tags that are read: a customer's inside a provider's (IEEE 802.1ad). The kernel accepts no more either.
+/// Tags that are read: a customer's inside a provider's (IEEE 802.1ad), as in the kernel.
 pub const TAGS_MAX: u8 = 2;
 
-/// Where the payload starts and what it is.
+/// The offset and type of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ethernet {
     pub ether_type: u16,

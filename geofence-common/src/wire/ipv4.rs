@@ -14,11 +14,11 @@ use crate::opaque::Opaque as _;
 use crate::packet::{Fragment, Packet, Upper};
 
 const HEADER_MIN: usize = 20;
-/// A total length of zero means "as long as the frame" only where the frame is longer than the field can say
-/// (kernel's IPv4 BIG TCP, seen in generic mode).
+/// A total length of zero means "as long as the frame" only if the frame is longer than the field can say (the kernel's
+/// IPv4 BIG TCP, seen in generic mode).
 const LENGTH_FIELD_MAX: usize = 0xffff;
 
-/// Reads the header at this offset; checks what must hold for its addresses to be believed.
+/// Reads the header at this offset and checks that its addresses can be trusted.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     let Bytes::<HEADER_MIN>(header) = frame.bytes(at).ok_or(Reason::MalformedIpv4)?;
@@ -57,7 +57,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     })
 }
 
-/// The upper-layer header: it follows the options.
+/// The upper-layer header, which follows the options.
 #[inline(always)]
 pub fn upper<F: Frame>(frame: &F, packet: &Packet) -> Result<Upper, Reason> {
     let (mut identification, mut offset) = (0, 0);
@@ -77,9 +77,9 @@ pub fn upper<F: Frame>(frame: &F, packet: &Packet) -> Result<Upper, Reason> {
     })
 }
 
-/// Whether the header carries an option that routes or records the route, or options that cannot be read.
+/// Whether the header has an option that routes or records the route, or options that cannot be read.
 ///
-/// Such a packet is never proven to be a service's: RFC 7126 (sections 4.3 to 4.5) has them dropped.
+/// Such a packet is never exempt: RFC 7126 sections 4.3 to 4.5 recommend dropping it.
 #[inline(always)]
 pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
     const END: u8 = 0;
@@ -87,7 +87,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
     const RECORD_ROUTE: u8 = 7;
     const LOOSE_SOURCE_ROUTE: u8 = 131;
     const STRICT_SOURCE_ROUTE: u8 = 137;
-    /// A header of sixty bytes has forty of options, and the shortest option is one byte long.
+    /// A header has at most 60 bytes, and the shortest option has one.
     const OPTIONS_MAX: usize = 60 - HEADER_MIN;
 
     let mut at = packet.network + HEADER_MIN;
@@ -95,7 +95,7 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
         if at >= packet.payload {
             break;
         }
-        // Two bytes that end with the kind: behind the last option the frame may end.
+        // Two bytes, of which the second is the type: the frame may end behind the last option.
         let Some(Bytes([_, kind])) = frame.bytes_in_loop(at - 1) else {
             return true;
         };
@@ -103,13 +103,13 @@ pub fn has_route_option<F: Frame>(frame: &F, packet: &Packet) -> bool {
             END => return false,
             NO_OPERATION => 1,
             RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return true,
-            // The length counts the kind and itself.
+            // The length includes the type and itself.
             _ => match frame.bytes_in_loop(at) {
                 Some(Bytes([_, length])) if length >= 2 => length,
                 _ => return true,
             },
         };
-        // Where the next option starts is followed by nobody; to the verifier, each place it might be were another way.
+        // The verifier would follow every offset at which the next option can start.
         at = (at + usize::from(size)).opaque(frame);
     }
     at != packet.payload

@@ -16,10 +16,10 @@ use crate::wire::protocol;
 
 const HEADER: usize = 40;
 
-/// Extension headers that are walked. RFC 8200 foresees seven in one packet; past this a packet proves nothing.
+/// Extension headers that are walked. RFC 8200 describes seven in one packet; a packet with more is not exempt.
 pub const EXTENSION_HEADERS_MAX: usize = 8;
 
-/// Reads the header at this offset; what lies behind it is left to `walk`.
+/// Reads the header at this offset. `walk` reads extension headers.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     let Bytes(
@@ -41,7 +41,7 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     let Bytes(destination) = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
     let room = frame.length() - at;
     let mut length = usize::from(u16::from_be_bytes([length_high, length_low]));
-    // A jumbogram (RFC 2675) says zero and gives its length in an option behind a hop-by-hop header.
+    // A jumbogram (RFC 2675) has length zero here and its length in a hop-by-hop option.
     if length == 0 && protocol == protocol::HOP_BY_HOP {
         length = room - HEADER;
     }
@@ -60,10 +60,9 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     })
 }
 
-/// Walks the extension headers up to the first header that is none, or up to the data of a later fragment.
+/// Walks the extension headers to the upper-layer header, or to the data of a later fragment.
 ///
-/// Only real extension headers are walked: to take an unknown header for one would let its sender choose where the
-/// ports are read.
+/// Unknown headers are not walked: their sender would choose where the ports are read.
 #[inline(always)]
 pub fn walk<F: Frame, O: Observer>(
     frame: &F,
@@ -96,7 +95,7 @@ pub fn walk<F: Frame, O: Observer>(
         observer.step(Step::Extension { header });
         let size = match header {
             protocol::FRAGMENT => {
-                // Two of them are a way past filters that look at one (CVE-2023-4809).
+                // Two fragment headers evade filters that read one (CVE-2023-4809).
                 if fragmented {
                     return Err(Reason::DoubleFragment);
                 }
@@ -105,7 +104,7 @@ pub fn walk<F: Frame, O: Observer>(
                 let Bytes([i0, i1, i2, i3]) = frame.bytes_in_loop(upper.at + 4).ok_or(cut_short)?;
                 upper.identification = u32::from_be_bytes([i0, i1, i2, i3]);
                 upper.offset = u32::from(offset & !7);
-                // Offset zero and no more to come: a whole packet (RFC 6946).
+                // Offset zero without more fragments: an atomic fragment (RFC 6946).
                 upper.fragment = match (offset >> 3, offset & 1) {
                     (0, 0) => Fragment::Whole,
                     (0, _) => Fragment::First,
@@ -115,7 +114,7 @@ pub fn walk<F: Frame, O: Observer>(
             }
             // RFC 4302 section 2.2: this one counts in units of four bytes.
             protocol::AUTHENTICATION => (usize::from(length) + 2) << 2,
-            // Segments left: the packet is on a route its sender chose. RFC 5095 deprecates type 0.
+            // Segments left: the sender chose the route. RFC 5095 deprecates type 0.
             protocol::ROUTING if low != 0 => return Err(Reason::SourceRoute),
             _ => (usize::from(length) + 1) << 3,
         };
@@ -131,7 +130,7 @@ pub fn walk<F: Frame, O: Observer>(
     Err(Reason::ExtensionHeaders)
 }
 
-/// Whether this next-header number is an extension header (IANA ipv6-parameters) that is walked over.
+/// Whether this next-header number is an extension header (IANA ipv6-parameters).
 #[inline(always)]
 const fn is_extension(header: u8) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! Headers as they are on the wire: one header, one file, one function that reads it or says why it cannot.
+//! Headers as they are on the wire: one header a file, and one function that reads it or returns a reason.
 //!
 //! Only here do byte offsets and network order appear. Every loop has a named bound; every read can fail.
 

@@ -11,7 +11,7 @@ use crate::opaque::Opaque as _;
 use crate::packet::{FiveTuple, Fragment, Packet, Quoted, Transport, Upper};
 use crate::wire::{ethernet, ipv4, ipv6, protocol, quoted, transport};
 
-/// Reads a frame up to its network header; an error is the reason that ends the decision.
+/// Reads a frame up to its network header. An error is the reason of the verdict.
 #[inline(always)]
 pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packet, Reason> {
     let ethernet = ethernet::read(frame)?;
@@ -32,7 +32,7 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
     Ok(packet)
 }
 
-/// Looks for the upper-layer header; an error is the reason why nothing can be proven by it.
+/// Finds the upper-layer header. An error is the reason why the packet is not exempt.
 #[inline(always)]
 pub(crate) fn find_upper<F: Frame, O: Observer>(
     frame: &F,
@@ -48,12 +48,24 @@ pub(crate) fn find_upper<F: Frame, O: Observer>(
     }
 }
 
+/// Reads the headers behind the network header, but not the packet that an ICMP error quotes.
 #[inline(always)]
 pub(crate) fn read_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
     let l4 = find_l4(frame, packet, observer).opaque(frame);
     if let Some(transport) = l4.transport() {
         observer.step(Step::Transport(transport));
     }
+    l4
+}
+
+/// Adds the packet that an ICMP error quotes, if our side sent it.
+#[inline(always)]
+pub(crate) fn read_quoted<F: Frame, O: Observer>(
+    frame: &F,
+    packet: &Packet,
+    l4: L4,
+    observer: &mut O,
+) -> L4 {
     if !l4.is_icmp_error() {
         return l4;
     }
@@ -73,7 +85,7 @@ pub(crate) fn read_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observe
 
 #[inline(always)]
 fn find_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) -> L4 {
-    // Behind extension headers, the protocol is only known when they could be walked.
+    // If the walk over extension headers fails, the protocol is unknown.
     let unreadable = |reason, protocol: Option<u8>| {
         let known = match protocol {
             Some(protocol) => u64::from(protocol) << 8 | PROTOCOL_KNOWN,
@@ -112,13 +124,12 @@ fn find_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) 
                 code,
                 identifier,
             }) => words(Kind::Icmpv6, &upper, [identifier, 0], [kind, code]),
-            // The protocol is the upper layer's.
             Ok(Transport::Other { .. }) => words(Kind::Other, &upper, [0, 0], [0, 0]),
         }
     })
 }
 
-/// The packet that an ICMP error quotes. Errors come in one piece, without options.
+/// The packet that an ICMP error quotes. An error is accepted unfragmented and without options only.
 #[inline(always)]
 fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<Quoted> {
     const ICMP_HEADER: usize = 8;
@@ -133,7 +144,7 @@ fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<
     if upper.fragment != Fragment::Whole || upper.at != packet.network + headers {
         return None;
     }
-    // Read where it then must be, and not where the walk over headers ended: the verifier need not tell those apart.
+    // At the offset that these checks imply, rather than where the walk ended: the verifier need not distinguish walks.
     let at = packet.network + headers + ICMP_HEADER;
     if packet.source.is_v6() {
         quoted::read_v6(frame, at, packet.end)
@@ -142,7 +153,10 @@ fn quoted_packet<F: Frame>(frame: &F, packet: &Packet, upper: &Upper) -> Option<
     }
 }
 
-/// Reads them from a frame that was parsed before.
+/// Reads the five-tuple of a frame, for an event.
+///
+/// The frame is parsed again, because a packet carried from the decision past the counters multiplies the verifier's
+/// states (580,000 instructions instead of 326,000). Packets on no list do not come here.
 #[inline(always)]
 pub fn read_five_tuple<F: Frame>(frame: &F) -> Option<FiveTuple> {
     let packet = parse(frame, &mut ()).ok()?.opaque(frame);
@@ -162,13 +176,13 @@ pub fn read_five_tuple<F: Frame>(frame: &F) -> Option<FiveTuple> {
     })
 }
 
-/// A packet's ports and TCP's flags, where they stand right behind the network header.
+/// The ports and TCP flags directly behind the network header.
 #[inline(always)]
 pub(crate) fn ports<F: Frame>(frame: &F, packet: &Packet) -> ([u16; 2], u8) {
     ports_at(frame, &next(packet), packet.end)
 }
 
-/// What stands right behind the network header, be it the upper layer or not.
+/// The header directly behind the network header, as if it were the upper layer.
 #[inline(always)]
 const fn next(packet: &Packet) -> Upper {
     Upper {
@@ -180,7 +194,7 @@ const fn next(packet: &Packet) -> Upper {
     }
 }
 
-/// The ports and TCP's flags, if there are such.
+/// The ports and TCP flags, if the protocol has ports.
 #[inline(always)]
 fn ports_at<F: Frame>(frame: &F, upper: &Upper, end: usize) -> ([u16; 2], u8) {
     const NONE: ([u16; 2], u8) = ([0; 2], 0);

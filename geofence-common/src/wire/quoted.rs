@@ -1,14 +1,14 @@
 //! The packet that an ICMP error quotes (RFC 792, RFC 4443): the start of one that our side sent.
 //!
-//! Eight bytes of its transport header are enough, and more must not be expected. Our side sends neither IPv4 options
-//! nor IPv6 extension headers, save a fragment header, so a quotation with others is not of its packets.
+//! An error quotes at least eight bytes of the transport header, which are enough. Our side sends neither IPv4 options
+//! nor IPv6 extension headers except a fragment header, so a quotation with others is not of its packets.
 
 use crate::address::Address;
 use crate::frame::{Bytes, Frame};
 use crate::packet::Quoted;
 use crate::wire::protocol;
 
-/// What is quoted of a transport header.
+/// Quoted bytes of the transport header.
 const TRANSPORT: usize = 8;
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
@@ -16,7 +16,7 @@ const ECHO_REQUEST_V6: u8 = 128;
 /// Reads an IPv4 packet quoted at this offset, by a packet that ends at `end`.
 #[inline(always)]
 pub fn read_v4<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
-    /// Without options, and how such a header starts.
+    /// A header without options, and its first byte.
     const HEADER: usize = 20;
     const VERSION_AND_LENGTH: u8 = 0x45;
 
@@ -28,7 +28,7 @@ pub fn read_v4<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
         return None;
     };
     let ([version, _, _, _], [_, _, f0, f1], [_, protocol, _, _]) = (*first, *second, *third);
-    // Of a later fragment the quoted bytes are no ports.
+    // In a later fragment the quoted bytes are not ports.
     if version != VERSION_AND_LENGTH || u16::from_be_bytes([f0, f1]) & 0x1fff != 0 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The headers that exemptions are proven by: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443).
+//! Transport headers: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443).
 
 use crate::action::Reason;
 use crate::frame::{Bytes, Frame};
@@ -19,7 +19,7 @@ pub mod tcp {
 
 /// Reads the header that `upper` points at; the datagram ends at `end`.
 ///
-/// Where it starts depends on a walk over other headers, so it is read as a loop reads.
+/// Its offset depends on a walk over other headers, so it is read by a helper.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport, Reason> {
     let broken = if upper.fragment == Fragment::First {

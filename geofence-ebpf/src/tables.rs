@@ -1,0 +1,253 @@
+//! `Tables` and `Conntrack` over the maps: what a decision consults in the kernel.
+
+use core::arch::asm;
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use geofence_common::address::Address;
+use geofence_common::decide::{Conntrack, Tables};
+use geofence_common::flow::cache::CacheKey;
+use geofence_common::flow::rate_limit::RateLimitKey;
+use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
+use geofence_common::image::{Flags, Line, Lookup as _, Words, header};
+use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE};
+use geofence_common::opaque::{Barrier, Opaque as _};
+
+use crate::maps::{self, Flows};
+use crate::{clock, frame};
+
+/// A key of the kernel's tries with an aligned address, as the verifier requires of words on the stack.
+#[repr(C, align(8))]
+struct TrieKey<K> {
+    padding: u32,
+    key: Key<K>,
+}
+
+impl<K> TrieKey<K> {
+    #[inline(always)]
+    fn new(length: u32, address: K) -> Self {
+        Self {
+            padding: 0,
+            key: Key::new(length, address),
+        }
+    }
+}
+
+/// Evaluates an expression on a flow table.
+///
+/// One call for each table: if the table depended on the packet, the call would go through the kernel's generic helper
+/// and two function pointers. With a constant table the verifier inlines the look-up.
+macro_rules! in_table {
+    ($table:expr, |$flows:ident| $ask:expr) => {
+        match $table {
+            Table::Mail => in_table!(FLOWS_MAIL, $flows, $ask),
+            Table::Dns => in_table!(FLOWS_DNS, $flows, $ask),
+            Table::Other => in_table!(FLOWS_OTHER, $flows, $ask),
+        }
+    };
+    ($map:ident, $flows:ident, $ask:expr) => {{
+        let $flows: &Flows = &maps::$map;
+        let answer = $ask;
+        // The compiler would merge calls that are followed by the same code, so a different instruction follows each.
+        unsafe { asm!(concat!("{0} = 0 // ", stringify!($map)), out(reg) _, options(nomem, nostack)) };
+        answer
+    }};
+}
+
+/// The flow, if the cache holds it.
+#[inline(always)]
+fn cached_flow(table: Table, key: &FlowKey) -> Option<Flow> {
+    let checksum_key = maps::checksum_key();
+    let cache_key = CacheKey::of(table, key, &checksum_key);
+    let line = maps::FLOW_CACHE.get_ptr(cache_key.slot())?;
+    // SAFETY: the element is a whole `CacheLine`. Another CPU may be writing it; the checksum detects that.
+    cache_key.read(&unsafe { line.read_volatile() }, &checksum_key)
+}
+
+#[inline(always)]
+fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
+    let checksum_key = maps::checksum_key();
+    let cache_key = CacheKey::of(table, key, &checksum_key);
+    if let Some(line) = maps::FLOW_CACHE.get_ptr_mut(cache_key.slot()) {
+        // SAFETY: the element is a whole `CacheLine`. Another CPU may be reading or writing it; the checksum detects that.
+        unsafe { line.write_volatile(cache_key.line_of(flow, &checksum_key)) };
+    }
+}
+
+/// The tables of one image. The image is looked up once a packet.
+pub(crate) struct KernelTables {
+    words: *const u32,
+    /// The number of words. 64 bits, so that a position is extended once, before the comparison: of two extended copies
+    /// the verifier would know only one to be within.
+    room: u64,
+}
+
+impl KernelTables {
+    #[inline(always)]
+    pub(crate) fn current() -> Option<Self> {
+        let image = Self::at(IMAGE_IN_USE)?;
+        if image.is_past_trial(|| image.now()) {
+            // A previous image exists while one is on trial.
+            return Self::at(IMAGE_BEFORE);
+        }
+        Some(image)
+    }
+
+    #[inline(always)]
+    fn at(place: u32) -> Option<Self> {
+        let image = maps::IMAGES.get(place)?.get_ptr(0)?;
+        Some(Self {
+            words: image.cast(),
+            // The verifier sees a constant, and so what the pointer may reach.
+            room: maps::image_words(),
+        })
+    }
+
+    #[inline(always)]
+    fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
+        let at = u64::from(at);
+        // Subtracts from the room rather than adding to the position, so that the verifier learns a bound of the
+        // position.
+        if at >= self.room - (COUNT as u64 - 1) {
+            return None;
+        }
+        // SAFETY: the element has `room` words, and these are those from `at`, of which the last was just compared.
+        Some(unsafe { *self.words.add(at as usize).cast() })
+    }
+}
+
+impl Barrier for KernelTables {
+    #[inline(always)]
+    fn hide(&self, number: u64) -> u64 {
+        frame::hide(number, frame::zero())
+    }
+}
+
+impl Words for KernelTables {
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        let at = u64::from(at);
+        if at >= self.room {
+            return None;
+        }
+        // SAFETY: the element has `room` words, and this is one of them, as just compared.
+        Some(unsafe { *self.words.add(at as usize) })
+    }
+
+    #[inline(always)]
+    fn quad(&self, at: u32) -> Option<[u32; 4]> {
+        self.some(at)
+    }
+
+    #[inline(always)]
+    fn line(&self, at: u32) -> Option<Line> {
+        self.some(at)
+    }
+}
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn lookup(&self, address: &Address) -> Option<u32> {
+        if !maps::global(&maps::LPM) {
+            let found = self.class_lookup(address);
+            return found.map(|at| at.opaque(self));
+        }
+        let second = Flags(self.word(header::FLAGS as u32)?).slot() != 0;
+        let [high, low] = address.words();
+        if address.is_v6() {
+            let bits = u128::from(high) << 64 | u128::from(low);
+            let key = &TrieKey::new(128, bits.to_be_bytes()).key;
+            if second {
+                maps::TRIE_V6_B.get(key).copied()
+            } else {
+                maps::TRIE_V6_A.get(key).copied()
+            }
+        } else {
+            let key = &TrieKey::new(32, ((high >> 32) as u32).to_be_bytes()).key;
+            if second {
+                maps::TRIE_V4_B.get(key).copied()
+            } else {
+                maps::TRIE_V4_A.get(key).copied()
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+
+    #[inline(always)]
+    fn now_coarse(&self) -> u64 {
+        clock::now_coarse()
+    }
+
+    #[inline(always)]
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
+        if let Some(flow) = cached_flow(table, key) {
+            return Some(flow);
+        }
+        let flow = in_table!(table, |flows| flows.get_ptr(key))?;
+        // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once. A
+        // deadline that is read was this flow's or, of an entry just recycled, another live flow's.
+        Some(unsafe { flow.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn datagram(&self, key: &DatagramKey) -> Option<Datagram> {
+        let datagram = maps::DATAGRAMS.get_ptr(key)?;
+        // SAFETY: as for a flow.
+        Some(unsafe { datagram.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
+        // The table evicts to make room. Later fragments of a datagram that it does not take are dropped and counted.
+        let _ = maps::DATAGRAMS.insert(key, datagram, 0);
+    }
+
+    #[inline(always)]
+    fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
+        let Some(state) = maps::BUCKETS.get_ptr_mut(key) else {
+            let Some(next) = try_acquire(0) else {
+                return false;
+            };
+            // The table evicts to make room. A source that it does not take is not limited.
+            let _ = maps::BUCKETS.insert(key, next, 0);
+            return true;
+        };
+        // SAFETY: the entry is a whole number, read and written at once; `geofence_common::flow::rate_limit` explains
+        // two CPUs.
+        unsafe {
+            let Some(next) = try_acquire(state.read_volatile()) else {
+                return false;
+            };
+            state.write_volatile(next);
+        }
+        true
+    }
+}
+
+impl Conntrack for KernelTables {
+    #[inline(always)]
+    fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
+        // In place, because updating an existing key of a full table would evict others.
+        let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
+            return false;
+        };
+        // SAFETY: as for reading one.
+        let changed = change(unsafe { flow.read_volatile() });
+        // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
+        unsafe { flow.write_volatile(changed) };
+        cache_flow(table, key, &changed);
+        true
+    }
+
+    #[inline(always)]
+    fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
+        let is_in = in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok();
+        if is_in {
+            cache_flow(table, key, &flow);
+        }
+        is_in
+    }
+}
