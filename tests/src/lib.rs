@@ -6,6 +6,7 @@
 //! errors with a context, never a bare panic; the one exception is the frame builder, which panics with a sentence when
 //! a caller contradicts itself.
 
+pub mod affinity;
 pub mod bpf;
 pub mod budget;
 pub mod call;

@@ -5,6 +5,10 @@
 //! before it shows the frame, and it shows what the socket's own host sends. This file puts the tag back and leaves
 //! out what goes out. It assumes Ethernet.
 //!
+//! A veth holds 256 frames between its ends, and the kernel drops the next one. On a busy machine it may empty that queue
+//! late, so [`PacketSocket::send`] and [`PacketSocket::send_many`] read the driver's counters: they leave room and wait
+//! until the other end has taken what was sent. [`exchange`] then tells for certain which frames a filter let through.
+//!
 //! Two things it cannot undo. The kernel drops a frame that ends less than two bytes behind its first tag before it
 //! shows it, filter or not. And frames of a host's own TCP or UDP may arrive unsegmented and without checksums, as
 //! the kernel leaves that work to hardware that a veth does not have.
@@ -13,10 +17,13 @@
     reason = "libc offers the packet(7) address and ancillary data only as raw structures"
 )]
 
+use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -25,7 +32,10 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socket, sockopt,
 };
 
+use crate::affinity::Pinned;
+use crate::frames::Frame;
 use crate::namespace::Namespace;
+use crate::wait;
 
 /// Holds a burst of some ten thousand small frames, so that a slow reader loses none.
 const RECEIVE_BUFFER: usize = 32 << 20;
@@ -33,6 +43,10 @@ const RECEIVE_BUFFER: usize = 32 << 20;
 const FRAME_MAX: usize = 128 << 10;
 /// The kernel takes no more messages in one call (UIO_MAXIOV).
 const BATCH_MAX: usize = 1024;
+/// How many frames may be on their way to the other end: half of what a veth's queue holds.
+const WINDOW: usize = 128;
+/// How long the other end may take to fetch them from the queue.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Where a VLAN tag sits: behind the two MAC addresses.
 const TAG_OFFSET: usize = 12;
 
@@ -45,22 +59,65 @@ struct Ancillary([u8; 128]);
 pub struct PacketSocket {
     descriptor: OwnedFd,
     interface: String,
+    /// The counters of the interfaces in the socket's namespace.
+    counters: File,
+}
+
+/// A frame that came in.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The frame as it was sent.
+    pub frame: Vec<u8>,
+    /// When the kernel took it in, however late it was read.
+    pub at: SystemTime,
+}
+
+/// What an interface's driver did with the frames sent on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sent {
+    /// Frames that the other end fetched.
+    delivered: u64,
+    /// Frames dropped before the other end, for want of room or because it was down.
+    lost: u64,
 }
 
 impl PacketSocket {
     /// Opens a socket on an interface of a namespace; it receives from now on.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
-        let descriptor = namespace
-            .enter(|| open(interface))?
+        let (descriptor, counters) = namespace
+            .enter(|| Ok((open(interface)?, File::open("/proc/thread-self/net/dev")?)))?
             .with_context(|| format!("opening a packet socket on {interface}"))?;
         Ok(Self {
             descriptor,
             interface: interface.to_owned(),
+            counters,
         })
     }
 
-    /// Sends one frame as it is, MAC addresses first.
+    /// Sends one frame as it is, MAC addresses first; sends it again if the link had no room for it.
+    ///
+    /// The error holds `ENOBUFS` if the interface's egress filter dropped the frame.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let deadline = Instant::now() + DRAIN_PATIENCE;
+        loop {
+            let lost = self.sent()?.lost;
+            self.send_once(frame)?;
+            // The driver counts before the call returns.
+            if self.sent()?.lost == lost {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "{} had no room for a frame for {DRAIN_PATIENCE:?}, or the other end is down",
+                    self.interface
+                );
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends one frame; the link may lose it.
+    pub fn send_once(&self, frame: &[u8]) -> Result<()> {
         let sent =
             send(self.descriptor.as_raw_fd(), frame, MsgFlags::empty()).with_context(|| {
                 let length = frame.len();
@@ -79,8 +136,37 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Sends frames in order, as they are, with as few calls of the kernel as it takes.
+    /// Sends frames in order and without loss: never more at once than the link holds.
+    ///
+    /// It counts what the interface sends, so nothing else may send on the interface meanwhile.
     pub fn send_many(&self, frames: &[Vec<u8>]) -> Result<()> {
+        // A link without a filter has one queue for each core, and two queues do not keep the order.
+        let _pinned = Pinned::here()?;
+        for frames in frames.chunks(WINDOW) {
+            let before = self.sent()?;
+            self.send_burst(frames)?;
+            let expected = before.delivered + before.lost + frames.len() as u64;
+            let drained = wait::poll(DRAIN_PATIENCE, || {
+                let now = self.sent()?;
+                Ok((now.delivered + now.lost >= expected).then_some(now))
+            })?;
+            let now = drained.with_context(|| {
+                format!(
+                    "the other end of {} did not fetch {} frames within {DRAIN_PATIENCE:?}",
+                    self.interface,
+                    frames.len()
+                )
+            })?;
+            let lost = now.lost - before.lost;
+            if lost > 0 {
+                bail!("{} lost {lost} of {} frames", self.interface, frames.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends frames in order, with as few calls of the kernel as it takes; the link may lose some.
+    pub fn send_burst(&self, frames: &[Vec<u8>]) -> Result<()> {
         let mut slices: Vec<libc::iovec> = frames
             .iter()
             .map(|frame| libc::iovec {
@@ -124,6 +210,26 @@ impl PacketSocket {
         Ok(())
     }
 
+    /// What the driver has counted of the frames sent on this interface.
+    fn sent(&self) -> Result<Sent> {
+        let mut text = vec![0; 16 << 10];
+        let mut length = 0;
+        // The kernel gives a file of /proc in pieces.
+        loop {
+            let read = self.counters.read_at(&mut text[length..], length as u64)?;
+            if read == 0 {
+                break;
+            }
+            length += read;
+            if length == text.len() {
+                text.resize(2 * length, 0);
+            }
+        }
+        let text = String::from_utf8_lossy(&text[..length]);
+        sent(&text, &self.interface)
+            .with_context(|| format!("no counters of {} in {text}", self.interface))
+    }
+
     /// How many frames the socket lost, since this was last asked, because nobody read them in time.
     pub fn missed(&self) -> Result<u32> {
         let mut statistics = libc::tpacket_stats {
@@ -148,10 +254,15 @@ impl PacketSocket {
 
     /// Returns the next frame that came in, as it was sent; `None` when `patience` ran out first.
     pub fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
+        Ok(self.arrival(patience)?.map(|arrival| arrival.frame))
+    }
+
+    /// The same, with the time of arrival.
+    pub fn arrival(&self, patience: Duration) -> Result<Option<Arrival>> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(frame) = self.take()? {
-                return Ok(Some(frame));
+            if let Some(arrival) = self.take()? {
+                return Ok(Some(arrival));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -196,7 +307,7 @@ impl PacketSocket {
     }
 
     /// The next incoming frame if one is queued.
-    fn take(&self) -> Result<Option<Vec<u8>>> {
+    fn take(&self) -> Result<Option<Arrival>> {
         let mut buffer = vec![0; FRAME_MAX];
         let mut ancillary = Ancillary([0; 128]);
         loop {
@@ -244,13 +355,73 @@ impl PacketSocket {
                 continue;
             }
             let mut frame = buffer[..length].to_vec();
-            if let Some(tag) = stripped_tag(&message) {
+            let (tag, at) = ancillary_of(&message);
+            if let Some(tag) = tag {
                 let at = TAG_OFFSET.min(frame.len());
                 frame.splice(at..at, tag);
             }
-            return Ok(Some(frame));
+            let at = at.unwrap_or_else(SystemTime::now);
+            return Ok(Some(Arrival { frame, at }));
         }
     }
+}
+
+/// Sends frames into one end of a link, in order, and returns those that arrive at the other.
+///
+/// Both ends must be of one link that nothing else is sent on. A frame that is not among those returned was dropped by
+/// a filter: none is lost on the way, and a last frame that every filter passes shows that those before have arrived.
+pub fn exchange(
+    from: &PacketSocket,
+    to: &PacketSocket,
+    frames: &[Vec<u8>],
+    patience: Duration,
+) -> Result<Vec<Vec<u8>>> {
+    /// So that no exchange takes the last frame of another for its own.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut payload = [0x5a; 50];
+    payload[..8].copy_from_slice(&number.to_be_bytes());
+    let last = Frame::ethernet().raw(0x88b5, payload).build();
+    // A link without a filter has one queue for each core, and two queues do not keep the order.
+    let _pinned = Pinned::here()?;
+    for frame in frames {
+        match from.send(frame) {
+            Err(error) if is_egress_drop(&error) => {}
+            sent => sent?,
+        }
+    }
+    from.send(&last)?;
+    to.receive_until(patience, |frame| frame == last)
+}
+
+/// Whether a frame sent into one end of a link arrives at the other; see [`exchange`].
+pub fn crosses(
+    from: &PacketSocket,
+    to: &PacketSocket,
+    frame: &[u8],
+    patience: Duration,
+) -> Result<bool> {
+    let arrived = exchange(from, to, &[frame.to_vec()], patience)?;
+    Ok(arrived.iter().any(|one| one == frame))
+}
+
+/// The kernel answers `ENOBUFS` to a sender whose packet an egress filter dropped.
+fn is_egress_drop(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref() == Some(&Errno::ENOBUFS))
+}
+
+/// Reads the line of an interface in /proc/net/dev: its transmitted packets and drops.
+fn sent(text: &str, interface: &str) -> Option<Sent> {
+    let rest = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    // Eight columns of what was received; then bytes, packets, errors and drops of what was sent.
+    let mut columns = rest.split_whitespace().map(str::parse);
+    let delivered = columns.nth(9)?.ok()?;
+    let lost = columns.nth(1)?.ok()?;
+    Some(Sent { delivered, lost })
 }
 
 /// Opens the socket in the calling thread's namespace.
@@ -263,13 +434,17 @@ fn open(interface: &str) -> Result<OwnedFd> {
         .context("it needs CAP_NET_RAW")?;
     setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
         .context("enlarging its buffer")?;
-    for option in [libc::PACKET_AUXDATA, libc::PACKET_IGNORE_OUTGOING] {
+    for (level, option) in [
+        (libc::SOL_PACKET, libc::PACKET_AUXDATA),
+        (libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING),
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
+    ] {
         let one: libc::c_int = 1;
         // SAFETY: the option takes a C int, and that is what it is given, with its size.
         let status = unsafe {
             libc::setsockopt(
                 descriptor.as_raw_fd(),
-                libc::SOL_PACKET,
+                level,
                 option,
                 (&raw const one).cast(),
                 size_of_val(&one) as libc::socklen_t,
@@ -296,34 +471,76 @@ fn open(interface: &str) -> Result<OwnedFd> {
     Ok(descriptor)
 }
 
-/// The four bytes of the VLAN tag that the kernel moved aside, if it did.
-fn stripped_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+/// What comes along with a frame: the four bytes of the VLAN tag that the kernel moved aside, if it did, and the time at
+/// which it took the frame in.
+fn ancillary_of(message: &libc::msghdr) -> (Option<[u8; 4]>, Option<SystemTime>) {
+    let (mut tag, mut at) = (None, None);
     // SAFETY: recvmsg filled `message`, and its control buffer is still alive in the caller.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header inside the aligned control buffer.
         let control = unsafe { &*header };
-        if control.cmsg_level == libc::SOL_PACKET && control.cmsg_type == libc::PACKET_AUXDATA {
-            // SAFETY: the kernel puts a whole tpacket_auxdata behind a header of this level and type.
-            let data: libc::tpacket_auxdata = unsafe {
-                libc::CMSG_DATA(header)
-                    .cast::<libc::tpacket_auxdata>()
-                    .read_unaligned()
-            };
-            if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
-                return None;
+        match (control.cmsg_level, control.cmsg_type) {
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                // SAFETY: the kernel puts a whole tpacket_auxdata behind a header of this level and type.
+                let data: libc::tpacket_auxdata = unsafe {
+                    libc::CMSG_DATA(header)
+                        .cast::<libc::tpacket_auxdata>()
+                        .read_unaligned()
+                };
+                tag = stripped_tag(&data);
             }
-            let identified = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-            let protocol = if identified {
-                data.tp_vlan_tpid
-            } else {
-                0x8100
-            };
-            let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
-            return Some([a, b, c, d]);
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                // SAFETY: the kernel puts a whole timespec behind a header of this level and type.
+                let time: libc::timespec = unsafe {
+                    libc::CMSG_DATA(header)
+                        .cast::<libc::timespec>()
+                        .read_unaligned()
+                };
+                let since = u64::try_from(time.tv_sec)
+                    .ok()
+                    .zip(u32::try_from(time.tv_nsec).ok());
+                at = since.map(|(seconds, nanos)| {
+                    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+                });
+            }
+            _ => {}
         }
         // SAFETY: `header` came from this message, and its control buffer is still alive in the caller.
         header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
-    None
+    (tag, at)
+}
+
+fn stripped_tag(data: &libc::tpacket_auxdata) -> Option<[u8; 4]> {
+    if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let identified = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+    let protocol = if identified {
+        data.tp_vlan_tpid
+    } else {
+        0x8100
+    };
+    let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+    Some([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_an_interface_are_read_from_its_line() {
+        let text = "Inter-|   Receive                    |  Transmit\n \
+                    face |bytes    packets errs drop fifo frame compressed multicast|bytes packets errs drop\n\
+                    peer01:  9  9  9  9  9  9  9  9  9  9  9  9  9  9  9  9\n\
+                     peer0:  1  2  3  4  5  6  7  8  100 70  0  3  0  0  0  0\n";
+        let expected = Sent {
+            delivered: 70,
+            lost: 3,
+        };
+        assert_eq!(sent(text, "peer0"), Some(expected));
+        assert_eq!(sent(text, "edge0"), None);
+    }
 }

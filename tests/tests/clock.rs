@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::privilege;
 use geofence_tests::wait::poll;
 use geofence_user::os::clock::boot_now;
@@ -93,7 +93,7 @@ impl Site {
             "--force",
         ];
         let mut daemon = Daemon::run(&edge.pair.edge, &words, &own)?;
-        daemon.wait_healthy("127.0.0.1:10317".parse()?, PATIENCE)?;
+        daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
         Ok(Self {
             daemon,
             edge,

@@ -1,16 +1,14 @@
 //! `geofence doctor` on real interfaces: what it says and what it leaves alone.
 
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::privilege;
 use serde_json::Value;
 
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The exit code, and what was said of the one interface asked about.
 fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value)> {

@@ -2,18 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Output;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::frames::Frame;
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::packet_socket::{PacketSocket, exchange};
 use geofence_tests::{http, privilege};
 
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn listen() -> SocketAddr {
     LISTEN.parse().expect("an address")
@@ -35,14 +32,9 @@ fn tcp(source: &str, port: u16) -> Vec<u8> {
         .build()
 }
 
-/// What came through the filter when these frames were sent, a frame of no IP last.
+/// The frames that come through the filter when these are sent.
 fn through(peer: &PacketSocket, edge: &PacketSocket, frames: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-    for frame in frames {
-        peer.send(frame)?;
-    }
-    peer.send(&marker)?;
-    edge.receive_until(PATIENCE, |frame| frame == marker)
+    exchange(peer, edge, frames, PATIENCE)
 }
 
 #[test]

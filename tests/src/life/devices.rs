@@ -9,16 +9,18 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::Site;
+use super::traffic::CORES;
+use super::{Found, Site};
+use crate::affinity::Pinned;
 use crate::bpf::link_id;
 use crate::edge::PATIENCE;
-use crate::frames::{Frame, between};
+use crate::frames::between;
 use crate::link::{edge_mac, wait_up};
 use crate::namespace::Namespace;
 use crate::packet_socket::PacketSocket;
@@ -29,10 +31,15 @@ const NUMBERS: u64 = 80;
 /// A blocked source, and one that never is; neither is any of the traffic's.
 const BLOCKED: &str = "1.81.0.1";
 const OPEN: &str = "8.8.4.4";
-/// How soon an interface that came back must be filtered.
+/// A blocked country from which nothing but single probes comes, so that its counter counts those, and a source there.
+pub(super) const PROBED: &str = "KP";
+const PROBE: &str = "175.45.176.1";
+/// How soon an interface that came back must be filtered, without the time that the daemon waited for a core.
 const RETURN_MAX: Duration = Duration::from_secs(1);
-/// By how much what the daemon exports may be off.
+/// By how much what the daemon exports may be off, without the time that it waited for a core.
 const TOLERANCE: Duration = Duration::from_millis(10);
+/// Between two attempts to get a probe through a link that a flood fills.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Between two frames from the blocked source.
 const INTERVAL: Duration = Duration::from_micros(100);
 /// The number of the link that is deleted, its ends' names, and how many pairs there are beside it.
@@ -54,10 +61,6 @@ impl Site {
         self.edge.pair.edge.run(words).map(drop)
     }
 
-    fn is_healthy(&self) -> Result<bool> {
-        Ok(self.edge.get("/healthz")?.status == 200)
-    }
-
     fn unprotected(&self, interface: &str) -> Result<Duration> {
         let series = format!("geofence_unprotected_seconds_total{{interface=\"{interface}\"}}");
         Ok(Duration::from_secs_f64(self.edge.metric(&series)?))
@@ -75,32 +78,44 @@ impl Site {
     }
 }
 
-/// Does something to the protected interface again and again; the links must stay, and the daemon must stay content.
+/// Does something to the protected interface again and again; the links must stay, and the daemon must stay healthy.
 fn repeatedly(
     site: &mut Site,
     times: u32,
-    mut deed: impl FnMut(&mut Site) -> Result<bool>,
-) -> Result<(String, bool)> {
+    mut deed: impl FnMut(&mut Site) -> Result<Vec<String>>,
+) -> Result<Found> {
     let before = site.links()?;
-    let mut wrong = 0;
-    for _ in 0..times {
-        let as_expected = deed(site)?;
+    let mut found = Found::default();
+    for number in 1..=times {
+        let faults = deed(site)?;
         site.wait_numbers(NUMBERS)?;
-        wrong += u32::from(!(as_expected && site.is_healthy()?));
+        let health = site.edge.get("/healthz")?;
+        let faults = faults.into_iter().map(|fault| format!("time {number}: {fault}"));
+        found.faults.extend(faults);
+        found.expect(health.status == 200, || {
+            format!(
+                "time {number}: expected /healthz to answer 200 afterwards, but {} {}",
+                health.status,
+                health.body.trim()
+            )
+        });
     }
-    let is_same = !before.is_empty() && site.links()? == before;
+    let after = site.links()?;
+    let is_same = !before.is_empty() && after == before;
+    if is_same {
+        found.notes.push("the same links".to_owned());
+    }
+    found.expect(is_same, || {
+        format!("expected the links {before:?} to stay, but there are {after:?}")
+    });
     let unprotected = site.unprotected(site.edge.interface())?;
-    let mut said = format!("; {} links", if is_same { "the same" } else { "OTHER" });
-    if wrong > 0 {
-        said += &format!("; {wrong} times not as it should be");
-    }
-    if !unprotected.is_zero() {
-        said += &format!("; {unprotected:?} said to be unprotected");
-    }
-    Ok((said, is_same && wrong == 0 && unprotected.is_zero()))
+    found.expect(unprotected.is_zero(), || {
+        format!("expected that the interface is always protected, but {unprotected:?} are exported")
+    });
+    Ok(found)
 }
 
-pub(super) fn downs(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn downs(site: &mut Site, times: u32) -> Result<Found> {
     let name = site.edge.interface().to_owned();
     repeatedly(site, times, |site| {
         let first = site.numbers.sending();
@@ -110,7 +125,7 @@ pub(super) fn downs(site: &mut Site, times: u32) -> Result<(String, bool)> {
         wait_up(&site.edge.pair.edge, &name)?;
         let last = site.numbers.sending();
         site.numbers.excused.push(first..=last);
-        Ok(true)
+        Ok(Vec::new())
     })
 }
 
@@ -119,31 +134,39 @@ pub(super) fn downs(site: &mut Site, times: u32) -> Result<(String, bool)> {
 /// A veth's driver takes the program from its queues before it stops them, and starts them before it puts the program
 /// back (veth_disable_xdp, veth_enable_xdp), so what comes in that moment meets no filter, whichever it is.
 fn change(site: &mut Site, name: &str, to: &str) -> Result<()> {
-    let begun = Instant::now();
+    let begun = SystemTime::now();
     site.on_edge(&["ip", "link", "set", name, to])?;
-    // What passed last may take the witness a moment.
-    let seen = Instant::now() + Duration::from_millis(20);
-    site.numbers.changing.push(begun..=seen);
+    // The kernel notes the time of a frame when it has gone through the driver.
+    let over = SystemTime::now() + Duration::from_millis(20);
+    site.numbers.changing.push(begun..=over);
     Ok(())
 }
 
-pub(super) fn renames(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn renames(site: &mut Site, times: u32) -> Result<Found> {
     let name = site.edge.interface().to_owned();
     repeatedly(site, times, |site| {
         site.on_edge(&["ip", "link", "set", &name, "name", "renamed"])?;
         site.wait_numbers(NUMBERS)?;
-        let is_healthy = site.is_healthy()?;
+        let health = site.edge.get("/healthz")?;
         site.on_edge(&["ip", "link", "set", "renamed", "name", &name])?;
-        Ok(is_healthy)
+        let mut found = Found::default();
+        found.expect(health.status == 200, || {
+            format!(
+                "expected /healthz to answer 200 under another name, but {} {}",
+                health.status,
+                health.body.trim()
+            )
+        });
+        Ok(found.faults)
     })
 }
 
-pub(super) fn frame_sizes(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn frame_sizes(site: &mut Site, times: u32) -> Result<Found> {
     repeatedly(site, times, |site| {
         set_mtu(site, "9000")?;
-        let as_expected = passes_long(site, OPEN)? && !passes_long(site, BLOCKED)?;
+        let faults = long_frames(site)?;
         set_mtu(site, "1500")?;
-        Ok(as_expected)
+        Ok(faults)
     })
 }
 
@@ -158,21 +181,71 @@ fn set_mtu(site: &Site, mtu: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a frame that takes an MTU of 9000 gets in from there.
-fn passes_long(site: &Site, source: &str) -> Result<bool> {
+/// What is wrong with how the filter treats frames that take an MTU of 9000.
+///
+/// The flood leaves no room on the link most of the time, so a probe that does not arrive says nothing: it is sent again
+/// until the filter has counted it as dropped or it is seen behind the filter.
+fn long_frames(site: &Site) -> Result<Vec<String>> {
     let pair = &site.edge.pair;
     let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
     let inside = PacketSocket::open(&pair.edge, &pair.edge_interface)?;
-    let source: IpAddr = source.parse()?;
-    let long = between(source, pair.edge_address_for(source))
-        .udp(40_000, 53)
-        .payload([7; 8900])
-        .build();
-    let marker = Frame::ethernet().raw(0x88b5, [0x5b; 50]).build();
-    // The queue may be the flood's.
-    outside.send_many(&[long.clone(), marker.clone()])?;
-    let seen = inside.receive_until(PATIENCE, |frame| frame == marker)?;
-    Ok(seen.contains(&long))
+    let long = |source: &str| -> Result<Vec<u8>> {
+        let source: IpAddr = source.parse()?;
+        let frame = between(source, pair.edge_address_for(source)).udp(40_000, 53);
+        Ok(frame.payload([7; 8900]).build())
+    };
+    let (blocked, open) = (long(PROBE)?, long(OPEN)?);
+    // Through the queue of the numbered packets: it has more room, and it keeps the order of the probes.
+    let _pinned = Pinned::to(CORES[0])?;
+    let mut found = Found::default();
+    let dropped = format!(
+        "geofence_packets_total{{interface=\"{}\",country=\"{PROBED}\",action=\"drop\",\
+         reason=\"country_blocked\"}}",
+        site.edge.interface()
+    );
+    let before = site.edge.metric(&dropped)?;
+    let mut sent = 0;
+    let counted = poll(PATIENCE, || {
+        outside.send_once(&blocked)?;
+        sent += 1;
+        poll(AGAIN, || {
+            Ok((site.edge.metric(&dropped)? > before).then_some(()))
+        })
+    })?;
+    found.expect(counted.is_some(), || {
+        format!(
+            "expected that a frame of {} bytes from {PROBE} is counted as dropped, but none of {sent} was within \
+             {PATIENCE:?}",
+            blocked.len()
+        )
+    });
+    // In the same queue behind them: when this one is seen, all that passed of those before have been seen.
+    let (mut leaked, mut sent) = (0, 0);
+    let passed = poll(PATIENCE, || {
+        outside.send_once(&open)?;
+        sent += 1;
+        let until = Instant::now() + AGAIN;
+        while let Some(frame) = inside.receive(until.saturating_duration_since(Instant::now()))? {
+            leaked += u32::from(frame == blocked);
+            if frame == open {
+                return Ok(Some(()));
+            }
+        }
+        Ok(None)
+    })?;
+    found.expect(passed.is_some(), || {
+        format!(
+            "expected that a frame of {} bytes from {OPEN} passes, but none of {sent} was seen within {PATIENCE:?}",
+            open.len()
+        )
+    });
+    found.expect(leaked == 0, || {
+        format!(
+            "expected that no frame of {} bytes from {PROBE} passes, but {leaked} passed",
+            blocked.len()
+        )
+    });
+    Ok(found.faults)
 }
 
 /// What came of one interface that was made anew.
@@ -184,19 +257,27 @@ struct Return {
     leaked: u64,
     leaking: Duration,
     exported: Duration,
+    /// For how long the daemon was ready to run meanwhile and others ran.
+    waited: Duration,
 }
 
 impl Return {
-    /// By how much what the daemon exports is less than what was seen to pass, or more than it can have been.
+    /// How long the daemon took, without the time that it waited for a core.
+    fn delay(&self) -> Duration {
+        self.took.saturating_sub(self.waited)
+    }
+
+    /// By how much what the daemon exports is less than what was seen to pass, or more than it can have been. A daemon
+    /// that waits for a core starts to count late by as much.
     fn off(&self) -> Duration {
-        let less = self.leaking.saturating_sub(self.exported);
+        let less = self.leaking.saturating_sub(self.exported + self.waited);
         less.max(self.exported.saturating_sub(self.took))
     }
 }
 
 /// Deletes a protected interface and makes it anew, in three ways; the filter must be back soon, and the daemon must
 /// say for how long it was not there. The flood goes on beside it, over the interface that stays.
-pub(super) fn recreations(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn recreations(site: &mut Site, times: u32) -> Result<Found> {
     for pair in 0..OTHER_PAIRS {
         let (near, far) = (format!("other{pair}"), format!("rehto{pair}"));
         site.on_edge(&[
@@ -222,18 +303,34 @@ pub(super) fn recreations(site: &mut Site, times: u32) -> Result<(String, bool)>
         returns.push(recreate(site, number).with_context(|| format!("return {number}"))?);
     }
     let longest = |of: fn(&Return) -> Duration| returns.iter().map(of).max().unwrap_or_default();
-    let (took, off) = (longest(|one| one.took), longest(Return::off));
+    let (delay, off) = (longest(Return::delay), longest(Return::off));
     let exact = returns.iter().filter(|one| one.off() <= TOLERANCE).count();
-    let said = format!(
-        "; filtered again after {took:.1?} at most; {} passed before that, in {:.1?} at most; said to be bare for \
-         {:.1?} at most, {off:.1?} off at most, {exact} times within {TOLERANCE:?}",
+    let mut found = Found::note(format!(
+        "filtered again after {:.1?} at most, {:.1?} of them waiting for a core; {} passed before that, in {:.1?} at \
+         most; exported as unprotected for {:.1?} at most, {off:.1?} off at most, {exact} times within {TOLERANCE:?}",
+        longest(|one| one.took),
+        longest(|one| one.waited),
         returns.iter().map(|one| one.leaked).sum::<u64>(),
         longest(|one| one.leaking),
         longest(|one| one.exported),
-    );
-    // A daemon that is told in time and not let run in time starts counting late: not more than now and then.
-    let is_right = took <= RETURN_MAX && exact * 2 > returns.len() && off < RETURN_MAX / 4;
-    Ok((said, is_right))
+    ));
+    found.expect(delay <= RETURN_MAX, || {
+        format!("expected an interface to be filtered again within {RETURN_MAX:?}, but one took {delay:.1?}")
+    });
+    // The witness and the kernel's news of an interface may be late as well: not more than now and then.
+    found.expect(exact * 2 > returns.len(), || {
+        format!(
+            "expected that most exported times are within {TOLERANCE:?}, but {exact} of {} are",
+            returns.len()
+        )
+    });
+    found.expect(off < RETURN_MAX / 4, || {
+        format!(
+            "expected that no exported time is off by {:?}, but one is by {off:.1?}",
+            RETURN_MAX / 4
+        )
+    });
+    Ok(found)
 }
 
 /// Makes the interface, up at both ends at once, both of them in the edge's namespace; with a number if one is given.
@@ -268,7 +365,8 @@ fn recreate(site: &mut Site, number: u32) -> Result<Return> {
         ])?;
     }
     let done = AtomicBool::new(false);
-    let (took, passed) = thread::scope(|scope| {
+    let waited_before = site.waited()?;
+    let (took, waited, passed) = thread::scope(|scope| {
         let sender = scope.spawn(|| press(site, &done));
         let witness = scope.spawn(|| note(site, &done));
         let begun = Instant::now();
@@ -277,6 +375,7 @@ fn recreate(site: &mut Site, number: u32) -> Result<Return> {
                 Ok(site.edge.program(far)?.map(|_| begun.elapsed()))
             })
         });
+        let waited = site.waited();
         // A while longer: nothing may pass any more.
         let waited = site.wait_numbers(NUMBERS);
         done.store(true, Ordering::Release);
@@ -285,12 +384,19 @@ fn recreate(site: &mut Site, number: u32) -> Result<Return> {
         let passed = witness.join().map_err(panicked)??;
         waited.and(sent)?;
         let took = back?.with_context(|| format!("{far} is not filtered after {PATIENCE:?}"))?;
-        anyhow::Ok((took, passed))
+        anyhow::Ok((took, waited?.since(&waited_before), passed))
     })?;
-    ensure!(site.is_healthy()?, "{far} is back and /healthz says not");
+    let health = site.edge.get("/healthz")?;
+    ensure!(
+        health.status == 200,
+        "{far} is protected again and /healthz answers {} {}",
+        health.status,
+        health.body
+    );
     let exported = site.unprotected(far)?.saturating_sub(exported_before);
     let leaking = match (passed.first(), passed.last()) {
-        (Some(first), Some(last)) => last.duration_since(*first),
+        // The kernel notes the times by the wall clock, which may step back.
+        (Some(first), Some(last)) => last.duration_since(*first).unwrap_or_default(),
         _ => Duration::ZERO,
     };
     Ok(Return {
@@ -298,6 +404,7 @@ fn recreate(site: &mut Site, number: u32) -> Result<Return> {
         leaked: passed.len() as u64,
         leaking,
         exported,
+        waited,
     })
 }
 
@@ -322,7 +429,7 @@ fn press(site: &Site, done: &AtomicBool) -> Result<()> {
         .build();
     let socket = open(&site.edge.pair.edge, ENDS[0], done)?;
     while !done.load(Ordering::Acquire) {
-        match socket.send(&frame) {
+        match socket.send_once(&frame) {
             // It is there and not up yet, or has no room for the moment.
             Err(error)
                 if matches!(error.downcast_ref(), Some(Errno::ENETDOWN | Errno::ENOBUFS)) => {}
@@ -334,7 +441,7 @@ fn press(site: &Site, done: &AtomicBool) -> Result<()> {
 }
 
 /// When each packet from the blocked source passed.
-fn note(site: &Site, done: &AtomicBool) -> Result<Vec<Instant>> {
+fn note(site: &Site, done: &AtomicBool) -> Result<Vec<SystemTime>> {
     let source: IpAddr = BLOCKED.parse()?;
     let IpAddr::V4(source) = source else {
         return Ok(Vec::new());
@@ -343,10 +450,8 @@ fn note(site: &Site, done: &AtomicBool) -> Result<Vec<Instant>> {
     let mut passed = Vec::new();
     loop {
         let was_done = done.load(Ordering::Acquire);
-        match socket.receive(Duration::from_millis(20))? {
-            Some(frame) if frame.get(26..30) == Some(&source.octets()) => {
-                passed.push(Instant::now());
-            }
+        match socket.arrival(Duration::from_millis(20))? {
+            Some(one) if one.frame.get(26..30) == Some(&source.octets()) => passed.push(one.at),
             Some(_) => {}
             None if was_done => return Ok(passed),
             None => {}

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::PATIENCE;
-use geofence_tests::frames::{Frame, between};
-use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::frames::between;
+use geofence_tests::packet_socket::{self, PacketSocket};
 use geofence_tests::site;
 use geofence_tests::wait::poll;
-use nix::errno::Errno;
 use serde_json::Value;
 
 /// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
@@ -95,15 +94,7 @@ impl Site {
         to: &PacketSocket,
         frame: &[u8],
     ) -> Result<bool> {
-        match from.send(frame) {
-            // So the kernel tells a sender that its packet was stopped on the way out.
-            Err(error) if is_refused(&error) => {}
-            sent => sent?,
-        }
-        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-        from.send(&marker)?;
-        let seen = to.receive_until(PATIENCE, |seen| seen == marker)?;
-        Ok(seen.iter().any(|seen| seen == frame))
+        packet_socket::crosses(from, to, frame, PATIENCE)
     }
 
     /// Whether a connection from inside to HTTPS there leaves.
@@ -163,15 +154,6 @@ impl Site {
         );
         Ok(last)
     }
-}
-
-fn is_refused(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let os = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
-        os == Some(Errno::ENOBUFS as i32) || cause.downcast_ref::<Errno>() == Some(&Errno::ENOBUFS)
-    })
 }
 
 pub(super) fn call(from: &str, to: &str, port: u16) -> Result<Vec<u8>> {
