@@ -81,7 +81,8 @@ impl Site {
         let new = self.path("new");
         let mut text = format!(
             "block = [\"CN\", \"{}\", \"{}\"]\n",
-            devices::PROBED, SIDES[self.side]
+            devices::PROBED,
+            SIDES[self.side]
         );
         if self.side == 1 {
             let networks = (11..200_u8).step_by(3).filter(|first| *first != 77);
@@ -281,7 +282,10 @@ fn account(seen: &Seen, mut found: Found, changes: u32, before: usize) -> (Strin
     }
     let overrun = seen.overrun;
     found.expect(seen.leaked == 0, || {
-        format!("expected that no blocked frame passes, but {} passed", seen.leaked)
+        format!(
+            "expected that no blocked frame passes, but {} passed",
+            seen.leaked
+        )
     });
     found.expect(seen.slipped <= seen.slips_max, || {
         format!(
@@ -333,7 +337,10 @@ fn upgrades(site: &mut Site, times: u32) -> Result<Found> {
         site.restart(Signal::SIGTERM)?;
         slowest = slowest.max(begun.elapsed());
     }
-    Ok(Found::note(format!("slowest {:.1} s", slowest.as_secs_f64())))
+    Ok(Found::note(format!(
+        "slowest {:.1} s",
+        slowest.as_secs_f64()
+    )))
 }
 
 fn kills(site: &mut Site, times: u32) -> Result<Found> {

@@ -85,7 +85,10 @@ impl PacketSocket {
     /// Opens a socket on an interface of a namespace; it receives from now on.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         let (descriptor, counters) = namespace
-            .enter(|| Ok((open(interface)?, File::open("/proc/thread-self/net/dev")?)))?
+            .enter(|| {
+                let counters = File::open("/proc/thread-self/net/dev")?;
+                anyhow::Ok((open(interface)?, counters))
+            })?
             .with_context(|| format!("opening a packet socket on {interface}"))?;
         Ok(Self {
             descriptor,
@@ -500,9 +503,8 @@ fn ancillary_of(message: &libc::msghdr) -> (Option<[u8; 4]>, Option<SystemTime>)
                 let since = u64::try_from(time.tv_sec)
                     .ok()
                     .zip(u32::try_from(time.tv_nsec).ok());
-                at = since.map(|(seconds, nanos)| {
-                    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
-                });
+                at = since
+                    .map(|(seconds, nanos)| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
             }
             _ => {}
         }

@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Short enough that a test does not notice it, long enough to leave the core to the program waited for.
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -25,6 +25,20 @@ pub fn poll<T>(
         }
         thread::sleep(INTERVAL);
     }
+}
+
+/// Has a test look at something that lasts only for a time, for longer times until it was quick enough.
+///
+/// `attempt` gets a time in seconds, and answers with nothing if it was over before the test had looked, which says
+/// nothing of the program under test. The last time is long enough for every machine.
+pub fn in_time<T>(mut attempt: impl FnMut(u64) -> Result<Option<T>>) -> Result<T> {
+    const SECONDS: [u64; 3] = [3, 9, 27];
+    for seconds in SECONDS {
+        if let Some(found) = attempt(seconds)? {
+            return Ok(found);
+        }
+    }
+    bail!("this machine is too busy: {SECONDS:?} seconds were over before the test had looked")
 }
 
 #[cfg(test)]

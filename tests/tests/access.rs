@@ -8,7 +8,7 @@ use geofence_tests::daemon::{Daemon, binary, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
-use geofence_tests::{call, privilege};
+use geofence_tests::{call, require_root};
 
 /// An address that the embedded data has in a country blocked by default.
 const BLOCKED: &str = "77.88.8.8";
@@ -75,9 +75,7 @@ fn session(pair: &Pair) -> Result<(TcpStream, TcpStream)> {
 
 #[test]
 fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
-    if !privilege::privileged("a_policy_that_cuts_the_operators_session_is_refused") {
-        return Ok(());
-    }
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     accepted(&pair, &[])?;
     let session = session(&pair)?;
@@ -106,9 +104,7 @@ fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
 
 #[test]
 fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
-    if !privilege::privileged("a_session_in_another_namespace_is_not_this_filters_business") {
-        return Ok(());
-    }
+    require_root!();
     let (pair, other) = (edge_with_blocked_peer()?, edge_with_blocked_peer()?);
     let _session = session(&other)?;
     accepted(&pair, &[])?;
@@ -118,11 +114,7 @@ fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
 
 #[test]
 fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace() -> Result<()> {
-    if !privilege::privileged(
-        "the_session_named_in_the_environment_counts_where_it_came_to_this_namespace",
-    ) {
-        return Ok(());
-    }
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     let run = |server: &str| -> Result<Daemon> {
         let connection = format!("{BLOCKED} 50000 {server} 2222");
@@ -147,9 +139,7 @@ fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace()
 
 #[test]
 fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
-    if !privilege::privileged("a_gateway_and_a_resolver_in_blocked_space_are_named") {
-        return Ok(());
-    }
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     pair.edge.run(&[
         "ip",
@@ -192,9 +182,7 @@ fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
 
 #[test]
 fn a_metadata_service_with_a_route_of_its_own_is_kept() -> Result<()> {
-    if !privilege::privileged("a_metadata_service_with_a_route_of_its_own_is_kept") {
-        return Ok(());
-    }
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     let directory = tempfile::tempdir()?;
     let config = directory.path().join("geofence.toml");

@@ -9,16 +9,12 @@ use geofence_tests::frames::between;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::{PacketSocket, exchange};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use serde_json::Value;
-
-const NAME: &str = "a_policy_is_compared_with_the_running_filter_and_its_traffic";
 
 #[test]
 fn a_policy_is_compared_with_the_running_filter_and_its_traffic() -> Result<()> {
-    if !privilege::privileged(NAME) {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let diff = |words: &[&str]| -> Result<(Option<i32>, Value)> {

@@ -1,14 +1,12 @@
 //! `geofence doctor` on real interfaces: what it says and what it leaves alone.
 
-
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use serde_json::Value;
-
 
 /// The exit code, and what was said of the one interface asked about.
 fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value)> {
@@ -22,9 +20,7 @@ fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value
 
 #[test]
 fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result<()> {
-    if !privilege::privileged("an_interface_is_described_predicted_and_probed_and_left_as_it_was") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let interface = pair.edge_interface.as_str();
@@ -52,9 +48,7 @@ fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result
 
 #[test]
 fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
-    if !privilege::privileged("a_running_filter_is_ours_and_a_missing_interface_is_named") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let interface = pair.edge_interface.as_str();
@@ -77,9 +71,7 @@ fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
 
 #[test]
 fn whoever_may_not_load_programs_is_told_so() -> Result<()> {
-    if !privilege::privileged("whoever_may_not_load_programs_is_told_so") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Namespace::new()?;
     let output = edge
         .command("setpriv")

@@ -7,15 +7,11 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::{http, privilege};
-
-const NAME: &str = "the_running_filter_is_asked_by_its_own_policy";
+use geofence_tests::{http, require_root};
 
 #[test]
 fn the_running_filter_is_asked_by_its_own_policy() -> Result<()> {
-    if !privilege::privileged(NAME) {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let explain = |source: &str| -> Result<(Option<i32>, String)> {

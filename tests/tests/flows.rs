@@ -6,7 +6,7 @@ use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::{PacketSocket, crosses};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_user::explain::{Protocol, Question};
 
 /// An edge that the daemon protects, and both ends of its link.
@@ -79,9 +79,7 @@ fn question(
 
 #[test]
 fn replies_pass_to_what_our_side_opened_and_to_nothing_else() -> Result<()> {
-    if !privilege::privileged("replies_pass_to_what_our_side_opened_and_to_nothing_else") {
-        return Ok(());
-    }
+    require_root!();
     let lab = Lab::new(&[])?;
     let ends = [
         ("77.88.8.8", "192.0.2.1"),

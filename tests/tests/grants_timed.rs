@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use geofence_tests::edge::{Edge, PATIENCE};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_tests::wait::poll;
 
 const RUSSIAN: &str = "77.88.8.8";
@@ -20,9 +20,7 @@ const EFFECT_MAX: Duration = Duration::from_millis(500);
 
 #[test]
 fn what_is_granted_is_in_force_at_once() -> Result<()> {
-    if !privilege::privileged("what_is_granted_is_in_force_at_once") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;
     let add = [

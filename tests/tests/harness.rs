@@ -16,9 +16,9 @@ use geofence_tests::link::{EDGE_MAC, Link, PEER_MAC, veth};
 use geofence_tests::mutate::Generator;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege::privileged;
+use geofence_tests::require_root;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A frame that no test sends otherwise.
 fn last() -> Vec<u8> {
@@ -29,9 +29,7 @@ fn last() -> Vec<u8> {
 
 #[test]
 fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
-    if !privileged("harness: a_tagged_frame_arrives_as_it_was_sent") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let sender = PacketSocket::open(&peer, &pair.peer_interface)?;
@@ -62,11 +60,7 @@ fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
 
 #[test]
 fn every_frame_of_the_corpus_and_many_mutated_ones_arrive_as_they_were_sent() -> Result<()> {
-    if !privileged(
-        "harness: every_frame_of_the_corpus_and_many_mutated_ones_arrive_as_they_were_sent",
-    ) {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
         .unaddressed()
@@ -100,9 +94,7 @@ fn stack_drops(frame: &[u8]) -> bool {
 
 #[test]
 fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
-    if !privileged("harness: a_quiet_link_carries_traffic_and_says_nothing_on_its_own") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let receiver = PacketSocket::open(&edge, &pair.edge_interface)?;
@@ -139,9 +131,7 @@ fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
 
 #[test]
 fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
-    if !privileged("harness: a_link_with_discovery_finds_its_neighbours_by_asking") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default().discovery().connect(&peer, &edge)?;
     let receiver = PacketSocket::open(&edge, &pair.edge_interface)?;
@@ -169,9 +159,7 @@ fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
 
 #[test]
 fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
-    if !privileged("harness: sockets_see_what_comes_in_and_not_what_goes_out") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
         .number(3)
@@ -202,9 +190,7 @@ fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
 
 #[test]
 fn mistakes_are_explained() -> Result<()> {
-    if !privileged("harness: mistakes_are_explained") {
-        return Ok(());
-    }
+    require_root!();
     let namespace = Namespace::new()?;
     let explained = |error: anyhow::Error, words: &[&str]| {
         let text = format!("{error:#}");
@@ -247,9 +233,7 @@ fn mistakes_are_explained() -> Result<()> {
 
 #[test]
 fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
-    if !privileged("harness: a_namespace_has_a_loopback_and_no_way_out") {
-        return Ok(());
-    }
+    require_root!();
     let namespace = Namespace::new()?;
     let links = namespace.run(&["ip", "-o", "link"])?;
     assert_eq!(links.lines().count(), 1, "{links}");
@@ -269,9 +253,7 @@ fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
 
 #[test]
 fn a_call_tells_silence_from_refusal() -> Result<()> {
-    if !privileged("harness: a_call_tells_silence_from_refusal") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let ([from, _], [to, _]) = (pair.peer_addresses(), pair.edge_addresses());

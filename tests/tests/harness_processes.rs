@@ -17,19 +17,17 @@ use geofence_tests::http;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege::privileged;
+use geofence_tests::require_root;
 use nix::sys::signal::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Set for the copy of this program that is to be killed while it holds a network.
 const HOLD: &str = "GEOFENCE_TESTS_HOLD";
 
 #[test]
 fn an_answer_comes_from_within_the_namespace() -> Result<()> {
-    if !privileged("harness_processes: an_answer_comes_from_within_the_namespace") {
-        return Ok(());
-    }
+    require_root!();
     let namespace = Namespace::new()?;
     let (address, server) = serve(
         &namespace,
@@ -78,9 +76,7 @@ fn serve(
 
 #[test]
 fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
-    if !privileged("harness_processes: a_daemon_is_waited_for_signalled_and_reaped") {
-        return Ok(());
-    }
+    require_root!();
     let namespace = Namespace::new()?;
     let spawn = |script: &str| {
         // Where this test is a job in a shell's background, interrupts are ignored, and no shell can trap what is.
@@ -157,9 +153,7 @@ while :; do read -r -t 1 -u 9; done
 
 #[test]
 fn nothing_is_left_when_the_process_is_killed() -> Result<()> {
-    if !privileged("harness_processes: nothing_is_left_when_the_process_is_killed") {
-        return Ok(());
-    }
+    require_root!();
     let before = host_interfaces()?;
     let named_before = named_namespaces();
     let mut holder = Command::new(std::env::current_exe()?)

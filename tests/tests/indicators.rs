@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::{Frame, between};
-use geofence_tests::privilege;
-use geofence_tests::wait::poll;
+use geofence_tests::require_root;
+use geofence_tests::wait::{in_time, poll};
 use serde_json::Value;
 
 #[path = "indicators/site.rs"]
@@ -21,9 +21,7 @@ use site::{
 
 #[test]
 fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result<()> {
-    if !privilege::privileged("a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("replies = \"all\"\nblock = [\"DE\"]")?;
     let mut daemon = site.run()?;
     ensure!(site.leaves(INSIDE, UNLISTED)?, "nobody lists it");
@@ -114,9 +112,7 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
 
 #[test]
 fn a_list_is_about_its_direction_alone() -> Result<()> {
-    if !privilege::privileged("a_list_is_about_its_direction_alone") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("")?;
     let mut daemon = site.run()?;
     // Out: who is on it may come in, uncounted, and is not called.
@@ -168,9 +164,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
 
 #[test]
 fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
-    if !privilege::privileged("monitor_mode_and_whoever_is_vouched_for_let_it_leave") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new(&format!("mode = \"monitor\"\nallow = [\"{BOTH}\"]"))?;
     let daemon = site.run()?;
     ensure!(site.leaves(INSIDE, C2)?, "monitor mode drops nothing");
@@ -214,9 +208,7 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
 
 #[test]
 fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
-    if !privilege::privileged("of_two_lists_each_is_about_its_own_direction") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
     // What a list denies entry may be called, although another list has an eye on that.
@@ -243,9 +235,7 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
 
 #[test]
 fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
-    if !privilege::privileged("a_tenants_own_mode_and_who_is_let_in_come_before_a_list") {
-        return Ok(());
-    }
+    require_root!();
     let more = format!(
         "[[tenant]]\nname = \"trying\"\nprefixes = [\"203.0.113.0/24\"]\nmode = \"monitor\"\n\
          [[protect]]\nid = \"desks\"\nservices = [\"tcp/3389\"]\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\n"
@@ -281,17 +271,24 @@ fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
 
 #[test]
 fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
-    if !privilege::privileged("what_leaves_is_watched_without_replies_and_entries_lapse") {
-        return Ok(());
-    }
+    require_root!();
     let list = "replies = \"none\"\n[[list]]\nname = \"c2\"\nfile = \"c2.ipset\"\nformat = \"ipset\"\n\
                 direction = \"out\"\n";
-    let site = Site::new("")?;
-    site.machine.configure(list)?;
-    let entries = format!("add c2 {C2} timeout 10\nadd c2 {CALLED}\n");
-    site.machine.write("c2.ipset", entries)?;
-    let _daemon = site.run()?;
-    ensure!(!site.leaves(INSIDE, C2)?, "it lapsed before it filtered");
+    let (site, _daemon) = in_time(|seconds| {
+        let site = Site::new("")?;
+        site.machine.configure(list)?;
+        let begun = Instant::now();
+        let entries = format!("add c2 {C2} timeout {seconds}\nadd c2 {CALLED}\n");
+        site.machine.write("c2.ipset", entries)?;
+        let daemon = site.run()?;
+        let leaves = site.leaves(INSIDE, C2)?;
+        // The timeout is kept in whole seconds, so it may be one less.
+        if begun.elapsed() >= Duration::from_secs(seconds - 1) {
+            return Ok(None);
+        }
+        ensure!(!leaves, "{C2} is on the list and is called");
+        Ok(Some((site, daemon)))
+    })?;
     let lapsed = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
     ensure!(lapsed.is_some(), "it does not lapse");
     ensure!(!site.leaves(INSIDE, CALLED)?, "only what has lapsed goes");
@@ -300,9 +297,7 @@ fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
 
 #[test]
 fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
-    if !privilege::privileged("ports_are_told_as_far_as_headers_can_be_walked") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
     let frame = || Ok::<_, anyhow::Error>(between(INSIDE_V6.parse()?, C2_V6.parse()?));
@@ -340,9 +335,7 @@ fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
 
 #[test]
 fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
-    if !privilege::privileged("a_flood_of_contacts_is_counted_whole_and_told_of_in_part") {
-        return Ok(());
-    }
+    require_root!();
     const FRAMES: usize = 40_000;
     let site = Site::new("")?;
     let mut daemon = site.run()?;
@@ -409,9 +402,7 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
 
 #[test]
 fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
-    if !privilege::privileged("what_was_counted_and_not_yet_told_outlives_the_daemon") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("")?;
     let daemon = site.run()?;
     ensure!(!site.leaves(INSIDE, C2)?);
@@ -448,9 +439,7 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
 
 #[test]
 fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
-    if !privilege::privileged("events_are_followed_and_explain_says_it_beforehand") {
-        return Ok(());
-    }
+    require_root!();
     let site = Site::new("")?;
     let config = site.machine.word(geofence_tests::site::CONFIG)?;
     let explain = |to: &str, more: &[&str]| {

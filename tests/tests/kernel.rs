@@ -12,7 +12,7 @@ use geofence_common::image::list_set::identity;
 use geofence_common::maps::{LIST_KEYS_MAX, ListKey, list_counter, name};
 use geofence_tests::mutate::Generator;
 use geofence_tests::oracle;
-use geofence_tests::{budget, frames, privilege};
+use geofence_tests::{budget, frames, require_root};
 use geofence_user::config::Config;
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::explain::{Protocol, Question, explain};
@@ -79,9 +79,7 @@ fn sources() -> Vec<IpAddr> {
 
 #[test]
 fn every_program_stays_within_its_budget_of_verified_instructions() {
-    if !privilege::privileged("every_program_stays_within_its_budget_of_verified_instructions") {
-        return;
-    }
+    require_root!();
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(|policy| policy.lookup = lookup);
         let mut filter = Filter::load(prepared.options(false)).expect("loads");
@@ -162,9 +160,7 @@ fn forget_mail(filter: &mut Filter) {
 
 #[test]
 fn what_left_last_is_at_hand_and_nothing_else_is() {
-    if !privilege::privileged("what_left_last_is_at_hand_and_nothing_else_is") {
-        return;
-    }
+    require_root!();
     let prepared = prepared(|_| {});
     let mut filter = filter(&prepared);
     for (ours, theirs) in [
@@ -188,9 +184,7 @@ fn what_left_last_is_at_hand_and_nothing_else_is() {
 
 #[test]
 fn kernel_and_host_agree_on_frames() {
-    if !privilege::privileged("kernel_and_host_agree_on_frames") {
-        return;
-    }
+    require_root!();
     let policies: [fn(&mut Policy); 6] = [
         |_| {},
         |policy| {
@@ -276,9 +270,7 @@ fn kernel_and_host_agree_on_frames() {
 
 #[test]
 fn a_tenant_for_whom_there_is_no_room_is_counted_with_everybody() {
-    if !privilege::privileged("a_tenant_for_whom_there_is_no_room_is_counted_with_everybody") {
-        return;
-    }
+    require_root!();
     let prepared = prepared(listed);
     let mut filter = filter(&prepared);
     let list = identity(b"c2");
@@ -314,9 +306,7 @@ fn reverse(frame: &mut [u8]) -> bool {
 
 #[test]
 fn engines_agree_on_the_whole_database_and_random_addresses() {
-    if !privilege::privileged("engines_agree_on_the_whole_database_and_random_addresses") {
-        return;
-    }
+    require_root!();
     let database = geofence_user::data::geoip::Database::embedded().expect("embedded");
     let policy = oracle::overlays(&oracle::default_policy(), &database, 7, OVERLAYS);
     let array = prepared(|p| {
@@ -391,9 +381,7 @@ fn template(source: &str, destination: &str) -> Vec<u8> {
 
 #[test]
 fn an_image_is_swapped_whole_and_the_counters_stay() {
-    if !privilege::privileged("an_image_is_swapped_whole_and_the_counters_stay") {
-        return;
-    }
+    require_root!();
     let blocking = prepared(|_| {});
     let open = prepared(|policy| {
         policy.settings.rule =
@@ -420,9 +408,7 @@ fn an_image_is_swapped_whole_and_the_counters_stay() {
 
 #[test]
 fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
-    if !privilege::privileged("an_image_that_does_not_fit_is_refused_and_the_current_one_stays") {
-        return;
-    }
+    require_root!();
     let small = {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small.mmdb");
@@ -473,9 +459,7 @@ fn more_interfaces_than_can_be_counted_are_refused() {
 
 #[test]
 fn without_an_image_everything_passes_and_is_named() {
-    if !privilege::privileged("without_an_image_everything_passes_and_is_named") {
-        return;
-    }
+    require_root!();
     let mut filter = Filter::load(prepared(|_| {}).options(true)).expect("loads");
     let verdict = filter
         .ask(&template("77.88.8.8", "192.0.2.2"))

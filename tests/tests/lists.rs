@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Edge, PATIENCE};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_tests::site::Site;
-use geofence_tests::wait::poll;
+use geofence_tests::wait::{in_time, poll};
 use nix::sched::{CloneFlags, setns};
 
 /// Addresses of countries that nobody blocks.
@@ -70,9 +71,7 @@ fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
 
 #[test]
 fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
-    if !privilege::privileged("a_fetched_list_filters_and_a_bad_one_changes_nothing") {
-        return Ok(());
-    }
+    require_root!();
     let (site, body) = site()?;
     let _daemon = site.run(&[])?;
     // A list that says "alert" drops nobody.
@@ -143,18 +142,25 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
 
 #[test]
 fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
-    if !privilege::privileged("an_entry_that_lapses_goes_by_itself") {
-        return Ok(());
-    }
-    let (site, _) = site()?;
-    let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
-    site.configure(config)?;
-    site.write(
-        "own.txt",
-        format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
-    )?;
-    let _daemon = site.run(&[])?;
-    ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
+    require_root!();
+    let (site, _daemon) = in_time(|seconds| {
+        let (site, _) = site()?;
+        let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
+        site.configure(config)?;
+        let begun = Instant::now();
+        site.write(
+            "own.txt",
+            format!("add own {LISTED} timeout {seconds}\nadd own {OTHER}\n"),
+        )?;
+        let daemon = site.run(&[])?;
+        let passes = site.edge.passes(LISTED)?;
+        // The timeout is kept in whole seconds, so it may be one less.
+        if begun.elapsed() >= Duration::from_secs(seconds - 1) {
+            return Ok(None);
+        }
+        ensure!(!passes, "{LISTED} is on the list and passes");
+        Ok(Some((site, daemon)))
+    })?;
     site.wait_passes(LISTED, true)?;
     ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
     // The kernel has the new image a moment before the daemon tells of it.
@@ -167,9 +173,7 @@ fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
 
 #[test]
 fn commands_name_the_list_and_the_line() -> Result<()> {
-    if !privilege::privileged("commands_name_the_list_and_the_line") {
-        return Ok(());
-    }
+    require_root!();
     let (site, _) = site()?;
     site.write("own.txt", format!("# us\n{LISTED} # why\n"))?;
     let (code, said) = site.ask(&["explain", LISTED])?;

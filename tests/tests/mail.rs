@@ -7,21 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Result, ensure};
 use geofence_tests::lab::report::{self, Row};
 use geofence_tests::lab::{self, Mode, Scale};
-use geofence_tests::privilege;
+use geofence_tests::privilege::missing_programs;
+use geofence_tests::require_root;
 
 /// Two laboratories at once would be too slow for either.
 static ALONE: Mutex<()> = Mutex::new(());
-
-fn can_run(name: &str) -> bool {
-    if !privilege::privileged(name) {
-        return false;
-    }
-    let missing = lab::missing(&lab::PROGRAMS);
-    if !missing.is_empty() {
-        privilege::skip(name, &format!("not installed: {}", missing.join(", ")));
-    }
-    missing.is_empty()
-}
 
 fn run(mode: Mode, steps: &[u8]) -> Result<(Vec<Row>, String)> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,9 +23,7 @@ fn run(mode: Mode, steps: &[u8]) -> Result<(Vec<Row>, String)> {
 
 #[test]
 fn mail_passes_and_nothing_else() -> Result<()> {
-    if !can_run("mail_passes_and_nothing_else") {
-        return Ok(());
-    }
+    require_root!(missing_programs(&lab::PROGRAMS));
     let (rows, table) = run(Mode::Enforce, &[])?;
     for step in 1..=6 {
         ensure!(
@@ -50,9 +38,7 @@ fn mail_passes_and_nothing_else() -> Result<()> {
 /// What a filter that drops nothing lets through must turn rows red, or their green is worth nothing.
 #[test]
 fn the_laboratory_sees_what_a_filter_lets_through() -> Result<()> {
-    if !can_run("the_laboratory_sees_what_a_filter_lets_through") {
-        return Ok(());
-    }
+    require_root!(missing_programs(&lab::PROGRAMS));
     let (rows, table) = run(Mode::Monitor, &[5, 6])?;
     for part in ["forged ICMP errors", "openings on the same flows"] {
         ensure!(

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::mmdb_writer::{Schema, Writer};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
 
@@ -22,9 +22,7 @@ fn write_database(
 
 #[test]
 fn rules_name_autonomous_systems() -> Result<()> {
-    if !privilege::privileged("rules_name_autonomous_systems") {
-        return Ok(());
-    }
+    require_root!();
     /// Germany, nobody's enemy; Russia, blocked.
     const DENIED: [&str; 2] = ["84.200.69.80", "2003:1000::80"];
     const FREE: &str = "84.200.70.40";
@@ -118,9 +116,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
 
 #[test]
 fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
-    if !privilege::privileged("a_second_opinion_counts_as_the_agreement_says") {
-        return Ok(());
-    }
+    require_root!();
     /// By the embedded database these are German and Russian; the second says otherwise of the first two of each.
     const GERMAN: [&str; 3] = ["84.200.69.80", "2003:1000::80", "84.200.70.40"];
     const RUSSIAN: [&str; 3] = ["5.136.0.77", "2001:3b40::77", "5.136.1.77"];

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::decide::Verdict;
 use geofence_tests::precedence::{Situation, database, policy, situations};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
 use geofence_user::data::lists::Loaded;
@@ -91,9 +91,7 @@ fn every_combination_of_rules_ends_as_the_table_says() {
 
 #[test]
 fn the_kernel_ends_every_combination_the_same() {
-    if !privilege::privileged("the_kernel_ends_every_combination_the_same") {
-        return;
-    }
+    require_root!();
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(lookup);
         let mut filter = Filter::load(prepared.options(true)).expect("loads");

@@ -9,8 +9,7 @@ use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::{PacketSocket, exchange};
-use geofence_tests::{http, privilege};
-
+use geofence_tests::{http, privilege, require_root};
 
 fn listen() -> SocketAddr {
     LISTEN.parse().expect("an address")
@@ -39,9 +38,7 @@ fn through(peer: &PacketSocket, edge: &PacketSocket, frames: &[Vec<u8>]) -> Resu
 
 #[test]
 fn blocked_countries_are_dropped_mail_passes_and_all_is_counted() -> Result<()> {
-    if !privilege::privileged("blocked_countries_are_dropped_mail_passes_and_all_is_counted") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let mut daemon = Daemon::run(
@@ -160,9 +157,7 @@ fn promtool(metrics: &str) -> Result<()> {
 
 #[test]
 fn monitor_mode_passes_what_it_counts_as_blocked() -> Result<()> {
-    if !privilege::privileged("monitor_mode_passes_what_it_counts_as_blocked") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let options = [
@@ -196,9 +191,7 @@ fn refused(namespace: &Namespace, words: &[&str]) -> Result<String> {
 
 #[test]
 fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
-    if !privilege::privileged("what_cannot_be_done_is_named_and_leaves_nothing_behind") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let directory = tempfile::tempdir()?;
@@ -267,9 +260,7 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
 
 #[test]
 fn an_interface_that_loses_its_filter_is_unhealthy() -> Result<()> {
-    if !privilege::privileged("an_interface_that_loses_its_filter_is_unhealthy") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let mut daemon = Daemon::run(

@@ -9,14 +9,16 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::geofence;
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::link::Link;
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use nix::sys::signal::Signal;
+
+/// How long an operator who needs the filter off waits at most.
+const DETACH_MAX: Duration = Duration::from_secs(1);
+const ROUNDS_MAX: usize = 10;
 
 #[test]
 fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
-    if !privilege::privileged("a_start_that_fails_leaves_the_earlier_filter") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let name = edge.interface();
     let mut daemon = edge.run(&[])?;
@@ -57,26 +59,27 @@ fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
 
 #[test]
 fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()> {
-    if !privilege::privileged("detach_works_with_the_daemon_dead_and_the_state_gone_and_again") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let name = edge.interface();
-    let mut daemon = edge.run(&[])?;
-    daemon.signal(Signal::SIGKILL)?;
-    daemon.wait(PATIENCE)?;
-    std::fs::remove_file(edge.socket())?;
-    std::fs::remove_dir_all(edge.state())?;
-    let start = Instant::now();
-    let said = edge.detach(&["--interface", name])?;
-    ensure!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
-    assert_eq!(said, format!("detached from {name}\n"));
-    assert_eq!(edge.program(name)?, None);
-    assert!(edge.passes("77.88.8.8")?);
+    // A machine that has other things to do may delay one round, and not all.
+    let mut times = Vec::new();
+    while times.iter().all(|took| *took >= DETACH_MAX) {
+        ensure!(
+            times.len() < ROUNDS_MAX,
+            "expected detach within {DETACH_MAX:?}, but it took {times:?}"
+        );
+        let daemon = edge.run(&[])?;
+        daemon.kill(PATIENCE)?;
+        std::fs::remove_file(edge.socket())?;
+        std::fs::remove_dir_all(edge.state())?;
+        let start = Instant::now();
+        let said = edge.detach(&["--interface", name])?;
+        times.push(start.elapsed());
+        assert_eq!(said, format!("detached from {name}\n"));
+        assert_eq!(edge.program(name)?, None);
+        assert!(edge.passes("77.88.8.8")?);
+    }
     for words in [
         vec!["--interface", name],
         vec!["--all"],
@@ -103,9 +106,7 @@ fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()
 
 #[test]
 fn interfaces_join_and_leave_with_a_restart_and_keep_their_counters() -> Result<()> {
-    if !privilege::privileged("interfaces_join_and_leave_with_a_restart_and_keep_their_counters") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let second = Link::default()
         .number(1)
@@ -148,9 +149,7 @@ fn mail_connection(edge: &Edge) -> Result<(TcpStream, TcpStream)> {
 
 #[test]
 fn a_mail_connection_outlives_the_daemon() -> Result<()> {
-    if !privilege::privileged("a_mail_connection_outlives_the_daemon") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let mut daemon = edge.run(&[])?;
     let (mut ours, mut theirs) = mail_connection(&edge)?;
@@ -179,9 +178,7 @@ fn a_mail_connection_outlives_the_daemon() -> Result<()> {
 
 #[test]
 fn what_is_kept_is_for_root_and_detach_finds_it_without_a_name() -> Result<()> {
-    if !privilege::privileged("what_is_kept_is_for_root_and_detach_finds_it_without_a_name") {
-        return Ok(());
-    }
+    require_root!();
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;
     let pins = edge.pins();

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use geofence_common::action::{Action, Reason};
 use geofence_tests::corpus::corpus;
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
@@ -112,9 +112,7 @@ fn from_a_country_that_is_not_blocked_nothing_falls_for_being_odd() {
 
 #[test]
 fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
-    if !privilege::privileged("the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason") {
-        return;
-    }
+    require_root!();
     let prepared = prepared();
     let mut filter = Filter::load(prepared.options(true)).expect("loads");
     filter.install(&prepared.image, None).expect("installs");

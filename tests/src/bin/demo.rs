@@ -34,7 +34,7 @@ const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// How long geofence may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a packet may take to be counted, and the last one to arrive.
-const PACKET_PATIENCE: Duration = Duration::from_secs(2);
+const PACKET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows geofence at work between two isolated network namespaces
 ///

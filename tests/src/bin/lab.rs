@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::life;
+use geofence_tests::privilege::missing_programs;
 
 /// Runs whole networks with real software around geofence
 ///
@@ -125,7 +126,7 @@ fn need_root() -> Result<()> {
 }
 
 fn need(programs: &[(&str, &'static str)]) -> Result<()> {
-    let missing = lab::missing(programs);
+    let missing = missing_programs(programs);
     if !missing.is_empty() {
         bail!(
             "this machine lacks programs of the Debian packages {}; `cargo xtask lab` installs them",

@@ -144,11 +144,15 @@ pub(super) fn configurations(site: &mut Site, times: u32) -> Result<Found> {
         let place = format!("geofence.toml:{}:", number + 1);
         let said = format!("{}{}", checked.stderr, checked.stdout);
         if checked.code != Some(2) || !said.contains(&place) {
-            wrong.push(format!("expected exit code 2 and {place} from check, but {checked:?}"));
+            wrong.push(format!(
+                "expected exit code 2 and {place} from check, but {checked:?}"
+            ));
         }
         let reloaded = site.reload()?;
         if reloaded.code != Some(1) {
-            wrong.push(format!("expected exit code 1 from reload, but {reloaded:?}"));
+            wrong.push(format!(
+                "expected exit code 1 from reload, but {reloaded:?}"
+            ));
         }
     }
     site.configure()?;

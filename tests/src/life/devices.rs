@@ -90,7 +90,9 @@ fn repeatedly(
         let faults = deed(site)?;
         site.wait_numbers(NUMBERS)?;
         let health = site.edge.get("/healthz")?;
-        let faults = faults.into_iter().map(|fault| format!("time {number}: {fault}"));
+        let faults = faults
+            .into_iter()
+            .map(|fault| format!("time {number}: {fault}"));
         found.faults.extend(faults);
         found.expect(health.status == 200, || {
             format!(
@@ -377,12 +379,12 @@ fn recreate(site: &mut Site, number: u32) -> Result<Return> {
         });
         let waited = site.waited();
         // A while longer: nothing may pass any more.
-        let waited = site.wait_numbers(NUMBERS);
+        let going_on = site.wait_numbers(NUMBERS);
         done.store(true, Ordering::Release);
         let panicked = |_| anyhow!("a thread of the laboratory panicked");
         let sent = sender.join().map_err(panicked)?;
         let passed = witness.join().map_err(panicked)??;
-        waited.and(sent)?;
+        going_on.and(sent)?;
         let took = back?.with_context(|| format!("{far} is not filtered after {PATIENCE:?}"))?;
         anyhow::Ok((took, waited?.since(&waited_before), passed))
     })?;
