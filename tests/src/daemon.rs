@@ -110,7 +110,7 @@ impl Daemon {
 
     /// Starts any command prepared by [`Namespace::command`].
     ///
-    /// The program is told to end when the calling thread does.
+    /// The program gets SIGTERM when the calling thread ends.
     pub fn spawn(namespace: &Namespace, mut command: Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())

@@ -16,7 +16,8 @@ use crate::frames::between;
 use crate::http;
 use crate::link::{Link, Pair};
 use crate::namespace::Namespace;
-use crate::packet_socket::{PacketSocket, crosses};
+use crate::packet_socket::PacketSocket;
+use crate::probe::crosses;
 
 /// Where a geofence of these suites listens.
 pub const LISTEN: &str = "127.0.0.1:10317";

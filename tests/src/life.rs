@@ -12,6 +12,7 @@ mod damage;
 mod devices;
 mod faults;
 mod leases;
+mod returns;
 mod traffic;
 
 use std::path::PathBuf;
@@ -209,7 +210,7 @@ const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
         "deletions of an interface among 64 others, made anew",
         [21, 6],
         0,
-        devices::recreations,
+        returns::recreations,
     ),
     (
         10,

@@ -1,13 +1,13 @@
 //! Raw frames in and out of an interface, exactly as they are on the wire.
 //!
 //! The kernel shows a packet socket what came in *after* a native or generic XDP program let it pass, so a socket at
-//! the edge sees what the filter passed. Two things need undoing: the kernel moves a frame's first VLAN tag aside
+//! the edge sees what the filter passed. Two things need undoing: the kernel removes a frame's first VLAN tag
 //! before it shows the frame, and it shows what the socket's own host sends. This file puts the tag back and leaves
 //! out what goes out. It assumes Ethernet.
 //!
 //! A veth holds 256 frames between its ends, and the kernel drops the next one. On a busy machine it may empty that queue
 //! late, so [`PacketSocket::send`] and [`PacketSocket::send_many`] read the driver's counters: they leave room and wait
-//! until the other end has taken what was sent. [`exchange`] then tells for certain which frames a filter let through.
+//! until the other end has taken what was sent. [`crate::probe`] then says for certain which frames a filter let through.
 //!
 //! Two things it cannot undo. The kernel drops a frame that ends less than two bytes behind its first tag before it
 //! shows it, filter or not. And frames of a host's own TCP or UDP may arrive unsegmented and without checksums, as
@@ -17,12 +17,9 @@
     reason = "libc offers the packet(7) address and ancillary data only as raw structures"
 )]
 
-use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
@@ -33,8 +30,8 @@ use nix::sys::socket::{
 };
 
 use crate::affinity::Pinned;
-use crate::frames::Frame;
 use crate::namespace::Namespace;
+use crate::sent_counters::SentCounters;
 use crate::wait;
 
 /// Holds a burst of some ten thousand small frames, so that a slow reader loses none.
@@ -59,8 +56,7 @@ struct Ancillary([u8; 128]);
 pub struct PacketSocket {
     descriptor: OwnedFd,
     interface: String,
-    /// The counters of the interfaces in the socket's namespace.
-    counters: File,
+    counters: SentCounters,
 }
 
 /// A frame that came in.
@@ -72,21 +68,12 @@ pub struct Arrival {
     pub at: SystemTime,
 }
 
-/// What an interface's driver did with the frames sent on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sent {
-    /// Frames that the other end fetched.
-    delivered: u64,
-    /// Frames dropped before the other end, for want of room or because it was down.
-    lost: u64,
-}
-
 impl PacketSocket {
     /// Opens a socket on an interface of a namespace; it receives from now on.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         let (descriptor, counters) = namespace
             .enter(|| {
-                let counters = File::open("/proc/thread-self/net/dev")?;
+                let counters = SentCounters::open(interface)?;
                 anyhow::Ok((open(interface)?, counters))
             })?
             .with_context(|| format!("opening a packet socket on {interface}"))?;
@@ -103,10 +90,10 @@ impl PacketSocket {
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         let deadline = Instant::now() + DRAIN_PATIENCE;
         loop {
-            let lost = self.sent()?.lost;
+            let lost = self.counters.read()?.lost;
             self.send_once(frame)?;
             // The driver counts before the call returns.
-            if self.sent()?.lost == lost {
+            if self.counters.read()?.lost == lost {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -146,11 +133,11 @@ impl PacketSocket {
         // A link without a filter has one queue for each core, and two queues do not keep the order.
         let _pinned = Pinned::here()?;
         for frames in frames.chunks(WINDOW) {
-            let before = self.sent()?;
+            let before = self.counters.read()?;
             self.send_burst(frames)?;
             let expected = before.delivered + before.lost + frames.len() as u64;
             let drained = wait::poll(DRAIN_PATIENCE, || {
-                let now = self.sent()?;
+                let now = self.counters.read()?;
                 Ok((now.delivered + now.lost >= expected).then_some(now))
             })?;
             let now = drained.with_context(|| {
@@ -211,48 +198,6 @@ impl PacketSocket {
             }
         }
         Ok(())
-    }
-
-    /// What the driver has counted of the frames sent on this interface.
-    fn sent(&self) -> Result<Sent> {
-        let mut text = vec![0; 16 << 10];
-        let mut length = 0;
-        // The kernel gives a file of /proc in pieces.
-        loop {
-            let read = self.counters.read_at(&mut text[length..], length as u64)?;
-            if read == 0 {
-                break;
-            }
-            length += read;
-            if length == text.len() {
-                text.resize(2 * length, 0);
-            }
-        }
-        let text = String::from_utf8_lossy(&text[..length]);
-        sent(&text, &self.interface)
-            .with_context(|| format!("no counters of {} in {text}", self.interface))
-    }
-
-    /// How many frames the socket lost, since this was last asked, because nobody read them in time.
-    pub fn missed(&self) -> Result<u32> {
-        let mut statistics = libc::tpacket_stats {
-            tp_packets: 0,
-            tp_drops: 0,
-        };
-        let mut length = size_of_val(&statistics) as libc::socklen_t;
-        // SAFETY: the option fills in a tpacket_stats, and that is what it is given, with its size.
-        let status = unsafe {
-            libc::getsockopt(
-                self.descriptor.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                (&raw mut statistics).cast(),
-                &raw mut length,
-            )
-        };
-        Errno::result(status)
-            .with_context(|| format!("asking what a socket on {} lost", self.interface))?;
-        Ok(statistics.tp_drops)
     }
 
     /// Returns the next frame that came in, as it was sent; `None` when `patience` ran out first.
@@ -369,64 +314,6 @@ impl PacketSocket {
     }
 }
 
-/// Sends frames into one end of a link, in order, and returns those that arrive at the other.
-///
-/// Both ends must be of one link that nothing else is sent on. A frame that is not among those returned was dropped by
-/// a filter: none is lost on the way, and a last frame that every filter passes shows that those before have arrived.
-pub fn exchange(
-    from: &PacketSocket,
-    to: &PacketSocket,
-    frames: &[Vec<u8>],
-    patience: Duration,
-) -> Result<Vec<Vec<u8>>> {
-    /// So that no exchange takes the last frame of another for its own.
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let mut payload = [0x5a; 50];
-    payload[..8].copy_from_slice(&number.to_be_bytes());
-    let last = Frame::ethernet().raw(0x88b5, payload).build();
-    // A link without a filter has one queue for each core, and two queues do not keep the order.
-    let _pinned = Pinned::here()?;
-    for frame in frames {
-        match from.send(frame) {
-            Err(error) if is_egress_drop(&error) => {}
-            sent => sent?,
-        }
-    }
-    from.send(&last)?;
-    to.receive_until(patience, |frame| frame == last)
-}
-
-/// Whether a frame sent into one end of a link arrives at the other; see [`exchange`].
-pub fn crosses(
-    from: &PacketSocket,
-    to: &PacketSocket,
-    frame: &[u8],
-    patience: Duration,
-) -> Result<bool> {
-    let arrived = exchange(from, to, &[frame.to_vec()], patience)?;
-    Ok(arrived.iter().any(|one| one == frame))
-}
-
-/// The kernel answers `ENOBUFS` to a sender whose packet an egress filter dropped.
-fn is_egress_drop(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref() == Some(&Errno::ENOBUFS))
-}
-
-/// Reads the line of an interface in /proc/net/dev: its transmitted packets and drops.
-fn sent(text: &str, interface: &str) -> Option<Sent> {
-    let rest = text
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-    // Eight columns of what was received; then bytes, packets, errors and drops of what was sent.
-    let mut columns = rest.split_whitespace().map(str::parse);
-    let delivered = columns.nth(9)?.ok()?;
-    let lost = columns.nth(1)?.ok()?;
-    Some(Sent { delivered, lost })
-}
-
 /// Opens the socket in the calling thread's namespace.
 fn open(interface: &str) -> Result<OwnedFd> {
     let index =
@@ -474,7 +361,7 @@ fn open(interface: &str) -> Result<OwnedFd> {
     Ok(descriptor)
 }
 
-/// What comes along with a frame: the four bytes of the VLAN tag that the kernel moved aside, if it did, and the time at
+/// What comes along with a frame: the four bytes of the VLAN tag that the kernel removed, if it did, and the time at
 /// which it took the frame in.
 fn ancillary_of(message: &libc::msghdr) -> (Option<[u8; 4]>, Option<SystemTime>) {
     let (mut tag, mut at) = (None, None);
@@ -526,23 +413,4 @@ fn stripped_tag(data: &libc::tpacket_auxdata) -> Option<[u8; 4]> {
     };
     let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
     Some([a, b, c, d])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_of_an_interface_are_read_from_its_line() {
-        let text = "Inter-|   Receive                    |  Transmit\n \
-                    face |bytes    packets errs drop fifo frame compressed multicast|bytes packets errs drop\n\
-                    peer01:  9  9  9  9  9  9  9  9  9  9  9  9  9  9  9  9\n\
-                     peer0:  1  2  3  4  5  6  7  8  100 70  0  3  0  0  0  0\n";
-        let expected = Sent {
-            delivered: 70,
-            lost: 3,
-        };
-        assert_eq!(sent(text, "peer0"), Some(expected));
-        assert_eq!(sent(text, "edge0"), None);
-    }
 }

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn poll_looks_again_until_something_is_there() {
+    fn poll_repeats_until_something_is_found() {
         let mut looks = 0;
         let found = poll(Duration::from_secs(10), || {
             looks += 1;
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn poll_gives_up_after_its_patience_but_looks_once() {
+    fn poll_looks_once_and_gives_up_after_its_patience() {
         let mut looks = 0;
         let found: Option<()> = poll(Duration::ZERO, || {
             looks += 1;

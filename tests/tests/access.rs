@@ -74,7 +74,7 @@ fn session(pair: &Pair) -> Result<(TcpStream, TcpStream)> {
 }
 
 #[test]
-fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
+fn policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
     require_root!();
     let pair = edge_with_blocked_peer()?;
     accepted(&pair, &[])?;
@@ -103,7 +103,7 @@ fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
+fn session_in_another_namespace_does_not_count() -> Result<()> {
     require_root!();
     let (pair, other) = (edge_with_blocked_peer()?, edge_with_blocked_peer()?);
     let _session = session(&other)?;
@@ -113,7 +113,7 @@ fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
 }
 
 #[test]
-fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace() -> Result<()> {
+fn session_of_the_environment_counts_only_for_an_address_of_this_namespace() -> Result<()> {
     require_root!();
     let pair = edge_with_blocked_peer()?;
     let run = |server: &str| -> Result<Daemon> {
@@ -138,7 +138,7 @@ fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace()
 }
 
 #[test]
-fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
+fn refusal_names_a_blocked_gateway_and_resolver() -> Result<()> {
     require_root!();
     let pair = edge_with_blocked_peer()?;
     pair.edge.run(&[
@@ -181,7 +181,7 @@ fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
 }
 
 #[test]
-fn a_metadata_service_with_a_route_of_its_own_is_kept() -> Result<()> {
+fn metadata_service_with_its_own_route_cannot_be_cut_off() -> Result<()> {
     require_root!();
     let pair = edge_with_blocked_peer()?;
     let directory = tempfile::tempdir()?;

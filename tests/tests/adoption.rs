@@ -28,7 +28,7 @@ fn links(edge: &Edge) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> {
+fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let name = edge.interface();
@@ -76,7 +76,7 @@ fn a_killed_daemon_leaves_the_filter_and_the_next_takes_it_over() -> Result<()> 
 }
 
 #[test]
-fn tables_of_another_layout_are_left_behind_and_the_link_is_kept() -> Result<()> {
+fn adoption_replaces_tables_of_another_layout_and_keeps_the_link() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;

@@ -37,7 +37,7 @@ const ROWS: [(&str, usize); 20] = [
 ];
 
 #[test]
-fn every_row_of_the_benchmark_answers_rightly() {
+fn every_benchmark_row_gives_the_right_answers() {
     require_root!(missing_programs(&PROGRAMS));
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_geofence-bench"))

@@ -145,7 +145,7 @@ impl Site {
 }
 
 #[test]
-fn a_trial_ends_in_its_time_whatever_the_wall_clock_says() -> Result<()> {
+fn trial_ends_in_time_when_the_wall_clock_steps() -> Result<()> {
     require_root!(missing());
     for [first, later] in STEPS {
         in_time(|seconds| trial(first, later, seconds))
@@ -193,7 +193,7 @@ fn trial(first: &str, later: &str, seconds: u64) -> Result<Option<()>> {
 }
 
 #[test]
-fn an_exception_lapses_in_its_time_whatever_the_wall_clock_says() -> Result<()> {
+fn exception_expires_in_time_when_the_wall_clock_steps() -> Result<()> {
     require_root!(missing());
     for [first, later] in STEPS {
         in_time(|seconds| exception(first, later, seconds))

@@ -68,7 +68,7 @@ fn ensure_powerless(process: u32) -> Result<()> {
 }
 
 #[test]
-fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
+fn daemon_without_privilege_does_all_its_work() -> Result<()> {
     require_root!();
     let site = Site::new(&blocking("RU"))?;
     let edge = &site.edge;
@@ -107,7 +107,7 @@ fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
         "block = [\"DE\"]\n"
     );
 
-    // Somebody is let in, on record.
+    // An exception lets a source in, and is recorded.
     site.done(&[
         "exception",
         "add",
@@ -167,14 +167,14 @@ fn a_daemon_without_privilege_does_all_it_is_there_for() -> Result<()> {
 }
 
 #[test]
-fn a_configuration_that_belongs_to_somebody_else_is_still_read() -> Result<()> {
+fn configuration_of_another_user_is_read() -> Result<()> {
     require_root!();
-    const NOBODY: Option<u32> = Some(65_534);
+    const OTHER_USER: Option<u32> = Some(65_534);
     let site = Site::new(&blocking("RU"))?;
     let close = || {
         let path = site.path("geofence.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        chown(&path, NOBODY, NOBODY)
+        chown(&path, OTHER_USER, OTHER_USER)
     };
     close()?;
     let daemon = site.run(&[])?;
@@ -220,7 +220,7 @@ impl Drop for Ending {
 }
 
 #[test]
-fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Result<()> {
+fn logged_in_session_is_kept_and_a_mere_connection_prevents_no_reload() -> Result<()> {
     require_root!();
     let site = Site::new(&blocking("RU"))?;
     site.configure(&blocking("CN"))?;
@@ -249,7 +249,7 @@ fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Resu
     })?;
     ensure!(
         seen.is_some(),
-        "whoever connects keeps a policy from being used\n{}",
+        "a client that only connects keeps a policy from being activated\n{}",
         daemon.stderr()
     );
 
@@ -262,7 +262,7 @@ fn who_is_logged_in_is_kept_and_who_is_only_connected_holds_nothing_up() -> Resu
     assert_eq!(site.passes()?, [true, true]);
     drop(user);
 
-    // Without the helper, one who is only connected counts as well: rather once too often than to lock somebody out.
+    // Without the helper, a client that is only connected counts as well: rather a refusal too many than a lockout.
     kill(Pid::from_raw(i32::try_from(watcher)?), Signal::SIGKILL)?;
     let refused = site.edge.ask(&["reload"])?;
     ensure!(refused.code == Some(1), "{refused:?}");

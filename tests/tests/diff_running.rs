@@ -8,12 +8,13 @@ use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::frames::between;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::packet_socket::{PacketSocket, exchange};
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe::exchange;
 use geofence_tests::require_root;
 use serde_json::Value;
 
 #[test]
-fn a_policy_is_compared_with_the_running_filter_and_its_traffic() -> Result<()> {
+fn diff_compares_a_policy_with_the_running_filter_and_its_traffic() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;

@@ -19,7 +19,7 @@ fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value
 }
 
 #[test]
-fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result<()> {
+fn doctor_describes_and_probes_an_interface_and_leaves_it_unchanged() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -47,7 +47,7 @@ fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result
 }
 
 #[test]
-fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
+fn doctor_recognises_its_own_filter_and_names_a_missing_interface() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -70,7 +70,7 @@ fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
 }
 
 #[test]
-fn whoever_may_not_load_programs_is_told_so() -> Result<()> {
+fn doctor_names_missing_capabilities() -> Result<()> {
     require_root!();
     let edge = Namespace::new()?;
     let output = edge

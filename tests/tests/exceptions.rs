@@ -1,5 +1,5 @@
 //! Tenants, exceptions, protections and pressure in the kernel: what they let pass beyond the first packet, when they
-//! lapse, what is counted, and how many there may be.
+//! expire, what is counted, and how many there may be.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -72,7 +72,7 @@ const POLICY: &str = r#"
 "#;
 
 #[test]
-fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
+fn exception_passes_fragments_and_path_mtu_errors() {
     require_root!();
     let prepared = prepared(POLICY);
     let mut filter = filter(&prepared);
@@ -143,7 +143,7 @@ fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
             Reason::UnprovenIcmpError,
         );
         expect(
-            "to somebody else",
+            "to another host",
             too_big(&quote(destination, 443, router)),
             Reason::UnprovenIcmpError,
         );
@@ -174,7 +174,7 @@ fn what_an_exception_opens_works_in_pieces_and_through_narrow_links() {
 }
 
 #[test]
-fn an_exception_lapses_in_the_kernel_with_nobody_looking() {
+fn exception_expires_in_the_kernel_without_a_daemon() {
     require_root!();
     let text = format!("{POLICY}until = \"2099-01-01\"\n");
     let frame = syn(RUSSIAN, CUSTOMER, 443);
@@ -252,7 +252,7 @@ fn tenants_and_exceptions_are_counted() {
 }
 
 #[test]
-fn protected_ports_stay_shut_however_a_packet_is_dressed() {
+fn protected_ports_drop_every_unreadable_packet() {
     require_root!();
     let guarded = prepared(
         r#"
@@ -285,7 +285,7 @@ fn protected_ports_stay_shut_however_a_packet_is_dressed() {
             }
         }
     }
-    // Nobody named the port; these hide theirs.
+    // No rule named the port; these hide theirs.
     for name in [
         "tcp_25_data_offset_4",
         "v4_fragment_first_8_bytes",
@@ -341,7 +341,7 @@ fn protected_ports_stay_shut_however_a_packet_is_dressed() {
 }
 
 #[test]
-fn a_source_presses_an_open_port_no_harder_than_it_may() {
+fn rate_limit_bounds_what_one_source_sends_to_a_mail_port() {
     require_root!();
     let mut config = Config::default();
     config.policy.rate_limit = NonZeroU32::new(1);
@@ -431,7 +431,7 @@ fn network(number: u32) -> ipnet::IpNet {
 }
 
 #[test]
-fn a_hundred_thousand_exceptions_compile_load_and_hold() {
+fn hundred_thousand_exceptions_compile_load_and_match() {
     let policy = very_many();
     let distinct: BTreeSet<IpAddr> = (0..100_000).map(host).collect();
     let database = Database::embedded().expect("embedded");

@@ -10,7 +10,7 @@ use geofence_tests::namespace::Namespace;
 use geofence_tests::{http, require_root};
 
 #[test]
-fn the_running_filter_is_asked_by_its_own_policy() -> Result<()> {
+fn explain_asks_the_running_filter_by_its_own_policy() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;

@@ -5,7 +5,8 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
-use geofence_tests::packet_socket::{PacketSocket, crosses};
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_user::explain::{Protocol, Question};
 
@@ -78,7 +79,7 @@ fn question(
 }
 
 #[test]
-fn replies_pass_to_what_our_side_opened_and_to_nothing_else() -> Result<()> {
+fn replies_pass_only_to_flows_that_our_side_opened() -> Result<()> {
     require_root!();
     let lab = Lab::new(&[])?;
     let ends = [

@@ -103,7 +103,7 @@ fn store(site: &Site) -> PathBuf {
 }
 
 #[test]
-fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
+fn runtime_exception_is_in_force_and_no_wider_than_stated() -> Result<()> {
     require_root!();
     let site = Site::new(CONFIG)?;
     let _daemon = site.run(&[])?;
@@ -165,7 +165,7 @@ fn what_is_granted_is_in_force_and_no_wider_than_it_says() -> Result<()> {
 }
 
 #[test]
-fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
+fn runtime_exception_outlives_the_daemon_and_expires_without_it() -> Result<()> {
     require_root!();
     let site = in_time(|seconds| {
         let site = Site::new(CONFIG)?;
@@ -212,7 +212,7 @@ fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
         );
         assert!(!site.edge.passes(RUSSIAN)? && site.edge.passes(OTHER)?);
         if detached {
-            // What has lapsed comes back with another end.
+            // An expired exception comes back with another end.
             done(&site, &["extend", "soon", "--until", "2099-01-01"])?;
             assert!(site.edge.passes(RUSSIAN)?);
         }
@@ -223,7 +223,7 @@ fn what_is_granted_outlives_the_daemon_and_lapses_without_it() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
+fn refused_runtime_exception_changes_nothing_and_says_why() -> Result<()> {
     require_root!();
     let site = Site::new(CONFIG)?;
     let _daemon = site.run(&[])?;
@@ -328,7 +328,7 @@ fn what_cannot_be_granted_changes_nothing_and_says_why() -> Result<()> {
 }
 
 #[test]
-fn every_change_is_on_record_and_in_the_status() -> Result<()> {
+fn every_runtime_exception_is_in_the_audit_log_and_the_status() -> Result<()> {
     require_root!();
     let site = Site::new(CONFIG)?;
     let daemon = site.run(&[])?;
@@ -351,12 +351,12 @@ fn every_change_is_on_record_and_in_the_status() -> Result<()> {
     done(&site, &["remove", "t-1", "--reason", "their uplink works"])?;
 
     let audit = audit(&site)?;
-    let told: Vec<_> = audit
+    let recorded: Vec<_> = audit
         .iter()
         .filter_map(|one| Some((one["verb"].as_str()?, one["result"].as_str()?)))
         .collect();
     let done = ["exception add", "exception extend", "exception remove"].map(|verb| (verb, "done"));
-    assert_eq!(told, done);
+    assert_eq!(recorded, done);
     for line in &audit {
         assert_eq!(
             (&line["uid"], &line["user"]),
@@ -380,7 +380,7 @@ fn every_change_is_on_record_and_in_the_status() -> Result<()> {
 }
 
 #[test]
-fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()> {
+fn broken_exceptions_file_is_named_and_a_removed_tenant_stops_nothing() -> Result<()> {
     require_root!();
     let site = Site::new(CONFIG)?;
     let mut daemon = site.run(&[])?;
@@ -398,7 +398,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
         said.contains("t-1 is not in force: there is no tenant customer-17 any more"),
         "{said}"
     );
-    // What is idle keeps nobody from granting others.
+    // An idle exception does not prevent others.
     done(
         &site,
         &["remove", add(&site, "", OTHER, "any", &[]).map(|_| "x-1")?],
@@ -421,7 +421,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
         );
     }
     assert!(site.edge.passes(RUSSIAN)?);
-    // A start filters without, and says so, until somebody has mended it.
+    // A start filters without them, and says so, until the file is repaired.
     daemon.signal(Signal::SIGTERM)?;
     daemon.wait(PATIENCE)?;
     let mut daemon = site.run(&[])?;
@@ -443,7 +443,7 @@ fn a_broken_file_is_named_and_a_tenant_that_is_gone_stops_nothing() -> Result<()
 }
 
 #[test]
-fn a_long_list_costs_the_daemon_no_memory_for_good() -> Result<()> {
+fn listing_many_exceptions_keeps_no_memory() -> Result<()> {
     require_root!();
     const COUNT: usize = 20_000;
     /// What the C library may keep besides. All of them at once, as JSON takes them apart, are seven times as much.

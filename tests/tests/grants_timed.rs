@@ -19,7 +19,7 @@ const ROUNDS_MAX: usize = 30;
 const EFFECT_MAX: Duration = Duration::from_millis(500);
 
 #[test]
-fn what_is_granted_is_in_force_at_once() -> Result<()> {
+fn runtime_exception_is_in_force_within_half_a_second() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;

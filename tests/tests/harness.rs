@@ -1,6 +1,6 @@
 //! The harness's own promises about networks: frames cross a link unchanged, alone, and lead nowhere else.
 //!
-//! A suite that blames the filter must be able to trust these first. Needs root; skipped aloud without it.
+//! A suite that blames the filter must be able to trust these first. Needs root; reported as skipped without it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,7 @@ fn last() -> Vec<u8> {
 }
 
 #[test]
-fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
+fn tagged_frame_arrives_unchanged() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -59,7 +59,7 @@ fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
 }
 
 #[test]
-fn every_frame_of_the_corpus_and_many_mutated_ones_arrive_as_they_were_sent() -> Result<()> {
+fn corpus_and_mutated_frames_arrive_unchanged() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
@@ -93,7 +93,7 @@ fn stack_drops(frame: &[u8]) -> bool {
 }
 
 #[test]
-fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
+fn quiet_link_carries_only_what_is_sent() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -112,7 +112,7 @@ fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
             stream.write_all(b"220 ready\r\n")?;
             Ok(caller)
         });
-        let mut call = call::tcp(&peer, from, address, PATIENCE)?.context("nobody answered")?;
+        let mut call = call::tcp(&peer, from, address, PATIENCE)?.context("no answer")?;
         let mut said = String::new();
         call.read_to_string(&mut said)?;
         assert_eq!(said, "220 ready\r\n");
@@ -130,7 +130,7 @@ fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
 }
 
 #[test]
-fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
+fn link_with_discovery_resolves_its_neighbours() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default().discovery().connect(&peer, &edge)?;
@@ -139,7 +139,7 @@ fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
         let to = pair.edge_address_for(from);
         let listener = edge.enter(|| TcpListener::bind((to, 0)))??;
         let call = call::tcp(&peer, from, listener.local_addr()?, PATIENCE)?;
-        assert!(call.is_some(), "nobody answered at {to}");
+        assert!(call.is_some(), "no answer from {to}");
     }
     let sender = PacketSocket::open(&peer, &pair.peer_interface)?;
     sender.send(&last())?;
@@ -158,7 +158,7 @@ fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
 }
 
 #[test]
-fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
+fn packet_sockets_receive_only_incoming_frames() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
@@ -189,7 +189,7 @@ fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
 }
 
 #[test]
-fn mistakes_are_explained() -> Result<()> {
+fn harness_errors_name_their_cause() -> Result<()> {
     require_root!();
     let namespace = Namespace::new()?;
     let explained = |error: anyhow::Error, words: &[&str]| {
@@ -223,16 +223,16 @@ fn mistakes_are_explained() -> Result<()> {
             .unwrap_err(),
         &["16"],
     );
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let closed = SocketAddr::from(([127, 0, 0, 1], 1));
     explained(
-        http::get(&namespace, nobody, "/healthz", &[]).unwrap_err(),
+        http::get(&namespace, closed, "/healthz", &[]).unwrap_err(),
         &["127.0.0.1:1/healthz", "refused"],
     );
     Ok(())
 }
 
 #[test]
-fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
+fn namespace_has_only_a_loopback() -> Result<()> {
     require_root!();
     let namespace = Namespace::new()?;
     let links = namespace.run(&["ip", "-o", "link"])?;
@@ -252,7 +252,7 @@ fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
 }
 
 #[test]
-fn a_call_tells_silence_from_refusal() -> Result<()> {
+fn call_distinguishes_silence_from_refusal() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -267,17 +267,17 @@ fn a_call_tells_silence_from_refusal() -> Result<()> {
         "{refusal:#}"
     );
     // An edge without the address takes what is sent to it and answers nothing.
-    let nobody = SocketAddr::from(([192, 0, 2, 1], 22));
+    let closed = SocketAddr::from(([192, 0, 2, 1], 22));
     edge.run(&["ip", "link", "set", "dev", &pair.edge_interface, "down"])?;
     edge.run(&["ip", "address", "flush", "dev", &pair.edge_interface])?;
     edge.run(&["ip", "link", "set", "dev", &pair.edge_interface, "up"])?;
-    let silence = call::tcp(&peer, from, nobody, Duration::from_millis(100))?;
+    let silence = call::tcp(&peer, from, closed, Duration::from_millis(100))?;
     assert!(silence.is_none(), "{silence:?}");
     Ok(())
 }
 
 #[test]
-fn a_frame_between_two_addresses_needs_one_family() {
+fn frame_between_two_families_panics() {
     let mixed = std::panic::catch_unwind(|| {
         between([192, 0, 2, 1].into(), std::net::Ipv6Addr::LOCALHOST.into())
     });

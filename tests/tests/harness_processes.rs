@@ -1,7 +1,7 @@
-//! The harness's own promises about processes: daemons are heard, obeyed and reaped, and nothing outlives a test.
+//! The harness's own promises about processes: daemons are read, signalled and reaped, and nothing outlives a test.
 //!
-//! Shell scripts stand in for the filter, so these hold whatever state the filter is in. Needs root; skipped aloud
-//! without it.
+//! Shell scripts stand in for the filter, so these hold whatever state the filter is in. Needs root; reported as
+//! skipped without it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HOLD: &str = "GEOFENCE_TESTS_HOLD";
 
 #[test]
-fn an_answer_comes_from_within_the_namespace() -> Result<()> {
+fn http_answer_comes_from_within_the_namespace() -> Result<()> {
     require_root!();
     let namespace = Namespace::new()?;
     let (address, server) = serve(
@@ -75,7 +75,7 @@ fn serve(
 }
 
 #[test]
-fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
+fn daemon_is_awaited_signalled_and_reaped() -> Result<()> {
     require_root!();
     let namespace = Namespace::new()?;
     let spawn = |script: &str| {
@@ -152,7 +152,7 @@ while :; do read -r -t 1 -u 9; done
 ";
 
 #[test]
-fn nothing_is_left_when_the_process_is_killed() -> Result<()> {
+fn killed_process_leaves_no_network_behind() -> Result<()> {
     require_root!();
     let before = host_interfaces()?;
     let named_before = named_namespaces();
@@ -206,7 +206,7 @@ fn nothing_is_left_when_the_process_is_killed() -> Result<()> {
 }
 
 #[test]
-#[ignore = "not a test: the process that nothing_is_left_when_the_process_is_killed starts and kills"]
+#[ignore = "not a test: the process that killed_process_leaves_no_network_behind starts and kills"]
 fn hold_a_network_until_killed() -> Result<()> {
     if std::env::var_os(HOLD).is_none() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a
-//! list says so, in the direction that it says.
+//! Packets from and to listed addresses through a real interface: counted by list and tenant, reported as events, and
+//! dropped where a list says so, in its direction.
 
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,14 @@ use site::{
 };
 
 #[test]
-fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result<()> {
+fn packet_to_a_listed_address_is_counted_reported_and_dropped_as_the_list_says() -> Result<()> {
     require_root!();
     let site = Site::new("replies = \"all\"\nblock = [\"DE\"]")?;
     let mut daemon = site.run()?;
-    ensure!(site.leaves(INSIDE, UNLISTED)?, "nobody lists it");
+    ensure!(site.leaves(INSIDE, UNLISTED)?, "it is on no list");
     ensure!(site.events()?.is_empty(), "there was no contact yet");
 
-    // A list that says "alert": it leaves, and everybody knows.
+    // A list with the action "alert": the packet leaves, and an event reports it.
     ensure!(site.leaves(INSIDE, WATCHED)?, "an alert stops nothing");
     let events = site.wait_events(1)?;
     for (key, expected) in [
@@ -80,11 +80,11 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
         .collect();
     ensure!(
         to.len() == 2,
-        "one to whom nobody lists, one to whom a list remarks upon: {flows}"
+        "expected a flow to {UNLISTED} and one to {WATCHED}: {flows}"
     );
     ensure!(!flows.to_string().contains(C2), "{flows}");
 
-    // The edge's own packets are nobody's; of two lists, each counts.
+    // The edge's own packets belong to no tenant; of two lists, each counts.
     let own = site
         .machine
         .edge
@@ -111,7 +111,7 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
 }
 
 #[test]
-fn a_list_is_about_its_direction_alone() -> Result<()> {
+fn list_applies_only_to_its_direction() -> Result<()> {
     require_root!();
     let site = Site::new("")?;
     let mut daemon = site.run()?;
@@ -163,7 +163,7 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
 }
 
 #[test]
-fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
+fn monitor_mode_and_exceptions_let_packets_to_listed_addresses_leave() -> Result<()> {
     require_root!();
     let site = Site::new(&format!("mode = \"monitor\"\nallow = [\"{BOTH}\"]"))?;
     let daemon = site.run()?;
@@ -178,7 +178,7 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
     site.wait_events(1)?;
     daemon.interrupt(PATIENCE)?;
 
-    // An exception lets somebody in, so its answers leave; other packets of ours do not.
+    // An exception lets a source in, so answers to it leave; other packets of ours do not.
     let exception = format!(
         "[[exception]]\nid = \"partner\"\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\nservices = [\"tcp/443\"]\n\
          owner = \"test\"\nreason = \"test\"\n"
@@ -207,7 +207,7 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
 }
 
 #[test]
-fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
+fn each_of_two_lists_applies_only_to_its_direction() -> Result<()> {
     require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
@@ -224,7 +224,7 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
         ("scanners", "in", "drop", 1.0),
         ("c2", "out", "drop", 2.0),
     ])?;
-    // Neither of the two that block is told of the other direction.
+    // Neither of the two that block reports the other direction.
     let events = site.wait_events(8)?;
     for (list, direction) in [("c2", "in"), ("scanners", "out")] {
         let is_it = |event: &&Value| event["list"] == list && event["direction"] == direction;
@@ -234,7 +234,7 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
 }
 
 #[test]
-fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
+fn tenant_mode_protection_and_management_come_before_a_list() -> Result<()> {
     require_root!();
     let more = format!(
         "[[tenant]]\nname = \"trying\"\nprefixes = [\"203.0.113.0/24\"]\nmode = \"monitor\"\n\
@@ -270,7 +270,7 @@ fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
 }
 
 #[test]
-fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
+fn lists_apply_to_egress_without_replies_and_their_entries_expire() -> Result<()> {
     require_root!();
     let list = "replies = \"none\"\n[[list]]\nname = \"c2\"\nfile = \"c2.ipset\"\nformat = \"ipset\"\n\
                 direction = \"out\"\n";
@@ -289,14 +289,14 @@ fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
         ensure!(!leaves, "{C2} is on the list and is called");
         Ok(Some((site, daemon)))
     })?;
-    let lapsed = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
-    ensure!(lapsed.is_some(), "it does not lapse");
-    ensure!(!site.leaves(INSIDE, CALLED)?, "only what has lapsed goes");
+    let expired = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
+    ensure!(expired.is_some(), "the entry does not expire");
+    ensure!(!site.leaves(INSIDE, CALLED)?, "only the expired entry goes");
     Ok(())
 }
 
 #[test]
-fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
+fn event_names_ports_as_far_as_headers_can_be_parsed() -> Result<()> {
     require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
@@ -334,7 +334,7 @@ fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
 }
 
 #[test]
-fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
+fn flood_to_a_listed_address_is_counted_whole_and_reported_in_part() -> Result<()> {
     require_root!();
     const FRAMES: usize = 40_000;
     let site = Site::new("")?;
@@ -356,33 +356,37 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
     let whole = poll(PATIENCE, || Ok((counted()? == FRAMES as f64).then_some(())))?;
     ensure!(whole.is_some(), "{} of {FRAMES} were counted", counted()?);
     let series = |name: &str| format!("{name}{{list=\"watched\",direction=\"out\"}}");
-    let told = site.machine.edge.metric(&series("geofence_events_total"))?;
+    let reported = site.machine.edge.metric(&series("geofence_events_total"))?;
     let lost = site
         .machine
         .edge
         .metric(&series("geofence_events_lost_total"))?;
     ensure!(
-        told + lost == FRAMES as f64,
-        "{told} told of and {lost} lost are not {FRAMES}"
+        reported + lost == FRAMES as f64,
+        "{reported} events and {lost} lost ones are not {FRAMES}"
     );
     ensure!(
-        told <= 100.0 * seconds.ceil(),
-        "{told} events in {seconds} s"
+        reported <= 100.0 * seconds.ceil(),
+        "{reported} events in {seconds} s"
     );
-    ensure!(told >= 50.0, "only {told} events");
+    ensure!(reported >= 50.0, "only {reported} events");
     let knocks = "geofence_events_total{list=\"scanners\",direction=\"in\"}";
     let knocks = poll(PATIENCE, || {
         Ok((site.machine.edge.metric(knocks)? == KNOCKS as f64).then_some(()))
     })?;
-    ensure!(knocks.is_some(), "not all of {KNOCKS} knocks were told of");
-    let told = told as usize + KNOCKS;
+    ensure!(knocks.is_some(), "not all of {KNOCKS} knocks were reported");
+    let reported = reported as usize + KNOCKS;
     let kept = poll(PATIENCE, || {
         let kept = site.events()?.len();
-        Ok((kept == told.min(512)).then_some(kept))
+        Ok((kept == reported.min(512)).then_some(kept))
     })?;
-    ensure!(kept.is_some(), "{} kept of {told}", site.events()?.len());
+    ensure!(
+        kept.is_some(),
+        "{} kept of {reported}",
+        site.events()?.len()
+    );
 
-    // Another list is told of in the midst of it.
+    // Another list is reported meanwhile.
     ensure!(!site.leaves(INSIDE, C2)?);
     daemon.wait_line("event: list c2", PATIENCE)?;
     // The log says how much it leaves out.
@@ -395,20 +399,20 @@ fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
         let logged = daemon.stderr().matches(&logged).count();
         ensure!(logged == 10, "{logged} lines of {list}");
     }
-    let left_out = format!("{} more contacts", told - 20);
+    let left_out = format!("{} more contacts", reported - 20);
     ensure!(line.contains(&left_out), "{line} instead of {left_out}");
     Ok(())
 }
 
 #[test]
-fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
+fn list_counters_and_pending_events_outlive_the_daemon() -> Result<()> {
     require_root!();
     let site = Site::new("")?;
     let daemon = site.run()?;
     ensure!(!site.leaves(INSIDE, C2)?);
     site.wait_events(1)?;
     daemon.kill(PATIENCE)?;
-    // Nobody listens; the filter goes on.
+    // No daemon reads the events; the filter goes on.
     ensure!(!site.leaves(INSIDE, C2)? && site.leaves(INSIDE, WATCHED)?);
     let mut daemon = site.run()?;
     let events = site.wait_events(2)?;
@@ -438,7 +442,7 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
 }
 
 #[test]
-fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
+fn events_are_followed_and_explain_predicts_them() -> Result<()> {
     require_root!();
     let site = Site::new("")?;
     let config = site.machine.word(geofence_tests::site::CONFIG)?;

@@ -78,7 +78,7 @@ fn sources() -> Vec<IpAddr> {
 }
 
 #[test]
-fn every_program_stays_within_its_budget_of_verified_instructions() {
+fn every_program_stays_within_its_verifier_budget() {
     require_root!();
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(|policy| policy.lookup = lookup);
@@ -135,7 +135,7 @@ fn customers(policy: &mut Policy) {
         reason = "test"
         until = "2999-12-31"
         [[protect]]
-        id = "everybody"
+        id = "all"
         services = ["tcp/443", "udp/123"]
         from = ["84.200.69.0/24", "240c::/16"]
         [[protect]]
@@ -148,7 +148,7 @@ fn customers(policy: &mut Policy) {
     *policy = config.unwrap_or_else(|errors| panic!("{errors}")).policy;
 }
 
-/// Takes every flow of mail out of its table, so that an answer passes by what is at hand or not at all.
+/// Takes every flow of mail out of its table, so that an answer passes by the flow cache or not at all.
 fn forget_mail(filter: &mut Filter) {
     let flows = filter.flows(Table::Mail).expect("reads");
     let map = filter.ebpf().map_mut(name::FLOWS[Table::Mail as usize]);
@@ -159,7 +159,7 @@ fn forget_mail(filter: &mut Filter) {
 }
 
 #[test]
-fn what_left_last_is_at_hand_and_nothing_else_is() {
+fn flow_cache_returns_only_the_last_written_flow() {
     require_root!();
     let prepared = prepared(|_| {});
     let mut filter = filter(&prepared);
@@ -175,7 +175,7 @@ fn what_left_last_is_at_hand_and_nothing_else_is() {
         let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
         assert_eq!(reason(&answer(40_000)), Reason::Reply, "{theirs}");
         assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
-        // What never was in the table does not come to be at hand either.
+        // What never was in the table is not cached either.
         filter.send(&out(40_001).ack().build()).expect("sends");
         let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
         assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
@@ -269,7 +269,7 @@ fn kernel_and_host_agree_on_frames() {
 }
 
 #[test]
-fn a_tenant_for_whom_there_is_no_room_is_counted_with_everybody() {
+fn tenant_without_a_list_counter_is_counted_without_a_tenant() {
     require_root!();
     let prepared = prepared(listed);
     let mut filter = filter(&prepared);
@@ -305,7 +305,7 @@ fn reverse(frame: &mut [u8]) -> bool {
 }
 
 #[test]
-fn engines_agree_on_the_whole_database_and_random_addresses() {
+fn lookup_engines_agree_on_the_whole_database_and_random_addresses() {
     require_root!();
     let database = geofence_user::data::geoip::Database::embedded().expect("embedded");
     let policy = oracle::overlays(&oracle::default_policy(), &database, 7, OVERLAYS);
@@ -380,7 +380,7 @@ fn template(source: &str, destination: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_image_is_swapped_whole_and_the_counters_stay() {
+fn image_is_swapped_atomically_and_counters_stay() {
     require_root!();
     let blocking = prepared(|_| {});
     let open = prepared(|policy| {
@@ -407,7 +407,7 @@ fn an_image_is_swapped_whole_and_the_counters_stay() {
 }
 
 #[test]
-fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
+fn image_that_does_not_fit_is_refused_and_the_current_one_stays() {
     require_root!();
     let small = {
         let directory = tempfile::tempdir().expect("a directory");
@@ -458,7 +458,7 @@ fn more_interfaces_than_can_be_counted_are_refused() {
 }
 
 #[test]
-fn without_an_image_everything_passes_and_is_named() {
+fn without_an_image_every_packet_passes_for_lack_of_a_policy() {
     require_root!();
     let mut filter = Filter::load(prepared(|_| {}).options(true)).expect("loads");
     let verdict = filter

@@ -6,7 +6,7 @@ use geofence_tests::privilege::missing_programs;
 use geofence_tests::{life, require_root};
 
 #[test]
-fn nothing_leaks_and_nothing_is_lost_while_a_filter_lives() -> Result<()> {
+fn no_change_of_the_filter_leaks_or_loses_a_packet() -> Result<()> {
     require_root!(missing_programs(&life::PROGRAMS));
     let rows = life::life(Scale::Short, &[], &mut |_| {})?;
     let mut table = Vec::new();

@@ -14,7 +14,7 @@ use geofence_tests::site::Site;
 use geofence_tests::wait::{in_time, poll};
 use nix::sched::{CloneFlags, setns};
 
-/// Addresses of countries that nobody blocks.
+/// Addresses of a country that is not blocked.
 const LISTED: &str = "84.200.69.80";
 const OTHER: &str = "84.200.70.40";
 
@@ -29,7 +29,7 @@ fn site() -> Result<(Site, Body)> {
          [[list]]\nname = \"theirs\"\nurl = \"http://{address}/theirs\"\nformat = \"spamhaus\"\n\
          [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
     ))?;
-    site.write("own.txt", "# nobody yet\n5.9.0.1\n")?;
+    site.write("own.txt", "# none yet\n5.9.0.1\n")?;
     site.write("watched.txt", format!("{LISTED}\n{OTHER}\n"))?;
     Ok((site, body))
 }
@@ -39,7 +39,7 @@ type Body = Arc<Mutex<String>>;
 
 /// Puts this in the server's answers.
 fn publish(body: &Body, text: &str) {
-    text.clone_into(&mut body.lock().expect("nobody panics with it"));
+    text.clone_into(&mut body.lock().expect("no thread panics with it"));
 }
 
 /// Answers every request with the text, from the machine's own loopback, where geofence looks for it.
@@ -58,7 +58,7 @@ fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
             let mut line = String::new();
             let mut lines = BufReader::new(&stream);
             while matches!(lines.read_line(&mut line), Ok(length) if length > 2) {}
-            let text = body.lock().expect("nobody panics with it").clone();
+            let text = body.lock().expect("no thread panics with it").clone();
             let head = format!(
                 "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
                 text.len()
@@ -70,11 +70,11 @@ fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
 }
 
 #[test]
-fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
+fn fetched_list_filters_and_an_invalid_one_changes_nothing() -> Result<()> {
     require_root!();
     let (site, body) = site()?;
     let _daemon = site.run(&[])?;
-    // A list that says "alert" drops nobody.
+    // A list with the action "alert" drops nothing.
     site.wait_passes(LISTED, true)?;
     let degraded = "geofence_list_degraded{list=\"theirs\"}";
     ensure!(site.edge.metric(degraded)? == 1.0, "it was never fetched");
@@ -141,7 +141,7 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
+fn expired_list_entry_goes_by_itself() -> Result<()> {
     require_root!();
     let (site, _daemon) = in_time(|seconds| {
         let (site, _) = site()?;
@@ -162,13 +162,13 @@ fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
         Ok(Some((site, daemon)))
     })?;
     site.wait_passes(LISTED, true)?;
-    ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
-    // The kernel has the new image a moment before the daemon tells of it.
+    ensure!(!site.edge.passes(OTHER)?, "only the expired entry goes");
+    // The kernel has the new image a moment before the status shows it.
     poll(PATIENCE, || {
         let status = site.edge.ask(&["status", "--json"])?.json()?;
         Ok((status["lists"][0]["lapsed"] == 1).then_some(()))
     })?
-    .context("the status does not tell of what has lapsed")
+    .context("the status does not show the expired entry")
 }
 
 #[test]

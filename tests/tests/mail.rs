@@ -1,6 +1,6 @@
 //! The mail laboratory's short form: mail passes between blocked countries and us, and nothing else does.
 //!
-//! Real mail and DNS servers, real scans; skipped aloud without root or where their programs are missing.
+//! Real mail and DNS servers, real scans; reported as skipped without root or where their programs are missing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -37,7 +37,7 @@ fn mail_passes_and_nothing_else() -> Result<()> {
 
 /// What a filter that drops nothing lets through must turn rows red, or their green is worth nothing.
 #[test]
-fn the_laboratory_sees_what_a_filter_lets_through() -> Result<()> {
+fn laboratory_sees_what_a_monitoring_filter_passes() -> Result<()> {
     require_root!(missing_programs(&lab::PROGRAMS));
     let (rows, table) = run(Mode::Monitor, &[5, 6])?;
     for part in ["forged ICMP errors", "openings on the same flows"] {

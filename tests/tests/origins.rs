@@ -1,4 +1,4 @@
-//! What other databases add, through the real kernel: rules that name autonomous systems, and second opinions.
+//! What other databases add, through the real kernel: rules that name autonomous systems, and cross-checks.
 
 use anyhow::{Result, ensure};
 use geofence_tests::edge::PATIENCE;
@@ -23,7 +23,7 @@ fn write_database(
 #[test]
 fn rules_name_autonomous_systems() -> Result<()> {
     require_root!();
-    /// Germany, nobody's enemy; Russia, blocked.
+    /// Addresses of Germany, which is not blocked, and of Russia, which is.
     const DENIED: [&str; 2] = ["84.200.69.80", "2003:1000::80"];
     const FREE: &str = "84.200.70.40";
     const RUSSIAN: &str = "5.136.0.77";
@@ -82,7 +82,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
     )?;
     site.wait_passes(FREE, false)?;
 
-    // A file that has lost most of what it had is not believed, though all that is named is in it.
+    // The sanity check rejects a file that has lost most of its networks, though all that is named is in it.
     let less: &[(&str, &str)] = &[
         ("84.200.69.0/25", "64500 Example Org"),
         ("5.136.0.0/25", "64502 Allowed Ltd"),
@@ -92,7 +92,10 @@ fn rules_name_autonomous_systems() -> Result<()> {
     let failed = poll(PATIENCE, || {
         Ok((site.edge.metric(failures)? > 0.0).then_some(()))
     })?;
-    ensure!(failed.is_some(), "a file that has shrunk is believed");
+    ensure!(
+        failed.is_some(),
+        "the sanity check accepts a file that has shrunk"
+    );
     ensure!(!site.edge.passes(FREE)?, "the policy in use stays in place");
 
     // A file without the system changes nothing.
@@ -115,7 +118,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
 }
 
 #[test]
-fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
+fn second_database_counts_as_the_cross_check_rule_says() -> Result<()> {
     require_root!();
     /// By the embedded database these are German and Russian; the second says otherwise of the first two of each.
     const GERMAN: [&str; 3] = ["84.200.69.80", "2003:1000::80", "84.200.70.40"];

@@ -108,7 +108,7 @@ fn swapped() -> Vec<u8> {
 }
 
 #[test]
-fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
+fn reload_by_command_signal_or_changed_file_changes_the_policy() -> Result<()> {
     require_root!();
     let site = site()?;
     let mut daemon = site.run(&[])?;
@@ -144,7 +144,7 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
 }
 
 #[test]
-fn reloads_cost_the_daemon_no_memory_for_good() -> Result<()> {
+fn reloads_keep_no_memory() -> Result<()> {
     require_root!();
     /// Compiling the world takes some seventy MiB more than is needed afterwards.
     const KEPT_MAX: u64 = 8 << 20;
@@ -169,7 +169,7 @@ fn reloads_cost_the_daemon_no_memory_for_good() -> Result<()> {
 
 /// With exceptions, the daemon keeps the database it has decoded. It must never outlive its file.
 #[test]
-fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
+fn runtime_exception_uses_the_current_database() -> Result<()> {
     require_root!();
     let site = site()?;
     // What was written a moment ago is not kept: it might be written to again within one tick of the clock.
@@ -221,7 +221,7 @@ fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
+fn failed_reload_changes_nothing_and_is_reported_everywhere() -> Result<()> {
     require_root!();
     let site = site()?;
     let mut daemon = site.run(&[])?;
@@ -323,7 +323,7 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
 }
 
 #[test]
-fn data_that_is_not_believed_is_taken_with_force() -> Result<()> {
+fn force_accepts_data_that_the_sanity_check_rejects() -> Result<()> {
     require_root!();
     let site = site()?;
     let daemon = site.run(&[])?;
@@ -344,7 +344,7 @@ fn data_that_is_not_believed_is_taken_with_force() -> Result<()> {
 }
 
 #[test]
-fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
+fn last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     require_root!();
     let site = site()?;
     let daemon = site.run(&[])?;
@@ -367,7 +367,7 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     let status = site.edge.ask(&["status"])?;
     assert_eq!(status.code, Some(1), "{status:?}");
     ensure!(status.stdout.contains("DEGRADED"), "{status:?}");
-    // The database comes back, and nobody has to say so.
+    // The database comes back, and the daemon notices it by itself.
     provide(&site, &data())?;
     wait_metric(&site, SUCCEEDED, 1.0)?;
     assert_eq!(health_of(&site)?.1["status"], "ok");
@@ -390,7 +390,7 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
 }
 
 #[test]
-fn status_tells_with_a_daemon_and_without() -> Result<()> {
+fn status_answers_with_and_without_a_daemon() -> Result<()> {
     require_root!();
     let site = site()?;
     let status = |code: i32| -> Result<serde_json::Value> {
@@ -431,7 +431,7 @@ fn status_tells_with_a_daemon_and_without() -> Result<()> {
 }
 
 #[test]
-fn the_control_socket_is_for_root_whatever_its_mode() -> Result<()> {
+fn control_socket_accepts_only_root_whatever_its_mode() -> Result<()> {
     require_root!();
     let site = site()?;
     let mut daemon = site.run(&[])?;
@@ -457,7 +457,7 @@ fn the_control_socket_is_for_root_whatever_its_mode() -> Result<()> {
     std::fs::set_permissions(site.directory.path(), Permissions::from_mode(0o755))?;
     let said = ask()?;
     ensure!(said.contains("belongs to root"), "{said}");
-    // Somebody opens the door to a stranger.
+    // An operator opens the socket to every user.
     for (path, mode) in [(directory, 0o755), (socket.as_path(), 0o666)] {
         std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
@@ -470,7 +470,7 @@ fn the_control_socket_is_for_root_whatever_its_mode() -> Result<()> {
 }
 
 #[test]
-fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
+fn reload_that_cuts_off_the_gateway_is_refused_and_names_it() -> Result<()> {
     require_root!();
     let site = site()?;
     let gateway: IpAddr = GERMAN.parse()?;
@@ -505,7 +505,7 @@ fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_still_being_written_is_left_alone() -> Result<()> {
+fn file_that_is_still_being_written_is_not_loaded() -> Result<()> {
     require_root!();
     const ATTEMPTS: usize = 5;
     for _ in 0..ATTEMPTS {

@@ -8,7 +8,8 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::packet_socket::{PacketSocket, exchange};
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe::exchange;
 use geofence_tests::{http, privilege, require_root};
 
 fn listen() -> SocketAddr {
@@ -37,7 +38,7 @@ fn through(peer: &PacketSocket, edge: &PacketSocket, frames: &[Vec<u8>]) -> Resu
 }
 
 #[test]
-fn blocked_countries_are_dropped_mail_passes_and_all_is_counted() -> Result<()> {
+fn run_drops_blocked_countries_passes_mail_and_counts_both() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -190,7 +191,7 @@ fn refused(namespace: &Namespace, words: &[&str]) -> Result<String> {
 }
 
 #[test]
-fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
+fn refused_start_names_its_cause_and_attaches_nothing() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -259,7 +260,7 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
 }
 
 #[test]
-fn an_interface_that_loses_its_filter_is_unhealthy() -> Result<()> {
+fn interface_without_its_filter_is_unhealthy() -> Result<()> {
     require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
@@ -282,7 +283,7 @@ fn an_interface_that_loses_its_filter_is_unhealthy() -> Result<()> {
 }
 
 #[test]
-fn explain_answers_by_exit_code_and_of_captures_line_by_line() -> Result<()> {
+fn explain_answers_by_exit_code_and_each_frame_of_a_capture() -> Result<()> {
     use std::process::Command;
     let binary = geofence_tests::daemon::binary()?;
     let code = |words: &[&str]| -> Result<(Option<i32>, String)> {

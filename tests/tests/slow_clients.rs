@@ -1,4 +1,4 @@
-//! The read-only face: what it refuses, and that clients who hold connections stop nothing and nobody.
+//! The read-only HTTP interface: what it refuses, and that clients that hold connections stop nothing.
 
 use std::fs;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ fn descriptors(daemon: &Daemon) -> Result<usize> {
 }
 
 #[test]
-fn http_only_reads() -> Result<()> {
+fn http_refuses_every_method_but_get_and_head() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let _daemon = edge.run(&[])?;
@@ -52,7 +52,7 @@ fn http_only_reads() -> Result<()> {
 }
 
 #[test]
-fn clients_who_say_nothing_stop_nothing() -> Result<()> {
+fn idle_clients_delay_nothing() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let namespace = &edge.pair.edge;
@@ -118,7 +118,7 @@ fn clients_who_say_nothing_stop_nothing() -> Result<()> {
     );
     let open = descriptors(&daemon)?.saturating_sub(open_before);
     ensure!(open < OPEN_MAX, "{open} connections are held open");
-    // Nobody is waited for long.
+    // The daemon does not wait long for any of them.
     let gone = poll(PATIENCE, || {
         Ok((descriptors(&daemon)? <= open_before + SPARE).then_some(()))
     })?;

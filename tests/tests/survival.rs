@@ -17,7 +17,7 @@ const DETACH_MAX: Duration = Duration::from_secs(1);
 const ROUNDS_MAX: usize = 10;
 
 #[test]
-fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
+fn failed_start_leaves_the_previous_filter() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let name = edge.interface();
@@ -58,7 +58,7 @@ fn a_start_that_fails_leaves_the_earlier_filter() -> Result<()> {
 }
 
 #[test]
-fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()> {
+fn detach_works_without_daemon_and_state_and_twice() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let name = edge.interface();
@@ -105,7 +105,7 @@ fn detach_works_with_the_daemon_dead_and_the_state_gone_and_again() -> Result<()
 }
 
 #[test]
-fn interfaces_join_and_leave_with_a_restart_and_keep_their_counters() -> Result<()> {
+fn interfaces_change_with_a_restart_and_keep_their_counters() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let second = Link::default()
@@ -148,7 +148,7 @@ fn mail_connection(edge: &Edge) -> Result<(TcpStream, TcpStream)> {
 }
 
 #[test]
-fn a_mail_connection_outlives_the_daemon() -> Result<()> {
+fn mail_connection_outlives_the_daemon() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let mut daemon = edge.run(&[])?;
@@ -177,7 +177,7 @@ fn a_mail_connection_outlives_the_daemon() -> Result<()> {
 }
 
 #[test]
-fn what_is_kept_is_for_root_and_detach_finds_it_without_a_name() -> Result<()> {
+fn pins_and_state_are_for_root_and_detach_finds_them_by_interface() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let daemon = edge.run(&[])?;

@@ -1,4 +1,4 @@
-//! A policy on trial: it stays when confirmed and goes by itself when not, whoever lives.
+//! A policy on trial: it stays when confirmed, and is reverted by itself when not, with and without a daemon.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ fn ask(site: &Site, verb: &str) -> Result<Answer> {
 }
 
 #[test]
-fn a_confirmed_policy_stays_and_takes_the_configurations_place() -> Result<()> {
+fn confirmed_policy_stays_and_replaces_the_configuration() -> Result<()> {
     require_root!();
     let site = site()?;
     let _daemon = site.run(&[])?;
@@ -90,7 +90,7 @@ fn a_confirmed_policy_stays_and_takes_the_configurations_place() -> Result<()> {
 }
 
 #[test]
-fn a_policy_that_nobody_confirms_goes() -> Result<()> {
+fn unconfirmed_policy_is_reverted_in_time() -> Result<()> {
     require_root!();
     let site = site()?;
     let _daemon = site.run(&[])?;
@@ -122,7 +122,7 @@ fn a_policy_that_nobody_confirms_goes() -> Result<()> {
 }
 
 #[test]
-fn the_kernel_goes_back_with_the_daemon_dead() -> Result<()> {
+fn kernel_reverts_a_trial_without_a_daemon() -> Result<()> {
     require_root!();
     let site = in_time(|seconds| {
         let site = site()?;
@@ -131,7 +131,7 @@ fn the_kernel_goes_back_with_the_daemon_dead() -> Result<()> {
         Ok(was_in_time.then_some(site))
     })?;
     site.wait_both(BEFORE)?;
-    // Who asks the filter is told what it filters by now, not what was on trial.
+    // The answer is that of the policy in force now, not of the one on trial.
     let explained = site
         .edge
         .ask(&["explain", "--kernel", RUSSIAN, "--dport", "22"])?;
@@ -148,7 +148,7 @@ fn the_kernel_goes_back_with_the_daemon_dead() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_tried_is_refused_and_changes_nothing() -> Result<()> {
+fn refused_trial_changes_nothing() -> Result<()> {
     require_root!();
     let site = site()?;
     let _daemon = site.run(&[])?;

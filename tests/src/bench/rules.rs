@@ -64,7 +64,7 @@ struct Rules {
     tenants: bool,
 }
 
-/// The contestants, the bare policy first. Tenants have columns of their own: whoever has tenants asks of every packet
+/// The contestants, the bare policy first. Tenants have columns of their own: a policy with tenants asks of every packet
 /// which of them it is for, and counts it there.
 const CONTESTANTS: [Rules; 6] = {
     const fn rules(lists: bool, exceptions: bool, tenants: bool) -> Rules {
@@ -85,7 +85,7 @@ const CONTESTANTS: [Rules; 6] = {
 };
 /// Those whose ratio to the bare policy is bounded.
 pub(crate) const BOUNDED: [usize; 3] = [1, 2, 3];
-/// Those who name anybody, of whom the third names all.
+/// Those that name sources; the third names all.
 const NAMING: [usize; 3] = [1, 2, ALL];
 /// The policy with tenants alone, and the one with everything.
 const TENANTS: usize = 4;
@@ -456,8 +456,8 @@ fn unnamed(
         "A source that no rule names; the whole program over a bare XDP_DROP, against the bare policy",
         &columns,
     );
-    let everybody: Vec<usize> = (0..names.len()).collect();
-    for (row, samples) in rows.iter().zip(whole(plan, stage, &everybody, &rows)?) {
+    let all: Vec<usize> = (0..names.len()).collect();
+    for (row, samples) in rows.iter().zip(whole(plan, stage, &all, &rows)?) {
         table.row(row.0.clone(), against(&samples));
     }
     for contestant in BOUNDED {

@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // Where standard error is closed, nobody is there to be told.
+            // Where standard error is closed, the message has no reader.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
@@ -164,7 +164,7 @@ fn show(rows: &[Row], json: bool) -> Result<bool> {
         report::table(&mut out, rows)
     };
     match written.and_then(|()| out.flush()) {
-        // Whoever closed the pipe has read enough.
+        // The reader that closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("writing the result")?,
     }

@@ -74,8 +74,8 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
     tidy(lab)?;
 
     let mut rows = large::rows(&kinds);
-    let told = |what: &str| counts.get(what).copied().unwrap_or_default();
-    let (v4, v6) = (told(NARROW_V4), told(NARROW_V6));
+    let seen = |what: &str| counts.get(what).copied().unwrap_or_default();
+    let (v4, v6) = (seen(NARROW_V4), seen(NARROW_V6));
     let counted = after.passed("icmp_error") - before.passed("icmp_error");
     rows.push(Row {
         step: 3,
@@ -247,8 +247,8 @@ fn run(network: &Network, scans: &[Scan]) -> Result<Vec<Findings>> {
     Ok(findings)
 }
 
-/// What nmap refuses to do: a datagram to each port in two fragments, the first with UDP's header alone. Nobody waits
-/// for answers here; the witness sees what passes.
+/// What nmap refuses to do: a datagram to each port in two fragments, the first with UDP's header alone. It does
+/// not wait for answers; the witness sees what passes.
 fn in_two_parts(network: &Network, scan: &Scan) -> Result<u64> {
     let socket = PacketSocket::open(&network.near, NEAR)?;
     let from = scan.port.unwrap_or(40_000);
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nmap_found_is_read() {
+    fn nmap_output_is_parsed() {
         let xml = "<scaninfo type=\"syn\" protocol=\"tcp\" numservices=\"10\" services=\"22-31\"/>\n\
                    <host><status state=\"up\"/><ports><extraports state=\"filtered\" count=\"9\">\n\
                    <port protocol=\"tcp\" portid=\"22\"><state state=\"open\"/></port></ports></host>\n";

@@ -26,7 +26,7 @@ const ERRNOS: [Errno; 4] = [Errno::ENOMEM, Errno::EPERM, Errno::EBUSY, Errno::E2
 /// What a start says when everything is in place.
 const READY: &str = "ready: ";
 
-/// Calls by which the library finds out what the kernel can, one by which programs are told apart for people, and one
+/// Calls by which the library finds out what the kernel can, one that names programs for operators, and one
 /// by which counters of former lists are found: their failure may change what is said, and nothing else.
 const ASKING: [&str; 9] = [
     "BPF_MAP_CREATE",

@@ -78,7 +78,7 @@ pub(super) struct Seen {
     pub(super) took: Duration,
 }
 
-/// The number that is being sent, and what the link did to the traffic: shared with whoever does something to the link.
+/// The number that is being sent, and what the link did to the traffic: shared with the step that changes the link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Numbers {
     sending: Arc<AtomicU64>,
@@ -218,7 +218,7 @@ fn counted(pair: &Pair) -> Result<[u64; 2]> {
     ])
 }
 
-/// Sends until told to stop, and answers with how many of each stream. One core and one queue keep the order.
+/// Sends until `stop` is set, and returns how many of each stream. One core and one queue keep the order.
 fn send(
     socket: &PacketSocket,
     beside: &[Vec<u8>],
@@ -302,7 +302,7 @@ fn watch(socket: &PacketSocket, numbers: &Numbers, sent: &AtomicU64) -> Result<P
     }
 }
 
-/// What the packets that passed say of the filter, those aside that the link lost.
+/// What the packets that passed say of the filter, without those that the link lost.
 fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
     let has = |stream: usize, number: u64| {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
@@ -313,7 +313,7 @@ fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
     let slipped = passed.leaked.iter().filter(|at| is_slip(at)).count();
     let counting = || (0..numbered).filter(|number| !is_excused(number));
     // In the order in which they were sent: the side that is blocked, as each sentinel's packet tells.
-    let told =
+    let sides =
         counting().flat_map(|number| [usize::from(has(1, number)), usize::from(!has(2, number))]);
     let mut seen = Seen {
         leaked: (passed.leaked.len() - slipped) as u64,
@@ -326,7 +326,7 @@ fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
         ..Seen::default()
     };
     let mut last = None;
-    for side in told {
+    for side in sides {
         if last.is_some_and(|last| last != side) {
             seen.changes += 1;
         }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_tells_losses_and_changes() {
+    fn passed_numbers_give_losses_and_changes_of_sides() {
         let judge = |streams, sent| judge(&passed(streams), sent, &Numbers::default());
         // The first sentinel is blocked, then the second is, from the fourth packet on.
         let seen = judge([&[1, 1, 1, 1], &[0, 0, 0, 1], &[1, 1, 1, 0]], 4);
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(judge([&[1], &[], &[1, 1]], 2).lost, 1);
     }
     #[test]
-    fn what_the_link_lost_is_not_held_against_the_filter() {
+    fn losses_of_a_link_that_is_down_are_excused() {
         let streams: [&[u8]; 3] = [
             &[1, 0, 0, 1, 0, 1],
             &[0, 0, 0, 0, 0, 0],

@@ -1,4 +1,4 @@
-//! A machine with a few lists of each kind, which sends to and hears from whoever is on them.
+//! A machine with a few lists of each kind, which exchanges packets with the addresses on them.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::between;
-use geofence_tests::packet_socket::{self, PacketSocket};
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe;
 use geofence_tests::site;
 use geofence_tests::wait::poll;
 use serde_json::Value;
 
-/// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
+/// Addresses of a country that is not blocked, each on the list of its name; and one on none.
 pub(super) const C2: &str = "84.200.69.80";
 pub(super) const C2_V6: &str = "2a01:4f8::c2";
 pub(super) const WATCHED: &str = "84.200.70.40";
@@ -94,7 +95,7 @@ impl Site {
         to: &PacketSocket,
         frame: &[u8],
     ) -> Result<bool> {
-        packet_socket::crosses(from, to, frame, PATIENCE)
+        probe::crosses(from, to, frame, PATIENCE)
     }
 
     /// Whether a connection from inside to HTTPS there leaves.
@@ -141,7 +142,7 @@ impl Site {
             .collect()
     }
 
-    /// Waits until the daemon tells of so many contacts.
+    /// Waits until the daemon has reported so many events.
     pub(super) fn wait_events(&self, count: usize) -> Result<Vec<Value>> {
         let mut last = Vec::new();
         let found = poll(PATIENCE, || {
