@@ -1,16 +1,20 @@
 //! Exceptions granted by command to a running daemon: in force, no wider than they say, kept, and on record.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::edge::{Answer, PATIENCE};
+use geofence_tests::edge::PATIENCE;
 use geofence_tests::require_root;
 use geofence_tests::site::{RUSSIAN, Site};
 use geofence_tests::wait::{in_time, poll};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+
+#[path = "grants/commands.rs"]
+mod commands;
+
+use commands::{add, audit, done, exception, is_open, list, one, store};
 
 /// Another address of the country that is blocked.
 const OTHER: &str = "5.136.0.77";
@@ -34,73 +38,6 @@ to = ["customer-18"]
 owner = "noc"
 reason = "probes"
 "#;
-
-/// Asks for `geofence exception` with these words.
-fn exception(site: &Site, words: &[&str]) -> Result<Answer> {
-    site.edge.ask(&[&["exception"], words].concat())
-}
-
-/// Grants an exception, whose last words say what.
-fn add(site: &Site, id: &str, from: &str, to: &str, more: &[&str]) -> Result<Answer> {
-    let words = [
-        "add",
-        id,
-        "--from",
-        from,
-        "--to",
-        to,
-        "--owner",
-        "support, A. Berg",
-    ];
-    exception(
-        site,
-        &[&words[..], &["--reason", "a \"partner\""], more].concat(),
-    )
-}
-
-fn done(site: &Site, words: &[&str]) -> Result<Answer> {
-    let answer = exception(site, words)?;
-    ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
-    Ok(answer)
-}
-
-/// Whether the kernel lets a packet to this port and destination in.
-fn is_open(site: &Site, source: &str, destination: &str, port: &str) -> Result<bool> {
-    let words = [
-        "explain",
-        "--kernel",
-        source,
-        "--dst",
-        destination,
-        "--dport",
-        port,
-    ];
-    let answer = site.edge.ask(&words)?;
-    match answer.code {
-        Some(0) => Ok(true),
-        Some(1) => Ok(false),
-        _ => anyhow::bail!("{answer:?}"),
-    }
-}
-
-fn list(site: &Site) -> Result<Vec<Value>> {
-    let object = done(site, &["list", "--json"])?.json()?;
-    Ok(object["exceptions"].as_array().context("a list")?.clone())
-}
-
-fn one(site: &Site, id: &str) -> Result<Value> {
-    done(site, &["show", id, "--json"])?.json()
-}
-
-fn audit(site: &Site) -> Result<Vec<Value>> {
-    let text = std::fs::read_to_string(site.edge.state().join("audit.jsonl"))?;
-    let lines = text.lines();
-    lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
-}
-
-fn store(site: &Site) -> PathBuf {
-    site.edge.state().join("exceptions.toml")
-}
 
 #[test]
 fn runtime_exception_is_in_force_and_no_wider_than_stated() -> Result<()> {
@@ -331,7 +268,7 @@ fn refused_runtime_exception_changes_nothing_and_says_why() -> Result<()> {
 fn every_runtime_exception_is_in_the_audit_log_and_the_status() -> Result<()> {
     require_root!();
     let site = Site::new(CONFIG)?;
-    let daemon = site.run(&[])?;
+    let mut daemon = site.run(&[])?;
     add(&site, "t-1", RUSSIAN, "customer-17", &["--expires", "2d"])?;
     let status = || -> Result<Value> {
         Ok(site.edge.ask(&["status", "--json"])?.json()?["exceptions"].take())
@@ -369,8 +306,7 @@ fn every_runtime_exception_is_in_the_audit_log_and_the_status() -> Result<()> {
     }
     assert_eq!(audit[0]["reason"], "a \"partner\"");
     assert_eq!(audit[2]["reason"], "their uplink works");
-    let log = daemon.stderr();
-    ensure!(log.contains("exception remove t-1: done for root"), "{log}");
+    daemon.wait_line("exception remove t-1: done for root", PATIENCE)?;
     for name in ["audit.jsonl", "exceptions.toml"] {
         use std::os::unix::fs::PermissionsExt as _;
         let facts = std::fs::metadata(site.edge.state().join(name))?;

@@ -1,13 +1,11 @@
-//! Another policy or other data in place of what filters, or a reason why not; and asking the daemon by its socket.
+//! Another policy or other data in place of what filters, or a reason why not.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use geofence_tests::daemon::binary as binary_under_test;
 use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::mmdb_writer::{Schema, Writer};
 use geofence_tests::require_root;
@@ -15,21 +13,18 @@ use geofence_tests::site::{CONFIG, GERMAN, Site};
 use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
 
+#[path = "reload/control.rs"]
+mod control;
+#[path = "reload/data.rs"]
+mod data;
+
+use data::{blocking, data, provide, swapped, writer};
+
 /// A machine whose geofence has a configuration and a database in files.
 fn site() -> Result<Site> {
     let site = Site::new(&blocking("RU"))?;
     provide(&site, &data())?;
     Ok(site)
-}
-
-/// A configuration that blocks a country.
-fn blocking(country: &str) -> String {
-    format!("block = [\"{country}\"]\ndatabases = [\"countries.mmdb\"]\n")
-}
-
-/// Puts a database in place, whole.
-fn provide(site: &Site, data: &[u8]) -> Result<()> {
-    site.write("countries.mmdb", data)
 }
 
 fn reload(site: &Site, words: &[&str]) -> Result<Answer> {
@@ -71,40 +66,6 @@ const FAILED: &str = "geofence_reloads_total{result=\"failed\"}";
 
 fn failed(reason: &str) -> String {
     format!("geofence_reload_failures_total{{reason=\"{reason}\"}}")
-}
-
-/// A database of a few countries.
-fn writer() -> Writer {
-    let mut writer = Writer::new(Schema::Nested);
-    for (network, code) in [
-        ("77.88.0.0/16", "RU"),
-        ("2a02:6b8::/32", "RU"),
-        ("84.200.0.0/16", "DE"),
-        ("2a01:4f8::/32", "DE"),
-        ("8.8.0.0/16", "US"),
-        ("2001:4860::/32", "US"),
-    ] {
-        writer.add_code(network.parse().expect("a network"), code);
-    }
-    writer
-}
-
-fn data() -> Vec<u8> {
-    writer().finish()
-}
-
-/// The same with the sides of Russia and Germany changed.
-fn swapped() -> Vec<u8> {
-    let mut writer = writer();
-    for (network, code) in [
-        ("77.88.0.0/16", "DE"),
-        ("2a02:6b8::/32", "DE"),
-        ("84.200.0.0/16", "RU"),
-        ("2a01:4f8::/32", "RU"),
-    ] {
-        writer.add_code(network.parse().expect("a network"), code);
-    }
-    writer.finish()
 }
 
 #[test]
@@ -386,86 +347,6 @@ fn last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
         answer.code == Some(2) && answer.stderr.contains("countries.mmdb"),
         "{answer:?}"
     );
-    Ok(())
-}
-
-#[test]
-fn status_answers_with_and_without_a_daemon() -> Result<()> {
-    require_root!();
-    let site = site()?;
-    let status = |code: i32| -> Result<serde_json::Value> {
-        let answer = site.edge.ask(&["status", "--json"])?;
-        assert_eq!(answer.code, Some(code), "{answer:?}");
-        answer.json()
-    };
-    let object = status(1)?;
-    ensure!(
-        object["process"].is_null() && object["interfaces"] == serde_json::json!([]),
-        "{object}"
-    );
-    let daemon = site.run(&[])?;
-    let object = status(0)?;
-    assert_eq!(object["process"], daemon.id(), "{object}");
-    assert_eq!(object["interfaces"][0]["interface"], site.edge.interface());
-    assert_eq!(object["interfaces"][0]["protected"], true);
-    assert_eq!(object["interfaces"][0]["mode"], "native");
-    let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(said.contains("edge0: protected, native mode"), "{said}");
-    daemon.kill(PATIENCE)?;
-    let object = status(1)?;
-    ensure!(object["process"].is_null(), "{object}");
-    assert_eq!(object["interfaces"][0]["protected"], true, "{object}");
-    let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(
-        said.contains("not running; the filter stays attached"),
-        "{said}"
-    );
-    let answer = reload(&site, &[])?;
-    ensure!(
-        answer.code == Some(2) && answer.stderr.contains("`geofence run` starts one"),
-        "{answer:?}"
-    );
-    site.edge.detach(&["--all"])?;
-    assert_eq!(status(1)?["interfaces"], serde_json::json!([]));
-    Ok(())
-}
-
-#[test]
-fn control_socket_accepts_only_root_whatever_its_mode() -> Result<()> {
-    require_root!();
-    let site = site()?;
-    let mut daemon = site.run(&[])?;
-    let socket = site.edge.socket();
-    let directory = socket.parent().context("its directory")?;
-    let mode = std::fs::metadata(&socket)?.permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let binary = site.path("geofence");
-    std::fs::copy(binary_under_test()?, &binary)?;
-    let ask = || -> Result<String> {
-        let output = site
-            .edge
-            .pair
-            .edge
-            .command("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-            .arg(&binary)
-            .arg("status")
-            .output()?;
-        assert_eq!(output.status.code(), Some(2));
-        Ok(String::from_utf8(output.stderr)?)
-    };
-    std::fs::set_permissions(site.directory.path(), Permissions::from_mode(0o755))?;
-    let said = ask()?;
-    ensure!(said.contains("belongs to root"), "{said}");
-    // An operator opens the socket to every user.
-    for (path, mode) in [(directory, 0o755), (socket.as_path(), 0o666)] {
-        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    }
-    let said = ask()?;
-    ensure!(said.contains("geofence has not answered"), "{said}");
-    daemon.wait_line("user 65534 may not control geofence", PATIENCE)?;
-    assert_eq!(site.edge.metric(SUCCEEDED)?, 0.0);
-    daemon.interrupt(PATIENCE)?;
     Ok(())
 }
 
