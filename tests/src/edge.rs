@@ -105,6 +105,18 @@ impl Edge {
         crosses(&self.outside, &self.inside, &frame, PATIENCE)
     }
 
+    /// Checks for each address whether connections from it get in.
+    pub fn ensure_passes(&self, expected: &[(&str, bool)]) -> Result<()> {
+        for (source, passes) in expected {
+            let seen = self.passes(source)?;
+            ensure!(
+                seen == *passes,
+                "expected that {source} passes: {passes}, but it passes: {seen}"
+            );
+        }
+        Ok(())
+    }
+
     /// What a running daemon answers to `GET path`.
     pub fn get(&self, path: &str) -> Result<http::Response> {
         http::get(&self.pair.edge, listen()?, path, &[])
