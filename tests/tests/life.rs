@@ -18,6 +18,5 @@ fn no_change_of_the_filter_leaks_or_loses_a_packet() -> Result<()> {
             "step {step} says nothing:\n{table}"
         );
     }
-    ensure!(rows.iter().all(|row| row.ok), "not as expected:\n{table}");
-    Ok(())
+    report::ensure_all(&rows)
 }
