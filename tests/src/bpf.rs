@@ -83,7 +83,7 @@ struct Get {
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> Result<i32, Errno> {
-    // SAFETY: the kernel reads and writes as many bytes as it is told the structure has, and takes what is behind them
+    // SAFETY: the kernel reads and writes as many bytes as the call says the structure has, and takes what is behind them
     // for zero; every structure here is a prefix of its part of the union, and what they point to outlives the call.
     let answer = unsafe {
         libc::syscall(
@@ -98,7 +98,7 @@ fn bpf<T>(command: libc::c_long, attributes: &mut T) -> Result<i32, Errno> {
 
 /// Takes the descriptor that a call has answered with.
 fn owned(descriptor: i32) -> OwnedFd {
-    // SAFETY: the kernel has just made it for us, and nobody else knows of it.
+    // SAFETY: the kernel has just made it for us, and nothing else holds it.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
@@ -114,7 +114,7 @@ fn instruction(operation: u8, to: u8, from: u8, offset: i16, constant: i32) -> [
     [operation, registers, a, b, c, d, e, f]
 }
 
-/// Sends frames of one kind from ever new sources of a /16, out of an interface of the namespace of whoever runs it.
+/// Sends frames of one kind from ever new sources of a /16, out of an interface of the calling thread's namespace.
 #[derive(Debug)]
 pub struct Flood {
     program: OwnedFd,

@@ -1,4 +1,4 @@
-//! Where the load tests note how many instructions the verifier walked, for whoever prints the table.
+//! The load tests record here how many instructions the verifier walked; `cargo xtask test` prints the table.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_record_is_a_line_of_its_own() {
+    fn each_budget_record_is_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("budget");
         append(&path, "ingress", 6_041, 10_000).unwrap();

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 
 use crate::namespace::Namespace;
 
-/// Connects from an address of the namespace; `None` when nobody answered within `patience`.
+/// Connects from an address of the namespace; `None` when no answer came within `patience`.
 ///
 /// A refusal, which is an answer, is an error of kind `ConnectionRefused` within the chain.
 pub fn tcp(

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_spelt_alike() {
+    fn corpus_names_are_unique_and_spelt_alike() {
         for family in both() {
             let mut seen = HashSet::new();
             for (name, _) in family {

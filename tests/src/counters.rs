@@ -40,7 +40,7 @@ impl Counters {
         Ok(counters)
     }
 
-    /// All packets, whatever became of them.
+    /// All packets, passed and dropped.
     pub fn packets(&self) -> u64 {
         self.0.values().map(|(packets, _)| packets).sum()
     }

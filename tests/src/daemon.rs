@@ -3,7 +3,8 @@
 //! What it writes is collected as it comes, so waiting for a line never blocks the program and every failure here
 //! can show all that the program said. A daemon that goes out of scope is killed and reaped.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,6 +68,22 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// For how long each thread of a program has waited for a core up to now.
+#[derive(Clone, Debug, Default)]
+pub struct Waited(BTreeMap<OsString, Duration>);
+
+impl Waited {
+    /// The longest that one thread has waited since `earlier`: what a busy machine adds to the time of an action.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Duration {
+        let waits = self.0.iter().map(|(thread, waited)| {
+            let before = earlier.0.get(thread).copied().unwrap_or_default();
+            waited.saturating_sub(before)
+        });
+        waits.max().unwrap_or_default()
+    }
+}
+
 /// A running program.
 #[derive(Debug)]
 pub struct Daemon {
@@ -93,7 +110,7 @@ impl Daemon {
 
     /// Starts any command prepared by [`Namespace::command`].
     ///
-    /// The program is told to end when the calling thread does.
+    /// The program gets SIGTERM when the calling thread ends.
     pub fn spawn(namespace: &Namespace, mut command: Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -135,6 +152,25 @@ impl Daemon {
     /// The most that it has held so far.
     pub fn peak(&self) -> Result<u64> {
         self.memory("VmHWM:")
+    }
+
+    /// For how long its threads were ready to run while others ran instead: the sum, by thread.
+    ///
+    /// A kernel built without these counters answers with nothing.
+    pub fn waited(&self) -> Result<Waited> {
+        let mut threads = BTreeMap::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let thread = thread?;
+            // Time on a core, time waiting for one, and how often. A thread may end meanwhile.
+            let facts = std::fs::read_to_string(thread.path().join("schedstat"));
+            let facts = facts.unwrap_or_default();
+            let waited = facts.split(' ').nth(1).and_then(|word| word.parse().ok());
+            threads.insert(
+                thread.file_name(),
+                Duration::from_nanos(waited.unwrap_or(0)),
+            );
+        }
+        Ok(Waited(threads))
     }
 
     /// A figure of the kernel's status of it.

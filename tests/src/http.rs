@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::namespace::Namespace;
 
 /// How long connecting, and each pause of the server, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// An answer longer than this means that something is wrong.
 const ANSWER_MAX: u64 = 64 << 20;
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_taken_apart() {
+    fn http_answer_is_parsed() {
         let answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nbare\n";
         let response = parse(answer, false).unwrap();
         assert_eq!((response.status, response.body.as_str()), (503, "bare\n"));
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_joined() {
+    fn http_chunks_are_joined() {
         let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n2;x=y\r\nef\r\n0\r\n\r\n";
         assert_eq!(parse(answer, false).unwrap().body, "abcdef");
     }
 
     #[test]
-    fn broken_answers_are_errors() {
+    fn broken_http_answers_are_errors() {
         let broken: [&[u8]; 6] = [
             b"",
             b"HTTP/1.1 200 OK\r\n",

@@ -55,7 +55,7 @@ fn remove(is_meant: impl Fn(&str) -> bool) {
         };
         for entry in entries.flatten() {
             if entry.file_name().to_str().is_some_and(&is_meant) {
-                // Nobody to tell; what stays is swept up by a later test.
+                // There is no caller to report to; a later test removes what stays.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }

@@ -20,8 +20,6 @@ mod scan;
 mod server;
 mod witness;
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use geofence_user::data::geoip::Database;
 
@@ -98,22 +96,6 @@ impl Lab {
     fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
     }
-}
-
-/// Names what a laboratory lacks on this machine: Debian's packages.
-#[must_use]
-pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has = |program: &str| {
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin", "/sbin"].map(Into::into))
-            .any(|folder| Path::new(&folder).join(program).is_file())
-    };
-    programs
-        .iter()
-        .filter(|(program, _)| !has(program))
-        .map(|(_, package)| *package)
-        .collect()
 }
 
 /// Runs the steps chosen, or all; `say` hears what is done next.

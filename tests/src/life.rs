@@ -12,6 +12,7 @@ mod damage;
 mod devices;
 mod faults;
 mod leases;
+mod returns;
 mod traffic;
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Waited};
 use crate::edge::{Answer, Edge, PATIENCE};
 use crate::lab::Scale;
 use crate::lab::report::Row;
@@ -73,13 +74,17 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// Writes the configuration that blocks the flood's country and one sentinel's.
+    /// Writes the configuration that blocks the flood's country, that of single probes and one sentinel's.
     ///
     /// One of the two denies networks all over the world as well, so that a reload moves nearly everything in the
     /// image: one that were written over another would be a third thing for as long as that takes.
     fn configure(&self) -> Result<()> {
         let new = self.path("new");
-        let mut text = format!("block = [\"CN\", \"{}\"]\n", SIDES[self.side]);
+        let mut text = format!(
+            "block = [\"CN\", \"{}\", \"{}\"]\n",
+            devices::PROBED,
+            SIDES[self.side]
+        );
         if self.side == 1 {
             let networks = (11..200_u8).step_by(3).filter(|first| *first != 77);
             let denied: Vec<_> = networks
@@ -106,6 +111,11 @@ impl Site {
         self.start()
     }
 
+    /// For how long the daemon has waited for a core up to now.
+    fn waited(&self) -> Result<Waited> {
+        self.daemon.as_ref().context("no daemon")?.waited()
+    }
+
     fn reload(&self) -> Result<Answer> {
         self.edge.ask(&["reload", "--json"])
     }
@@ -121,9 +131,33 @@ impl Site {
     }
 }
 
-/// Something that is done to the filter while traffic passes; answers with what went on besides and whether it was as
-/// it had to be.
-type Deed = fn(&mut Site, u32) -> Result<(String, bool)>;
+/// Something that is done to the filter while traffic passes.
+type Deed = fn(&mut Site, u32) -> Result<Found>;
+
+/// What a step found, apart from its traffic.
+#[derive(Debug, Default)]
+struct Found {
+    /// What is worth a word in the row.
+    notes: Vec<String>,
+    /// What was not as expected, each with what was expected and what came.
+    faults: Vec<String>,
+}
+
+impl Found {
+    fn note(note: String) -> Self {
+        Self {
+            notes: vec![note],
+            faults: Vec::new(),
+        }
+    }
+
+    /// Adds a fault unless a condition holds.
+    fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.faults.push(fault());
+        }
+    }
+}
 
 /// What is done, how often in the whole form and in the short one, and how often the sentinels change sides each time.
 const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
@@ -176,7 +210,7 @@ const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
         "deletions of an interface among 64 others, made anew",
         [21, 6],
         0,
-        devices::recreations,
+        returns::recreations,
     ),
     (
         10,
@@ -204,18 +238,17 @@ pub fn life(scale: Scale, steps: &[u8], say: &mut dyn FnMut(&str)) -> Result<Vec
         let done = deed(&mut site, times);
         std::thread::sleep(MARGIN);
         let seen = traffic.stop(&site.numbers)?;
-        let (said, is_right) = done.with_context(|| format!("step {step}: {what}"))?;
+        let found = done.with_context(|| format!("step {step}: {what}"))?;
         let changes = sides * times;
-        rows.push(row(
+        let (seen, ok) = account(&seen, found, changes, before);
+        rows.push(Row {
             step,
-            format!("{times} {what}"),
-            &seen,
-            changes,
-            before,
-            said,
-            is_right,
-            begun,
-        ));
+            what: format!("{times} {what}"),
+            expected: format!("0 leaked, 0 lost, {changes} changes of sides"),
+            seen,
+            took: begun.elapsed(),
+            ok,
+        });
     }
     if steps.is_empty() || steps.contains(&leases::STEP) {
         say(&format!("step {}: {}", leases::STEP, leases::WHAT));
@@ -225,17 +258,8 @@ pub fn life(scale: Scale, steps: &[u8], say: &mut dyn FnMut(&str)) -> Result<Vec
     Ok(rows)
 }
 
-#[expect(clippy::too_many_arguments, reason = "what one row is made of")]
-fn row(
-    step: u8,
-    what: String,
-    seen: &Seen,
-    changes: u32,
-    before: usize,
-    said: String,
-    is_right: bool,
-    begun: Instant,
-) -> Row {
+/// What a step's traffic and its deed say, in words, and whether all was as expected.
+fn account(seen: &Seen, mut found: Found, changes: u32, before: usize) -> (String, bool) {
     let mut counted = format!(
         "{} blocked at {:.2} M/s, {} leaked; {} numbered, {} lost",
         seen.flooded,
@@ -253,54 +277,83 @@ fn row(
     if seen.excused > 0 {
         counted += &format!(" and {} sent while the link itself was down", seen.excused);
     }
-    counted += &format!("; sides changed {} times{said}", seen.changes);
-    if seen.missed > 0 {
-        counted += &format!("; {} missed by the witness", seen.missed);
+    counted += &format!("; sides changed {} times", seen.changes);
+    for note in &found.notes {
+        counted += &format!("; {note}");
     }
-    if seen.lost > 0 && seen.overrun > 0 {
-        counted += &format!(
-            "; the link had no room for {} packets, so not exact",
-            seen.overrun
-        );
+    let overrun = seen.overrun;
+    found.expect(seen.leaked == 0, || {
+        format!(
+            "expected that no blocked frame passes, but {} passed",
+            seen.leaked
+        )
+    });
+    found.expect(seen.slipped <= seen.slips_max, || {
+        format!(
+            "expected at most {} frames let in by the driver, but there were {}",
+            seen.slips_max, seen.slipped
+        )
+    });
+    found.expect(seen.lost == 0, || {
+        format!(
+            "expected that every numbered packet passes, but {} of {} did not (the link had no room for {overrun} \
+             packets, the flood's included)",
+            seen.lost, seen.numbered
+        )
+    });
+    found.expect(seen.missed == 0, || {
+        format!(
+            "expected a witness that sees everything, but its socket lost {} frames",
+            seen.missed
+        )
+    });
+    found.expect(seen.numbered > 0 && seen.flooded > 0, || {
+        format!(
+            "expected numbered packets and a flood, but there were {} and {}",
+            seen.numbered, seen.flooded
+        )
+    });
+    found.expect(seen.changes == changes, || {
+        format!(
+            "expected {changes} changes of sides from packet to packet, but there were {}",
+            seen.changes
+        )
+    });
+    found.expect(seen.first_side == Some(before), || {
+        format!(
+            "expected that sentinel {before} is blocked first, but it was {:?}",
+            seen.first_side
+        )
+    });
+    if !found.faults.is_empty() {
+        counted += &format!("; NOT AS EXPECTED: {}", found.faults.join("; "));
     }
-    Row {
-        step,
-        what,
-        expected: format!("0 leaked, 0 lost, {changes} changes of sides"),
-        seen: counted,
-        took: begun.elapsed(),
-        ok: is_right
-            && seen.leaked == 0
-            && seen.slipped <= seen.slips_max
-            && seen.lost == 0
-            && seen.missed == 0
-            && seen.numbered > 0
-            && seen.flooded > 0
-            && seen.changes == changes
-            && seen.first_side == Some(before),
-    }
+    (counted, found.faults.is_empty())
 }
 
-fn upgrades(site: &mut Site, times: u32) -> Result<(String, bool)> {
+fn upgrades(site: &mut Site, times: u32) -> Result<Found> {
     let mut slowest = Duration::ZERO;
     for _ in 0..times {
         let begun = Instant::now();
         site.restart(Signal::SIGTERM)?;
         slowest = slowest.max(begun.elapsed());
     }
-    Ok((format!("; slowest {:.1} s", slowest.as_secs_f64()), true))
+    Ok(Found::note(format!(
+        "slowest {:.1} s",
+        slowest.as_secs_f64()
+    )))
 }
 
-fn kills(site: &mut Site, times: u32) -> Result<(String, bool)> {
+fn kills(site: &mut Site, times: u32) -> Result<Found> {
     for _ in 0..times {
         site.restart(Signal::SIGKILL)?;
     }
-    Ok((String::new(), true))
+    Ok(Found::default())
 }
 
-fn reloads(site: &mut Site, times: u32) -> Result<(String, bool)> {
+fn reloads(site: &mut Site, times: u32) -> Result<Found> {
     for _ in 0..times {
         site.change_sides()?;
     }
-    Ok((String::new(), true))
+    Ok(Found::default())
 }

@@ -22,7 +22,7 @@ pub const LENGTH_MAX: usize = 3000;
 
 /// How many frames are drawn from one source before the next is chosen; building a corpus costs as much as drawing.
 const DRAWS_PER_SOURCE: u32 = 64;
-/// Where everything goes unless told otherwise: the first link's edge.
+/// The default destination: the first link's edge.
 const DESTINATIONS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stream_is_the_same_for_a_seed_and_another_for_another() {
+    fn generator_repeats_for_a_seed_and_differs_between_seeds() {
         let stream = |seed| {
             Generator::new(seed, Vec::new())
                 .take(5_000)
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_stay_within_bounds_and_mostly_within_an_ordinary_frame() {
+    fn generated_lengths_stay_within_bounds() {
         let lengths: Vec<usize> = Generator::new(3, Vec::new())
             .take(50_000)
             .map(|frame| frame.len())
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_used_and_many_frames_stay_whole() {
+    fn generator_uses_its_sources_and_keeps_many_frames_whole() {
         let source: IpAddr = [198, 51, 100, 77].into();
         let whole = corpus(source, DESTINATIONS[0]);
         let mut generator = Generator::new(4, vec![source]);

@@ -1,7 +1,7 @@
 //! Network namespaces without a name: each is held by a file descriptor and gone when its last holder is.
 //!
 //! Nothing is mounted under /run/netns, so even a test killed by SIGKILL leaves nothing on the host; programs started
-//! inside are told to end when the thread that started them does. A new namespace has its loopback and nothing else:
+//! inside get SIGTERM when the thread that started them does. A new namespace has its loopback and nothing else:
 //! no route leads out of it.
 
 use std::ffi::OsStr;
@@ -77,7 +77,7 @@ impl Namespace {
         format!("/proc/{}/fd/{}", process::id(), self.handle.as_raw_fd())
     }
 
-    /// What a geofence inside is called, unless it is told otherwise.
+    /// The name of a geofence inside, unless a command names another.
     #[must_use]
     pub fn instance(&self) -> &str {
         self.instance.name()

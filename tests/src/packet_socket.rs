@@ -1,9 +1,13 @@
 //! Raw frames in and out of an interface, exactly as they are on the wire.
 //!
 //! The kernel shows a packet socket what came in *after* a native or generic XDP program let it pass, so a socket at
-//! the edge sees what the filter passed. Two things need undoing: the kernel moves a frame's first VLAN tag aside
+//! the edge sees what the filter passed. Two things need undoing: the kernel removes a frame's first VLAN tag
 //! before it shows the frame, and it shows what the socket's own host sends. This file puts the tag back and leaves
 //! out what goes out. It assumes Ethernet.
+//!
+//! A veth holds 256 frames between its ends, and the kernel drops the next one. On a busy machine it may empty that queue
+//! late, so [`PacketSocket::send`] and [`PacketSocket::send_many`] read the driver's counters: they leave room and wait
+//! until the other end has taken what was sent. [`crate::probe`] then says for certain which frames a filter let through.
 //!
 //! Two things it cannot undo. The kernel drops a frame that ends less than two bytes behind its first tag before it
 //! shows it, filter or not. And frames of a host's own TCP or UDP may arrive unsegmented and without checksums, as
@@ -16,7 +20,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -25,7 +29,10 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socket, sockopt,
 };
 
+use crate::affinity::Pinned;
 use crate::namespace::Namespace;
+use crate::sent_counters::SentCounters;
+use crate::wait;
 
 /// Holds a burst of some ten thousand small frames, so that a slow reader loses none.
 const RECEIVE_BUFFER: usize = 32 << 20;
@@ -33,6 +40,10 @@ const RECEIVE_BUFFER: usize = 32 << 20;
 const FRAME_MAX: usize = 128 << 10;
 /// The kernel takes no more messages in one call (UIO_MAXIOV).
 const BATCH_MAX: usize = 1024;
+/// How many frames may be on their way to the other end: half of what a veth's queue holds.
+const WINDOW: usize = 128;
+/// How long the other end may take to fetch them from the queue.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Where a VLAN tag sits: behind the two MAC addresses.
 const TAG_OFFSET: usize = 12;
 
@@ -45,22 +56,58 @@ struct Ancillary([u8; 128]);
 pub struct PacketSocket {
     descriptor: OwnedFd,
     interface: String,
+    counters: SentCounters,
+}
+
+/// A frame that came in.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The frame as it was sent.
+    pub frame: Vec<u8>,
+    /// When the kernel took it in, however late it was read.
+    pub at: SystemTime,
 }
 
 impl PacketSocket {
     /// Opens a socket on an interface of a namespace; it receives from now on.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
-        let descriptor = namespace
-            .enter(|| open(interface))?
+        let (descriptor, counters) = namespace
+            .enter(|| {
+                let counters = SentCounters::open(interface)?;
+                anyhow::Ok((open(interface)?, counters))
+            })?
             .with_context(|| format!("opening a packet socket on {interface}"))?;
         Ok(Self {
             descriptor,
             interface: interface.to_owned(),
+            counters,
         })
     }
 
-    /// Sends one frame as it is, MAC addresses first.
+    /// Sends one frame as it is, MAC addresses first; sends it again if the link had no room for it.
+    ///
+    /// The error holds `ENOBUFS` if the interface's egress filter dropped the frame.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let deadline = Instant::now() + DRAIN_PATIENCE;
+        loop {
+            let lost = self.counters.read()?.lost;
+            self.send_once(frame)?;
+            // The driver counts before the call returns.
+            if self.counters.read()?.lost == lost {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "{} had no room for a frame for {DRAIN_PATIENCE:?}, or the other end is down",
+                    self.interface
+                );
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends one frame; the link may lose it.
+    pub fn send_once(&self, frame: &[u8]) -> Result<()> {
         let sent =
             send(self.descriptor.as_raw_fd(), frame, MsgFlags::empty()).with_context(|| {
                 let length = frame.len();
@@ -79,8 +126,37 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Sends frames in order, as they are, with as few calls of the kernel as it takes.
+    /// Sends frames in order and without loss: never more at once than the link holds.
+    ///
+    /// It counts what the interface sends, so nothing else may send on the interface meanwhile.
     pub fn send_many(&self, frames: &[Vec<u8>]) -> Result<()> {
+        // A link without a filter has one queue for each core, and two queues do not keep the order.
+        let _pinned = Pinned::here()?;
+        for frames in frames.chunks(WINDOW) {
+            let before = self.counters.read()?;
+            self.send_burst(frames)?;
+            let expected = before.delivered + before.lost + frames.len() as u64;
+            let drained = wait::poll(DRAIN_PATIENCE, || {
+                let now = self.counters.read()?;
+                Ok((now.delivered + now.lost >= expected).then_some(now))
+            })?;
+            let now = drained.with_context(|| {
+                format!(
+                    "the other end of {} did not fetch {} frames within {DRAIN_PATIENCE:?}",
+                    self.interface,
+                    frames.len()
+                )
+            })?;
+            let lost = now.lost - before.lost;
+            if lost > 0 {
+                bail!("{} lost {lost} of {} frames", self.interface, frames.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends frames in order, with as few calls of the kernel as it takes; the link may lose some.
+    pub fn send_burst(&self, frames: &[Vec<u8>]) -> Result<()> {
         let mut slices: Vec<libc::iovec> = frames
             .iter()
             .map(|frame| libc::iovec {
@@ -124,7 +200,7 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// How many frames the socket lost, since this was last asked, because nobody read them in time.
+    /// How many frames the socket lost since the last call because they were read too late.
     pub fn missed(&self) -> Result<u32> {
         let mut statistics = libc::tpacket_stats {
             tp_packets: 0,
@@ -148,10 +224,15 @@ impl PacketSocket {
 
     /// Returns the next frame that came in, as it was sent; `None` when `patience` ran out first.
     pub fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
+        Ok(self.arrival(patience)?.map(|arrival| arrival.frame))
+    }
+
+    /// The same, with the time of arrival.
+    pub fn arrival(&self, patience: Duration) -> Result<Option<Arrival>> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(frame) = self.take()? {
-                return Ok(Some(frame));
+            if let Some(arrival) = self.take()? {
+                return Ok(Some(arrival));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -196,7 +277,7 @@ impl PacketSocket {
     }
 
     /// The next incoming frame if one is queued.
-    fn take(&self) -> Result<Option<Vec<u8>>> {
+    fn take(&self) -> Result<Option<Arrival>> {
         let mut buffer = vec![0; FRAME_MAX];
         let mut ancillary = Ancillary([0; 128]);
         loop {
@@ -244,11 +325,13 @@ impl PacketSocket {
                 continue;
             }
             let mut frame = buffer[..length].to_vec();
-            if let Some(tag) = stripped_tag(&message) {
+            let (tag, at) = ancillary_of(&message);
+            if let Some(tag) = tag {
                 let at = TAG_OFFSET.min(frame.len());
                 frame.splice(at..at, tag);
             }
-            return Ok(Some(frame));
+            let at = at.unwrap_or_else(SystemTime::now);
+            return Ok(Some(Arrival { frame, at }));
         }
     }
 }
@@ -263,13 +346,17 @@ fn open(interface: &str) -> Result<OwnedFd> {
         .context("it needs CAP_NET_RAW")?;
     setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
         .context("enlarging its buffer")?;
-    for option in [libc::PACKET_AUXDATA, libc::PACKET_IGNORE_OUTGOING] {
+    for (level, option) in [
+        (libc::SOL_PACKET, libc::PACKET_AUXDATA),
+        (libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING),
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
+    ] {
         let one: libc::c_int = 1;
         // SAFETY: the option takes a C int, and that is what it is given, with its size.
         let status = unsafe {
             libc::setsockopt(
                 descriptor.as_raw_fd(),
-                libc::SOL_PACKET,
+                level,
                 option,
                 (&raw const one).cast(),
                 size_of_val(&one) as libc::socklen_t,
@@ -296,34 +383,56 @@ fn open(interface: &str) -> Result<OwnedFd> {
     Ok(descriptor)
 }
 
-/// The four bytes of the VLAN tag that the kernel moved aside, if it did.
-fn stripped_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+/// What comes along with a frame: the four bytes of the VLAN tag that the kernel removed, if it did, and the time at
+/// which it took the frame in.
+fn ancillary_of(message: &libc::msghdr) -> (Option<[u8; 4]>, Option<SystemTime>) {
+    let (mut tag, mut at) = (None, None);
     // SAFETY: recvmsg filled `message`, and its control buffer is still alive in the caller.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header inside the aligned control buffer.
         let control = unsafe { &*header };
-        if control.cmsg_level == libc::SOL_PACKET && control.cmsg_type == libc::PACKET_AUXDATA {
-            // SAFETY: the kernel puts a whole tpacket_auxdata behind a header of this level and type.
-            let data: libc::tpacket_auxdata = unsafe {
-                libc::CMSG_DATA(header)
-                    .cast::<libc::tpacket_auxdata>()
-                    .read_unaligned()
-            };
-            if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
-                return None;
+        match (control.cmsg_level, control.cmsg_type) {
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                // SAFETY: the kernel puts a whole tpacket_auxdata behind a header of this level and type.
+                let data: libc::tpacket_auxdata = unsafe {
+                    libc::CMSG_DATA(header)
+                        .cast::<libc::tpacket_auxdata>()
+                        .read_unaligned()
+                };
+                tag = stripped_tag(&data);
             }
-            let identified = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-            let protocol = if identified {
-                data.tp_vlan_tpid
-            } else {
-                0x8100
-            };
-            let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
-            return Some([a, b, c, d]);
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                // SAFETY: the kernel puts a whole timespec behind a header of this level and type.
+                let time: libc::timespec = unsafe {
+                    libc::CMSG_DATA(header)
+                        .cast::<libc::timespec>()
+                        .read_unaligned()
+                };
+                let since = u64::try_from(time.tv_sec)
+                    .ok()
+                    .zip(u32::try_from(time.tv_nsec).ok());
+                at = since
+                    .map(|(seconds, nanos)| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
+            }
+            _ => {}
         }
         // SAFETY: `header` came from this message, and its control buffer is still alive in the caller.
         header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
-    None
+    (tag, at)
+}
+
+fn stripped_tag(data: &libc::tpacket_auxdata) -> Option<[u8; 4]> {
+    if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let identified = data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+    let protocol = if identified {
+        data.tp_vlan_tpid
+    } else {
+        0x8100
+    };
+    let ([a, b], [c, d]) = (protocol.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+    Some([a, b, c, d])
 }

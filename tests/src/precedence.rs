@@ -21,9 +21,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// Where the source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A country that is open to everybody and blocked for the tenant.
+    /// A country that the general policy allows and the tenant blocks.
     Open,
-    /// A country that is blocked for everybody and open to the tenant.
+    /// A country that the general policy blocks and the tenant allows.
     Blocked,
     /// The same, with an exception for the country: to everywhere, TCP to `NAMED`.
     Excepted,
@@ -44,7 +44,7 @@ pub enum Grant {
     /// UDP to them.
     OtherProtocol,
     /// All traffic; but its time is over.
-    Lapsed,
+    Expired,
     /// All traffic, to other networks.
     Elsewhere,
 }
@@ -57,14 +57,14 @@ pub enum Port {
     /// The one that exceptions name.
     Named,
     Mail,
-    /// A service of everybody but the tenant, who has its own.
+    /// A service of the general policy; the tenant has its own.
     Service,
     TenantService,
-    /// Protected for everybody; exceptions name it.
+    /// Protected for every destination; exceptions name it.
     Protected,
     /// Protected for the tenant; exceptions name it.
     TenantProtected,
-    /// Protected for everybody; no exception names it.
+    /// Protected for every destination; no exception names it.
     Unnamed,
 }
 
@@ -96,7 +96,7 @@ const GRANTS: [Grant; 7] = [
     Grant::Protocol,
     Grant::Named,
     Grant::OtherProtocol,
-    Grant::Lapsed,
+    Grant::Expired,
     Grant::Elsewhere,
 ];
 const PORTS: [Port; 8] = [
@@ -175,7 +175,7 @@ impl Situation {
         let is_excepted = match self.grant {
             Grant::All | Grant::Protocol => !is_protected,
             Grant::Named => names_port,
-            Grant::None | Grant::OtherProtocol | Grant::Lapsed | Grant::Elsewhere => false,
+            Grant::None | Grant::OtherProtocol | Grant::Expired | Grant::Elsewhere => false,
         } || (self.place == Place::Excepted && self.port == Port::Named);
         let mut passing = Vec::new();
         if is_excepted {
@@ -229,7 +229,7 @@ impl Situation {
         }]
     }
 
-    /// The tenant's mode is monitor, everybody's is enforce.
+    /// The tenant's mode is monitor, that of the general policy is enforce.
     #[must_use]
     pub fn mode(&self) -> Mode {
         if self.is_tenant {
@@ -370,7 +370,7 @@ pub fn policy() -> Policy {
         (Grant::Named, named(|service| service), here.clone(), None),
         (Grant::OtherProtocol, named(udp), here, None),
         (
-            Grant::Lapsed,
+            Grant::Expired,
             vec![Traffic::Any],
             vec![Destination::Anywhere],
             Some(UnixSeconds(1)),

@@ -1,10 +1,12 @@
-//! Whether a test may touch the kernel, and saying aloud when it may not.
+//! Whether a test may touch the kernel, and a report when it may not.
 //!
-//! A skipped test looks like a passed one to the test runner, so each skip is written past the runner's capture to
-//! standard error, and to a file for whoever adds the skips up.
+//! A test that needs root begins with [`require_root!`](crate::require_root). A skipped test looks like a passed one to
+//! the test runner, so each skip is written to standard error, past the runner's capture, and to a file that
+//! `cargo xtask test` counts.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::Path;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
@@ -21,19 +23,72 @@ const NEEDED: [(&str, u32); 5] = [
     ("CAP_BPF", 39),
 ];
 
-/// Answers whether a privileged test can run here; when not, the test is skipped aloud and should return.
-#[must_use]
-pub fn privileged(name: &str) -> bool {
-    match obstacle() {
-        None => true,
-        Some(reason) => {
-            skip(name, &format!("needs root: {reason}"));
-            false
+/// Returns from the calling test, which is reported as skipped, unless it can run here: as root, and with nothing
+/// missing of what is named.
+///
+/// ```ignore
+/// require_root!();
+/// require_root!(missing_programs(&[("nft", "nftables")]));
+/// ```
+#[macro_export]
+macro_rules! require_root {
+    () => {
+        $crate::require_root!([""; 0])
+    };
+    ($missing:expr) => {
+        if !$crate::privilege::can_run($missing) {
+            return $crate::privilege::Skipped::skipped();
         }
+    };
+}
+
+/// What a skipped test returns: the same as one that passed.
+pub trait Skipped {
+    /// The value.
+    fn skipped() -> Self;
+}
+
+impl Skipped for () {
+    fn skipped() -> Self {}
+}
+
+impl<E> Skipped for Result<(), E> {
+    fn skipped() -> Self {
+        Ok(())
     }
 }
 
-/// Says aloud that the test `name` is skipped and why, in one line.
+/// Whether a test that needs root can run here, with nothing missing; reports that it is skipped if not.
+///
+/// It must be called on the test's own thread, which the test runner names after the test.
+pub fn can_run<'a>(missing: impl IntoIterator<Item = &'a str>) -> bool {
+    let missing: Vec<&str> = missing.into_iter().collect();
+    let reason = match obstacle() {
+        Some(obstacle) => format!("needs root: {obstacle}"),
+        None if missing.is_empty() => return true,
+        None => format!("not installed: {}", missing.join(", ")),
+    };
+    skip(thread::current().name().unwrap_or("a test"), &reason);
+    false
+}
+
+/// The packages of those programs that this machine lacks: each program goes with Debian's name of its package.
+#[must_use]
+pub fn missing_programs(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |program: &str| {
+        std::env::split_paths(&path)
+            .chain(["/usr/sbin", "/sbin"].map(Into::into))
+            .any(|folder| Path::new(&folder).join(program).is_file())
+    };
+    programs
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+/// Reports that the test `name` is skipped and why, in one line.
 pub fn skip(name: &str, reason: &str) {
     let line = format!("skipped: {name}: {reason}\n");
     // Not eprint!: the test runner swallows that for a test that passes. Nowhere to report a failure to.

@@ -59,7 +59,7 @@ impl Site {
         Ok(fs::rename(new, self.path(name))?)
     }
 
-    /// Writes the configuration, which nobody is told of.
+    /// Writes the configuration, and does not reload.
     pub fn configure(&self, text: &str) -> Result<()> {
         self.write(CONFIG, text)
     }

@@ -140,7 +140,7 @@ impl Supervisor {
             let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
             // SAFETY: the ioctl fills the structure that it is given.
             if unsafe { notif_recv(listener.as_raw_fd(), &raw mut asked) }.is_err() {
-                // Whoever asked has been killed meanwhile.
+                // The calling process has been killed meanwhile.
                 continue;
             }
             let command = usize::try_from(asked.data.args[0]).unwrap_or(usize::MAX);
@@ -158,7 +158,7 @@ impl Supervisor {
                     None => libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
                 },
             };
-            // SAFETY: the ioctl reads the structure that it is given. It fails when whoever asked is no more.
+            // SAFETY: the ioctl reads the structure that it is given. It fails when the calling process has ended.
             let _ = unsafe { notif_send(listener.as_raw_fd(), &raw mut answer) };
         }
     }
@@ -248,7 +248,7 @@ fn receive(socket: &UnixStream) -> Result<OwnedFd> {
         if let ControlMessageOwned::ScmRights(descriptors) = control
             && let [descriptor] = descriptors[..]
         {
-            // SAFETY: the kernel has just made it for us, and nobody else knows of it.
+            // SAFETY: the kernel has just made it for us, and nothing else holds it.
             return Ok(unsafe { OwnedFd::from_raw_fd(descriptor) });
         }
     }

@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Short enough that a test does not notice it, long enough to leave the core to the program waited for.
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -27,12 +27,26 @@ pub fn poll<T>(
     }
 }
 
+/// Has a test look at something that lasts only for a time, for longer times until it was quick enough.
+///
+/// `attempt` gets a time in seconds, and answers with nothing if it was over before the test had looked, which says
+/// nothing of the program under test. The last time is long enough for every machine.
+pub fn in_time<T>(mut attempt: impl FnMut(u64) -> Result<Option<T>>) -> Result<T> {
+    const SECONDS: [u64; 3] = [3, 9, 27];
+    for seconds in SECONDS {
+        if let Some(found) = attempt(seconds)? {
+            return Ok(found);
+        }
+    }
+    bail!("this machine is too busy: {SECONDS:?} seconds were over before the test had looked")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn poll_looks_again_until_something_is_there() {
+    fn poll_repeats_until_something_is_found() {
         let mut looks = 0;
         let found = poll(Duration::from_secs(10), || {
             looks += 1;
@@ -42,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn poll_gives_up_after_its_patience_but_looks_once() {
+    fn poll_looks_once_and_gives_up_after_its_patience() {
         let mut looks = 0;
         let found: Option<()> = poll(Duration::ZERO, || {
             looks += 1;

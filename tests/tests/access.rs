@@ -2,16 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, binary, geofence};
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
-use geofence_tests::{call, privilege};
+use geofence_tests::{call, require_root};
 
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
 /// An address that the embedded data has in a country blocked by default.
 const BLOCKED: &str = "77.88.8.8";
 
@@ -76,10 +74,8 @@ fn session(pair: &Pair) -> Result<(TcpStream, TcpStream)> {
 }
 
 #[test]
-fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
-    if !privilege::privileged("a_policy_that_cuts_the_operators_session_is_refused") {
-        return Ok(());
-    }
+fn policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     accepted(&pair, &[])?;
     let session = session(&pair)?;
@@ -107,10 +103,8 @@ fn a_policy_that_cuts_the_operators_session_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
-    if !privilege::privileged("a_session_in_another_namespace_is_not_this_filters_business") {
-        return Ok(());
-    }
+fn session_in_another_namespace_does_not_count() -> Result<()> {
+    require_root!();
     let (pair, other) = (edge_with_blocked_peer()?, edge_with_blocked_peer()?);
     let _session = session(&other)?;
     accepted(&pair, &[])?;
@@ -119,12 +113,8 @@ fn a_session_in_another_namespace_is_not_this_filters_business() -> Result<()> {
 }
 
 #[test]
-fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace() -> Result<()> {
-    if !privilege::privileged(
-        "the_session_named_in_the_environment_counts_where_it_came_to_this_namespace",
-    ) {
-        return Ok(());
-    }
+fn session_of_the_environment_counts_only_for_an_address_of_this_namespace() -> Result<()> {
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     let run = |server: &str| -> Result<Daemon> {
         let connection = format!("{BLOCKED} 50000 {server} 2222");
@@ -148,10 +138,8 @@ fn the_session_named_in_the_environment_counts_where_it_came_to_this_namespace()
 }
 
 #[test]
-fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
-    if !privilege::privileged("a_gateway_and_a_resolver_in_blocked_space_are_named") {
-        return Ok(());
-    }
+fn refusal_names_a_blocked_gateway_and_resolver() -> Result<()> {
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     pair.edge.run(&[
         "ip",
@@ -193,10 +181,8 @@ fn a_gateway_and_a_resolver_in_blocked_space_are_named() -> Result<()> {
 }
 
 #[test]
-fn a_metadata_service_with_a_route_of_its_own_is_kept() -> Result<()> {
-    if !privilege::privileged("a_metadata_service_with_a_route_of_its_own_is_kept") {
-        return Ok(());
-    }
+fn metadata_service_with_its_own_route_cannot_be_cut_off() -> Result<()> {
+    require_root!();
     let pair = edge_with_blocked_peer()?;
     let directory = tempfile::tempdir()?;
     let config = directory.path().join("geofence.toml");

@@ -2,10 +2,16 @@
 
 use std::process::Command;
 
-use geofence_tests::{daemon, privilege};
+use geofence_tests::privilege::missing_programs;
+use geofence_tests::{daemon, require_root};
 
-/// The programs it compares with or looks at interfaces with.
-const TOOLS: [&str; 4] = ["nft", "ipset", "iptables-legacy", "ethtool"];
+/// The programs it compares with or looks at interfaces with, and their packages.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("nft", "nftables"),
+    ("ipset", "ipset"),
+    ("iptables-legacy", "iptables"),
+    ("ethtool", "ethtool"),
+];
 /// Tables of all parts, and how many rows each has.
 const ROWS: [(&str, usize); 20] = [
     ("lookup_v4", 4),
@@ -31,18 +37,8 @@ const ROWS: [(&str, usize); 20] = [
 ];
 
 #[test]
-fn every_row_of_the_benchmark_answers_rightly() {
-    const NAME: &str = "every_row_of_the_benchmark_answers_rightly";
-    if !privilege::privileged(NAME) {
-        return;
-    }
-    let missing = TOOLS
-        .iter()
-        .find(|tool| Command::new(tool).arg("--version").output().is_err());
-    if let Some(tool) = missing {
-        privilege::skip(NAME, &format!("{tool} is not installed"));
-        return;
-    }
+fn every_benchmark_row_gives_the_right_answers() {
+    require_root!(missing_programs(&PROGRAMS));
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_geofence-bench"))
         .args(["--smoke", "--json", "--out"])

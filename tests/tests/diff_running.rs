@@ -1,26 +1,21 @@
 //! `geofence diff` against a running filter: its image from the kernel, its counters from its metrics.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::frames::{Frame, between};
+use geofence_tests::edge::{LISTEN, PATIENCE};
+use geofence_tests::frames::between;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege;
+use geofence_tests::probe::exchange;
+use geofence_tests::require_root;
 use serde_json::Value;
 
-const NAME: &str = "a_policy_is_compared_with_the_running_filter_and_its_traffic";
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
-
 #[test]
-fn a_policy_is_compared_with_the_running_filter_and_its_traffic() -> Result<()> {
-    if !privilege::privileged(NAME) {
-        return Ok(());
-    }
+fn diff_compares_a_policy_with_the_running_filter_and_its_traffic() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let diff = |words: &[&str]| -> Result<(Option<i32>, Value)> {
@@ -47,21 +42,12 @@ fn a_policy_is_compared_with_the_running_filter_and_its_traffic() -> Result<()> 
         PacketSocket::open(&edge, &pair.edge_interface)?,
     );
     // Three of a blocked country, two of one that is not.
-    for source in [
-        "77.88.8.8",
-        "77.88.8.8",
-        "77.88.8.8",
-        "84.200.69.80",
-        "84.200.69.80",
-    ] {
-        let frame = between(source.parse()?, "192.0.2.1".parse()?)
-            .tcp(40_000, 22)
-            .syn();
-        sender.send(&frame.build())?;
+    let mut frames = Vec::new();
+    for (source, count) in [("77.88.8.8", 3), ("84.200.69.80", 2)] {
+        let frame = between(source.parse()?, "192.0.2.1".parse()?);
+        frames.extend(vec![frame.tcp(40_000, 22).syn().build(); count]);
     }
-    let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-    sender.send(&marker)?;
-    receiver.receive_until(PATIENCE, |frame| frame == marker)?;
+    exchange(&sender, &receiver, &frames, PATIENCE)?;
 
     let (code, equal) = diff(&[])?;
     assert_eq!((code, &equal["equal"]), (Some(0), &true.into()), "{equal}");

@@ -1,16 +1,12 @@
 //! `geofence doctor` on real interfaces: what it says and what it leaves alone.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use serde_json::Value;
-
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The exit code, and what was said of the one interface asked about.
 fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value)> {
@@ -23,10 +19,8 @@ fn examined(namespace: &Namespace, words: &[&str]) -> Result<(Option<i32>, Value
 }
 
 #[test]
-fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result<()> {
-    if !privilege::privileged("an_interface_is_described_predicted_and_probed_and_left_as_it_was") {
-        return Ok(());
-    }
+fn doctor_describes_and_probes_an_interface_and_leaves_it_unchanged() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let interface = pair.edge_interface.as_str();
@@ -53,10 +47,8 @@ fn an_interface_is_described_predicted_and_probed_and_left_as_it_was() -> Result
 }
 
 #[test]
-fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
-    if !privilege::privileged("a_running_filter_is_ours_and_a_missing_interface_is_named") {
-        return Ok(());
-    }
+fn doctor_recognises_its_own_filter_and_names_a_missing_interface() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let interface = pair.edge_interface.as_str();
@@ -78,10 +70,8 @@ fn a_running_filter_is_ours_and_a_missing_interface_is_named() -> Result<()> {
 }
 
 #[test]
-fn whoever_may_not_load_programs_is_told_so() -> Result<()> {
-    if !privilege::privileged("whoever_may_not_load_programs_is_told_so") {
-        return Ok(());
-    }
+fn doctor_names_missing_capabilities() -> Result<()> {
+    require_root!();
     let edge = Namespace::new()?;
     let output = edge
         .command("setpriv")

@@ -1,23 +1,17 @@
 //! `geofence explain --kernel` while a filter runs: the answer is the running filter's, not that of the policy given.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
-use geofence_tests::{http, privilege};
-
-const NAME: &str = "the_running_filter_is_asked_by_its_own_policy";
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
+use geofence_tests::{http, require_root};
 
 #[test]
-fn the_running_filter_is_asked_by_its_own_policy() -> Result<()> {
-    if !privilege::privileged(NAME) {
-        return Ok(());
-    }
+fn explain_asks_the_running_filter_by_its_own_policy() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let explain = |source: &str| -> Result<(Option<i32>, String)> {

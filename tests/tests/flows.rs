@@ -1,18 +1,14 @@
 //! Replies through a real interface: what our side opened is answered, and nothing else is.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege;
+use geofence_tests::probe::crosses;
+use geofence_tests::require_root;
 use geofence_user::explain::{Protocol, Question};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A source that is never blocked; its frame ends every look at what passed.
-const SENTINEL: &str = "8.8.8.8";
 
 /// An edge that the daemon protects, and both ends of its link.
 struct Lab {
@@ -26,10 +22,10 @@ impl Lab {
     fn new(arguments: &[&str]) -> Result<Self> {
         let (peer, edge) = (Namespace::new()?, Namespace::new()?);
         let pair = veth(&peer, &edge)?;
-        let fixed = ["--interface", "edge0", "--listen", "127.0.0.1:10317"];
+        let fixed = ["--interface", "edge0", "--listen", LISTEN];
         let arguments: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
         let mut daemon = Daemon::run(&edge, &arguments, &[])?;
-        daemon.wait_healthy("127.0.0.1:10317".parse()?, PATIENCE)?;
+        daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
         Ok(Self {
             outside: PacketSocket::open(&peer, "peer0")?,
             inside: PacketSocket::open(&edge, "edge0")?,
@@ -40,13 +36,7 @@ impl Lab {
 
     /// Whether a frame from outside gets in.
     fn passes(&self, frame: &[u8]) -> Result<bool> {
-        self.outside.send(frame)?;
-        let sentinel = question(SENTINEL, "192.0.2.1", Protocol::Udp, 9, 9, false).frame()?;
-        self.outside.send(&sentinel)?;
-        let seen = self
-            .inside
-            .receive_until(PATIENCE, |frame| frame == sentinel)?;
-        Ok(seen.iter().any(|seen| seen == frame))
+        crosses(&self.outside, &self.inside, frame, PATIENCE)
     }
 
     /// Sends a frame out, and waits until it has left.
@@ -89,10 +79,8 @@ fn question(
 }
 
 #[test]
-fn replies_pass_to_what_our_side_opened_and_to_nothing_else() -> Result<()> {
-    if !privilege::privileged("replies_pass_to_what_our_side_opened_and_to_nothing_else") {
-        return Ok(());
-    }
+fn replies_pass_only_to_flows_that_our_side_opened() -> Result<()> {
+    require_root!();
     let lab = Lab::new(&[])?;
     let ends = [
         ("77.88.8.8", "192.0.2.1"),

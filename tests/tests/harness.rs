@@ -1,6 +1,6 @@
 //! The harness's own promises about networks: frames cross a link unchanged, alone, and lead nowhere else.
 //!
-//! A suite that blames the filter must be able to trust these first. Needs root; skipped aloud without it.
+//! A suite that blames the filter must be able to trust these first. Needs root; reported as skipped without it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -16,9 +16,9 @@ use geofence_tests::link::{EDGE_MAC, Link, PEER_MAC, veth};
 use geofence_tests::mutate::Generator;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege::privileged;
+use geofence_tests::require_root;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A frame that no test sends otherwise.
 fn last() -> Vec<u8> {
@@ -28,10 +28,8 @@ fn last() -> Vec<u8> {
 }
 
 #[test]
-fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
-    if !privileged("harness: a_tagged_frame_arrives_as_it_was_sent") {
-        return Ok(());
-    }
+fn tagged_frame_arrives_unchanged() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let sender = PacketSocket::open(&peer, &pair.peer_interface)?;
@@ -61,12 +59,8 @@ fn a_tagged_frame_arrives_as_it_was_sent() -> Result<()> {
 }
 
 #[test]
-fn every_frame_of_the_corpus_and_many_mutated_ones_arrive_as_they_were_sent() -> Result<()> {
-    if !privileged(
-        "harness: every_frame_of_the_corpus_and_many_mutated_ones_arrive_as_they_were_sent",
-    ) {
-        return Ok(());
-    }
+fn corpus_and_mutated_frames_arrive_unchanged() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
         .unaddressed()
@@ -99,10 +93,8 @@ fn stack_drops(frame: &[u8]) -> bool {
 }
 
 #[test]
-fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
-    if !privileged("harness: a_quiet_link_carries_traffic_and_says_nothing_on_its_own") {
-        return Ok(());
-    }
+fn quiet_link_carries_only_what_is_sent() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let receiver = PacketSocket::open(&edge, &pair.edge_interface)?;
@@ -120,7 +112,7 @@ fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
             stream.write_all(b"220 ready\r\n")?;
             Ok(caller)
         });
-        let mut call = call::tcp(&peer, from, address, PATIENCE)?.context("nobody answered")?;
+        let mut call = call::tcp(&peer, from, address, PATIENCE)?.context("no answer")?;
         let mut said = String::new();
         call.read_to_string(&mut said)?;
         assert_eq!(said, "220 ready\r\n");
@@ -138,10 +130,8 @@ fn a_quiet_link_carries_traffic_and_says_nothing_on_its_own() -> Result<()> {
 }
 
 #[test]
-fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
-    if !privileged("harness: a_link_with_discovery_finds_its_neighbours_by_asking") {
-        return Ok(());
-    }
+fn link_with_discovery_resolves_its_neighbours() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default().discovery().connect(&peer, &edge)?;
     let receiver = PacketSocket::open(&edge, &pair.edge_interface)?;
@@ -149,7 +139,7 @@ fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
         let to = pair.edge_address_for(from);
         let listener = edge.enter(|| TcpListener::bind((to, 0)))??;
         let call = call::tcp(&peer, from, listener.local_addr()?, PATIENCE)?;
-        assert!(call.is_some(), "nobody answered at {to}");
+        assert!(call.is_some(), "no answer from {to}");
     }
     let sender = PacketSocket::open(&peer, &pair.peer_interface)?;
     sender.send(&last())?;
@@ -168,10 +158,8 @@ fn a_link_with_discovery_finds_its_neighbours_by_asking() -> Result<()> {
 }
 
 #[test]
-fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
-    if !privileged("harness: sockets_see_what_comes_in_and_not_what_goes_out") {
-        return Ok(());
-    }
+fn packet_sockets_receive_only_incoming_frames() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = Link::default()
         .number(3)
@@ -201,10 +189,8 @@ fn sockets_see_what_comes_in_and_not_what_goes_out() -> Result<()> {
 }
 
 #[test]
-fn mistakes_are_explained() -> Result<()> {
-    if !privileged("harness: mistakes_are_explained") {
-        return Ok(());
-    }
+fn harness_errors_name_their_cause() -> Result<()> {
+    require_root!();
     let namespace = Namespace::new()?;
     let explained = |error: anyhow::Error, words: &[&str]| {
         let text = format!("{error:#}");
@@ -237,19 +223,17 @@ fn mistakes_are_explained() -> Result<()> {
             .unwrap_err(),
         &["16"],
     );
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let closed = SocketAddr::from(([127, 0, 0, 1], 1));
     explained(
-        http::get(&namespace, nobody, "/healthz", &[]).unwrap_err(),
+        http::get(&namespace, closed, "/healthz", &[]).unwrap_err(),
         &["127.0.0.1:1/healthz", "refused"],
     );
     Ok(())
 }
 
 #[test]
-fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
-    if !privileged("harness: a_namespace_has_a_loopback_and_no_way_out") {
-        return Ok(());
-    }
+fn namespace_has_only_a_loopback() -> Result<()> {
+    require_root!();
     let namespace = Namespace::new()?;
     let links = namespace.run(&["ip", "-o", "link"])?;
     assert_eq!(links.lines().count(), 1, "{links}");
@@ -268,10 +252,8 @@ fn a_namespace_has_a_loopback_and_no_way_out() -> Result<()> {
 }
 
 #[test]
-fn a_call_tells_silence_from_refusal() -> Result<()> {
-    if !privileged("harness: a_call_tells_silence_from_refusal") {
-        return Ok(());
-    }
+fn call_distinguishes_silence_from_refusal() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let ([from, _], [to, _]) = (pair.peer_addresses(), pair.edge_addresses());
@@ -285,17 +267,17 @@ fn a_call_tells_silence_from_refusal() -> Result<()> {
         "{refusal:#}"
     );
     // An edge without the address takes what is sent to it and answers nothing.
-    let nobody = SocketAddr::from(([192, 0, 2, 1], 22));
+    let closed = SocketAddr::from(([192, 0, 2, 1], 22));
     edge.run(&["ip", "link", "set", "dev", &pair.edge_interface, "down"])?;
     edge.run(&["ip", "address", "flush", "dev", &pair.edge_interface])?;
     edge.run(&["ip", "link", "set", "dev", &pair.edge_interface, "up"])?;
-    let silence = call::tcp(&peer, from, nobody, Duration::from_millis(100))?;
+    let silence = call::tcp(&peer, from, closed, Duration::from_millis(100))?;
     assert!(silence.is_none(), "{silence:?}");
     Ok(())
 }
 
 #[test]
-fn a_frame_between_two_addresses_needs_one_family() {
+fn frame_between_two_families_panics() {
     let mixed = std::panic::catch_unwind(|| {
         between([192, 0, 2, 1].into(), std::net::Ipv6Addr::LOCALHOST.into())
     });

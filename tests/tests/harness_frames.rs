@@ -243,7 +243,7 @@ fn check_link(sliced: &SlicedPacket, tags: &[(u16, u16)]) -> Result<(), TestCase
 }
 
 #[test]
-fn overrides_are_written_as_they_stand() {
+fn frame_overrides_are_written_unchanged() {
     let ip = || Frame::ethernet().ipv4([203, 0, 113, 7], [192, 0, 2, 1]);
     let field =
         |frame: Frame, at: usize| u16::from_be_bytes([frame.build()[at], frame.build()[at + 1]]);
@@ -266,7 +266,7 @@ fn overrides_are_written_as_they_stand() {
 }
 
 #[test]
-fn an_override_reaches_the_innermost_header() {
+fn frame_override_applies_to_the_innermost_header() {
     let inner = Frame::ethernet()
         .ipv4([1, 1, 1, 1], [2, 2, 2, 2])
         .ttl(9)
@@ -278,14 +278,14 @@ fn an_override_reaches_the_innermost_header() {
 
 #[test]
 #[should_panic(expected = "no layer of this frame has `ihl` to change")]
-fn an_override_without_its_layer_says_so() {
+fn frame_override_without_its_layer_panics() {
     let _ = Frame::ethernet()
         .arp(1, [192, 0, 2, 1], [192, 0, 2, 2])
         .ihl(5);
 }
 
 #[test]
-fn named_frames_are_what_their_names_say() {
+fn named_corpus_frames_match_their_names() {
     let v4 = |name: &str| named(name, [203, 0, 113, 7].into(), [192, 0, 2, 1].into());
     let v6 = |name: &str| {
         named(

@@ -1,7 +1,7 @@
-//! The harness's own promises about processes: daemons are heard, obeyed and reaped, and nothing outlives a test.
+//! The harness's own promises about processes: daemons are read, signalled and reaped, and nothing outlives a test.
 //!
-//! Shell scripts stand in for the filter, so these hold whatever state the filter is in. Needs root; skipped aloud
-//! without it.
+//! Shell scripts stand in for the filter, so these hold whatever state the filter is in. Needs root; reported as
+//! skipped without it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,19 +17,17 @@ use geofence_tests::http;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::privilege::privileged;
+use geofence_tests::require_root;
 use nix::sys::signal::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Set for the copy of this program that is to be killed while it holds a network.
 const HOLD: &str = "GEOFENCE_TESTS_HOLD";
 
 #[test]
-fn an_answer_comes_from_within_the_namespace() -> Result<()> {
-    if !privileged("harness_processes: an_answer_comes_from_within_the_namespace") {
-        return Ok(());
-    }
+fn http_answer_comes_from_within_the_namespace() -> Result<()> {
+    require_root!();
     let namespace = Namespace::new()?;
     let (address, server) = serve(
         &namespace,
@@ -77,10 +75,8 @@ fn serve(
 }
 
 #[test]
-fn a_daemon_is_waited_for_signalled_and_reaped() -> Result<()> {
-    if !privileged("harness_processes: a_daemon_is_waited_for_signalled_and_reaped") {
-        return Ok(());
-    }
+fn daemon_is_awaited_signalled_and_reaped() -> Result<()> {
+    require_root!();
     let namespace = Namespace::new()?;
     let spawn = |script: &str| {
         // Where this test is a job in a shell's background, interrupts are ignored, and no shell can trap what is.
@@ -156,10 +152,8 @@ while :; do read -r -t 1 -u 9; done
 ";
 
 #[test]
-fn nothing_is_left_when_the_process_is_killed() -> Result<()> {
-    if !privileged("harness_processes: nothing_is_left_when_the_process_is_killed") {
-        return Ok(());
-    }
+fn killed_process_leaves_no_network_behind() -> Result<()> {
+    require_root!();
     let before = host_interfaces()?;
     let named_before = named_namespaces();
     let mut holder = Command::new(std::env::current_exe()?)
@@ -212,7 +206,7 @@ fn nothing_is_left_when_the_process_is_killed() -> Result<()> {
 }
 
 #[test]
-#[ignore = "not a test: the process that nothing_is_left_when_the_process_is_killed starts and kills"]
+#[ignore = "not a test: the process that killed_process_leaves_no_network_behind starts and kills"]
 fn hold_a_network_until_killed() -> Result<()> {
     if std::env::var_os(HOLD).is_none() {
         return Ok(());

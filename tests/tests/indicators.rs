@@ -1,5 +1,5 @@
-//! Contact with listed addresses through a real interface: counted by list and tenant, told of, and stopped where a
-//! list says so, in the direction that it says.
+//! Packets from and to listed addresses through a real interface: counted by list and tenant, reported as events, and
+//! dropped where a list says so, in its direction.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::{Frame, between};
-use geofence_tests::privilege;
-use geofence_tests::wait::poll;
+use geofence_tests::require_root;
+use geofence_tests::wait::{in_time, poll};
 use serde_json::Value;
 
+#[path = "indicators/flood.rs"]
+mod flood;
 #[path = "indicators/site.rs"]
 mod site;
 
@@ -20,16 +22,14 @@ use site::{
 };
 
 #[test]
-fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result<()> {
-    if !privilege::privileged("a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so") {
-        return Ok(());
-    }
+fn packet_to_a_listed_address_is_counted_reported_and_dropped_as_the_list_says() -> Result<()> {
+    require_root!();
     let site = Site::new("replies = \"all\"\nblock = [\"DE\"]")?;
     let mut daemon = site.run()?;
-    ensure!(site.leaves(INSIDE, UNLISTED)?, "nobody lists it");
+    ensure!(site.leaves(INSIDE, UNLISTED)?, "it is on no list");
     ensure!(site.events()?.is_empty(), "there was no contact yet");
 
-    // A list that says "alert": it leaves, and everybody knows.
+    // A list with the action "alert": the packet leaves, and an event reports it.
     ensure!(site.leaves(INSIDE, WATCHED)?, "an alert stops nothing");
     let events = site.wait_events(1)?;
     for (key, expected) in [
@@ -82,11 +82,11 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
         .collect();
     ensure!(
         to.len() == 2,
-        "one to whom nobody lists, one to whom a list remarks upon: {flows}"
+        "expected a flow to {UNLISTED} and one to {WATCHED}: {flows}"
     );
     ensure!(!flows.to_string().contains(C2), "{flows}");
 
-    // The edge's own packets are nobody's; of two lists, each counts.
+    // The edge's own packets belong to no tenant; of two lists, each counts.
     let own = site
         .machine
         .edge
@@ -113,10 +113,8 @@ fn a_call_home_is_counted_told_of_and_stopped_where_the_list_says_so() -> Result
 }
 
 #[test]
-fn a_list_is_about_its_direction_alone() -> Result<()> {
-    if !privilege::privileged("a_list_is_about_its_direction_alone") {
-        return Ok(());
-    }
+fn list_applies_only_to_its_direction() -> Result<()> {
+    require_root!();
     let site = Site::new("")?;
     let mut daemon = site.run()?;
     // Out: who is on it may come in, uncounted, and is not called.
@@ -167,10 +165,8 @@ fn a_list_is_about_its_direction_alone() -> Result<()> {
 }
 
 #[test]
-fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
-    if !privilege::privileged("monitor_mode_and_whoever_is_vouched_for_let_it_leave") {
-        return Ok(());
-    }
+fn monitor_mode_and_exceptions_let_packets_to_listed_addresses_leave() -> Result<()> {
+    require_root!();
     let site = Site::new(&format!("mode = \"monitor\"\nallow = [\"{BOTH}\"]"))?;
     let daemon = site.run()?;
     ensure!(site.leaves(INSIDE, C2)?, "monitor mode drops nothing");
@@ -184,7 +180,7 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
     site.wait_events(1)?;
     daemon.interrupt(PATIENCE)?;
 
-    // An exception lets somebody in, so its answers leave; other packets of ours do not.
+    // An exception lets a source in, so answers to it leave; other packets of ours do not.
     let exception = format!(
         "[[exception]]\nid = \"partner\"\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\nservices = [\"tcp/443\"]\n\
          owner = \"test\"\nreason = \"test\"\n"
@@ -213,10 +209,8 @@ fn monitor_mode_and_whoever_is_vouched_for_let_it_leave() -> Result<()> {
 }
 
 #[test]
-fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
-    if !privilege::privileged("of_two_lists_each_is_about_its_own_direction") {
-        return Ok(());
-    }
+fn each_of_two_lists_applies_only_to_its_direction() -> Result<()> {
+    require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
     // What a list denies entry may be called, although another list has an eye on that.
@@ -232,7 +226,7 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
         ("scanners", "in", "drop", 1.0),
         ("c2", "out", "drop", 2.0),
     ])?;
-    // Neither of the two that block is told of the other direction.
+    // Neither of the two that block reports the other direction.
     let events = site.wait_events(8)?;
     for (list, direction) in [("c2", "in"), ("scanners", "out")] {
         let is_it = |event: &&Value| event["list"] == list && event["direction"] == direction;
@@ -242,10 +236,8 @@ fn of_two_lists_each_is_about_its_own_direction() -> Result<()> {
 }
 
 #[test]
-fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
-    if !privilege::privileged("a_tenants_own_mode_and_who_is_let_in_come_before_a_list") {
-        return Ok(());
-    }
+fn tenant_mode_protection_and_management_come_before_a_list() -> Result<()> {
+    require_root!();
     let more = format!(
         "[[tenant]]\nname = \"trying\"\nprefixes = [\"203.0.113.0/24\"]\nmode = \"monitor\"\n\
          [[protect]]\nid = \"desks\"\nservices = [\"tcp/3389\"]\nfrom = [\"{BOTH}\"]\nto = [\"customer\"]\n"
@@ -280,29 +272,34 @@ fn a_tenants_own_mode_and_who_is_let_in_come_before_a_list() -> Result<()> {
 }
 
 #[test]
-fn what_leaves_is_watched_without_replies_and_entries_lapse() -> Result<()> {
-    if !privilege::privileged("what_leaves_is_watched_without_replies_and_entries_lapse") {
-        return Ok(());
-    }
+fn lists_apply_to_egress_without_replies_and_their_entries_expire() -> Result<()> {
+    require_root!();
     let list = "replies = \"none\"\n[[list]]\nname = \"c2\"\nfile = \"c2.ipset\"\nformat = \"ipset\"\n\
                 direction = \"out\"\n";
-    let site = Site::new("")?;
-    site.machine.configure(list)?;
-    let entries = format!("add c2 {C2} timeout 10\nadd c2 {CALLED}\n");
-    site.machine.write("c2.ipset", entries)?;
-    let _daemon = site.run()?;
-    ensure!(!site.leaves(INSIDE, C2)?, "it lapsed before it filtered");
-    let lapsed = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
-    ensure!(lapsed.is_some(), "it does not lapse");
-    ensure!(!site.leaves(INSIDE, CALLED)?, "only what has lapsed goes");
+    let (site, _daemon) = in_time(|seconds| {
+        let site = Site::new("")?;
+        site.machine.configure(list)?;
+        let begun = Instant::now();
+        let entries = format!("add c2 {C2} timeout {seconds}\nadd c2 {CALLED}\n");
+        site.machine.write("c2.ipset", entries)?;
+        let daemon = site.run()?;
+        let leaves = site.leaves(INSIDE, C2)?;
+        // The timeout is kept in whole seconds, so it may be one less.
+        if begun.elapsed() >= Duration::from_secs(seconds - 1) {
+            return Ok(None);
+        }
+        ensure!(!leaves, "{C2} is on the list and is called");
+        Ok(Some((site, daemon)))
+    })?;
+    let expired = poll(PATIENCE, || Ok(site.leaves(INSIDE, C2)?.then_some(())))?;
+    ensure!(expired.is_some(), "the entry does not expire");
+    ensure!(!site.leaves(INSIDE, CALLED)?, "only the expired entry goes");
     Ok(())
 }
 
 #[test]
-fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
-    if !privilege::privileged("ports_are_told_as_far_as_headers_can_be_walked") {
-        return Ok(());
-    }
+fn event_names_ports_as_far_as_headers_can_be_parsed() -> Result<()> {
+    require_root!();
     let site = Site::new("")?;
     let _daemon = site.run()?;
     let frame = || Ok::<_, anyhow::Error>(between(INSIDE_V6.parse()?, C2_V6.parse()?));
@@ -339,85 +336,14 @@ fn ports_are_told_as_far_as_headers_can_be_walked() -> Result<()> {
 }
 
 #[test]
-fn a_flood_of_contacts_is_counted_whole_and_told_of_in_part() -> Result<()> {
-    if !privilege::privileged("a_flood_of_contacts_is_counted_whole_and_told_of_in_part") {
-        return Ok(());
-    }
-    const FRAMES: usize = 40_000;
-    let site = Site::new("")?;
-    let mut daemon = site.run()?;
-    let frames: Vec<_> = (0..FRAMES)
-        .map(|number| {
-            let frame = between(INSIDE.parse()?, WATCHED.parse()?);
-            Ok(frame.udp(number as u16, 53).build())
-        })
-        .collect::<Result<_>>()?;
-    let start = Instant::now();
-    site.inside.send_many(&frames)?;
-    let seconds = start.elapsed().as_secs_f64();
-    // Another list has a pace of its own, which the flood has not used up.
-    const KNOCKS: usize = 40;
-    let knock = call(SCANNER, INSIDE, 443)?;
-    site.outside.send_many(&vec![knock; KNOCKS])?;
-    let counted = || site.packets("watched", "customer", "out", "pass");
-    let whole = poll(PATIENCE, || Ok((counted()? == FRAMES as f64).then_some(())))?;
-    ensure!(whole.is_some(), "{} of {FRAMES} were counted", counted()?);
-    let series = |name: &str| format!("{name}{{list=\"watched\",direction=\"out\"}}");
-    let told = site.machine.edge.metric(&series("geofence_events_total"))?;
-    let lost = site
-        .machine
-        .edge
-        .metric(&series("geofence_events_lost_total"))?;
-    ensure!(
-        told + lost == FRAMES as f64,
-        "{told} told of and {lost} lost are not {FRAMES}"
-    );
-    ensure!(
-        told <= 100.0 * seconds.ceil(),
-        "{told} events in {seconds} s"
-    );
-    ensure!(told >= 50.0, "only {told} events");
-    let knocks = "geofence_events_total{list=\"scanners\",direction=\"in\"}";
-    let knocks = poll(PATIENCE, || {
-        Ok((site.machine.edge.metric(knocks)? == KNOCKS as f64).then_some(()))
-    })?;
-    ensure!(knocks.is_some(), "not all of {KNOCKS} knocks were told of");
-    let told = told as usize + KNOCKS;
-    let kept = poll(PATIENCE, || {
-        let kept = site.events()?.len();
-        Ok((kept == told.min(512)).then_some(kept))
-    })?;
-    ensure!(kept.is_some(), "{} kept of {told}", site.events()?.len());
-
-    // Another list is told of in the midst of it.
-    ensure!(!site.leaves(INSIDE, C2)?);
-    daemon.wait_line("event: list c2", PATIENCE)?;
-    // The log says how much it leaves out.
-    let line = daemon.wait_line(
-        "were not logged in the last minute",
-        Duration::from_secs(90),
-    )?;
-    for list in ["watched", "scanners"] {
-        let logged = format!("event: list {list}");
-        let logged = daemon.stderr().matches(&logged).count();
-        ensure!(logged == 10, "{logged} lines of {list}");
-    }
-    let left_out = format!("{} more contacts", told - 20);
-    ensure!(line.contains(&left_out), "{line} instead of {left_out}");
-    Ok(())
-}
-
-#[test]
-fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
-    if !privilege::privileged("what_was_counted_and_not_yet_told_outlives_the_daemon") {
-        return Ok(());
-    }
+fn list_counters_and_pending_events_outlive_the_daemon() -> Result<()> {
+    require_root!();
     let site = Site::new("")?;
     let daemon = site.run()?;
     ensure!(!site.leaves(INSIDE, C2)?);
     site.wait_events(1)?;
     daemon.kill(PATIENCE)?;
-    // Nobody listens; the filter goes on.
+    // No daemon reads the events; the filter goes on.
     ensure!(!site.leaves(INSIDE, C2)? && site.leaves(INSIDE, WATCHED)?);
     let mut daemon = site.run()?;
     let events = site.wait_events(2)?;
@@ -447,10 +373,8 @@ fn what_was_counted_and_not_yet_told_outlives_the_daemon() -> Result<()> {
 }
 
 #[test]
-fn events_are_followed_and_explain_says_it_beforehand() -> Result<()> {
-    if !privilege::privileged("events_are_followed_and_explain_says_it_beforehand") {
-        return Ok(());
-    }
+fn events_are_followed_and_explain_predicts_them() -> Result<()> {
+    require_root!();
     let site = Site::new("")?;
     let config = site.machine.word(geofence_tests::site::CONFIG)?;
     let explain = |to: &str, more: &[&str]| {

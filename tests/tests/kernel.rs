@@ -12,7 +12,7 @@ use geofence_common::image::list_set::identity;
 use geofence_common::maps::{LIST_KEYS_MAX, ListKey, list_counter, name};
 use geofence_tests::mutate::Generator;
 use geofence_tests::oracle;
-use geofence_tests::{budget, frames, privilege};
+use geofence_tests::{budget, frames, require_root};
 use geofence_user::config::Config;
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::explain::{Protocol, Question, explain};
@@ -23,8 +23,11 @@ use geofence_user::prepare::{Prepared, prepare};
 
 #[path = "kernel/expected_events.rs"]
 mod expected_events;
+#[path = "kernel/policies.rs"]
+mod policies;
 
 use expected_events::{ExpectedEvents, listed};
+use policies::customers;
 
 /// Instructions the verifier may walk through; some more than the program takes today.
 const VERIFIED_INSTRUCTIONS_MAX: u32 = 345_000;
@@ -78,10 +81,8 @@ fn sources() -> Vec<IpAddr> {
 }
 
 #[test]
-fn every_program_stays_within_its_budget_of_verified_instructions() {
-    if !privilege::privileged("every_program_stays_within_its_budget_of_verified_instructions") {
-        return;
-    }
+fn every_program_stays_within_its_verifier_budget() {
+    require_root!();
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(|policy| policy.lookup = lookup);
         let mut filter = Filter::load(prepared.options(false)).expect("loads");
@@ -100,57 +101,7 @@ fn every_program_stays_within_its_budget_of_verified_instructions() {
     }
 }
 
-/// Tenants, exceptions and protections of every kind, for the frames' sources and destinations.
-fn customers(policy: &mut Policy) {
-    const TABLES: &str = r#"
-        replies = "all"
-        [[tenant]]
-        name = "all"
-        prefixes = ["192.0.2.0/24", "2001:db8::/32"]
-        block = ["US", "CN", "DE"]
-        services = ["udp/53", "tcp/80"]
-        [[tenant]]
-        name = "host"
-        prefixes = ["192.0.2.2"]
-        mail = "mta"
-        icmp-echo = "pass"
-        mode = "monitor"
-        [[exception]]
-        id = "host"
-        from = ["77.88.8.8", "2002:4d58::/33", "8.8.8.0/24"]
-        to = ["192.0.2.2", "2001:db8::2"]
-        services = ["tcp/25-443", "udp", "icmp"]
-        owner = "test"
-        reason = "test"
-        [[exception]]
-        id = "countries"
-        from = ["CN", "DE"]
-        to = ["all"]
-        services = ["udp", "esp"]
-        owner = "test"
-        reason = "test"
-        [[exception]]
-        id = "anywhere"
-        from = ["2a02:6b8::/32"]
-        to = ["any"]
-        owner = "test"
-        reason = "test"
-        until = "2999-12-31"
-        [[protect]]
-        id = "everybody"
-        services = ["tcp/443", "udp/123"]
-        from = ["84.200.69.0/24", "240c::/16"]
-        [[protect]]
-        id = "host"
-        services = ["tcp/587"]
-        from = []
-        to = ["host"]
-    "#;
-    let config = Config::parse(TABLES, "customers.toml");
-    *policy = config.unwrap_or_else(|errors| panic!("{errors}")).policy;
-}
-
-/// Takes every flow of mail out of its table, so that an answer passes by what is at hand or not at all.
+/// Takes every flow of mail out of its table, so that an answer passes by the flow cache or not at all.
 fn forget_mail(filter: &mut Filter) {
     let flows = filter.flows(Table::Mail).expect("reads");
     let map = filter.ebpf().map_mut(name::FLOWS[Table::Mail as usize]);
@@ -161,10 +112,8 @@ fn forget_mail(filter: &mut Filter) {
 }
 
 #[test]
-fn what_left_last_is_at_hand_and_nothing_else_is() {
-    if !privilege::privileged("what_left_last_is_at_hand_and_nothing_else_is") {
-        return;
-    }
+fn flow_cache_returns_only_the_last_written_flow() {
+    require_root!();
     let prepared = prepared(|_| {});
     let mut filter = filter(&prepared);
     for (ours, theirs) in [
@@ -179,7 +128,7 @@ fn what_left_last_is_at_hand_and_nothing_else_is() {
         let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
         assert_eq!(reason(&answer(40_000)), Reason::Reply, "{theirs}");
         assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
-        // What never was in the table does not come to be at hand either.
+        // What never was in the table is not cached either.
         filter.send(&out(40_001).ack().build()).expect("sends");
         let mut reason = |frame: &[u8]| filter.ask(frame).expect("asks").reason;
         assert_eq!(reason(&answer(40_001)), Reason::UnprovenReply, "{theirs}");
@@ -188,9 +137,7 @@ fn what_left_last_is_at_hand_and_nothing_else_is() {
 
 #[test]
 fn kernel_and_host_agree_on_frames() {
-    if !privilege::privileged("kernel_and_host_agree_on_frames") {
-        return;
-    }
+    require_root!();
     let policies: [fn(&mut Policy); 6] = [
         |_| {},
         |policy| {
@@ -275,10 +222,8 @@ fn kernel_and_host_agree_on_frames() {
 }
 
 #[test]
-fn a_tenant_for_whom_there_is_no_room_is_counted_with_everybody() {
-    if !privilege::privileged("a_tenant_for_whom_there_is_no_room_is_counted_with_everybody") {
-        return;
-    }
+fn tenant_without_a_list_counter_is_counted_without_a_tenant() {
+    require_root!();
     let prepared = prepared(listed);
     let mut filter = filter(&prepared);
     let list = identity(b"c2");
@@ -313,10 +258,8 @@ fn reverse(frame: &mut [u8]) -> bool {
 }
 
 #[test]
-fn engines_agree_on_the_whole_database_and_random_addresses() {
-    if !privilege::privileged("engines_agree_on_the_whole_database_and_random_addresses") {
-        return;
-    }
+fn lookup_engines_agree_on_the_whole_database_and_random_addresses() {
+    require_root!();
     let database = geofence_user::data::geoip::Database::embedded().expect("embedded");
     let policy = oracle::overlays(&oracle::default_policy(), &database, 7, OVERLAYS);
     let array = prepared(|p| {
@@ -390,10 +333,8 @@ fn template(source: &str, destination: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_image_is_swapped_whole_and_the_counters_stay() {
-    if !privilege::privileged("an_image_is_swapped_whole_and_the_counters_stay") {
-        return;
-    }
+fn image_is_swapped_atomically_and_counters_stay() {
+    require_root!();
     let blocking = prepared(|_| {});
     let open = prepared(|policy| {
         policy.settings.rule =
@@ -419,10 +360,8 @@ fn an_image_is_swapped_whole_and_the_counters_stay() {
 }
 
 #[test]
-fn an_image_that_does_not_fit_is_refused_and_the_current_one_stays() {
-    if !privilege::privileged("an_image_that_does_not_fit_is_refused_and_the_current_one_stays") {
-        return;
-    }
+fn image_that_does_not_fit_is_refused_and_the_current_one_stays() {
+    require_root!();
     let small = {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("small.mmdb");
@@ -472,10 +411,8 @@ fn more_interfaces_than_can_be_counted_are_refused() {
 }
 
 #[test]
-fn without_an_image_everything_passes_and_is_named() {
-    if !privilege::privileged("without_an_image_everything_passes_and_is_named") {
-        return;
-    }
+fn without_an_image_every_packet_passes_for_lack_of_a_policy() {
+    require_root!();
     let mut filter = Filter::load(prepared(|_| {}).options(true)).expect("loads");
     let verdict = filter
         .ask(&template("77.88.8.8", "192.0.2.2"))

@@ -1,23 +1,13 @@
 //! The life laboratory's short form: under a flood, no change of the filter leaks or loses a packet.
 
 use anyhow::{Result, ensure};
-use geofence_tests::lab::{self, Scale, report};
-use geofence_tests::{life, privilege};
+use geofence_tests::lab::{Scale, report};
+use geofence_tests::privilege::missing_programs;
+use geofence_tests::{life, require_root};
 
 #[test]
-fn nothing_leaks_and_nothing_is_lost_while_a_filter_lives() -> Result<()> {
-    if !privilege::privileged("nothing_leaks_and_nothing_is_lost_while_a_filter_lives") {
-        return Ok(());
-    }
-    let missing = lab::missing(&life::PROGRAMS);
-    if !missing.is_empty() {
-        let why = format!("not installed: {}", missing.join(", "));
-        privilege::skip(
-            "nothing_leaks_and_nothing_is_lost_while_a_filter_lives",
-            &why,
-        );
-        return Ok(());
-    }
+fn no_change_of_the_filter_leaks_or_loses_a_packet() -> Result<()> {
+    require_root!(missing_programs(&life::PROGRAMS));
     let rows = life::life(Scale::Short, &[], &mut |_| {})?;
     let mut table = Vec::new();
     report::table(&mut table, &rows)?;
@@ -28,6 +18,5 @@ fn nothing_leaks_and_nothing_is_lost_while_a_filter_lives() -> Result<()> {
             "step {step} says nothing:\n{table}"
         );
     }
-    ensure!(rows.iter().all(|row| row.ok), "not as expected:\n{table}");
-    Ok(())
+    report::ensure_all(&rows)
 }

@@ -5,15 +5,16 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Edge, PATIENCE};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_tests::site::Site;
-use geofence_tests::wait::poll;
+use geofence_tests::wait::{in_time, poll};
 use nix::sched::{CloneFlags, setns};
 
-/// Addresses of countries that nobody blocks.
+/// Addresses of a country that is not blocked.
 const LISTED: &str = "84.200.69.80";
 const OTHER: &str = "84.200.70.40";
 
@@ -28,7 +29,7 @@ fn site() -> Result<(Site, Body)> {
          [[list]]\nname = \"theirs\"\nurl = \"http://{address}/theirs\"\nformat = \"spamhaus\"\n\
          [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
     ))?;
-    site.write("own.txt", "# nobody yet\n5.9.0.1\n")?;
+    site.write("own.txt", "# none yet\n5.9.0.1\n")?;
     site.write("watched.txt", format!("{LISTED}\n{OTHER}\n"))?;
     Ok((site, body))
 }
@@ -38,7 +39,7 @@ type Body = Arc<Mutex<String>>;
 
 /// Puts this in the server's answers.
 fn publish(body: &Body, text: &str) {
-    text.clone_into(&mut body.lock().expect("nobody panics with it"));
+    text.clone_into(&mut body.lock().expect("no thread panics with it"));
 }
 
 /// Answers every request with the text, from the machine's own loopback, where geofence looks for it.
@@ -57,7 +58,7 @@ fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
             let mut line = String::new();
             let mut lines = BufReader::new(&stream);
             while matches!(lines.read_line(&mut line), Ok(length) if length > 2) {}
-            let text = body.lock().expect("nobody panics with it").clone();
+            let text = body.lock().expect("no thread panics with it").clone();
             let head = format!(
                 "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
                 text.len()
@@ -69,13 +70,11 @@ fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
 }
 
 #[test]
-fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
-    if !privilege::privileged("a_fetched_list_filters_and_a_bad_one_changes_nothing") {
-        return Ok(());
-    }
+fn fetched_list_filters_and_an_invalid_one_changes_nothing() -> Result<()> {
+    require_root!();
     let (site, body) = site()?;
     let _daemon = site.run(&[])?;
-    // A list that says "alert" drops nobody.
+    // A list with the action "alert" drops nothing.
     site.wait_passes(LISTED, true)?;
     let degraded = "geofence_list_degraded{list=\"theirs\"}";
     ensure!(site.edge.metric(degraded)? == 1.0, "it was never fetched");
@@ -142,34 +141,39 @@ fn a_fetched_list_filters_and_a_bad_one_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn an_entry_that_lapses_goes_by_itself() -> Result<()> {
-    if !privilege::privileged("an_entry_that_lapses_goes_by_itself") {
-        return Ok(());
-    }
-    let (site, _) = site()?;
-    let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
-    site.configure(config)?;
-    site.write(
-        "own.txt",
-        format!("add own {LISTED} timeout 6\nadd own {OTHER}\n"),
-    )?;
-    let _daemon = site.run(&[])?;
-    ensure!(!site.edge.passes(LISTED)?, "it lapsed before it filtered");
+fn expired_list_entry_goes_by_itself() -> Result<()> {
+    require_root!();
+    let (site, _daemon) = in_time(|seconds| {
+        let (site, _) = site()?;
+        let config = "[[list]]\nname = \"own\"\nfile = \"own.txt\"\nformat = \"ipset\"\n";
+        site.configure(config)?;
+        let begun = Instant::now();
+        site.write(
+            "own.txt",
+            format!("add own {LISTED} timeout {seconds}\nadd own {OTHER}\n"),
+        )?;
+        let daemon = site.run(&[])?;
+        let passes = site.edge.passes(LISTED)?;
+        // The timeout is kept in whole seconds, so it may be one less.
+        if begun.elapsed() >= Duration::from_secs(seconds - 1) {
+            return Ok(None);
+        }
+        ensure!(!passes, "{LISTED} is on the list and passes");
+        Ok(Some((site, daemon)))
+    })?;
     site.wait_passes(LISTED, true)?;
-    ensure!(!site.edge.passes(OTHER)?, "only what has lapsed goes");
-    // The kernel has the new image a moment before the daemon tells of it.
+    ensure!(!site.edge.passes(OTHER)?, "only the expired entry goes");
+    // The kernel has the new image a moment before the status shows it.
     poll(PATIENCE, || {
         let status = site.edge.ask(&["status", "--json"])?.json()?;
         Ok((status["lists"][0]["lapsed"] == 1).then_some(()))
     })?
-    .context("the status does not tell of what has lapsed")
+    .context("the status does not show the expired entry")
 }
 
 #[test]
 fn commands_name_the_list_and_the_line() -> Result<()> {
-    if !privilege::privileged("commands_name_the_list_and_the_line") {
-        return Ok(());
-    }
+    require_root!();
     let (site, _) = site()?;
     site.write("own.txt", format!("# us\n{LISTED} # why\n"))?;
     let (code, said) = site.ask(&["explain", LISTED])?;

@@ -124,7 +124,7 @@ fn agree(policy: &Policy, database: &Database, what: &str) {
 }
 
 #[test]
-fn the_engines_agree_over_the_embedded_database() {
+fn lookup_engines_agree_over_the_embedded_database() {
     let database = Database::embedded().unwrap();
     let plain = default_policy();
     let policy = overlays(&plain, &database, SEED, OVERLAYS);

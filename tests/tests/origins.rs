@@ -1,9 +1,9 @@
-//! What other databases add, through the real kernel: rules that name autonomous systems, and second opinions.
+//! What other databases add, through the real kernel: rules that name autonomous systems, and cross-checks.
 
 use anyhow::{Result, ensure};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::mmdb_writer::{Schema, Writer};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
 
@@ -22,10 +22,8 @@ fn write_database(
 
 #[test]
 fn rules_name_autonomous_systems() -> Result<()> {
-    if !privilege::privileged("rules_name_autonomous_systems") {
-        return Ok(());
-    }
-    /// Germany, nobody's enemy; Russia, blocked.
+    require_root!();
+    /// Addresses of Germany, which is not blocked, and of Russia, which is.
     const DENIED: [&str; 2] = ["84.200.69.80", "2003:1000::80"];
     const FREE: &str = "84.200.70.40";
     const RUSSIAN: &str = "5.136.0.77";
@@ -84,7 +82,7 @@ fn rules_name_autonomous_systems() -> Result<()> {
     )?;
     site.wait_passes(FREE, false)?;
 
-    // A file that has lost most of what it had is not believed, though all that is named is in it.
+    // The sanity check rejects a file that has lost most of its networks, though all that is named is in it.
     let less: &[(&str, &str)] = &[
         ("84.200.69.0/25", "64500 Example Org"),
         ("5.136.0.0/25", "64502 Allowed Ltd"),
@@ -94,7 +92,10 @@ fn rules_name_autonomous_systems() -> Result<()> {
     let failed = poll(PATIENCE, || {
         Ok((site.edge.metric(failures)? > 0.0).then_some(()))
     })?;
-    ensure!(failed.is_some(), "a file that has shrunk is believed");
+    ensure!(
+        failed.is_some(),
+        "the sanity check accepts a file that has shrunk"
+    );
     ensure!(!site.edge.passes(FREE)?, "the policy in use stays in place");
 
     // A file without the system changes nothing.
@@ -117,10 +118,8 @@ fn rules_name_autonomous_systems() -> Result<()> {
 }
 
 #[test]
-fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
-    if !privilege::privileged("a_second_opinion_counts_as_the_agreement_says") {
-        return Ok(());
-    }
+fn second_database_counts_as_the_cross_check_rule_says() -> Result<()> {
+    require_root!();
     /// By the embedded database these are German and Russian; the second says otherwise of the first two of each.
     const GERMAN: [&str; 3] = ["84.200.69.80", "2003:1000::80", "84.200.70.40"];
     const RUSSIAN: [&str; 3] = ["5.136.0.77", "2001:3b40::77", "5.136.1.77"];

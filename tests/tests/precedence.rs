@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::decide::Verdict;
 use geofence_tests::precedence::{Situation, database, policy, situations};
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_user::compile::{Target, compile};
 use geofence_user::config::Config;
 use geofence_user::data::lists::Loaded;
@@ -78,7 +78,7 @@ fn assert_expected(situation: &Situation, verdict: Verdict, reasons: &mut BTreeM
 }
 
 #[test]
-fn every_combination_of_rules_ends_as_the_table_says() {
+fn every_combination_of_rules_gives_the_reason_of_the_table() {
     let prepared = prepared(Lookup::ArrayTrie);
     let mut reasons = BTreeMap::new();
     for situation in situations() {
@@ -90,10 +90,8 @@ fn every_combination_of_rules_ends_as_the_table_says() {
 }
 
 #[test]
-fn the_kernel_ends_every_combination_the_same() {
-    if !privilege::privileged("the_kernel_ends_every_combination_the_same") {
-        return;
-    }
+fn kernel_agrees_on_every_combination_of_rules() {
+    require_root!();
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(lookup);
         let mut filter = Filter::load(prepared.options(true)).expect("loads");
@@ -119,7 +117,7 @@ fn the_kernel_ends_every_combination_the_same() {
 
 /// A source that no situation has takes no exception from its neighbours.
 #[test]
-fn an_exception_is_for_whom_it_names_alone() {
+fn exception_applies_only_to_what_it_names() {
     let prepared = prepared(Lookup::ArrayTrie);
     for situation in situations() {
         let IpAddr::V4(source) = situation.source() else {

@@ -1,35 +1,30 @@
-//! Another policy or other data in place of what filters, or a reason why not; and asking the daemon by its socket.
+//! Another policy or other data in place of what filters, or a reason why not.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::binary as binary_under_test;
+use anyhow::{Context as _, Result, bail, ensure};
 use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::mmdb_writer::{Schema, Writer};
-use geofence_tests::privilege;
-use geofence_tests::site::{GERMAN, Site};
+use geofence_tests::require_root;
+use geofence_tests::site::{CONFIG, GERMAN, Site};
 use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
+
+#[path = "reload/control.rs"]
+mod control;
+#[path = "reload/data.rs"]
+mod data;
+
+use data::{blocking, data, provide, swapped, writer};
 
 /// A machine whose geofence has a configuration and a database in files.
 fn site() -> Result<Site> {
     let site = Site::new(&blocking("RU"))?;
     provide(&site, &data())?;
     Ok(site)
-}
-
-/// A configuration that blocks a country.
-fn blocking(country: &str) -> String {
-    format!("block = [\"{country}\"]\ndatabases = [\"countries.mmdb\"]\n")
-}
-
-/// Puts a database in place, whole.
-fn provide(site: &Site, data: &[u8]) -> Result<()> {
-    site.write("countries.mmdb", data)
 }
 
 fn reload(site: &Site, words: &[&str]) -> Result<Answer> {
@@ -51,6 +46,21 @@ fn health_of(site: &Site) -> Result<(u16, serde_json::Value)> {
     Ok((response.status, serde_json::from_str(&response.body)?))
 }
 
+/// How long a changed file must stay as it is until the daemon reloads by itself: from one look to the next.
+const REST: Duration = Duration::from_secs(1);
+
+/// Checks that one reload was counted since `before`. Where the test was not quick enough, so that the daemon may have
+/// noticed the file first, there may be two.
+fn ensure_counted_once(site: &Site, series: &str, before: f64, since: Instant) -> Result<f64> {
+    let most = if since.elapsed() < REST { 1.0 } else { 2.0 };
+    let counted = site.edge.metric(series)? - before;
+    ensure!(
+        counted >= 1.0 && counted <= most,
+        "expected {series} to grow by 1 to {most}, but it grew by {counted}"
+    );
+    Ok(before + counted)
+}
+
 const SUCCEEDED: &str = "geofence_reloads_total{result=\"ok\"}";
 const FAILED: &str = "geofence_reloads_total{result=\"failed\"}";
 
@@ -58,45 +68,9 @@ fn failed(reason: &str) -> String {
     format!("geofence_reload_failures_total{{reason=\"{reason}\"}}")
 }
 
-/// A database of a few countries.
-fn writer() -> Writer {
-    let mut writer = Writer::new(Schema::Nested);
-    for (network, code) in [
-        ("77.88.0.0/16", "RU"),
-        ("2a02:6b8::/32", "RU"),
-        ("84.200.0.0/16", "DE"),
-        ("2a01:4f8::/32", "DE"),
-        ("8.8.0.0/16", "US"),
-        ("2001:4860::/32", "US"),
-    ] {
-        writer.add_code(network.parse().expect("a network"), code);
-    }
-    writer
-}
-
-fn data() -> Vec<u8> {
-    writer().finish()
-}
-
-/// The same with the sides of Russia and Germany changed.
-fn swapped() -> Vec<u8> {
-    let mut writer = writer();
-    for (network, code) in [
-        ("77.88.0.0/16", "DE"),
-        ("2a02:6b8::/32", "DE"),
-        ("84.200.0.0/16", "RU"),
-        ("2a01:4f8::/32", "RU"),
-    ] {
-        writer.add_code(network.parse().expect("a network"), code);
-    }
-    writer.finish()
-}
-
 #[test]
-fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
-    if !privilege::privileged("a_reload_changes_the_policy_however_it_is_asked_for") {
-        return Ok(());
-    }
+fn reload_by_command_signal_or_changed_file_changes_the_policy() -> Result<()> {
+    require_root!();
     let site = site()?;
     let mut daemon = site.run(&[])?;
     let program = site.edge.program(site.edge.interface())?;
@@ -112,13 +86,15 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
     assert_eq!(site.passes()?, [false, true]);
 
     // When asked to. What is asked for is not done again because the file has changed.
+    let begun = Instant::now();
     site.configure(&blocking("RU"))?;
     let answer = reload(&site, &["--json"])?;
+    let succeeded = ensure_counted_once(&site, SUCCEEDED, 2.0, begun)?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert_eq!(answer.json()?["ok"], true);
     assert_eq!(site.passes()?, [true, false]);
     daemon.signal(Signal::SIGHUP)?;
-    wait_metric(&site, SUCCEEDED, 4.0)?;
+    wait_metric(&site, SUCCEEDED, succeeded + 1.0)?;
     assert_eq!(site.passes()?, [true, false]);
 
     assert_eq!(site.edge.metric(FAILED)?, 0.0);
@@ -129,10 +105,8 @@ fn a_reload_changes_the_policy_however_it_is_asked_for() -> Result<()> {
 }
 
 #[test]
-fn reloads_cost_the_daemon_no_memory_for_good() -> Result<()> {
-    if !privilege::privileged("reloads_cost_the_daemon_no_memory_for_good") {
-        return Ok(());
-    }
+fn reloads_keep_no_memory() -> Result<()> {
+    require_root!();
     /// Compiling the world takes some seventy MiB more than is needed afterwards.
     const KEPT_MAX: u64 = 8 << 20;
     let site = Site::new("block = [\"RU\"]\n")?;
@@ -142,17 +116,22 @@ fn reloads_cost_the_daemon_no_memory_for_good() -> Result<()> {
         let answer = reload(&site, &[])?;
         ensure!(answer.code == Some(0), "{answer:?}");
     }
-    let kept = daemon.resident()?.saturating_sub(before);
-    ensure!(kept < KEPT_MAX, "{kept} bytes more than {before}");
+    let mut kept = 0;
+    let given_back = poll(PATIENCE, || {
+        kept = daemon.resident()?.saturating_sub(before);
+        Ok((kept < KEPT_MAX).then_some(()))
+    })?;
+    ensure!(
+        given_back.is_some(),
+        "expected less than {KEPT_MAX} bytes more than {before}, but {kept} are kept"
+    );
     Ok(())
 }
 
 /// With exceptions, the daemon keeps the database it has decoded. It must never outlive its file.
 #[test]
-fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
-    if !privilege::privileged("an_exception_goes_by_the_database_that_is_there") {
-        return Ok(());
-    }
+fn runtime_exception_uses_the_current_database() -> Result<()> {
+    require_root!();
     let site = site()?;
     // What was written a moment ago is not kept: it might be written to again within one tick of the clock.
     let provide = |data: &[u8]| -> Result<()> {
@@ -203,10 +182,8 @@ fn an_exception_goes_by_the_database_that_is_there() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
-    if !privilege::privileged("what_cannot_be_used_changes_nothing_and_is_told_everywhere") {
-        return Ok(());
-    }
+fn failed_reload_changes_nothing_and_is_reported_everywhere() -> Result<()> {
+    require_root!();
     let site = site()?;
     let mut daemon = site.run(&[])?;
     assert_eq!(health_of(&site)?.1["status"], "ok");
@@ -224,19 +201,14 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
     type Case<'a> = (&'a str, &'a [u8], &'a str, &'a str);
     let cases: [Case<'_>; 9] = [
         (
-            "geofence.toml",
+            CONFIG,
             b"blokc = [\"RU\"]\n",
             "configuration",
             "did you mean `block`",
         ),
+        (CONFIG, b"block = [\"UK\"]\n", "configuration", "1:10"),
         (
-            "geofence.toml",
-            b"block = [\"UK\"]\n",
-            "configuration",
-            "1:10",
-        ),
-        (
-            "geofence.toml",
+            CONFIG,
             b"lookup = \"lpm-trie\"\n",
             "restart_needed",
             "lookup cannot change while geofence runs",
@@ -252,7 +224,7 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
         ("countries.mmdb", &older, "guard", "before the data in use"),
         ("countries.mmdb", &without, "guard", "Russia"),
         (
-            "geofence.toml",
+            CONFIG,
             b"block = [\"US\"]\ndatabases = [\"absent.mmdb\"]\n",
             "database",
             "absent.mmdb",
@@ -261,11 +233,13 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
     for (at, (name, content, reason, said)) in cases.into_iter().enumerate() {
         let what = format!("{name} {reason} {said}");
         let before = site.edge.metric(&failed(reason))?;
+        let begun = Instant::now();
         std::fs::write(site.path(name), content)?;
         // Half of them are asked for, and half are noticed by themselves.
         let is_asked = at % 2 == 0;
         let text = if is_asked {
             let answer = reload(&site, &[])?;
+            ensure_counted_once(&site, &failed(reason), before, begun)?;
             assert_eq!(answer.code, Some(1), "{what}: {answer:?}");
             answer.stderr
         } else {
@@ -275,7 +249,6 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
         };
         ensure!(text.contains(said), "{what}: {text}");
         assert_eq!(site.passes()?, [false, true], "{what}");
-        assert_eq!(site.edge.metric(&failed(reason))?, before + 1.0, "{what}");
         assert_eq!(
             site.edge.metric("geofence_degraded{}")?,
             1.0,
@@ -292,12 +265,18 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
         let text = health["trouble"]["text"].as_str().unwrap_or_default();
         ensure!(text.contains(said), "{what}: {text}");
         let succeeded = site.edge.metric(SUCCEEDED)?;
-        site.configure(&good)?;
-        provide(&site, &data())?;
+        let begun = Instant::now();
+        if name == CONFIG {
+            site.configure(&good)?;
+        } else {
+            provide(&site, &data())?;
+        }
         if is_asked {
             assert_eq!(reload(&site, &[])?.code, Some(0), "{what}");
+            ensure_counted_once(&site, SUCCEEDED, succeeded, begun)?;
+        } else {
+            wait_metric(&site, SUCCEEDED, succeeded + 1.0)?;
         }
-        wait_metric(&site, SUCCEEDED, succeeded + 1.0)?;
         assert_eq!(health_of(&site)?.1["status"], "ok", "{what}");
     }
     daemon.interrupt(PATIENCE)?;
@@ -305,10 +284,8 @@ fn what_cannot_be_used_changes_nothing_and_is_told_everywhere() -> Result<()> {
 }
 
 #[test]
-fn data_that_is_not_believed_is_taken_with_force() -> Result<()> {
-    if !privilege::privileged("data_that_is_not_believed_is_taken_with_force") {
-        return Ok(());
-    }
+fn force_accepts_data_that_the_sanity_check_rejects() -> Result<()> {
+    require_root!();
     let site = site()?;
     let daemon = site.run(&[])?;
     let mut vanished = writer();
@@ -328,10 +305,8 @@ fn data_that_is_not_believed_is_taken_with_force() -> Result<()> {
 }
 
 #[test]
-fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
-    if !privilege::privileged("the_last_good_image_filters_after_a_boot_without_a_database") {
-        return Ok(());
-    }
+fn last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
+    require_root!();
     let site = site()?;
     let daemon = site.run(&[])?;
     // What filters now came with a reload, so that is what must be kept.
@@ -353,7 +328,7 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     let status = site.edge.ask(&["status"])?;
     assert_eq!(status.code, Some(1), "{status:?}");
     ensure!(status.stdout.contains("DEGRADED"), "{status:?}");
-    // The database comes back, and nobody has to say so.
+    // The database comes back, and the daemon notices it by itself.
     provide(&site, &data())?;
     wait_metric(&site, SUCCEEDED, 1.0)?;
     assert_eq!(health_of(&site)?.1["status"], "ok");
@@ -376,94 +351,8 @@ fn the_last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
 }
 
 #[test]
-fn status_tells_with_a_daemon_and_without() -> Result<()> {
-    if !privilege::privileged("status_tells_with_a_daemon_and_without") {
-        return Ok(());
-    }
-    let site = site()?;
-    let status = |code: i32| -> Result<serde_json::Value> {
-        let answer = site.edge.ask(&["status", "--json"])?;
-        assert_eq!(answer.code, Some(code), "{answer:?}");
-        answer.json()
-    };
-    let object = status(1)?;
-    ensure!(
-        object["process"].is_null() && object["interfaces"] == serde_json::json!([]),
-        "{object}"
-    );
-    let daemon = site.run(&[])?;
-    let object = status(0)?;
-    assert_eq!(object["process"], daemon.id(), "{object}");
-    assert_eq!(object["interfaces"][0]["interface"], site.edge.interface());
-    assert_eq!(object["interfaces"][0]["protected"], true);
-    assert_eq!(object["interfaces"][0]["mode"], "native");
-    let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(said.contains("edge0: protected, native mode"), "{said}");
-    daemon.kill(PATIENCE)?;
-    let object = status(1)?;
-    ensure!(object["process"].is_null(), "{object}");
-    assert_eq!(object["interfaces"][0]["protected"], true, "{object}");
-    let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(
-        said.contains("not running; the filter stays attached"),
-        "{said}"
-    );
-    let answer = reload(&site, &[])?;
-    ensure!(
-        answer.code == Some(2) && answer.stderr.contains("`geofence run` starts one"),
-        "{answer:?}"
-    );
-    site.edge.detach(&["--all"])?;
-    assert_eq!(status(1)?["interfaces"], serde_json::json!([]));
-    Ok(())
-}
-
-#[test]
-fn the_control_socket_is_for_root_whatever_its_mode() -> Result<()> {
-    if !privilege::privileged("the_control_socket_is_for_root_whatever_its_mode") {
-        return Ok(());
-    }
-    let site = site()?;
-    let mut daemon = site.run(&[])?;
-    let socket = site.edge.socket();
-    let directory = socket.parent().context("its directory")?;
-    let mode = std::fs::metadata(&socket)?.permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let binary = site.path("geofence");
-    std::fs::copy(binary_under_test()?, &binary)?;
-    let ask = || -> Result<String> {
-        let output = site
-            .edge
-            .pair
-            .edge
-            .command("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-            .arg(&binary)
-            .arg("status")
-            .output()?;
-        assert_eq!(output.status.code(), Some(2));
-        Ok(String::from_utf8(output.stderr)?)
-    };
-    std::fs::set_permissions(site.directory.path(), Permissions::from_mode(0o755))?;
-    let said = ask()?;
-    ensure!(said.contains("belongs to root"), "{said}");
-    // Somebody opens the door to a stranger.
-    for (path, mode) in [(directory, 0o755), (socket.as_path(), 0o666)] {
-        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    }
-    let said = ask()?;
-    ensure!(said.contains("geofence has not answered"), "{said}");
-    daemon.wait_line("user 65534 may not control geofence", PATIENCE)?;
-    assert_eq!(site.edge.metric(SUCCEEDED)?, 0.0);
-    daemon.interrupt(PATIENCE)?;
-    Ok(())
-}
-
-#[test]
-fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
-    if !privilege::privileged("a_reload_that_would_cut_off_the_gateway_is_refused_by_name") {
-        return Ok(());
-    }
+fn reload_that_cuts_off_the_gateway_is_refused_and_names_it() -> Result<()> {
+    require_root!();
     let site = site()?;
     let gateway: IpAddr = GERMAN.parse()?;
     site.edge.pair.claim(gateway)?;
@@ -497,23 +386,35 @@ fn a_reload_that_would_cut_off_the_gateway_is_refused_by_name() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_still_being_written_is_left_alone() -> Result<()> {
-    if !privilege::privileged("a_file_that_is_still_being_written_is_left_alone") {
+fn file_that_is_still_being_written_is_not_loaded() -> Result<()> {
+    require_root!();
+    const ATTEMPTS: usize = 5;
+    for _ in 0..ATTEMPTS {
+        let site = site()?;
+        let daemon = site.run(&[])?;
+        // As a slow download would: for some looks of the daemon there is more each time, and never all of it.
+        let data = swapped();
+        let mut file = std::fs::File::create(site.path("countries.mmdb"))?;
+        let (mut last, mut pause) = (Instant::now(), Duration::ZERO);
+        for part in data.chunks(data.len().div_ceil(20)) {
+            file.write_all(part)?;
+            pause = pause.max(last.elapsed());
+            last = Instant::now();
+            poll(Duration::from_millis(150), || Ok(None::<()>))?;
+        }
+        // A file that rested for so long, as this machine is busy, may rightly be taken for whole.
+        if pause >= REST {
+            continue;
+        }
+        wait_metric(&site, SUCCEEDED, 1.0)?;
+        assert_eq!(
+            site.edge.metric(FAILED)?,
+            0.0,
+            "no part of the file may be tried"
+        );
+        assert_eq!(site.passes()?, [true, false]);
+        daemon.interrupt(PATIENCE)?;
         return Ok(());
     }
-    let site = site()?;
-    let daemon = site.run(&[])?;
-    // As a slow download would: for some looks of the daemon there is more each time, and never all of it.
-    let data = swapped();
-    let mut file = std::fs::File::create(site.path("countries.mmdb"))?;
-    for part in data.chunks(data.len().div_ceil(20)) {
-        file.write_all(part)?;
-        poll(Duration::from_millis(150), || Ok(None::<()>))?;
-        assert_eq!(site.edge.metric(FAILED)?, 0.0);
-    }
-    wait_metric(&site, SUCCEEDED, 1.0)?;
-    assert_eq!(site.edge.metric(FAILED)?, 0.0);
-    assert_eq!(site.passes()?, [true, false]);
-    daemon.interrupt(PATIENCE)?;
-    Ok(())
+    bail!("this machine is too busy: a file could not be written without a pause of {REST:?}")
 }

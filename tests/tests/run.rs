@@ -2,18 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Output;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::frames::Frame;
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
-use geofence_tests::{http, privilege};
-
-const LISTEN: &str = "127.0.0.1:10317";
-const PATIENCE: Duration = Duration::from_secs(20);
+use geofence_tests::probe::exchange;
+use geofence_tests::{http, privilege, require_root};
 
 fn listen() -> SocketAddr {
     LISTEN.parse().expect("an address")
@@ -35,21 +32,14 @@ fn tcp(source: &str, port: u16) -> Vec<u8> {
         .build()
 }
 
-/// What came through the filter when these frames were sent, a frame of no IP last.
+/// The frames that come through the filter when these are sent.
 fn through(peer: &PacketSocket, edge: &PacketSocket, frames: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-    for frame in frames {
-        peer.send(frame)?;
-    }
-    peer.send(&marker)?;
-    edge.receive_until(PATIENCE, |frame| frame == marker)
+    exchange(peer, edge, frames, PATIENCE)
 }
 
 #[test]
-fn blocked_countries_are_dropped_mail_passes_and_all_is_counted() -> Result<()> {
-    if !privilege::privileged("blocked_countries_are_dropped_mail_passes_and_all_is_counted") {
-        return Ok(());
-    }
+fn run_drops_blocked_countries_passes_mail_and_counts_both() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let mut daemon = Daemon::run(
@@ -168,9 +158,7 @@ fn promtool(metrics: &str) -> Result<()> {
 
 #[test]
 fn monitor_mode_passes_what_it_counts_as_blocked() -> Result<()> {
-    if !privilege::privileged("monitor_mode_passes_what_it_counts_as_blocked") {
-        return Ok(());
-    }
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let options = [
@@ -203,10 +191,8 @@ fn refused(namespace: &Namespace, words: &[&str]) -> Result<String> {
 }
 
 #[test]
-fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
-    if !privilege::privileged("what_cannot_be_done_is_named_and_leaves_nothing_behind") {
-        return Ok(());
-    }
+fn refused_start_names_its_cause_and_attaches_nothing() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let directory = tempfile::tempdir()?;
@@ -274,10 +260,8 @@ fn what_cannot_be_done_is_named_and_leaves_nothing_behind() -> Result<()> {
 }
 
 #[test]
-fn an_interface_that_loses_its_filter_is_unhealthy() -> Result<()> {
-    if !privilege::privileged("an_interface_that_loses_its_filter_is_unhealthy") {
-        return Ok(());
-    }
+fn interface_without_its_filter_is_unhealthy() -> Result<()> {
+    require_root!();
     let (peer, edge) = (Namespace::new()?, Namespace::new()?);
     let pair = veth(&peer, &edge)?;
     let mut daemon = Daemon::run(
@@ -299,7 +283,7 @@ fn an_interface_that_loses_its_filter_is_unhealthy() -> Result<()> {
 }
 
 #[test]
-fn explain_answers_by_exit_code_and_of_captures_line_by_line() -> Result<()> {
+fn explain_answers_by_exit_code_and_each_frame_of_a_capture() -> Result<()> {
     use std::process::Command;
     let binary = geofence_tests::daemon::binary()?;
     let code = |words: &[&str]| -> Result<(Option<i32>, String)> {

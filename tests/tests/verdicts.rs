@@ -9,7 +9,7 @@ use std::path::Path;
 
 use geofence_common::action::{Action, Reason};
 use geofence_tests::corpus::corpus;
-use geofence_tests::privilege;
+use geofence_tests::require_root;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
@@ -54,7 +54,7 @@ fn account(prepared: &Prepared, source: &str) -> String {
 }
 
 #[test]
-fn every_frame_from_a_blocked_country_ends_in_its_reason() {
+fn every_frame_from_a_blocked_country_gets_its_expected_reason() {
     let prepared = prepared();
     for (source, file) in [
         ("77.88.8.8", "blocked_v4.txt"),
@@ -83,7 +83,7 @@ fn every_frame_from_a_blocked_country_ends_in_its_reason() {
 }
 
 #[test]
-fn from_a_country_that_is_not_blocked_nothing_falls_for_being_odd() {
+fn odd_frames_from_an_allowed_country_pass() {
     let prepared = prepared();
     let mut passed = 0;
     for source in ["84.200.69.80", "2001:4860:4860::8888"] {
@@ -111,10 +111,8 @@ fn from_a_country_that_is_not_blocked_nothing_falls_for_being_odd() {
 }
 
 #[test]
-fn the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason() {
-    if !privilege::privileged("the_kernel_ends_every_frame_of_the_corpus_in_the_same_reason") {
-        return;
-    }
+fn kernel_gives_every_corpus_frame_the_same_reason() {
+    require_root!();
     let prepared = prepared();
     let mut filter = Filter::load(prepared.options(true)).expect("loads");
     filter.install(&prepared.image, None).expect("installs");

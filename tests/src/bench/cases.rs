@@ -24,7 +24,7 @@ const EDGE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const PEER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
-/// An ordinary client's port, a port that the default policy exempts nobody for, and one that it exempts.
+/// An ordinary client's port, a port that the default policy does not exempt, and one that it does.
 const CLIENT: u16 = 40_000;
 pub(crate) const CLOSED: u16 = 22;
 const MAIL: u16 = 25;
@@ -215,7 +215,7 @@ fn case(family: Family, fate: Fate, clothes: Clothes) -> Case {
             .ip(from, to),
     };
     if fate == Fate::Malformed {
-        // Longer than the frame is: the header cannot be believed.
+        // Longer than the frame is: the header is malformed.
         frame = match family {
             Family::V4 => frame.total_length(1400),
             Family::V6 => frame.payload_length(1400),

@@ -56,7 +56,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         let database = synthetic::database(&plan.prepared.database, size, 4)?;
         grown.push(grow(plan, format!("{} prefixes", grouped(size)), || {
             plan.variant(Some(database), |policy| {
-                // Everybody is dropped for a country or the lack of one, so the cost is of one path.
+                // Every source is dropped for its country or the lack of one, so the cost is of one path.
                 policy.settings.rule = CountryRule::AllowOnly([].into());
                 policy.settings.unknown = Action::Drop;
             })

@@ -118,7 +118,7 @@ fn lookups(plan: &Plan, million: usize, policies: &[Prepared], report: &mut Repo
         for (seed, distribution) in (51..).zip(DRAWN) {
             let database = &plan.prepared.database;
             let mut set = Set::draw(database, family, distribution, plan.set_size, seed)?;
-            // The few that are on the list make room for their neighbours, which are not.
+            // The few that are on the list give way to their neighbours, which are not.
             for at in 0..set.addresses.len() {
                 if is_listed(&set.addresses[at]) {
                     set.addresses[at] = set.addresses[at.wrapping_sub(1) % plan.set_size];

@@ -1,4 +1,4 @@
-//! What the figures were taken on and with, for whoever compares them with others.
+//! What the figures were measured on and with, so that they can be compared with others.
 
 use std::fs;
 use std::process::Command;
@@ -40,7 +40,7 @@ pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
         (
             "Rounds",
             format!(
-                "{}, {} where rules are held against none, in random order",
+                "{}, {} where rules are compared with none, in random order",
                 plan.rounds,
                 plan.places() * plan.place_rounds()
             ),

@@ -43,7 +43,7 @@ impl Plan {
         })
     }
 
-    /// In how many places those who are nearly alike are held against each other; see `Stage::everywhere`.
+    /// In how many places of the memory contestants that are nearly alike are compared; see `Stage::everywhere`.
     pub(crate) const fn places(&self) -> usize {
         if self.smoke { 1 } else { 4 }
     }

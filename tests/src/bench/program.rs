@@ -17,7 +17,7 @@ use crate::sample::{Samples, rounds};
 use crate::sets::{Family, Set};
 use crate::verify;
 
-/// How the sources are drawn. Nearly all of IPv6 is nobody's, so only prefixes tell anything there.
+/// How the sources are drawn. Nearly all of IPv6 is unassigned, so only prefixes say anything there.
 const DRAWN: [(Family, bool); 3] = [(Family::V4, true), (Family::V4, false), (Family::V6, false)];
 
 /// The sets of blocked IPv4 sources among those of this part, and how they are drawn.

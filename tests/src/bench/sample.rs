@@ -74,7 +74,7 @@ impl Samples {
 
 /// Takes a sample of every contestant in each round, in random order.
 ///
-/// So many neighbours at a time are held against each other, so they follow each other, in random order as well: what
+/// So many neighbours at a time are compared with each other, so they follow each other, in random order as well: what
 /// the machine does for a moment then falls on all of them.
 pub(crate) fn rounds(
     contestants: usize,
@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_quartiles() {
+    fn median_and_quartiles_are_computed() {
         let samples = Samples(vec![5.0, 1.0, 2.0, 4.0, 3.0]);
         assert_eq!((samples.median(), samples.quartiles()), (3.0, (2.0, 4.0)));
         assert_eq!(Samples(vec![1.0, 2.0]).median(), 1.5);
     }
 
     #[test]
-    fn every_contestant_has_its_turn_in_every_round() {
+    fn every_contestant_runs_in_every_round() {
         let mut turns = Vec::new();
         let all = rounds(6, 3, 2, |one| {
             turns.push(one);

@@ -109,7 +109,7 @@ impl Set {
         seed: u64,
         wanted: impl Fn(&Address) -> bool,
     ) -> Result<Self> {
-        /// Whoever finds nothing by then asks for what there is not.
+        /// A search that finds nothing by then looks for what does not exist.
         const TRIES_MAX: usize = 10_000;
 
         let mut draw = Draw::new(seed);

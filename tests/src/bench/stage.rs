@@ -50,7 +50,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Builds the stage anew so many times, takes samples of all contestants each time, and puts those of each
-    /// together. Nobody chooses which pages an image lies in, and in some its first words are better off than its last.
+    /// together. The kernel chooses the pages of an image, and in some its first words are better off than its last.
     /// Programs and images are the same each time, so whose answers were right stay so.
     pub(crate) fn everywhere(
         &mut self,

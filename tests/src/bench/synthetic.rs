@@ -1,4 +1,4 @@
-//! Tables that nobody has yet: as many prefixes as asked for, shaped like the table at hand.
+//! Tables larger than today's: as many prefixes as asked for, shaped like the embedded table.
 //!
 //! Each prefix has the length of one that exists and lies near it, so lengths are as mixed and space is as crowded here
 //! and empty there as in reality; only there is more of it. Half of the prefixes are IPv4's. All from a seed.

@@ -8,8 +8,6 @@
 mod cases;
 #[path = "../bench/control.rs"]
 mod control;
-#[path = "../bench/crowd.rs"]
-mod crowd;
 #[path = "../bench/growth.rs"]
 mod growth;
 #[path = "../bench/lists.rs"]
@@ -18,6 +16,8 @@ mod lists;
 mod lookup;
 #[path = "../bench/machine.rs"]
 mod machine;
+#[path = "../bench/many_exceptions.rs"]
+mod many_exceptions;
 #[path = "../bench/memory.rs"]
 mod memory;
 #[path = "../bench/netfilter.rs"]
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // Where standard error is closed, nobody is there to be told.
+            // Where standard error is closed, the message has no reader.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
@@ -172,7 +172,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     if wants(Part::Rules) {
         progress("part 5 of 7: lists, exceptions, tenants");
         rules::measure(&plan, &mut report)?;
-        rig::everywhere(|| crowd::measure(&plan, &mut report))?;
+        rig::everywhere(|| many_exceptions::measure(&plan, &mut report))?;
     }
     if wants(Part::Lists) {
         progress("part 6 of 7: a list of a million");
@@ -194,12 +194,12 @@ fn run(arguments: &Arguments) -> Result<bool> {
 fn progress(what: &str) {
     let mut err = io::stderr();
     if err.is_terminal() {
-        // Where standard error is closed, nobody is there to be told.
+        // Where standard error is closed, the message has no reader.
         let _ = writeln!(err, "bench: {what}");
     }
 }
 
-/// Hands the report to whoever is to have it.
+/// Writes the report where it was asked for.
 fn publish(arguments: &Arguments, report: &Report) -> Result<()> {
     let mut out = io::stdout().lock();
     let printed = if arguments.json {
@@ -208,7 +208,7 @@ fn publish(arguments: &Arguments, report: &Report) -> Result<()> {
         report.print(&mut out)
     };
     match printed.and_then(|()| out.flush()) {
-        // Whoever closed the pipe has read enough.
+        // The reader that closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed.context("writing the report")?,
     }

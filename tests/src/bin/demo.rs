@@ -34,7 +34,7 @@ const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// How long geofence may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a packet may take to be counted, and the last one to arrive.
-const PACKET_PATIENCE: Duration = Duration::from_secs(2);
+const PACKET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows geofence at work between two isolated network namespaces
 ///
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // Where standard error is closed, nobody is there to be told.
+            // Where standard error is closed, the message has no reader.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
@@ -104,14 +104,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
         print(&mut out, &seen, &scenario.notes, &metrics)
     };
     match written.and_then(|()| out.flush()) {
-        // Whoever closed the pipe has read enough.
+        // The reader that closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("writing the result")?,
     }
     if strays > 0 {
         let _ = writeln!(
             io::stderr(),
-            "error: {strays} frames arrived that nobody sent"
+            "error: {strays} frames arrived that the demo did not send"
         );
     }
     Ok(wrong == 0 && strays == 0)

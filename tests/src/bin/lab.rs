@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::life;
+use geofence_tests::privilege::missing_programs;
 
 /// Runs whole networks with real software around geofence
 ///
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // Where standard error is closed, nobody is there to be told.
+            // Where standard error is closed, the message has no reader.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(2)
         }
@@ -125,7 +126,7 @@ fn need_root() -> Result<()> {
 }
 
 fn need(programs: &[(&str, &'static str)]) -> Result<()> {
-    let missing = lab::missing(programs);
+    let missing = missing_programs(programs);
     if !missing.is_empty() {
         bail!(
             "this machine lacks programs of the Debian packages {}; `cargo xtask lab` installs them",
@@ -163,7 +164,7 @@ fn show(rows: &[Row], json: bool) -> Result<bool> {
         report::table(&mut out, rows)
     };
     match written.and_then(|()| out.flush()) {
-        // Whoever closed the pipe has read enough.
+        // The reader that closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("writing the result")?,
     }

@@ -50,7 +50,7 @@ fn extensions(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<Named> {
         ("v6_header_253", ip().extension(253, &[0; 7])),
         ("v6_header_254", ip().extension(254, &[0; 7])),
         ("v6_header_esp", ip().extension(number::ESP, &[0; 7])),
-        // Not extension headers, though their first byte names TCP: nothing behind them is to be believed.
+        // Not extension headers, though their first byte names TCP: nothing behind them is a header.
         (
             "v6_sctp_pretends_tcp",
             ip().extension(number::SCTP, &[0, 0x9c, 0x40, 0, 25, 0, 0]),

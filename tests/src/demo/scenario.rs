@@ -64,7 +64,7 @@ pub(crate) fn scenario(database: &Database) -> Result<Scenario> {
 }
 
 impl Scenario {
-    /// What everybody sends: connections, datagrams, a ping.
+    /// What every source sends: connections, datagrams, a ping.
     fn ordinary(&mut self, source: IpAddr, country: &'static str) {
         let is_blocked = BLOCKED.contains(&country);
         let general = if is_blocked {

@@ -10,7 +10,7 @@ pub const ETHERTYPE_VLAN: u16 = 0x8100;
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// A provider's VLAN tag (802.1ad).
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
-/// Set aside for local experiments (802a).
+/// Reserved for local experiments (802a).
 pub const ETHERTYPE_EXPERIMENTAL: u16 = 0x88b5;
 
 /// Hop-by-hop options.
@@ -65,7 +65,7 @@ pub const HIP: u8 = 139;
 pub const SHIM6: u8 = 140;
 /// An Ethernet frame inside.
 pub const ETHERNET: u8 = 143;
-/// Set aside for experiments (RFC 3692).
+/// Reserved for experiments (RFC 3692).
 pub const EXPERIMENTAL: u8 = 253;
 
 /// TCP: no more data from the sender.

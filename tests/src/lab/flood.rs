@@ -2,7 +2,7 @@
 //! not displace our mail.
 //!
 //! What our side sends is laid on the edge's outer interface as raw frames, so that it passes the filter's egress like
-//! anything else; the next router ignores it, for it is addressed to nobody's hardware.
+//! anything else; the next router ignores it, as its MAC address belongs to no host.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::delivery::list;
 use super::filter::Account;
-use super::network::{CALLING, EDGE, INSIDE, NEAR, NOBODY, OUTER, Pair, host};
+use super::network::{CALLING, EDGE, INSIDE, NEAR, OUTER, Pair, UNUSED, host};
 use super::report::Row;
 use super::witness::{Counts, Sighting, Witness};
 use super::{Lab, Scale};
@@ -33,7 +33,7 @@ const QUESTIONS: u32 = 500_000;
 const MAIL: u16 = 1_000;
 const BATCH: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Nobody's hardware.
+/// A MAC address that no host has.
 const NOWHERE: [u8; 6] = [0x02, 0, 0, 0, 0xff, 0xff];
 /// The first of our ports; those of strangers are as many further on.
 const PORT: u16 = 10_000;
@@ -85,7 +85,7 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
                 .sum("geofence_flows", "")?
                 .saturating_sub(before.sum("geofence_flows", "")?),
         ),
-        // Nobody counts, so nobody can say.
+        // Without a filter there are no counters.
         Err(_) => (None, 0),
     };
     let refused = |account: &Account| {
@@ -172,9 +172,9 @@ fn answers_of_ours(lab: &Lab) -> Result<Row> {
         let v6 = number % 2 == 1;
         let remote = lab.network.countries[usize::from(number / 2 % 2)].host(150);
         let to = [25, 465, 587, 53, 853][usize::from(number % 5)];
-        let frame = leaving(NOBODY.of(v6), remote.of(v6));
+        let frame = leaving(UNUSED.of(v6), remote.of(v6));
         let tcp = frame.clone().tcp(PORT + number, to);
-        let question = between(remote.of(v6), NOBODY.of(v6)).udp(53, PORT).build();
+        let question = between(remote.of(v6), UNUSED.of(v6)).udp(53, PORT).build();
         let (kind, code) = if v6 { (1, 4) } else { (3, 3) };
         frames.extend([
             tcp.clone().syn().ack().build(),
@@ -210,7 +210,7 @@ fn from_within(lab: &Lab) -> Result<Vec<Row>> {
         .map(|number| {
             let v6 = number % 2 == 1;
             let remote = remotes[usize::from(number / 2 % 2)];
-            (NOBODY.of(v6), remote.of(v6), PORT + number)
+            (UNUSED.of(v6), remote.of(v6), PORT + number)
         })
         .collect();
     let out = |build: &dyn Fn(Frame) -> Frame, to_port: u16| -> Result<()> {
@@ -242,7 +242,7 @@ fn from_within(lab: &Lab) -> Result<Vec<Row>> {
                 // Two to a port, by family; then the next host.
                 let (port, host) = (number / 2 % 60_000, number / 120_000);
                 let remote = remotes[(number / 2 % 2) as usize].host(160 + host as u8);
-                leaving(NOBODY.of(v6), remote.of(v6))
+                leaving(UNUSED.of(v6), remote.of(v6))
                     .udp(1_024 + port as u16, 53)
                     .payload([0; 12])
                     .build()
@@ -261,7 +261,7 @@ fn from_within(lab: &Lab) -> Result<Vec<Row>> {
         Ok(after.sum(name, part)? - before.sum(name, part)?)
     };
     let inserts = opened("table=\"mail\"").and_then(|mail| Ok((mail, opened("table=\"dns\"")?)));
-    let told = |what: &str| counts.get(what).copied().unwrap_or_default();
+    let seen = |what: &str| counts.get(what).copied().unwrap_or_default();
     let wanted = u64::from(MAIL);
     Ok(vec![
         Row {
@@ -270,16 +270,16 @@ fn from_within(lab: &Lab) -> Result<Vec<Row>> {
             expected: format!("{MAIL} answered before, {MAIL} after"),
             seen: format!(
                 "{} answered before, {} after; {}",
-                told(HANDSHAKES),
-                told(ANSWERS),
+                seen(HANDSHAKES),
+                seen(ANSWERS),
                 match &inserts {
                     Ok((mail, dns)) => format!("{mail} mail flows and {dns} DNS flows opened"),
                     Err(_) => "no counters of flows".to_owned(),
                 }
             ),
             took: begun.elapsed(),
-            ok: told(HANDSHAKES) == wanted
-                && told(ANSWERS) == wanted
+            ok: seen(HANDSHAKES) == wanted
+                && seen(ANSWERS) == wanted
                 && inserts.is_ok_and(|inserts| inserts == (wanted, u64::from(QUESTIONS))),
         },
         Row {
@@ -305,7 +305,7 @@ fn strange(counts: &Counts) -> Counts {
 }
 
 fn notice(sighting: &Sighting, seen: &mut dyn FnMut(&'static str)) {
-    let ours = [NOBODY.of(false), NOBODY.of(true)].contains(&sighting.destination);
+    let ours = [UNUSED.of(false), UNUSED.of(true)].contains(&sighting.destination);
     let (Some((25, port)), Some(flags), true) =
         (sighting.ports(), sighting.transport.get(13), ours)
     else {

@@ -1,7 +1,7 @@
 //! Step 5: ICMP errors that quote what our side never sent, in great number, and a few that quote what it did.
 //!
-//! Each forgery is wrong in one thing only, most of them about connections that are open at the time: whoever looks at
-//! less than everything lets some pass. The true ones show that the filter does not merely drop all errors.
+//! Each forgery is wrong in one thing only, most of them about connections that are open at the time: a filter that
+//! looks at less than everything lets some pass. The true ones show that the filter does not merely drop all errors.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ pub(super) fn errors(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
         let country = network.countries[usize::from(live.theirs.is_ipv6())];
         let router = country.host(ROUTER).of(live.theirs.is_ipv6());
         truths.push(error(router, live.ours.ip(), 0, &quote(live)).build());
-        // A service of ours answers whoever calls it; the router need not know that the caller never did.
+        // A service of ours answers any client, so an error about its answer passes though this client never called.
         let answer = Live {
             protocol: number::TCP,
             ours: SocketAddr::new(live.ours.ip(), 25),
@@ -220,7 +220,7 @@ fn forge(network: &Network, live: &[Live], number: u32, random: &mut SmallRng) -
             own_port,
             their_port,
         )),
-        // It is told to a host that did not send it.
+        // It is sent to a host that did not send the packet.
         1 => error(from, EDGE.of(v6), kind, &quote(&live)).build(),
         2 => plain(&with(
             about(live.theirs.ip(), live.ours.ip()),
@@ -252,7 +252,8 @@ fn forge(network: &Network, live: &[Live], number: u32, random: &mut SmallRng) -
         // A later fragment: what stands where ports would be is payload.
         10 if v6 => plain(&with(ends().fragment(1, false, 7), own_port, their_port)),
         10 => plain(&with(ends().fragment_field(1), own_port, their_port)),
-        // The flow's ports where they would be if there were no options: for whoever does not count them.
+        // The flow's ports where they would be if there were no options: a filter that ignores options
+        // reads them.
         11 if v6 => {
             let ports = [own_port.to_be_bytes(), their_port.to_be_bytes()].concat();
             plain(&with(

@@ -23,7 +23,7 @@ use crate::call;
 const LENGTH: usize = 10 << 20;
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// After how long nobody waits for it any more.
+/// How long a transfer is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Where readers of mail call, and how much they get.
 const READING: u16 = 993;

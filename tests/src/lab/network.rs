@@ -33,8 +33,8 @@ pub(super) const INSIDE: Pair = Pair {
     v4: Ipv4Addr::new(198, 51, 100, 25),
     v6: Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0x25),
 };
-/// Addresses of ours where nobody is: the edge drops what passes the filter, and says nothing.
-pub(super) const NOBODY: Pair = Pair {
+/// Addresses of ours that no host has: the edge drops what passes the filter, and says nothing.
+pub(super) const UNUSED: Pair = Pair {
     v4: Ipv4Addr::new(198, 51, 100, 200),
     v6: Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0x200),
 };
@@ -244,8 +244,8 @@ impl Network {
         toward(&self.edge, OUTER, None, near)?;
         ip(&self.edge, &format!("route add {} dev edge1", inner.0))?;
         ip(&self.edge, &format!("-6 route add {} dev edge1", inner.1))?;
-        ip(&self.edge, &format!("route add blackhole {}", NOBODY.v4))?;
-        ip(&self.edge, &format!("-6 route add blackhole {}", NOBODY.v6))?;
+        ip(&self.edge, &format!("route add blackhole {}", UNUSED.v4))?;
+        ip(&self.edge, &format!("-6 route add blackhole {}", UNUSED.v6))?;
         toward(&self.inside, "inside0", None, gate)
     }
 }

@@ -285,7 +285,7 @@ fn map(pairs: &[(String, String)]) -> String {
         .collect()
 }
 
-/// A certificate that nobody vouches for: enough for STARTTLS, which checks none by default.
+/// A self-signed certificate: enough for STARTTLS, which checks none by default.
 fn certificate(namespace: &Namespace, folder: &Path, name: &str) -> Result<()> {
     let pem = folder.join("tls.pem");
     let subject = format!("/CN={name}.example");
@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_added_up_by_peer() {
+    fn tally_adds_up_the_log_by_peer() {
         let log = "\
 Nov 24 00:00:00 x postfix/smtp[7]: Untrusted TLS connection established to 192.0.2.1[192.0.2.1]:587: TLSv1.3 with c
 Nov 24 00:00:00 x postfix/smtp[7]: A1: to=<b@x>, relay=192.0.2.1[192.0.2.1]:587, delay=0.1, dsn=2.0.0, status=sent (250)

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use comfy_table::{Table, presets};
 use serde_json::json;
 
@@ -39,6 +40,22 @@ pub fn table(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
         ]);
     }
     writeln!(out, "{table}")
+}
+
+/// Checks that every row is as expected; the error says of each other row what was expected and what was seen.
+pub fn ensure_all(rows: &[Row]) -> Result<()> {
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter(|row| !row.ok)
+        .map(|row| {
+            format!(
+                "step {}, {}:\n  expected: {}\n  seen: {}",
+                row.step, row.what, row.expected, row.seen
+            )
+        })
+        .collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 /// Prints one JSON object a row.

@@ -17,6 +17,7 @@ use super::report::Row;
 use super::witness::{Sighting, Witness};
 use super::{Lab, Scale, large};
 use crate::frames::{between, number};
+use crate::link::sent_in_vain;
 use crate::packet_socket::PacketSocket;
 
 /// The ports that mail exempts; everything else is to be silent.
@@ -52,7 +53,7 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
     let network = &lab.network;
     let begun = Instant::now();
     let scans = scans(network, scale);
-    let before = lab.filter.account()?;
+    let (before, lost_before) = (lab.filter.account()?, lost(network)?);
     let witness = Witness::call(network, notice(network))?;
     let (findings, kinds) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| run(network, &scans));
@@ -69,12 +70,12 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
         anyhow::Ok((findings, kinds))
     })?;
     let counts = witness.dismiss()?;
-    let after = lab.filter.account()?;
+    let (after, lost) = (lab.filter.account()?, lost(network)? - lost_before);
     tidy(lab)?;
 
     let mut rows = large::rows(&kinds);
-    let told = |what: &str| counts.get(what).copied().unwrap_or_default();
-    let (v4, v6) = (told(NARROW_V4), told(NARROW_V6));
+    let seen = |what: &str| counts.get(what).copied().unwrap_or_default();
+    let (v4, v6) = (seen(NARROW_V4), seen(NARROW_V6));
     let counted = after.passed("icmp_error") - before.passed("icmp_error");
     rows.push(Row {
         step: 3,
@@ -112,10 +113,15 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
     rows.push(Row {
         step: 4,
         what: "packets of the scans behind the filter".to_owned(),
-        expected: format!("none of {probes} or more"),
-        seen: format!("{}; counted as dropped {dropped}", list(&leaks)),
+        expected: format!(
+            "none of {probes} or more; each dropped, or lost on the way to the filter"
+        ),
+        seen: format!(
+            "{}; counted as dropped {dropped}, {lost} lost on the way",
+            list(&leaks)
+        ),
         took: begun.elapsed(),
-        ok: leaks.is_empty() && dropped >= probes && probes > 0,
+        ok: leaks.is_empty() && dropped + lost >= probes && dropped > lost,
     });
     Ok(rows)
 }
@@ -196,6 +202,18 @@ fn notice(
     }
 }
 
+/// Frames that the links from the world to the filter had no room for: a scan sends faster than a busy machine forwards.
+fn lost(network: &Network) -> Result<u64> {
+    [
+        (&network.world, "world0"),
+        (&network.far, "far1"),
+        (&network.near, NEAR),
+    ]
+    .into_iter()
+    .map(|(namespace, interface)| sent_in_vain(namespace, interface))
+    .sum()
+}
+
 /// Runs the scans one after the other, and adds up what each kind found.
 fn run(network: &Network, scans: &[Scan]) -> Result<Vec<Findings>> {
     let mut findings: Vec<Findings> = KINDS.iter().map(|_| Findings::default()).collect();
@@ -229,8 +247,8 @@ fn run(network: &Network, scans: &[Scan]) -> Result<Vec<Findings>> {
     Ok(findings)
 }
 
-/// What nmap refuses to do: a datagram to each port in two fragments, the first with UDP's header alone. Nobody waits
-/// for answers here; the witness sees what passes.
+/// What nmap refuses to do: a datagram to each port in two fragments, the first with UDP's header alone. It does
+/// not wait for answers; the witness sees what passes.
 fn in_two_parts(network: &Network, scan: &Scan) -> Result<u64> {
     let socket = PacketSocket::open(&network.near, NEAR)?;
     let from = scan.port.unwrap_or(40_000);
@@ -238,7 +256,7 @@ fn in_two_parts(network: &Network, scan: &Scan) -> Result<u64> {
     for part in scan.ports.split(',') {
         let (first, last) = part.split_once('-').context("a range of ports")?;
         let ports: Vec<u16> = (first.parse()?..=last.parse()?).collect();
-        for ports in ports.chunks(256) {
+        for ports in ports.chunks(64) {
             let frames: Vec<Vec<u8>> = ports
                 .iter()
                 .flat_map(|port| {
@@ -253,7 +271,8 @@ fn in_two_parts(network: &Network, scan: &Scan) -> Result<u64> {
                     ]
                 })
                 .collect();
-            socket.send_many(&frames)?;
+            // Mail goes the same way, so the link may lose some.
+            socket.send_burst(&frames)?;
             sent += frames.len() as u64;
         }
     }
@@ -319,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nmap_found_is_read() {
+    fn nmap_output_is_parsed() {
         let xml = "<scaninfo type=\"syn\" protocol=\"tcp\" numservices=\"10\" services=\"22-31\"/>\n\
                    <host><status state=\"up\"/><ports><extraports state=\"filtered\" count=\"9\">\n\
                    <port protocol=\"tcp\" portid=\"22\"><state state=\"open\"/></port></ports></host>\n";

@@ -58,7 +58,7 @@ impl Server {
         })
     }
 
-    /// Waits until somebody accepts connections at an address of the server.
+    /// Waits until the server accepts connections at an address.
     pub(super) fn wait_port(&mut self, namespace: &Namespace, at: SocketAddr) -> Result<()> {
         let name = self.name.clone();
         let from = if at.ip().is_loopback() {

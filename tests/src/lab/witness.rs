@@ -184,7 +184,7 @@ mod tests {
     use crate::frames::Frame;
 
     #[test]
-    fn frames_are_read_through_options_and_extension_headers() {
+    fn sighting_reads_through_options_and_extension_headers() {
         let (a, b) = ([192, 0, 2, 1], [192, 0, 2, 2]);
         let v4 = Frame::ethernet().ipv4(a, b).options(&[1; 8]).tcp(7, 25);
         let sighting = Sighting::read(&v4.build()).unwrap();

@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::{SIDES, Site};
+use super::{Found, SIDES, Site};
 use crate::edge::Answer;
 
-/// How long a reload that is refused may take.
+/// How long a reload may take that meets a damaged file, without the time that the daemon waited for a core: the daemon
+/// must not search such a file for long.
 const HANG: Duration = Duration::from_secs(5);
 
 /// Offers databases, each damaged otherwise: every reload is refused or changes no verdict, and none takes long.
-pub(super) fn databases(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn databases(site: &mut Site, times: u32) -> Result<Found> {
     let whole = database();
     let mut random = SmallRng::seed_from_u64(11);
     let (mut refused, mut taken, mut slowest) = (0, 0, Duration::ZERO);
@@ -32,9 +33,10 @@ pub(super) fn databases(site: &mut Site, times: u32) -> Result<(String, bool)> {
         let new = site.path("countries.new");
         std::fs::write(&new, damaged(&whole, number, &mut random))?;
         std::fs::rename(&new, site.path("countries.mmdb"))?;
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), site.waited()?);
         let answer = site.reload()?;
-        slowest = slowest.max(begun.elapsed());
+        let took = begun.elapsed();
+        slowest = slowest.max(took.saturating_sub(site.waited()?.since(&before)));
         match answer.code {
             Some(0) => taken += 1,
             Some(1) => refused += 1,
@@ -43,18 +45,28 @@ pub(super) fn databases(site: &mut Site, times: u32) -> Result<(String, bool)> {
     }
     site.configure()?;
     let after = site.edge.ask(&["reload", "--json", "--force"])?;
-    let said = format!(
-        "; {refused} refused, {taken} harmless, slowest {:.1} s{}",
-        slowest.as_secs_f64(),
-        first(&wrong)
-    );
-    let is_right = wrong.is_empty() && slowest < HANG && after.code == Some(0) && refused > 0;
-    Ok((said, is_right))
+    let mut found = Found::note(format!(
+        "{refused} refused, {taken} harmless, slowest {:.1} s",
+        slowest.as_secs_f64()
+    ));
+    found.expect(wrong.is_empty(), || {
+        format!("expected exit code 0 or 1, but {}", first(&wrong))
+    });
+    found.expect(slowest < HANG, || {
+        format!("expected every answer within {HANG:?}, but one took {slowest:.1?}")
+    });
+    found.expect(after.code == Some(0), || {
+        format!("expected a reload of the whole database, but {after:?}")
+    });
+    found.expect(refused > 0, || {
+        format!("expected that some of {times} are refused, but none was")
+    });
+    Ok(found)
 }
 
 fn first(wrong: &[Answer]) -> String {
     wrong.first().map_or(String::new(), |answer| {
-        format!("; {} wrong, as {answer:?}", wrong.len())
+        format!("{} ended otherwise, the first with {answer:?}", wrong.len())
     })
 }
 
@@ -107,7 +119,7 @@ fn damaged(whole: &[u8], number: u32, random: &mut SmallRng) -> Vec<u8> {
 }
 
 /// Offers configurations that are wrong in one place each: `check` names the line, and the filter stays.
-pub(super) fn configurations(site: &mut Site, times: u32) -> Result<(String, bool)> {
+pub(super) fn configurations(site: &mut Site, times: u32) -> Result<Found> {
     const WRONG: [&str; 10] = [
         "block = [\"XX\"]",
         "block = [\"RU\"",
@@ -130,16 +142,25 @@ pub(super) fn configurations(site: &mut Site, times: u32) -> Result<(String, boo
         let path = path.to_str().context("a path")?;
         let checked = site.edge.ask(&["check", "--config", path])?;
         let place = format!("geofence.toml:{}:", number + 1);
-        if checked.code != Some(2) || !(checked.stderr + &checked.stdout).contains(&place) {
-            wrong.push(site.edge.ask(&["check", "--config", path])?);
+        let said = format!("{}{}", checked.stderr, checked.stdout);
+        if checked.code != Some(2) || !said.contains(&place) {
+            wrong.push(format!(
+                "expected exit code 2 and {place} from check, but {checked:?}"
+            ));
         }
         let reloaded = site.reload()?;
         if reloaded.code != Some(1) {
-            wrong.push(reloaded);
+            wrong.push(format!(
+                "expected exit code 1 from reload, but {reloaded:?}"
+            ));
         }
     }
     site.configure()?;
     let after = site.reload()?;
-    let is_right = wrong.is_empty() && after.code == Some(0);
-    Ok((format!("; each named by line{}", first(&wrong)), is_right))
+    let mut found = Found::note("each named by line".to_owned());
+    found.faults = wrong;
+    found.expect(after.code == Some(0), || {
+        format!("expected a reload of the configuration from before, but {after:?}")
+    });
+    Ok(found)
 }

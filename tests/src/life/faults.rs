@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::{SIDES, Site, damage};
+use super::{Found, SIDES, Site, damage};
 use geofence_user::kernel::{PinnedIds, Pins};
 use geofence_user::os::instance::Instance;
 
@@ -26,7 +26,7 @@ const ERRNOS: [Errno; 4] = [Errno::ENOMEM, Errno::EPERM, Errno::EBUSY, Errno::E2
 /// What a start says when everything is in place.
 const READY: &str = "ready: ";
 
-/// Calls by which the library finds out what the kernel can, one by which programs are told apart for people, and one
+/// Calls by which the library finds out what the kernel can, one that names programs for operators, and one
 /// by which counters of former lists are found: their failure may change what is said, and nothing else.
 const ASKING: [&str; 9] = [
     "BPF_MAP_CREATE",
@@ -72,7 +72,7 @@ struct Tally {
 }
 
 /// Has calls fail with the first so many of the errors; with one of them, a call of each kind and not every one.
-pub(super) fn each_call(site: &mut Site, errnos: u32) -> Result<(String, bool)> {
+pub(super) fn each_call(site: &mut Site, errnos: u32) -> Result<Found> {
     let errnos = &ERRNOS[..(errnos as usize).min(ERRNOS.len())];
     let is_short = errnos.len() == 1;
     let mut tally = Tally::default();
@@ -89,17 +89,16 @@ pub(super) fn each_call(site: &mut Site, errnos: u32) -> Result<(String, bool)> 
     let restored = site.start();
     ensure!(restored.is_ok(), "{restored:?}");
     let harmless: usize = tally.harmless.values().sum();
-    let wrong = match tally.wrong.len() {
-        0 => String::new(),
-        count => format!("; {count} wrong: {}", tally.wrong.join("; ")),
-    };
-    let said = format!(
-        "; {} calls failed and were named, {harmless} harmlessly, {} were not made{wrong}",
+    let mut found = Found::note(format!(
+        "{} calls failed and were named, {harmless} harmlessly, {} were not made",
         tally.refused, tally.absent
-    );
+    ));
+    found.faults = tally.wrong;
     // A supervisor that had nothing fail would see nothing wrong.
-    let is_enough = tally.refused > tally.absent + harmless;
-    Ok((said, tally.wrong.is_empty() && is_enough))
+    found.expect(tally.refused > tally.absent + harmless, || {
+        "expected that most failed calls are refused and named".to_owned()
+    });
+    Ok(found)
 }
 
 /// The sentinels as they are, by the small database.
@@ -154,15 +153,17 @@ fn starts(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> R
             }
             let after = standing(site)?;
             if supervisor.has_failed() && !ASKING.contains(&call) && !heals(&fault) {
-                tally.wrong.push(format!("{case}: nothing was said of it"));
+                tally.wrong.push(format!(
+                    "{case}: expected that the start names it, but it did not"
+                ));
             }
             if after.pins != before.pins
                 || after.links_alone() != before.links_alone()
                 || !after.is_all_new_after(&before)
             {
-                tally
-                    .wrong
-                    .push(format!("{case}: {after:?} after {before:?}"));
+                tally.wrong.push(format!(
+                    "{case}: expected the same pins and links as {before:?} with new programs, but {after:?}"
+                ));
             }
             stop(daemon)?;
             before = standing(site)?;
@@ -172,7 +173,8 @@ fn starts(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> R
         let after = standing(site)?;
         if ended.status.code() != Some(2) || !ended.stderr.contains(call) || after != before {
             tally.wrong.push(format!(
-                "{case}: {}, {} after {after:?}, before {before:?}",
+                "{case}: expected exit code 2, {call} in the message and {before:?} in the kernel, but {}, {} and \
+                 {after:?}",
                 ended.status, ended.stderr
             ));
             before = after;
@@ -204,7 +206,7 @@ impl Standing {
 const CHANGES: [(&[&str], Option<&[&str]>); 3] = [
     (&["reload", "--json"], None),
     (
-        &["apply", "--json", "--confirm-within", "60s"],
+        &["apply", "--json", "--confirm-within", "10m"],
         Some(&["revert", "--json"]),
     ),
     (
@@ -275,7 +277,8 @@ fn changes(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> 
                     // How many calls it takes to empty a trie depends on what is in it.
                     Some(0) if !has_failed => tally.absent += 1,
                     _ => tally.wrong.push(format!(
-                        "{}: {answer:?}, as before: {is_as_before}",
+                        "{}: expected that it is refused, named and changes nothing, but {answer:?}, and all is as \
+                         before: {is_as_before}",
                         named(&fault, &format!("{change:?} by {lookup}"))
                     )),
                 }

@@ -1,34 +1,34 @@
 //! The traffic of the life laboratory: a flood, a numbered stream and two sentinels, and the witness of what passed.
 //!
 //! The flood is the kernel's own ([`crate::bpf`]), from one core through one queue of the link; what is numbered comes
-//! from another core through another queue, so that a flood which fills its queue costs no numbered packet. Between
-//! two runs of the kernel's flood nothing of it is under way for some milliseconds, so some of it comes with each
-//! numbered packet as well.
+//! from another core through another queue, so that a flood which fills its queue costs no numbered packet. The sender waits
+//! for the witness before its own queue is full: a busy machine makes it slow, and costs no packet. Between two runs of
+//! the kernel's flood nothing of it is under way for some milliseconds, so some of it comes with each numbered packet as
+//! well.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::net::if_::if_nametoindex;
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
 
+use crate::affinity::Pinned;
 use crate::bpf::Flood;
 use crate::edge::Edge;
 use crate::frames::between;
 use crate::link::{self, Pair};
-use crate::packet_socket::PacketSocket;
+use crate::packet_socket::{Arrival, PacketSocket};
 
 /// Always open, and the two sentinels: of the countries of `SIDES`.
 const STREAMS: [&str; 3] = ["8.8.8.8", "77.88.8.8", "84.200.69.80"];
 /// A /16 of a country that is always blocked, from which the flood comes.
 const FLOOD: [u8; 2] = [1, 80];
 /// The cores, and so the queues, of the numbered packets and of the flood.
-const CORES: [usize; 2] = [0, 1];
+pub(super) const CORES: [usize; 2] = [0, 1];
 /// The queues that the link must have for that.
 pub(super) const QUEUES: usize = CORES.len();
 /// Frames of the flood that the kernel sends in one run: some tenths of a second, which is how long stopping takes.
@@ -39,11 +39,19 @@ const BESIDE: u32 = 1;
 const SLIPS_MAX: usize = 2 * 256;
 /// How often each of the streams sends: within the time that it takes to write an image.
 const PERIOD: Duration = Duration::from_micros(250);
+/// How many numbers may be on their way to the witness: with what goes along, half of what a queue of the link holds.
+const WINDOW: u64 = 32;
+/// How long the sender waits for the witness to see a number; then it is lost, or the link is down.
+const WINDOW_PATIENCE: Duration = Duration::from_millis(20);
+/// How long the last number may take to arrive.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing may arrive until all that was sent has.
 const QUIET: Duration = Duration::from_millis(200);
 /// Where a frame says what it is: behind Ethernet, IPv4 and UDP.
 const TEXT: usize = 14 + 20 + 8;
 const MAGIC: [u8; 4] = *b"life";
+/// A count of numbers sent while they are still being sent.
+const UNKNOWN: u64 = u64::MAX;
 
 /// What came of the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,14 +78,16 @@ pub(super) struct Seen {
     pub(super) took: Duration,
 }
 
-/// The number that is being sent, and what the link did to the traffic: shared with whoever does something to the link.
+/// The number that is being sent, and what the link did to the traffic: shared with the step that changes the link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Numbers {
     sending: Arc<AtomicU64>,
+    /// One more than the highest number that the witness has seen from the source that is always open.
+    seen: Arc<AtomicU64>,
     /// The numbers that the link may have lost.
     pub(super) excused: Vec<RangeInclusive<u64>>,
     /// When the driver was taking it down or up.
-    pub(super) changing: Vec<RangeInclusive<Instant>>,
+    pub(super) changing: Vec<RangeInclusive<SystemTime>>,
 }
 
 impl Numbers {
@@ -91,8 +101,8 @@ impl Numbers {
 #[derive(Default)]
 struct Passed {
     streams: [Vec<bool>; STREAMS.len()],
-    /// When something of the flood did.
-    leaked: Vec<Instant>,
+    /// When something of the flood did, as the kernel noted it.
+    leaked: Vec<SystemTime>,
     missed: u32,
 }
 
@@ -106,8 +116,8 @@ pub(super) struct Traffic {
     flood: JoinHandle<Result<()>>,
     sender: JoinHandle<Result<u64>>,
     witness: JoinHandle<Result<Passed>>,
-    /// Set when the senders are done.
-    sent: Arc<AtomicBool>,
+    /// How many numbers were sent, when the senders are done.
+    sent: Arc<AtomicU64>,
 }
 
 impl Traffic {
@@ -140,23 +150,23 @@ impl Traffic {
         let flood = Flood::new(opening(0, 0), index)?;
         let (stop, sent) = (
             Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(UNKNOWN)),
         );
         let begun = Instant::now();
         let (stopped, peer) = (Arc::clone(&stop), pair.peer.clone());
         let flood = thread::spawn(move || {
             peer.enter(|| {
-                stay(CORES[1])?;
+                let _pinned = Pinned::to(CORES[1])?;
                 while !stopped.load(Ordering::Acquire) {
                     flood.send(RUN)?;
                 }
                 Ok(())
             })?
         });
-        let (stopped, sending) = (Arc::clone(&stop), Arc::clone(&numbers.sending));
-        let sender = thread::spawn(move || send(&outside, &beside, streams, &sending, &stopped));
-        let done = Arc::clone(&sent);
-        let witness = thread::spawn(move || watch(&inside, &done));
+        let (stopped, shared) = (Arc::clone(&stop), numbers.clone());
+        let sender = thread::spawn(move || send(&outside, &beside, streams, &shared, &stopped));
+        let (done, shared) = (Arc::clone(&sent), numbers.clone());
+        let witness = thread::spawn(move || watch(&inside, &shared, &done));
         Ok(Self {
             pair: pair.clone(),
             begun,
@@ -175,8 +185,9 @@ impl Traffic {
         let flood = self.flood.join().map_err(joined)?;
         let sender = self.sender.join().map_err(joined)?;
         let took = self.begun.elapsed();
-        // Also when a sender failed before it could say so itself.
-        self.sent.store(true, Ordering::Release);
+        // Also when the sender failed: the witness must end.
+        let sent = sender.as_ref().map_or(0, |sent| *sent);
+        self.sent.store(sent, Ordering::Release);
         let passed = self
             .witness
             .join()
@@ -207,29 +218,28 @@ fn counted(pair: &Pair) -> Result<[u64; 2]> {
     ])
 }
 
-/// Keeps the calling thread on one core, and so its frames in one queue; where there is only one, that has to do.
-fn stay(core: usize) -> Result<()> {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut set = CpuSet::new();
-    set.set(core % cores)?;
-    sched_setaffinity(Pid::from_raw(0), &set).context("keeping a sender on one core")
-}
-
-/// Sends until told to stop, and answers with how many of each stream. One core and one queue keep the order.
+/// Sends until `stop` is set, and returns how many of each stream. One core and one queue keep the order.
 fn send(
     socket: &PacketSocket,
     beside: &[Vec<u8>],
     streams: [(IpAddr, IpAddr); STREAMS.len()],
-    sending: &AtomicU64,
+    numbers: &Numbers,
     stop: &AtomicBool,
 ) -> Result<u64> {
-    stay(CORES[0])?;
+    let _pinned = Pinned::to(CORES[0])?;
     let mut due = Instant::now();
     let mut number = 0;
     while !stop.load(Ordering::Acquire) {
-        due += PERIOD;
+        // Late numbers are not made up for.
+        due = Instant::now().max(due + PERIOD);
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        sending.store(number, Ordering::Release);
+        let waiting = Instant::now();
+        while number >= numbers.seen.load(Ordering::Acquire) + WINDOW
+            && waiting.elapsed() < WINDOW_PATIENCE
+        {
+            thread::sleep(PERIOD);
+        }
+        numbers.sending.store(number, Ordering::Release);
         let mut frames = beside.to_vec();
         frames.extend(streams.map(|(source, destination)| {
             let mut text = [0; 32];
@@ -240,22 +250,27 @@ fn send(
                 .payload(text)
                 .build()
         }));
-        socket.send_many(&frames)?;
+        socket.send_burst(&frames)?;
         number += 1;
     }
     Ok(number)
 }
 
-/// Notes what passes until the sender is done and nothing has come for a while.
-fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
+/// Notes what passes until the last number has come and nothing more does.
+fn watch(socket: &PacketSocket, numbers: &Numbers, sent: &AtomicU64) -> Result<Passed> {
     let sources = STREAMS.map(|source| source.parse::<std::net::Ipv4Addr>().map(|ip| ip.octets()));
     let mut passed = Passed::default();
+    let mut last_since = None;
     loop {
-        let was_done = done.load(Ordering::Acquire);
-        let Some(frame) = socket.receive(QUIET)? else {
-            if was_done {
-                passed.missed = socket.missed()?;
-                return Ok(passed);
+        let sent = sent.load(Ordering::Acquire);
+        let Some(Arrival { frame, at }) = socket.arrival(QUIET)? else {
+            if sent != UNKNOWN {
+                let since = last_since.get_or_insert_with(Instant::now);
+                let has_all = numbers.seen.load(Ordering::Acquire) >= sent;
+                if has_all || since.elapsed() >= LAST_PATIENCE {
+                    passed.missed = socket.missed()?;
+                    return Ok(passed);
+                }
             }
             continue;
         };
@@ -263,7 +278,7 @@ fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
             continue;
         };
         if source.starts_with(&FLOOD) {
-            passed.leaked.push(Instant::now());
+            passed.leaked.push(at);
             continue;
         }
         let stream = sources
@@ -274,7 +289,11 @@ fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
             .and_then(|text| text.strip_prefix(&MAGIC));
         if let (Some(stream), Some(Ok(number))) = (stream, text.map(<[u8; 8]>::try_from)) {
             let seen = &mut passed.streams[stream];
-            let number = usize::try_from(u64::from_be_bytes(number))?;
+            let number = u64::from_be_bytes(number);
+            if stream == 0 {
+                numbers.seen.fetch_max(number + 1, Ordering::AcqRel);
+            }
+            let number = usize::try_from(number)?;
             if seen.len() <= number {
                 seen.resize(number + 1, false);
             }
@@ -283,18 +302,18 @@ fn watch(socket: &PacketSocket, done: &AtomicBool) -> Result<Passed> {
     }
 }
 
-/// What the packets that passed say of the filter, those aside that the link lost.
+/// What the packets that passed say of the filter, without those that the link lost.
 fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
     let has = |stream: usize, number: u64| {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         passed.streams[stream].get(number).copied().unwrap_or(false)
     };
     let is_excused = |number: &u64| numbers.excused.iter().any(|range| range.contains(number));
-    let is_slip = |at: &Instant| numbers.changing.iter().any(|range| range.contains(at));
+    let is_slip = |at: &SystemTime| numbers.changing.iter().any(|range| range.contains(at));
     let slipped = passed.leaked.iter().filter(|at| is_slip(at)).count();
     let counting = || (0..numbered).filter(|number| !is_excused(number));
     // In the order in which they were sent: the side that is blocked, as each sentinel's packet tells.
-    let told =
+    let sides =
         counting().flat_map(|number| [usize::from(has(1, number)), usize::from(!has(2, number))]);
     let mut seen = Seen {
         leaked: (passed.leaked.len() - slipped) as u64,
@@ -307,7 +326,7 @@ fn judge(passed: &Passed, numbered: u64, numbers: &Numbers) -> Seen {
         ..Seen::default()
     };
     let mut last = None;
-    for side in told {
+    for side in sides {
         if last.is_some_and(|last| last != side) {
             seen.changes += 1;
         }
@@ -330,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_tells_losses_and_changes() {
+    fn passed_numbers_give_losses_and_changes_of_sides() {
         let judge = |streams, sent| judge(&passed(streams), sent, &Numbers::default());
         // The first sentinel is blocked, then the second is, from the fourth packet on.
         let seen = judge([&[1, 1, 1, 1], &[0, 0, 0, 1], &[1, 1, 1, 0]], 4);
@@ -345,7 +364,7 @@ mod tests {
         assert_eq!(judge([&[1], &[], &[1, 1]], 2).lost, 1);
     }
     #[test]
-    fn what_the_link_lost_is_not_held_against_the_filter() {
+    fn losses_of_a_link_that_is_down_are_excused() {
         let streams: [&[u8]; 3] = [
             &[1, 0, 0, 1, 0, 1],
             &[0, 0, 0, 0, 0, 0],

@@ -74,27 +74,27 @@ impl Oracle {
         let denied: Vec<IpNet> = denied.chain(system(&AsRule::Deny)).collect();
         let allowed = policy.allow.iter().copied();
         let allowed: Vec<IpNet> = allowed.chain(system(&AsRule::Allow)).collect();
-        let nobody = Class::of_country(Country::NONE);
+        let unknown = Class::of_country(Country::NONE);
         let of_others = policy.lists.iter().map(|list| {
             let nets = list.entries().iter().map(|entry| entry.net);
-            (marked(nobody, list), nets.collect())
+            (marked(unknown, list), nets.collect())
         });
         let own = [
             (OperatorList::Management, policy.management.clone()),
             (OperatorList::Allow, allowed),
             (OperatorList::Deny, denied),
         ];
-        let own = own.map(|(list, nets)| (nobody.with_list(list), nets));
+        let own = own.map(|(list, nets)| (unknown.with_list(list), nets));
         for (member, nets) in own.into_iter().chain(of_others) {
             for net in &nets {
                 let class = match net {
                     IpNet::V4(net) => {
                         v4.lists
-                            .entry(net.addr().to_bits().into(), net.prefix_len(), nobody)
+                            .entry(net.addr().to_bits().into(), net.prefix_len(), unknown)
                     }
                     IpNet::V6(net) => {
                         v6.lists
-                            .entry(net.addr().to_bits(), net.prefix_len(), nobody)
+                            .entry(net.addr().to_bits(), net.prefix_len(), unknown)
                     }
                 };
                 *class = class.with_lists_of(member);

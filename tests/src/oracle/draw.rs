@@ -103,7 +103,7 @@ const SHORT_V6: u8 = 20;
 /// The policy with this many random prefixes added to its lists, every length of both families among them.
 ///
 /// A prefix of length n is drawn at most 2^n / 128 times, and once at least, and the short ones are all denied: else
-/// nearly every address would be on every list, and then no other prefix could be told from any.
+/// nearly every address would be on every list, and then no other prefix would differ from any.
 #[must_use]
 pub fn overlays(policy: &Policy, database: &Database, seed: u64, count: usize) -> Policy {
     let mut draw = Draw::new(seed);
@@ -143,7 +143,7 @@ pub fn overlays(policy: &Policy, database: &Database, seed: u64, count: usize) -
     policy
 }
 
-/// A policy to start from: five countries blocked, nobody on a list.
+/// A policy to start from: five countries blocked, no list.
 #[must_use]
 pub fn default_policy() -> Policy {
     Config::default().policy

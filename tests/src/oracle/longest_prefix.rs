@@ -61,7 +61,7 @@ impl<T: Copy> LongestPrefix<T> {
     }
 }
 
-/// Hashes one number by a multiplication: the keys are addresses, and nobody attacks a test.
+/// Hashes one number by a multiplication: the keys are addresses that no attacker chooses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Multiply(u64);
 

@@ -1,18 +1,18 @@
-//! A machine with a few lists of each kind, which sends to and hears from whoever is on them.
+//! A machine with a few lists of each kind, which exchanges packets with the addresses on them.
 
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::PATIENCE;
-use geofence_tests::frames::{Frame, between};
+use geofence_tests::frames::between;
 use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe;
 use geofence_tests::site;
 use geofence_tests::wait::poll;
-use nix::errno::Errno;
 use serde_json::Value;
 
-/// Addresses of a country that nobody blocks, each on the list of its name; and one on none.
+/// Addresses of a country that is not blocked, each on the list of its name; and one on none.
 pub(super) const C2: &str = "84.200.69.80";
 pub(super) const C2_V6: &str = "2a01:4f8::c2";
 pub(super) const WATCHED: &str = "84.200.70.40";
@@ -95,15 +95,7 @@ impl Site {
         to: &PacketSocket,
         frame: &[u8],
     ) -> Result<bool> {
-        match from.send(frame) {
-            // So the kernel tells a sender that its packet was stopped on the way out.
-            Err(error) if is_refused(&error) => {}
-            sent => sent?,
-        }
-        let marker = Frame::ethernet().raw(0x88b5, [0x5a; 50]).build();
-        from.send(&marker)?;
-        let seen = to.receive_until(PATIENCE, |seen| seen == marker)?;
-        Ok(seen.iter().any(|seen| seen == frame))
+        probe::crosses(from, to, frame, PATIENCE)
     }
 
     /// Whether a connection from inside to HTTPS there leaves.
@@ -150,7 +142,7 @@ impl Site {
             .collect()
     }
 
-    /// Waits until the daemon tells of so many contacts.
+    /// Waits until the daemon has reported so many events.
     pub(super) fn wait_events(&self, count: usize) -> Result<Vec<Value>> {
         let mut last = Vec::new();
         let found = poll(PATIENCE, || {
@@ -163,15 +155,6 @@ impl Site {
         );
         Ok(last)
     }
-}
-
-fn is_refused(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let os = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
-        os == Some(Errno::ENOBUFS as i32) || cause.downcast_ref::<Errno>() == Some(&Errno::ENOBUFS)
-    })
 }
 
 pub(super) fn call(from: &str, to: &str, port: u16) -> Result<Vec<u8>> {

@@ -19,7 +19,7 @@ use geofence_user::model::units::UnixSeconds;
 
 /// Lists of each kind, with the frames' sources and destinations on one or several of them, and exceptions to them.
 pub(super) fn listed(policy: &mut Policy) {
-    super::customers(policy);
+    super::policies::customers(policy);
     use geofence_user::model::list::{Action, Direction as About};
     let lists: [(&str, Action, About, &[&str]); 6] = [
         (

@@ -36,14 +36,14 @@ const ROWS: [&str; 6] = [
 ];
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
-    let crowd = if plan.smoke { 1_000 } else { 100_000 };
+    let many = if plan.smoke { 1_000 } else { 100_000 };
     let tries = if plan.smoke { 1 } else { 5 };
     let mut columns = Vec::new();
-    for count in [0, crowd] {
+    for count in [0, many] {
         let column = ask(plan, count, tries).with_context(|| format!("with {count} exceptions"))?;
         columns.push(column);
     }
-    let names = [0, crowd].map(|count| format!("{} exceptions", grouped(count)));
+    let names = [0, many].map(|count| format!("{} exceptions", grouped(count)));
     let mut table = Table::new(
         "rules_daemon",
         "A command, from its start to the end of its answer",
