@@ -8,11 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use geofence_common::action::Reason;
+use anyhow::Result;
 use geofence_common::address::Address;
 use geofence_common::image::{Lookup as _, Words as _};
-use geofence_common::maps::name;
 use geofence_tests::oracle::{Draw, Oracle};
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::model::list::{Action, Direction};
