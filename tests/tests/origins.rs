@@ -173,7 +173,7 @@ fn a_second_opinion_counts_as_the_agreement_says() -> Result<()> {
     }
     let said = site.ask(&["explain", GERMAN[0]])?.1;
     let opinions =
-        "DE (Germany) by the first database, CN (China) by the second; agreement is \"any\"";
+        "DE (Germany) by the first database, CN (China) by the second; cross-check is \"any\"";
     ensure!(said.contains(opinions), "{said}");
     let looked_up = site.json(&["lookup", RUSSIAN[0]])?;
     ensure!(looked_up["country"] == "RU", "{looked_up}");
