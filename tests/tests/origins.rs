@@ -172,7 +172,7 @@ fn second_database_counts_as_the_cross_check_rule_says() -> Result<()> {
     }
     let said = site.ask(&["explain", GERMAN[0]])?.1;
     let opinions =
-        "DE (Germany) by the first database, CN (China) by the second; agreement is \"any\"";
+        "DE (Germany) by the first database, CN (China) by the second; cross-check is \"any\"";
     ensure!(said.contains(opinions), "{said}");
     let looked_up = site.json(&["lookup", RUSSIAN[0]])?;
     ensure!(looked_up["country"] == "RU", "{looked_up}");

@@ -1,9 +1,9 @@
-//! Exceptions and protections as an image holds them: names for sources and destinations, and which pairs of names
-//! lead to which exceptions. `geofence_common::exception` reads what is made here.
+//! Exceptions and protections as an image has them: names for sources and destinations, and the exceptions that each
+//! pair of names leads to. `geofence_common::image::exceptions` reads the result.
 //!
-//! A group is what the exceptions that name a prefix, or one around it, have in common: prefixes with the same of those
-//! share one. Countries and tenants have names of their own, apart from the groups, so that an exception for a country
-//! costs nothing for each prefix that other exceptions name in it.
+//! A group is a name for prefixes that the same exceptions apply to, by the prefix itself or by one around it. Countries
+//! and tenants have names apart from the groups, so that an exception for a country costs nothing for each prefix that
+//! other exceptions name in it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -26,22 +26,22 @@ const PAIRS_MAX: usize = 2 << 20;
 
 /// The exceptions cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Crowded {
+pub enum ExceptionError {
     #[error(
-        "the exceptions overlap too much: more than {PAIRS_MAX} pairs of sources and destinations would have to be \
-         told apart. Exceptions whose wide prefixes hold the prefixes of many others make the most; name countries \
-         and tenants instead, or narrower prefixes"
+        "the exceptions overlap too much: they need more than {PAIRS_MAX} pairs of sources and destinations. Most pairs \
+         come from wide prefixes that contain the prefixes of many other exceptions; use countries and tenants instead, \
+         or narrower prefixes"
     )]
-    Pairs,
+    TooManyPairs,
     #[error(
-        "{count} services of exceptions hold for one source and one destination, and {RUN_MAX} is the most there can \
-         be; {id:?} is among them. Join ports to ranges, or leave the services out of one of the exceptions"
+        "{count} services of exceptions apply to one source and one destination, and the limit is {RUN_MAX}; {id:?} is \
+         one of the exceptions. Join ports to ranges, or leave the services out of one of the exceptions"
     )]
-    Run { id: String, count: usize },
+    TooManyServices { id: String, count: usize },
 }
 
-/// An exception, or the access to a protected port.
-struct Grant<'a> {
+/// What may pass: an exception, or the access to a protected port.
+struct Permit<'a> {
     id: &'a str,
     slot: u32,
     from: Cow<'a, [Origin]>,
@@ -61,33 +61,33 @@ pub(super) struct Exceptions {
     pub(super) targets: [Vec<(Prefix, u32)>; 2],
     pub(super) tenants: BTreeSet<u32>,
     pub(super) is_anywhere: bool,
-    /// Runs of exceptions, one behind the other.
+    /// Runs of exceptions, one after the other.
     runs: Vec<[u32; EXCEPTION_WORDS]>,
     /// Source name, destination name, where in `runs` its exceptions start, and how many they are.
     pairs: Vec<[u32; PAIR_WORDS]>,
 }
 
-/// The pairs as lines, and how many of these a pair may start in.
+/// The pairs as lines, and the number of lines a pair may start in.
 pub(super) struct PairTable {
     pub(super) lines: Vec<Line>,
     pub(super) starts: u32,
 }
 
 impl Exceptions {
-    pub(super) fn new(policy: &Policy, target: &Target) -> Result<Self, Crowded> {
-        let grants = grants(policy, target);
+    pub(super) fn new(policy: &Policy, target: &Target) -> Result<Self, ExceptionError> {
+        let permits = permits(policy, target);
         let mut this = Self::default();
         let sources = || {
-            name(&grants, FIRST_SOURCE_GROUP, |grant| {
-                grant.from.iter().filter_map(|origin| match origin {
+            name(&permits, FIRST_SOURCE_GROUP, |permit| {
+                permit.from.iter().filter_map(|origin| match origin {
                     Origin::Prefix(net) => Some(net),
                     Origin::Country(_) => None,
                 })
             })
         };
         let targets = || {
-            name(&grants, FIRST_TARGET_GROUP, |grant| {
-                grant.to.iter().filter_map(|aim| match aim {
+            name(&permits, FIRST_TARGET_GROUP, |permit| {
+                permit.to.iter().filter_map(|aim| match aim {
                     Destination::Prefix(net) => Some(net),
                     Destination::Anywhere | Destination::Tenant(_) => None,
                 })
@@ -98,22 +98,22 @@ impl Exceptions {
 
         let mut triples = Vec::new();
         let (mut from, mut to) = (Vec::new(), Vec::new());
-        let mut by_source = sources.by_grant.iter().peekable();
-        let mut by_target = targets.by_grant.iter().peekable();
-        for (number, grant) in (0_u32..).zip(&grants) {
+        let mut by_source = sources.by_permit.iter().peekable();
+        let mut by_target = targets.by_permit.iter().peekable();
+        for (number, permit) in (0_u32..).zip(&permits) {
             for (names, all) in [(&mut from, &mut by_source), (&mut to, &mut by_target)] {
                 names.clear();
                 while let Some((_, name)) = all.next_if(|(of, _)| *of == number) {
                     names.push(*name);
                 }
             }
-            for origin in grant.from.iter() {
+            for origin in permit.from.iter() {
                 if let Origin::Country(country) = origin {
                     this.countries.insert(*country);
                     from.push(country.number().into());
                 }
             }
-            for aim in grant.to {
+            for aim in permit.to {
                 match aim {
                     Destination::Anywhere => {
                         this.is_anywhere = true;
@@ -127,7 +127,7 @@ impl Exceptions {
                 }
             }
             if from.len().saturating_mul(to.len()) > PAIRS_MAX - triples.len().min(PAIRS_MAX) {
-                return Err(Crowded::Pairs);
+                return Err(ExceptionError::TooManyPairs);
             }
             for source in &from {
                 triples.extend(to.iter().map(|target| (*source, *target, number)));
@@ -136,7 +136,7 @@ impl Exceptions {
         (this.sources, this.targets) = (sources.prefixes, targets.prefixes);
         triples.sort_unstable();
         triples.dedup();
-        this.write_runs(&grants, &triples)?;
+        this.write_runs(&permits, &triples)?;
         Ok(this)
     }
 
@@ -144,7 +144,7 @@ impl Exceptions {
         self.pairs.is_empty()
     }
 
-    /// Whether some hold for some destinations only.
+    /// Whether some apply to some destinations only.
     pub(super) fn has_targets(&self) -> bool {
         !self.tenants.is_empty() || self.targets.iter().any(|targets| !targets.is_empty())
     }
@@ -157,17 +157,17 @@ impl Exceptions {
         &self.targets[family as usize]
     }
 
-    /// How many exceptions stand in the image; one that names several services, or that several pairs lead to, stands
-    /// there more than once.
+    /// The number of exceptions in the image. An exception with several services, or with several pairs, is there more
+    /// than once.
     pub(super) fn count(&self) -> u32 {
         self.runs.len() as u32
     }
 
     fn write_runs(
         &mut self,
-        grants: &[Grant<'_>],
+        permits: &[Permit<'_>],
         triples: &[(u32, u32, u32)],
-    ) -> Result<(), Crowded> {
+    ) -> Result<(), ExceptionError> {
         let all: Vec<u32> = triples.iter().map(|(_, _, number)| *number).collect();
         let mut left = all.as_slice();
         let mut known: HashMap<&[u32], [u32; 2], FixedState> = HashMap::default();
@@ -181,12 +181,12 @@ impl Exceptions {
                 Some(run) => *run,
                 None => {
                     let start = self.runs.len();
-                    let grants_of = numbers.iter().map(|number| &grants[*number as usize]);
-                    self.runs.extend(grants_of.flat_map(Grant::words));
+                    let permits_of = numbers.iter().map(|number| &permits[*number as usize]);
+                    self.runs.extend(permits_of.flat_map(Permit::words));
                     let count = self.runs.len() - start;
                     if count > RUN_MAX as usize {
-                        let id = grants[*last as usize].id.to_owned();
-                        return Err(Crowded::Run { id, count });
+                        let id = permits[*last as usize].id.to_owned();
+                        return Err(ExceptionError::TooManyServices { id, count });
                     }
                     let run = [start as u32, count as u32];
                     known.insert(numbers, run);
@@ -209,7 +209,7 @@ impl Exceptions {
 
     /// The pairs as lines, for exceptions that start at this word.
     pub(super) fn pair_table(&self, exceptions: u32) -> PairTable {
-        // Half full, and larger where chance would have it.
+        // Half full, or larger if a pair finds no place.
         let mut starts = self.pairs.len().div_ceil(2).max(1);
         loop {
             if let Some(lines) = self.pair_lines(exceptions, starts) {
@@ -236,8 +236,8 @@ impl Exceptions {
     }
 }
 
-/// What holds at this moment, in one form.
-fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
+/// All that may pass now, in one form.
+fn permits<'a>(policy: &'a Policy, target: &Target) -> Vec<Permit<'a>> {
     const SECOND: u64 = 1_000_000_000;
     let mut systems: HashMap<&str, Vec<&IpNet>> = HashMap::new();
     for system in &policy.autonomous_systems {
@@ -261,7 +261,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
             from.to_mut()
                 .extend(nets.iter().map(|net| Origin::Prefix(**net)));
         }
-        Some(Grant {
+        Some(Permit {
             id: &exception.id,
             slot: exception.slot,
             from,
@@ -271,7 +271,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
             is_access: false,
         })
     });
-    let protections = policy.protections.iter().map(|protection| Grant {
+    let protections = policy.protections.iter().map(|protection| Permit {
         id: &protection.id,
         slot: protection.slot,
         from: protection
@@ -293,7 +293,7 @@ fn grants<'a>(policy: &'a Policy, target: &Target) -> Vec<Grant<'a>> {
     exceptions.chain(protections).collect()
 }
 
-impl Grant<'_> {
+impl Permit<'_> {
     /// The exception as the image holds it, once for each kind of traffic.
     fn words(&self) -> impl Iterator<Item = [u32; EXCEPTION_WORDS]> {
         self.traffic.iter().map(|one| {
@@ -316,42 +316,45 @@ impl Grant<'_> {
     }
 }
 
-/// The prefixes that grants name, in groups.
-struct Named {
+/// The prefixes that permits name, in groups.
+struct Groups {
     /// Prefixes with the names of their groups, sorted, by family.
     prefixes: [Vec<(Prefix, u32)>; 2],
-    /// The number of a grant and the name of a group that it holds for, sorted.
-    by_grant: Vec<(u32, u32)>,
+    /// The number of a permit and the name of a group that it applies to, sorted.
+    by_permit: Vec<(u32, u32)>,
 }
 
-/// Names the groups of the prefixes that grants name. A group is what prefixes have in common: the group of the prefix
-/// around them, and the grants that name them themselves.
+/// Groups the prefixes that permits name. Prefixes of one group have the same group around them, and are named by the
+/// same permits.
 fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
-    grants: &'a [Grant<'_>],
+    permits: &'a [Permit<'_>],
     first: u32,
-    nets: impl Fn(&'a Grant<'_>) -> Nets,
-) -> Result<Named, Crowded> {
-    let said = Family::ALL.map(|family| {
-        let mut said: Vec<(Prefix, u32)> = (0..)
-            .zip(grants)
-            .flat_map(|(number, grant)| {
-                nets(grant).filter_map(move |net| Some((Prefix::of(net, family)?, number)))
+    nets: impl Fn(&'a Permit<'_>) -> Nets,
+) -> Result<Groups, ExceptionError> {
+    let named_by = Family::ALL.map(|family| {
+        let mut named: Vec<(Prefix, u32)> = (0..)
+            .zip(permits)
+            .flat_map(|(number, permit)| {
+                nets(permit).filter_map(move |net| Some((Prefix::of(net, family)?, number)))
             })
             .collect();
-        said.sort_unstable();
-        said
+        named.sort_unstable();
+        named
     });
-    let numbers = said
-        .each_ref()
-        .map(|said| said.iter().map(|(_, number)| *number).collect::<Vec<u32>>());
+    let numbers = named_by.each_ref().map(|named| {
+        named
+            .iter()
+            .map(|(_, number)| *number)
+            .collect::<Vec<u32>>()
+    });
     let mut groups: Vec<(Option<u32>, &[u32])> = Vec::new();
     let mut known: HashMap<(Option<u32>, &[u32]), u32, FixedState> = HashMap::default();
     let mut prefixes = [const { Vec::new() }; 2];
-    for ((said, numbers), named) in said.iter().zip(&numbers).zip(&mut prefixes) {
+    for ((named, numbers), prefixes) in named_by.iter().zip(&numbers).zip(&mut prefixes) {
         let mut left = numbers.as_slice();
-        // The prefixes that hold the present one, longest last.
+        // The prefixes around the present one, longest last.
         let mut holding: Vec<(Prefix, u32)> = Vec::new();
-        for one in said.chunk_by(|one, other| one.0 == other.0) {
+        for one in named.chunk_by(|one, other| one.0 == other.0) {
             let own;
             (own, left) = left.split_at(one.len());
             let Some((prefix, _)) = one.first().copied() else {
@@ -365,21 +368,26 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
                 groups.push((around, own));
             }
             holding.push((prefix, group));
-            named.push((prefix, first + group));
+            prefixes.push((prefix, first + group));
         }
     }
 
-    let mut by_grant = Vec::new();
+    let mut by_permit = Vec::new();
     let mut left = 4 * PAIRS_MAX;
     for number in 0..groups.len() as u32 {
         let mut next = Some(number);
         while let Some((around, own)) = next.and_then(|at| groups.get(at as usize)) {
-            left = left.checked_sub(own.len()).ok_or(Crowded::Pairs)?;
-            by_grant.extend(own.iter().map(|grant| (*grant, first + number)));
+            left = left
+                .checked_sub(own.len())
+                .ok_or(ExceptionError::TooManyPairs)?;
+            by_permit.extend(own.iter().map(|permit| (*permit, first + number)));
             next = *around;
         }
     }
-    by_grant.sort_unstable();
-    by_grant.dedup();
-    Ok(Named { prefixes, by_grant })
+    by_permit.sort_unstable();
+    by_permit.dedup();
+    Ok(Groups {
+        prefixes,
+        by_permit,
+    })
 }

@@ -45,7 +45,7 @@ use list_sets::Lists;
 use trie::{Full, Trie};
 
 pub use cross_check::{Disagreement, Extents, agree, decide};
-pub use exceptions::Crowded;
+pub use exceptions::ExceptionError;
 pub use image::{Image, ImageError};
 pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage, LpmPrefixes};
@@ -114,7 +114,7 @@ pub enum CompileError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     #[error(transparent)]
-    Crowded(#[from] Crowded),
+    ExceptionError(#[from] ExceptionError),
 }
 
 /// Compiles an image.

@@ -16,7 +16,7 @@ pub struct Definition {
     pub format: Format,
     pub action: Action,
     pub direction: Direction,
-    /// After which time without news an entry lapses.
+    /// How long entries stay when the list is not refreshed.
     pub expires: Option<Duration>,
 }
 
@@ -37,16 +37,16 @@ impl fmt::Display for Source {
     }
 }
 
-/// What being on a list means.
+/// What happens to packets that match a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The packet is dropped.
     Block,
-    /// It is remarked upon.
+    /// The packet is reported, and passes if nothing else drops it.
     Alert,
 }
 
-/// Which packets a list is about.
+/// Which packets are compared with a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Those that come from a listed address.
@@ -57,7 +57,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether a list is about packets that go this way.
+    /// Whether packets of this direction are compared with the list.
     #[must_use]
     pub fn is(self, way: Way) -> bool {
         match self {
@@ -68,10 +68,10 @@ impl Direction {
     }
 }
 
-/// How a list is written.
+/// The format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
-    /// Whichever of the others its text can only be.
+    /// The only format that the text can be in.
     Auto,
     /// One address, prefix or range a line.
     Plain,
@@ -135,7 +135,7 @@ impl Word for Format {
         (
             "auto",
             Self::Auto,
-            "whichever of these the text can only be; refused where it could be two",
+            "the only one of these that the text can be in; refused if it could be in two",
         ),
     ];
 }
@@ -145,12 +145,12 @@ impl Word for Action {
         (
             "block",
             Self::Block,
-            "packets are dropped, whatever the country, mail included; they are counted and told of",
+            "packets are dropped, whatever the country, mail included, and reported as events",
         ),
         (
             "alert",
             Self::Alert,
-            "packets are counted and told of, and none is dropped for being listed",
+            "packets are counted and reported as events; none is dropped for being listed",
         ),
     ];
 }
@@ -167,10 +167,10 @@ impl Word for Direction {
     ];
 }
 
-/// A longer name would be a label that no counter has room for.
+/// The longest name: the counters have room for no longer label.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Whether a text can name a list: it becomes a label, and the name of a file.
+/// Whether a text can name a list. The name becomes a label of metrics and the name of a file.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

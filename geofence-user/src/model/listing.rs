@@ -1,4 +1,4 @@
-//! What is on a list, each entry with its place in the list's text, found by address.
+//! The entries of a list, each with its place in the list's text, found by address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -35,12 +35,12 @@ impl fmt::Display for Place {
 pub struct Entry {
     pub net: IpNet,
     pub place: Place,
-    /// When it lapses, seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub expires: Option<NonZeroU32>,
 }
 
 impl Entry {
-    /// Whether it has lapsed by now.
+    /// Whether it has expired.
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
         self.expires
@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-/// A list as it is laid over the countries.
+/// A list with its entries, as the policy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     pub name: String,
@@ -134,7 +134,7 @@ impl Entries {
         around.into_iter().next().or(inside)
     }
 
-    /// When the first of them lapses, seconds since 1970.
+    /// When the first of them expires, in seconds since 1970.
     #[must_use]
     pub fn next_expiry(&self) -> Option<u64> {
         let expiries = self.iter().filter_map(|entry| entry.expires);
@@ -143,7 +143,7 @@ impl Entries {
 }
 
 impl Listing {
-    /// A list of what has not lapsed by now.
+    /// A list with these entries, none of which has expired.
     #[must_use]
     pub fn new(name: &str, action: Action, direction: Direction, entries: Entries) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl Listing {
         &self.entries
     }
 
-    /// What there is to tell about an entry of this list.
+    /// An entry of this list in words.
     #[must_use]
     pub fn describe(&self, entry: &Entry) -> String {
         let what = match (self.action, self.direction) {
@@ -192,7 +192,7 @@ impl Listing {
         })
     }
 
-    /// A class whose addresses are on this list too.
+    /// The class of addresses that are on this list too.
     #[must_use]
     pub fn mark(&self, class: Class) -> Class {
         let ways = Way::ALL.into_iter();
@@ -203,7 +203,7 @@ impl Listing {
     }
 }
 
-/// The lists that an address is on, each with the entry that says so.
+/// The lists that an address is on, each with the entry that matches.
 pub fn naming(lists: &[Listing], address: IpAddr) -> impl Iterator<Item = (&Listing, &Entry)> {
     lists
         .iter()

@@ -42,7 +42,7 @@ impl fmt::Display for Opinions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} by the first database, {} by the second; the rule is {:?}",
+            "{} by the first database, {} by the second; cross-check is {:?}",
             described(self.first),
             described(self.second),
             self.agreement.word()

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::*;
+use super::command::{Arguments, check};
+use crate::cli::options::{InstanceArgs, PolicyArgs};
+use crate::cli::outcome::Outcome;
 use crate::mmdb_writer::{Schema, Writer};
 
 /// A directory with a database of three countries and, if wanted, a configuration.
