@@ -75,7 +75,7 @@ pub struct Facts {
     /// How far the second database of a cross-check differs from the first.
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
-    pub systems: Option<Holdings>,
+    pub asn_data: Option<Holdings>,
     pub lists: Vec<Report>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
@@ -91,7 +91,7 @@ impl Facts {
             generation: image.generation(),
             databases: Vec::new(),
             disagreement: None,
-            systems: None,
+            asn_data: None,
             lists: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,
