@@ -97,7 +97,7 @@ impl Candidate {
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
             disagreement: prepared.others.second.as_ref().map(|one| one.disagreement),
-            systems: prepared
+            asn_data: prepared
                 .others
                 .systems
                 .as_ref()
@@ -166,7 +166,7 @@ impl Candidate {
     /// # Errors
     /// What it has lost.
     pub fn check_asn_data(&mut self, before: Option<Holdings>, force: bool) -> Result<(), Failure> {
-        let (Some(before), Some(after)) = (before, self.facts.systems) else {
+        let (Some(before), Some(after)) = (before, self.facts.asn_data) else {
             return Ok(());
         };
         let refused = as_database_refusals(before, after);

@@ -28,11 +28,9 @@ impl ConfigSource {
         match (self.read)(instead) {
             Ok(config) => {
                 let lists = lists::files(&config.lists, &Store::of(&config.instance));
-                let files = own
-                    .and(FileStamps::of(&config.databases))
-                    .and(FileStamps::of(&config.cross_check_databases))
-                    .and(FileStamps::of(&config.asn_database))
-                    .and(FileStamps::of(&lists));
+                let databases = config.databases.iter().chain(&config.cross_check_databases);
+                let data = databases.chain(&config.asn_database).chain(&lists);
+                let files = own.and(FileStamps::of(data));
                 (Ok(config), files)
             }
             Err(error) => (Err(error), attempted.and(own)),

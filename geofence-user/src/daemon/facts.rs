@@ -76,7 +76,7 @@ pub struct Facts {
     /// How far the second database of a cross-check differs from the first.
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
-    pub systems: Option<Holdings>,
+    pub asn_data: Option<Holdings>,
     pub lists: Vec<ListReport>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
@@ -92,7 +92,7 @@ impl Facts {
             generation: image.generation(),
             databases: Vec::new(),
             disagreement: None,
-            systems: None,
+            asn_data: None,
             lists: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,

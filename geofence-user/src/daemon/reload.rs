@@ -82,7 +82,7 @@ impl Daemon {
         let active = lock(&self.active).clone();
         self.refuse_fixed(&config, &active)?;
         let mut candidate = self.prepare(config, &active, force)?;
-        candidate.check_asn_data(active.facts.systems, force)?;
+        candidate.check_asn_data(active.facts.asn_data, force)?;
         Ok(candidate)
     }
 

@@ -4,7 +4,6 @@
 //! not this process runs. The daemon then only updates its own state; one that is restarted has no trial and uses its
 //! configuration. The kernel has room for two images, so nothing else may change the image during a trial.
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,41 +165,27 @@ impl Daemon {
 
     /// Reads a file that is to replace the configuration file, after a check that it could.
     fn read_replacement(&self, file: PathBuf) -> Result<(PathBuf, String), Failure> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Cause::Configuration,
-                format!("cannot read {}: {error}", file.display()),
-            )
+        let refused = |text: String| Failure::new(Cause::Configuration, text);
+        let (path, text) = file
+            .canonicalize()
+            .and_then(|path| std::fs::read_to_string(&path).map(|text| (path, text)))
+            .map_err(|error| refused(format!("cannot read {}: {error}", file.display())))?;
+        let Some(configuration) = &self.source.file else {
+            return Ok((path, text));
         };
-        let path = file.canonicalize().map_err(|error| failed(&error))?;
-        let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
-        if let Some(configuration) = &self.source.file {
-            writable_beside(configuration).map_err(|error| {
-                Failure::new(
-                    Cause::Configuration,
-                    format!(
-                        "{} could not be replaced when {} is confirmed: {error}. The daemon has dropped its privileges; \
-                         it can write only to the directory of the configuration that it was started with",
-                        configuration.display(),
-                        path.display()
-                    ),
-                )
-            })?;
-        }
-        let directory = |path: &Path| path.parent().map(Path::to_path_buf);
-        if let Some(configuration) = &self.source.file {
-            let own = configuration.canonicalize().ok();
-            if own.as_deref().and_then(directory) != directory(&path) {
-                return Err(Failure::new(
-                    Cause::Configuration,
-                    format!(
-                        "{} replaces {} when it is confirmed, and the paths in it are relative to its directory: put it \
-                         into the same directory",
-                        path.display(),
-                        configuration.display()
-                    ),
-                ));
-            }
+        let (new, own) = (path.display(), configuration.display());
+        writable_beside(configuration).map_err(|error| {
+            refused(format!(
+                "{own} could not be replaced when {new} is confirmed: {error}. The daemon has dropped its privileges; it \
+                 can write only to the directory of the configuration that it was started with"
+            ))
+        })?;
+        let own_path = configuration.canonicalize().ok();
+        if own_path.as_deref().and_then(Path::parent) != path.parent() {
+            return Err(refused(format!(
+                "{new} replaces {own} when it is confirmed, and the paths in it are relative to its directory: put it \
+                 into the same directory"
+            )));
         }
         Ok((path, text))
     }
@@ -213,23 +198,17 @@ fn nothing_on_trial() -> Failure {
     )
 }
 
-/// The path with an ending added to the file's name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(ending);
-    path.with_file_name(name)
-}
-
 /// Checks that files can be created beside this one, with a file that is removed again.
 fn writable_beside(path: &Path) -> std::io::Result<()> {
-    let new = beside(path, ".new");
+    let new = path.with_added_extension("new");
     std::fs::File::create(&new)?;
     std::fs::remove_file(new)
 }
 
 /// Replaces a file's text in one step; returns the path of a copy of the previous text.
 fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
-    let (before, new) = (beside(path, ".before"), beside(path, ".new"));
+    let before = path.with_added_extension("before");
+    let new = path.with_added_extension("new");
     std::fs::copy(path, &before)?;
     let mut file = std::fs::File::create(&new)?;
     file.write_all(text.as_bytes())?;

@@ -12,7 +12,9 @@ mod calls;
 mod capabilities;
 mod drop;
 mod files;
+mod retained;
 mod status;
 
-pub use drop::{DroppedPrivileges, RetainedPrivilege, drop_privileges, restrict_to_inspection};
+pub use drop::{drop_privileges, restrict_to_inspection};
+pub use retained::{DroppedPrivileges, RetainedPrivilege};
 pub use status::{PrivilegeStatus, sentence};

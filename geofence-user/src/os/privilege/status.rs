@@ -7,7 +7,7 @@ use rustix::thread::CapabilitySet;
 use serde_json::{Value, json};
 
 use super::capabilities::names;
-use super::drop::DroppedPrivileges;
+use super::retained::DroppedPrivileges;
 
 /// The capabilities that any thread has, and the restrictions that all threads have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,7 +105,7 @@ mod tests {
                 mode: Mode::Enforce,
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
-                systems: None,
+                asn_data: None,
                 disagreement: Some(Disagreement {
                     second_alone: Extents {
                         v6: Extent {
