@@ -14,8 +14,8 @@ pub(super) fn ssh_session(is_own: impl Fn(IpAddr) -> bool) -> Option<(IpAddr, u1
     session(connection.as_deref(), client.as_deref(), is_own)
 }
 
-/// `SSH_CONNECTION` is the client's address and port, then the server's. `SSH_CLIENT` lacks the server's address, so the
-/// session is assumed to be in this network namespace.
+/// `SSH_CONNECTION` is the client's address and port, then the server's. `SSH_CLIENT` lacks the server's address, so
+/// the session is assumed to be in this network namespace.
 fn session(
     connection: Option<&str>,
     client: Option<&str>,

@@ -1,7 +1,7 @@
 //! The peers of SSH sessions, from the kernel's tables of TCP sockets in this network namespace.
 //!
-//! A connection to an SSH server is not yet a session: anyone can hold one open without logging in, and must not prevent
-//! a filter from starting that way. The process titles of OpenSSH distinguish the two.
+//! A connection to an SSH server is not yet a session: anyone can hold one open without logging in, and must not
+//! prevent a filter from starting that way. The process titles of OpenSSH distinguish the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

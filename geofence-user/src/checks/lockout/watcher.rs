@@ -2,8 +2,8 @@
 //!
 //! The kernel shows the connections of a process only to processes that may trace it (CAP_SYS_PTRACE), which is as
 //! powerful as root. So the daemon gives the capability up, and a helper keeps it: a process that reads below /proc,
-//! answers one question, and is denied every other use of the capability. It handles no packets and no network, and ends
-//! with the daemon.
+//! answers one question, and is denied every other use of the capability. It handles no packets and no network, and
+//! ends with the daemon.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
