@@ -1,6 +1,6 @@
-//! `geofence detach`: takes the filter off, whatever else works.
+//! `geofence detach`: detaches the filter, even if nothing else works.
 //!
-//! Needs no daemon, no configuration and no state: the pins are all there is. Asked again, it has nothing to do.
+//! It needs only the pins: no daemon, no configuration and no state. A second call has nothing to do.
 
 use std::io::Write;
 
@@ -11,9 +11,9 @@ use super::options::InstanceArgs;
 use super::outcome::Outcome;
 use crate::kernel::{AttachError, Pins, interfaces};
 
-/// Detach the filter from interfaces, also where no daemon runs
+/// Detach the filter from interfaces, with or without a running daemon
 ///
-/// Everything passes from then on. A daemon that runs does not put it back; `geofence run` does.
+/// From then on every packet passes. A running daemon does not attach the filter again; `geofence run` does.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Interface to detach from; repeat it for several
@@ -24,13 +24,13 @@ pub struct Arguments {
         conflicts_with = "all"
     )]
     interface: Vec<String>,
-    /// Detach from every interface, and forget counters and flows
+    /// Detach from every interface, and delete counters and flows
     #[arg(long)]
     all: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    // Without a name all are meant: it may stand in a configuration that cannot be read.
+    // Without a name, all instances are meant: the name may be in a configuration that cannot be read.
     #[command(flatten)]
     instance: InstanceArgs,
 }
@@ -51,7 +51,7 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     if arguments.json {
         writeln!(out, "{}", json!({ "detached": detached }))?;
     } else if detached.is_empty() {
-        writeln!(out, "nothing to detach: no filter is there")?;
+        writeln!(out, "nothing to detach: the filter is not attached there")?;
     } else {
         writeln!(out, "detached from {}", detached.join(", "))?;
     }
@@ -59,13 +59,13 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 }
 
 impl Arguments {
-    /// Detaches from what of an instance is meant, and answers with the names.
+    /// Detaches the interfaces of an instance that are meant, and returns their names.
     async fn detach(&self, pins: &Pins) -> Result<Vec<String>, AttachError> {
         let present = interfaces().await?;
         let mut wanted = pins.indexes()?;
         wanted.retain(|index| {
             let found = present.iter().find(|one| one.index == *index);
-            // Of an instance that is not named, an index may be one of another network namespace.
+            // If the instance is not named, an index may belong to another network namespace.
             let is_meant = |name: &String| {
                 found.is_some_and(|one| {
                     one.name == *name

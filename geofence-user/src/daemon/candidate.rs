@@ -148,7 +148,7 @@ impl Candidate {
     /// The peers that it locks out.
     pub fn check_lockout(&self, required: &[Dependency], force: bool) -> Result<(), Failure> {
         let replies = Replies::of(&self.config.policy);
-        let cut = lockout::cut(required, self.image.words(), replies);
+        let cut = lockout::cut_off(required, self.image.words(), replies);
         if cut.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What the numbers in a decision are called, by the policy that was compiled, where it is known.
+//! The names behind the numbers in a decision, from the policy, if that is known.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::model::listing::Listing;
 use crate::model::policy::{AutonomousSystem, Destination, Policy, Protection, Service};
 
-/// The policy that numbers are names of.
+/// The policy that gives the numbers their names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a>(pub Option<&'a Policy>);
 
@@ -19,7 +19,7 @@ impl<'a> Names<'a> {
         self.0.map_or(&[], |policy| &policy.lists)
     }
 
-    /// The autonomous systems by which rules are about an address.
+    /// The autonomous systems that rules name and that hold an address, each with the prefix.
     pub fn systems(&self, address: IpAddr) -> impl Iterator<Item = (&'a AutonomousSystem, IpNet)> {
         let systems = self.0.map_or(&[][..], |policy| &policy.autonomous_systems);
         systems
@@ -27,14 +27,14 @@ impl<'a> Names<'a> {
             .filter_map(move |system| Some((system, system.find(address)?)))
     }
 
-    /// A tenant.
+    /// The name of a tenant, or its number.
     #[must_use]
     pub fn tenant(&self, number: u32) -> String {
         let tenant = self.0.and_then(|policy| policy.tenant(number));
         tenant.map_or_else(|| format!("number {number}"), |tenant| tenant.name.clone())
     }
 
-    /// Who protects a port, as the rest of a phrase.
+    /// The protections of a port, as the end of a phrase.
     pub(super) fn protections(&self, tenant: u32, transport: u8, port: u16) -> String {
         let protections = self.0.map_or(&[][..], |policy| &policy.protections);
         let protects = |protection: &&Protection| {
@@ -59,7 +59,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// An exception or a protection, with what there is to say of it.
+    /// An exception or a protection, with its reason, owner and end.
     #[must_use]
     pub fn exception(&self, slot: u32) -> String {
         let exceptions = self.0.map_or(&[][..], |policy| &policy.exceptions);
@@ -80,7 +80,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// An autonomous system that a rule names, as JSON; the prefix is the one that holds the address in question.
+/// An autonomous system that a rule names, as JSON, with the prefix that holds the address.
 #[must_use]
 pub fn system_to_json((system, prefix): (&AutonomousSystem, IpNet)) -> Value {
     json!({

@@ -1,4 +1,4 @@
-//! Frames out of a capture file, pcap or pcapng.
+//! Reads the frames of a capture file, pcap or pcapng.
 
 use std::io::{Cursor, Read};
 
@@ -10,10 +10,10 @@ use pcap_file::pcapng::{Block, PcapNgReader};
 /// The first four bytes of a pcapng file: the type of a section header block.
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-/// Calls the function with the number (from one) and the bytes of each frame, until it fails or the file ends.
+/// Calls `each` with the number (from one) and the bytes of every frame, until it fails or the file ends.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "blocks that hold no frame are skipped, whatever they are"
+    reason = "other blocks hold no frame"
 )]
 pub fn for_each_frame<R: Read>(
     mut file: R,
@@ -21,7 +21,7 @@ pub fn for_each_frame<R: Read>(
 ) -> anyhow::Result<()> {
     let mut magic = [0; 4];
     file.read_exact(&mut magic)
-        .context("the file is empty or no capture; tcpdump -w and Wireshark write them")?;
+        .context("the file is empty or not a capture; make one with tcpdump -w or Wireshark")?;
     let file = Cursor::new(magic).chain(file);
     let mut number = 0;
     if magic == PCAPNG {
@@ -51,7 +51,7 @@ pub fn for_each_frame<R: Read>(
         return Ok(());
     }
     let mut reader = PcapReader::new(file)
-        .context("the file is no capture; tcpdump -w and Wireshark write them")?;
+        .context("the file is not a capture; make one with tcpdump -w or Wireshark")?;
     let link = reader.header().datalink;
     if link != DataLink::ETHERNET {
         bail!(

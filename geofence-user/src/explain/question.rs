@@ -30,7 +30,7 @@ pub struct Question {
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
     #[error(
-        "{source_ip} and {destination} belong to different address families; give --dst an address of the source's family"
+        "{source_ip} and {destination} belong to different address families; give --dst an address of the same family"
     )]
     Families {
         source_ip: IpAddr,

@@ -43,8 +43,8 @@ pub enum KernelError {
     )]
     Table { path: PathBuf, cause: String },
     #[error(
-        "cannot tell whether the kernel has {feature}, as Linux {}.{} and later do, because {call} failed. The reason is \
-         not known; most often memory is short. Nothing was changed; start again",
+        "cannot tell whether the kernel has {feature}, as Linux {}.{} and later do, because {call} failed for an unknown \
+         reason, most often a shortage of memory. Nothing was changed; start again",
         KERNEL_MIN.0, KERNEL_MIN.1
     )]
     UnknownFeature {
@@ -80,8 +80,8 @@ pub enum KernelError {
     #[error(transparent)]
     Pins(Box<PinError>),
     #[error(
-        "the policy needs an image of {needed} lines of 64 bytes, and there is room for {room}; the active policy stays. \
-         Set capacity-mib to at least {} and restart", needed.div_ceil(16_384)
+        "the policy needs an image of {needed} lines of 64 bytes, and there is room for {room}; the active policy \
+         stays. Set capacity-mib to at least {} and restart", needed.div_ceil(16_384)
     )]
     ImageTooLarge { needed: usize, room: u32 },
 }

@@ -82,8 +82,8 @@ impl ImageMap {
     /// Reads this many lines from the first on.
     pub(super) fn read(&self, count: usize) -> std::io::Result<Vec<Line>> {
         let mapped = self.map(count, ProtFlags::PROT_READ)?;
-        // SAFETY: this many lines are mapped for reading, and any bits are a valid line. They may change during the copy
-        // if the image is replaced twice meanwhile; volatile reads of whole words allow that.
+        // SAFETY: this many lines are mapped for reading, and any bits are a valid line. They may change during the
+        // copy if the image is replaced twice meanwhile; volatile reads of whole words allow that.
         Ok((0..count)
             .map(|at| unsafe { mapped.lines.add(at).read_volatile() })
             .collect())

@@ -22,8 +22,8 @@ impl Filter {
 
     /// Writes an image to the idle slot and swaps it in.
     ///
-    /// The swap returns after the last packet that reads the old image has finished, so the next call may overwrite that
-    /// image. An error leaves the active image in place.
+    /// The swap returns after the last packet that reads the old image has finished, so the next call may overwrite
+    /// that image. An error leaves the active image in place.
     pub fn install(
         &mut self,
         image: &Image,

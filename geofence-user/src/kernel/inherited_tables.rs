@@ -1,8 +1,8 @@
 //! Chooses the pinned tables that a new program inherits from the one it replaces.
 //!
-//! Counters never run backwards and flows survive a restart because the new program is loaded onto the tables of the old
-//! one. A table that the new program needs with another size or layout is created anew; its counters are copied, its
-//! flows are lost.
+//! Counters never run backwards and flows survive a restart because the new program is loaded onto the tables of the
+//! old one. A table that the new program needs with another size or layout is created anew; its counters are copied,
+//! its flows are lost.
 
 use std::path::{Path, PathBuf};
 
@@ -126,8 +126,8 @@ impl InheritedTables {
     }
 }
 
-/// The table that is pinned at a path, if there is one. A table that cannot be opened is an error: creating it anew would
-/// lose its counters.
+/// The table that is pinned at a path, if there is one. A table that cannot be opened is an error: creating it anew
+/// would lose its counters.
 fn table_info(path: &Path) -> Result<Option<MapInfo>, KernelError> {
     if !path.exists() {
         return Ok(None);

@@ -18,8 +18,8 @@ use super::version;
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
 
-/// Entries of the fragment table: fragmented datagrams of blocked countries that are under way at the same time. A kernel
-/// reassembles far fewer (ipfrag_high_thresh).
+/// Entries of the fragment table: fragmented datagrams of blocked countries that are under way at the same time. A
+/// kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
 
 /// Loads both programs of an object and creates its maps. `more` sizes maps that only this object has; with `pins`, the

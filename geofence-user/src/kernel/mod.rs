@@ -1,7 +1,7 @@
 //! The kernel's side of the filter: loads the program, fills its maps, attaches it, and reads it back.
 //!
-//! Only this folder names aya. Nothing here decides about a packet. The error of a failed call names the call and what an
-//! operator can do.
+//! Only this folder names aya. Nothing here decides about a packet. The error of a failed call names the call and what
+//! an operator can do.
 
 mod attach;
 mod attach_error;

@@ -1,7 +1,7 @@
 //! Finds the filter that runs on this machine by its pins, and reads its image and flows from the kernel.
 //!
-//! So an answer is about the active policy, whatever the files say. A test run is counted in slot 0, which belongs to no
-//! interface.
+//! So an answer is about the active policy, whatever the files say. A test run is counted in slot 0, which belongs to
+//! no interface.
 
 use std::borrow::Cow;
 

@@ -11,8 +11,8 @@ const LARGE: i32 = 1 << 20;
 
 /// Makes the C library take every large block directly from the system.
 ///
-/// Otherwise it raises its own threshold and takes larger and larger blocks from a heap of the calling thread, whose end
-/// `give_back` does not return.
+/// Otherwise it raises its own threshold and takes larger and larger blocks from a heap of the calling thread, whose
+/// end `give_back` does not return.
 pub fn keep_large_apart() {
     // SAFETY: the function takes two numbers and may be called at any time. A library that does not know the option
     // reports so and keeps its defaults.

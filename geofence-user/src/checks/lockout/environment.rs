@@ -1,22 +1,21 @@
-//! What the environment and the resolver's configuration say: the operator's own session, and the resolvers in use.
+//! The operator's own SSH session, from the environment, and the resolvers, from their configuration.
 
 use std::fs;
 use std::net::IpAddr;
 
-/// The resolvers' files: the one programs read, and the servers behind systemd's local stub.
+/// The resolver configuration that programs read, and the servers behind systemd's local stub.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
-/// The client and the server's port of the SSH session that geofence was started in, if it came to an
-/// address that `is_own`.
+/// The client and the server's port of the SSH session that geofence was started in, if the server's address `is_own`.
 pub(super) fn ssh_session(is_own: impl Fn(IpAddr) -> bool) -> Option<(IpAddr, u16)> {
     let connection = std::env::var("SSH_CONNECTION").ok();
     let client = std::env::var("SSH_CLIENT").ok();
     session(connection.as_deref(), client.as_deref(), is_own)
 }
 
-/// `SSH_CONNECTION` is the client's address and port, then the server's; `SSH_CLIENT` lacks the server's address, so
-/// that it cannot be told whether the session came to this network namespace.
+/// `SSH_CONNECTION` is the client's address and port, then the server's. `SSH_CLIENT` lacks the server's address, so
+/// the session is assumed to be in this network namespace.
 fn session(
     connection: Option<&str>,
     client: Option<&str>,
@@ -51,7 +50,7 @@ fn nameservers(text: &str) -> Vec<IpAddr> {
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace();
             words.next().filter(|word| *word == "nameserver")?;
-            // A link-local server is followed by its interface.
+            // The interface follows a link-local address.
             let address = words.next()?.split('%').next()?;
             address.parse().ok()
         })
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_counts_where_it_came_to_this_machine() {
+    fn a_session_counts_if_the_server_address_is_this_machines() {
         let own = |address: IpAddr| address == ip("192.0.2.1");
         let found = Some((ip("77.88.8.8"), 2222));
         assert_eq!(
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nameservers_are_read_and_the_rest_is_left_alone() {
+    fn only_nameserver_lines_are_read() {
         let text = "# nameserver 1.1.1.1\nsearch example.org\nnameserver 77.88.8.8\n nameserver\tfe80::1%eth0\n\
                     nameserver nonsense\noptions edns0\n";
         assert_eq!(nameservers(text), [ip("77.88.8.8"), ip("fe80::1")]);

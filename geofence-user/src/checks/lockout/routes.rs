@@ -1,4 +1,4 @@
-//! Where packets leave this machine, as its routing tables have it.
+//! The routing tables of this machine: gateways, host routes, and which interface leads to an address.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-/// What the routing tables say about some interfaces.
+/// The routes through some interfaces.
 pub(super) struct Routes {
     handle: Handle,
-    /// The indexes of the interfaces.
+    /// The indexes of those interfaces.
     indexes: Vec<u32>,
-    /// The next hops of default routes through them.
+    /// The next hops of their default routes.
     pub(super) gateways: Vec<IpAddr>,
-    /// Addresses with a route of their own.
+    /// Addresses that have a host route.
     pub(super) hosts: Vec<IpAddr>,
     connection: tokio::task::JoinHandle<()>,
 }
@@ -46,7 +46,7 @@ impl Routes {
         ] {
             let mut found = routes.handle.route().get(message).execute();
             while let Some(route) = found.try_next().await? {
-                routes.learn(&route);
+                routes.add(&route);
             }
         }
         Ok(routes)
@@ -63,7 +63,7 @@ impl Routes {
                 .build(),
         };
         let mut found = self.handle.route().get(message).execute();
-        // No route is an error of its own, and as much of an answer.
+        // The kernel answers with an error if there is no route.
         let Ok(Some(route)) = found.try_next().await else {
             return false;
         };
@@ -73,7 +73,7 @@ impl Routes {
             .any(|attribute| matches!(attribute, RouteAttribute::Oif(index) if self.indexes.contains(index)))
     }
 
-    fn learn(&mut self, route: &RouteMessage) {
+    fn add(&mut self, route: &RouteMessage) {
         let header = &route.header;
         if header.kind != RouteType::Unicast {
             return;
@@ -90,17 +90,17 @@ impl Routes {
         if header.destination_prefix_length > 0 {
             return;
         }
-        self.learn_hop(None, &route.attributes);
+        self.add_hop(None, &route.attributes);
         for attribute in &route.attributes {
             if let RouteAttribute::MultiPath(hops) = attribute {
                 for hop in hops {
-                    self.learn_hop(Some(hop.interface_index), &hop.attributes);
+                    self.add_hop(Some(hop.interface_index), &hop.attributes);
                 }
             }
         }
     }
 
-    fn learn_hop(&mut self, index: Option<u32>, attributes: &[RouteAttribute]) {
+    fn add_hop(&mut self, index: Option<u32>, attributes: &[RouteAttribute]) {
         let mut index = index;
         let mut gateway = None;
         for attribute in attributes {

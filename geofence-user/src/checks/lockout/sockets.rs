@@ -1,7 +1,7 @@
 //! The peers of SSH sessions, from the kernel's tables of TCP sockets in this network namespace.
 //!
-//! A connection to an SSH server is not yet a session: anybody can hold one open without ever logging in, and must not
-//! be able to keep a filter from starting by that. Where the server is OpenSSH, its process titles tell the two apart.
+//! A connection to an SSH server is not yet a session: anyone can hold one open without logging in, and must not
+//! prevent a filter from starting that way. The process titles of OpenSSH distinguish the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,13 +9,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// The port of SSH servers, unless they are told otherwise.
+/// The default port of SSH servers.
 const SSH: u16 = 22;
 
-/// Servers by the name of their process.
+/// The process names of SSH servers.
 const SERVERS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
 
-/// A TCP socket, as far as it matters here.
+/// What is needed of a TCP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Socket {
     local: SocketAddr,
@@ -30,13 +30,13 @@ enum State {
     Listening,
 }
 
-/// The other ends of SSH sessions, and the ports they came to.
+/// The peers of SSH sessions, and the local ports.
 pub(super) fn ssh_peers() -> io::Result<BTreeSet<(SocketAddr, u16)>> {
     let mut sockets = Vec::new();
     for path in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
         match fs::read_to_string(path) {
             Ok(text) => sockets.extend(text.lines().filter_map(socket)),
-            // A kernel without IPv6 has no table of its sockets.
+            // A kernel without IPv6 has no such table.
             Err(error) if path.ends_with('6') && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -44,13 +44,13 @@ pub(super) fn ssh_peers() -> io::Result<BTreeSet<(SocketAddr, u16)>> {
     Ok(sessions(&sockets, &servers()))
 }
 
-/// The sockets of SSH servers by inode, each with whether somebody has logged in on it.
+/// The sockets of SSH servers by inode, and whether a user has logged in on each.
 fn servers() -> BTreeMap<u64, bool> {
     let mut servers = BTreeMap::new();
     let Ok(processes) = fs::read_dir("/proc") else {
         return servers;
     };
-    // Processes come and go while they are looked at, and without privilege those of others cannot be.
+    // Processes may end meanwhile, and without privilege those of other users cannot be read.
     for process in processes.flatten().map(|entry| entry.path()) {
         let is_server = fs::read_to_string(process.join("comm"))
             .is_ok_and(|name| SERVERS.contains(&name.trim_end()));
@@ -66,7 +66,7 @@ fn servers() -> BTreeMap<u64, bool> {
     servers
 }
 
-/// Whether a process serves somebody who has logged in: `sshd: alice@pts/0`. Other servers do not say.
+/// Whether a process serves a logged-in user: `sshd: alice@pts/0`. Other servers do not show it, and always count.
 fn is_logged_in(title: &str) -> bool {
     match title.split_once(": ") {
         Some((server, user)) if server.starts_with("sshd") => user.contains('@'),
@@ -97,7 +97,7 @@ fn sessions(sockets: &[Socket], servers: &BTreeMap<u64, bool>) -> BTreeSet<(Sock
     let is_session = |socket: &&Socket| {
         let port = socket.local.port();
         match servers.get(&socket.inode) {
-            // A server's other connections are those it makes for its users.
+            // Its other connections are forwarded ones of its users.
             Some(logged_in) => *logged_in && (port == SSH || listening.contains(&port)),
             None => port == SSH,
         }
@@ -110,7 +110,7 @@ fn sessions(sockets: &[Socket], servers: &BTreeMap<u64, bool>) -> BTreeSet<(Sock
         .collect()
 }
 
-/// Reads a line of the table (`Documentation/networking/proc_net_tcp.rst` of the kernel).
+/// Reads a line of the table (the kernel's `Documentation/networking/proc_net_tcp.rst`).
 fn socket(line: &str) -> Option<Socket> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let (local, peer) = (address(words.next()?)?, address(words.next()?)?);
@@ -119,7 +119,7 @@ fn socket(line: &str) -> Option<Socket> {
         "0A" => State::Listening,
         _ => return None,
     };
-    // Queues, timer, retransmits, user and timeout stand before the inode.
+    // Before the inode come the queues, the timer, the retransmits, the user and the timeout.
     let inode = words.nth(5)?.parse().ok()?;
     Some(Socket {
         local,
@@ -129,7 +129,7 @@ fn socket(line: &str) -> Option<Socket> {
     })
 }
 
-/// An address as the table has it: 32-bit words in the machine's byte order, in hexadecimal.
+/// Reads an address of the table: 32-bit words in native byte order, in hexadecimal.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let words: Vec<[u8; 4]> = ip
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_connected_to_port_22_counts_where_the_server_is_not_known() {
+    fn every_connection_to_port_22_counts_if_the_server_is_unknown() {
         assert_eq!(
             peers(&[]),
             [
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_logged_in_does_not_count_and_other_ports_of_a_server_do() {
+    fn only_logged_in_connections_count_on_every_port_of_a_known_server() {
         let known = [
             (11, false),
             (20, true),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_tell_who_has_logged_in() {
+    fn process_titles_show_a_logged_in_user() {
         for (title, logged_in) in [
             ("sshd: alice@pts/0", true),
             ("sshd-session: alice@notty", true),

@@ -1,5 +1,8 @@
-//! Who would be cut off by which policy.
+//! Which peers a policy would cut off.
 
+use std::net::IpAddr;
+
+use geofence_common::action::Reason;
 use geofence_common::country::Country;
 
 use super::*;
@@ -16,7 +19,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An image of a world in which 77.88.0.0/16 and 2a02:6b8::/32 are Russia, the rest nobody's.
+/// An image of a world in which 77.88.0.0/16 and 2a02:6b8::/32 are Russia, and other addresses have no country.
 fn image(change: impl FnOnce(&mut Policy)) -> Image {
     let mut policy = default_policy();
     change(&mut policy);
@@ -47,14 +50,14 @@ fn cut_by(image: &Image, address: &str, replies: Replies) -> Vec<(Need, Reason)>
         need,
         address: ip(address),
     });
-    cut(&all, image.words(), replies)
+    cut_off(&all, image.words(), replies)
         .iter()
         .map(|cut| (cut.dependency.need, cut.verdict.reason))
         .collect()
 }
 
 #[test]
-fn whoever_is_in_blocked_space_is_cut_for_the_packets_it_sends() {
+fn a_peer_in_a_blocked_country_is_cut_off_for_the_packets_it_sends() {
     for address in ["77.88.8.8", "2a02:6b8::1"] {
         assert_eq!(
             cut_by(&image(|_| ()), address, Replies::default()),
@@ -83,7 +86,7 @@ fn whoever_is_in_blocked_space_is_cut_for_the_packets_it_sends() {
 }
 
 #[test]
-fn the_ways_out_are_ways_out() {
+fn management_monitor_mode_and_open_services_prevent_a_lockout() {
     let blocked = "77.88.8.8";
     let managed = image(|policy| policy.management = vec!["77.88.8.8/32".parse().unwrap()]);
     assert_eq!(cut_by(&managed, blocked, Replies::default()), []);
@@ -104,7 +107,7 @@ fn the_ways_out_are_ways_out() {
 }
 
 #[test]
-fn remembered_questions_save_resolvers_and_gateways_and_nobody_else() {
+fn remembered_queries_spare_only_resolvers_and_gateways() {
     let replies = Replies {
         dns: true,
         errors: true,
@@ -114,13 +117,13 @@ fn remembered_questions_save_resolvers_and_gateways_and_nobody_else() {
         .map(|(need, _)| need)
         .collect();
     assert_eq!(needs, [Need::Ssh { port: 22 }, Need::Metadata]);
-    // On the deny list, nothing saves anybody.
+    // The deny list spares no peer.
     let denied = image(|policy| policy.deny = vec!["84.0.0.0/8".parse().unwrap()]);
     assert_eq!(cut_by(&denied, "84.200.69.80", replies).len(), NEEDS.len());
 }
 
 #[test]
-fn whom_a_list_keeps_our_packets_from_is_cut_off() {
+fn a_peer_on_an_outbound_list_is_cut_off() {
     for (direction, cut) in [
         (Direction::Out, 4),
         (Direction::Both, 4),
@@ -137,7 +140,7 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
                     read.entries,
                 )];
                 policy.allow = match direction {
-                    // What comes in is of no interest here.
+                    // Inbound packets do not matter here.
                     Direction::In => vec![net.parse().unwrap()],
                     Direction::Out | Direction::Both => Vec::new(),
                 };
@@ -154,7 +157,7 @@ fn whom_a_list_keeps_our_packets_from_is_cut_off() {
 }
 
 #[test]
-fn dropped_special_use_space_costs_a_metadata_service() {
+fn dropping_special_use_space_cuts_off_the_metadata_service() {
     let image = image(|policy| policy.settings.special_use = Action::Drop);
     let cut = cut_by(&image, "169.254.169.254", Replies::default());
     assert!(
@@ -164,18 +167,18 @@ fn dropped_special_use_space_costs_a_metadata_service() {
 }
 
 #[test]
-fn a_lockout_names_everybody_and_both_ways_out() {
+fn a_lockout_names_every_peer_and_both_ways_out() {
     let image = image(|_| ());
     let all = [Need::Ssh { port: 22 }, Need::Resolver].map(|need| Dependency {
         need,
         address: ip("77.88.8.8"),
     });
-    let said = Lockout(cut(&all, image.words(), Replies::default())).to_string();
+    let said = Lockout(cut_off(&all, image.words(), Replies::default())).to_string();
     assert_eq!(
         said,
-        "this policy would cut off what this machine needs:\n  \
+        "this policy would cut off what this machine depends on:\n  \
          the SSH session from 77.88.8.8 to port 22: dropped as country_blocked, country RU (Russia)\n  \
          the resolver 77.88.8.8: dropped as unproven_reply, country RU (Russia)\n\
-         Let them in with management = [\"77.88.8.8\"] in the configuration, or go ahead all the same with --force"
+         Allow them with management = [\"77.88.8.8\"] in the configuration, or apply the policy anyway with --force"
     );
 }

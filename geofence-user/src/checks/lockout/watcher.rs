@@ -1,8 +1,8 @@
-//! A process of its own that sees who is logged in over SSH, for a daemon that may not.
+//! The SSH session helper: a separate process that sees which users are logged in, for a daemon that may not.
 //!
-//! Which process holds which connection is shown to whoever may trace it, and tracing is everything that root is. So
-//! the daemon gives that up, and a helper keeps it: a process that reads below /proc, answers one question, and is
-//! refused whatever else one could do with the capability. It has nothing to do with packets or with the network, and
+//! The kernel shows the connections of a process only to processes that may trace it (CAP_SYS_PTRACE), which is as
+//! powerful as root. So the daemon gives the capability up, and a helper keeps it: a process that reads below /proc,
+//! answers one question, and is denied every other use of the capability. It handles no packets and no network, and
 //! ends with the daemon.
 
 use std::collections::BTreeSet;
@@ -19,16 +19,15 @@ use tokio::sync::Mutex;
 
 use super::sockets;
 
-/// The verb by which the program runs as the helper.
+/// The hidden verb that runs the program as the helper.
 pub const VERB: &str = "watch-sessions";
 
-/// How long an answer may take: a walk over all processes of a busy machine.
+/// How long an answer may take: the helper reads all processes of a machine that may be busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 type Peers = BTreeSet<(SocketAddr, u16)>;
 
-/// The helper, as the daemon sees it. It ends when its socket does, so nobody has to end it; a daemon that may
-/// signal nobody could not.
+/// The helper, as the daemon sees it. It ends when its socket is closed, because the daemon may not signal it.
 #[derive(Debug)]
 pub struct Watcher {
     child: Child,
@@ -36,7 +35,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts the helper, from this very program, also if another lies in its place by now.
+    /// Starts the helper from the program that is running, even if its file was replaced meanwhile.
     pub fn start() -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -52,13 +51,13 @@ impl Watcher {
         })
     }
 
-    /// The helper's process.
+    /// The process id of the helper.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// The other ends of SSH sessions, and the ports they came to.
+    /// The peers of SSH sessions, and the local ports.
     pub(super) async fn peers(&self) -> io::Result<Peers> {
         let mut stream = self.stream.lock().await;
         let exchange = async {
@@ -76,7 +75,7 @@ impl Watcher {
     }
 }
 
-/// Answers one line for each that comes, until there are no more: the helper's whole life.
+/// Answers each line of input with a line, until the input ends. This is all that the helper does.
 pub fn answer(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     for line in input.lines() {
         line?;
@@ -93,12 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_question_is_answered_with_a_line() {
-        let mut said = Vec::new();
-        answer(b"\n\n".as_slice(), &mut said).unwrap();
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(said.lines().count(), 2);
-        for line in said.lines() {
+    fn every_line_is_answered_with_a_line() {
+        let mut output = Vec::new();
+        answer(b"\n\n".as_slice(), &mut output).unwrap();
+        let output = String::from_utf8(output).unwrap();
+        assert_eq!(output.lines().count(), 2);
+        for line in output.lines() {
             let answer: Result<Peers, String> = serde_json::from_str(line).unwrap();
             answer.unwrap();
         }

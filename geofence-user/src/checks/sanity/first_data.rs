@@ -42,8 +42,8 @@ impl FirstData {
         Self::judge(&prepared.config.policy, prepared.image.words())
     }
 
-    /// Judges an image, given by its words, that was compiled from this policy and from databases. The embedded database
-    /// is read only if a listed country lacks addresses.
+    /// Judges an image, given by its words, that was compiled from this policy and from databases. The embedded
+    /// database is read only if a listed country lacks addresses.
     pub(super) fn judge(policy: &Policy, words: &[u32]) -> Result<Self, FirstDataError> {
         let first = AddressCounts::of_image(words)?;
         let is_whole = |country: Country| {
@@ -96,8 +96,8 @@ impl FirstData {
                 .collect();
             if !without.is_empty() {
                 warnings.push(format!(
-                    "the data has no {family} prefix of {}; their {family} addresses are filtered by the key `unknown`. \
-                     If the vendor splits the families, name both files under `databases`",
+                    "the data has no {family} prefix of {}; the key `unknown` decides about their {family} \
+                     addresses. If the vendor splits the families, name both files under `databases`",
                     without.join(", ")
                 ));
             }

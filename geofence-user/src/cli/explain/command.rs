@@ -1,0 +1,165 @@
+//! The command: builds the packet or reads the capture, has it decided, and prints the decision.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::decider::Decider;
+use super::egress;
+use super::report::{outcome, to_json, write};
+use crate::cli::options::{InstanceArgs, PolicyArgs};
+use crate::cli::outcome::Outcome;
+use crate::config::Config;
+use crate::explain::{Protocol, Question, addresses, explain_reply, pcap};
+use crate::prepare::{Prepared, prepare};
+
+/// Explain what the filter does with a packet, or with every frame of a capture
+///
+/// Exits with 0 if the packet passes and 1 if it is dropped; for a capture, 1 if any frame is dropped.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Source address of the packet
+    #[arg(
+        value_name = "SRC",
+        required_unless_present = "pcap",
+        conflicts_with = "pcap"
+    )]
+    source: Option<IpAddr>,
+    /// Destination address; by default a documentation address
+    #[arg(long, value_name = "IP", conflicts_with = "pcap")]
+    dst: Option<IpAddr>,
+    /// Protocol
+    #[arg(long, default_value = "tcp", conflicts_with = "pcap")]
+    proto: Protocol,
+    /// Source port
+    #[arg(long, default_value_t = 40_000, conflicts_with = "pcap")]
+    sport: u16,
+    /// Destination port
+    #[arg(long, default_value_t = 443, conflicts_with = "pcap")]
+    dport: u16,
+    /// Explain it as a reply to a packet that this side has just sent: a TCP segment with ACK, an echo reply
+    #[arg(long, conflicts_with_all = ["pcap", "kernel"])]
+    flow: bool,
+    /// Explain it as a packet that leaves, from SRC inside to the destination
+    #[arg(long, requires = "dst", conflicts_with_all = ["pcap", "kernel", "flow"])]
+    out: bool,
+    /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Run the kernel's program on the packet: that of the running filter with its own policy, or else one that is
+    /// loaded for this and not attached. Needs root
+    #[arg(long)]
+    kernel: bool,
+    /// Print one JSON object, or one a line for a capture
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    instance: InstanceArgs,
+}
+
+impl Arguments {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.policy.config()?;
+        self.instance.apply(&mut config)?;
+        Ok(config)
+    }
+
+    fn prepared(&self) -> anyhow::Result<Prepared> {
+        Ok(prepare(self.config()?)?)
+    }
+
+    fn decider(&self) -> anyhow::Result<Decider> {
+        if self.kernel {
+            Decider::kernel(&self.instance.instance()?, || self.config())
+        } else {
+            Ok(Decider::Process(Box::new(self.prepared()?)))
+        }
+    }
+
+    fn question(&self, source: IpAddr) -> Question {
+        let destination = self.dst.unwrap_or(match source {
+            IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+            IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        });
+        Question {
+            source,
+            destination,
+            protocol: self.proto,
+            source_port: self.sport,
+            destination_port: self.dport,
+            is_reply: self.flow,
+        }
+    }
+}
+
+/// Runs `geofence explain`.
+pub fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let source = match (&arguments.pcap, arguments.source) {
+        (Some(path), _) => return explain_capture(arguments, path, out),
+        (None, Some(source)) => source,
+        (None, None) => bail!("give a source address, or a capture with --pcap"),
+    };
+    let question = arguments.question(source);
+    let frame = question.frame()?;
+    if arguments.out {
+        return egress::explain(&frame, &arguments.prepared()?, arguments.json, out);
+    }
+    let mut decider = arguments.decider()?;
+    let (verdict, steps) = match (arguments.flow, decider.prepared()) {
+        (true, Some(prepared)) => {
+            let sent = question.reversed().frame()?;
+            explain_reply(&frame, &sent, prepared.image.words())
+        }
+        _ => decider.decide(&frame)?,
+    };
+    if arguments.json {
+        writeln!(out, "{}", to_json(None, verdict, &steps, &decider)?)?;
+    } else {
+        write(out, verdict, &steps, &decider)?;
+    }
+    Ok(outcome(verdict.action))
+}
+
+fn explain_capture(
+    arguments: &Arguments,
+    path: &Path,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("opening the capture {name}"))?;
+    let mut decider = arguments.decider()?;
+    let mut worst = Outcome::Yes;
+    pcap::for_each_frame(file, |number, frame| {
+        let (verdict, steps) = decider
+            .decide(frame)
+            .with_context(|| format!("frame {number}"))?;
+        if outcome(verdict.action) == Outcome::No {
+            worst = Outcome::No;
+        }
+        if arguments.json {
+            let object = to_json(Some(number), verdict, &steps, &decider)?;
+            writeln!(out, "{object}")?;
+        } else {
+            let (source, destination) = addresses(&steps)
+                .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
+                    (source.to_string(), to.to_string())
+                });
+            writeln!(
+                out,
+                "{number:>6}  {:<4}  {:<24} {:<8} {source} -> {destination}",
+                verdict.action.name(),
+                verdict.reason.name(),
+                verdict.country.name()
+            )?;
+        }
+        Ok(())
+    })
+    .with_context(|| format!("reading the capture {name}"))?;
+    Ok(worst)
+}
