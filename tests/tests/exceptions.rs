@@ -17,7 +17,7 @@ use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::kernel::Filter;
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::os::clock::boot_now;
-use geofence_user::prepare::{Prepared, boot, now, prepare};
+use geofence_user::prepare::{Prepared, boot, prepare};
 
 #[path = "exceptions/many.rs"]
 mod many;
@@ -30,7 +30,7 @@ fn prepared(text: &str) -> Prepared {
 
 fn filter(prepared: &Prepared) -> Filter {
     let mut filter = Filter::load(prepared.options(true)).expect("loads");
-    let tries = prepared.tries().expect("its own image");
+    let tries = prepared.lpm_prefixes().expect("its own image");
     filter
         .install(&prepared.image, tries.as_ref())
         .expect("installs");
@@ -181,12 +181,15 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
     // Preparing takes as long as it takes; what was over before it could be asked about says nothing.
     let begun = [3, 12, 48].into_iter().find_map(|seconds| {
         let mut config = Config::parse(&text, "test.toml").expect("reads");
-        let until = now() + seconds;
-        Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(UnixSeconds(until));
+        let until = UnixSeconds::now().plus(Duration::from_secs(seconds));
+        Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(until);
         let prepared = prepare(config).expect("prepares");
         let mut filter = filter(&prepared);
         let reason = filter.ask(&frame).expect("answers").reason;
-        assert!(reason == Reason::Exception || now() >= until, "{reason:?}");
+        assert!(
+            reason == Reason::Exception || UnixSeconds::now() >= until,
+            "{reason:?}"
+        );
         (reason == Reason::Exception).then_some((until, prepared, filter))
     });
     let (until, prepared, mut filter) = begun.expect("one of them in time");
@@ -195,7 +198,11 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
         Ok((reason != Reason::Exception).then_some(reason))
     });
     assert_eq!(reason.expect("polls"), Some(Reason::CountryBlocked));
-    assert!(now() >= until, "{} s too early", until - now());
+    assert!(
+        UnixSeconds::now() >= until,
+        "{:?} too early",
+        until.since(UnixSeconds::now())
+    );
     let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
     host.set_now(boot_now().expect("a clock"));
     let verdict = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
@@ -203,7 +210,8 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
 
     // The image after another boot: as much is left as was, less the time between.
     let mut config = Config::parse(&text, "test.toml").expect("reads");
-    Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(UnixSeconds(now() + 1000));
+    Arc::make_mut(&mut config.policy.exceptions[0]).until =
+        Some(UnixSeconds::now().plus(Duration::from_secs(1000)));
     let image = prepare(config).expect("prepares").image;
     let mut later = boot();
     (later.id, later.now) = (later.id ^ 1, 5_000_000_000);
@@ -212,10 +220,15 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
         host.set_now(now);
         geofence_common::decide::filter(&frame.as_slice(), &host, &mut ()).reason
     };
-    let moved = image.clone().in_boot(later, now() + 400);
+    let moved = image
+        .clone()
+        .in_boot(later, UnixSeconds::now().plus(Duration::from_secs(400)));
     assert_eq!(verdict_at(&moved, 600_000_000_000), Reason::Exception);
     assert_eq!(verdict_at(&moved, 606_000_000_000), Reason::CountryBlocked);
-    let same = image.clone().in_boot(boot(), now() + 1_000_000);
+    let same = image.clone().in_boot(
+        boot(),
+        UnixSeconds::now().plus(Duration::from_secs(1_000_000)),
+    );
     assert_eq!(same, image, "within a boot no other clock counts");
 }
 

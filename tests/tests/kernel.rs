@@ -47,7 +47,7 @@ fn filter(prepared: &Prepared) -> Filter {
     filter
         .install(
             &prepared.image,
-            prepared.tries().expect("its own image").as_ref(),
+            prepared.lpm_prefixes().expect("its own image").as_ref(),
         )
         .expect("installs");
     filter

@@ -19,6 +19,7 @@ use geofence_tests::oracle::{
 use geofence_user::compile::{Boot, Image, Target, compile};
 use geofence_user::data::geoip::Database;
 use geofence_user::model::policy::Policy;
+use geofence_user::model::units::UnixSeconds;
 
 const OVERLAYS: usize = 10_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;
@@ -27,7 +28,7 @@ const SEED: u64 = 2026;
 const TARGET: Target = Target {
     generation: 1,
     slot: 0,
-    compiled: 0,
+    compiled: UnixSeconds(0),
     boot: Boot { id: 1, now: 5 },
     lines_max: 1 << 22,
 };

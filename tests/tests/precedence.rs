@@ -13,7 +13,8 @@ use geofence_user::data::lists::Loaded;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::Lookup;
-use geofence_user::prepare::{Others, Prepared, boot, now};
+use geofence_user::model::units::UnixSeconds;
+use geofence_user::prepare::{OtherData, Prepared, boot};
 
 fn prepared(lookup: Lookup) -> Prepared {
     let mut config = Config {
@@ -25,7 +26,7 @@ fn prepared(lookup: Lookup) -> Prepared {
     let target = Target {
         generation: 1,
         slot: 0,
-        compiled: now(),
+        compiled: UnixSeconds::now(),
         boot: boot(),
         lines_max: 1 << 20,
     };
@@ -36,7 +37,7 @@ fn prepared(lookup: Lookup) -> Prepared {
         readers: Vec::new(),
         image,
         lists: Loaded::default(),
-        others: Others::default(),
+        others: OtherData::default(),
     }
 }
 
@@ -95,7 +96,7 @@ fn kernel_agrees_on_every_combination_of_rules() {
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(lookup);
         let mut filter = Filter::load(prepared.options(true)).expect("loads");
-        let tries = prepared.tries().expect("its own image");
+        let tries = prepared.lpm_prefixes().expect("its own image");
         filter
             .install(&prepared.image, tries.as_ref())
             .expect("installs");

@@ -53,13 +53,13 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         let systems: Vec<_> = addresses
             .flat_map(|address| names.systems(address))
             .collect();
-        let origin = match &prepared.others.systems {
+        let origin = match &prepared.others.autonomous_systems {
             Some(data) => data.find(*ip)?,
             None => None,
         };
-        let opinions = prepared.opinions(*ip)?;
+        let opinions = prepared.cross_check(*ip)?;
         let mut records = Vec::new();
-        let second = prepared.others.second.iter();
+        let second = prepared.others.cross_check.iter();
         let second = second.flat_map(|second| &second.readers);
         for reader in prepared.readers.iter().chain(second) {
             if let Some((network, record)) = reader.record(*ip)? {
@@ -109,7 +109,7 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         if let Some(opinions) = opinions {
             writeln!(out, "  opinion {opinions}")?;
         }
-        if let Some(data) = &prepared.others.systems {
+        if let Some(data) = &prepared.others.autonomous_systems {
             match origin {
                 Some((network, number, name)) => {
                     writeln!(out, "  system  AS{number} ({name}), {network}")?

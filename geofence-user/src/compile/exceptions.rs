@@ -251,7 +251,7 @@ fn permits<'a>(policy: &'a Policy, target: &Target) -> Vec<Permit<'a>> {
             Some(until) => {
                 let left = until
                     .0
-                    .checked_sub(target.compiled)
+                    .checked_sub(target.compiled.0)
                     .filter(|left| *left > 0)?;
                 target.boot.now.saturating_add(left.saturating_mul(SECOND))
             }

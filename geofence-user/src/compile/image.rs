@@ -10,6 +10,7 @@ use geofence_common::image::{
 };
 
 use super::{Boot, write_long};
+use crate::model::units::UnixSeconds;
 
 /// A compiled policy image.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,16 +75,16 @@ impl Image {
         Flags(self.lines[0][header::FLAGS])
     }
 
-    /// When the image was compiled, seconds since 1970.
+    /// When the image was compiled.
     #[must_use]
-    pub fn compiled(&self) -> u64 {
-        self.long(header::COMPILED)
+    pub fn compiled(&self) -> UnixSeconds {
+        UnixSeconds(self.long(header::COMPILED))
     }
 
-    /// When the GeoIP data was built, seconds since 1970.
+    /// When the GeoIP data was built.
     #[must_use]
-    pub fn data_built(&self) -> u64 {
-        self.long(header::DATA_BUILT)
+    pub fn data_built(&self) -> UnixSeconds {
+        UnixSeconds(self.long(header::DATA_BUILT))
     }
 
     /// How many prefixes the data had, IPv4 and IPv6.
@@ -144,19 +145,18 @@ impl Image {
         Self::sealed(self.lines)
     }
 
-    /// The same image with the deadlines of its exceptions as this boot's clock counts them, which is at this moment,
-    /// seconds since 1970.
+    /// The same image with the deadlines of its exceptions converted to the clock of this boot.
     ///
-    /// Within one boot they stay as they are, whatever became of the other clock since.
+    /// Within one boot they stay as they are, even if the wall clock was set since.
     #[must_use]
-    pub fn in_boot(mut self, boot: Boot, now: u64) -> Self {
+    pub fn in_boot(mut self, boot: Boot, now: UnixSeconds) -> Self {
         if boot.id == self.words()[header::BOOT_ID] {
             return self;
         }
         const SECOND: u64 = 1_000_000_000;
         let words = self.lines.as_flattened_mut();
         let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| long(words, at));
-        let gone = now.saturating_sub(moment).saturating_mul(SECOND);
+        let gone = now.0.saturating_sub(moment).saturating_mul(SECOND);
         let (at, count) = (
             words[header::EXCEPTIONS] as usize,
             words[header::EXCEPTION_COUNT],
@@ -171,7 +171,7 @@ impl Image {
                 (*low, *high) = (deadline as u32, (deadline >> 32) as u32);
             }
         }
-        write_long(words, header::MOMENT, now);
+        write_long(words, header::MOMENT, now.0);
         write_long(words, header::MOMENT_BOOT, boot.now);
         words[header::BOOT_ID] = boot.id;
         Self::sealed(self.lines)

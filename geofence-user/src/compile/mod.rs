@@ -37,6 +37,7 @@ use geofence_common::maps::IMAGE_MIB_MAX;
 
 use crate::data::geoip::Database;
 use crate::model::policy::{Policy, Replies, ServiceProtocol};
+use crate::model::units::UnixSeconds;
 use destinations::Zones;
 use exceptions::Exceptions;
 use host_table::Hosts;
@@ -58,8 +59,8 @@ pub struct Target {
     pub generation: u32,
     /// Which of the kernel's two slots of tries belongs to the image, 0 or 1.
     pub slot: u32,
-    /// Now, seconds since 1970.
-    pub compiled: u64,
+    /// The time of the compilation.
+    pub compiled: UnixSeconds,
     /// The same by the clock that exceptions lapse by.
     pub boot: Boot,
     /// How many lines the kernel's array has room for.
@@ -226,11 +227,11 @@ pub fn compile(
         } else {
             0
         };
-    write_long(words, header::COMPILED, target.compiled);
-    write_long(words, header::MOMENT, target.compiled);
+    write_long(words, header::COMPILED, target.compiled.0);
+    write_long(words, header::MOMENT, target.compiled.0);
     write_long(words, header::MOMENT_BOOT, target.boot.now);
     words[header::BOOT_ID] = target.boot.id;
-    write_long(words, header::DATA_BUILT, database.info().built());
+    write_long(words, header::DATA_BUILT, database.info().built().0);
     words[header::LINES] = count;
     words[header::CLASSES] = table.kinds.len() as u32;
     words[header::CLASS_TABLE] = CLASS_TABLE;

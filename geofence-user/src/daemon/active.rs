@@ -11,8 +11,9 @@ use super::facts::Facts;
 use crate::compile::Image;
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
+use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
-use crate::prepare::Kept;
+use crate::prepare::DatabaseCache;
 
 /// The policy that filters now.
 #[derive(Clone)]
@@ -21,9 +22,9 @@ pub(super) struct ActivePolicy {
     pub(super) image: Arc<Image>,
     pub(super) facts: Facts,
     /// When the next entry of a list expires, seconds since 1970.
-    pub(super) next_expiry: Option<u64>,
+    pub(super) next_expiry: Option<UnixSeconds>,
     /// The database the image was compiled from, where exceptions make another compilation likely.
-    pub(super) kept: Option<Kept>,
+    pub(super) cache: Option<DatabaseCache>,
 }
 
 impl ActivePolicy {
@@ -38,7 +39,7 @@ impl ActivePolicy {
             config: Arc::new(config),
             image: Arc::new(candidate.image),
             facts: candidate.facts,
-            kept: candidate.kept,
+            cache: candidate.cache,
         }
     }
 }

@@ -19,7 +19,9 @@ use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
-use crate::prepare::{Before, Kept, PrepareError, Prepared, Read, options, prepare_from};
+use crate::prepare::{
+    CountryData, DatabaseCache, DatabaseFiles, PrepareError, Prepared, filter_options, prepare_from,
+};
 
 /// Everything the kernel needs for a policy, and what is known about it.
 #[derive(Clone, Debug)]
@@ -38,7 +40,7 @@ pub struct Candidate {
     /// The lists that were read, to be stored once they are active.
     pub lists: Loaded,
     /// The database of countries, if the next change should not have to decode it.
-    pub kept: Option<Kept>,
+    pub cache: Option<DatabaseCache>,
 }
 
 impl Candidate {
@@ -49,19 +51,19 @@ impl Candidate {
     pub fn prepare(
         config: Config,
         active: Option<&Image>,
-        kept: Option<&Kept>,
+        cache: Option<&DatabaseCache>,
         slot: u32,
         force: bool,
     ) -> Result<Self, Failure> {
-        let before = Before::look(&config);
-        let known = kept.and_then(|kept| kept.of(&before));
+        let files = DatabaseFiles::look(&config);
+        let known = cache.and_then(|cache| cache.database(&files));
         let is_known = known.is_some() && config.cross_check_databases.is_empty();
         let prepared = match known {
-            Some(database) => Ok(Read {
+            Some(database) => Ok(CountryData {
                 database,
                 readers: Vec::new(),
             }),
-            None => Read::open(&config).map_err(PrepareError::from),
+            None => CountryData::open(&config).map_err(PrepareError::from),
         }
         .and_then(|read| {
             let database = read.database.clone();
@@ -69,7 +71,7 @@ impl Candidate {
         });
         let (mut prepared, database) = prepared.map_err(|error| {
             let cause = match &error {
-                PrepareError::Database(_) | PrepareError::Systems(_) => Cause::Database,
+                PrepareError::Database(_) | PrepareError::UnknownAs(_) => Cause::Database,
                 PrepareError::List(_) => Cause::List,
                 PrepareError::Compile(_) => Cause::Capacity,
                 PrepareError::ForeignImage(_) => Cause::Internal,
@@ -85,7 +87,7 @@ impl Candidate {
         let generation = active.map_or(1, |image| image.generation().wrapping_add(1));
         prepared.image = prepared.image.restamped(generation, slot);
         let tries = prepared
-            .tries()
+            .lpm_prefixes()
             .map_err(|error| Failure::new(Cause::Internal, error))?;
         let facts = Facts {
             databases: prepared
@@ -96,16 +98,16 @@ impl Candidate {
                 .chain(prepared.others.sources())
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
-            disagreement: prepared.others.second.as_ref().map(|one| one.disagreement),
+            disagreement: prepared.others.cross_check.as_ref().map(|one| one.disagreement),
             asn_data: prepared
                 .others
-                .systems
+                .autonomous_systems
                 .as_ref()
                 .map(Holdings::of_as_database),
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
-        let kept = before.keep(&prepared.config, database);
+        let cache = files.cache(&prepared.config, database);
         Ok(Self {
             config: prepared.config,
             image: prepared.image,
@@ -115,7 +117,7 @@ impl Candidate {
             warnings,
             new_numbers: NewNumbers::default(),
             lists: prepared.lists,
-            kept,
+            cache,
         })
     }
 
@@ -138,7 +140,7 @@ impl Candidate {
             warnings: Vec::new(),
             new_numbers: NewNumbers::default(),
             lists: Loaded::default(),
-            kept: None,
+            cache: None,
         }
     }
 
@@ -176,7 +178,7 @@ impl Candidate {
     /// The sizes of the kernel's maps.
     #[must_use]
     pub fn options(&self) -> FilterOptions {
-        options(&self.config, &self.image, false)
+        filter_options(&self.config, &self.image, false)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
 use crate::model::list::Direction;
-use crate::prepare::now;
+use crate::model::units::UnixSeconds;
 
 /// Everything that a scrape shows, read at one moment.
 #[derive(Clone, Debug)]
@@ -71,8 +71,8 @@ pub struct ListCount {
 pub struct Facts {
     pub mode: Mode,
     pub generation: u32,
-    /// The build time of each database, seconds since 1970, by name.
-    pub databases: Vec<(String, u64)>,
+    /// The build time of each database, by name.
+    pub databases: Vec<(String, UnixSeconds)>,
     /// How far the second database of a cross-check differs from the first.
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
@@ -104,8 +104,7 @@ impl Facts {
 #[derive(Clone, Debug)]
 pub struct LastFailure {
     pub failure: Failure,
-    /// Seconds since 1970.
-    pub since: u64,
+    pub since: UnixSeconds,
 }
 
 impl LastFailure {
@@ -113,7 +112,7 @@ impl LastFailure {
     pub fn now(failure: Failure) -> Self {
         Self {
             failure,
-            since: now(),
+            since: UnixSeconds::now(),
         }
     }
 

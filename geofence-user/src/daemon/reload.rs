@@ -18,9 +18,10 @@ use crate::checks::lockout::{self, Dependency};
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::NewNumbers;
+use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
 use crate::os::memory;
-use crate::prepare::{now, options};
+use crate::prepare::filter_options;
 
 /// What a request for a new policy adds to the files. The names of the fields are those of the control protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ impl Daemon {
         let new_numbers = config.policy.keep_numbers(&active.config.policy);
         let slot = lock(&self.filter).next_slot();
         let image = Some(active.image.as_ref());
-        let candidate = Candidate::prepare(config, image, active.kept.as_ref(), slot, force)?;
+        let candidate = Candidate::prepare(config, image, active.cache.as_ref(), slot, force)?;
         Ok(Candidate {
             new_numbers,
             ..candidate
@@ -106,7 +107,7 @@ impl Daemon {
     /// Refuses a change of a setting that the kernel's maps or the daemon's sockets were made for.
     fn refuse_fixed(&self, config: &Config, active: &ActivePolicy) -> Result<(), Failure> {
         let before = &active.config;
-        let flows = |config: &Config| options(config, &active.image, false).flows;
+        let flows = |config: &Config| filter_options(config, &active.image, false).flows;
         let room = lock(&self.filter).options();
         let exceptions = config.policy.exceptions.len() + config.policy.protections.len();
         let fixed = [
@@ -211,7 +212,7 @@ impl Daemon {
     /// Whether the active image has an entry of a list that has expired.
     pub(super) fn has_expired_entries(&self) -> bool {
         let next = lock(&self.active).next_expiry;
-        next.is_some_and(|next| next <= now())
+        next.is_some_and(|next| next <= UnixSeconds::now())
     }
 
     /// Saves the active image, for a boot at which the database cannot be read.

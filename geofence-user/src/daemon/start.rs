@@ -13,8 +13,9 @@ use crate::checks::lockout;
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::{CountryRule, Mail, Policy};
+use crate::model::units::UnixSeconds;
 use crate::os::state::StateDirectory;
-use crate::prepare::{boot, now};
+use crate::prepare::boot;
 
 /// What filters from the start.
 pub struct Start {
@@ -56,7 +57,10 @@ impl Start {
                      configuration, until a reload succeeds"
                 );
                 Ok(Self {
-                    candidate: Candidate::last_good(config, image.in_boot(boot(), now())),
+                    candidate: Candidate::last_good(
+                        config,
+                        image.in_boot(boot(), UnixSeconds::now()),
+                    ),
                     last_failure: Some(LastFailure::now(failure)),
                     is_last_good: true,
                 })
@@ -98,7 +102,7 @@ impl Start {
             .map(|(name, _)| name.as_str())
             .collect();
         let [v4, v6] = image.prefixes();
-        let days = now().saturating_sub(image.data_built()) / 86_400;
+        let days = UnixSeconds::now().days_since(image.data_built());
         info!(
             "GeoIP data: {}, {days} day{} old, {v4} IPv4 and {v6} IPv6 prefixes",
             names.join(", "),

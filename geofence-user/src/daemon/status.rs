@@ -17,7 +17,6 @@ use crate::kernel::{Filter, KernelError, TableFacts};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
-use crate::prepare::now;
 
 impl Daemon {
     /// What `geofence status` shows.
@@ -30,7 +29,7 @@ impl Daemon {
             json!({
                 "name": name,
                 "built": built,
-                "age_days": now().saturating_sub(*built) / 86_400,
+                "age_days": UnixSeconds::now().days_since(*built),
             })
         });
         json!({

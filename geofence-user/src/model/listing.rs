@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::list::{Action, Direction};
+use super::units::UnixSeconds;
 use super::word::Word as _;
 
 /// Where an entry stands in the text of its list. Columns count bytes.
@@ -42,9 +43,9 @@ pub struct Entry {
 impl Entry {
     /// Whether it has expired.
     #[must_use]
-    pub fn is_over(&self, now: u64) -> bool {
+    pub fn is_over(&self, now: UnixSeconds) -> bool {
         self.expires
-            .is_some_and(|expires| u64::from(expires.get()) <= now)
+            .is_some_and(|expires| u64::from(expires.get()) <= now.0)
     }
 }
 
@@ -134,11 +135,13 @@ impl Entries {
         around.into_iter().next().or(inside)
     }
 
-    /// When the first of them expires, in seconds since 1970.
+    /// When the first of them expires.
     #[must_use]
-    pub fn next_expiry(&self) -> Option<u64> {
+    pub fn next_expiry(&self) -> Option<UnixSeconds> {
         let expiries = self.iter().filter_map(|entry| entry.expires);
-        expiries.min().map(|expires| u64::from(expires.get()))
+        expiries
+            .min()
+            .map(|expires| UnixSeconds(expires.get().into()))
     }
 }
 

@@ -108,12 +108,13 @@ mod tests {
     use crate::compile::{Boot, Target, compile};
     use crate::config::Config;
     use crate::data::geoip::Database;
+    use crate::model::units::UnixSeconds;
 
     fn image(generation: u32) -> Image {
         let target = Target {
             generation,
             slot: 0,
-            compiled: 0,
+            compiled: UnixSeconds(0),
             boot: Boot::default(),
             lines_max: u32::MAX,
         };

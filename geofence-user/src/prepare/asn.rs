@@ -1,7 +1,7 @@
-//! Autonomous systems that rules name, to the prefixes they have by the data.
+//! Autonomous systems that rules name, resolved to the prefixes they have in the database.
 //!
-//! A system without a network is an error, because a rule that names nobody is none: who is not found is told with its
-//! place and with what was probably meant.
+//! A name without a network is an error, because a rule without addresses has no effect. The error names the place and
+//! offers the nearest names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,37 +10,37 @@ use crate::config::{AsMention, AsName, Config};
 use crate::data::asn::AsDatabase;
 use crate::model::policy::{AsRule, AutonomousSystem};
 
-/// How many an error offers.
+/// How many names an error offers.
 const OFFERED_MAX: usize = 3;
-/// Names that look so much alike, and more, are offered for each other.
+/// The least similarity at which a name is offered.
 const ALIKE: f64 = 0.85;
 
-/// A system that is named and not to be found.
+/// An autonomous system that the database does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}; {help}")]
-pub struct UnknownSystem {
+pub struct UnknownAs {
     /// File, line and column.
     pub place: String,
     pub problem: String,
     pub help: String,
 }
 
-/// All that are not to be found; never empty.
+/// All that the database does not have; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownSystems(pub Vec<UnknownSystem>);
+pub struct UnknownAsErrors(pub Vec<UnknownAs>);
 
-impl std::error::Error for UnknownSystems {}
+impl std::error::Error for UnknownAsErrors {}
 
-impl fmt::Display for UnknownSystems {
+impl fmt::Display for UnknownAsErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&texts.join("\n"))
     }
 }
 
-/// Gives the policy the prefixes of the systems that its rules name. What was granted by command does without those
-/// that are not to be found: who changes the data did not grant it, and the filter has to start.
-pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), UnknownSystems> {
+/// Gives the policy the prefixes of the autonomous systems that its rules name. A runtime exception loses those that
+/// the database does not have: a change of the data must not keep the filter from starting.
+pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), UnknownAsErrors> {
     let mut unknown = Vec::new();
     let policy = &mut config.policy;
     policy.autonomous_systems.clear();
@@ -72,7 +72,7 @@ pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), Unkn
                 rule: mention.rule.clone(),
                 prefixes: data.prefixes(number),
             };
-            // By its number and by its name, one may be named twice.
+            // A rule may name one both by number and by organisation.
             if !policy.autonomous_systems.contains(&system) {
                 policy.autonomous_systems.push(system);
             }
@@ -81,13 +81,13 @@ pub(super) fn resolve(config: &mut Config, data: &AsDatabase) -> Result<(), Unkn
     if unknown.is_empty() {
         Ok(())
     } else {
-        Err(UnknownSystems(unknown))
+        Err(UnknownAsErrors(unknown))
     }
 }
 
-/// The numbers that a mention stands for; an organisation may have several.
-fn numbers(mention: &AsMention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSystem> {
-    let refuse = |problem: String, help: String| UnknownSystem {
+/// The AS numbers that a mention stands for; an organisation may have several.
+fn numbers(mention: &AsMention, data: &AsDatabase) -> Result<Vec<u32>, UnknownAs> {
+    let refuse = |problem: String, help: String| UnknownAs {
         place: mention.place.clone(),
         problem,
         help,
@@ -132,9 +132,9 @@ fn numbers(mention: &AsMention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSy
             let numbers = several.iter().flat_map(|name| called(name));
             let numbers: Vec<String> = numbers.map(|number| described(data, number)).collect();
             Err(refuse(
-                format!("{} organisations in {file} are called so", several.len()),
+                format!("{} organisations in {file} have that name", several.len()),
                 format!(
-                    "write the number of the one that is meant: {}",
+                    "write the number of the one you mean: {}",
                     numbers.join(", ")
                 ),
             ))
@@ -142,7 +142,7 @@ fn numbers(mention: &AsMention, data: &AsDatabase) -> Result<Vec<u32>, UnknownSy
     }
 }
 
-/// AsDatabase whose numbers are a slip away.
+/// AS numbers that differ by one typing error.
 fn like_number(number: u32, data: &AsDatabase) -> Vec<u32> {
     let wanted = number.to_string();
     let is_near = |other: &&u32| strsim::damerau_levenshtein(&wanted, &other.to_string()) == 1;
@@ -150,7 +150,7 @@ fn like_number(number: u32, data: &AsDatabase) -> Vec<u32> {
     near.take(OFFERED_MAX).copied().collect()
 }
 
-/// AsDatabase whose organisations have such a name in theirs, or one that looks like it; one for each name.
+/// AS numbers whose organisation contains the name or is similar to it; one for each organisation.
 fn like_name(wanted: &str, data: &AsDatabase) -> Vec<u32> {
     let mut scored: Vec<(f64, &str, u32)> = data
         .names()
@@ -158,7 +158,7 @@ fn like_name(wanted: &str, data: &AsDatabase) -> Vec<u32> {
         .filter_map(|(number, name)| {
             let folded = name.to_lowercase();
             let score = if folded.contains(wanted) {
-                // Of those that have it in theirs, the shortest comes first.
+                // Of those that contain it, the shortest comes first.
                 2.0 - name.len() as f64 / 1000.0
             } else {
                 strsim::jaro_winkler(&folded, wanted)
@@ -172,7 +172,7 @@ fn like_name(wanted: &str, data: &AsDatabase) -> Vec<u32> {
     best.map(|(_, _, number)| number).collect()
 }
 
-/// The way out that some systems are, by number or, behind a mark, by name.
+/// The question whether one of these was meant: by number or, with a mark, by name.
 fn offered(data: &AsDatabase, numbers: &[u32], mark: &str) -> Option<String> {
     let texts: Vec<String> = numbers
         .iter()
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn systems_become_their_prefixes() {
+    fn named_systems_become_their_prefixes() {
         let config = resolved(
             r#"
             allow = ["AS64511", "203.0.113.7"]
@@ -238,13 +238,13 @@ mod tests {
             id = "one"
             from = ["AS65550", "KZ"]
             to = ["any"]
-            owner = "somebody"
+            owner = "operator"
             reason = "some reason"
             "#,
         )
         .unwrap();
         let policy = &config.policy;
-        let told: Vec<String> = policy
+        let systems: Vec<String> = policy
             .autonomous_systems
             .iter()
             .map(|system| format!("{} {system}: {:?}", system.rule, system.prefixes))
@@ -255,14 +255,14 @@ mod tests {
             "deny AS64501 (Example Org): [203.0.113.0/24]",
             "exception one AS65550 (OTHER LTD): [2001:db8::/32]",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(systems, expected);
         assert_eq!(policy.allow, [net("203.0.113.7/32")]);
         assert!(policy.deny.is_empty());
         assert_eq!(policy.exceptions[0].from.len(), 1);
     }
 
     #[test]
-    fn who_is_not_found_is_told_with_the_nearest() {
+    fn unknown_name_is_an_error_that_offers_the_nearest() {
         for (text, says) in [
             (
                 "deny = [\"AS64502\"]",
@@ -278,13 +278,10 @@ mod tests {
                 "allow = [\"AS:example\"]",
                 "did you mean \"AS:Example Org\"",
             ),
-            (
-                "allow = [\"AS:Nobody at all\"]",
-                "write its number, such as",
-            ),
+            ("allow = [\"AS:Unheard of\"]", "write its number, such as"),
             (
                 "allow = [\"AS:other ltd\"]",
-                "2 organisations in asn.mmdb are called so; write the number of the one that is meant: AS65550 (OTHER \
+                "2 organisations in asn.mmdb have that name; write the number of the one you mean: AS65550 (OTHER \
                  LTD), AS64511 (Other Ltd)",
             ),
         ] {

@@ -1,7 +1,6 @@
-//! The current time on both clocks.
+//! The current time on the clock that images count in.
 
 use crate::compile::Boot;
-use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
 
 /// The current time since boot. If the clock cannot be read, exceptions expire early rather than late.
@@ -12,10 +11,4 @@ pub fn boot() -> Boot {
         id: crc32fast::hash(&id),
         now: boot_now().unwrap_or(0),
     }
-}
-
-/// Seconds since 1970.
-#[must_use]
-pub fn now() -> u64 {
-    UnixSeconds::now().0
 }

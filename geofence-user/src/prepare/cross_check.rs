@@ -15,13 +15,13 @@ use crate::model::word::Word as _;
 
 /// The country of one address in either database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opinions {
-    pub agreement: CrossCheckRule,
+pub struct CrossCheckAnswer {
+    pub rule: CrossCheckRule,
     pub first: Country,
     pub second: Country,
 }
 
-impl Opinions {
+impl CrossCheckAnswer {
     /// Whether the second database has a country, and a different one.
     #[must_use]
     pub fn differ(&self) -> bool {
@@ -33,31 +33,31 @@ impl Opinions {
         json!({
             "first": self.first.name(),
             "second": self.second.name(),
-            "agreement": self.agreement.word(),
+            "agreement": self.rule.word(),
         })
     }
 }
 
-impl fmt::Display for Opinions {
+impl fmt::Display for CrossCheckAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{} by the first database, {} by the second; cross-check is {:?}",
             described(self.first),
             described(self.second),
-            self.agreement.word()
+            self.rule.word()
         )
     }
 }
 
 impl Prepared {
     /// The country of an address in both databases, if there is a second one to cross-check with.
-    pub fn opinions(&self, ip: IpAddr) -> Result<Option<Opinions>, DatabaseError> {
-        let Some(second) = &self.others.second else {
+    pub fn cross_check(&self, ip: IpAddr) -> Result<Option<CrossCheckAnswer>, DatabaseError> {
+        let Some(second) = &self.others.cross_check else {
             return Ok(None);
         };
-        Ok(Some(Opinions {
-            agreement: self.config.policy.cross_check,
+        Ok(Some(CrossCheckAnswer {
+            rule: self.config.policy.cross_check,
             first: geoip::country(&self.readers, ip)?,
             second: geoip::country(&second.readers, ip)?,
         }))

@@ -1,54 +1,54 @@
-//! The database of countries that filters, kept for the next change of anything else.
+//! The country database of the active filter, cached for changes of anything else.
 //!
-//! To decode it takes longer than all that an exception more costs besides. It is the very data that the image in use
-//! was compiled from, so as long as its files are what they were, there is nothing in it to be doubted again.
+//! Decoding it takes longer than everything else an added exception costs. The active image was compiled from it, so it
+//! needs no second sanity check as long as its files are unchanged.
 
 use crate::config::Config;
 use crate::data::geoip::Database;
+use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
-use crate::prepare::now;
 
 /// A database, and the files it was read from.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct DatabaseCache {
     files: FileStamps,
     database: Database,
 }
 
 /// The files of a database, as they were before it was read.
-pub(crate) struct Before {
+pub(crate) struct DatabaseFiles {
     files: FileStamps,
     is_settled: bool,
 }
 
-impl Before {
+impl DatabaseFiles {
+    /// Looks at the files that a configuration names.
     pub(crate) fn look(config: &Config) -> Self {
-        let now = now();
         let files = FileStamps::of(&config.databases);
         Self {
-            is_settled: files.are_settled(now),
+            is_settled: files.are_settled(UnixSeconds::now().0),
             files,
         }
     }
 
-    /// What is kept of a database that was read since, for a filter by this configuration.
+    /// The cache of a database that was read since, for a filter with this configuration.
     ///
-    /// Nothing where there are no exceptions: who only reloads now and then can wait, and has the memory to spare
-    /// instead. Nor where a second opinion has been laid over it, for then it is not what filters.
-    pub(crate) fn keep(self, config: &Config, database: Database) -> Option<Kept> {
-        let is_worth_it =
+    /// Nothing is cached without exceptions, because a rare reload may take its time and the memory is better spared;
+    /// nor with a cross-check, because the database alone is then not what the filter uses.
+    pub(crate) fn cache(self, config: &Config, database: Database) -> Option<DatabaseCache> {
+        let is_useful =
             !config.policy.exceptions.is_empty() && config.cross_check_databases.is_empty();
-        (is_worth_it && self.is_settled).then_some(Kept {
+        (is_useful && self.is_settled).then_some(DatabaseCache {
             files: self.files,
             database,
         })
     }
 }
 
-impl Kept {
-    /// The database, if its files are these and have not changed.
-    pub(crate) fn of(&self, before: &Before) -> Option<Database> {
-        (self.files == before.files && before.is_settled).then(|| self.database.clone())
+impl DatabaseCache {
+    /// The database, if these are its files and they are unchanged.
+    pub(crate) fn database(&self, files: &DatabaseFiles) -> Option<Database> {
+        (self.files == files.files && files.is_settled).then(|| self.database.clone())
     }
 }
 
@@ -90,21 +90,21 @@ mod tests {
             .unwrap();
     }
 
-    fn kept(config: &Config) -> Option<Kept> {
+    fn cached(config: &Config) -> Option<DatabaseCache> {
         let database = Database::from_prefixes(Vec::new(), Vec::new());
-        Before::look(config).keep(config, database)
+        DatabaseFiles::look(config).cache(config, database)
     }
 
     #[test]
-    fn a_database_is_kept_while_its_file_is_what_it_was() {
+    fn database_is_cached_while_its_file_is_unchanged() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a.mmdb");
         write(&path, "one", 60);
         let config = config(&path);
-        let kept = kept(&config).expect("an old file");
-        let is_used = |config: &Config| kept.of(&Before::look(config)).is_some();
+        let cache = cached(&config).expect("an old file");
+        let is_used = |config: &Config| cache.database(&DatabaseFiles::look(config)).is_some();
         assert!(is_used(&config));
-        // Another size, another time, another file of the same, and none.
+        // Another size, another time, another file with the same content, and no file.
         write(&path, "other", 60);
         assert!(!is_used(&config));
         write(&path, "two", 30);
@@ -119,30 +119,34 @@ mod tests {
     }
 
     #[test]
-    fn what_may_change_unseen_is_not_kept_nor_what_is_not_needed_nor_what_does_not_filter() {
+    fn database_that_is_new_unneeded_or_cross_checked_is_not_cached() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a.mmdb");
         write(&path, "one", 0);
-        assert!(kept(&config(&path)).is_none());
+        assert!(cached(&config(&path)).is_none());
         write(&path, "one", 60);
-        assert!(kept(&config(&path)).is_some());
+        assert!(cached(&config(&path)).is_some());
         let plain = Config {
             policy: Config::default().policy,
             ..config(&path)
         };
-        assert!(kept(&plain).is_none());
-        let doubted = Config {
+        assert!(cached(&plain).is_none());
+        let cross_checked = Config {
             cross_check_databases: vec![path.clone()],
             ..config(&path)
         };
-        assert!(kept(&doubted).is_none());
-        // The embedded one cannot change.
+        assert!(cached(&cross_checked).is_none());
+        // The embedded database cannot change.
         let embedded = Config {
             databases: Vec::new(),
             ..config(&path)
         };
-        let kept = kept(&embedded).expect("the embedded one");
-        assert!(kept.of(&Before::look(&embedded)).is_some());
-        assert!(kept.of(&Before::look(&config(&path))).is_none());
+        let cache = cached(&embedded).expect("the embedded one");
+        assert!(cache.database(&DatabaseFiles::look(&embedded)).is_some());
+        assert!(
+            cache
+                .database(&DatabaseFiles::look(&config(&path)))
+                .is_none()
+        );
     }
 }

@@ -24,7 +24,7 @@ fn room(count: usize, least: u32) -> u32 {
 
 /// The sizes of the kernel's maps for this image and those that replace it.
 #[must_use]
-pub fn options(config: &Config, image: &Image, traced: bool) -> FilterOptions {
+pub fn filter_options(config: &Config, image: &Image, traced: bool) -> FilterOptions {
     let automatic = (2 * image.size() as u64).clamp(CAPACITY_MIN_BYTES, CAPACITY_MAX_BYTES);
     let [v4, v6] = image.prefixes();
     let policy = &config.policy;

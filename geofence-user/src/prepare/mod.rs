@@ -10,11 +10,13 @@ mod filter_options;
 mod prepared;
 mod warnings;
 
-pub use asn::{UnknownSystem, UnknownSystems};
-pub use clock::{boot, now};
-pub use cross_check::Opinions;
-pub(crate) use database_cache::Before;
-pub use database_cache::Kept;
-pub use filter_options::options;
-pub use prepared::{Others, PrepareError, Prepared, Read, Second, prepare, prepare_from};
+pub use asn::{UnknownAs, UnknownAsErrors};
+pub use clock::boot;
+pub use cross_check::CrossCheckAnswer;
+pub use database_cache::DatabaseCache;
+pub(crate) use database_cache::DatabaseFiles;
+pub use filter_options::filter_options;
+pub use prepared::{
+    CountryData, CrossCheckData, OtherData, PrepareError, Prepared, prepare, prepare_from,
+};
 pub use warnings::DATA_AGE_MAX_DAYS;

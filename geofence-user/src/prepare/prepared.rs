@@ -1,8 +1,8 @@
 //! A policy with its data and its image.
 
-use super::asn::{self, UnknownSystems};
-use super::clock::{boot, now};
-use super::filter_options::{CAPACITY_MAX_BYTES, lines, options};
+use super::asn::{self, UnknownAsErrors};
+use super::clock::boot;
+use super::filter_options::{CAPACITY_MAX_BYTES, filter_options, lines};
 use crate::compile::{
     CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, agree, compile,
 };
@@ -23,7 +23,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
-    Systems(#[from] UnknownSystems),
+    UnknownAs(#[from] UnknownAsErrors),
     #[error(transparent)]
     List(#[from] lists::LoadError),
     #[error(transparent)]
@@ -41,40 +41,40 @@ pub struct Prepared {
     pub image: Image,
     /// Reports and warnings about the lists; their entries are in the policy.
     pub lists: Loaded,
-    pub others: Others,
+    pub others: OtherData,
 }
 
 /// The databases other than the countries'.
 #[derive(Default)]
-pub struct Others {
-    pub second: Option<Second>,
-    /// The database of autonomous systems.
-    pub systems: Option<AsDatabase>,
+pub struct OtherData {
+    pub cross_check: Option<CrossCheckData>,
+    pub autonomous_systems: Option<AsDatabase>,
 }
 
-impl Others {
+impl OtherData {
     /// What the files say about themselves.
     pub fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
-        let second = self.second.iter().flat_map(|second| &second.info.sources);
-        second.chain(self.systems.iter().map(AsDatabase::info))
+        let cross_check = self.cross_check.iter();
+        let cross_check = cross_check.flat_map(|data| &data.info.sources);
+        cross_check.chain(self.autonomous_systems.iter().map(AsDatabase::info))
     }
 }
 
 /// The database for the cross-check.
-pub struct Second {
+pub struct CrossCheckData {
     pub info: geoip::Info,
     pub readers: Vec<Reader>,
     pub disagreement: Disagreement,
 }
 
 /// The country database that a configuration names.
-pub struct Read {
+pub struct CountryData {
     pub database: Database,
     /// The files, for the records in them; empty if the database comes from the cache.
     pub readers: Vec<Reader>,
 }
 
-impl Read {
+impl CountryData {
     /// Reads the files, or the embedded database.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
         let (database, readers) = if config.databases.is_empty() {
@@ -89,23 +89,23 @@ impl Read {
 
 /// Reads the databases and lists and compiles the first image.
 pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
-    let read = Read::open(&config)?;
-    prepare_from(config, read)
+    let countries = CountryData::open(&config)?;
+    prepare_from(config, countries)
 }
 
 /// As `prepare`, with a country database that is already read.
-pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareError> {
-    let Read {
+pub fn prepare_from(mut config: Config, countries: CountryData) -> Result<Prepared, PrepareError> {
+    let CountryData {
         mut database,
         readers,
-    } = read;
-    let mut others = Others::default();
+    } = countries;
+    let mut others = OtherData::default();
     if !config.cross_check_databases.is_empty() {
         let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
             .map_err(|error| error.under("cross-check-databases"))?;
         let disagreement;
         (database, disagreement) = agree(&config.policy, &database, &second);
-        others.second = Some(Second {
+        others.cross_check = Some(CrossCheckData {
             info: second.info().clone(),
             readers,
             disagreement,
@@ -114,7 +114,7 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
     if let Some(path) = &config.asn_database {
         let data = AsDatabase::open(path).map_err(|error| error.under("asn-database"))?;
         asn::resolve(&mut config, &data)?;
-        others.systems = Some(data);
+        others.autonomous_systems = Some(data);
     }
     let mut lists = Loaded::default();
     if !config.lists.is_empty() {
@@ -123,11 +123,12 @@ pub fn prepare_from(mut config: Config, read: Read) -> Result<Prepared, PrepareE
         lists = lists::load(&config.lists, &local, &store, UnixSeconds::now())?;
         config.policy.lists = std::mem::take(&mut lists.listings);
     }
+    let now = UnixSeconds::now();
     let lines_max = lines(config.image_capacity.unwrap_or(CAPACITY_MAX_BYTES));
     let target = Target {
         generation: 1,
         slot: 0,
-        compiled: now(),
+        compiled: now,
         boot: boot(),
         lines_max,
     };
@@ -146,11 +147,11 @@ impl Prepared {
     /// The sizes of the kernel's maps for this image and those that replace it.
     #[must_use]
     pub fn options(&self, traced: bool) -> FilterOptions {
-        options(&self.config, &self.image, traced)
+        filter_options(&self.config, &self.image, traced)
     }
 
     /// The contents of the kernel's LPM tries, if the policy uses them.
-    pub fn tries(&self) -> Result<Option<LpmPrefixes>, PrepareError> {
+    pub fn lpm_prefixes(&self) -> Result<Option<LpmPrefixes>, PrepareError> {
         if self.config.policy.lookup != Lookup::LpmTrie {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ impl Prepared {
         let now = UnixSeconds::now();
         let mut warnings = self.lists.warnings.clone();
         let info = self.database.info();
-        let age = info.age_days(now.0);
+        let age = info.age_days(now);
         if age > DATA_AGE_MAX_DAYS {
             warnings.push(format!(
                 "the GeoIP data is {age} days old; addresses move between countries, so name a newer file with \
@@ -21,7 +21,7 @@ impl Prepared {
             ));
         }
         for source in self.others.sources() {
-            let age = now.days_since(UnixSeconds(source.built));
+            let age = now.days_since(source.built);
             if age > DATA_AGE_MAX_DAYS {
                 let name = &source.name;
                 warnings.push(format!("{name} is {age} days old; name a newer file"));

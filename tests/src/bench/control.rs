@@ -17,6 +17,7 @@ use geofence_user::data::geoip::Database;
 use geofence_user::explain::{Protocol, Question, explain};
 use geofence_user::kernel::Filter;
 use geofence_user::model::policy::Lookup;
+use geofence_user::model::units::UnixSeconds;
 use geofence_user::prepare::Prepared;
 use tempfile::NamedTempFile;
 
@@ -54,7 +55,7 @@ fn latency(plan: &Plan, report: &mut Report) -> Result<()> {
         let target = Target {
             generation,
             slot: 0,
-            compiled: 0,
+            compiled: UnixSeconds(0),
             boot: Boot::default(),
             lines_max: u32::MAX >> 4,
         };
@@ -148,7 +149,7 @@ fn kernel_memory(plan: &Plan, report: &mut Report) -> Result<()> {
     );
     for (lookup, engine) in ENGINES {
         let prepared = plan.variant(None, |policy| policy.lookup = lookup)?;
-        let tries = prepared.tries()?;
+        let tries = prepared.lpm_prefixes()?;
         let (mut accounted, mut listed) = (Samples::default(), Samples::default());
         for _ in 0..rounds {
             let (grown, maps) = memory::held(|| both(&prepared, tries.as_ref()))?;

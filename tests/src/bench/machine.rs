@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use geofence_user::prepare::now;
+use geofence_user::model::units::UnixSeconds;
 
 use crate::plan::Plan;
 
@@ -34,7 +34,7 @@ pub(crate) fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
             format!(
                 "{}, {} days old, {v4} IPv4 and {v6} IPv6 prefixes",
                 names.join(", "),
-                info.age_days(now())
+                info.age_days(UnixSeconds::now())
             ),
         ),
         (

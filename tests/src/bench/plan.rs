@@ -13,7 +13,8 @@ use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::data::lists::Loaded;
 use geofence_user::model::policy::Policy;
-use geofence_user::prepare::{Others, Prepared, prepare};
+use geofence_user::model::units::UnixSeconds;
+use geofence_user::prepare::{OtherData, Prepared, prepare};
 
 pub(crate) struct Plan {
     /// Whether only the answers count.
@@ -74,7 +75,7 @@ impl Plan {
         let target = Target {
             generation: 1,
             slot: 0,
-            compiled: 0,
+            compiled: UnixSeconds(0),
             boot: Boot::default(),
             lines_max: u32::MAX >> 4,
         };
@@ -85,7 +86,7 @@ impl Plan {
             readers: Vec::new(),
             image,
             lists: Loaded::default(),
-            others: Others::default(),
+            others: OtherData::default(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use geofence_common::action::Reason;
 use geofence_tests::frames::between;
@@ -14,7 +14,7 @@ use geofence_user::data::geoip::Database;
 use geofence_user::explain::explain;
 use geofence_user::model::policy::{CountryRule, Destination, Exception, Origin, Policy, Traffic};
 use geofence_user::model::units::UnixSeconds;
-use geofence_user::prepare::{Prepared, boot, now};
+use geofence_user::prepare::{Prepared, boot};
 
 use super::filter;
 
@@ -33,7 +33,7 @@ fn very_many() -> Policy {
             traffic: vec![Traffic::Any],
             owner: "test".into(),
             reason: "test".into(),
-            until: Some(UnixSeconds(now() + 3600)),
+            until: Some(UnixSeconds::now().plus(Duration::from_secs(3600))),
         })
         .map(Arc::new)
         .collect();
@@ -60,7 +60,7 @@ fn hundred_thousand_exceptions_compile_load_and_match() {
     let target = Target {
         generation: 1,
         slot: 0,
-        compiled: now(),
+        compiled: UnixSeconds::now(),
         boot: boot(),
         lines_max: 1 << 22,
     };

@@ -31,7 +31,7 @@ fn image(change: impl FnOnce(&mut Policy)) -> Image {
     let target = Target {
         generation: 1,
         slot: 0,
-        compiled: 0,
+        compiled: UnixSeconds(0),
         boot: Boot::default(),
         lines_max: 1 << 20,
     };

@@ -12,6 +12,7 @@ use crate::compile::{Boot, BrokenImage, CompileError, Family, Target, compile};
 use crate::data::geoip::Database;
 use crate::data::mmdb::DatabaseError;
 use crate::model::policy::{CountryRule, Policy};
+use crate::model::units::UnixSeconds;
 use crate::prepare::Prepared;
 
 /// The judgement of first data.
@@ -36,7 +37,7 @@ pub enum FirstDataError {
 impl FirstData {
     /// Judges the data of a prepared policy. The embedded database needs no judgement.
     pub fn of(prepared: &Prepared) -> Result<Self, FirstDataError> {
-        if prepared.config.databases.is_empty() && prepared.others.second.is_none() {
+        if prepared.config.databases.is_empty() && prepared.others.cross_check.is_none() {
             return Ok(Self::default());
         }
         Self::judge(&prepared.config.policy, prepared.image.words())
@@ -56,7 +57,7 @@ impl FirstData {
         let target = Target {
             generation: 0,
             slot: 0,
-            compiled: 0,
+            compiled: UnixSeconds(0),
             boot: Boot::default(),
             lines_max: u32::MAX,
         };

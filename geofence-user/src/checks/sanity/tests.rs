@@ -37,7 +37,7 @@ fn image(prefixes: &[(&str, &str)]) -> Image {
     let target = Target {
         generation: 1,
         slot: 0,
-        compiled: 0,
+        compiled: UnixSeconds(0),
         boot: Boot::default(),
         lines_max: 1 << 20,
     };

@@ -168,12 +168,12 @@ impl Effective {
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),
             databases: sources.collect(),
-            cross_check: prepared.others.second.as_ref().map(|second| CrossCheck {
+            cross_check: prepared.others.cross_check.as_ref().map(|second| CrossCheck {
                 databases: second.info.sources.iter().map(Source::of).collect(),
                 rule: policy.cross_check.word(),
                 disagreement: second.disagreement,
             }),
-            asn_database: prepared.others.systems.as_ref().map(|systems| {
+            asn_database: prepared.others.autonomous_systems.as_ref().map(|systems| {
                 let [prefixes_v4, prefixes_v6] = systems.networks();
                 Source {
                     prefixes_v4,
@@ -195,8 +195,8 @@ impl Source {
         Self {
             name: info.name.clone(),
             database_type: info.database_type.clone(),
-            built: UnixSeconds(info.built),
-            age_days: UnixSeconds::now().days_since(UnixSeconds(info.built)),
+            built: info.built,
+            age_days: UnixSeconds::now().days_since(info.built),
             prefixes_v4: info.prefixes_v4,
             prefixes_v6: info.prefixes_v6,
         }

@@ -43,7 +43,7 @@ impl Decider {
         }
         let prepared = prepare(config()?)?;
         let mut filter = Filter::load(prepared.options(true))?;
-        filter.install(&prepared.image, prepared.tries()?.as_ref())?;
+        filter.install(&prepared.image, prepared.lpm_prefixes()?.as_ref())?;
         Ok(Self::Loaded(Box::new(filter), Box::new(prepared)))
     }
 

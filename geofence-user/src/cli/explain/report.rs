@@ -14,7 +14,7 @@ use crate::cli::outcome::Outcome;
 use crate::model::listing::naming;
 use crate::explain::{Names, addresses, class_of, describe, system_to_json};
 use crate::model::countries;
-use crate::prepare::Opinions;
+use crate::prepare::CrossCheckAnswer;
 
 /// The line of a drop that monitor mode does not enforce.
 pub(super) const MONITORED: &str = "  monitor mode: passed, where enforce mode drops";
@@ -78,15 +78,15 @@ pub(super) fn steps_to_json(steps: &[Step], names: Names<'_>) -> Value {
 }
 
 /// The countries that two databases assign to the address of a step, if both are used and differ.
-fn opinions_on(step: &Step, decider: &Decider) -> anyhow::Result<Option<(IpAddr, Opinions)>> {
+fn opinions_on(step: &Step, decider: &Decider) -> anyhow::Result<Option<(IpAddr, CrossCheckAnswer)>> {
     let (Step::Class { address, class }, Some(prepared)) = (step, decider.prepared()) else {
         return Ok(None);
     };
     if class.country() == Country::SPECIAL {
         return Ok(None);
     }
-    let opinions = prepared.opinions(address.ip())?;
-    let opinions = opinions.filter(Opinions::differ);
+    let opinions = prepared.cross_check(address.ip())?;
+    let opinions = opinions.filter(CrossCheckAnswer::differ);
     Ok(opinions.map(|opinions| (address.ip(), opinions)))
 }
 

@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::compile::{Boot, Target, compile};
 use crate::model::policy::{Action, CountryRule};
+use crate::model::units::UnixSeconds;
 use crate::oracle::{LongestPrefix, Oracle, default_policy};
 
 const TARGET: Target = Target {
     generation: 1,
     slot: 0,
-    compiled: 1,
+    compiled: UnixSeconds(1),
     boot: Boot { id: 1, now: 5 },
     lines_max: 1 << 20,
 };

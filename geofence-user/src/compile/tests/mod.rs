@@ -25,7 +25,7 @@ use list_sets::{listing, lists_in, lists_on};
 const TARGET: Target = Target {
     generation: 7,
     slot: 1,
-    compiled: 0x1_0000_0002,
+    compiled: UnixSeconds(0x1_0000_0002),
     boot: Boot { id: 1, now: 5 },
     lines_max: 1 << 20,
 };
@@ -125,7 +125,7 @@ fn the_header_says_what_was_compiled() {
     assert!(flags.blocks_special_use() && flags.passes_icmp_echo());
     assert_eq!(
         (image.generation(), image.compiled(), image.data_built()),
-        (7, TARGET.compiled, 0)
+        (7, TARGET.compiled, UnixSeconds(0))
     );
     assert_eq!(image.prefixes(), [4, 4]);
     assert_eq!(image.words()[header::LINES] as usize, image.lines().len());

@@ -117,10 +117,10 @@ impl Daemon {
         }
         let new_numbers = config.policy.keep_numbers(&active.config.policy);
         let slot = lock(&self.filter).next_slot();
-        let (image, kept) = (Some(&*active.image), active.kept.as_ref());
+        let (image, cache) = (Some(&*active.image), active.cache.as_ref());
         let candidate = Candidate {
             new_numbers,
-            ..Candidate::prepare(config, image, kept, slot, false)?
+            ..Candidate::prepare(config, image, cache, slot, false)?
         };
         let exception = candidate.config.runtime.list.get(at);
         if let (Change::Add(_), Some(exception)) = (&change, exception)

@@ -9,6 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::countries::{self, Prefixes};
 use crate::data::mmdb::{CountryField, DatabaseError, Reader, SourceInfo};
+use crate::model::units::UnixSeconds;
 
 /// What the licence of the embedded database asks to be shown wherever it is used.
 pub const ATTRIBUTION: &str =
@@ -18,8 +19,6 @@ pub const ATTRIBUTION: &str =
 pub const EMBEDDED_NAME: &str = "DB-IP Country Lite (embedded)";
 
 pub(super) const EMBEDDED: &[u8] = include_bytes!("../../../data/dbip-country-lite.mmdb.zst");
-
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// The country of every prefix that has one, from one file or several. Clones share the prefixes.
 #[derive(Clone, Debug)]
@@ -41,20 +40,17 @@ pub struct Info {
 }
 
 impl Info {
-    /// When the oldest of the files was built, seconds since 1970.
+    /// When the oldest of the files was built.
     #[must_use]
-    pub fn built(&self) -> u64 {
-        self.sources
-            .iter()
-            .map(|source| source.built)
-            .min()
-            .unwrap_or(0)
+    pub fn built(&self) -> UnixSeconds {
+        let built = self.sources.iter().map(|source| source.built);
+        built.min().unwrap_or_default()
     }
 
-    /// Whole days from the oldest file's build until `now`, seconds since 1970.
+    /// Whole days since the oldest file was built.
     #[must_use]
-    pub fn age_days(&self, now: u64) -> u64 {
-        now.saturating_sub(self.built()) / SECONDS_PER_DAY
+    pub fn age_days(&self, now: UnixSeconds) -> u64 {
+        now.days_since(self.built())
     }
 }
 

@@ -11,6 +11,7 @@ use super::database::EMBEDDED;
 use super::*;
 use crate::data::mmdb::DatabaseError as Error;
 use crate::mmdb_writer::{Schema, Writer};
+use crate::model::units::UnixSeconds;
 
 fn country(code: &str) -> Country {
     Country::from_code(code.as_bytes().try_into().unwrap()).unwrap()
@@ -124,9 +125,14 @@ fn files_of_one_family_each_are_merged() {
     assert_eq!(answer(&database, "81.2.3.4"), Some(country("JP")));
     assert_eq!(answer(&database, "2a02::1"), Some(country("DE")));
     assert_eq!(readers.len(), 2);
-    assert_eq!(database.info().built(), 1_000_000);
-    assert_eq!(database.info().age_days(1_000_000 + 86_400 * 61 + 5), 61);
-    assert_eq!(database.info().age_days(0), 0);
+    assert_eq!(database.info().built(), UnixSeconds(1_000_000));
+    assert_eq!(
+        database
+            .info()
+            .age_days(UnixSeconds(1_000_000 + 86_400 * 61 + 5)),
+        61
+    );
+    assert_eq!(database.info().age_days(UnixSeconds(0)), 0);
 }
 
 #[test]

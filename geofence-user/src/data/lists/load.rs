@@ -147,14 +147,14 @@ fn unexpired(
         (Some(own), Some(general)) => Some(own.min(general)),
         (own, general) => own.or(general),
     };
-    let is_unchanged = |entry: &Entry| expiry(entry) == entry.expires && !entry.is_over(now.0);
+    let is_unchanged = |entry: &Entry| expiry(entry) == entry.expires && !entry.is_over(now);
     if entries.iter().all(is_unchanged) {
         return entries.clone();
     }
     let unexpired = entries.iter().filter_map(|entry| {
         let expires = expiry(entry);
         let entry = Entry { expires, ..*entry };
-        (!entry.is_over(now.0)).then_some(entry)
+        (!entry.is_over(now)).then_some(entry)
     });
     Entries::new(unexpired.collect())
 }

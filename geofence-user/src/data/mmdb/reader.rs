@@ -16,6 +16,7 @@ use super::content;
 use super::error::DatabaseError;
 use super::record::{Json, Record};
 use super::tree::{self, Mmdb};
+use crate::model::units::UnixSeconds;
 
 /// The bytes in front of the metadata at the end of every file.
 const METADATA_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
@@ -28,8 +29,8 @@ pub struct SourceInfo {
     pub database_type: String,
     /// The English description, or any; often empty.
     pub description: String,
-    /// When the data was built, seconds since 1970.
-    pub built: u64,
+    /// When the data was built.
+    pub built: UnixSeconds,
     pub node_count: u32,
     /// Networks with a country.
     pub prefixes_v4: usize,
@@ -40,7 +41,7 @@ pub struct SourceInfo {
     pub foreign_codes: BTreeMap<String, usize>,
 }
 
-/// A database file whose metadata is valid. Whoever opens one walks it before trusting its records.
+/// A database file whose metadata is valid. Its records are trusted after a `walk` only.
 pub struct Reader {
     mmdb: Mmdb,
     bytes: Arc<[u8]>,
@@ -71,7 +72,7 @@ impl Reader {
             name: name.to_owned(),
             database_type: metadata.database_type.clone(),
             description: description.cloned().unwrap_or_default(),
-            built: metadata.build_epoch,
+            built: UnixSeconds(metadata.build_epoch),
             node_count: metadata.node_count,
             ..SourceInfo::default()
         };

@@ -104,7 +104,7 @@ mod tests {
             facts: Facts {
                 mode: Mode::Enforce,
                 generation: 1,
-                databases: vec![("a \"quoted\" name".into(), 1_780_272_000)],
+                databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
                 asn_data: None,
                 disagreement: Some(Disagreement {
                     second_alone: Extents {

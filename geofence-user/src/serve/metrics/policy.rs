@@ -44,7 +44,7 @@ pub(super) fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result
     families.gauges(
         "geofence_database_build_time_seconds",
         "When the GeoIP database was built, in seconds since 1970",
-        databases.map(|(name, built)| ([("database", name.as_str())], built.cast_signed())),
+        databases.map(|(name, built)| ([("database", name.as_str())], built.0.cast_signed())),
     )?;
     let prefixes = [("ipv4", facts.prefixes_v4), ("ipv6", facts.prefixes_v6)];
     families.gauges(

@@ -2,6 +2,7 @@
 
 use super::samples::*;
 use crate::model::list::Format;
+use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
 #[test]
@@ -117,5 +118,8 @@ fn last_to_expire_of_equal_entries_is_kept() {
     let text = "add x 5.9.0.1 timeout 5\nadd x 5.9.0.1 timeout 50\nadd x 5.9.0.2 timeout 5\nadd x 5.9.0.2\n";
     let contents = read_as(Format::Ipset, text);
     assert_eq!(entries(&contents), ["5.9.0.1/32@2:7+50", "5.9.0.2/32@4:7"]);
-    assert_eq!(contents.entries.next_expiry(), Some(NOW.0 + 50));
+    assert_eq!(
+        contents.entries.next_expiry(),
+        Some(UnixSeconds(NOW.0 + 50))
+    );
 }

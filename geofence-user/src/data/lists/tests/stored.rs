@@ -227,7 +227,7 @@ fn entry_expires_at_the_earlier_of_its_own_time_and_the_lists() {
         let next = listing
             .entries()
             .next_expiry()
-            .map(|next| next.saturating_sub(written.0));
+            .map(|next| next.since(written).as_secs());
         (
             listing.entries().len(),
             loaded.reports[0].expired,
