@@ -98,7 +98,11 @@ impl Candidate {
                 .chain(prepared.others.sources())
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
-            disagreement: prepared.others.cross_check.as_ref().map(|one| one.disagreement),
+            disagreement: prepared
+                .others
+                .cross_check
+                .as_ref()
+                .map(|one| one.disagreement),
             asn_data: prepared
                 .others
                 .autonomous_systems

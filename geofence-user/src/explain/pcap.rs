@@ -11,10 +11,7 @@ use pcap_file::pcapng::{Block, PcapNgReader};
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// Calls `each` with the number (from one) and the bytes of every frame, until it fails or the file ends.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "other blocks hold no frame"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "other blocks hold no frame")]
 pub fn for_each_frame<R: Read>(
     mut file: R,
     mut each: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,

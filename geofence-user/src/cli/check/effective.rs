@@ -168,11 +168,15 @@ impl Effective {
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),
             databases: sources.collect(),
-            cross_check: prepared.others.cross_check.as_ref().map(|second| CrossCheck {
-                databases: second.info.sources.iter().map(Source::of).collect(),
-                rule: policy.cross_check.word(),
-                disagreement: second.disagreement,
-            }),
+            cross_check: prepared
+                .others
+                .cross_check
+                .as_ref()
+                .map(|second| CrossCheck {
+                    databases: second.info.sources.iter().map(Source::of).collect(),
+                    rule: policy.cross_check.word(),
+                    disagreement: second.disagreement,
+                }),
             asn_database: prepared.others.autonomous_systems.as_ref().map(|systems| {
                 let [prefixes_v4, prefixes_v6] = systems.networks();
                 Source {

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::decider::Decider;
 use crate::cli::outcome::Outcome;
-use crate::model::listing::naming;
 use crate::explain::{Names, addresses, class_of, describe, system_to_json};
 use crate::model::countries;
+use crate::model::listing::naming;
 use crate::prepare::CrossCheckAnswer;
 
 /// The line of a drop that monitor mode does not enforce.
@@ -78,7 +78,10 @@ pub(super) fn steps_to_json(steps: &[Step], names: Names<'_>) -> Value {
 }
 
 /// The countries that two databases assign to the address of a step, if both are used and differ.
-fn opinions_on(step: &Step, decider: &Decider) -> anyhow::Result<Option<(IpAddr, CrossCheckAnswer)>> {
+fn opinions_on(
+    step: &Step,
+    decider: &Decider,
+) -> anyhow::Result<Option<(IpAddr, CrossCheckAnswer)>> {
     let (Step::Class { address, class }, Some(prepared)) = (step, decider.prepared()) else {
         return Ok(None);
     };
