@@ -68,7 +68,7 @@ fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
     let checksum_key = maps::checksum_key();
     let cache_key = CacheKey::of(table, key, &checksum_key);
     if let Some(line) = maps::FLOW_CACHE.get_ptr_mut(cache_key.slot()) {
-        // SAFETY: the element is a whole `CacheLine`. Another CPU may be reading or writing it; the checksum detects that.
+        // SAFETY: the element is a whole `CacheLine`. Another CPU may be using it; the checksum detects that.
         unsafe { line.write_volatile(cache_key.line_of(flow, &checksum_key)) };
     }
 }
@@ -201,7 +201,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
-        // The table evicts to make room. Later fragments of a datagram that it does not take are dropped and counted.
+        // The table evicts others when it is full. Of a datagram that it does not take, later fragments are dropped.
         let _ = maps::DATAGRAMS.insert(key, datagram, 0);
     }
 
@@ -211,7 +211,7 @@ impl Tables for KernelTables {
             let Some(next) = try_acquire(0) else {
                 return false;
             };
-            // The table evicts to make room. A source that it does not take is not limited.
+            // The table evicts others when it is full. A source that it does not take is not limited.
             let _ = maps::BUCKETS.insert(key, next, 0);
             return true;
         };

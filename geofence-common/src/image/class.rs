@@ -162,7 +162,7 @@ impl Class {
         Country::from_number((self.0 & COUNTRY) as u8)
     }
 
-    /// Whether the policy blocks this class, lists aside.
+    /// Whether the policy blocks this class, lists apart.
     #[must_use]
     #[inline(always)]
     pub const fn is_blocked(self) -> bool {

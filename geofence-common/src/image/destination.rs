@@ -104,7 +104,7 @@ impl DestinationPolicy {
         [policy_record::TARGET_GROUP, policy_record::TARGET_TENANT].map(|at| self.read(at, words))
     }
 
-    /// Whether sources of this class are blocked here, lists aside.
+    /// Whether sources of this class are blocked here, lists apart.
     #[inline(always)]
     pub fn blocks<W: Words>(&self, class: Class, words: &W) -> bool {
         if self.at == 0 {

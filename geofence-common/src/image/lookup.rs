@@ -91,10 +91,10 @@ fn short_range_leaf<W: Words + ?Sized>(words: &W, entry: u32, high: u64) -> Opti
     let [_, _, _, _, _, _, _, _, starts @ .., _] = words.line(at)?;
     let starts: [u32; SHORT_RANGE_STEPS] = starts;
     // A bit above the 32 that are compared; a subtraction clears it if the start is greater.
-    let told_apart = high << ((entry & SKIP) * STRIDE_MIN) >> 32 | 1 << 32;
+    let compared = high << ((entry & SKIP) * STRIDE_MIN) >> 32 | 1 << 32;
     let mut leaf = at;
     for start in starts {
-        let is_reached = told_apart.wrapping_sub(u64::from(start)) >> 32;
+        let is_reached = compared.wrapping_sub(u64::from(start)) >> 32;
         leaf = leaf.wrapping_add(is_reached as u32);
     }
     words.word(leaf)
