@@ -12,7 +12,8 @@ use crate::{build, privilege, process, setup};
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::run(setup::Scope::Demo)?;
     let wanted = [build::GEOFENCE, ("geofence-tests", "geofence-demo")];
-    let [geofence, demo] = build::binaries(wanted, &[], true)?;
+    // Not optimised: the demo is the first thing a newcomer compiles, and the tests use the same build.
+    let [geofence, demo] = build::binaries(wanted, &[], false)?;
     let mut demo = process::command(demo);
     demo.arg("--geofence").arg(geofence).args(&arguments);
     if !asks_for_help(&arguments) {

@@ -13,6 +13,7 @@ pub mod exception;
 pub mod explain;
 pub mod flows;
 pub mod list;
+mod log;
 pub mod lookup;
 pub mod options;
 mod outcome;

@@ -4,7 +4,6 @@
 //! the program and its image. An interface is attached, or taken over from an earlier daemon, once everything else is in
 //! place. From then on the filter outlives the process, however it ends; only Ctrl-C detaches it.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +12,8 @@ use clap::Args;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
+use super::log;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use super::request::ForceArgs;
@@ -81,14 +80,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     memory::keep_large_apart();
-    let _ = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .try_init();
+    log::start();
     let force = arguments.force.force;
     let source = ConfigSource {
         file: arguments.policy.config.clone(),
