@@ -11,6 +11,7 @@
 mod cross_check;
 mod destinations;
 mod exceptions;
+mod extents;
 mod host_table;
 mod image;
 mod layers;
@@ -45,12 +46,13 @@ use layers::{Kind, Layer};
 use list_sets::Lists;
 use trie::{Full, Trie};
 
-pub use cross_check::{Disagreement, Extents, agree, decide};
+pub use cross_check::{Disagreement, agree, decide};
 pub use exceptions::ExceptionError;
+pub use extents::{Extent, Extents};
 pub use image::{Image, ImageError};
 pub use prefix::Family;
 pub use prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage, LpmPrefixes};
-pub use ranges::{BrokenImage, Extent, Ranges, Segment, prefixes, ranges, side_by_side, spans};
+pub use ranges::{BrokenImage, Ranges, Segment, prefixes, ranges, side_by_side, spans};
 pub use statistics::{CountryStatistics, Statistics};
 
 /// What an image is compiled for, beyond policy and data.

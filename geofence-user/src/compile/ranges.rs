@@ -13,7 +13,6 @@ use geofence_common::image::{
 };
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::layers::{combine, layer};
 use super::prefix::{Family, Prefix};
@@ -211,37 +210,6 @@ pub fn spans<T: Copy>(layer: &[(u128, T)]) -> impl Iterator<Item = (u128, u128, 
         .map(|((start, value), end)| (*start, end, *value))
 }
 
-/// How much of a family's address space something has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    /// The fewest prefixes that hold just these addresses.
-    pub prefixes: u64,
-    /// All of IPv6 counts as one address less than it has, which is the most there is a number for.
-    pub addresses: u128,
-}
-
-impl Extent {
-    /// The extent of the addresses from `start` to the last before `end`.
-    #[must_use]
-    pub fn of(family: Family, start: u128, end: u128) -> Self {
-        let (first, last) = (
-            start >> family.spare_bits(),
-            end.wrapping_sub(1) >> family.spare_bits(),
-        );
-        Self {
-            prefixes: cover(first, last).count() as u64,
-            addresses: (last - first).saturating_add(1),
-        }
-    }
-}
-
-impl std::ops::AddAssign for Extent {
-    fn add_assign(&mut self, other: Self) {
-        self.prefixes += other.prefixes;
-        self.addresses = self.addresses.saturating_add(other.addresses);
-    }
-}
-
 /// The prefixes that hold the addresses from `start` to the last before `end` and no others.
 pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = IpNet> {
     let spare = family.spare_bits();
@@ -256,7 +224,7 @@ pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = 
 }
 
 /// The fewest prefixes that hold just these addresses: the first address of each, and how many low bits are free.
-fn cover(first: u128, last: u128) -> impl Iterator<Item = (u128, u32)> {
+pub(super) fn cover(first: u128, last: u128) -> impl Iterator<Item = (u128, u32)> {
     let mut next = Some(first);
     std::iter::from_fn(move || {
         let start = next.filter(|start| *start <= last)?;
@@ -273,6 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compile::Extent;
 
     #[test]
     fn the_fewest_prefixes_cover_a_range() {

@@ -8,10 +8,10 @@ use tracing::warn;
 use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
 use crate::checks::sanity::{
-    Comparison, FirstData, Holdings, Refusal, Refused, as_database_refusals, refusals,
+    Comparison, FirstData, Refusal, Refused, as_database_extents, as_database_refusals, refusals,
 };
-use crate::compile::Image;
 use crate::compile::LpmPrefixes;
+use crate::compile::{Extents, Image};
 use crate::config::Config;
 use crate::data::lists::{Loaded, store::Store};
 use crate::model::failure::{Cause, Failure};
@@ -107,7 +107,7 @@ impl Candidate {
                 .others
                 .autonomous_systems
                 .as_ref()
-                .map(Holdings::of_as_database),
+                .map(as_database_extents),
             lists: prepared.lists.reports.clone(),
             ..Facts::of(&prepared.image)
         };
@@ -171,7 +171,7 @@ impl Candidate {
     ///
     /// # Errors
     /// What it has lost.
-    pub fn check_asn_data(&mut self, before: Option<Holdings>, force: bool) -> Result<(), Failure> {
+    pub fn check_asn_data(&mut self, before: Option<Extents>, force: bool) -> Result<(), Failure> {
         let (Some(before), Some(after)) = (before, self.facts.asn_data) else {
             return Ok(());
         };

@@ -10,8 +10,7 @@ use geofence_common::flow::Table;
 use geofence_common::maps::{Counter, ListCounters};
 use serde_json::{Value, json};
 
-use crate::checks::sanity::Holdings;
-use crate::compile::{Disagreement, Image};
+use crate::compile::{Disagreement, Extents, Image};
 use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
@@ -76,7 +75,7 @@ pub struct Facts {
     /// How far the second database of a cross-check differs from the first.
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
-    pub asn_data: Option<Holdings>,
+    pub asn_data: Option<Extents>,
     pub lists: Vec<ListReport>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,

@@ -9,7 +9,7 @@ use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode};
 use geofence_common::maps::name;
 
 use super::attach_error::AttachError;
-use super::call::{errno, is_permission};
+use super::call::{describe_error, errno, is_permission};
 use super::filter::Filter;
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
@@ -67,7 +67,7 @@ impl Filter {
             } else {
                 AttachError::Egress {
                     name: name.clone(),
-                    cause: Box::new(error),
+                    cause: describe_error(&error),
                 }
             }
         };
@@ -138,7 +138,7 @@ impl Filter {
             .take_link(id)
             .map_err(|error| AttachError::Program {
                 name: name.clone(),
-                cause: Box::new(error),
+                cause: describe_error(&error),
             })?;
         // A kernel without links makes aya attach without one; dropping that attachment detaches it.
         FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })
@@ -156,7 +156,7 @@ fn refusal(interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachE
     let (Some(errno), Some(meaning)) = (errno, meaning) else {
         return AttachError::Program {
             name,
-            cause: Box::new(error),
+            cause: describe_error(&error),
         };
     };
     AttachError::Refused {

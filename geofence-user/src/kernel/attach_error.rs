@@ -4,7 +4,7 @@ use std::fmt;
 
 use aya::programs::{ProgramError, loaded_programs};
 
-use super::call::{KernelCall as _, describe_error};
+use super::call::KernelCall as _;
 use super::error::KernelError;
 use super::interface::InterfaceError;
 use super::pin_error::PinError;
@@ -39,34 +39,23 @@ pub enum AttachError {
         cause: std::io::Error,
         meaning: DriverError,
     },
-    #[error("cannot attach to {name}: {}", describe_error(.cause.as_ref()))]
-    Program {
-        name: String,
-        cause: Box<ProgramError>,
-    },
+    #[error("cannot attach to {name}: {cause}")]
+    Program { name: String, cause: String },
     #[error(
-        "interface {name} refused the egress program, which records what this machine sends: {}. Without it, no reply \
-         from a blocked country could pass, so the interface is not attached at all",
-        describe_error(.cause.as_ref())
+        "interface {name} refused the egress program, which records what this machine sends: {cause}. Without it, no reply \
+         from a blocked country could pass, so the interface is not attached at all"
     )]
-    Egress {
-        name: String,
-        cause: Box<ProgramError>,
-    },
+    Egress { name: String, cause: String },
     #[error(
         "the kernel attached the program to {name} without a link, which cannot be pinned; the program was detached. \
          Links for XDP need Linux 5.9 or later"
     )]
     NoLink { name: String },
     #[error(
-        "interface {name} runs the program of an earlier geofence, which could not be replaced: {}. That program keeps \
-         filtering by its own policy",
-        describe_error(.cause.as_ref())
+        "interface {name} runs the program of an earlier geofence, which could not be replaced: {cause}. That program keeps \
+         filtering by its own policy"
     )]
-    Update {
-        name: String,
-        cause: Box<ProgramError>,
-    },
+    Update { name: String, cause: String },
     #[error(
         "interface {name} does not run the program after it was attached: another program took its place"
     )]

@@ -107,10 +107,9 @@ impl Filter {
             return Err(KernelError::NoMap(name::HITS));
         };
         let mut all = Vec::new();
-        let cpus =
-            nr_cpus().map_err(|(_, cause)| KernelError::memory("counting the CPUs")(cause))?;
+        let cpus = nr_cpus().map_err(|(_, cause)| KernelError::io("counting the CPUs")(cause))?;
         batch::elements(hits.fd().as_fd(), cpus, |cpus| all.push(sum(cpus)))
-            .map_err(KernelError::memory("reading HITS: BPF_MAP_LOOKUP_BATCH"))?;
+            .map_err(KernelError::io("reading HITS: BPF_MAP_LOOKUP_BATCH"))?;
         Ok(all)
     }
 

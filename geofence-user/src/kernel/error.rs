@@ -1,5 +1,6 @@
 //! Why the program or its maps could not be loaded, written or read: the call that failed, and what to do.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use aya::EbpfError;
@@ -33,10 +34,6 @@ pub enum KernelError {
     TooManyInterfaces { given: u32 },
     #[error("the program in this binary has no placeholder for the image size; rebuild geofence")]
     Object,
-    #[error("cannot load the program: {}", describe_error(.0.as_ref()))]
-    Ebpf(Box<EbpfError>),
-    #[error("the kernel refused the program: {}", describe_error(.0.as_ref()))]
-    Program(Box<ProgramError>),
     #[error(
         "cannot open the table {path:?} of the running filter: {cause}. A start without it would lose its counters, so \
          nothing was changed; start again"
@@ -51,25 +48,15 @@ pub enum KernelError {
         feature: &'static str,
         call: &'static str,
     },
-    #[error("opening the map {map}: {}", describe_error(.cause.as_ref()))]
-    OpenMap {
-        map: &'static str,
-        cause: Box<MapError>,
-    },
-    #[error("{doing}: {}", describe_error(.cause.as_ref()))]
-    Map {
-        doing: &'static str,
-        cause: Box<MapError>,
-    },
     #[error(
         "another version of geofence loaded the running filter, and its image has another layout; ask with that \
          version, or restart the filter with this one"
     )]
     OtherVersion,
     #[error("{doing}: {cause}")]
-    Memory {
-        doing: &'static str,
-        cause: std::io::Error,
+    Call {
+        doing: Cow<'static, str>,
+        cause: String,
     },
     #[error("no policy is active yet, so there is none to go back to")]
     NothingBefore,
@@ -91,7 +78,7 @@ impl From<EbpfError> for KernelError {
         if is_permission(&error) {
             Self::privilege(&error)
         } else {
-            Self::Ebpf(Box::new(error))
+            Self::call("loading the program", &error)
         }
     }
 }
@@ -107,7 +94,7 @@ impl From<ProgramError> for KernelError {
         if is_permission(&error) || lacks_perfmon(&error) {
             Self::privilege(&error)
         } else {
-            Self::Program(Box::new(error))
+            Self::call("loading or running a program", &error)
         }
     }
 }
@@ -119,25 +106,29 @@ impl KernelError {
         }
     }
 
+    fn call(doing: impl Into<Cow<'static, str>>, error: &impl KernelCall) -> Self {
+        Self::Call {
+            doing: doing.into(),
+            cause: describe_error(error),
+        }
+    }
+
     /// For `map_err`: the map with this name cannot be opened.
     pub(super) fn opening(map: &'static str) -> impl Fn(MapError) -> Self {
-        move |cause| Self::OpenMap {
-            map,
-            cause: Box::new(cause),
-        }
+        move |error| Self::call(format!("opening the map {map}"), &error)
     }
 
     /// For `map_err`: what the call on a map was for.
     pub(super) fn map(doing: &'static str) -> impl Fn(MapError) -> Self {
-        move |cause| Self::Map {
-            doing,
-            cause: Box::new(cause),
-        }
+        move |error| Self::call(doing, &error)
     }
 
     /// For `map_err`: what the call outside aya was for.
-    pub(super) fn memory(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
-        move |cause| Self::Memory { doing, cause }
+    pub(super) fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |error| Self::Call {
+            doing: doing.into(),
+            cause: error.to_string(),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Filter {
         let current = self.current.ok_or(KernelError::NothingBefore)?;
         self.images[current]
             .set_word(header::FLAGS, image.flags().0)
-            .map_err(KernelError::memory("confirming the image"))
+            .map_err(KernelError::io("confirming the image"))
     }
 
     /// Returns to the image from before a trial.
@@ -89,7 +89,7 @@ impl Filter {
         }
         self.images[idle]
             .write(lines)
-            .map_err(KernelError::memory("writing the image"))?;
+            .map_err(KernelError::io("writing the image"))?;
         Ok(idle)
     }
 

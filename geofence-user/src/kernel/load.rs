@@ -115,9 +115,7 @@ fn verify_both(ebpf: &mut Ebpf) -> Result<(), KernelError> {
     thread::scope(|scope| {
         let other = thread::Builder::new()
             .spawn_scoped(scope, || egress.load())
-            .map_err(KernelError::memory(
-                "starting a thread that loads a program",
-            ))?;
+            .map_err(KernelError::io("starting a thread that loads a program"))?;
         let loaded = ingress.load();
         let other = other
             .join()

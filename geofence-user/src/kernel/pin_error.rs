@@ -23,12 +23,6 @@ pub enum PinError {
     NoFileSystem { cause: io::Error },
     #[error(transparent)]
     Directory(#[from] InstanceError),
-    #[error("cannot {action} {path}: {cause}")]
-    File {
-        action: &'static str,
-        path: String,
-        cause: io::Error,
-    },
     #[error("only root may use {path}: run this with sudo")]
     Privilege { path: String },
     #[error("cannot {action} {path}: {cause}")]
@@ -52,10 +46,10 @@ impl PinError {
             if cause.kind() == ErrorKind::PermissionDenied {
                 return Self::Privilege { path };
             }
-            Self::File {
+            Self::Call {
                 action,
                 path,
-                cause,
+                cause: cause.to_string(),
             }
         }
     }

@@ -125,7 +125,7 @@ fn read_image(id: u32) -> Result<Vec<Line>, KernelError> {
 }
 
 fn read_one(image: &ImageMap) -> Result<Vec<Line>, KernelError> {
-    let memory = KernelError::memory("reading the image of the running filter");
+    let memory = KernelError::io("reading the image of the running filter");
     let shape = KernelError::map("reading the shape of the running filter's image");
     if !image.has_this_shape().map_err(shape)? {
         return Err(KernelError::OtherVersion);

@@ -10,7 +10,7 @@ use aya::programs::ProgramError;
 use tracing::{info, warn};
 
 use super::attach_error::AttachError;
-use super::call::errno;
+use super::call::{describe_error, errno};
 use super::filter::Filter;
 use super::hook::Hook;
 use super::interface::interfaces;
@@ -183,7 +183,7 @@ impl Filter {
         let index = interface.index;
         let failed = |cause: ProgramError| AttachError::Update {
             name: interface.name.clone(),
-            cause: Box::new(cause),
+            cause: describe_error(&cause),
         };
         // The new ingress program finds what the old one wrote in the same tables, so the order loses nothing.
         let egress = pins.open(Hook::Egress, index)?.filter(|_| has_tcx());

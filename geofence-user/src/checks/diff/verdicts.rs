@@ -9,8 +9,8 @@ use geofence_common::image::class::Class;
 use serde::Serialize;
 
 use super::side::Side;
-use crate::checks::sanity::{Counts, Holdings};
-use crate::compile::{BrokenImage, Family, ranges, side_by_side};
+use crate::checks::sanity::Counts;
+use crate::compile::{BrokenImage, Extents, Family, ranges, side_by_side};
 
 /// What a policy does with packets of an address, from strictest to most permissive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,8 +78,8 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>
         layer.dedup_by_key(|(_, treated)| *treated);
         Ok(layer)
     };
-    let mut all: BTreeMap<Country, Holdings> = BTreeMap::new();
-    let mut changed: BTreeMap<(Country, Treatment, Treatment), Holdings> = BTreeMap::new();
+    let mut all: BTreeMap<Country, Extents> = BTreeMap::new();
+    let mut changed: BTreeMap<(Country, Treatment, Treatment), Extents> = BTreeMap::new();
     for family in Family::ALL {
         for segment in side_by_side(&layer(old, family, true)?, &layer(new, family, false)?) {
             let (country, before) = segment.before;
@@ -98,15 +98,15 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>
             }
         }
     }
-    let change = |((country, before, after), holdings): (_, Holdings)| {
+    let change = |((country, before, after), holdings): (_, Extents)| {
         let addresses =
-            |holdings: Option<&Holdings>| holdings.map(|all| [all.v4.addresses, all.v6.addresses]);
+            |holdings: Option<&Extents>| holdings.map(|all| [all.v4.addresses, all.v6.addresses]);
         VerdictChange {
             country: Country::name(country),
             before,
             after,
             whole: addresses(all.get(&country)) == addresses(Some(&holdings)),
-            counts: Counts::of(&holdings),
+            counts: Counts::of(holdings),
         }
     };
     Ok(changed.into_iter().map(change).collect())

@@ -6,60 +6,26 @@ use std::collections::BTreeMap;
 
 use geofence_common::country::Country;
 
-use crate::compile::{BrokenImage, Extent, Family, ranges, spans};
+use crate::compile::{BrokenImage, Extent, Extents, Family, ranges, spans};
 use crate::data::asn::AsDatabase;
 
-/// What one country holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    pub v4: Extent,
-    pub v6: Extent,
-}
-
-impl Holdings {
-    /// What all autonomous systems of a database hold together. Of IPv6, only the prefixes are counted.
-    #[must_use]
-    pub fn of_as_database(database: &AsDatabase) -> Self {
-        let [v4, v6] = database.networks();
-        let extent = |prefixes: usize, addresses: u64| Extent {
-            prefixes: prefixes as u64,
-            addresses: addresses.into(),
-        };
-        Self {
-            v4: extent(v4, database.addresses_v4()),
-            v6: extent(v6, 0),
-        }
-    }
-
-    /// The part of one family.
-    #[must_use]
-    pub const fn of(&self, family: Family) -> Extent {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
-    }
-
-    /// Adds the addresses from `start` to the last before `end`.
-    pub fn add(&mut self, family: Family, start: u128, end: u128) {
-        let holdings = match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        };
-        *holdings += Extent::of(family, start, end);
-    }
-}
-
-impl std::ops::AddAssign for Holdings {
-    fn add_assign(&mut self, other: Self) {
-        self.v4 += other.v4;
-        self.v6 += other.v6;
+/// What all autonomous systems of a database hold together. Of IPv6, only the prefixes are counted.
+#[must_use]
+pub fn as_database_extents(database: &AsDatabase) -> Extents {
+    let [v4, v6] = database.networks();
+    let extent = |prefixes: usize, addresses: u64| Extent {
+        prefixes: prefixes as u64,
+        addresses: addresses.into(),
+    };
+    Extents {
+        v4: extent(v4, database.addresses_v4()),
+        v6: extent(v6, 0),
     }
 }
 
 /// What every country holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressCounts(BTreeMap<Country, Holdings>);
+pub struct AddressCounts(BTreeMap<Country, Extents>);
 
 impl AddressCounts {
     /// Counts an image, given by its words.
@@ -68,8 +34,8 @@ impl AddressCounts {
         for family in Family::ALL {
             for (start, end, country) in spans(&country_ranges(words, family)?) {
                 if country.code().is_some() {
-                    let holdings = counts.0.entry(country).or_default();
-                    holdings.add(family, start, end);
+                    let extents = counts.0.entry(country).or_default();
+                    extents.add(family, start, end);
                 }
             }
         }
@@ -78,15 +44,13 @@ impl AddressCounts {
 
     /// What one country holds.
     #[must_use]
-    pub fn of(&self, country: Country) -> Holdings {
+    pub fn of(&self, country: Country) -> Extents {
         self.0.get(&country).copied().unwrap_or_default()
     }
 
     /// Every country that holds anything.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Country, Holdings)> {
-        self.0
-            .iter()
-            .map(|(country, holdings)| (*country, *holdings))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Country, Extents)> {
+        self.0.iter().map(|(country, extents)| (*country, *extents))
     }
 }
 

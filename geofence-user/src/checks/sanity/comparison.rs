@@ -4,33 +4,45 @@ use std::collections::BTreeMap;
 
 use geofence_common::country::Country;
 use geofence_common::image::header;
+use serde::Serialize;
 
-use super::address_counts::{AddressCounts, Holdings, country_ranges};
-use crate::compile::{BrokenImage, Family, Segment, side_by_side};
+use super::address_counts::{AddressCounts, country_ranges};
+use crate::compile::{BrokenImage, Extents, Family, Segment, side_by_side};
 use crate::model::units::UnixSeconds;
 
-/// How the holdings of one country differ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    pub before: Holdings,
-    pub after: Holdings,
+/// How the holdings of one country differ, as extents or as counts for a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Change<T = Extents> {
+    pub before: T,
+    pub after: T,
     /// What it holds only in the new data.
-    pub gained: Holdings,
+    pub gained: T,
     /// What it holds only in the old data.
-    pub lost: Holdings,
+    pub lost: T,
+}
+
+impl<T> Change<T> {
+    pub(super) fn map<U>(self, convert: impl Fn(T) -> U) -> Change<U> {
+        Change {
+            before: convert(self.before),
+            after: convert(self.after),
+            gained: convert(self.gained),
+            lost: convert(self.lost),
+        }
+    }
 }
 
 impl Change {
     /// Whether the country had something and now has nothing, in both families.
     #[must_use]
     pub fn has_vanished(&self) -> bool {
-        self.before != Holdings::default() && self.after == Holdings::default()
+        self.before != Extents::default() && self.after == Extents::default()
     }
 
     /// Whether anything differs.
     #[must_use]
     pub fn is_some(&self) -> bool {
-        self.gained != Holdings::default() || self.lost != Holdings::default()
+        self.gained != Extents::default() || self.lost != Extents::default()
     }
 }
 

@@ -5,10 +5,10 @@
 
 use geofence_common::country::Country;
 
-use super::address_counts::{AddressCounts, Holdings};
+use super::address_counts::AddressCounts;
 use super::refusal::Refusal;
 use super::rules::IPV6_TOO_SMALL;
-use crate::compile::{Boot, BrokenImage, CompileError, Family, Target, compile};
+use crate::compile::{Boot, BrokenImage, CompileError, Extents, Family, Target, compile};
 use crate::data::geoip::Database;
 use crate::data::mmdb::DatabaseError;
 use crate::model::policy::{CountryRule, Policy};
@@ -48,7 +48,7 @@ impl FirstData {
     pub(super) fn judge(policy: &Policy, words: &[u32]) -> Result<Self, FirstDataError> {
         let first = AddressCounts::of_image(words)?;
         let is_whole = |country: Country| {
-            let Holdings { v4, v6 } = first.of(country);
+            let Extents { v4, v6 } = first.of(country);
             v4.addresses > 0 && v6.addresses > 0
         };
         if listed(policy).all(is_whole) {
@@ -75,8 +75,7 @@ impl FirstData {
         embedded: &AddressCounts,
     ) -> Self {
         let lacks = |country: &Country| {
-            first.of(*country) == Holdings::default()
-                && embedded.of(*country) != Holdings::default()
+            first.of(*country) == Extents::default() && embedded.of(*country) != Extents::default()
         };
         let refusals = listed(policy)
             .filter(lacks)

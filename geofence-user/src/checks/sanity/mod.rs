@@ -14,7 +14,7 @@ mod report;
 mod rules;
 mod units;
 
-pub use address_counts::{AddressCounts, Holdings};
+pub use address_counts::{AddressCounts, as_database_extents};
 pub use comparison::{Change, Comparison, data_built};
 pub use first_data::{FirstData, FirstDataError};
 pub use refusal::{Refusal, Refused, Who};

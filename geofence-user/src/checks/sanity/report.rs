@@ -4,11 +4,10 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use geofence_common::country::Country;
 use serde::Serialize;
 
-use super::address_counts::Holdings;
 use super::comparison::{Change, Comparison};
 use super::refusal::Refusal;
 use super::units::in_unit;
-use crate::compile::Family;
+use crate::compile::{Extents, Family};
 use crate::model::countries;
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
@@ -21,7 +20,7 @@ pub struct Report {
     /// Whether addresses were compared; always true, as every comparison is of images.
     exact: bool,
     countries: Vec<Row>,
-    together: Numbers,
+    together: Change<Counts>,
     refusals: Vec<Refusal>,
 }
 
@@ -30,15 +29,7 @@ struct Row {
     country: &'static str,
     name: String,
     #[serde(flatten)]
-    numbers: Numbers,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Numbers {
-    before: Counts,
-    after: Counts,
-    gained: Counts,
-    lost: Counts,
+    numbers: Change<Counts>,
 }
 
 /// Counts for reports: IPv6 by /48 networks, the size a site gets.
@@ -51,17 +42,17 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts holdings.
+    /// Converts extents to counts.
     #[must_use]
-    pub fn of(holdings: &Holdings) -> Self {
+    pub fn of(extents: Extents) -> Self {
         let amount = |family| {
-            let amount = in_unit(family, holdings.of(family).addresses);
+            let amount = in_unit(family, extents.of(family).addresses);
             u64::try_from(amount).unwrap_or(u64::MAX)
         };
         Self {
-            prefixes_v4: holdings.v4.prefixes,
+            prefixes_v4: extents.v4.prefixes,
             addresses_v4: amount(Family::V4),
-            prefixes_v6: holdings.v6.prefixes,
+            prefixes_v6: extents.v6.prefixes,
             sites_v6: amount(Family::V6),
         }
     }
@@ -78,24 +69,13 @@ impl Counts {
     }
 }
 
-impl Numbers {
-    fn of(change: &Change) -> Self {
-        Self {
-            before: Counts::of(&change.before),
-            after: Counts::of(&change.after),
-            gained: Counts::of(&change.gained),
-            lost: Counts::of(&change.lost),
-        }
-    }
-}
-
 impl Report {
     #[must_use]
     pub fn new(comparison: &Comparison, refusals: Vec<Refusal>) -> Self {
-        let row = |(country, change): (Country, Change)| Row {
+        let row = |(country, change): (Country, Change<Extents>)| Row {
             country: country.name(),
             name: countries::name(country),
-            numbers: Numbers::of(&change),
+            numbers: change.map(Counts::of),
         };
         let [built_before, built_after] = comparison.built;
         Self {
@@ -107,7 +87,7 @@ impl Report {
                 .filter(|(_, change)| change.is_some())
                 .map(row)
                 .collect(),
-            together: Numbers::of(&comparison.sum(|_| true)),
+            together: comparison.sum(|_| true).map(Counts::of),
             refusals,
         }
     }
@@ -159,7 +139,7 @@ impl Report {
 }
 
 /// A row: what was gained and lost, as `+12 -3`.
-fn cells(code: &str, name: &str, numbers: &Numbers) -> Vec<String> {
+fn cells(code: &str, name: &str, numbers: &Change<Counts>) -> Vec<String> {
     let signed = |gained: u64, lost: u64| match (gained, lost) {
         (0, 0) => "0".to_owned(),
         (gained, 0) => format!("+{}", grouped(gained)),

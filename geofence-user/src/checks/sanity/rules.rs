@@ -1,10 +1,9 @@
 //! The rules of the sanity check, and their thresholds.
 
-use super::address_counts::Holdings;
 use super::comparison::{Change, Comparison};
 use super::refusal::{Refusal, Who};
 use super::units::is_lost;
-use crate::compile::Family;
+use crate::compile::{Extents, Family};
 use crate::model::policy::{CountryRule, Policy};
 use crate::model::units::UnixSeconds;
 
@@ -57,11 +56,11 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: UnixSeconds) -> V
 /// Judges a new ASN database against the one in use, by what all autonomous systems hold together. Single systems come,
 /// go and move their prefixes daily, so no rule covers them.
 #[must_use]
-pub fn as_database_refusals(before: Holdings, after: Holdings) -> Vec<Refusal> {
+pub fn as_database_refusals(before: Extents, after: Extents) -> Vec<Refusal> {
     let change = Change {
         before,
         after,
-        ..Change::default()
+        ..Change::<Extents>::default()
     };
     losses(Who::AutonomousSystems, &change, WHOLE_LOSS_MAX).collect()
 }
@@ -69,7 +68,7 @@ pub fn as_database_refusals(before: Holdings, after: Holdings) -> Vec<Refusal> {
 /// The families of which too much was lost.
 fn losses(who: Who, change: &Change, loss_max: u128) -> impl Iterator<Item = Refusal> {
     Family::ALL.into_iter().filter_map(move |family| {
-        let measure = |holdings: Holdings| {
+        let measure = |holdings: Extents| {
             let extent = holdings.of(family);
             if who.counts_prefixes(family) {
                 u128::from(extent.prefixes)

@@ -10,7 +10,7 @@ use geofence_common::country::Country;
 use super::rules::AHEAD_MAX_SECONDS;
 use super::units::is_lost;
 use super::*;
-use crate::compile::{Boot, Extent, Family, Image, Target, compile};
+use crate::compile::{Boot, Extent, Extents, Family, Image, Target, compile};
 use crate::data::geoip::Database;
 use crate::model::policy::{CountryRule, Policy};
 use crate::model::units::UnixSeconds;
@@ -374,7 +374,7 @@ proptest! {
             let expected = [&counts[0], &counts[1]].map(|one| one.of(country(code)));
             prop_assert_eq!([change.before, change.after], expected);
             for family in Family::ALL {
-                let of = |holdings: Holdings| holdings.of(family).addresses;
+                let of = |holdings: Extents| holdings.of(family).addresses;
                 prop_assert_eq!(of(change.before) - of(change.lost) + of(change.gained), of(change.after));
             }
         }
@@ -409,7 +409,7 @@ fn holdings() -> impl Strategy<Value = Vec<(String, &'static str)>> {
 
 #[test]
 fn an_asn_database_that_has_lost_a_fifth_is_refused() {
-    let holdings = |addresses, prefixes| Holdings {
+    let holdings = |addresses, prefixes| Extents {
         v4: Extent {
             prefixes: 1,
             addresses,

@@ -10,9 +10,10 @@ use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::extents::Extents;
 use super::layers::{Layer, combine, layer};
 use super::prefix::{self, Family};
-use super::ranges::{Extent, prefixes, spans};
+use super::ranges::{prefixes, spans};
 use crate::data::geoip::Database;
 use crate::model::policy::{CrossCheckRule, Policy};
 
@@ -23,22 +24,6 @@ pub struct Disagreement {
     pub first_alone: Extents,
     /// Those that the second database has in a blocked country and the first has not.
     pub second_alone: Extents,
-}
-
-/// How much of both families.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Extents {
-    pub v4: Extent,
-    pub v6: Extent,
-}
-
-impl Extents {
-    fn of_mut(&mut self, family: Family) -> &mut Extent {
-        match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        }
-    }
 }
 
 /// The country that an address counts as, of those that the first and the second database say.
@@ -90,7 +75,7 @@ pub fn agree(policy: &Policy, first: &Database, second: &Database) -> (Database,
                 Some(Blocks::SecondAlone) => &mut disagreement.second_alone,
                 None => continue,
             };
-            *extents.of_mut(family) += Extent::of(family, start, end);
+            extents.add(family, start, end);
         }
         let decided: Layer<Country> = combine(&one, &two, |one, two| decide(policy, one, two));
         for (start, end, country) in spans(&decided) {

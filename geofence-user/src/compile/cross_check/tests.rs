@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
 use super::*;
-use crate::compile::{Boot, Target, compile};
+use crate::compile::{Boot, Extent, Target, compile};
 use crate::model::policy::{Action, CountryRule};
 use crate::model::units::UnixSeconds;
 use crate::oracle::{LongestPrefix, Oracle, default_policy};
