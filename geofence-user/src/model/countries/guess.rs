@@ -3,7 +3,20 @@
 use celes::LookupTable as _;
 use geofence_common::country::Country;
 
-use super::{GROUPS, Guess, country, name};
+use super::group::GROUPS;
+use super::name::{from_code, name};
+
+/// What a text that names no country was probably meant to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guess {
+    Country(Country),
+    Group(&'static str),
+    /// The placeholder some databases use for "not known", which is a setting and no country.
+    Unknown,
+    /// Nothing in particular; these codes begin with the same letter.
+    Codes(Vec<&'static str>),
+    Nothing,
+}
 
 /// Abbreviations in use that are not, or no longer, codes of ISO 3166-1.
 pub(super) const MISTAKES: [(&str, &str); 22] = [
@@ -41,7 +54,7 @@ const ALIKE: f64 = 0.88;
 pub(super) fn guess(text: &str) -> Guess {
     let upper = text.trim().to_uppercase();
     let mistaken = MISTAKES.iter().find(|(wrong, _)| *wrong == upper);
-    if let Some(country) = country(mistaken.map_or(upper.as_str(), |(_, meant)| meant)) {
+    if let Some(country) = from_code(mistaken.map_or(upper.as_str(), |(_, meant)| meant)) {
         return Guess::Country(country);
     }
     if upper == "EU" {
@@ -52,12 +65,12 @@ pub(super) fn guess(text: &str) -> Guess {
     }
     let plain = squeeze(text);
     if let Ok(found) = plain.parse::<celes::Country>()
-        && let Some(country) = country(found.alpha2)
+        && let Some(country) = from_code(found.alpha2)
     {
         return Guess::Country(country);
     }
     let reversed: String = upper.chars().rev().collect();
-    if let Some(country) = country(&reversed) {
+    if let Some(country) = from_code(&reversed) {
         return Guess::Country(country);
     }
     alike(&plain).unwrap_or_else(|| first_letter(&upper))

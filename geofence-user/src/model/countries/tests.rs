@@ -1,9 +1,15 @@
 //! Codes, names and groups agree, and a wrong spelling finds the right one.
 
+use std::collections::BTreeSet;
+
+use geofence_common::country::Country;
+
+use super::guess::MISTAKES;
+use super::name::{SHORT_NAMES, from_code};
 use super::*;
 
 fn of(code: &str) -> Country {
-    country(code).unwrap()
+    from_code(code).unwrap()
 }
 
 #[test]
@@ -16,7 +22,11 @@ fn every_code_has_a_name_and_celes_knows_no_other() {
     assert_eq!(ours, theirs);
     let names: BTreeSet<_> = Country::all().map(name).collect();
     assert_eq!(names.len(), ours.len(), "two countries have one name");
-    assert!(SHORT_NAMES.iter().all(|(code, _)| country(code).is_some()));
+    assert!(
+        SHORT_NAMES
+            .iter()
+            .all(|(code, _)| from_code(code).is_some())
+    );
     assert_eq!(name(of("AG")), "Antigua and Barbuda");
     assert_eq!(name(of("KP")), "North Korea");
     assert_eq!(name(Country::SPECIAL), "special");
@@ -46,9 +56,9 @@ fn every_code_is_on_exactly_one_continent_and_the_union_has_27_members() {
 
 #[test]
 fn mistakes_are_not_codes_and_their_corrections_are() {
-    for (wrong, meant) in guess::MISTAKES {
+    for (wrong, meant) in MISTAKES {
         assert!(
-            country(wrong).is_none() && country(meant).is_some(),
+            from_code(wrong).is_none() && from_code(meant).is_some(),
             "{wrong} {meant}"
         );
     }
