@@ -1,7 +1,7 @@
 //! What rules cost on the way of live frames: a sender and a veth pair before the filter, as for the other filters.
 //!
-//! The sources are blocked and no rule names them, so every policy drops every frame for its country, which is held
-//! against the filter's counters and the driver's. The sender is in the figures, as a wire's driver would be.
+//! The sources are blocked and no rule names them, so every policy drops every frame for its country, which is
+//! compared with the filter's counters and the driver's. The sender is in the figures, as a wire's driver would be.
 
 use std::slice;
 
@@ -9,10 +9,10 @@ use anyhow::{Result, ensure};
 use geofence_tests::namespace::Namespace;
 
 use crate::cases;
+use crate::contestants::{BOUNDED, WANTED};
 use crate::peers::{self, Filter};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rules::{BOUNDED, WANTED};
 use crate::sample::{Samples, rounds};
 use crate::sets::Family;
 use crate::stage::Stage;

@@ -23,32 +23,19 @@ use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::cases::{self, Case, Fate};
+use crate::contestants::{ALL, BOUNDED, DRAWN, FATES, NAMED, against, size};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, FRAME_MIN, program};
-use crate::sample::{Samples, rounds};
+use crate::rules_whole::{those_named, unnamed};
+use crate::sample::rounds;
 use crate::sets::{Family, Set};
 use crate::stage::Stage;
 use crate::{path, synthetic, verify};
 
-#[path = "rules_whole.rs"]
-mod whole;
-
-use whole::{those_named, unnamed};
-
-/// How the sources are drawn: family, whether uniformly, and what that is called.
-const DRAWN: [(Family, bool, &str); 3] = [
-    (Family::V4, true, "IPv4 uniform"),
-    (Family::V4, false, "IPv4 table prefix"),
-    (Family::V6, false, "IPv6 table prefix"),
-];
 /// The sets of blocked IPv4 sources that no rule names, and how they are drawn.
 const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (3, "table prefix")];
-const FATES: [Fate; 3] = [Fate::PassUnblocked, Fate::DropTcp, Fate::DropUdp];
-/// More than this over the bare policy is too much.
-pub(crate) const WANTED: f64 = 1.05;
-
 /// How many rules there are.
 #[derive(Clone, Copy)]
 struct Sizes {
@@ -87,14 +74,6 @@ const CONTESTANTS: [Rules; 6] = {
         rules(true, true, true),
     ]
 };
-/// Those whose ratio to the bare policy is bounded.
-pub(crate) const BOUNDED: [usize; 3] = [1, 2, 3];
-/// Those that name sources; the third names all.
-const NAMING: [usize; 3] = [1, 2, ALL];
-/// The policy with tenants alone, and the one with everything.
-const TENANTS: usize = 4;
-const ALL: usize = 5;
-
 impl Rules {
     fn name(self, sizes: &Sizes) -> String {
         let parts = [
@@ -118,11 +97,6 @@ impl Rules {
 struct Named {
     listed: Vec<IpNet>,
     excepted: Vec<IpNet>,
-}
-
-/// Addresses of a set: half as many as elsewhere, for the many contestants.
-const fn size(plan: &Plan) -> usize {
-    plan.set_size / 2
 }
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
@@ -339,9 +313,6 @@ fn sets(plan: &Plan, sizes: &Sizes, named: &Named, all: &[Prepared]) -> Result<V
     Ok(sets)
 }
 
-/// Where the sets of those whom rules name start: on a list, excepted here, excepted elsewhere.
-const NAMED: usize = 2 * DRAWN.len();
-
 /// What becomes of a set's sources: the case, and the reason that is meant under rules that name them.
 fn cases_of(set: usize, family: Family) -> Vec<Case> {
     let fates = match (set < NAMED, set % 2) {
@@ -421,17 +392,4 @@ fn lookups(
     }
     report.tables.push(table);
     Ok(())
-}
-
-/// A row: the first in nanoseconds, the others as ratios to it.
-fn against(samples: &[Samples]) -> Vec<Option<Cell>> {
-    let Some((bare, others)) = samples.split_first() else {
-        return Vec::new();
-    };
-    let ratios = others
-        .iter()
-        .map(|one| Cell::new(Unit::Times, one.over(bare)));
-    std::iter::once(Cell::new(Unit::Nanoseconds, bare.clone()))
-        .chain(ratios)
-        .collect()
 }

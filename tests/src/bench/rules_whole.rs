@@ -6,8 +6,10 @@ use geofence_common::maps::name;
 use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::prepare::Prepared;
 
-use super::{ALL, BOUNDED, DRAWN, FATES, NAMED, NAMING, TENANTS, WANTED, against, size};
 use crate::cases::{self, Case, Fate};
+use crate::contestants::{
+    ALL, BOUNDED, DRAWN, FATES, NAMED, NAMING, TENANTS, WANTED, against, size,
+};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, program};
@@ -17,7 +19,7 @@ use crate::stage::Stage;
 use crate::verify;
 
 /// The whole program for sources that no rule names.
-pub(super) fn unnamed(
+pub(crate) fn unnamed(
     plan: &Plan,
     stage: &mut Stage<'_>,
     names: &[String],
@@ -104,7 +106,7 @@ fn whole(
 }
 
 /// The whole program for sources that rules do name.
-pub(super) fn those_named(
+pub(crate) fn those_named(
     plan: &Plan,
     all: &[Prepared],
     sets: &[Set],

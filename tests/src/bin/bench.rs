@@ -6,6 +6,8 @@
 
 #[path = "../bench/cases.rs"]
 mod cases;
+#[path = "../bench/contestants.rs"]
+mod contestants;
 #[path = "../bench/control.rs"]
 mod control;
 #[path = "../bench/growth.rs"]
@@ -40,6 +42,8 @@ mod report;
 mod rig;
 #[path = "../bench/rules.rs"]
 mod rules;
+#[path = "../bench/rules_whole.rs"]
+mod rules_whole;
 #[path = "../bench/sample.rs"]
 mod sample;
 #[path = "../bench/sets.rs"]

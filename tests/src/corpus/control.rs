@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::{Frame, number};
 
 /// A neighbour's link-local address.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::{Frame, number};
 
 pub(super) fn frames(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<Named> {

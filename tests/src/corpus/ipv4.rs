@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::{Frame, number};
 
 /// More fragments follow.

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::{Frame, number};
 
 /// The IPv4 address inside the sources that carry one.

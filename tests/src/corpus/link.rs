@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::Frame;
 
 pub(super) fn frames(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {

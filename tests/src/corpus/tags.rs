@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::Frame;
 
 pub(super) fn frames(source: IpAddr, destination: IpAddr) -> Vec<Named> {

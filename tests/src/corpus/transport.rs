@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Named;
+use super::entry::Named;
 use crate::frames::{Frame, between, number};
 
 /// A payload that fills more than one header's worth of bytes.

@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::dns;
 use super::hosts::{OURS, sender};
+use super::laboratory::Lab;
 use super::network::host;
 use super::postfix::RECIPIENT;
 use super::report::Row;
+use super::scale::Scale;
 use super::witness::{Counts, Sighting, Witness};
-use super::{Lab, Scale};
 use crate::frames::number;
 
 /// How long all messages of a step may take; mail that waits for nothing needs a tenth of it.

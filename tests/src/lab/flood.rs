@@ -15,10 +15,11 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::delivery::list;
 use super::filter::Account;
+use super::laboratory::Lab;
 use super::network::{CALLING, EDGE, INSIDE, NEAR, OUTER, Pair, UNUSED, host};
 use super::report::Row;
+use super::scale::Scale;
 use super::witness::{Counts, Sighting, Witness};
-use super::{Lab, Scale};
 use crate::frames::{Frame, between, number};
 use crate::link::EDGE_MAC;
 use crate::packet_socket::PacketSocket;
@@ -72,7 +73,7 @@ fn from_outside(lab: &Lab, scale: Scale) -> Result<Row> {
     }
     let seen_all =
         |account: &super::filter::Account| account.packets() >= before.packets() + u64::from(total);
-    if lab.mode != super::Mode::Absent {
+    if lab.mode != super::filter::Mode::Absent {
         poll(PATIENCE, || {
             Ok(seen_all(&lab.filter.account()?).then_some(()))
         })?;

@@ -11,10 +11,11 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::delivery::list;
+use super::laboratory::Lab;
 use super::network::{EDGE, INSIDE, NEAR, Network, host};
 use super::report::Row;
+use super::scale::Scale;
 use super::witness::{Sighting, Witness};
-use super::{Lab, Scale};
 use crate::call;
 use crate::frames::{Frame, between, number};
 use crate::packet_socket::PacketSocket;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::Lab;
 use super::dns;
 use super::hosts::{OURS, sender};
+use super::laboratory::Lab;
 use super::network::{INSIDE, host};
 use super::postfix::{Postfix, RECIPIENT};
 use super::report::Row;

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::delivery::{list, tidy};
+use super::laboratory::Lab;
+use super::large;
 use super::network::{CALLING, INSIDE, NEAR, Network, host};
 use super::report::Row;
+use super::scale::Scale;
 use super::witness::{Sighting, Witness};
-use super::{Lab, Scale, large};
 use crate::frames::{between, number};
 use crate::link::sent_in_vain;
 use crate::packet_socket::PacketSocket;

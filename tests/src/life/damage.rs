@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::{Found, SIDES, Site};
+use super::found::Found;
+use super::site::{SIDES, Site};
 use crate::edge::Answer;
 
 /// How long a reload may take that meets a damaged file, without the time that the daemon waited for a core: the daemon

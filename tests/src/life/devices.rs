@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 
+use super::found::Found;
+use super::site::{PROBED, Site};
 use super::traffic::CORES;
-use super::{Found, Site};
 use crate::affinity::Pinned;
 use crate::bpf::link_id;
 use crate::edge::PATIENCE;
@@ -23,8 +24,7 @@ use crate::wait::poll;
 pub(super) const NUMBERS: u64 = 80;
 /// A source that is never blocked, and is none of the traffic's.
 const OPEN: &str = "8.8.4.4";
-/// A blocked country from which nothing but single probes comes, so that its counter counts those, and a source there.
-pub(super) const PROBED: &str = "KP";
+/// A source in the country of the probes.
 const PROBE: &str = "175.45.176.1";
 /// Between two attempts to get a probe through a link that a flood fills.
 const AGAIN: Duration = Duration::from_millis(50);

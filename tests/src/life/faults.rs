@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::{Found, SIDES, Site, damage};
+use super::damage;
+use super::found::Found;
+use super::site::{SIDES, Site};
 use geofence_user::kernel::{PinnedIds, Pins};
 use geofence_user::os::instance::Instance;
 

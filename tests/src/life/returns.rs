@@ -13,7 +13,8 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::devices::NUMBERS;
-use super::{Found, Site};
+use super::found::Found;
+use super::site::Site;
 use crate::edge::PATIENCE;
 use crate::frames::between;
 use crate::link::edge_mac;

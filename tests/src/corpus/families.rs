@@ -1,22 +1,9 @@
-//! Frames worth judging, each named for what it is.
-//!
-//! Every trick that fits into one frame is here once: a decision that is right for all of these is right about the
-//! shape of packets. Names are stable, lower-case and unique within a family, so a failing case can be looked up. A
-//! frame comes from `source` unless its name says otherwise (`own_address`, `link_local`, `from_...`).
-
-mod control;
-mod extensions;
-mod icmp;
-mod ipv4;
-mod ipv6;
-mod link;
-mod tags;
-mod transport;
+//! The frames of one family of addresses, and a frame by its name.
 
 use std::net::IpAddr;
 
-/// A named frame.
-pub type Named = (&'static str, Vec<u8>);
+use super::entry::Named;
+use super::{control, extensions, icmp, ipv4, ipv6, link, tags, transport};
 
 /// Every frame of the family of `source` and `destination`, which must be the same, and every frame that is not IP.
 #[must_use]

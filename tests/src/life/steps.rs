@@ -1,33 +1,16 @@
-//! The life laboratory: a filter is upgraded, reloaded and killed under a flood, and nothing leaks and nothing is lost.
-//!
-//! The kernel floods the edge from blocked sources. Meanwhile, four times a millisecond, one sender sends a numbered
-//! packet from a source that is always open, and one from each of two sentinels, of which exactly one is open at any
-//! time: every reload of the world's table changes their sides. What this sender sends, on one core and through one
-//! queue that the flood does not use, arrives in order, so what the sentinels say is exact: from packet to packet the
-//! policy is the one or the other, and it changes once a reload. A witness behind the filter notes every packet that
-//! passed, and the driver says how many the filter dropped and for how many there was no room before it: a numbered
-//! packet that is lost is the filter's fault, unless the link itself was down, or the run says that it was not exact.
+//! The steps of the life laboratory, in order, and what each says of its traffic.
 
-mod damage;
-mod devices;
-mod faults;
-mod leases;
-mod returns;
-mod traffic;
-
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
-use crate::daemon::{Daemon, Waited};
-use crate::edge::{Answer, Edge, PATIENCE};
+use super::found::Found;
+use super::site::Site;
+use super::traffic::{Seen, Traffic};
+use super::{damage, devices, faults, leases, returns};
 use crate::lab::Scale;
 use crate::lab::report::Row;
-use crate::link::{Link, receive_offload};
-use traffic::{Numbers, Seen, Traffic};
 
 /// The programs that the laboratory needs, with Debian's names of their packages.
 pub const PROGRAMS: [(&str, &str); 3] = [
@@ -39,125 +22,8 @@ pub const PROGRAMS: [(&str, &str); 3] = [
 /// How long traffic goes on before the first change and after the last.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// A protected machine, its daemon, and the configuration it reads.
-struct Site {
-    // Stopped before what it protects is gone.
-    daemon: Option<Daemon>,
-    edge: Edge,
-    directory: TempDir,
-    /// Which of the sentinels is blocked.
-    side: usize,
-    /// What is being sent, and what need not arrive.
-    numbers: Numbers,
-}
-
-/// The countries of the sentinels.
-const SIDES: [&str; 2] = ["RU", "DE"];
-
-impl Site {
-    fn open() -> Result<Self> {
-        let mut site = Self {
-            daemon: None,
-            edge: Edge::on(&Link::default().queues(traffic::QUEUES))?,
-            directory: tempfile::tempdir()?,
-            side: 0,
-            numbers: Numbers::default(),
-        };
-        // Or a flood would not reach an interface that has lost its filter.
-        receive_offload(&site.edge.pair.edge, site.edge.interface())?;
-        site.configure()?;
-        site.start()?;
-        Ok(site)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Writes the configuration that blocks the flood's country, that of single probes and one sentinel's.
-    ///
-    /// One of the two denies networks all over the world as well, so that a reload moves nearly everything in the
-    /// image: one that were written over another would be a third thing for as long as that takes.
-    fn configure(&self) -> Result<()> {
-        let new = self.path("new");
-        let mut text = format!(
-            "block = [\"CN\", \"{}\", \"{}\"]\n",
-            devices::PROBED,
-            SIDES[self.side]
-        );
-        if self.side == 1 {
-            let networks = (11..200_u8).step_by(3).filter(|first| *first != 77);
-            let denied: Vec<_> = networks
-                .map(|first| format!("\"{first}.66.6.0/24\""))
-                .collect();
-            text += &format!("deny = [{}]\n", denied.join(", "));
-        }
-        std::fs::write(&new, text)?;
-        Ok(std::fs::rename(new, self.path("geofence.toml"))?)
-    }
-
-    fn start(&mut self) -> Result<()> {
-        let config = self.path("geofence.toml");
-        let config = config.to_str().context("a path")?;
-        self.daemon = Some(self.edge.run(&["--config", config])?);
-        Ok(())
-    }
-
-    /// Ends the daemon by a signal and starts another.
-    fn restart(&mut self, signal: Signal) -> Result<()> {
-        let mut daemon = self.daemon.take().context("no daemon")?;
-        daemon.signal(signal)?;
-        daemon.wait(PATIENCE)?;
-        self.start()
-    }
-
-    /// For how long the daemon has waited for a core up to now.
-    fn waited(&self) -> Result<Waited> {
-        self.daemon.as_ref().context("no daemon")?.waited()
-    }
-
-    fn reload(&self) -> Result<Answer> {
-        self.edge.ask(&["reload", "--json"])
-    }
-
-    /// Changes the sides of the sentinels. What the daemon does by itself when the file changes does no harm: the
-    /// second of two reloads changes nothing.
-    fn change_sides(&mut self) -> Result<()> {
-        self.side = 1 - self.side;
-        self.configure()?;
-        let answer = self.reload()?;
-        ensure!(answer.code == Some(0), "{answer:?}");
-        Ok(())
-    }
-}
-
 /// Something that is done to the filter while traffic passes.
 type Deed = fn(&mut Site, u32) -> Result<Found>;
-
-/// What a step found, apart from its traffic.
-#[derive(Debug, Default)]
-struct Found {
-    /// What is worth a word in the row.
-    notes: Vec<String>,
-    /// What was not as expected, each with what was expected and what came.
-    faults: Vec<String>,
-}
-
-impl Found {
-    fn note(note: String) -> Self {
-        Self {
-            notes: vec![note],
-            faults: Vec::new(),
-        }
-    }
-
-    /// Adds a fault unless a condition holds.
-    fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
-        if !holds {
-            self.faults.push(fault());
-        }
-    }
-}
 
 /// What is done, how often in the whole form and in the short one, and how often the sentinels change sides each time.
 const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
