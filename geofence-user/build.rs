@@ -20,7 +20,7 @@ fn main() -> Result<()> {
 /// Builds the programs that these features of geofence-ebpf name.
 pub(crate) fn build(features: &[&str]) -> Result<()> {
     println!("cargo:rerun-if-changed=../geofence-common/src");
-    // SAFETY: a build script has one thread here, so nobody reads the environment while it changes.
+    // SAFETY: a build script has one thread here, so no other thread reads the environment while it changes.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
     // SAFETY: as above. Without it aya-build repeats cargo's progress as warnings at every build.
     unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };

@@ -83,8 +83,9 @@ struct Get {
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> Result<i32, Errno> {
-    // SAFETY: the kernel reads and writes as many bytes as the call says the structure has, and takes what is behind them
-    // for zero; every structure here is a prefix of its part of the union, and what they point to outlives the call.
+    // SAFETY: the kernel reads and writes as many bytes as the call says the structure has, and takes what is behind
+    // them for zero; every structure here is a prefix of its part of the union, and what they point to outlives the
+    // call.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -1,10 +1,10 @@
 //! The test harness: isolated networks, frames to send over them, and the program under test.
 //!
 //! Suites in `tests/`, the demo, the laboratory and the benchmark use it; nothing else may. It assumes Linux and, for
-//! everything that touches the kernel, root: begin such a test with [`require_root!`]. Traffic flows only between network
-//! namespaces made here, which have no route out, no name on the host and no life beyond the process. Failures are
-//! errors with a context, never a bare panic; the one exception is the frame builder, which panics with a sentence when
-//! a caller contradicts itself.
+//! everything that touches the kernel, root: begin such a test with [`require_root!`]. Traffic flows only between
+//! network namespaces made here, which have no route out, no name on the host and no life beyond the process. Failures
+//! are errors with a context, never a bare panic; the one exception is the frame builder, which panics with a sentence
+//! when a caller contradicts itself.
 
 pub mod affinity;
 pub mod bpf;

@@ -5,9 +5,10 @@
 //! before it shows the frame, and it shows what the socket's own host sends. This file puts the tag back and leaves
 //! out what goes out. It assumes Ethernet.
 //!
-//! A veth holds 256 frames between its ends, and the kernel drops the next one. On a busy machine it may empty that queue
-//! late, so [`PacketSocket::send`] and [`PacketSocket::send_many`] read the driver's counters: they leave room and wait
-//! until the other end has taken what was sent. [`crate::probe`] then says for certain which frames a filter let through.
+//! A veth holds 256 frames between its ends, and the kernel drops the next one. On a busy machine it may empty that
+//! queue late, so [`PacketSocket::send`] and [`PacketSocket::send_many`] read the driver's counters: they leave room
+//! and wait until the other end has taken what was sent. [`crate::probe`] then says for certain which frames a filter
+//! let through.
 //!
 //! Two things it cannot undo. The kernel drops a frame that ends less than two bytes behind its first tag before it
 //! shows it, filter or not. And frames of a host's own TCP or UDP may arrive unsegmented and without checksums, as

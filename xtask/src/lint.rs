@@ -50,34 +50,24 @@ fn check(
 }
 
 fn tidy_is_clean() -> Result<bool> {
-    let report = tidy::check(&workspace::root())?;
-    for finding in &report.findings {
+    let findings = tidy::check(&workspace::root())?;
+    for finding in &findings {
         eprintln!("{finding}");
     }
-    let pending = report.pending.len();
-    if pending > 0 {
-        eprintln!(
-            "lint: tidy: {pending} findings are pending; `cargo xtask lint --tidy` lists them"
-        );
-    }
-    Ok(report.findings.is_empty())
+    Ok(findings.is_empty())
 }
 
-/// Checks the repository's own rules alone and lists every finding, pending ones included.
+/// Checks the repository's own rules alone.
 pub(crate) fn run_tidy() -> Result<ExitCode> {
-    let report = tidy::check(&workspace::root())?;
-    let found = report.findings.len() + report.pending.len();
-    for finding in report.findings.iter().chain(&report.pending) {
+    let findings = tidy::check(&workspace::root())?;
+    for finding in &findings {
         process::answer(&finding.to_string());
     }
-    if found == 0 {
+    if findings.is_empty() {
         process::answer("tidy: clean");
         return Ok(ExitCode::SUCCESS);
     }
-    process::answer(&format!(
-        "tidy: {found} findings, {} of them pending",
-        report.pending.len()
-    ));
+    process::answer(&format!("tidy: {} findings", findings.len()));
     Ok(ExitCode::from(NO))
 }
 

@@ -59,7 +59,7 @@ enum Command {
     ///
     /// Exit code 0 when clean, 1 when something was found, 2 when a check could not run.
     Lint {
-        /// Check only the repository's own rules, which takes a second, and list the pending findings as well
+        /// Check only the repository's own rules, which takes a second
         #[arg(long)]
         tidy: bool,
     },

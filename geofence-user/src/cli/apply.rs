@@ -18,9 +18,9 @@ const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Activate a policy, and return to the previous one unless `geofence confirm` follows in time
 ///
-/// The kernel returns to the previous policy, even if the daemon has died meanwhile. When FILE is confirmed, it replaces
-/// the daemon's configuration, whose previous text is kept beside it. Exits with 0 when the policy is on trial, and with
-/// 1 when it was refused.
+/// The kernel returns to the previous policy, even if the daemon has died meanwhile. When FILE is confirmed, it
+/// replaces the daemon's configuration, whose previous text is kept beside it. Exits with 0 when the policy is on
+/// trial, and with 1 when it was refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// The new configuration, in the same directory as the present one; without it, the present one as it is now

@@ -13,7 +13,8 @@ pub struct PolicyArgs {
     /// Configuration file; without one the default policy applies: RU, UA, BY, CN and KP blocked, mail open
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors with a file for each address family
+    /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors with a file for each address
+    /// family
     #[arg(long, value_name = "FILE")]
     pub database: Vec<PathBuf>,
     /// Countries to block instead of those of the configuration: codes and groups, such as RU,BY,south-america

@@ -1,8 +1,8 @@
 //! `geofence run`: attaches the filter and runs the daemon until a signal ends it.
 //!
 //! What can fail without the kernel comes first, then the socket, address and lock that only one daemon can hold, then
-//! the program and its image. An interface is attached, or taken over from an earlier daemon, once everything else is in
-//! place. From then on the filter outlives the process, however it ends; only Ctrl-C detaches it.
+//! the program and its image. An interface is attached, or taken over from an earlier daemon, once everything else is
+//! in place. From then on the filter outlives the process, however it ends; only Ctrl-C detaches it.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -146,7 +146,7 @@ impl ConfigErrors {
     /// The message, with terminal colours or without.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
-        /// Nobody mends more at a time, and a file that is something else altogether has one on each line.
+        /// An operator corrects no more at a time, and a file of another kind has an error on each line.
         const SHOWN_MAX: usize = 50;
         let renderer = if colours {
             Renderer::styled()

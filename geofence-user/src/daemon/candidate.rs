@@ -127,7 +127,8 @@ impl Candidate {
 
     /// The last good image, for a configuration whose data cannot be used.
     ///
-    /// The image contains the policy it was compiled from. It cannot fill the reference lookup, so its own trie is used.
+    /// The image contains the policy it was compiled from. It cannot fill the reference lookup, so its own trie is
+    /// used.
     #[must_use]
     pub fn last_good(mut config: Config, image: Image) -> Self {
         config.policy.lookup = Lookup::ArrayTrie;

@@ -1,7 +1,7 @@
 //! Reads list events from the kernel, keeps the last of them, and logs them within bounds.
 //!
-//! The kernel bounds the events of each list. The log is bounded as well, so that a flood neither fills a disk nor hides
-//! the first event of another list.
+//! The kernel bounds the events of each list. The log is bounded as well, so that a flood neither fills a disk nor
+//! hides the first event of another list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

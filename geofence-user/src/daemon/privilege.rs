@@ -29,7 +29,8 @@ impl Privilege {
     pub fn drop(instance: &Instance, source: &ConfigSource, files: &FileStamps) -> Self {
         let watcher = Watcher::start().map_err(|error| {
             warn!(
-                "cannot start the SSH session helper, so reloads take every connection to port 22 for a session: {error}"
+                "cannot start the SSH session helper, so reloads take every connection to port 22 for a \
+                 session: {error}"
             );
         });
         let mut retained = Vec::from_iter(RetainedPrivilege::to_read(files.paths()));

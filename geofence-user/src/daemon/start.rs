@@ -123,8 +123,8 @@ impl Start {
     }
 }
 
-/// Adds the runtime exceptions to the configuration. If their file is invalid, starts without them: a machine that drops
-/// too much is safer than one without a filter, and a boot must not wait for an operator.
+/// Adds the runtime exceptions to the configuration. If their file is invalid, starts without them: a machine that
+/// drops too much is safer than one without a filter, and a boot must not wait for an operator.
 fn with_runtime_exceptions(config: Config) -> (Config, Option<LastFailure>) {
     match RuntimeExceptionStore::of(&config.instance).add_to(config.clone()) {
         Ok(config) => (config, None),

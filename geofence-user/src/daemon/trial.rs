@@ -99,8 +99,8 @@ impl Daemon {
                     Failure::new(
                         Cause::Configuration,
                         format!(
-                            "the policy is active, but {} could not be replaced: {error}. Copy {} over it; otherwise the \
-                             next reload activates the previous policy",
+                            "the policy is active, but {} could not be replaced: {error}. Copy {} over it; otherwise \
+                             the next reload activates the previous policy",
                             configuration.display(),
                             file.display()
                         ),
@@ -176,8 +176,8 @@ impl Daemon {
         let (new, own) = (path.display(), configuration.display());
         writable_beside(configuration).map_err(|error| {
             refused(format!(
-                "{own} could not be replaced when {new} is confirmed: {error}. The daemon has dropped its privileges; it \
-                 can write only to the directory of the configuration that it was started with"
+                "{own} could not be replaced when {new} is confirmed: {error}. The daemon has dropped its privileges; \
+                 it can write only to the directory of the configuration that it was started with"
             ))
         })?;
         let own_path = configuration.canonicalize().ok();

@@ -42,8 +42,8 @@ pub enum AttachError {
     #[error("cannot attach to {name}: {cause}")]
     Program { name: String, cause: String },
     #[error(
-        "interface {name} refused the egress program, which records what this machine sends: {cause}. Without it, no reply \
-         from a blocked country could pass, so the interface is not attached at all"
+        "interface {name} refused the egress program, which records what this machine sends: {cause}. Without it, no \
+         reply from a blocked country could pass, so the interface is not attached at all"
     )]
     Egress { name: String, cause: String },
     #[error(
@@ -52,8 +52,8 @@ pub enum AttachError {
     )]
     NoLink { name: String },
     #[error(
-        "interface {name} runs the program of an earlier geofence, which could not be replaced: {cause}. That program keeps \
-         filtering by its own policy"
+        "interface {name} runs the program of an earlier geofence, which could not be replaced: {cause}. That program \
+         keeps filtering by its own policy"
     )]
     Update { name: String, cause: String },
     #[error(

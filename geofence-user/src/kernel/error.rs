@@ -40,8 +40,8 @@ pub enum KernelError {
     )]
     Table { path: PathBuf, cause: String },
     #[error(
-        "cannot tell whether the kernel has {feature}, as Linux {}.{} and later do, because {call} failed for an unknown \
-         reason, most often a shortage of memory. Nothing was changed; start again",
+        "cannot tell whether the kernel has {feature}, as Linux {}.{} and later do, because {call} failed for an \
+         unknown reason, most often a shortage of memory. Nothing was changed; start again",
         KERNEL_MIN.0, KERNEL_MIN.1
     )]
     UnknownFeature {

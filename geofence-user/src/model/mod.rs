@@ -9,6 +9,7 @@ pub mod kernel_version;
 pub mod list;
 pub mod listing;
 pub mod policy;
+mod policy_words;
 pub mod text;
 pub mod units;
 pub mod word;

@@ -35,8 +35,8 @@ pub struct BadName(String);
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     #[error(
-        "a geofence already runs as instance {name:?} (`geofence status --instance {name}` shows it); stop it first, or \
-         give this one another name with --instance"
+        "a geofence already runs as instance {name:?} (`geofence status --instance {name}` shows it); stop it first, \
+         or give this one another name with --instance"
     )]
     Taken { name: String },
     #[error("cannot create the directory {path}: {cause}; `geofence run` needs root")]

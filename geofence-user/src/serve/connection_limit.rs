@@ -1,7 +1,7 @@
 //! A bound on the connections that are open at once.
 //!
-//! When all slots are in use, the longest-idle connection is closed, so clients that connect and stay silent cannot keep
-//! others out.
+//! When all slots are in use, the longest-idle connection is closed, so clients that connect and stay silent cannot
+//! keep others out.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -55,8 +55,8 @@ struct Rules {
     tenants: bool,
 }
 
-/// The contestants, the bare policy first. Tenants have columns of their own: a policy with tenants asks of every packet
-/// which of them it is for, and counts it there.
+/// The contestants, the bare policy first. Tenants have columns of their own: a policy with tenants asks of every
+/// packet which of them it is for, and counts it there.
 const CONTESTANTS: [Rules; 6] = {
     const fn rules(lists: bool, exceptions: bool, tenants: bool) -> Rules {
         Rules {

@@ -204,7 +204,8 @@ fn notice(
     }
 }
 
-/// Frames that the links from the world to the filter had no room for: a scan sends faster than a busy machine forwards.
+/// Frames that the links from the world to the filter had no room for: a scan sends faster than a busy machine
+/// forwards.
 fn lost(network: &Network) -> Result<u64> {
     [
         (&network.world, "world0"),

@@ -1,7 +1,7 @@
 //! Changes of an interface that keep it: it goes down and up, is renamed, takes longer frames.
 //!
-//! The kernel's link stays where it is, so nothing may leak or be lost but what the interface itself does not take while
-//! it is down.
+//! The kernel's link stays where it is, so nothing may leak or be lost but what the interface itself does not take
+//! while it is down.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -167,8 +167,8 @@ fn set_mtu(site: &Site, mtu: &str) -> Result<()> {
 
 /// What is wrong with how the filter treats frames that take an MTU of 9000.
 ///
-/// The flood leaves no room on the link most of the time, so a probe that does not arrive says nothing: it is sent again
-/// until the filter has counted it as dropped or it is seen behind the filter.
+/// The flood leaves no room on the link most of the time, so a probe that does not arrive says nothing: it is sent
+/// again until the filter has counted it as dropped or it is seen behind the filter.
 fn long_frames(site: &Site) -> Result<Vec<String>> {
     let pair = &site.edge.pair;
     let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;

@@ -1,10 +1,10 @@
 //! The traffic of the life laboratory: a flood, a numbered stream and two sentinels, and the witness of what passed.
 //!
 //! The flood is the kernel's own ([`crate::bpf`]), from one core through one queue of the link; what is numbered comes
-//! from another core through another queue, so that a flood which fills its queue costs no numbered packet. The sender waits
-//! for the witness before its own queue is full: a busy machine makes it slow, and costs no packet. Between two runs of
-//! the kernel's flood nothing of it is under way for some milliseconds, so some of it comes with each numbered packet as
-//! well.
+//! from another core through another queue, so that a flood which fills its queue costs no numbered packet. The sender
+//! waits for the witness before its own queue is full: a busy machine makes it slow, and costs no packet. Between two
+//! runs of the kernel's flood nothing of it is under way for some milliseconds, so some of it comes with each numbered
+//! packet as well.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

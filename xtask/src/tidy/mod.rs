@@ -8,7 +8,6 @@ mod finding;
 mod idioms;
 mod imports;
 mod length;
-mod pending;
 mod purpose;
 mod root_entries;
 mod source;
@@ -21,18 +20,10 @@ use anyhow::{Context as _, Result};
 
 use self::finding::Finding;
 
-/// What a check of the repository found.
-pub(crate) struct Report {
-    pub(crate) findings: Vec<Finding>,
-    /// Findings in files that a rule does not bind yet.
-    pub(crate) pending: Vec<Finding>,
-}
-
 /// Checks the repository.
-pub(crate) fn check(root: &Path) -> Result<Report> {
+pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let paths = files::list(root)?;
     let mut findings = root_entries::check(&paths);
-    let mut young = Vec::new();
     let mut sources = Vec::new();
     for path in paths {
         let bytes = std::fs::read(root.join(&path)).with_context(|| format!("reading {path}"))?;
@@ -41,8 +32,8 @@ pub(crate) fn check(root: &Path) -> Result<Report> {
             continue;
         };
         findings.extend(unfinished::check(&path, &text));
-        young.extend(idioms::check(&path, &text));
-        young.extend(length::lines(&path, &text));
+        findings.extend(idioms::check(&path, &text));
+        findings.extend(length::lines(&path, &text));
         if path.ends_with(".rs") {
             findings.extend(purpose::check(&path, &text));
             findings.extend(length::columns(&path, &text));
@@ -50,9 +41,7 @@ pub(crate) fn check(root: &Path) -> Result<Report> {
             sources.push((path, text));
         }
     }
-    young.extend(imports::check(&sources));
-    let (pending, binding) = young.into_iter().partition(pending::is_pending);
-    findings.extend::<Vec<_>>(binding);
+    findings.extend(imports::check(&sources));
     let read = |path: &str| {
         std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))
     };
@@ -60,5 +49,5 @@ pub(crate) fn check(root: &Path) -> Result<Report> {
         &read("rust-toolchain.toml")?,
         &read(toolchain::BUILD_SCRIPT)?,
     ));
-    Ok(Report { findings, pending })
+    Ok(findings)
 }

@@ -240,8 +240,8 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
         .details("List the addresses you log in from before you enforce a policy that might block them.")
         .example(r#"management = ["198.51.100.7", "2001:db8:17::/48"]"#)
         .refused(
-            "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a prefix given twice; \
-             `0.0.0.0/0` and `::/0`, with which nothing would be filtered.",
+            "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a prefix given \
+             twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.",
         ),
         K::new("allow", Kind::List(MEMBERS), |config, value, faults| {
             if let Some(prefixes) = asn_mentions::members(config, value, &AsRule::Allow, faults) {

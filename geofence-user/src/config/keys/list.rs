@@ -94,7 +94,8 @@ pub(in crate::config) fn table() -> Table<Draft> {
             )
             .example(r#"expires = "7d""#)
             .refused(
-                "What is no duration, less than a minute and more than ten years. Units are `s`, `m`, `h`, `d` and `w`.",
+                "What is no duration, less than a minute and more than ten years. Units are `s`, `m`, `h`, `d` \
+                 and `w`.",
             ),
         ],
         finish,

@@ -23,9 +23,10 @@ pub(in crate::config) fn table() -> Table<Draft> {
         name: "protect",
         meaning: "Ports that only named sources may reach, whatever their country: remote desktops, file shares.",
         details: "There may be any number, each in a `[[protect]]` of its own at the end of the file. Besides the \
-                  named sources, management prefixes reach a protected port, and exceptions that name the port; `allow` \
-                  and `services` do not open it. A packet that hides its port counts as one for a protected port. \
-                  Protect ports that are served, not ports that our side sends from: replies to those are dropped too.",
+                  named sources, management prefixes reach a protected port, and exceptions that name the port; \
+                  `allow` and `services` do not open it. A packet that hides its port counts as one for a protected \
+                  port. Protect ports that are served, not ports that our side sends from: replies to those are \
+                  dropped too.",
         keys: vec![
             K::text("id", "a name", targets::name, |draft| {
                 &mut draft.protection.id

@@ -110,8 +110,8 @@ impl Daemon {
         let room = lock(&self.filter).options().exceptions as usize;
         if config.policy.exceptions.len() + config.policy.protections.len() > room {
             let text = format!(
-                "the running filter has room for {room} exceptions and protections; restart geofence to make more room, \
-                 which leaves no gap"
+                "the running filter has room for {room} exceptions and protections; restart geofence to make more \
+                 room, which leaves no gap"
             );
             return Err(Failure::new(Cause::Restart, text));
         }

@@ -70,7 +70,7 @@ pub struct Tenant {
 }
 
 impl Policy {
-    /// Whether the policy blocks an address of this class in the data, lists and tenants aside.
+    /// Whether the policy blocks an address of this class in the data, without regard to lists and tenants.
     #[must_use]
     pub fn blocks(&self, class: Class) -> bool {
         self.settings.blocks(class)

@@ -17,8 +17,8 @@ pub struct NewNumbers {
 }
 
 impl Policy {
-    /// Gives tenants, exceptions and protections the numbers they have in another policy, and new ones the free numbers,
-    /// so that counters continue. Returns the numbers that are new.
+    /// Gives tenants, exceptions and protections the numbers they have in another policy, and new ones the free
+    /// numbers, so that counters continue. Returns the numbers that are new.
     pub fn keep_numbers(&mut self, before: &Self) -> NewNumbers {
         let (tenants, new_tenants) = renumbered(self.tenant_names(), before.tenant_names(), 1);
         let (slots, new_slots) = renumbered(self.slot_names(), before.slot_names(), 0);

@@ -71,7 +71,7 @@ impl CountryRule {
 }
 
 impl Settings {
-    /// Whether an address of this class in the data is blocked, lists aside.
+    /// Whether an address of this class in the data is blocked, without regard to lists.
     #[must_use]
     pub fn blocks(&self, class: Class) -> bool {
         match class.country() {

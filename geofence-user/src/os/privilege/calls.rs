@@ -1,8 +1,9 @@
 //! Refuses system calls that the daemon never makes, with seccomp.
 //!
 //! This is a deny list. A new version of the C library, the runtime or the kernel can invalidate an allow list at any
-//! time, and a reload or the return of an interface would fail first. A refused call returns EPERM, as most of them would
-//! without their capability, so a mistake in the list is an error that names the call and does not end the daemon.
+//! time, and a reload or the return of an interface would fail first. A refused call returns EPERM, as most of them
+//! would without their capability, so a mistake in the list is an error that names the call and does not end the
+//! daemon.
 
 use std::collections::BTreeMap;
 

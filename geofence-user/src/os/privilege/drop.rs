@@ -9,8 +9,8 @@ use super::retained::{DroppedPrivileges, RetainedPrivilege};
 use super::status::PrivilegeStatus;
 use super::{calls, capabilities, files};
 
-/// Drops every privilege except those retained and writing below these directories. If the kernel lacks a mechanism, the
-/// filter runs without it, and the log says so.
+/// Drops every privilege except those retained and writing below these directories. If the kernel lacks a mechanism,
+/// the filter runs without it, and the log says so.
 pub fn drop_privileges(
     retained: Vec<RetainedPrivilege>,
     directories: &[PathBuf],
@@ -46,8 +46,8 @@ pub fn drop_privileges(
     dropped
 }
 
-/// Leaves the SSH session helper with the one capability that inspecting other processes needs, and without system calls
-/// that change anything.
+/// Leaves the SSH session helper with the one capability that inspecting other processes needs, and without system
+/// calls that change anything.
 pub fn restrict_to_inspection() -> std::io::Result<()> {
     capabilities::keep_only(CapabilitySet::SYS_PTRACE)?;
     calls::refuse(&calls::session_helper()).map_err(std::io::Error::other)

@@ -19,7 +19,8 @@ impl RetainedPrivilege {
     pub fn to_attach_by_netlink() -> Self {
         Self {
             capability: CapabilitySet::NET_ADMIN,
-            reason: "this kernel attaches the egress program by netlink, which an interface that returns needs again".into(),
+            reason: "this kernel attaches the egress program by netlink, which an interface that returns needs \
+                again".into(),
         }
     }
 
