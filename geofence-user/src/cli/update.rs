@@ -25,8 +25,8 @@ pub struct Arguments {
     /// Lists to update; default: all that have a URL
     #[arg(value_name = "LIST")]
     names: Vec<String>,
-    /// Accept a list that the sanity check rejects: one that has grown tenfold, is empty, or overlaps special-use space,
-    /// a management prefix or an address of this machine. Applies to the text fetched now, not to later ones
+    /// Accept a list that the sanity check rejects: one that has grown tenfold, is empty, or overlaps special-use
+    /// space, a management prefix or an address of this machine. Applies to the text fetched now, not to later ones
     #[arg(long, requires = "names")]
     force: bool,
     /// Print a JSON list

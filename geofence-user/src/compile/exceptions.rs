@@ -1,9 +1,9 @@
 //! Exceptions and protections as an image has them: names for sources and destinations, and the exceptions that each
 //! pair of names leads to. `geofence_common::image::exceptions` reads the result.
 //!
-//! A group is a name for prefixes that the same exceptions apply to, by the prefix itself or by one around it. Countries
-//! and tenants have names apart from the groups, so that an exception for a country costs nothing for each prefix that
-//! other exceptions name in it.
+//! A group is a name for prefixes that the same exceptions apply to, by the prefix itself or by one around it.
+//! Countries and tenants have names apart from the groups, so that an exception for a country costs nothing for each
+//! prefix that other exceptions name in it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -17,8 +17,9 @@ use geofence_common::image::exceptions::{
 use geofence_common::image::{LINE_WORDS, Line};
 use ipnet::IpNet;
 
+use super::parallel::at_once;
 use super::prefix::{Family, Prefix};
-use super::{Target, at_once};
+use super::target::Target;
 use crate::model::policy::{AsRule, Destination, Origin, Policy, Traffic};
 
 /// How many pairs of names an image may have: 64 MiB of them.
@@ -28,9 +29,9 @@ const PAIRS_MAX: usize = 2 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExceptionError {
     #[error(
-        "the exceptions overlap too much: they need more than {PAIRS_MAX} pairs of sources and destinations. Most pairs \
-         come from wide prefixes that contain the prefixes of many other exceptions; use countries and tenants instead, \
-         or narrower prefixes"
+        "the exceptions overlap too much: they need more than {PAIRS_MAX} pairs of sources and destinations. Most \
+         pairs come from wide prefixes that contain the prefixes of many other exceptions; use countries and tenants \
+         instead, or narrower prefixes"
     )]
     TooManyPairs,
     #[error(
@@ -360,7 +361,10 @@ fn name<'a, Nets: Iterator<Item = &'a IpNet>>(
             let Some((prefix, _)) = one.first().copied() else {
                 continue;
             };
-            while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
+            while holding
+                .pop_if(|(above, _)| !above.contains(prefix))
+                .is_some()
+            {}
             let around = holding.last().map(|(_, group)| *group);
             let next = groups.len() as u32;
             let group = *known.entry((around, own)).or_insert(next);

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
+use super::cover::cover;
 use super::prefix::Family;
-use super::ranges::cover;
 
 /// How much of a family's address space is covered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Extent {
-    /// The fewest prefixes that hold exactly these addresses.
+    /// The smallest number of prefixes that cover exactly these addresses.
     pub prefixes: u64,
     /// The number of addresses. All of IPv6 counts as one less, the largest number that fits.
     pub addresses: u128,

@@ -1,7 +1,7 @@
 //! An image in memory: its lines for the kernel, its words for look-ups, its bytes for the state directory.
 //!
-//! An `Image` is whole: made by the compiler, or read back with every check that does not need the data it was made
-//! from. As bytes, words are little-endian on every machine.
+//! An `Image` is whole: the compiler made it, or it was read back with every check that needs no other data. As bytes,
+//! words are little-endian on every machine.
 
 use geofence_common::image::class::Class;
 use geofence_common::image::exceptions::{EXCEPTION_WORDS, NEVER};
@@ -9,7 +9,7 @@ use geofence_common::image::{
     CLASS_WORDS, FREE_LINE, Flags, LAYOUT, Line, MAGIC, class_record, flag, header,
 };
 
-use super::{Boot, write_long};
+use super::target::Boot;
 use crate::model::units::UnixSeconds;
 
 /// A compiled policy image.
@@ -28,7 +28,7 @@ impl std::fmt::Debug for Image {
     }
 }
 
-/// Why bytes are no image.
+/// Why bytes are not an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     #[error("it is not a policy image")]
@@ -46,7 +46,7 @@ pub enum ImageError {
 const LINE_BYTES: usize = size_of::<Line>();
 
 impl Image {
-    /// An image of lines that are complete but for the checksum.
+    /// An image of lines that lack only the checksum.
     pub(super) fn sealed(lines: Vec<Line>) -> Self {
         let mut image = Self { lines };
         image.lines[0][header::CHECKSUM] = checksum(&image.lines);
@@ -78,13 +78,13 @@ impl Image {
     /// When the image was compiled.
     #[must_use]
     pub fn compiled(&self) -> UnixSeconds {
-        UnixSeconds(self.long(header::COMPILED))
+        UnixSeconds(read_u64(self.words(), header::COMPILED))
     }
 
     /// When the GeoIP data was built.
     #[must_use]
     pub fn data_built(&self) -> UnixSeconds {
-        UnixSeconds(self.long(header::DATA_BUILT))
+        UnixSeconds(read_u64(self.words(), header::DATA_BUILT))
     }
 
     /// How many prefixes the data had, IPv4 and IPv6.
@@ -93,7 +93,7 @@ impl Image {
         [header::PREFIXES_V4, header::PREFIXES_V6].map(|at| self.lines[0][at])
     }
 
-    /// How many trie nodes there are, roots aside.
+    /// The number of trie nodes, without the roots.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.words()[header::NODES] as usize
@@ -123,7 +123,7 @@ impl Image {
         (at, words.unwrap_or(&[]))
     }
 
-    /// The same image as another generation, for the other slot perhaps.
+    /// The same image with another generation and slot.
     #[must_use]
     pub fn restamped(mut self, generation: u32, slot: u32) -> Self {
         self.lines[0][header::GENERATION] = generation;
@@ -140,8 +140,7 @@ impl Image {
     pub fn on_trial(mut self, ends: u64) -> Self {
         let head = &mut self.lines[0];
         head[header::FLAGS] |= flag::TRIAL;
-        head[header::TRIAL_ENDS] = ends as u32;
-        head[header::TRIAL_ENDS + 1] = (ends >> 32) as u32;
+        write_u64(head, header::TRIAL_ENDS, ends);
         Self::sealed(self.lines)
     }
 
@@ -155,7 +154,7 @@ impl Image {
         }
         const SECOND: u64 = 1_000_000_000;
         let words = self.lines.as_flattened_mut();
-        let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| long(words, at));
+        let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| read_u64(words, at));
         let gone = now.0.saturating_sub(moment).saturating_mul(SECOND);
         let (at, count) = (
             words[header::EXCEPTIONS] as usize,
@@ -171,8 +170,8 @@ impl Image {
                 (*low, *high) = (deadline as u32, (deadline >> 32) as u32);
             }
         }
-        write_long(words, header::MOMENT, now.0);
-        write_long(words, header::MOMENT_BOOT, boot.now);
+        write_u64(words, header::MOMENT, now.0);
+        write_u64(words, header::MOMENT_BOOT, boot.now);
         words[header::BOOT_ID] = boot.id;
         Self::sealed(self.lines)
     }
@@ -216,17 +215,19 @@ impl Image {
         }
         Ok(Self { lines })
     }
-
-    fn long(&self, at: usize) -> u64 {
-        long(self.words(), at)
-    }
 }
 
-fn long(words: &[u32], at: usize) -> u64 {
+fn read_u64(words: &[u32], at: usize) -> u64 {
     u64::from(words[at]) | u64::from(words[at + 1]) << 32
 }
 
-/// CRC-32 of the image as bytes, its own word taken for zero.
+/// Writes a value into two words, the low one first.
+pub(super) fn write_u64(words: &mut [u32], at: usize, value: u64) {
+    words[at] = value as u32;
+    words[at + 1] = (value >> 32) as u32;
+}
+
+/// CRC-32 of the image as bytes, with its own word as zero.
 fn checksum(lines: &[Line]) -> u32 {
     const AT_ONCE: usize = 64;
     let mut hasher = crc32fast::Hasher::new();

@@ -1,7 +1,7 @@
-//! Sets of lists, as an image holds them: `geofence_common::contact` reads what is made here.
+//! List sets: for each address, which lists it is on. `geofence_common::image::list_set` reads them.
 //!
-//! Prefixes hold each other or have nothing in common, so an address is on the lists of the longest prefix that holds
-//! it and of all around that. Every distinct set of lists is written once, and a class names the set of its addresses.
+//! Two prefixes contain one another or are disjoint, so an address is on the lists of the longest prefix that contains
+//! it and of all prefixes around that one. Each distinct set is written once; class records refer to it.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use crate::model::list::Action;
 use crate::model::listing::Listing;
 use crate::model::policy::Policy;
 
-/// A prefix, and what is said of it. Lists have millions, so it is kept small.
+/// A listed prefix. Lists have millions, so it is kept small.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
+struct ListedPrefix {
     start: u128,
     length: u8,
-    /// The position of a list; later, the number of the set of all lists that hold the prefix.
+    /// First the position of a list, then the number of the set of all lists that contain the prefix.
     number: u32,
 }
 
-impl Said {
+impl ListedPrefix {
     const fn prefix(self) -> Prefix {
         Prefix {
             start: self.start,
@@ -33,22 +33,22 @@ impl Said {
     }
 }
 
-/// The sets of lists that addresses are on, and which is whose.
-pub(super) struct Lists {
-    /// What each list is in a set: its identity and traits.
+/// The distinct sets of lists, and the prefixes of each.
+pub(super) struct ListSets {
+    /// Each list as it is written in a set: its identity and traits.
     lists: Vec<[u32; LIST_WORDS as usize]>,
-    /// Which lists are in each set, by position. The first is empty.
+    /// The lists in each set, by position. The first set is empty.
     sets: Vec<Vec<u32>>,
-    /// The flags that addresses on each have in their class.
+    /// The flags of each set for a class.
     flags: Vec<Class>,
     /// Prefixes with the number of their set, sorted, by family.
-    prefixes: [Vec<Said>; 2],
+    prefixes: [Vec<ListedPrefix>; 2],
 }
 
-/// A class of which only what lists make of it is ever looked at.
+/// A class on no list. Only the list flags of such a class are used.
 const UNLISTED: Class = Class::of_country(geofence_common::country::Country::NONE);
 
-impl Lists {
+impl ListSets {
     pub(super) fn new(policy: &Policy) -> Self {
         let mut this = Self {
             lists: (0..).zip(&policy.lists).map(words).collect(),
@@ -67,14 +67,14 @@ impl Lists {
         policy: &Policy,
         family: Family,
         known: &mut HashMap<Vec<u32>, u32>,
-    ) -> Vec<Said> {
-        let mut said: Vec<Said> = (0..)
+    ) -> Vec<ListedPrefix> {
+        let mut listed: Vec<ListedPrefix> = (0..)
             .zip(&policy.lists)
             .flat_map(|(number, list)| {
                 let entries = list.entries().iter();
                 entries.filter_map(move |entry| {
                     let Prefix { start, length } = Prefix::of(&entry.net, family)?;
-                    Some(Said {
+                    Some(ListedPrefix {
                         start,
                         length,
                         number,
@@ -82,16 +82,19 @@ impl Lists {
                 })
             })
             .collect();
-        said.sort_unstable();
-        // The prefixes that hold the present one, longest last, each with its set.
+        listed.sort_unstable();
+        // The prefixes that contain the current one, longest last, each with its set.
         let mut holding: Vec<(Prefix, u32)> = Vec::new();
-        // A set and one more list most often make a set that is known.
+        // Adding a list to a set usually gives a set that is already known.
         let mut grown: HashMap<(u32, u32), u32> = HashMap::new();
         let mut kept = 0;
-        for at in 0..said.len() {
-            let one = said[at];
+        for at in 0..listed.len() {
+            let one = listed[at];
             let prefix = one.prefix();
-            while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
+            while holding
+                .pop_if(|(above, _)| !above.contains(prefix))
+                .is_some()
+            {}
             let around = holding.last().map_or(0, |(_, set)| *set);
             let set = *grown
                 .entry((around, one.number))
@@ -99,17 +102,17 @@ impl Lists {
             match holding.last_mut() {
                 Some((above, last)) if *above == prefix => {
                     *last = set;
-                    said[kept - 1].number = set;
+                    listed[kept - 1].number = set;
                 }
                 _ => {
                     holding.push((prefix, set));
-                    said[kept] = Said { number: set, ..one };
+                    listed[kept] = ListedPrefix { number: set, ..one };
                     kept += 1;
                 }
             }
         }
-        said.truncate(kept);
-        said
+        listed.truncate(kept);
+        listed
     }
 
     /// The number of a set with one more list in it.
@@ -138,22 +141,22 @@ impl Lists {
     /// The prefixes on lists with the number of their set, sorted.
     pub(super) fn prefixes(&self, family: Family) -> impl Iterator<Item = (Prefix, u32)> {
         let prefixes = self.prefixes[family as usize].iter();
-        prefixes.map(|said| (said.prefix(), said.number))
+        prefixes.map(|listed| (listed.prefix(), listed.number))
     }
 
-    /// A class whose addresses are on a set of lists.
-    pub(super) fn mark(&self, class: Class, set: u32) -> Class {
+    /// The class with the flags of a set.
+    pub(super) fn apply(&self, class: Class, set: u32) -> Class {
         class.with_lists_of(self.flags[set as usize])
     }
 
-    /// Whether any address is on a list that is about what goes out.
-    pub(super) fn are_about_what_leaves(&self) -> bool {
+    /// Whether any address is on a list for outbound packets.
+    pub(super) fn has_outbound(&self) -> bool {
         self.flags
             .iter()
             .any(|flags| flags.is_listed(Direction::Out))
     }
 
-    /// The sets as lines, and where in these each starts; the empty one is nowhere.
+    /// The sets as lines, and the start of each in words; the empty one is not stored.
     pub(super) fn lines(&self) -> (Vec<Line>, Vec<u32>) {
         let mut words = Vec::new();
         let mut starts = Vec::with_capacity(self.sets.len());
@@ -163,7 +166,7 @@ impl Lists {
                 continue;
             }
             let mut lists: Vec<_> = set.iter().map(|list| self.lists[*list as usize]).collect();
-            // Of more than are counted, those that block stay.
+            // If there are more than can be counted, lists that block are kept first.
             lists.sort_by_key(|[identity, traits]| (traits & traits::BLOCK == 0, *identity));
             lists.truncate(LISTS_MAX as usize);
             lists.sort_unstable();
@@ -175,7 +178,7 @@ impl Lists {
     }
 }
 
-/// What a list is in a set.
+/// A list as it is written in a set.
 fn words((number, list): (u32, &Listing)) -> [u32; LIST_WORDS as usize] {
     let mut traits = (number % RATE_LIMITS) << traits::RATE_LIMIT;
     if list.direction.is(Direction::In) {

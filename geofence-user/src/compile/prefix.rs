@@ -19,7 +19,7 @@ impl Family {
     /// Every family.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    /// How many of the 128 bits of an address in this crate's form the family does not use.
+    /// How many of the 128 bits of a left-aligned address the family does not use.
     #[must_use]
     pub const fn spare_bits(self) -> u32 {
         match self {
@@ -28,7 +28,7 @@ impl Family {
         }
     }
 
-    /// The address that this crate's form of it stands for.
+    /// The address with these left-aligned bits.
     #[must_use]
     pub const fn address(self, bits: u128) -> Address {
         match self {
@@ -61,13 +61,13 @@ impl Prefix {
         length: 0,
     };
 
-    /// The last address; below an IPv4 address, all bits are set.
+    /// The last address; the bits after an IPv4 address are set.
     pub(super) fn end(self) -> u128 {
         self.start | u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0)
     }
 
     /// Whether the other prefix is this one or a part of it.
-    pub(super) fn holds(self, other: Self) -> bool {
+    pub(super) fn contains(self, other: Self) -> bool {
         self.length <= other.length && self.start <= other.start && other.start <= self.end()
     }
 
@@ -144,7 +144,7 @@ pub(super) fn list(policy: &Policy, list: OperatorList, family: Family) -> Vec<P
     prefixes
 }
 
-/// Every list there is.
+/// Every list of the policy.
 pub(super) const LISTS: [OperatorList; 3] = [
     OperatorList::Management,
     OperatorList::Allow,

@@ -1,9 +1,7 @@
-//! An image read back: the class of every range of addresses, whoever compiled it and from whatever data.
+//! An image read back: the class of every range of addresses, whatever data it was compiled from.
 //!
-//! What two images are compared by, so that the older one may come from the kernel or from disk, long after its
-//! database is gone. An image may be damaged here; a walk that leads nowhere, or never ends, is an error.
-
-use std::net::{Ipv4Addr, Ipv6Addr};
+//! Images are compared by their ranges, so the older one may come from the kernel or from disk, after its database is
+//! gone. An image may be damaged here: a walk that leads nowhere, or does not end, is an error.
 
 use geofence_common::image::class::Class;
 use geofence_common::image::host_table::{HOST_WORDS, IS_V6, table_start};
@@ -12,13 +10,11 @@ use geofence_common::image::{
     ROOT_V6_LINE, SHORT_RANGE_STEPS, SKIP, STRIDE_MAX, STRIDE_MIN, Words, class_position, header,
 };
 
-use ipnet::IpNet;
-
-use super::layers::{combine, layer};
+use super::layer::{combine, layer};
 use super::prefix::{Family, Prefix};
 
-/// The class of every address: from each first address to the next, in order, starting with address zero. No two
-/// neighbours are equal. IPv4 addresses take the upper 32 bits.
+/// The class of every address: steps from each first address to the next, in order, from address zero on. Neighbours
+/// differ. IPv4 addresses take the upper 32 bits.
 pub type Ranges = Vec<(u128, Class)>;
 
 /// The image's trie is broken.
@@ -26,8 +22,8 @@ pub type Ranges = Vec<(u128, Class)>;
 #[error("the policy image is damaged: its trie does not end in classes")]
 pub struct BrokenImage;
 
-/// Entries a walk may look at. A world of a million prefixes has some ten million, and five million addresses on lists
-/// are some two hundred million more; a loop of nodes has no end.
+/// The most entries that a walk reads, because a loop of nodes has no end. A database of a million prefixes has some
+/// ten million, and five million listed addresses add two hundred million.
 const ENTRIES_MAX: u64 = 1 << 29;
 
 /// Walks one family's trie of an image, given by its words.
@@ -49,7 +45,7 @@ pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
     for (value, entry) in (0_u128..).zip(root) {
         walk.entry(*entry, value << (128 - ROOT_BITS), ROOT_BITS)?;
     }
-    let hosts = hosts(words, family)?;
+    let hosts = host_table(words, family)?;
     if hosts.is_empty() {
         return Ok(walk.ranges);
     }
@@ -63,8 +59,8 @@ pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
     }))
 }
 
-/// The hosts of an image, in order.
-fn hosts(words: &[u32], family: Family) -> Result<Vec<(u128, Class)>, BrokenImage> {
+/// The addresses in the host table, in order.
+fn host_table(words: &[u32], family: Family) -> Result<Vec<(u128, Class)>, BrokenImage> {
     let [at, count] = [header::HOSTS, header::HOST_LINES].map(|at| words.get(at).copied());
     let (at, count) = at.zip(count).ok_or(BrokenImage)?;
     let start = table_start(at, count) as usize;
@@ -95,14 +91,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Adds the block of addresses that begin with the first `bits` of `base`, whose entry this is.
+    /// Adds the entry for the block of addresses that begin with the first `bits` of `base`.
     fn entry(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         self.left = self.left.checked_sub(1).ok_or(BrokenImage)?;
         let Some(node) = Node::of(entry) else {
             return if entry & RANGE_LEAF == 0 {
                 self.leaf(entry, base)
             } else {
-                self.tail(entry, base, bits)
+                self.range_leaf(entry, base, bits)
             };
         };
         let below = bits + node.bits();
@@ -135,8 +131,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A tail for the block of addresses that begin with the first `bits` of `base`.
-    fn tail(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
+    /// Adds a range leaf for the block of addresses that begin with the first `bits` of `base`.
+    fn range_leaf(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         let at = (entry & POSITION & !SKIP) as usize;
         let line = self.words.get(at..at + LINE_WORDS).ok_or(BrokenImage)?;
         let end = base | u128::MAX.checked_shr(bits).unwrap_or(0);
@@ -161,7 +157,7 @@ impl Walk<'_> {
         };
         let mut before = base;
         for (leaf, start) in leaves.iter().zip(std::iter::once(base).chain(starts)) {
-            // One that is not needed is behind the last block, or at its very end and of the leaf before.
+            // An unused step lies after the block, or at its very end with the leaf before it.
             if start < before || leaf & LEAF == 0 {
                 return Err(BrokenImage);
             }
@@ -171,123 +167,5 @@ impl Walk<'_> {
             before = start;
         }
         Ok(())
-    }
-}
-
-/// A range of addresses in which neither of two layers changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment<T> {
-    pub start: u128,
-    /// The address behind the last; zero behind the last of all.
-    pub end: u128,
-    pub before: T,
-    pub after: T,
-}
-
-/// Two layers side by side: what each has, range by range, from address zero to the last.
-#[must_use]
-pub fn side_by_side<T: Copy + PartialEq>(
-    before: &[(u128, T)],
-    after: &[(u128, T)],
-) -> Vec<Segment<T>> {
-    let both = combine(before, after, |before, after| (before, after));
-    spans(&both)
-        .map(|(start, end, (before, after))| Segment {
-            start,
-            end,
-            before,
-            after,
-        })
-        .collect()
-}
-
-/// Each range of a layer with its end, which is zero behind the last address of all.
-pub fn spans<T: Copy>(layer: &[(u128, T)]) -> impl Iterator<Item = (u128, u128, T)> {
-    let ends = layer.iter().skip(1).map(|(start, _)| *start).chain([0]);
-    layer
-        .iter()
-        .zip(ends)
-        .map(|((start, value), end)| (*start, end, *value))
-}
-
-/// The prefixes that hold the addresses from `start` to the last before `end` and no others.
-pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = IpNet> {
-    let spare = family.spare_bits();
-    cover(start >> spare, end.wrapping_sub(1) >> spare).filter_map(move |(first, free)| {
-        let length = u8::try_from(128 - spare - free).ok()?;
-        let address = match family {
-            Family::V4 => Ipv4Addr::from_bits(first as u32).into(),
-            Family::V6 => Ipv6Addr::from_bits(first).into(),
-        };
-        IpNet::new(address, length).ok()
-    })
-}
-
-/// The fewest prefixes that hold just these addresses: the first address of each, and how many low bits are free.
-pub(super) fn cover(first: u128, last: u128) -> impl Iterator<Item = (u128, u32)> {
-    let mut next = Some(first);
-    std::iter::from_fn(move || {
-        let start = next.filter(|start| *start <= last)?;
-        let room = (last - start).checked_add(1).map_or(128, u128::ilog2);
-        let free = start.trailing_zeros().min(room);
-        let size = 1_u128.checked_shl(free);
-        next = size.and_then(|size| start.checked_add(size));
-        Some((start, free))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::compile::Extent;
-
-    #[test]
-    fn the_fewest_prefixes_cover_a_range() {
-        for (first, last, expected) in [
-            (0, u128::MAX, vec![(0, 128)]),
-            (0, 0, vec![(0, 0)]),
-            (1, 2, vec![(1, 0), (2, 0)]),
-            (8, 15, vec![(8, 3)]),
-            (3, 12, vec![(3, 0), (4, 2), (8, 2), (12, 0)]),
-            (u128::MAX, u128::MAX, vec![(u128::MAX, 0)]),
-        ] {
-            assert_eq!(cover(first, last).collect::<Vec<_>>(), expected);
-        }
-        let extent = |family, start, end| {
-            let Extent {
-                prefixes,
-                addresses,
-            } = Extent::of(family, start, end);
-            (prefixes, addresses)
-        };
-        assert_eq!(extent(Family::V4, 0, 0), (1, 1 << 32));
-        assert_eq!(extent(Family::V4, 3 << 96, 5 << 96), (2, 2));
-        assert_eq!(extent(Family::V6, 0, 0), (1, u128::MAX));
-        let texts = |family, start, end| -> Vec<String> {
-            prefixes(family, start, end)
-                .map(|net| net.to_string())
-                .collect()
-        };
-        assert_eq!(
-            texts(Family::V4, 0x0a00_0001 << 96, 0x0a00_0003 << 96),
-            ["10.0.0.1/32", "10.0.0.2/32"]
-        );
-        assert_eq!(texts(Family::V6, 0, 0), ["::/0"]);
-    }
-
-    proptest! {
-        #[test]
-        fn a_cover_has_neither_gaps_nor_overlaps(one: u128, other: u128) {
-            let (first, last) = (one.min(other), one.max(other));
-            let mut next = Some(first);
-            for (start, free) in cover(first, last) {
-                prop_assert_eq!(Some(start), next);
-                prop_assert!(start.trailing_zeros() >= free);
-                next = 1_u128.checked_shl(free).and_then(|size| start.checked_add(size));
-            }
-            prop_assert_eq!(next, last.checked_add(1));
-        }
     }
 }

@@ -1,50 +1,42 @@
-//! The trie of cache lines, built from the steps of a layer.
+//! The trie of an image (an LC-trie of cache lines), built from the steps of a layer.
 //!
-//! Nodes of equal content are stored once, whatever depth they come from, and a node that would hold one value only is
-//! a leaf in the line above. A layer's steps always differ, so such a node is recognised before it is
-//! built: no step lies inside it.
+//! Nodes with equal content are stored once, whatever depth they come from. A node that would have one value is a leaf
+//! in the line above: because the steps of a layer differ, a block without a step inside has one value. A block with a
+//! few deep steps is a range leaf; these are hardly ever equal, so each is stored.
 //!
-//! A block in which a few steps lie deep down is a tail. Tails are hardly ever equal, so each is stored.
-//!
-//! A trie is built by itself, as if an image had nothing else, so that several can be built at once. Where its nodes
-//! come to stand is known when it is written into the image.
+//! A trie is built with positions of its own, so that several can be built at the same time. `write` moves it to its
+//! place in the image.
 
 use std::hash::BuildHasher as _;
 use std::ops::{Range, RangeInclusive};
 
 use foldhash::fast::FixedState;
-use geofence_common::image::host_table::Fingerprint;
 use geofence_common::image::{
-    INDIRECT, LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_RANGE_STEPS, Line, Node, RANGE_LEAF,
-    ROOT_BITS, ROOT_LINES, SHORT_RANGE_STEPS, STRIDE_MAX, STRIDE_MIN,
+    LEAF, LINE_SHIFT, LINE_WORDS, LINES_MAX, LONG_RANGE_STEPS, Line, Node, RANGE_LEAF, ROOT_BITS,
+    ROOT_LINES, SHORT_RANGE_STEPS, STRIDE_MIN,
 };
 use hashbrown::HashTable;
 
 use super::prefix::Family;
-
-/// How many bits a node may consume where enough of the blocks below are split again, the most first.
-const WIDE: [u32; 3] = [STRIDE_MAX, 12, 8];
-
-/// A tail in place of nodes that would consume more bits than this to reach the deepest step.
-const SHALLOW: u32 = STRIDE_MIN;
+use super::trie_cursor::{Cursor, RangeLeaf};
 
 /// There are more nodes than an image can hold.
 pub(super) struct Full;
 
-/// A trie of its own, whose nodes are counted from its first line.
+/// A trie, with positions relative to its own first line.
 pub(super) struct Trie {
     root: Vec<Line>,
-    /// Nodes and tails.
+    /// Nodes and range leaves.
     lines: Vec<Line>,
-    /// The nodes that are stored, in order, and to be found by their content.
+    /// The stored nodes, in order, and a table that finds them by content.
     nodes: Vec<Node>,
     known: HashTable<Node>,
     hash: FixedState,
 }
 
 impl Trie {
-    /// The trie of these steps; `leaf` gives the entry of a value, which is marked for hosts among its addresses. Hosts
-    /// come in order.
+    /// The trie of these steps. `leaf` gives the entry of a value; the filter bits of the hosts in its block are added.
+    /// Hosts come in order.
     pub(super) fn new<T: Copy>(
         family: Family,
         steps: &[(u128, T)],
@@ -58,12 +50,7 @@ impl Trie {
             known: HashTable::new(),
             hash: FixedState::default(),
         };
-        let mut cursor = Cursor {
-            steps,
-            at: 0,
-            hosts,
-            family,
-        };
+        let mut cursor = Cursor::new(family, steps, hosts);
         for value in 0..1_usize << ROOT_BITS {
             let base = (value as u128) << (128 - ROOT_BITS);
             let entry = trie.entry(&mut cursor, &leaf, base, ROOT_BITS)?;
@@ -72,7 +59,7 @@ impl Trie {
         Ok(trie)
     }
 
-    /// Writes the root into an image, from this line on, and all below it behind the image's lines.
+    /// Writes the root into an image at this line, and appends everything below it.
     pub(super) fn write(mut self, image: &mut Vec<Line>, root: usize) -> Result<(), Full> {
         if image.len() + self.lines.len() > LINES_MAX {
             return Err(Full);
@@ -104,17 +91,17 @@ impl Trie {
         if cursor.next_start().is_none_or(|next| next > end) {
             return Ok(cursor.with_hosts(leaf(value), base, end));
         }
-        if let Some(tail) = cursor.tail(bits, end) {
-            return self.store_tail(cursor, base..=end, leaf(value), tail, leaf);
+        if let Some(range_leaf) = cursor.range_leaf(bits, end) {
+            return self.store_range_leaf(cursor, base..=end, leaf(value), range_leaf, leaf);
         }
-        // A step inside the block means that it is longer than one address, so there are bits left to split by.
-        match cursor.node_bits(bits, end) {
+        // A block with a step inside has more than one address, so there are bits left to split by.
+        match cursor.stride(bits, end) {
             STRIDE_MIN => self.node(cursor, leaf, base, bits, &mut [0; LINE_WORDS]),
             wide => self.node(cursor, leaf, base, bits, &mut vec![0; 1 << wide]),
         }
     }
 
-    /// The entry of a node with so many entries, for the block of addresses that begin with the first `bits` of `base`.
+    /// The entry of a node for the block of addresses that begin with the first `bits` of `base`.
     fn node<T: Copy>(
         &mut self,
         cursor: &mut Cursor<'_, T>,
@@ -131,16 +118,16 @@ impl Trie {
         self.store(entries, node_bits)
     }
 
-    /// The entry of a tail for a block that has this leaf up to the first of the steps.
-    fn store_tail<T: Copy>(
+    /// The entry of a range leaf for a block that has the leaf `first` up to the first of the steps.
+    fn store_range_leaf<T: Copy>(
         &mut self,
         cursor: &mut Cursor<'_, T>,
         block: RangeInclusive<u128>,
         first: u32,
-        tail: Tail<'_, T>,
+        range_leaf: RangeLeaf<'_, T>,
         leaf: &impl Fn(T) -> u32,
     ) -> Result<u32, Full> {
-        let Tail { steps, skip } = tail;
+        let RangeLeaf { steps, skip } = range_leaf;
         let at = self.lines.len();
         if at >= LINES_MAX {
             return Err(Full);
@@ -169,10 +156,10 @@ impl Trie {
             start = end.wrapping_add(1);
         }
         self.lines.push(line);
-        Ok(TAIL_ENTRY | (at as u32) << LINE_SHIFT | (skip / STRIDE_MIN))
+        Ok(RANGE_LEAF_ENTRY | (at as u32) << LINE_SHIFT | (skip / STRIDE_MIN))
     }
 
-    /// The entry of a node of these entries, which is stored unless an equal one is.
+    /// The entry of a node with this content, which is stored unless an equal one exists.
     fn store(&mut self, entries: &[u32], bits: u32) -> Result<u32, Full> {
         let Self {
             lines,
@@ -202,133 +189,28 @@ fn content(lines: &[Line], node: Node) -> &[u32] {
     &lines.as_flattened()[entries(node)]
 }
 
-/// The words where they stand.
+/// The words of a node.
 fn entries(node: Node) -> Range<usize> {
     let position = node.position() as usize;
     position..position + (1 << node.bits())
 }
 
-/// An entry whose node or tail stands so many lines further on.
+/// An entry whose node or range leaf has moved by this many lines.
 fn moved(entry: u32, lines: u32) -> u32 {
     match entry & (LEAF | RANGE_LEAF) {
         LEAF => entry,
-        TAIL_ENTRY => entry + (lines << LINE_SHIFT),
+        RANGE_LEAF_ENTRY => entry + (lines << LINE_SHIFT),
         _ => entry + lines,
     }
 }
 
-/// What the entry of a tail has set.
-const TAIL_ENTRY: u32 = LEAF | RANGE_LEAF;
-
-/// What a tail tells apart.
-struct Tail<'a, T> {
-    steps: &'a [(u128, T)],
-    /// The address bits that a short one skips; a long one skips none.
-    skip: u32,
-}
-
-/// A position in a layer that only moves forward.
-struct Cursor<'a, T> {
-    steps: &'a [(u128, T)],
-    at: usize,
-    /// Hosts that were not passed yet.
-    hosts: &'a [u128],
-    family: Family,
-}
-
-impl<'a, T: Copy> Cursor<'a, T> {
-    fn next_start(&self) -> Option<u128> {
-        self.steps.get(self.at + 1).map(|(start, _)| *start)
-    }
-
-    /// The leaf of these addresses, none of which was asked about before, with what it says of hosts among them.
-    fn with_hosts(&mut self, leaf: u32, start: u128, end: u128) -> u32 {
-        // Most blocks have none before them, and few have many.
-        while self.hosts.first().is_some_and(|host| *host < start) {
-            self.hosts = &self.hosts[1..];
-        }
-        if self.hosts.first().is_none_or(|host| *host > end) {
-            return leaf;
-        }
-        if leaf & INDIRECT != 0 {
-            return leaf;
-        }
-        let among = self.hosts.iter().take_while(|host| **host <= end);
-        among.fold(leaf, |leaf, host| {
-            leaf | Fingerprint::of(&self.family.address(*host)).leaf_bit()
-        })
-    }
-
-    fn value_at(&mut self, address: u128) -> T {
-        while self.next_start().is_some_and(|next| next <= address) {
-            self.at += 1;
-        }
-        self.steps[self.at].1
-    }
-
-    /// The steps inside a block whose first address has been reached, if they make a tail.
-    fn tail(&self, bits: u32, end: u128) -> Option<Tail<'a, T>> {
-        let behind = &self.steps[self.at + 1..];
-        let first = &behind[..behind.len().min(SHORT_RANGE_STEPS + 1)];
-        let inside = first.partition_point(|(start, _)| *start <= end);
-        let steps = &first[..inside];
-        let deepest = steps
-            .iter()
-            .map(|(start, _)| 128 - start.trailing_zeros())
-            .max()?;
-        if deepest <= bits + SHALLOW {
-            return None;
-        }
-        // Some are skipped in any case, because none is what a long tail says.
-        let skip = deepest
-            .saturating_sub(32)
-            .max(1)
-            .next_multiple_of(STRIDE_MIN);
-        if inside <= SHORT_RANGE_STEPS && skip <= bits && deepest <= 64 {
-            Some(Tail { steps, skip })
-        } else {
-            (inside <= LONG_RANGE_STEPS).then_some(Tail { steps, skip: 0 })
-        }
-    }
-
-    /// How many bits to split a block by whose first address has been reached: as many as leave half of the lines that
-    /// there would be anyway.
-    fn node_bits(&self, bits: u32, end: u128) -> u32 {
-        let behind = &self.steps[self.at + 1..];
-        let inside = &behind[..behind.partition_point(|(start, _)| *start <= end)];
-        WIDE.into_iter()
-            // A walk reads an address in two halves, and no node crosses from one to the other.
-            .filter(|wide| bits % 64 + wide <= 64)
-            .find(|wide| {
-                are_split(
-                    inside,
-                    bits + wide - STRIDE_MIN,
-                    1 << (wide - STRIDE_MIN) >> 1,
-                )
-            })
-            .unwrap_or(STRIDE_MIN)
-    }
-}
-
-/// Whether steps lie inside so many of the blocks of this many address bits, and not only at their starts.
-fn are_split<T>(steps: &[(u128, T)], bits: u32, wanted: usize) -> bool {
-    if steps.len() < wanted {
-        return false;
-    }
-    let inside = steps.iter().filter(|(start, _)| start << bits != 0);
-    let mut last = None;
-    inside
-        .map(|(start, _)| start >> (128 - bits))
-        .filter(|block| last.replace(*block) != Some(*block))
-        .take(wanted)
-        .count()
-        == wanted
-}
+/// The bits that the entry of a range leaf has set.
+const RANGE_LEAF_ENTRY: u32 = LEAF | RANGE_LEAF;
 
 #[cfg(test)]
 mod tests {
     use geofence_common::address::Address;
-    use geofence_common::image::{FREE_LINE, Lookup as _, ROOT_V6_LINE};
+    use geofence_common::image::{FREE_LINE, INDIRECT, Lookup as _, ROOT_V6_LINE};
     use proptest::prelude::*;
 
     use super::*;
@@ -348,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn an_address_on_its_own_costs_one_line() {
+    fn lone_address_costs_one_line() {
         const COUNT: u128 = 1000;
-        // One in each of a thousand networks of 64 bits, in a place of its own.
+        // One at a different place in each of a thousand /64 networks.
         let address = |number: u128| {
             (0x2a02 << 112) + (number << 64) + number * 0x0123_4567_89ab_cdef % (1 << 64)
         };
@@ -364,14 +246,14 @@ mod tests {
             let found = around.map(|address| found(&lines, address));
             assert_eq!(found, [Some(7), Some(8), Some(7)], "{number}");
         }
-        // Down to the networks there are nodes, and from each of them a tail.
+        // Nodes lead to the networks, and each network is a range leaf.
         let below = lines.len() - FREE_LINE;
         assert!((1000..1150).contains(&below), "{below} lines");
     }
 
     proptest! {
         #[test]
-        fn every_address_has_the_value_of_the_last_step_before_it(
+        fn trie_gives_the_value_of_the_last_step_before_an_address(
             base: u128,
             near in prop::collection::btree_set(any::<(u8, u8)>(), 0..24),
             more in prop::collection::vec(any::<u128>(), 0..4),

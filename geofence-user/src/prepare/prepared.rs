@@ -4,7 +4,7 @@ use super::asn::{self, UnknownAsErrors};
 use super::clock::boot;
 use super::filter_options::{CAPACITY_MAX_BYTES, filter_options, lines};
 use crate::compile::{
-    CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, agree, compile,
+    CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, compile, cross_check,
 };
 use crate::config::Config;
 use crate::data::asn::AsDatabase;
@@ -104,7 +104,7 @@ pub fn prepare_from(mut config: Config, countries: CountryData) -> Result<Prepar
         let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
             .map_err(|error| error.under("cross-check-databases"))?;
         let disagreement;
-        (database, disagreement) = agree(&config.policy, &database, &second);
+        (database, disagreement) = cross_check(&config.policy, &database, &second);
         others.cross_check = Some(CrossCheckData {
             info: second.info().clone(),
             readers,

@@ -1,4 +1,4 @@
-//! Two databases of a few prefixes each, and what becomes of every address by a naive account of the rule.
+//! Two databases of a few prefixes each, and every address compared with a naive form of the rule.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,13 @@ use geofence_common::image::{Lookup as _, Words as _};
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
-use super::*;
-use crate::compile::{Boot, Extent, Target, compile};
-use crate::model::policy::{Action, CountryRule};
+use geofence_common::country::Country;
+use ipnet::IpNet;
+
+use super::{Disagreement, cross_check, decide};
+use crate::compile::{Boot, Extent, Extents, Target, compile};
+use crate::data::geoip::Database;
+use crate::model::policy::{Action, CountryRule, CrossCheckRule, Policy};
 use crate::model::units::UnixSeconds;
 use crate::oracle::{LongestPrefix, Oracle, default_policy};
 
@@ -46,7 +50,7 @@ fn policy(agreement: CrossCheckRule) -> Policy {
 }
 
 #[test]
-fn one_or_both_decide() {
+fn address_is_blocked_by_either_or_by_both_databases() {
     let first = database(&[
         ("5.0.0.0/16", b"RU"),
         ("5.1.0.0/16", b"DE"),
@@ -73,7 +77,7 @@ fn one_or_both_decide() {
         ),
     ] {
         let policy = policy(agreement);
-        let (decided, disagreement) = agree(&policy, &first, &second);
+        let (decided, disagreement) = cross_check(&policy, &first, &second);
         let oracle = Oracle::new(&policy, &decided);
         let of = |text: &str| {
             let address: std::net::IpAddr = text.parse().unwrap();
@@ -111,7 +115,7 @@ fn one_or_both_decide() {
 }
 
 #[test]
-fn who_is_unknown_is_blocked_where_the_policy_says_so() {
+fn unknown_country_is_blocked_if_the_policy_blocks_it() {
     let [germany, russia, unknown] = [country(b"DE"), country(b"RU"), Country::UNKNOWN];
     for (fate, agreement, first, second, expected) in [
         (Action::Drop, CrossCheckRule::All, unknown, germany, germany),
@@ -153,14 +157,14 @@ fn naive(policy: &Policy, first: Country, second: Country) -> (bool, Country) {
 }
 
 /// Prefixes near each other, so that they overlap.
-fn crowded_v4() -> impl Strategy<Value = (Ipv4Net, usize)> {
+fn dense_v4() -> impl Strategy<Value = (Ipv4Net, usize)> {
     (any::<u8>(), 8_u8..=24, 0..CODES.len()).prop_map(|(low, length, code)| {
         let address = 0x5100_0000 | u32::from(low) << 12;
         (Ipv4Net::new(address.into(), length).unwrap().trunc(), code)
     })
 }
 
-fn crowded_v6() -> impl Strategy<Value = (Ipv6Net, usize)> {
+fn dense_v6() -> impl Strategy<Value = (Ipv6Net, usize)> {
     (any::<u8>(), 16_u8..=64, 0..CODES.len()).prop_map(|(low, length, code)| {
         let address = 0x2a00_u128 << 112 | u128::from(low) << 70;
         (Ipv6Net::new(address.into(), length).unwrap().trunc(), code)
@@ -169,10 +173,10 @@ fn crowded_v6() -> impl Strategy<Value = (Ipv6Net, usize)> {
 
 type Prefixes = (Vec<(Ipv4Net, usize)>, Vec<(Ipv6Net, usize)>);
 
-fn crowded() -> impl Strategy<Value = Prefixes> {
+fn dense() -> impl Strategy<Value = Prefixes> {
     (
-        proptest::collection::vec(crowded_v4(), 0..12),
-        proptest::collection::vec(crowded_v6(), 0..12),
+        proptest::collection::vec(dense_v4(), 0..12),
+        proptest::collection::vec(dense_v6(), 0..12),
     )
 }
 
@@ -197,9 +201,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_address_has_the_fate_that_the_rule_gives_it(
-        one in crowded(),
-        two in crowded(),
+    fn every_address_has_the_country_of_the_naive_rule(
+        one in dense(),
+        two in dense(),
         all: bool,
         drop_unknown: bool,
         probes in proptest::collection::vec((any::<u8>(), any::<u16>()), 60),
@@ -211,7 +215,7 @@ proptest! {
             let v6 = prefixes.1.iter().map(|(net, code)| (*net, country(CODES[*code])));
             Database::from_prefixes(v4.collect(), v6.collect())
         };
-        let (decided, disagreement) = agree(&policy, &built(&one), &built(&two));
+        let (decided, disagreement) = cross_check(&policy, &built(&one), &built(&two));
         let image = compile(&policy, &decided, &TARGET).unwrap();
         let tables = [lengths(&one), lengths(&two)];
         // Below, what differs is counted address by address where the prefixes are: 2^16 blocks of IPv4.

@@ -1,48 +1,16 @@
-//! What an image says of addresses that are on lists.
+//! The list sets of an image.
 
-use super::*;
+use std::collections::BTreeSet;
 
-pub(super) fn listing(name: &str, blocks: bool, direction: u8, nets: &[IpNet]) -> Listing {
-    let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
-    let read = lists::read(
-        format!("#\n{text}").as_bytes(),
-        Format::Plain,
-        "x",
-        UnixSeconds(0),
-    );
-    let action = if blocks {
-        ListAction::Block
-    } else {
-        ListAction::Alert
-    };
-    let direction = [About::In, About::Out, About::Both][usize::from(direction)];
-    Listing::new(name, action, direction, read.unwrap().entries)
-}
+use geofence_common::action::Direction;
+use geofence_common::image::list_set::{LISTS_MAX, identity};
+use geofence_common::image::{Lookup as _, flag};
 
-/// The lists that an image has for the addresses of a class, by identity.
-pub(super) fn lists_in(image: &Image, position: u32, direction: Direction) -> BTreeSet<u32> {
-    let set = image.words()[position as usize + class_record::LISTS as usize];
-    let listed = ListMatch {
-        sets: [set, 0],
-        tenant: 0,
-    };
-    let mut found = BTreeSet::new();
-    each_list(&[].as_slice(), &listed, direction, &image.words(), |list| {
-        assert!(found.insert(list.identity), "a list given twice");
-    });
-    found
-}
-
-/// The same by looking the address up on each list.
-pub(super) fn lists_on(policy: &Policy, address: &Address, direction: Direction) -> BTreeSet<u32> {
-    naming(&policy.lists, address.ip())
-        .filter(|(list, _)| list.direction.is(direction))
-        .map(|(list, _)| identity(list.name.as_bytes()))
-        .collect()
-}
+use super::helpers::*;
+use crate::compile::compile;
 
 #[test]
-fn a_thousand_lists_on_one_address_and_each_on_its_own() {
+fn set_of_a_thousand_lists_is_cut_to_the_limit_and_keeps_those_that_block() {
     let (mut policy, database) = example();
     policy.lists = (0..1000)
         .map(|number: u32| {
@@ -61,25 +29,22 @@ fn a_thousand_lists_on_one_address_and_each_on_its_own() {
         let name = format!("list-{number}");
         assert_eq!(lists(&own), BTreeSet::from([identity(name.as_bytes())]));
     }
-    let crowded = lists("91.200.0.1");
+    let shared = lists("91.200.0.1");
     assert_eq!(
-        crowded.len(),
+        shared.len(),
         LISTS_MAX as usize,
-        "of more, so many are counted"
+        "the limit applies to a set of more"
     );
     for number in 990..1000 {
         let name = format!("list-{number}");
-        assert!(
-            crowded.contains(&identity(name.as_bytes())),
-            "{name} blocks"
-        );
+        assert!(shared.contains(&identity(name.as_bytes())), "{name} blocks");
     }
     assert!(class_of(&image, "91.200.0.1").is_denied_out());
     assert!(lists("91.200.0.2").is_empty());
 }
 
 #[test]
-fn only_a_list_about_what_leaves_has_it_looked_up() {
+fn outbound_flag_is_set_by_a_list_for_outbound_packets_only() {
     let (mut policy, database) = example();
     let net = "81.2.69.64/26".parse().unwrap();
     for (direction, is_watched) in [(0, false), (1, true), (2, true)] {
@@ -97,7 +62,7 @@ fn only_a_list_about_what_leaves_has_it_looked_up() {
 }
 
 #[test]
-fn what_a_list_blocks_is_denied_and_what_it_remarks_upon_is_not() {
+fn address_on_a_blocking_list_is_denied_and_on_an_alert_list_is_not() {
     let (mut policy, database) = example();
     policy.deny.clear();
     let net = "81.2.69.64/26".parse().unwrap();

@@ -207,8 +207,8 @@ fn from_file(
                 .as_ref()
                 .is_none_or(|before| before.why != why);
             let warning = format!(
-                "the list {list} is rejected, and its last good text is used instead:\n{why}\nIf the new text is right, \
-                 accept it: geofence update {list} --force"
+                "the list {list} is rejected, and its last good text is used instead:\n{why}\nIf the new text is \
+                 right, accept it: geofence update {list} --force"
             );
             let status = before.rejected(Rejection { when: now, why });
             Ok(LoadedList {

@@ -1,4 +1,4 @@
-//! Lists from third parties: indicators of compromise and block lists, from a file or a URL to entries with their places.
+//! Lists from third parties: indicators of compromise and block lists, from a file or a URL to their entries.
 //!
 //! `read` turns bytes into entries; `sanity` rejects lists that would block the wrong addresses; `store` keeps the last
 //! good text of each list; `update` fetches new texts. The filter never fetches: it reads a file, or the stored text.

@@ -148,7 +148,9 @@ proptest! {
     }
 
     #[test]
-    fn mixed_formats_end_in_entries_or_an_error(one in 0..SAMPLES.len(), two in 0..SAMPLES.len(), cuts in any::<[Index; 3]>()) {
+    fn mixed_formats_end_in_entries_or_an_error(
+        one in 0..SAMPLES.len(), two in 0..SAMPLES.len(), cuts in any::<[Index; 3]>(),
+    ) {
         let (one, two) = (SAMPLES[one].as_bytes(), SAMPLES[two].as_bytes());
         let [at, start, end] = cuts;
         let (start, end) = (start.index(two.len()), end.index(two.len()));

@@ -1,8 +1,7 @@
-//! The prefixes of an image for a longest-prefix engine, with the class of each.
+//! The prefixes of an image for the kernel's LPM tries, with the class of each.
 //!
-//! Made from the policy and the data, never from the image's trie: an engine filled with these must answer as the
-//! trie does, and this is what makes their comparison worth something. Of the image, only the class table is read, and
-//! where the sets of lists start.
+//! Made from the policy and the data, not from the image's trie: because the two are independent, comparing their
+//! answers is a test of both. Of the image, only the class table and the start of the list sets are read.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,12 +10,13 @@ use geofence_common::country::Country;
 use geofence_common::image::class::{Class, OperatorList};
 use geofence_common::image::{CLASS_WORDS, header};
 
+use super::class_key::ClassKey;
+use super::class_table::{ListSetTable, class_record};
 use super::exceptions::Exceptions;
 use super::image::Image;
-use super::layers::Kind;
-use super::list_sets::Lists;
+use super::list_sets::ListSets;
 use super::prefix::{self, Family, LISTS, Prefix};
-use super::{SetTable, Target, class_record};
+use super::target::Target;
 use crate::data::geoip::Database;
 use crate::model::policy::Policy;
 
@@ -72,19 +72,19 @@ impl Image {
         let (table, records) = self.class_table();
         let positions: HashMap<_, u32> =
             records.iter().zip((table..).step_by(CLASS_WORDS)).collect();
-        // What has lapsed since was none the less compiled, so the groups are those of that moment.
+        // Exceptions that have expired since were compiled, so the groups are those of the time of compilation.
         let then = Target {
             compiled: self.compiled(),
             ..Target::default()
         };
         let exceptions = Exceptions::new(policy, &then).map_err(|_| ForeignImage)?;
-        let lists = Lists::new(policy);
-        let sets = SetTable::new(&lists, self.words()[header::LISTS]);
-        let position = |kind: Kind| {
-            let record = class_record(policy, &exceptions, &sets, kind);
+        let lists = ListSets::new(policy);
+        let sets = ListSetTable::new(&lists, self.words()[header::LISTS]);
+        let position = |key: ClassKey| {
+            let record = class_record(policy, &exceptions, &sets, key);
             positions.get(&record).copied()
         };
-        let mut last: Option<(Kind, u32)> = None;
+        let mut last: Option<(ClassKey, u32)> = None;
         let mut all = Vec::new();
         let mut shadows = Shadows::default();
         nested(
@@ -93,12 +93,12 @@ impl Image {
             &exceptions,
             &lists,
             family,
-            |prefix, class| {
+            |prefix, key| {
                 shadows.pass(prefix);
-                let known = last.filter(|(known, _)| *known == class).map(|(_, at)| at);
-                match known.or_else(|| position(class)) {
+                let known = last.filter(|(known, _)| *known == key).map(|(_, at)| at);
+                match known.or_else(|| position(key)) {
                     Some(at) => {
-                        last = Some((class, at));
+                        last = Some((key, at));
                         all.push(classified(prefix, at));
                     }
                     None => shadows.expect(prefix),
@@ -113,11 +113,11 @@ impl Image {
     }
 }
 
-/// Prefixes whose class the image lacks. No address may have that class, so longer prefixes must hold all of theirs;
-/// then they can be left out, and otherwise the image is of another policy.
+/// Prefixes whose class the image lacks. If longer prefixes cover all of their addresses, they can be left out;
+/// otherwise the image is of another policy.
 #[derive(Default)]
 struct Shadows {
-    /// Those that may hold more prefixes to come, each with the last address of it that longer ones are known to hold.
+    /// Those that may contain prefixes still to come, each with the last of its addresses that longer ones cover.
     open: Vec<(Prefix, Option<u128>)>,
     failed: bool,
 }
@@ -127,9 +127,9 @@ impl Shadows {
         self.open.push((prefix, None));
     }
 
-    /// Takes note of the next prefix in order.
+    /// Records the next prefix in order.
     fn pass(&mut self, prefix: Prefix) {
-        self.close_unless(|open| open.holds(prefix));
+        self.close_unless(|open| open.contains(prefix));
         for (open, last) in &mut self.open {
             let next = last.map_or(Some(open.start), |last| last.checked_add(1));
             self.failed |= next.is_some_and(|next| prefix.start > next);
@@ -149,10 +149,10 @@ impl Shadows {
     }
 }
 
-/// What is said about a prefix by one source.
+/// What one source says about a prefix.
 #[derive(Clone, Copy)]
 enum Statement {
-    /// Nothing: the prefix of all addresses, which is always there.
+    /// Nothing: the prefix of all addresses, which is always present.
     Default,
     Country(Country),
     SpecialUse(Class),
@@ -161,7 +161,7 @@ enum Statement {
     OnSet(u32),
 }
 
-/// What is known inside a prefix: what was said about it and about all that hold it.
+/// What applies inside a prefix: the statements about it and about all that contain it.
 #[derive(Clone, Copy)]
 struct Known {
     country: Country,
@@ -197,24 +197,24 @@ impl Known {
         }
     }
 
-    fn kind(self, lists: &Lists) -> Kind {
+    fn class_key(self, lists: &ListSets) -> ClassKey {
         let class = self
             .special_use
             .unwrap_or(Class::of_country(self.country))
             .with_lists_of(self.lists);
-        Kind::new(class, self.group).on(self.set, lists)
+        ClassKey::new(class, self.group).with_lists(self.set, lists)
     }
 }
 
-/// Calls back with every prefix and its class. A prefix of the data inside special-use space is left out, for it
-/// changes nothing there.
+/// Calls `each` with every prefix and its class key. A prefix of the data inside special-use space is left out, because
+/// it changes nothing there.
 fn nested(
     policy: &Policy,
     database: &Database,
     exceptions: &Exceptions,
-    lists: &Lists,
+    lists: &ListSets,
     family: Family,
-    mut each: impl FnMut(Prefix, Kind),
+    mut each: impl FnMut(Prefix, ClassKey),
 ) {
     let mut data = prefix::countries(database, family)
         .map(|(prefix, country)| (prefix, Statement::Country(country)))
@@ -222,7 +222,7 @@ fn nested(
     let mut overlay = overlay(policy, exceptions, lists, family)
         .into_iter()
         .peekable();
-    // The prefixes that hold the present one, longest last.
+    // The prefixes that contain the current one, longest last.
     let mut holding: Vec<(Prefix, Known)> = Vec::new();
     while let Some(prefix) = [
         data.peek().map(|(prefix, _)| *prefix),
@@ -232,7 +232,10 @@ fn nested(
     .flatten()
     .min()
     {
-        while holding.pop_if(|(above, _)| !above.holds(prefix)).is_some() {}
+        while holding
+            .pop_if(|(above, _)| !above.contains(prefix))
+            .is_some()
+        {}
         let inherited = holding.last().map_or(Known::NOTHING, |(_, known)| *known);
         let mut known = inherited;
         let mut matters = inherited.special_use.is_none();
@@ -244,17 +247,17 @@ fn nested(
             matters = true;
         }
         if matters {
-            each(prefix, known.kind(lists));
+            each(prefix, known.class_key(lists));
         }
         holding.push((prefix, known));
     }
 }
 
-/// What is said by others than the database, sorted by prefix.
+/// The statements of all sources but the database, sorted by prefix.
 fn overlay(
     policy: &Policy,
     exceptions: &Exceptions,
-    others: &Lists,
+    list_sets: &ListSets,
     family: Family,
 ) -> Vec<(Prefix, Statement)> {
     let special_use = prefix::special_use(family)
@@ -269,7 +272,7 @@ fn overlay(
         .sources(family)
         .iter()
         .map(|(prefix, group)| (*prefix, Statement::Excepted(*group)));
-    let sets = others.prefixes(family);
+    let sets = list_sets.prefixes(family);
     let sets = sets.map(|(prefix, set)| (prefix, Statement::OnSet(set)));
     let mut all: Vec<_> = [(Prefix::ALL, Statement::Default)]
         .into_iter()

@@ -1,69 +1,73 @@
-//! A second database of countries beside the first: what becomes of an address that they differ about.
+//! The cross-check: a second country database beside the first, and the addresses they disagree about.
 //!
-//! Decided over prefixes, before an image is compiled, so that what is compiled has one country for every address: the
-//! one by which it is blocked or not, which is also the one it is counted under. The first database has the say on all
-//! else. Whoever the second does not know, it has no opinion of. Where a tenant blocks other countries than everybody,
-//! its packets are judged by the country that was chosen for everybody.
+//! The decision is made over prefixes before an image is compiled, so every address has one country: the one it is
+//! blocked by, or not, which is also the one it is counted under. The first database decides everything else, and all
+//! addresses that the second does not have. The country is chosen by the general settings, for tenants with other
+//! blocked countries too.
 
 use geofence_common::country::Country;
 use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::cover::prefixes;
 use super::extents::Extents;
-use super::layers::{Layer, combine, layer};
+use super::layer::{Layer, combine, layer, spans};
 use super::prefix::{self, Family};
-use super::ranges::{prefixes, spans};
 use crate::data::geoip::Database;
 use crate::model::policy::{CrossCheckRule, Policy};
 
-/// The addresses whose fate the databases differ about, special-use space aside.
+/// The addresses that only one of the databases blocks, outside special-use space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Disagreement {
-    /// Those that the first database has in a blocked country and the second has not.
+    /// Those that only the first database has in a blocked country.
     pub first_alone: Extents,
-    /// Those that the second database has in a blocked country and the first has not.
+    /// Those that only the second database has in a blocked country.
     pub second_alone: Extents,
 }
 
-/// The country that an address counts as, of those that the first and the second database say.
+/// The country of an address that has these countries in the first and the second database.
 #[must_use]
 pub fn decide(policy: &Policy, first: Country, second: Country) -> Country {
-    match (policy.cross_check, differ(policy, first, second)) {
-        (CrossCheckRule::Any, Some(Blocks::SecondAlone))
-        | (CrossCheckRule::All, Some(Blocks::FirstAlone)) => second,
+    match (policy.cross_check, blocked_by(policy, first, second)) {
+        (CrossCheckRule::Any, Some(BlockedBy::Second))
+        | (CrossCheckRule::All, Some(BlockedBy::First)) => second,
         (CrossCheckRule::Any | CrossCheckRule::All, _) => first,
     }
 }
 
-/// The database that has an address in a blocked country, while the other has not.
+/// The only database that has an address in a blocked country.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Blocks {
-    FirstAlone,
-    SecondAlone,
+enum BlockedBy {
+    First,
+    Second,
 }
 
-fn differ(policy: &Policy, first: Country, second: Country) -> Option<Blocks> {
+fn blocked_by(policy: &Policy, first: Country, second: Country) -> Option<BlockedBy> {
     if second == Country::UNKNOWN {
         return None;
     }
     let blocks = |country| policy.blocks(Class::of_country(country));
     match (blocks(first), blocks(second)) {
-        (true, false) => Some(Blocks::FirstAlone),
-        (false, true) => Some(Blocks::SecondAlone),
+        (true, false) => Some(BlockedBy::First),
+        (false, true) => Some(BlockedBy::Second),
         (true, true) | (false, false) => None,
     }
 }
 
-/// A database in which every address has the country that it counts as, and how far the two differ.
+/// A database with the country of every address after the cross-check, and how far the two disagree.
 #[must_use]
-pub fn agree(policy: &Policy, first: &Database, second: &Database) -> (Database, Disagreement) {
+pub fn cross_check(
+    policy: &Policy,
+    first: &Database,
+    second: &Database,
+) -> (Database, Disagreement) {
     let mut disagreement = Disagreement::default();
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for family in Family::ALL {
         let [one, two] = [first, second]
             .map(|database| layer(prefix::countries(database, family), Country::UNKNOWN));
-        let differs = combine(&one, &two, |one, two| differ(policy, one, two));
+        let differs = combine(&one, &two, |one, two| blocked_by(policy, one, two));
         let special_use = prefix::special_use(family).into_iter();
         let special_use = layer(special_use.map(|(prefix, _)| (prefix, true)), false);
         let differs = combine(&differs, &special_use, |differs, is_special| {
@@ -71,8 +75,8 @@ pub fn agree(policy: &Policy, first: &Database, second: &Database) -> (Database,
         });
         for (start, end, differs) in spans(&differs) {
             let extents = match differs {
-                Some(Blocks::FirstAlone) => &mut disagreement.first_alone,
-                Some(Blocks::SecondAlone) => &mut disagreement.second_alone,
+                Some(BlockedBy::First) => &mut disagreement.first_alone,
+                Some(BlockedBy::Second) => &mut disagreement.second_alone,
                 None => continue,
             };
             extents.add(family, start, end);
