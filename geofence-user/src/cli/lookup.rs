@@ -1,19 +1,24 @@
-//! `geofence lookup`: what the data says of an address, and what the policy makes of it.
+//! `geofence lookup`: what the databases, the lists and the policy say about an address.
 
 use std::io::Write;
 use std::net::IpAddr;
 
+use anyhow::Context as _;
 use clap::Args;
 use geofence_common::address::Address;
 use geofence_common::decide::classify;
-use serde_json::json;
+use geofence_common::explain::Step;
+use geofence_common::image::class::Class;
+use ipnet::IpNet;
+use serde_json::{Value, json};
 
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
 use crate::model::countries;
-use crate::model::listing::naming;
-use crate::prepare::prepare;
+use crate::model::listing::{Entry, Listing, naming};
+use crate::model::policy::AutonomousSystem;
+use crate::prepare::{CrossCheckAnswer, Prepared, prepare};
 
 /// Show the database record, the class and the country of addresses
 #[derive(Args, Debug)]
@@ -35,93 +40,11 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     arguments.instance.apply(&mut config)?;
     let prepared = prepare(config)?;
     for ip in &arguments.addresses {
-        let mut recorder = Recorder::default();
-        let address = Address::from(*ip);
-        let class =
-            classify(&address, &prepared.image.words(), &mut recorder).ok_or_else(|| {
-                anyhow::anyhow!(
-                    "the image has no class for {ip}; please report this with the database's name"
-                )
-            })?;
-        // An address that carries another is looked up as both.
-        let addresses = recorder.0.iter().filter_map(class_of);
-        let listed: Vec<_> = addresses
-            .flat_map(|address| naming(&prepared.config.policy.lists, address))
-            .collect();
-        let names = Names(Some(&prepared.config.policy));
-        let addresses = recorder.0.iter().filter_map(class_of);
-        let systems: Vec<_> = addresses
-            .flat_map(|address| names.systems(address))
-            .collect();
-        let origin = match &prepared.others.autonomous_systems {
-            Some(data) => data.find(*ip)?,
-            None => None,
-        };
-        let opinions = prepared.cross_check(*ip)?;
-        let mut records = Vec::new();
-        let second = prepared.others.cross_check.iter();
-        let second = second.flat_map(|second| &second.readers);
-        for reader in prepared.readers.iter().chain(second) {
-            if let Some((network, record)) = reader.record(*ip)? {
-                records.push((reader.info().name.clone(), network, record));
-            }
-        }
+        let found = Found::new(&prepared, *ip)?;
         if arguments.json {
-            let object = json!({
-                "address": ip,
-                "country": class.country().name(),
-                "blocked": class.is_blocked(),
-                "management": class.is_management(),
-                "allowed": class.is_allowed(),
-                "denied": class.is_denied(),
-                "class": class.to_word(),
-                "lists": listed.iter().map(|(list, entry)| list.to_json(entry)).collect::<Vec<_>>(),
-                "systems": systems.iter().copied().map(system_to_json).collect::<Vec<_>>(),
-                "asn": origin.map(|(network, number, name)| {
-                    json!({ "number": number, "name": name, "network": network })
-                }),
-                "opinions": opinions.map(|opinions| opinions.to_json()),
-                "records": records
-                    .iter()
-                    .map(|(database, network, record)| {
-                        json!({ "database": database, "network": network, "record": record })
-                    })
-                    .collect::<Vec<_>>(),
-            });
-            writeln!(out, "{object}")?;
-            continue;
-        }
-        writeln!(out, "{ip}: {}", countries::described(class.country()))?;
-        for step in &recorder.0 {
-            writeln!(
-                out,
-                "  class   {} (0x{:x})",
-                describe(step, names),
-                class.to_word()
-            )?;
-        }
-        for (list, entry) in listed {
-            writeln!(out, "  list    {}", list.describe(entry))?;
-        }
-        for (system, net) in systems {
-            writeln!(out, "  rule    {} {system}: {net}", system.rule)?;
-        }
-        if let Some(opinions) = opinions {
-            writeln!(out, "  opinion {opinions}")?;
-        }
-        if let Some(data) = &prepared.others.autonomous_systems {
-            match origin {
-                Some((network, number, name)) => {
-                    writeln!(out, "  system  AS{number} ({name}), {network}")?
-                }
-                None => writeln!(out, "  system  none: {} has no AS for it", data.info().name)?,
-            }
-        }
-        if records.is_empty() {
-            writeln!(out, "  record  none: no database has the address")?;
-        }
-        for (database, network, record) in records {
-            writeln!(out, "  record  {network} in {database}: {record}")?;
+            writeln!(out, "{}", found.to_json())?;
+        } else {
+            found.write(out)?;
         }
     }
     if !arguments.json
@@ -130,4 +53,118 @@ pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         writeln!(out, "{attribution}")?;
     }
     Ok(Outcome::Yes)
+}
+
+/// Everything that policy and data say about one address.
+struct Found<'a> {
+    prepared: &'a Prepared,
+    ip: IpAddr,
+    class: Class,
+    steps: Vec<Step>,
+    lists: Vec<(&'a Listing, &'a Entry)>,
+    systems: Vec<(&'a AutonomousSystem, IpNet)>,
+    asn: Option<(IpNet, u32, String)>,
+    cross_check: Option<CrossCheckAnswer>,
+    /// The record of each database, with its name and network.
+    records: Vec<(&'a str, IpNet, Value)>,
+}
+
+impl<'a> Found<'a> {
+    fn new(prepared: &'a Prepared, ip: IpAddr) -> anyhow::Result<Self> {
+        let policy = &prepared.config.policy;
+        let others = &prepared.others;
+        let names = Names(Some(policy));
+        let mut recorder = Recorder::default();
+        let class = classify(&Address::from(ip), &prepared.image.words(), &mut recorder);
+        let class = class.with_context(|| {
+            format!("the image has no class for {ip}; report this with the name of the database")
+        })?;
+        // An address that embeds another is looked up as both.
+        let addresses: Vec<IpAddr> = recorder.0.iter().filter_map(class_of).collect();
+        let mut records = Vec::new();
+        let cross_check = others.cross_check.iter().flat_map(|data| &data.readers);
+        for reader in prepared.readers.iter().chain(cross_check) {
+            if let Some((network, record)) = reader.record(ip)? {
+                records.push((reader.info().name.as_str(), network, record));
+            }
+        }
+        let asn = others.autonomous_systems.as_ref();
+        Ok(Self {
+            prepared,
+            ip,
+            class,
+            steps: recorder.0,
+            lists: addresses
+                .iter()
+                .flat_map(|address| naming(&policy.lists, *address))
+                .collect(),
+            systems: addresses
+                .iter()
+                .flat_map(|address| names.systems(*address))
+                .collect(),
+            asn: asn.map(|data| data.find(ip)).transpose()?.flatten(),
+            cross_check: prepared.cross_check(ip)?,
+            records,
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let lists = self.lists.iter().map(|(list, entry)| list.to_json(entry));
+        let systems = self.systems.iter().copied().map(system_to_json);
+        let asn = self.asn.as_ref().map(
+            |(network, number, name)| json!({ "number": number, "name": name, "network": network }),
+        );
+        let records = self.records.iter().map(|(database, network, record)| {
+            json!({ "database": database, "network": network, "record": record })
+        });
+        json!({
+            "address": self.ip,
+            "country": self.class.country().name(),
+            "blocked": self.class.is_blocked(),
+            "management": self.class.is_management(),
+            "allowed": self.class.is_allowed(),
+            "denied": self.class.is_denied(),
+            "class": self.class.to_word(),
+            "lists": lists.collect::<Vec<_>>(),
+            "systems": systems.collect::<Vec<_>>(),
+            "asn": asn,
+            "opinions": self.cross_check.map(|answer| answer.to_json()),
+            "records": records.collect::<Vec<_>>(),
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let names = Names(Some(&self.prepared.config.policy));
+        let country = countries::described(self.class.country());
+        writeln!(out, "{}: {country}", self.ip)?;
+        for step in &self.steps {
+            let (step, class) = (describe(step, names), self.class.to_word());
+            writeln!(out, "  class   {step} (0x{class:x})")?;
+        }
+        for (list, entry) in &self.lists {
+            writeln!(out, "  list    {}", list.describe(entry))?;
+        }
+        for (system, net) in &self.systems {
+            writeln!(out, "  rule    {} {system}: {net}", system.rule)?;
+        }
+        if let Some(answer) = self.cross_check {
+            writeln!(out, "  check   {answer}")?;
+        }
+        match (&self.prepared.others.autonomous_systems, &self.asn) {
+            (Some(_), Some((network, number, name))) => {
+                writeln!(out, "  system  AS{number} ({name}), {network}")?;
+            }
+            (Some(data), None) => {
+                writeln!(out, "  system  none: {} has no AS for it", data.info().name)?;
+            }
+            (None, _) => {}
+        }
+        if self.records.is_empty() {
+            writeln!(out, "  record  none: no database has the address")?;
+        }
+        for (database, network, record) in &self.records {
+            writeln!(out, "  record  {network} in {database}: {record}")?;
+        }
+        Ok(())
+    }
 }
