@@ -196,7 +196,7 @@ fn refused_runtime_exception_changes_nothing_and_says_why() -> Result<()> {
         ),
         (
             add("ticket-1", RUSSIAN, "any", &[])?,
-            "ticket-1 already, granted by command",
+            "ticket-1 exists already",
         ),
         (
             add("standing", RUSSIAN, "any", &[])?,
@@ -204,11 +204,11 @@ fn refused_runtime_exception_changes_nothing_and_says_why() -> Result<()> {
         ),
         (
             exception(&site, &["remove", "standing"])?,
-            "geofence.toml, and no command changes it there",
+            "geofence.toml, which no command changes",
         ),
         (
             exception(&site, &["extend", "standing", "--expires", "1d"])?,
-            "geofence.toml, and no command",
+            "geofence.toml, which no command",
         ),
         (
             exception(&site, &["remove", "ticket-7"])?,
@@ -334,7 +334,7 @@ fn broken_exceptions_file_is_named_and_a_removed_tenant_stops_nothing() -> Resul
     assert_eq!(one["state"], "idle", "{one}");
     let said = site.edge.ask(&["status"])?.stdout;
     ensure!(
-        said.contains("t-1 is not in force: there is no tenant customer-17 any more"),
+        said.contains("t-1 is not in force: the tenant customer-17 no longer exists"),
         "{said}"
     );
     // An idle exception does not prevent others.

@@ -250,7 +250,7 @@ fn failed_reload_changes_nothing_and_is_reported_everywhere() -> Result<()> {
         ensure!(text.contains(said), "{what}: {text}");
         assert_eq!(site.passes()?, [false, true], "{what}");
         assert_eq!(
-            site.edge.metric("geofence_degraded{}")?,
+            site.edge.metric("geofence_degraded")?,
             1.0,
             "{what}: {}",
             daemon.stderr()

@@ -10,7 +10,8 @@ use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::extent::{Extents, prefixes};
+use super::cover::prefixes;
+use super::extents::Extents;
 use super::layer::{Layer, combine, layer, spans};
 use super::prefix::{self, Family};
 use crate::data::geoip::Database;

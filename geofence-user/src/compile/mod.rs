@@ -12,11 +12,12 @@
 mod class_key;
 mod class_table;
 mod compiler;
+mod cover;
 mod cross_check;
 mod destination_policies;
 mod error;
 mod exceptions;
-mod extent;
+mod extents;
 mod host_table;
 mod image;
 mod layer;
@@ -35,10 +36,11 @@ mod trie;
 mod trie_cursor;
 
 pub use compiler::compile;
+pub use cover::prefixes;
 pub use cross_check::{Disagreement, cross_check, decide};
 pub use error::{CompileError, TooLarge};
 pub use exceptions::ExceptionError;
-pub use extent::{Extent, Extents, prefixes};
+pub use extents::{Extent, Extents};
 pub use image::{Image, ImageError};
 pub use layer::{Segment, side_by_side, spans};
 pub use lpm_prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage, LpmPrefixes};

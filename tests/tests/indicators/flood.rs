@@ -76,7 +76,7 @@ fn flood_to_a_listed_address_is_counted_whole_and_reported_in_part() -> Result<(
         let logged = daemon.stderr().matches(&logged).count();
         ensure!(logged == 10, "{logged} lines of {list}");
     }
-    let left_out = format!("{} more contacts", reported - 20);
+    let left_out = format!("{} more list events", reported - 20);
     ensure!(line.contains(&left_out), "{line} instead of {left_out}");
     Ok(())
 }

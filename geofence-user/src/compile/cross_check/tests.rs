@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use geofence_common::address::Address;
-use geofence_common::country::Country;
 use geofence_common::image::{Lookup as _, Words as _};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
+
+use geofence_common::country::Country;
+use ipnet::IpNet;
 
 use super::{Disagreement, cross_check, decide};
 use crate::compile::{Boot, Extent, Extents, Target, compile};

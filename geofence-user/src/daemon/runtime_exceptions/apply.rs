@@ -32,14 +32,9 @@ struct Plan {
     candidate: Candidate,
 }
 
-/// A configuration with a runtime exception changed.
-struct Changed {
-    config: Config,
-    spec: ExceptionSpec,
-    /// The position of the exception, if it was not removed.
-    at: usize,
-    text: String,
-}
+/// A configuration with a runtime exception changed, that exception, its position unless it was removed, and the new
+/// text of the file.
+type Changed = (Config, ExceptionSpec, usize, String);
 
 impl Daemon {
     /// Adds, extends or removes a runtime exception; returns the image's generation and the exception.
@@ -97,12 +92,7 @@ impl Daemon {
         let (config, text) = self
             .exception_store
             .add_with_text((*active.config).clone())?;
-        let Changed {
-            mut config,
-            spec,
-            at,
-            text,
-        } = match &mut change {
+        let (mut config, spec, at, text) = match &mut change {
             Change::Add(spec) => self.added(config, text, spec)?,
             Change::Extend { id, until } => self.extended(config, &text, id, until)?,
             Change::Remove { id, .. } => self.removed(config, &text, id)?,
@@ -110,8 +100,8 @@ impl Daemon {
         let room = lock(&self.filter).options().exceptions as usize;
         if config.policy.exceptions.len() + config.policy.protections.len() > room {
             let text = format!(
-                "the running filter has room for {room} exceptions and protections; restart geofence to make more \
-                 room, which leaves no gap"
+                "the running filter has room for {room} exceptions and protections; restart geofence for a larger \
+                 table, which leaves no gap"
             );
             return Err(Failure::new(Cause::Restart, text));
         }
@@ -153,13 +143,7 @@ impl Daemon {
         let (config, text) = config
             .add_runtime_exception(spec, text, &name)
             .map_err(internal)?;
-        let spec = spec.clone();
-        Ok(Changed {
-            config,
-            spec,
-            at,
-            text,
-        })
+        Ok((config, spec.clone(), at, text))
     }
 
     fn extended(
@@ -181,12 +165,7 @@ impl Daemon {
         let (config, text) = config
             .extend_runtime_exception(at, until, text)
             .map_err(internal)?;
-        Ok(Changed {
-            config,
-            spec,
-            at,
-            text,
-        })
+        Ok((config, spec, at, text))
     }
 
     fn removed(&self, config: Config, text: &str, id: &str) -> Result<Changed, Failure> {
@@ -195,12 +174,7 @@ impl Daemon {
         let (config, text) = config
             .remove_runtime_exception(at, text)
             .map_err(internal)?;
-        Ok(Changed {
-            config,
-            spec,
-            at,
-            text,
-        })
+        Ok((config, spec, at, text))
     }
 
     fn position(&self, config: &Config, id: &str) -> Result<usize, Failure> {

@@ -1,76 +1,10 @@
-//! Ranges of addresses as prefixes, and how large they are.
+//! Ranges of addresses as prefixes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::prefix::Family;
-
-/// A part of a family's address space, by size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    /// The smallest number of prefixes that cover exactly these addresses.
-    pub prefixes: u64,
-    /// All of IPv6 counts as one address less, the largest number there is.
-    pub addresses: u128,
-}
-
-impl Extent {
-    /// The extent of the addresses from `start` to the last before `end`.
-    #[must_use]
-    pub fn of(family: Family, start: u128, end: u128) -> Self {
-        let (first, last) = (
-            start >> family.spare_bits(),
-            end.wrapping_sub(1) >> family.spare_bits(),
-        );
-        Self {
-            prefixes: cover(first, last).count() as u64,
-            addresses: (last - first).saturating_add(1),
-        }
-    }
-}
-
-impl std::ops::AddAssign for Extent {
-    fn add_assign(&mut self, other: Self) {
-        self.prefixes += other.prefixes;
-        self.addresses = self.addresses.saturating_add(other.addresses);
-    }
-}
-
-/// How much of both families is covered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Extents {
-    pub v4: Extent,
-    pub v6: Extent,
-}
-
-impl Extents {
-    /// The part of one family.
-    #[must_use]
-    pub const fn of(&self, family: Family) -> Extent {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
-    }
-
-    /// Adds the addresses from `start` to the last before `end`.
-    pub fn add(&mut self, family: Family, start: u128, end: u128) {
-        let extent = match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        };
-        *extent += Extent::of(family, start, end);
-    }
-}
-
-impl std::ops::AddAssign for Extents {
-    fn add_assign(&mut self, other: Self) {
-        self.v4 += other.v4;
-        self.v6 += other.v6;
-    }
-}
 
 /// The prefixes that cover exactly the addresses from `start` to the last before `end`.
 pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = IpNet> {
@@ -86,7 +20,7 @@ pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = 
 }
 
 /// The smallest set of prefixes that covers exactly these addresses: the first address and the free low bits of each.
-fn cover(first: u128, last: u128) -> impl Iterator<Item = (u128, u32)> {
+pub(super) fn cover(first: u128, last: u128) -> impl Iterator<Item = (u128, u32)> {
     let mut next = Some(first);
     std::iter::from_fn(move || {
         let start = next.filter(|start| *start <= last)?;
@@ -103,6 +37,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compile::Extent;
 
     #[test]
     fn cover_is_the_smallest_set_of_prefixes() {
