@@ -48,6 +48,7 @@ macro_rules! in_table {
         let $flows: &Flows = &maps::$map;
         let answer = $ask;
         // The compiler would merge calls that are followed by the same code, so a different instruction follows each.
+        // SAFETY: it sets a register that nothing reads.
         unsafe { asm!(concat!("{0} = 0 // ", stringify!($map)), out(reg) _, options(nomem, nostack)) };
         answer
     }};
