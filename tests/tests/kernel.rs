@@ -405,7 +405,7 @@ fn more_interfaces_than_can_be_counted_are_refused() {
         .expect("too many")
         .to_string();
     assert!(
-        error.contains("64 interfaces are more than the 63"),
+        error.contains("64 interfaces are configured") && error.contains("at most 63;"),
         "{error}"
     );
 }
