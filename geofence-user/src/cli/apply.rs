@@ -63,11 +63,11 @@ pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         required_peers,
     };
     let words = |result: &serde_json::Value| {
-        format!(
+        Ok(format!(
             "image {} is on trial: `geofence confirm` within {seconds} s keeps it, `geofence revert` ends the trial at \
              once",
             result["generation"]
-        )
+        ))
     };
     let refused = "not applied, the active policy stays";
     arguments.daemon.request(&request, refused, words, out)

@@ -20,14 +20,16 @@ pub struct Arguments {
 pub(super) fn confirm(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let words = |result: &serde_json::Value| {
         let confirmed = format!("confirmed: image {} stays", result["generation"]);
-        match (result["configuration"].as_str(), result["before"].as_str()) {
-            (Some(path), Some(before)) => {
-                format!(
-                    "{confirmed}\n{path} now contains this policy; its previous text is in {before}"
-                )
-            }
-            _ => confirmed,
-        }
+        Ok(
+            match (result["configuration"].as_str(), result["before"].as_str()) {
+                (Some(path), Some(before)) => {
+                    format!(
+                        "{confirmed}\n{path} now contains this policy; its previous text is in {before}"
+                    )
+                }
+                _ => confirmed,
+            },
+        )
     };
     let refused = "not confirmed";
     arguments

@@ -24,7 +24,12 @@ pub(super) fn reload(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     daemon.request(
         &Request::Reload(daemon.reload_options(force)?),
         "not reloaded, the active policy stays",
-        |result| format!("reloaded: image {} is active", result["generation"]),
+        |result| {
+            Ok(format!(
+                "reloaded: image {} is active",
+                result["generation"]
+            ))
+        },
         out,
     )
 }

@@ -39,7 +39,7 @@ impl DaemonArgs {
         &self,
         request: &Request,
         refused_words: &str,
-        words: impl FnOnce(&Value) -> String,
+        words: impl FnOnce(&Value) -> anyhow::Result<String>,
         out: &mut dyn Write,
     ) -> anyhow::Result<Outcome> {
         match ask(&self.instance.instance()?, request)? {
@@ -48,7 +48,7 @@ impl DaemonArgs {
                     result["ok"] = json!(true);
                     writeln!(out, "{result}")?;
                 } else {
-                    writeln!(out, "{}", words(&result))?;
+                    writeln!(out, "{}", words(&result)?)?;
                 }
                 Ok(Outcome::Yes)
             }

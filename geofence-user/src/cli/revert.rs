@@ -21,7 +21,7 @@ pub(super) fn revert(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     arguments.daemon.request(
         &Request::Revert,
         "nothing changed",
-        |result| format!("image {} is active again", result["generation"]),
+        |result| Ok(format!("image {} is active again", result["generation"])),
         out,
     )
 }

@@ -50,13 +50,13 @@ fn change(
 ) -> anyhow::Result<Outcome> {
     let is_removal = matches!(change, Change::Remove { .. });
     let words = |result: &Value| {
-        let exception = ExceptionView::deserialize(&result["exception"]).unwrap_or_default();
+        let exception = ExceptionView::deserialize(&result["exception"])?;
         let mut text = format!("{done}: {}\n", view::sentence(&exception.spec));
         if !is_removal && exception.spec.until.is_none() {
             let id = exception.spec.id;
             text += &format!("it never expires; `geofence exception remove {id}` removes it\n");
         }
-        text + &format!("image {} is active", result["generation"])
+        Ok(text + &format!("image {} is active", result["generation"]))
     };
     let refusal = format!("not {done}, nothing changed");
     daemon.request(&Request::Exception { change }, &refusal, words, out)
