@@ -75,7 +75,8 @@ pub(super) fn details(exceptions: &[ExceptionView]) -> String {
         let spec = &one.spec;
         let mut hits = grouped(one.hits);
         if let Some(last) = &one.last_hit {
-            _ = write!(hits, " packets, the last at {last}");
+            let noun = if one.hits == 1 { "packet" } else { "packets" };
+            _ = write!(hits, " {noun}, the last at {last}");
         }
         let (by, file) = (origin(one.granted), one.file.as_deref());
         for (name, value) in [
