@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
 
 use super::found::Found;
 use super::site::{PROBED, Site};
@@ -190,7 +191,7 @@ fn long_frames(site: &Site) -> Result<Vec<String>> {
     let before = site.edge.metric(&dropped)?;
     let mut sent = 0;
     let counted = poll(PATIENCE, || {
-        outside.send_once(&blocked)?;
+        send_or_lose(&outside, &blocked)?;
         sent += 1;
         poll(AGAIN, || {
             Ok((site.edge.metric(&dropped)? > before).then_some(()))
@@ -206,7 +207,7 @@ fn long_frames(site: &Site) -> Result<Vec<String>> {
     // In the same queue behind them: when this one is seen, all that passed of those before have been seen.
     let (mut leaked, mut sent) = (0, 0);
     let passed = poll(PATIENCE, || {
-        outside.send_once(&open)?;
+        send_or_lose(&outside, &open)?;
         sent += 1;
         let until = Instant::now() + AGAIN;
         while let Some(frame) = inside.receive(until.saturating_duration_since(Instant::now()))? {
@@ -230,4 +231,12 @@ fn long_frames(site: &Site) -> Result<Vec<String>> {
         )
     });
     Ok(found.faults)
+}
+
+/// Sends a frame for which the link may have no room; the kernel reports that with ENOBUFS or not at all.
+fn send_or_lose(socket: &PacketSocket, frame: &[u8]) -> Result<()> {
+    match socket.send_once(frame) {
+        Err(error) if error.downcast_ref() == Some(&Errno::ENOBUFS) => Ok(()),
+        sent => sent,
+    }
 }
