@@ -64,7 +64,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Not IP: ARP, LLDP, 802.2 frames and every other EtherType the country rule does not concern.
+    /// Not IP and no encapsulation of IP: ARP, LLDP, 802.2 frames and the like.
     NonIp = 0, "non_ip", Pass;
     /// Traffic that keeps the link itself alive: neighbour discovery, MLD, DHCP, IGMP, OSPF, VRRP.
     LinkControl = 1, "link_control", Pass;
@@ -94,6 +94,9 @@ reasons! {
     Exception = 13, "exception", Pass;
     /// The source is one of those that may reach this protected port.
     ProtectedAccess = 14, "protected_access", Pass;
+
+    /// An encapsulation that is not read and may carry IP packets: MPLS, MACsec, batman-adv, NSH and their like.
+    Encapsulated = 15, "encapsulated", Pass;
 
     /// The IPv4 header cannot be read: version, header length or total length is wrong.
     MalformedIpv4 = 16, "malformed_ipv4", Drop;

@@ -12,8 +12,20 @@ use crate::opaque::Barrier;
 #[repr(C, align(8))]
 pub struct Bytes<const N: usize>(pub [u8; N]);
 
+/// What a device's frames start with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// An Ethernet header.
+    Ethernet,
+    /// The IP header: tunnels, tun and PPP devices.
+    Ip,
+}
+
 /// A frame as the hook sees it.
 pub trait Frame: Barrier {
+    /// What the frame starts with. A constant, so that a program holds the code for one kind of device.
+    const LINK: Link;
+
     /// The bytes at this offset, or nothing if the frame ends before them.
     ///
     /// Ask for two or more: for one byte the compiler turns the comparison into an equality, from which the verifier
@@ -34,6 +46,8 @@ pub trait Frame: Barrier {
 }
 
 impl Frame for &[u8] {
+    const LINK: Link = Link::Ethernet;
+
     #[inline(always)]
     fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         let bytes = self.get(at..at.checked_add(N)?)?.try_into().ok()?;
@@ -43,5 +57,30 @@ impl Frame for &[u8] {
     #[inline(always)]
     fn length(&self) -> usize {
         self.len()
+    }
+}
+
+/// A frame of a device without Ethernet headers.
+#[derive(Clone, Copy, Debug)]
+pub struct IpFrame<'a>(pub &'a [u8]);
+
+impl Barrier for IpFrame<'_> {
+    #[inline(always)]
+    fn hide(&self, number: u64) -> u64 {
+        self.0.hide(number)
+    }
+}
+
+impl Frame for IpFrame<'_> {
+    const LINK: Link = Link::Ip;
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        self.0.bytes(at)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.0.len()
     }
 }

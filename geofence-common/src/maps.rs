@@ -8,6 +8,7 @@
 
 use crate::action::{Action, COUNTERS, Direction, REASONS_MAX, Reason};
 use crate::country::COUNTRIES_MAX;
+use crate::decide::origin::Origin;
 use crate::event::Event;
 use crate::flow::cache::CacheLine;
 use crate::flow::fragments::{Datagram, DatagramKey};
@@ -71,6 +72,33 @@ pub const INTERFACE_SLOTS_MAX: u32 = 64;
 /// Elements of the map from an interface's index to its slot. Indexes are taken modulo this.
 pub const INTERFACES_MAX: u32 = 4096;
 
+/// Elements of the map of devices. Indexes are taken modulo this.
+pub const DEVICES_MAX: u32 = 16_384;
+
+/// A device of the host's network namespace, and whether a packet that came in by it may come from outside.
+///
+/// The index is compared, because a packet may bring the index of a device of another namespace, or one that is equal
+/// modulo `DEVICES_MAX`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Device {
+    pub index: u32,
+    /// An `Origin`, as its number.
+    pub origin: u32,
+}
+
+impl Device {
+    /// Where a packet came in that brings this index.
+    #[must_use]
+    #[inline(always)]
+    pub const fn origin(&self, index: u32) -> Origin {
+        if self.index != index {
+            return Origin::Unknown;
+        }
+        Origin::from_number(self.origin)
+    }
+}
+
 /// The position of the active image among the images.
 pub const IMAGE_IN_USE: u32 = 0;
 
@@ -103,15 +131,20 @@ pub const fn counters_key(slot: u32, country: u8) -> u32 {
 
 /// Names of maps, programs and globals, as the loader finds them.
 pub mod name {
+    /// The ingress programs: of Ethernet devices, and of devices whose frames start with the IP header.
     pub const PROGRAM: &str = "geofence";
+    pub const PROGRAM_IP: &str = "geofence_ip";
     pub const IMAGES: &str = "IMAGES";
     pub const INTERFACES: &str = "INTERFACES";
     pub const COUNTERS: &str = "COUNTERS";
     pub const TRIES_V4: [&str; 2] = ["TRIE_V4_A", "TRIE_V4_B"];
     pub const TRIES_V6: [&str; 2] = ["TRIE_V6_A", "TRIE_V6_B"];
     pub const VERDICT: &str = "VERDICT";
-    /// The egress program.
+    /// The egress programs of the same devices.
     pub const EGRESS: &str = "geofence_egress";
+    pub const EGRESS_IP: &str = "geofence_egress_ip";
+    pub const DEVICES: &str = "DEVICES";
+    pub const UNATTRIBUTED: &str = "UNATTRIBUTED";
     /// The flow tables, by `Table`.
     pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
     pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
@@ -126,13 +159,14 @@ pub mod name {
     pub const EVENTS: &str = "EVENTS";
     pub const EVENT_LIMITS: &str = "EVENT_LIMITS";
     /// The tables that a new program inherits from the one it replaces.
-    pub const KEPT: [&str; 10] = [
+    pub const KEPT: [&str; 11] = [
         INTERFACES,
         COUNTERS,
         FLOWS[0],
         FLOWS[1],
         FLOWS[2],
         FLOW_COUNTERS,
+        UNATTRIBUTED,
         DATAGRAMS,
         BUCKETS,
         LISTS,
@@ -261,7 +295,7 @@ const _: () = assert!(size_of::<CacheLine>() == 64);
 
 const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
 
-const _: () = assert!(size_of::<FlowCounters>() == 32);
+const _: () = assert!(size_of::<FlowCounters>() == 32 && size_of::<Device>() == 8);
 
 const _: () = assert!(size_of::<ListKey>() == 8 && size_of::<ListCounters>() == 64);
 
@@ -270,7 +304,7 @@ const _: () = assert!(size_of::<Event>() == 64);
 #[cfg(feature = "user")]
 mod pod {
     use super::{
-        Counter, CountryCounters, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict,
+        Counter, CountryCounters, Device, FlowCounters, Hits, ListCounters, ListKey, TracedVerdict,
     };
     use crate::event::Event;
     use crate::flow::cache::ChecksumKey;
@@ -297,6 +331,8 @@ mod pod {
     unsafe impl aya::Pod for Datagram {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for FlowCounters {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for Device {}
     // SAFETY: as for `Counter`.
     unsafe impl aya::Pod for Hits {}
     // SAFETY: as for `FlowKey`.

@@ -93,10 +93,18 @@ pub(crate) fn count_tracking(tracking: Tracking) {
     let (Tracking::Opened(table)
     | Tracking::Updated(table)
     | Tracking::Forwarded(table)
+    | Tracking::Unattributed(table)
     | Tracking::Full(table)) = tracking
     else {
         return;
     };
+    if let Tracking::Unattributed(table) = tracking {
+        if let Some(counter) = maps::UNATTRIBUTED.get_ptr_mut(table as u32) {
+            // SAFETY: the element is this CPU's own.
+            unsafe { *counter += 1 };
+        }
+        return;
+    }
     let Some(counters) = maps::FLOW_COUNTERS.get_ptr_mut(table as u32) else {
         return;
     };
@@ -106,17 +114,8 @@ pub(crate) fn count_tracking(tracking: Tracking) {
         Tracking::Opened(_) => counters.opened += 1,
         Tracking::Updated(_) => counters.updated += 1,
         Tracking::Forwarded(_) => counters.forwarded += 1,
-        Tracking::Full(_) | Tracking::Nothing => counters.full += 1,
+        Tracking::Full(_) | Tracking::Unattributed(_) | Tracking::Nothing => counters.full += 1,
     }
-}
-
-/// Whether the interface with this index is protected; 0 is none.
-#[inline(always)]
-pub(crate) fn is_protected(index: u32) -> bool {
-    index != 0
-        && maps::INTERFACES
-            .get(index % INTERFACES_MAX)
-            .is_some_and(|slot| *slot != 0)
 }
 
 /// Logs that there is no image, at the first such packet and at every doubling of their number.

@@ -7,26 +7,37 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use geofence_common::action::{Action, Direction};
-use geofence_common::decide::egress;
+use geofence_common::decide::{Origin, egress};
+use geofence_common::maps::DEVICES_MAX;
 
-use crate::frame::PacketFrame;
-use crate::{counters, events, tables};
+use crate::frame::{Device, EthernetDevice, IpDevice, PacketFrame};
+use crate::{counters, events, maps, tables};
 
+/// Egress of Ethernet devices.
 #[classifier]
 pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
+    leave::<EthernetDevice>(&ctx)
+}
+
+/// Egress of devices whose frames start with the IP header.
+#[classifier]
+pub(crate) fn geofence_egress_ip(ctx: TcContext) -> i32 {
+    leave::<IpDevice>(&ctx)
+}
+
+#[inline(always)]
+fn leave<D: Device>(ctx: &TcContext) -> i32 {
     let Some(tables) = tables::KernelTables::current() else {
         return TC_ACT_UNSPEC;
     };
-    let is_forwarded = || {
-        // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
-        counters::is_protected(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex })
-    };
-    let frame = PacketFrame::new(&ctx);
-    let verdict = egress(&frame, is_forwarded, &tables, &mut ());
+    // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
+    let came_in_by = || origin(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex });
+    let frame = PacketFrame::<_, D>::new(ctx);
+    let verdict = egress(&frame, came_in_by, &tables, &mut ());
     counters::count_tracking(verdict.tracking);
     let action = verdict.action();
     if let Some(verdict) = verdict.list_verdict() {
-        counters::count_egress(&ctx, &frame, verdict);
+        counters::count_egress(ctx, &frame, verdict);
     }
     if verdict.peer.class.is_listed(Direction::Out) {
         events::record(&frame, &verdict.peer, Direction::Out, action, &tables);
@@ -34,5 +45,18 @@ pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
     match action {
         Action::Pass => TC_ACT_UNSPEC,
         Action::Drop => TC_ACT_SHOT,
+    }
+}
+
+/// Where a packet came in that leaves now. The kernel keeps the index of the device by which it came in last; index 0
+/// is a packet of this host.
+#[inline(always)]
+fn origin(index: u32) -> Origin {
+    if index == 0 {
+        return Origin::Local;
+    }
+    match maps::DEVICES.get(index % DEVICES_MAX) {
+        Some(device) => device.origin(index),
+        None => Origin::Unknown,
     }
 }

@@ -5,12 +5,13 @@
 
 use core::arch::asm;
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use geofence_common::frame::{Bytes, Frame};
+use geofence_common::frame::{Bytes, Frame, Link};
 use geofence_common::opaque::Barrier;
 
 /// Offsets beyond this are refused; headers end long before, and the verifier needs a bound.
@@ -128,32 +129,53 @@ impl PacketContext for TcContext {
     }
 }
 
+/// What frames of a program's devices start with.
+pub(crate) trait Device {
+    const LINK: Link;
+}
+
+pub(crate) struct EthernetDevice;
+
+impl Device for EthernetDevice {
+    const LINK: Link = Link::Ethernet;
+}
+
+pub(crate) struct IpDevice;
+
+impl Device for IpDevice {
+    const LINK: Link = Link::Ip;
+}
+
 /// The frame of a context.
-pub(crate) struct PacketFrame<'a, C: PacketContext> {
+pub(crate) struct PacketFrame<'a, C: PacketContext, D> {
     ctx: &'a C,
     length: C::Length,
     zero: u64,
+    device: PhantomData<D>,
 }
 
-impl<'a, C: PacketContext> PacketFrame<'a, C> {
+impl<'a, C: PacketContext, D: Device> PacketFrame<'a, C, D> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a C) -> Self {
         Self {
             ctx,
             length: ctx.measure(),
             zero: zero(),
+            device: PhantomData,
         }
     }
 }
 
-impl<C: PacketContext> Barrier for PacketFrame<'_, C> {
+impl<C: PacketContext, D: Device> Barrier for PacketFrame<'_, C, D> {
     #[inline(always)]
     fn hide(&self, number: u64) -> u64 {
         hide(number, self.zero)
     }
 }
 
-impl<C: PacketContext> Frame for PacketFrame<'_, C> {
+impl<C: PacketContext, D: Device> Frame for PacketFrame<'_, C, D> {
+    const LINK: Link = D::LINK;
+
     #[inline(always)]
     fn bytes<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         const { assert!(N > 1) };

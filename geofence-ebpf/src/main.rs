@@ -27,18 +27,32 @@ use aya_ebpf::programs::XdpContext;
 use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::decide::{Verdict, filter};
 
+use frame::{Device, EthernetDevice, IpDevice, PacketFrame};
+
+/// Ingress of Ethernet devices.
 #[xdp(frags)]
 pub(crate) fn geofence(ctx: XdpContext) -> u32 {
-    let frame = frame::PacketFrame::new(&ctx);
+    ingress::<EthernetDevice>(&ctx)
+}
+
+/// Ingress of devices whose frames start with the IP header.
+#[xdp(frags)]
+pub(crate) fn geofence_ip(ctx: XdpContext) -> u32 {
+    ingress::<IpDevice>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<D: Device>(ctx: &XdpContext) -> u32 {
+    let frame = PacketFrame::<_, D>::new(ctx);
     let tables = tables::KernelTables::current();
     let verdict = match &tables {
         Some(tables) => filter(&frame, tables, &mut ()),
         None => Verdict::NO_POLICY,
     };
     if verdict.reason == Reason::NoPolicy {
-        counters::report_no_policy(&ctx);
+        counters::report_no_policy(ctx);
     }
-    counters::count(&ctx, &frame, verdict);
+    counters::count(ctx, &frame, verdict);
     if let Some(tables) = &tables
         && verdict.peer.class.is_listed(Direction::In)
     {

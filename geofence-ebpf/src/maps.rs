@@ -4,11 +4,13 @@
 //! IMAGES[0]      one of two equal images, each an array of one element; a reload fills the other and swaps the slot
 //! IMAGES[1]      the previous image, which becomes active again if IMAGES[0] is on trial and expires
 //! INTERFACES     interface index -> slot of counters
+//! DEVICES        device index -> whether a packet that came in by it may come from outside
 //! COUNTERS       slot x country -> packets and bytes for each reason and action, per CPU
 //! TRIE_*         the kernel's tries for the reference engine: two slots, which change with the image
 //! FLOWS_*        flows that our side opened; only egress writes
 //! FLOW_CACHE     the last written state of a flow, in one cache line
 //! FLOW_COUNTERS  what packets of our side did to each flow table, per CPU
+//! UNATTRIBUTED   packets that opened no flow because nothing shows where they came in, per CPU
 //! DATAGRAMS      accepted first fragments
 //! TENANTS        tenant -> packets and bytes for each reason and action, per CPU
 //! HITS           packets that each exception passed, per CPU
@@ -32,8 +34,8 @@ use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::list_set::RATE_LIMITS;
 use geofence_common::maps::{
-    CountryCounters, EVENTS_BYTES, FlowCounters, Hits, IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX,
-    LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
+    CountryCounters, DEVICES_MAX, Device, EVENTS_BYTES, FlowCounters, Hits,
+    IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
 };
 
 /// Sizes that depend on the policy and the machine are set by the loader.
@@ -47,6 +49,8 @@ pub(crate) type Image =
 pub(crate) static IMAGES: ArrayOfMaps<Image, 2> = ArrayOfMaps::new();
 #[btf_map]
 pub(crate) static INTERFACES: Array<u32, { INTERFACES_MAX as usize }> = Array::new();
+#[btf_map]
+pub(crate) static DEVICES: Array<Device, { DEVICES_MAX as usize }> = Array::new();
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
@@ -78,6 +82,8 @@ pub(crate) static FLOW_CACHE: Array<CacheLine, { CACHE_LINES }, { BPF_F_MMAPABLE
 #[btf_map]
 pub(crate) static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }> =
     PerCpuArray::new();
+#[btf_map]
+pub(crate) static UNATTRIBUTED: PerCpuArray<u64, { Table::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> = LruHashMap::new();
 

@@ -23,6 +23,8 @@ use geofence_user::prepare::{Prepared, prepare};
 
 #[path = "kernel/expected_events.rs"]
 mod expected_events;
+#[path = "kernel/ip_devices.rs"]
+mod ip_devices;
 #[path = "kernel/policies.rs"]
 mod policies;
 
@@ -86,6 +88,7 @@ fn every_program_stays_within_its_verifier_budget() {
     for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
         let prepared = prepared(|policy| policy.lookup = lookup);
         let mut filter = Filter::load(prepared.options(false)).expect("loads");
+        filter.load_ip().expect("loads");
         for (program, instructions) in filter
             .verified_instructions()
             .expect("the kernel counts them")

@@ -4,6 +4,7 @@
 //! would drop are recorded, so a packet to a country that is not blocked costs a look at its ports and one look-up.
 
 use crate::decide::endpoint::{classify, needs_exemption};
+use crate::decide::origin::Origin;
 use crate::decide::tables::Tables;
 use crate::explain::{Observer, Step};
 use crate::flow::key::{FlowKey, Table};
@@ -35,6 +36,8 @@ pub enum Tracking {
     Updated(Table),
     /// Nothing: the packet was forwarded, so our side did not open the flow.
     Forwarded(Table),
+    /// Nothing: the packet may have come in by a protected interface.
+    Unattributed(Table),
     /// The table had no room.
     Full(Table),
 }
@@ -116,7 +119,7 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
     packet: &Packet,
     destination: Option<Class>,
-    is_forwarded: impl FnOnce() -> bool,
+    origin: impl FnOnce() -> Origin,
     flags: Flags,
     tables: &T,
     observer: &mut O,
@@ -159,8 +162,10 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     let Some((intent, table)) = intent_of(&next, flags) else {
         return Tracking::Nothing;
     };
-    if is_forwarded() {
-        return Tracking::Forwarded(table);
+    match origin() {
+        Origin::Local | Origin::Inside => {}
+        Origin::Protected => return Tracking::Forwarded(table),
+        Origin::Above | Origin::Unknown => return Tracking::Unattributed(table),
     }
     let key = FlowKey::new(
         &packet.source,

@@ -8,6 +8,7 @@ use crate::action::{Action, Direction, Mode, Reason};
 use crate::decide::conntrack::{Conntrack, Tracking, conntrack};
 use crate::decide::endpoint::{Endpoint, find_endpoint};
 use crate::decide::exceptions::{NO_PORT, Traffic, find};
+use crate::decide::origin::Origin;
 use crate::decide::tables::Tables;
 use crate::decide::verdict::Verdict;
 use crate::explain::{Observer, Step};
@@ -77,11 +78,11 @@ impl EgressVerdict {
     }
 }
 
-/// Decides about a packet that leaves. `is_forwarded` tells whether the packet came in by a protected interface.
+/// Decides about a packet that leaves. `origin` tells where it came in.
 #[inline(always)]
 pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     frame: &F,
-    is_forwarded: impl FnOnce() -> bool,
+    origin: impl FnOnce() -> Origin,
     tables: &T,
     observer: &mut O,
 ) -> EgressVerdict {
@@ -112,7 +113,7 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
         None
     };
     EgressVerdict {
-        tracking: conntrack(frame, &next, class, is_forwarded, flags, tables, observer),
+        tracking: conntrack(frame, &next, class, origin, flags, tables, observer),
         ..verdict
     }
 }

@@ -11,6 +11,7 @@ mod exceptions;
 mod exemptions;
 mod ingress;
 mod link_control;
+pub mod origin;
 mod tables;
 mod verdict;
 
@@ -18,5 +19,6 @@ pub use conntrack::{Conntrack, Tracking};
 pub use egress::{EgressVerdict, egress};
 pub use endpoint::classify;
 pub use ingress::filter;
+pub use origin::Origin;
 pub use tables::Tables;
 pub use verdict::Verdict;

@@ -5,7 +5,7 @@
 
 use crate::action::Reason;
 use crate::explain::{Observer, Step};
-use crate::frame::Frame;
+use crate::frame::{Bytes, Frame, Link};
 use crate::l4::{Kind, L4, PROTOCOL_KNOWN, quoted_word, words};
 use crate::opaque::Opaque as _;
 use crate::packet::{FiveTuple, Fragment, Packet, Quoted, Transport, Upper};
@@ -14,15 +14,26 @@ use crate::wire::{ethernet, ipv4, ipv6, protocol, quoted, transport};
 /// Reads a frame up to its network header. An error is the reason of the verdict.
 #[inline(always)]
 pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packet, Reason> {
-    let ethernet = ethernet::read(frame)?;
-    observer.step(Step::Ethernet {
-        tags: ethernet.tags,
-        ether_type: ethernet.ether_type,
-    });
-    let packet = match ethernet.ether_type {
-        ethernet::IPV4 => ipv4::read(frame, ethernet.payload)?,
-        ethernet::IPV6 => ipv6::read(frame, ethernet.payload)?,
-        _ => return Err(Reason::NonIp),
+    let (ether_type, at) = match F::LINK {
+        Link::Ethernet => {
+            let ethernet = ethernet::read(frame)?;
+            observer.step(Step::Ethernet {
+                tags: ethernet.tags,
+                ether_type: ethernet.ether_type,
+            });
+            (ethernet.ether_type, ethernet.payload)
+        }
+        Link::Ip => {
+            // Opaque, because the compiler would shift the pointer to the start of the packet, which the verifier
+            // refuses.
+            let start = 0_usize.opaque(frame);
+            (ip_version(frame, start)?, start)
+        }
+    };
+    let packet = match ether_type {
+        ethernet::IPV4 => ipv4::read(frame, at)?,
+        ethernet::IPV6 => ipv6::read(frame, at)?,
+        other => return Err(ethernet::unjudged(other)),
     };
     observer.step(Step::Network {
         source: packet.source,
@@ -30,6 +41,17 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
         protocol: packet.protocol,
     });
     Ok(packet)
+}
+
+/// The EtherType of the IP version that a frame without an Ethernet header starts with.
+#[inline(always)]
+fn ip_version<F: Frame>(frame: &F, at: usize) -> Result<u16, Reason> {
+    let Bytes([version, _]) = frame.bytes(at).ok_or(Reason::NonIp)?;
+    match version >> 4 {
+        4 => Ok(ethernet::IPV4),
+        6 => Ok(ethernet::IPV6),
+        _ => Err(Reason::NonIp),
+    }
 }
 
 /// Finds the upper-layer header. An error is the reason why the packet is not exempt.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use geofence_common::decide::{EgressVerdict, Tables, Verdict, egress, filter};
+use geofence_common::decide::{EgressVerdict, Origin, Tables, Verdict, egress, filter};
 use geofence_common::explain::{Observer, Step};
 
 use super::simulated_tables::{PacketHistory, SimulatedTables};
@@ -36,7 +36,7 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
 pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let tables = SimulatedTables::new(words, PacketHistory::default());
-    egress(&sent, || false, &tables, &mut recorder);
+    egress(&sent, || Origin::Local, &tables, &mut recorder);
     let verdict = filter(&frame, &tables, &mut recorder);
     (verdict, recorder.0)
 }
@@ -46,7 +46,7 @@ pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<
 pub fn explain_egress(frame: &[u8], words: &[u32]) -> (EgressVerdict, Vec<Step>) {
     let mut recorder = Recorder::default();
     let tables = SimulatedTables::new(words, PacketHistory::default());
-    let verdict = egress(&frame, || false, &tables, &mut recorder);
+    let verdict = egress(&frame, || Origin::Local, &tables, &mut recorder);
     (verdict, recorder.0)
 }
 

@@ -6,6 +6,7 @@
 use aya::programs::links::FdLink;
 use aya::programs::tc::{self, NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode};
+use geofence_common::frame::Link;
 use geofence_common::maps::name;
 
 use super::attach_error::AttachError;
@@ -72,7 +73,7 @@ impl Filter {
             }
         };
         let has_tcx = has_tcx();
-        let program = self.egress()?;
+        let program = self.egress(Link::Ethernet)?;
         let options = if has_tcx {
             // The last program sees the packet as it leaves.
             TcAttachOptions::TcxOrder(LinkOrder::last())
@@ -130,7 +131,7 @@ impl Filter {
         mode: AyaMode,
     ) -> Result<FdLink, AttachError> {
         let name = &interface.name;
-        let program = self.ingress()?;
+        let program = self.ingress(Link::Ethernet)?;
         let id = program
             .attach_to_if_index(interface.index, mode)
             .map_err(|error| refusal(interface, mode, error))?;

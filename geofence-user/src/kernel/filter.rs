@@ -3,12 +3,13 @@
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
+use geofence_common::frame::Link;
 use geofence_common::maps::name;
 
 use super::error::KernelError;
 use super::image_map::ImageMap;
 use super::inherited_tables::InheritedTables;
-use super::load::load;
+use super::load::{load, load_programs};
 use super::object;
 use super::pins::Pins;
 use crate::model::filter_options::FilterOptions;
@@ -68,26 +69,42 @@ impl Filter {
         self.options
     }
 
+    /// Loads the programs for devices whose frames start with the IP header.
+    pub fn load_ip(&mut self) -> Result<(), KernelError> {
+        load_programs(&mut self.ebpf, [name::PROGRAM_IP, name::EGRESS_IP])
+    }
+
     /// Instructions that the verifier processed, by program.
     pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, KernelError> {
         let count = |info: ProgramInfo| info.verified_instruction_count().unwrap_or(0);
-        Ok(vec![
-            (name::PROGRAM, count(self.ingress()?.info()?)),
-            (name::EGRESS, count(self.egress()?.info()?)),
-        ])
+        let mut counts = Vec::new();
+        for link in [Link::Ethernet, Link::Ip] {
+            let [ingress, egress] = programs(link);
+            // The programs of a link that no device has are not loaded.
+            if let Ok(info) = self.ingress(link)?.info() {
+                counts.push((ingress, count(info)));
+            }
+            if let Ok(info) = self.egress(link)?.info() {
+                counts.push((egress, count(info)));
+            }
+        }
+        Ok(counts)
     }
 
     /// The id of the ingress program, as interfaces report it.
     pub fn program_id(&mut self) -> Result<u32, KernelError> {
-        Ok(self.ingress()?.info()?.id())
+        Ok(self.ingress(Link::Ethernet)?.info()?.id())
     }
 
-    pub(super) fn ingress(&mut self) -> Result<&mut Xdp, KernelError> {
-        self.program(name::PROGRAM)
+    /// The ingress program for devices of this link.
+    pub(super) fn ingress(&mut self, link: Link) -> Result<&mut Xdp, KernelError> {
+        let [ingress, _] = programs(link);
+        self.program(ingress)
     }
 
-    pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier, KernelError> {
-        self.program(name::EGRESS)
+    pub(super) fn egress(&mut self, link: Link) -> Result<&mut SchedClassifier, KernelError> {
+        let [_, egress] = programs(link);
+        self.program(egress)
     }
 
     fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, KernelError>
@@ -123,5 +140,13 @@ impl Filter {
     #[doc(hidden)]
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+}
+
+/// The ingress and the egress program for devices of this link.
+pub(super) const fn programs(link: Link) -> [&'static str; 2] {
+    match link {
+        Link::Ethernet => [name::PROGRAM, name::EGRESS],
+        Link::Ip => [name::PROGRAM_IP, name::EGRESS_IP],
     }
 }

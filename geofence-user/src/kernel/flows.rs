@@ -11,6 +11,8 @@ use super::filter::Filter;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableFacts {
     pub counters: FlowCounters,
+    /// Packets that opened no flow because they may have come in by a protected interface.
+    pub unattributed: u64,
     /// Flows in the table, including expired ones that no other flow has displaced yet.
     pub entries: u64,
     pub capacity: u32,
@@ -43,9 +45,14 @@ impl Filter {
             sum.forwarded += one.forwarded;
             sum.full += one.full;
         }
+        let unattributed: PerCpuArray<_, u64> = self.open(name::UNATTRIBUTED)?;
+        let unattributed = unattributed
+            .get(&(table as u32), 0)
+            .map_err(KernelError::map("reading UNATTRIBUTED"))?;
         let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
         Ok(TableFacts {
             counters: sum,
+            unattributed: unattributed.iter().sum(),
             entries: flows.keys().filter(Result::is_ok).count() as u64,
             capacity: self.options().flows[table as usize],
         })

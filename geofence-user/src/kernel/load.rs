@@ -66,7 +66,7 @@ pub(super) fn load(
         check_features()?;
     }
     let mut ebpf = loaded?;
-    verify_both(&mut ebpf)?;
+    load_programs(&mut ebpf, [name::PROGRAM, name::EGRESS])?;
     Ok((ebpf, inherited))
 }
 
@@ -97,21 +97,24 @@ fn checksum_key() -> ChecksumKey {
     ChecksumKey(std::array::from_fn(|at| state.hash_one(at) | 1))
 }
 
-/// Loads both programs at once. Nearly all of a start is the verifier's time, which runs on the calling thread.
-fn verify_both(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+/// Loads an ingress and an egress program at once. Nearly all of a start is the verifier's time, which runs on the
+/// calling thread.
+pub(super) fn load_programs(
+    ebpf: &mut Ebpf,
+    [ingress_name, egress_name]: [&'static str; 2],
+) -> Result<(), KernelError> {
     let (mut ingress, mut egress) = (None, None);
     for (name, program) in ebpf.programs_mut() {
-        match name {
-            name::PROGRAM => ingress = Some(program),
-            name::EGRESS => egress = Some(program),
-            _ => {}
+        if name == ingress_name {
+            ingress = Some(program);
+        } else if name == egress_name {
+            egress = Some(program);
         }
     }
     let ingress: &mut Xdp = ingress
-        .ok_or(KernelError::NoMap(name::PROGRAM))?
+        .ok_or(KernelError::NoMap(ingress_name))?
         .try_into()?;
-    let egress: &mut SchedClassifier =
-        egress.ok_or(KernelError::NoMap(name::EGRESS))?.try_into()?;
+    let egress: &mut SchedClassifier = egress.ok_or(KernelError::NoMap(egress_name))?.try_into()?;
     thread::scope(|scope| {
         let other = thread::Builder::new()
             .spawn_scoped(scope, || egress.load())

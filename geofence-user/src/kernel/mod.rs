@@ -11,6 +11,7 @@ mod call;
 mod counters;
 mod data_path_log;
 mod detach;
+mod devices;
 mod error;
 mod events;
 mod filter;

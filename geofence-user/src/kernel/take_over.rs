@@ -4,9 +4,11 @@
 //! filter, and an error leaves the earlier program in place. Interfaces that the new configuration no longer names are
 //! detached last, after everything else has succeeded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::programs::ProgramError;
+use geofence_common::decide::Origin;
+use geofence_common::frame::Link;
 use tracing::{info, warn};
 
 use super::attach_error::AttachError;
@@ -85,6 +87,7 @@ impl Filter {
                 self.assign_slot(named.interface.index, slot.number)?;
             }
         }
+        self.mark_devices(survey).await?;
         let adopted = survey.named.iter().filter(|named| named.is_adopted);
         let adopted: Vec<u32> = adopted.map(|named| named.interface.index).collect();
         let mut rollback = Rollback::hold(pins, &adopted)?;
@@ -144,6 +147,19 @@ impl Filter {
         self.attached(survey, slots).await
     }
 
+    /// Marks the named interfaces as protected and every other device of this namespace as inside.
+    async fn mark_devices(&mut self, survey: &Survey) -> Result<(), AttachError> {
+        let mut devices: BTreeMap<u32, Origin> = interfaces()
+            .await?
+            .iter()
+            .map(|device| (device.index, Origin::Inside))
+            .collect();
+        for named in &survey.named {
+            devices.insert(named.interface.index, Origin::Protected);
+        }
+        Ok(self.write_devices(&devices)?)
+    }
+
     /// Chooses the slot of each named interface.
     fn slots(&mut self, survey: &Survey) -> Result<Vec<Slot>, AttachError> {
         let mut known = Vec::with_capacity(survey.named.len());
@@ -190,7 +206,7 @@ impl Filter {
         rollback.record(pins, Hook::Egress, index)?;
         let replaced = match egress {
             None => self.attach_egress(pins, interface),
-            Some(link) => match update_egress(self.egress()?, link) {
+            Some(link) => match update_egress(self.egress(Link::Ethernet)?, link) {
                 // The link was detached beneath its pin.
                 Err(error) if errno(&error) == Some(libc::ENOLINK) => {
                     self.attach_egress(pins, interface)
@@ -209,7 +225,7 @@ impl Filter {
         };
         // The last change of this interface: one that fails changes nothing.
         rollback.record(pins, Hook::Ingress, index)?;
-        let updated = update_ingress(self.ingress()?, link).map_err(failed);
+        let updated = update_ingress(self.ingress(Link::Ethernet)?, link).map_err(failed);
         if updated.is_err() {
             rollback.forget_last();
         }

@@ -5,6 +5,7 @@ use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions,
 use geofence_common::action::{Action, Reason};
 use geofence_common::country::Country;
 use geofence_common::decide::Verdict;
+use geofence_common::frame::Link;
 use geofence_common::image::class::Class;
 use geofence_common::image::list_set::Peer;
 use geofence_common::maps::{TracedVerdict, name};
@@ -19,8 +20,13 @@ const XDP_PASS: u32 = 2;
 const TC_ACT_SHOT: u32 = 2;
 
 impl Filter {
-    /// Runs the ingress program, which must be loaded traced, on a frame.
+    /// Runs the ingress program, which must be loaded traced, on a frame of an Ethernet device.
     pub fn ask(&mut self, frame: &[u8]) -> Result<Verdict, KernelError> {
+        self.ask_on(Link::Ethernet, frame)
+    }
+
+    /// Runs the ingress program of a link, which must be loaded traced, on a frame.
+    pub fn ask_on(&mut self, link: Link, frame: &[u8]) -> Result<Verdict, KernelError> {
         let mut verdict: Array<_, TracedVerdict> = self.open_mut(name::VERDICT)?;
         let stale = TracedVerdict {
             reason: u8::MAX,
@@ -29,7 +35,7 @@ impl Filter {
         verdict
             .set(0, stale, 0)
             .map_err(KernelError::map("clearing VERDICT"))?;
-        let action = run_ingress(self.ingress()?, frame)?;
+        let action = run_ingress(self.ingress(link)?, frame)?;
         let verdict: Array<_, TracedVerdict> = self.open(name::VERDICT)?;
         let traced = verdict
             .get(&0, 0)
@@ -51,7 +57,12 @@ impl Filter {
 
     /// Runs the egress program on a frame, as if it left through an interface without counters of its own.
     pub fn send(&mut self, frame: &[u8]) -> Result<Action, KernelError> {
-        let program: &SchedClassifier = self.egress()?;
+        self.send_on(Link::Ethernet, frame)
+    }
+
+    /// Runs the egress program of a link on a frame, in the same way.
+    pub fn send_on(&mut self, link: Link, frame: &[u8]) -> Result<Action, KernelError> {
+        let program: &SchedClassifier = self.egress(link)?;
         Ok(match program.test_run(frame_options(frame))?.return_value {
             TC_ACT_SHOT => Action::Drop,
             _ => Action::Pass,

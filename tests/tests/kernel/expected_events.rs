@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::country::Country;
-use geofence_common::decide::egress;
+use geofence_common::decide::{Origin, egress};
 use geofence_common::event::Event;
 use geofence_common::image::list_set::{Peer, each_list};
 use geofence_common::maps::{ListCounters, ListKey, list_counter};
@@ -87,7 +87,7 @@ impl ExpectedEvents {
         words: &[u32],
         filter: &mut Filter,
     ) {
-        let verdict = egress(&frame, || false, host, &mut ());
+        let verdict = egress(&frame, || Origin::Local, host, &mut ());
         let action = filter.send(frame).expect("egress takes it");
         assert_eq!(action, verdict.action(), "{frame:02x?}");
         if let Some(against) = verdict.list_verdict() {

@@ -99,6 +99,7 @@ fn concerns(
     let is_beyond_policy = matches!(
         reason,
         Reason::NonIp
+            | Reason::Encapsulated
             | Reason::LinkControl
             | Reason::NoPolicy
             | Reason::MalformedIpv4

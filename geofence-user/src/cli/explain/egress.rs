@@ -25,9 +25,11 @@ pub(super) fn explain(
     let is_listed = class.is_listed(Direction::Out);
     let opened = match egress.tracking {
         Tracking::Opened(table) => Some(table.name()),
-        Tracking::Nothing | Tracking::Updated(_) | Tracking::Forwarded(_) | Tracking::Full(_) => {
-            None
-        }
+        Tracking::Nothing
+        | Tracking::Updated(_)
+        | Tracking::Forwarded(_)
+        | Tracking::Unattributed(_)
+        | Tracking::Full(_) => None,
     };
     if is_json {
         let addresses = addresses(&steps);

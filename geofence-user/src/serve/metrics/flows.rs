@@ -49,11 +49,12 @@ pub(super) fn encode(
     }
     families.counters(
         "geofence_flow_refusals",
-        "Outbound packets that opened no flow: forwarded from a protected interface (foreign), or the table \
-         failed (table)",
+        "Outbound packets that opened no flow: forwarded from a protected interface (foreign), perhaps \
+         forwarded from one (unattributed), or the table failed (table)",
         tables().flat_map(|(table, facts)| {
             let causes = [
                 ("foreign", facts.counters.forwarded),
+                ("unattributed", facts.unattributed),
                 ("table", facts.counters.full),
             ];
             causes.map(|(cause, count)| ([table, ("cause", cause)], count))
