@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use geofence_user::cli::exit_code::{self, Trouble};
 use geofence_user::cli::{Arguments, Outcome};
 use geofence_user::config::ConfigErrors;
 
@@ -25,6 +26,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            let (error, code) = match error.downcast::<Trouble>() {
+                Ok(trouble) => (trouble.error, trouble.code),
+                Err(error) => (error, exit_code::OTHER),
+            };
             let text = format!("{error:#}");
             // Errors of a configuration have a heading of their own.
             let prefix = if error.is::<ConfigErrors>() {
@@ -34,7 +39,7 @@ fn main() -> ExitCode {
             };
             // If standard error is closed, only the exit code is left.
             let _ = writeln!(stderr(), "{prefix}{}", text.trim_end());
-            ExitCode::from(2)
+            ExitCode::from(code)
         }
     }
 }

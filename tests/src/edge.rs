@@ -60,7 +60,11 @@ impl Edge {
 
     /// The same, with a link of another kind.
     pub fn on(link: &Link) -> Result<Self> {
-        let pair = link.connect(&Namespace::new()?, &Namespace::new()?)?;
+        Self::of(link.connect(&Namespace::new()?, &Namespace::new()?)?)
+    }
+
+    /// The same, with a link that there is already.
+    pub fn of(pair: Pair) -> Result<Self> {
         let (peer, edge) = (&pair.peer, &pair.edge);
         Ok(Self {
             outside: PacketSocket::open(peer, &pair.peer_interface)?,

@@ -335,13 +335,17 @@ fn last_good_image_filters_after_a_boot_without_a_database() -> Result<()> {
     assert_eq!(site.passes()?, [true, false]);
     daemon.kill(PATIENCE)?;
 
-    // Without a last good image there is nothing to filter by, and that is said.
+    // Without a last good image the configured data is all there is for a strict start.
     site.edge.detach(&["--all"])?;
     std::fs::remove_dir_all(site.edge.state())?;
     std::fs::remove_file(site.path("countries.mmdb"))?;
     let config = site.path("geofence.toml");
-    let words = ["run", "--interface", site.edge.interface(), "--config"];
-    let words = [&words[..], &[config.to_str().context("a path")?]].concat();
+    let words = ["run", "--strict", "--interface", site.edge.interface()];
+    let words = [
+        &words[..],
+        &["--config", config.to_str().context("a path")?],
+    ]
+    .concat();
     let answer = site.edge.ask(&words)?;
     ensure!(
         answer.code == Some(2) && answer.stderr.contains("countries.mmdb"),

@@ -183,10 +183,13 @@ fn monitor_mode_passes_what_it_counts_as_blocked() -> Result<()> {
     Ok(())
 }
 
-fn refused(namespace: &Namespace, words: &[&str]) -> Result<String> {
+fn refused(namespace: &Namespace, code: i32, words: &[&str]) -> Result<String> {
     let Output { status, stderr, .. } = geofence(namespace)?.args(words).output()?;
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    ensure!(status.code() == Some(2), "exit {status}, said {stderr}");
+    ensure!(
+        status.code() == Some(code),
+        "{words:?}: exit {status} instead of {code}, said {stderr}"
+    );
     Ok(stderr)
 }
 
@@ -200,18 +203,34 @@ fn refused_start_names_its_cause_and_attaches_nothing() -> Result<()> {
     std::fs::write(&page, "<!doctype html><html>moved</html>")?;
     let page = page.to_string_lossy().into_owned();
     let interface = pair.edge_interface.as_str();
-    for (words, expected) in [
-        (vec!["run", "--interface", "absent0"], "does not exist"),
-        (vec!["run"], "no interface to protect"),
-        (vec!["run", "--interface", interface, "--block", "UK"], "GB"),
+    for (code, words, expected) in [
         (
-            vec!["run", "--interface", interface, "--database", &page],
+            69,
+            vec!["run", "--interface", "absent0", "--strict"],
+            "does not exist",
+        ),
+        (78, vec!["run"], "no interface to protect"),
+        (
+            78,
+            vec!["run", "--interface", interface, "--block", "UK"],
+            "GB",
+        ),
+        (
+            2,
+            vec![
+                "run",
+                "--interface",
+                interface,
+                "--database",
+                &page,
+                "--strict",
+            ],
             "is a web page",
         ),
-        (vec!["run", "--interface", "lo"], "xdp-mode"),
-        (vec!["explain"], "SRC"),
+        (69, vec!["run", "--interface", "lo"], "xdp-mode"),
+        (2, vec!["explain"], "SRC"),
     ] {
-        let said = refused(&edge, &words)?;
+        let said = refused(&edge, code, &words)?;
         ensure!(said.contains(expected), "{words:?} said {said}");
         ensure!(
             !edge.run(&["ip", "-details", "link"])?.contains("xdp"),
@@ -221,14 +240,15 @@ fn refused_start_names_its_cause_and_attaches_nothing() -> Result<()> {
     let mut first = Daemon::run(&edge, &["--interface", interface, "--listen", LISTEN], &[])?;
     first.wait_healthy(listen(), PATIENCE)?;
     let words = ["run", "--interface", interface, "--listen", LISTEN];
-    let said = refused(&edge, &words)?;
+    let said = refused(&edge, 2, &words)?;
     ensure!(said.contains("runs as instance"), "{said}");
     let other = format!("{}-other", edge.instance());
-    let words = [&words[..], &["--instance", &other]].concat();
-    let said = refused(&edge, &words)?;
+    let words = [&words[..], &["--instance", &other, "--strict"]].concat();
+    let said = refused(&edge, 2, &words)?;
     ensure!(said.contains("cannot listen on 127.0.0.1:10317"), "{said}");
     let said = refused(
         &edge,
+        69,
         &[
             "run",
             "--interface",
@@ -253,7 +273,7 @@ fn refused_start_names_its_cause_and_attaches_nothing() -> Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&unprivileged.stderr);
     ensure!(
-        unprivileged.status.code() == Some(2) && said.contains("missing privilege"),
+        unprivileged.status.code() == Some(77) && said.contains("missing privilege"),
         "{said}"
     );
     Ok(())

@@ -31,16 +31,18 @@ fn failed_start_leaves_the_previous_filter() -> Result<()> {
     let broken = directory.path().join("broken.toml");
     std::fs::write(&broken, "blokc = [\"RU\"]\n")?;
     let broken = broken.to_string_lossy().into_owned();
-    for (words, expected) in [
+    for (code, words, expected) in [
         (
-            vec!["--interface", name, "--interface", "absent0"],
+            69,
+            vec!["--interface", name, "--interface", "absent0", "--strict"],
             "does not exist",
         ),
         (
+            78,
             vec!["--interface", name, "--config", &broken],
             "did you mean `block`",
         ),
-        (vec!["--interface", name, "--block", "UK"], "GB"),
+        (78, vec!["--interface", name, "--block", "UK"], "GB"),
     ] {
         let output = geofence(&edge.pair.edge)?
             .args(["run", "--listen", LISTEN])
@@ -48,7 +50,7 @@ fn failed_start_leaves_the_previous_filter() -> Result<()> {
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(
-            output.status.code() == Some(2) && said.contains(expected),
+            output.status.code() == Some(code) && said.contains(expected),
             "{words:?}: {said}"
         );
         assert_eq!(edge.program(name)?, program, "{words:?}");

@@ -44,7 +44,8 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     let mut detached = Vec::new();
     for pins in instances {
         detached.extend(runtime.block_on(arguments.detach(&pins))?);
-        if pins.indexes()?.is_empty() {
+        // A daemon may still wait for other interfaces.
+        if pins.indexes()?.is_empty() && (arguments.all || !pins.has_daemon()) {
             pins.remove()?;
         }
     }

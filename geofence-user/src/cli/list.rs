@@ -11,6 +11,7 @@ use super::options::ListArgs;
 use super::outcome::Outcome;
 use crate::data::lists::store::Store;
 use crate::data::lists::{ListReport, LocalAddresses, load};
+use crate::model::shortfall::Tolerance;
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
@@ -30,7 +31,7 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     let local = LocalAddresses::of_this_machine(&config.policy.management);
     let now = UnixSeconds::now();
     let store = Store::of(&config.instance);
-    let loaded = load(&config.lists, &local, &store, now)?;
+    let loaded = load(&config.lists, &local, &store, now, Tolerance::Lists)?;
     if arguments.json {
         let reports: Vec<Value> = loaded.reports.iter().map(ListReport::to_json).collect();
         writeln!(out, "{}", Value::from(reports))?;

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod doctor;
 pub mod events;
 pub mod exception;
+pub mod exit_code;
 pub mod explain;
 pub mod flows;
 pub mod list;

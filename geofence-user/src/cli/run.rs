@@ -1,18 +1,22 @@
 //! `geofence run`: attaches the filter and runs the daemon until a signal ends it.
 //!
-//! What can fail without the kernel comes first, then the socket, address and lock that only one daemon can hold, then
-//! the program and its image. An interface is attached, or taken over from an earlier daemon, once everything else is
-//! in place. From then on the filter outlives the process, however it ends; only Ctrl-C detaches it.
+//! What can fail without the kernel comes first, then the lock that only one daemon can hold, then the program and its
+//! image. An interface is attached, or taken over from an earlier daemon, once everything else is in place. From then
+//! on the filter outlives the process, however it ends; only Ctrl-C detaches it.
+//!
+//! A start puts in place all the protection that can be had. What it cannot have, it names and tries again. It fails if
+//! there is no protection to be had, now or later. `--strict` makes each missing part an error.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::exit_code::Trouble;
 use super::log;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
@@ -22,16 +26,26 @@ use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::interfaces::watch_interfaces;
+use crate::daemon::recovery::recover;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
-use crate::kernel::{Attached, Events, Filter, Pins, Survey};
+use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey};
 use crate::os::file_stamps::FileStamps;
+use crate::os::instance::{Instance, InstanceError, Lock};
 use crate::os::{memory, notify};
+use crate::serve::http::ListenError;
 use crate::serve::{control, http};
 
 /// Attach the filter to interfaces, keep it attached, and serve metrics
 ///
 /// The filter stays attached when this process ends, and the next `geofence run` takes it over without a gap. Ctrl-C
 /// and `geofence detach` detach it. SIGHUP, `geofence reload` and changed files activate a new policy.
+///
+/// A start puts in place all the protection that can be had, names what it cannot have, and keeps trying: an interface
+/// that does not exist yet, a list that cannot be used, a metrics address that is taken. With a configuration that
+/// cannot be read, it filters by the last good image.
+///
+/// Exits with 78 if the configuration cannot be read and there is no last good image, 77 if a privilege is missing, 69
+/// if no interface can be protected and waiting does not change that, and 2 on other trouble.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     #[command(flatten)]
@@ -49,6 +63,9 @@ pub struct Arguments {
     instance: InstanceArgs,
     #[command(flatten)]
     force: ForceArgs,
+    /// Fail if an interface, list, address or anything else that is asked for cannot be had at once
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Arguments {
@@ -81,51 +98,70 @@ impl Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     memory::keep_large_apart();
     log::start();
-    let force = arguments.force.force;
+    let (force, is_strict) = (arguments.force.force, arguments.strict);
+    let named = arguments.instance.instance.clone();
     let source = ConfigSource {
         file: arguments.policy.config.clone(),
         read: Box::new(move |instead| arguments.config(instead)),
     };
     let (config, files) = source.read(None, &FileStamps::default());
-    let start = Start::prepare(config?, force)?;
+    let start = match config {
+        Ok(config) => Start::prepare(config, force, is_strict)?,
+        Err(error) if is_strict => return Err(Trouble::configuration(error).into()),
+        Err(error) => {
+            let instance = named.and_then(|name| name.parse().ok());
+            let instance = instance.or_else(|| source.instance()).unwrap_or_default();
+            let start = Start::without_configuration(&source, &instance, &error);
+            start.ok_or_else(|| Trouble::configuration(error))?
+        }
+    };
     start.log();
-    super::runtime::new()?.block_on(protect((source, files), force, start))?;
+    let protected = protect((source, files), (force, is_strict), start);
+    super::runtime::new()?
+        .block_on(protected)
+        .map_err(Trouble::of)?;
     Ok(Outcome::Yes)
 }
 
 async fn protect(
     (source, files): (ConfigSource, FileStamps),
-    force: bool,
+    (force, is_strict): (bool, bool),
     start: Start,
 ) -> anyhow::Result<()> {
     // The signals first: one that arrives while the filter is being attached must not interrupt that.
     let mut signals = Signals::new()?;
-    start.check_lockout(force).await?;
     let Start {
         candidate,
         last_failure,
         ..
-    } = start;
+    } = start.check_lockout(force).await?;
     let config = &candidate.config;
     let (instance, pins) = (config.instance.clone(), Pins::of(&config.instance));
-    let _lock = instance.lock()?;
-    let listener = http::listen(config.listen).await?;
-    let control = control::listen(&instance)?;
-    let survey = Survey::take(&pins, &config.interfaces).await?;
+    let _lock = lock(&instance, &pins, is_strict)?;
+    let address = config.listen;
+    let listener = http::listen(address).await;
+    let control = control::listen(&instance);
+    if is_strict {
+        listener.as_ref().map_err(|error| anyhow!("{error}"))?;
+        control.as_ref().map_err(|error| anyhow!("{error}"))?;
+    }
+    let survey = Survey::take(&pins, &config.interfaces, is_strict).await?;
     let mut options = candidate.options();
     options.interfaces = survey.interfaces();
     let mut filter = Filter::load_onto(options, &pins)?;
     filter.count_lists(&CounterIds::of(config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
-    let attached = filter.take_over(&survey, config.xdp_mode).await?;
-    let events = filter.take_events()?;
-    log_attached(&attached);
+    let placed = filter.take_over(survey, config.xdp_mode).await?;
+    let events = filter.take_events();
+    log_placed(&placed);
+    let summary = summary(&placed);
     let is_as_requested = last_failure.is_none();
-    let privilege = Privilege::drop(&instance, &source, &files);
+    let unbound = listener.is_err().then_some(address);
+    let privilege = Privilege::drop(&instance, &source, &files, unbound);
     let daemon = Arc::new(Daemon::new(
         filter,
-        attached,
+        placed,
         candidate,
         (source, files),
         last_failure,
@@ -136,7 +172,12 @@ async fn protect(
         daemon.save_image();
     }
     memory::give_back();
-    let serving = serve(listener, control, events, &daemon);
+    tokio::spawn(control::listen_and_serve(
+        control,
+        instance.clone(),
+        Arc::clone(&daemon),
+    ));
+    let serving = serve(listener, events, &summary, &daemon);
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
         () = diagnostics => bail!("the log of the eBPF program ended"),
@@ -154,37 +195,86 @@ async fn protect(
     Ok(())
 }
 
-fn log_attached(attached: &[Attached]) {
-    for one in attached {
-        let how = if one.is_adopted {
-            "taken over from an earlier geofence"
-        } else {
-            "attached"
-        };
-        info!(
-            "protecting {} (index {}) in {} mode, {how}",
-            one.interface, one.index, one.mode
-        );
+/// Makes this process the only daemon of its name. If the directory for that cannot be used, the one of the pins is.
+fn lock(instance: &Instance, pins: &Pins, is_strict: bool) -> anyhow::Result<Lock> {
+    match instance.lock() {
+        Ok(lock) => Ok(lock),
+        Err(error @ InstanceError::Taken { .. }) => Err(error.into()),
+        Err(error) if is_strict => Err(error.into()),
+        Err(error) => {
+            warn!("{error}");
+            pins.prepare()?;
+            Ok(instance.lock_on(pins.directory())?)
+        }
+    }
+}
+
+fn log_placed(placed: &[Placed]) {
+    for Placed {
+        interface,
+        attached,
+        ..
+    } in placed
+    {
+        match attached {
+            Ok(one) => {
+                let how = if one.is_adopted {
+                    "taken over from an earlier geofence"
+                } else {
+                    "attached"
+                };
+                info!(
+                    "protecting {interface} (index {}) in {} mode, {how}",
+                    one.index, one.mode
+                );
+            }
+            Err(error) if error.is_missing() => {
+                error!("{interface} is NOT PROTECTED until it comes: {error}");
+            }
+            Err(error) => error!("{interface} is NOT PROTECTED, geofence keeps trying: {error}"),
+        }
+    }
+    if placed.iter().all(|one| one.attached.is_err()) {
+        error!("NOTHING IS PROTECTED YET");
+    }
+}
+
+/// One line for the service manager.
+fn summary(placed: &[Placed]) -> String {
+    let names = |is_attached: bool| {
+        let some = placed
+            .iter()
+            .filter(|one| one.attached.is_ok() == is_attached);
+        let names: Vec<&str> = some.map(|one| one.interface.as_str()).collect();
+        names.join(", ")
+    };
+    match (names(true).as_str(), names(false).as_str()) {
+        (on, "") => format!("protects {on}"),
+        ("", off) => format!("NOTHING IS PROTECTED YET, waits for {off}"),
+        (on, off) => format!("protects {on}; NOT PROTECTED yet: {off}"),
     }
 }
 
 /// Starts the daemon's tasks, reports that the filter is in place, and serves HTTP; never ends without an error.
 async fn serve(
-    listener: TcpListener,
-    control: UnixListener,
-    events: Events,
+    listener: Result<TcpListener, ListenError>,
+    events: Result<Events, KernelError>,
+    summary: &str,
     daemon: &Arc<Daemon>,
 ) -> std::io::Result<()> {
-    tokio::spawn(control::serve(control, Arc::clone(daemon)));
     tokio::spawn(watch_files(Arc::clone(daemon)));
     tokio::spawn(watch_interfaces(Arc::clone(daemon)));
     tokio::spawn(watch_events(events, Arc::clone(daemon)));
-    let address = listener.local_addr()?;
-    info!("ready: metrics on http://{address}/metrics");
-    if let Err(error) = notify::ready() {
+    tokio::spawn(recover(Arc::clone(daemon)));
+    let address = listener.as_ref().ok().and_then(|one| one.local_addr().ok());
+    match address {
+        Some(address) => info!("ready: metrics on http://{address}/metrics"),
+        None => info!("ready: no metrics yet"),
+    }
+    if let Err(error) = notify::ready(summary) {
         warn!("cannot report to the service manager that the filter is in place: {error}");
     }
-    http::serve(listener, Arc::clone(daemon)).await
+    http::bind_and_serve(listener, Arc::clone(daemon)).await
 }
 
 /// The signals that the daemon obeys.

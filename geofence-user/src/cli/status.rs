@@ -18,8 +18,8 @@ use crate::serve::control::{Answer, AskError, Request, ask};
 
 /// Show where the filter is attached and which policy is active, also without a daemon
 ///
-/// Exits with 0 when a daemon runs, every interface is protected and the active policy is the last one requested, and
-/// with 1 otherwise.
+/// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested and
+/// nothing that was asked for is missing, and with 1 otherwise.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
@@ -41,6 +41,7 @@ pub(super) fn status(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     }
     let is_well = status["process"].is_u64()
         && status["reloads"]["trouble"].is_null()
+        && list(&status["shortfalls"]).next().is_none()
         && list(&status["interfaces"]).all(|one| one["protected"] == true);
     Ok(if is_well { Outcome::Yes } else { Outcome::No })
 }
@@ -192,6 +193,10 @@ fn add_changes(status: &Value, lines: &mut Lines) {
         let (cause, text) = (word(&failure["cause"]), word(&failure["text"]));
         lines.add("DEGRADED", format_args!("{cause}: {text}"));
     }
+    for one in list(&status["shortfalls"]) {
+        let (part, text) = (word(&one["part"]), word(&one["text"]));
+        lines.add("DEGRADED", format_args!("{part}: {text}"));
+    }
 }
 
 fn add_privilege(privilege: &Value, lines: &mut Lines) {
@@ -230,9 +235,14 @@ mod tests {
                 "failed": 2,
                 "trouble": { "cause": "database", "text": "a.mmdb is a web page", "since": 1 },
             },
+            "shortfalls": [{ "part": "list", "name": "own", "text": "THE LIST own IS EMPTY", "since": 1 }],
         }));
         assert!(
             said.contains("DEGRADED   database: a.mmdb is a web page\n"),
+            "{said}"
+        );
+        assert!(
+            said.contains("DEGRADED   list: THE LIST own IS EMPTY\n"),
             "{said}"
         );
         assert!(

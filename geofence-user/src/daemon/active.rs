@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::candidate::Candidate;
+use super::candidate::{Base, Candidate};
 use super::facts::Facts;
 use crate::compile::Image;
 use crate::config::Config;
@@ -40,6 +40,15 @@ impl ActivePolicy {
             image: Arc::new(candidate.image),
             facts: candidate.facts,
             cache: candidate.cache,
+        }
+    }
+
+    /// What a candidate for this slot of the kernel starts from.
+    pub(super) fn base(&self, slot: u32) -> Base<'_> {
+        Base {
+            active: Some(&self.image),
+            cache: self.cache.as_ref(),
+            slot,
         }
     }
 }

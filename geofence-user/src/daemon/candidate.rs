@@ -17,11 +17,21 @@ use crate::data::lists::{Loaded, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
+use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::prepare::{
     CountryData, DatabaseCache, DatabaseFiles, PrepareError, Prepared, filter_options, prepare_from,
 };
+
+/// What a candidate is compared with, and where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Base<'a> {
+    pub active: Option<&'a Image>,
+    pub cache: Option<&'a DatabaseCache>,
+    /// The kernel's slot.
+    pub slot: u32,
+}
 
 /// Everything the kernel needs for a policy, and what is known about it.
 #[derive(Clone, Debug)]
@@ -44,17 +54,50 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Reads the data, or takes it from the cache, checks it, and compiles the image for the kernel's slot.
+    /// Reads the data, or takes it from the cache, checks it, and compiles the image for the kernel's slot. What cannot
+    /// be had and is tolerated is a shortfall of the candidate.
     ///
     /// # Errors
     /// When the data cannot be read, fails the sanity check, or does not fit.
     pub fn prepare(
         config: Config,
-        active: Option<&Image>,
-        cache: Option<&DatabaseCache>,
-        slot: u32,
+        base: Base<'_>,
         force: bool,
+        tolerance: Tolerance<'_>,
     ) -> Result<Self, Failure> {
+        let has_stand_in = tolerance.allows(Part::Database, "") && !config.databases.is_empty();
+        if !has_stand_in {
+            return Self::prepare_with(config, base, force, tolerance, false);
+        }
+        let failure = match Self::prepare_with(config.clone(), base, force, tolerance, false) {
+            Err(failure) if matches!(failure.cause, Cause::Database | Cause::Sanity) => failure,
+            prepared => return prepared,
+        };
+        let Ok(mut candidate) = Self::prepare_with(config, base, force, tolerance, true) else {
+            return Err(failure);
+        };
+        let text = format!(
+            "THE EMBEDDED GEOIP DATA IS IN USE instead of that of the configuration: {failure}"
+        );
+        let shortfall = Shortfall::now(Part::Database, "", text);
+        candidate.facts.shortfalls.insert(0, shortfall);
+        // The cache is about the configured files.
+        candidate.cache = None;
+        Ok(candidate)
+    }
+
+    fn prepare_with(
+        config: Config,
+        base: Base<'_>,
+        force: bool,
+        tolerance: Tolerance<'_>,
+        embedded: bool,
+    ) -> Result<Self, Failure> {
+        let Base {
+            active,
+            cache,
+            slot,
+        } = base;
         let files = DatabaseFiles::look(&config);
         let known = cache.and_then(|cache| cache.database(&files));
         let is_known = known.is_some() && config.cross_check_databases.is_empty();
@@ -63,11 +106,12 @@ impl Candidate {
                 database,
                 readers: Vec::new(),
             }),
+            None if embedded => CountryData::embedded().map_err(PrepareError::from),
             None => CountryData::open(&config).map_err(PrepareError::from),
         }
         .and_then(|read| {
             let database = read.database.clone();
-            prepare_from(config, read).map(|prepared| (prepared, database))
+            prepare_from(config, read, tolerance).map(|prepared| (prepared, database))
         });
         let (mut prepared, database) = prepared.map_err(|error| {
             let cause = match &error {
@@ -82,7 +126,9 @@ impl Candidate {
         warnings.extend(prepared.config.warnings());
         // Data from the cache is active already, so it has passed the check.
         if !is_known {
-            check_data(&prepared, active, force, &mut warnings)?;
+            // If the embedded data may stand in, the active image says nothing about the configured data.
+            let before = active.filter(|_| !tolerance.allows(Part::Database, ""));
+            check_data(&prepared, before, force, &mut warnings)?;
         }
         let generation = active.map_or(1, |image| image.generation().wrapping_add(1));
         prepared.image = prepared.image.restamped(generation, slot);
@@ -109,6 +155,7 @@ impl Candidate {
                 .as_ref()
                 .map(as_database_extents),
             lists: prepared.lists.reports.clone(),
+            shortfalls: prepared.shortfalls,
             ..Facts::of(&prepared.image)
         };
         let cache = files.cache(&prepared.config, database);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::data::lists::{self, store::Store};
 use crate::os::file_stamps::FileStamps;
+use crate::os::instance::Instance;
 
 /// Where the configuration is read from.
 pub struct ConfigSource {
@@ -17,6 +18,18 @@ pub struct ConfigSource {
 type Read = dyn Fn(Option<&Path>) -> anyhow::Result<Config> + Send + Sync;
 
 impl ConfigSource {
+    /// The instance that the configuration file names, if it can be found although the file cannot be read as a whole.
+    #[must_use]
+    pub fn instance(&self) -> Option<Instance> {
+        let text = std::fs::read_to_string(self.file.as_ref()?).ok()?;
+        text.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            let value = value.split('#').next()?.trim();
+            let name = value.trim_matches(['"', '\'']);
+            name.parse().ok().filter(|_| key.trim() == "instance")
+        })
+    }
+
     /// Reads the configuration. Also returns the stamps of all files that it depends on, taken before any of them was
     /// read. If the configuration cannot be read, these are the files of the attempt before.
     pub fn read(

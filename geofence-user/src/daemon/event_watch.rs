@@ -17,7 +17,8 @@ use tracing::{info, warn};
 use super::events::{KEPT, event_line};
 use super::state::Daemon;
 use super::sync::lock;
-use crate::kernel::{Arrivals, Events};
+use crate::kernel::{Arrivals, Events, KernelError};
+use crate::model::shortfall::Part;
 use crate::os::clock::boot_now;
 
 /// How long events gather before they are read: a flood wakes the daemon ten times a second at most.
@@ -31,13 +32,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long a client waits for the next event before it is answered that there was none.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Reads what the kernel sends; never ends.
-pub async fn watch_events(events: Events, daemon: Arc<Daemon>) {
-    let mut arrivals = match Arrivals::of(events) {
+/// Reads what the kernel sends; never ends unless it cannot be read.
+pub async fn watch_events(events: Result<Events, KernelError>, daemon: Arc<Daemon>) {
+    let arrivals = match events.map(Arrivals::of) {
+        Ok(Ok(arrivals)) => Ok(arrivals),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut arrivals = match arrivals {
         Ok(arrivals) => arrivals,
         Err(error) => {
-            warn!("cannot read list events; list matches are only counted: {error}");
-            return;
+            let text = format!(
+                "NO LIST EVENTS until geofence is restarted; list matches are only counted: {error}"
+            );
+            return daemon.fall_short(Part::Events, text);
         }
     };
     let mut budget = LogBudget::new(Instant::now());

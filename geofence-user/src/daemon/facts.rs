@@ -15,6 +15,7 @@ use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
 use crate::model::list::Direction;
+use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
 
 /// Everything that a scrape shows, read at one moment.
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub lists: ListCounts,
     pub facts: Facts,
     pub reloads: Reloads,
+    /// Everything that was asked for and is not in place, except for interfaces.
+    pub shortfalls: Vec<Shortfall>,
 }
 
 /// An interface and its counters.
@@ -77,6 +80,8 @@ pub struct Facts {
     /// What the ASN database contains, where there is one.
     pub asn_data: Option<Extents>,
     pub lists: Vec<ListReport>,
+    /// What the policy goes without.
+    pub shortfalls: Vec<Shortfall>,
     pub prefixes_v4: usize,
     pub prefixes_v6: usize,
 }
@@ -93,6 +98,7 @@ impl Facts {
             disagreement: None,
             asn_data: None,
             lists: Vec::new(),
+            shortfalls: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,
         }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use crate::kernel::Attached;
+use super::attempts::Attempts;
+use crate::kernel::{AttachError, Attached, Placed};
 
 /// What a look at an interface found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,9 @@ pub enum InterfaceStatus {
     Protected,
     /// The filter is attached, and the interface has this name now.
     Renamed(String),
-    /// The interface does not exist.
+    /// The interface has not existed since this daemon started.
+    Missing,
+    /// The interface does not exist any more.
     Gone,
     /// Another XDP program is attached.
     Foreign,
@@ -25,11 +28,23 @@ pub enum InterfaceStatus {
 }
 
 impl InterfaceStatus {
+    /// What a start leaves behind that could not attach the filter.
+    fn after(error: &AttachError) -> Self {
+        if error.is_missing() {
+            Self::Missing
+        } else if matches!(error, AttachError::Foreign { .. }) {
+            Self::Foreign
+        } else {
+            Self::Bare(error.to_string())
+        }
+    }
+
     /// The spelling in JSON.
     const fn name(&self) -> &'static str {
         match self {
             Self::Protected => "protected",
             Self::Renamed(_) => "renamed",
+            Self::Missing => "missing",
             Self::Gone => "gone",
             Self::Foreign => "foreign",
             Self::Bare(_) => "bare",
@@ -41,7 +56,7 @@ impl InterfaceStatus {
     const fn is_open(&self) -> bool {
         match self {
             Self::Foreign | Self::Bare(_) | Self::Detached => true,
-            Self::Protected | Self::Renamed(_) | Self::Gone => false,
+            Self::Protected | Self::Renamed(_) | Self::Missing | Self::Gone => false,
         }
     }
 }
@@ -49,19 +64,32 @@ impl InterfaceStatus {
 /// A configured interface.
 #[derive(Clone, Debug)]
 pub struct InterfaceState {
-    pub attached: Attached,
+    /// The name in the configuration, even if the interface was renamed since.
+    pub name: String,
+    /// The slot of its counters.
+    pub slot: u32,
+    /// Where the filter is, or was last; nothing before it was attached for the first time.
+    pub attached: Option<Attached>,
     pub status: InterfaceStatus,
+    pub(super) attempts: Attempts,
     /// Since when packets can pass unfiltered, if they can, and for how long they could before.
     pub(super) open_since: Option<Instant>,
     open_before: Duration,
 }
 
 impl InterfaceState {
-    pub(super) fn new(attached: Attached) -> Self {
+    pub(super) fn new(placed: Placed) -> Self {
+        let (attached, status) = match placed.attached {
+            Ok(attached) => (Some(attached), InterfaceStatus::Protected),
+            Err(error) => (None, InterfaceStatus::after(&error)),
+        };
         Self {
+            name: placed.interface,
+            slot: placed.slot,
             attached,
-            status: InterfaceStatus::Protected,
-            open_since: None,
+            open_since: status.is_open().then(Instant::now),
+            status,
+            attempts: Attempts::default(),
             open_before: Duration::ZERO,
         }
     }
@@ -72,6 +100,12 @@ impl InterfaceState {
         matches!(self.status, Protected | Renamed(_))
     }
 
+    /// The mode the kernel reported last; `none` before the filter was attached.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        self.attached.as_ref().map_or("none", |one| one.mode)
+    }
+
     /// For how long packets could pass unfiltered since this daemon started.
     #[must_use]
     pub fn unprotected(&self) -> Duration {
@@ -80,26 +114,26 @@ impl InterfaceState {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        use InterfaceStatus::{Bare, Detached, Foreign, Gone, Protected, Renamed};
+        use InterfaceStatus::{Bare, Detached, Foreign, Gone, Missing, Protected, Renamed};
         let detail = match &self.status {
             Renamed(detail) | Bare(detail) => Some(detail),
-            Protected | Gone | Foreign | Detached => None,
+            Protected | Missing | Gone | Foreign | Detached => None,
         };
         json!({
-            "interface": self.attached.interface,
-            "index": self.attached.index,
-            "mode": self.attached.mode,
+            "interface": self.name,
+            "index": self.attached.as_ref().map(|one| one.index),
+            "mode": self.mode(),
             "protected": self.is_protected(),
             "standing": self.status.name(),
             "detail": detail,
-            "adopted": self.attached.is_adopted,
+            "adopted": self.attached.as_ref().is_some_and(|one| one.is_adopted),
             "unprotected_seconds": self.unprotected().as_secs_f64(),
         })
     }
 
     /// Stores what a look that began at `looked` found, and logs a change.
     pub(super) fn update(&mut self, status: InterfaceStatus, looked: Instant) {
-        let name = &self.attached.interface;
+        let name = &self.name;
         if status.is_open() {
             self.open_since.get_or_insert(looked);
         } else if let Some(since) = self.open_since.take() {
@@ -113,6 +147,9 @@ impl InterfaceState {
             InterfaceStatus::Renamed(now) => info!(
                 "{name} was renamed to {now} and stays protected; change `interfaces` in the configuration to {now}"
             ),
+            InterfaceStatus::Missing => {
+                warn!("{name} does not exist; the filter is attached when the interface comes")
+            }
             InterfaceStatus::Gone => {
                 warn!("{name} is gone; the filter is attached again when the interface returns")
             }

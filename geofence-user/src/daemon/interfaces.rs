@@ -1,4 +1,4 @@
-//! Keeping the filter attached: when an interface returns, the filter is attached to it again.
+//! Keeping the filter attached: when an interface comes or returns, the filter is attached to it.
 //!
 //! A link follows its interface through a change of name or MTU and through down and up; it ends only with the
 //! interface. An interface that an operator detached stays detached: its pin is gone, and without a pin nothing is
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::interface_state::{InterfaceState, InterfaceStatus};
 use super::state::Daemon;
 use super::sync::lock;
-use crate::kernel::interfaces;
+use crate::kernel::{AttachError, Attached, interfaces};
 use crate::model::interface::Interface;
 
 /// How often interfaces are examined when the kernel reports no change.
@@ -80,8 +80,14 @@ impl Daemon {
             // The states from before hold until the next attempt.
             Err(error) => return warn!("{error}"),
         };
-        for state in lock(&self.interfaces).iter_mut() {
-            let status = self.status_of(state, &present, looked);
+        let mut states = lock(&self.interfaces);
+        let taken: Vec<(String, u32)> = states
+            .iter()
+            .filter(|state| state.is_protected())
+            .filter_map(|state| Some((state.name.clone(), state.attached.as_ref()?.index)))
+            .collect();
+        for state in states.iter_mut() {
+            let status = self.status_of(state, &present, &taken, looked);
             state.update(status, looked);
         }
     }
@@ -90,61 +96,104 @@ impl Daemon {
         &self,
         state: &mut InterfaceState,
         present: &[Interface],
+        taken: &[(String, u32)],
         looked: Instant,
     ) -> InterfaceStatus {
-        let program = Some(state.attached.program);
-        let named = present
-            .iter()
-            .find(|one| one.name == state.attached.interface);
-        match named {
-            Some(found) if found.program == program => {
-                state.attached.index = found.index;
+        let Some(found) = present.iter().find(|one| one.name == state.name) else {
+            return self.status_of_absent(state, present);
+        };
+        match (found.program, &mut state.attached) {
+            (Some(program), Some(attached)) if program == attached.program => {
+                attached.index = found.index;
+                attached.mode = found.mode.unwrap_or(attached.mode);
+                state.attempts.succeed();
+                return InterfaceStatus::Protected;
+            }
+            // It has got the name of another interface of this filter.
+            (Some(program), attached) if self.pins.is_on(found).unwrap_or(false) => {
+                *attached = Some(Attached {
+                    index: found.index,
+                    mode: found.mode.unwrap_or("none"),
+                    program,
+                    is_adopted: false,
+                });
+                return InterfaceStatus::Protected;
+            }
+            (Some(_), _) => return InterfaceStatus::Foreign,
+            (None, Some(attached)) if !self.pins.has(attached.index) => {
+                return InterfaceStatus::Detached;
+            }
+            (None, _) if !self.pins.is_prepared() => return InterfaceStatus::Detached,
+            (None, _) => {}
+        }
+        state.open_since.get_or_insert(looked);
+        if !state.attempts.is_due(found, looked) {
+            return state.status.clone();
+        }
+        let others = taken.iter().filter(|(name, _)| *name != state.name);
+        let others: Vec<u32> = others.map(|(_, index)| *index).collect();
+        match self.attach(state, found, &others) {
+            Ok(attached) => {
+                self.note_attached(state, found, attached, present);
                 InterfaceStatus::Protected
             }
-            Some(found) if found.program.is_some() => InterfaceStatus::Foreign,
-            Some(_) if !self.pins.has(state.attached.index) => InterfaceStatus::Detached,
-            Some(found) => {
-                state.open_since.get_or_insert(looked);
-                self.reattach(state, found, present)
-            }
-            None => {
-                let index = state.attached.index;
-                let renamed = present
-                    .iter()
-                    .find(|one| one.index == index && one.program == program);
-                renamed.map_or(InterfaceStatus::Gone, |one| {
-                    InterfaceStatus::Renamed(one.name.clone())
-                })
+            Err(error) => {
+                state.attempts.fail(found, looked);
+                InterfaceStatus::Bare(error.to_string())
             }
         }
     }
 
-    fn reattach(
+    fn status_of_absent(&self, state: &InterfaceState, present: &[Interface]) -> InterfaceStatus {
+        let Some(attached) = &state.attached else {
+            return InterfaceStatus::Missing;
+        };
+        let renamed = present
+            .iter()
+            .find(|one| one.index == attached.index && one.program == Some(attached.program));
+        renamed.map_or(InterfaceStatus::Gone, |one| {
+            InterfaceStatus::Renamed(one.name.clone())
+        })
+    }
+
+    /// Attaches the filter to an interface that has come or returned.
+    fn attach(
+        &self,
+        state: &InterfaceState,
+        found: &Interface,
+        others: &[u32],
+    ) -> Result<Attached, AttachError> {
+        AttachError::if_clashing(found.index, others.iter().copied())?;
+        let mode = lock(&self.active).config.xdp_mode;
+        lock(&self.filter).attach_again(&self.pins, found, state.slot, mode)
+    }
+
+    fn note_attached(
         &self,
         state: &mut InterfaceState,
         found: &Interface,
+        attached: Attached,
         present: &[Interface],
-    ) -> InterfaceStatus {
-        let mode = lock(&self.active).config.xdp_mode;
-        let attached =
-            lock(&self.filter).attach_again(&self.pins, found, state.attached.slot, mode);
-        if let Err(error) = attached {
-            return InterfaceStatus::Bare(error.to_string());
-        }
-        let before = std::mem::replace(&mut state.attached.index, found.index);
-        state.attached.is_adopted = false;
+    ) {
+        let before = state.attached.replace(attached);
+        state.attempts.succeed();
+        // The change is logged here.
+        state.status = InterfaceStatus::Protected;
+        let Some(before) = before else {
+            return info!(
+                "{} has come with index {} and is protected",
+                found.name, found.index
+            );
+        };
         let is_used = present
             .iter()
-            .any(|one| one.index == before && one.program == Some(state.attached.program));
-        if before != found.index && !is_used {
-            self.pins.forget(before);
+            .any(|one| one.index == before.index && one.program == Some(before.program));
+        if before.index != found.index && !is_used {
+            self.pins.forget(before.index);
         }
         info!(
             "{} returned with index {} and is protected again",
             found.name, found.index
         );
-        // The change is logged already.
-        state.status = InterfaceStatus::Protected;
-        InterfaceStatus::Protected
     }
 }

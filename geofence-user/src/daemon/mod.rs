@@ -2,6 +2,7 @@
 //! interfaces and list events, and answers requests. `serve` and `cli` call it; it calls neither.
 
 mod active;
+mod attempts;
 pub mod candidate;
 mod config_source;
 pub mod event_names;
@@ -12,6 +13,7 @@ pub mod file_watch;
 mod interface_state;
 pub mod interfaces;
 mod privilege;
+pub mod recovery;
 mod reload;
 pub mod runtime_exceptions;
 mod start;
@@ -20,6 +22,7 @@ mod status;
 mod sync;
 mod trial;
 
+pub use attempts::Backoff;
 pub use config_source::ConfigSource;
 pub use interface_state::{InterfaceState, InterfaceStatus};
 pub use privilege::Privilege;

@@ -1,9 +1,9 @@
 //! The privileges that the daemon keeps after the filter is attached, and the helper that has one more.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tracing::warn;
 
 use super::config_source::ConfigSource;
 use crate::checks::lockout::watcher::Watcher;
@@ -20,26 +20,38 @@ pub struct Privilege {
     dropped: DroppedPrivileges,
     /// The SSH session helper; `None` if it could not be started.
     pub(super) watcher: Option<Watcher>,
+    /// Why there is no helper.
+    pub(super) helper_error: Option<String>,
 }
 
 impl Privilege {
     /// Drops every privilege that an attached filter does not need. From then on the daemon loads no program, attaches
     /// only where it has a pin, and writes only to the directories of its instance and of its configuration.
+    ///
+    /// If the metrics address is still to be bound, that stays possible.
     #[must_use]
-    pub fn drop(instance: &Instance, source: &ConfigSource, files: &FileStamps) -> Self {
-        let watcher = Watcher::start().map_err(|error| {
-            warn!(
-                "cannot start the SSH session helper, so reloads take every connection to port 22 for a \
-                 session: {error}"
-            );
-        });
+    pub fn drop(
+        instance: &Instance,
+        source: &ConfigSource,
+        files: &FileStamps,
+        unbound: Option<SocketAddr>,
+    ) -> Self {
+        let (watcher, helper_error) = match Watcher::start() {
+            Ok(watcher) => (Some(watcher), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let mut retained = Vec::from_iter(RetainedPrivilege::to_read(files.paths()));
         if !has_tcx() {
             retained.push(RetainedPrivilege::to_attach_by_netlink());
         }
         Self {
-            dropped: drop_privileges(retained, &writable_directories(instance, source)),
-            watcher: watcher.ok(),
+            dropped: drop_privileges(
+                retained,
+                &writable_directories(instance, source),
+                unbound.map(|address| address.port()),
+            ),
+            watcher,
+            helper_error,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
@@ -18,9 +19,11 @@ use crate::checks::lockout::{self, Dependency};
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::NewNumbers;
+use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
 use crate::os::memory;
+use crate::os::state::StateError;
 use crate::prepare::filter_options;
 
 /// What a request for a new policy adds to the files. The names of the fields are those of the control protocol.
@@ -44,6 +47,9 @@ impl Daemon {
         let result = self.try_reload(options).await;
         memory::give_back();
         lock(&self.reloads).count(&result);
+        if result.is_ok() {
+            self.is_start_incomplete.store(false, Ordering::Relaxed);
+        }
         match &result {
             Ok(generation) => info!("reloaded: image {generation} is active"),
             Err(failure) => error!("reload failed, the active policy stays: {failure}"),
@@ -70,11 +76,18 @@ impl Daemon {
         for warning in &candidate.warnings {
             warn!("{warning}");
         }
+        for shortfall in &candidate.facts.shortfalls {
+            warn!("{}", shortfall.text);
+        }
         self.check_lockout(&candidate, options).await?;
         Ok(candidate)
     }
 
-    fn candidate(&self, instead: Option<&Path>, force: bool) -> Result<Candidate, Failure> {
+    pub(super) fn candidate(
+        &self,
+        instead: Option<&Path>,
+        force: bool,
+    ) -> Result<Candidate, Failure> {
         let (config, files) = self.source.read(instead, &self.attempted());
         *lock(&self.attempted) = files;
         let config =
@@ -96,8 +109,9 @@ impl Daemon {
     ) -> Result<Candidate, Failure> {
         let new_numbers = config.policy.keep_numbers(&active.config.policy);
         let slot = lock(&self.filter).next_slot();
-        let image = Some(active.image.as_ref());
-        let candidate = Candidate::prepare(config, image, active.cache.as_ref(), slot, force)?;
+        // What the active policy goes without already is no reason to refuse another change.
+        let tolerance = Tolerance::Known(&active.facts.shortfalls);
+        let candidate = Candidate::prepare(config, active.base(slot), force, tolerance)?;
         Ok(Candidate {
             new_numbers,
             ..candidate
@@ -215,11 +229,41 @@ impl Daemon {
         next.is_some_and(|next| next <= UnixSeconds::now())
     }
 
-    /// Saves the active image, for a boot at which the database cannot be read.
+    /// Saves the active image and the configuration it came with, for a boot at which either cannot be read. An image
+    /// that lacks more than lists is worse than an earlier one.
     pub fn save_image(&self) {
-        let image = Arc::clone(&lock(&self.active).image);
-        if let Err(error) = self.state.save(&image) {
-            warn!("cannot save the active image, so a boot without a database will fail: {error}");
+        let active = lock(&self.active).clone();
+        let mut shortfalls = active.facts.shortfalls.iter();
+        if !shortfalls.all(|one| one.part == Part::List) {
+            return;
+        }
+        let saved = self.state.save(&active.image);
+        match saved.and_then(|()| self.save_configuration()) {
+            Ok(()) => {
+                if self.make_good(Part::State) {
+                    info!("the active image is saved");
+                }
+            }
+            Err(error) => self.fall_short(
+                Part::State,
+                format!(
+                    "cannot save the active image, so a boot without a configuration or database filters by an \
+                     earlier one or not at all. geofence keeps trying; if the directory did not exist at the start, \
+                     make it and restart geofence: {error}"
+                ),
+            ),
+        }
+    }
+
+    /// Saves the text of the configuration, if it is one: the file may have changed since it was read.
+    pub(super) fn save_configuration(&self) -> Result<(), StateError> {
+        let Some(path) = &self.source.file else {
+            return Ok(());
+        };
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) if Config::parse(&text, &name).is_ok() => self.state.save_configuration(&text),
+            _ => Ok(()),
         }
     }
 }

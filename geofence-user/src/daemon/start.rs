@@ -1,4 +1,4 @@
-//! What filters from the start: the policy that was requested, or the last good image if its data cannot be used.
+//! What filters from the start: the policy that was requested, or as much of it as can be had.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,18 @@ use geofence_common::action::Mode;
 use geofence_common::country::Country;
 use tracing::{error, info, warn};
 
-use super::candidate::Candidate;
+use super::candidate::{Base, Candidate};
+use super::config_source::ConfigSource;
 use super::facts::LastFailure;
 use super::runtime_exceptions::RuntimeExceptionStore;
-use crate::checks::lockout;
+use crate::checks::lockout::{self, Replies};
+use crate::compile::Image;
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::{CountryRule, Mail, Policy};
+use crate::model::shortfall::Tolerance;
 use crate::model::units::UnixSeconds;
+use crate::os::instance::Instance;
 use crate::os::state::StateDirectory;
 use crate::prepare::boot;
 
@@ -22,68 +26,123 @@ pub struct Start {
     pub candidate: Candidate,
     /// Why it is not what was requested.
     pub last_failure: Option<LastFailure>,
+    /// What filters if the requested policy would lock out a required peer.
+    last_good: Option<Image>,
     is_last_good: bool,
 }
 
 impl Start {
-    /// Prepares the requested policy. If the data cannot be used, prepares the last good image instead.
+    /// Prepares the requested policy, without lists that cannot be used. If its data cannot be used, prepares the last
+    /// good image instead; without one, the requested policy without the data that cannot be used.
     ///
     /// # Errors
-    /// When neither can filter.
-    pub fn prepare(config: Config, force: bool) -> Result<Self, Failure> {
+    /// When none of these can filter. If `is_strict`, also when a list is missing, or data without a last good image.
+    pub fn prepare(config: Config, force: bool, is_strict: bool) -> Result<Self, Failure> {
         let (config, last_failure) = with_runtime_exceptions(config);
-        let directory = StateDirectory::of(&config.instance);
-        let last_good = directory.load().unwrap_or_else(|error| {
-            warn!("the last good image cannot be used: {error}");
-            None
-        });
-        let prepared = Candidate::prepare(config.clone(), last_good.as_ref(), None, 0, force);
-        let failure = match prepared {
+        let last_good = load_last_good(&config.instance);
+        let base = Base {
+            active: last_good.as_ref(),
+            ..Base::default()
+        };
+        let tolerance = if is_strict {
+            Tolerance::Nothing
+        } else {
+            Tolerance::Lists
+        };
+        let failure = match Candidate::prepare(config.clone(), base, force, tolerance) {
             Ok(candidate) => {
                 return Ok(Self {
                     candidate,
                     last_failure,
+                    last_good,
                     is_last_good: false,
                 });
             }
             Err(failure) => failure,
         };
+        let is_data = matches!(failure.cause, Cause::Database | Cause::List | Cause::Sanity);
         match last_good {
-            Some(image)
-                if matches!(failure.cause, Cause::Database | Cause::List | Cause::Sanity) =>
-            {
-                error!(
-                    "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and data apply instead of the \
-                     configuration, until a reload succeeds"
-                );
-                Ok(Self {
-                    candidate: Candidate::last_good(
-                        config,
-                        image.in_boot(boot(), UnixSeconds::now()),
-                    ),
-                    last_failure: Some(LastFailure::now(failure)),
-                    is_last_good: true,
-                })
+            Some(image) if is_data || !is_strict => {
+                Ok(Self::last_good(config, image, failure, "the configuration"))
+            }
+            None if is_data && !is_strict => {
+                let base = Base::default();
+                match Candidate::prepare(config, base, force, Tolerance::Everything) {
+                    Ok(candidate) => Ok(Self {
+                        candidate,
+                        last_failure,
+                        last_good: None,
+                        is_last_good: false,
+                    }),
+                    Err(_) => Err(failure),
+                }
             }
             _ => Err(failure),
         }
     }
 
-    /// Refuses a requested policy that locks out a required peer, unless it is forced. The last good image has filtered
-    /// before.
+    /// Prepares the last good image for a configuration that cannot be read, with the settings of the configuration
+    /// that the image came with.
+    #[must_use]
+    pub fn without_configuration(
+        source: &ConfigSource,
+        instance: &Instance,
+        error: &anyhow::Error,
+    ) -> Option<Self> {
+        source.file.as_ref()?;
+        let copy = StateDirectory::of(instance).configuration();
+        let config = (source.read)(Some(&copy)).ok();
+        let config = config.filter(|config| config.instance == *instance)?;
+        let image = load_last_good(instance)?;
+        let failure = Failure::new(Cause::Configuration, format!("{error:#}"));
+        let (config, _) = with_runtime_exceptions(config);
+        Some(Self::last_good(
+            config,
+            image,
+            failure,
+            "the configuration, which cannot be read",
+        ))
+    }
+
+    fn last_good(config: Config, image: Image, failure: Failure, instead: &str) -> Self {
+        error!(
+            "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and data apply instead of {instead}, until a \
+             reload succeeds"
+        );
+        Self {
+            candidate: Candidate::last_good(config, image.in_boot(boot(), UnixSeconds::now())),
+            last_failure: Some(LastFailure::now(failure)),
+            last_good: None,
+            is_last_good: true,
+        }
+    }
+
+    /// Refuses a requested policy that locks out a required peer, unless it is forced. Then the last good image filters
+    /// if it locks out none. As what was requested, the last good image has filtered before.
     ///
     /// # Errors
-    /// The peers that it locks out.
-    pub async fn check_lockout(&self, force: bool) -> Result<(), Failure> {
+    /// The peers that are locked out.
+    pub async fn check_lockout(mut self, force: bool) -> Result<Self, Failure> {
         if self.is_last_good {
-            return Ok(());
+            return Ok(self);
         }
         let interfaces = &self.candidate.config.interfaces;
         let (required, unknown) = lockout::dependencies(interfaces, None).await;
         for sentence in unknown {
             warn!("{sentence}");
         }
-        self.candidate.check_lockout(&required, force)
+        let Err(failure) = self.candidate.check_lockout(&required, force) else {
+            return Ok(self);
+        };
+        let Some(image) = self.last_good.take() else {
+            return Err(failure);
+        };
+        let replies = Replies::of(&self.candidate.config.policy);
+        if !lockout::cut_off(&required, image.words(), replies).is_empty() {
+            return Err(failure);
+        }
+        let config = self.candidate.config;
+        Ok(Self::last_good(config, image, failure, "the configuration"))
     }
 
     /// Logs the data, the policy and the warnings.
@@ -114,6 +173,9 @@ impl Start {
         for warning in warnings {
             warn!("{warning}");
         }
+        for shortfall in &facts.shortfalls {
+            error!("{}", shortfall.text);
+        }
         match (facts.mode, self.is_last_good) {
             (Mode::Enforce, false) => info!("{}", sentence(&config.policy)),
             (Mode::Monitor, false) => warn!("{}", sentence(&config.policy)),
@@ -121,6 +183,13 @@ impl Start {
             (Mode::Monitor, true) => warn!("monitor mode: nothing is dropped"),
         }
     }
+}
+
+fn load_last_good(instance: &Instance) -> Option<Image> {
+    StateDirectory::of(instance).load().unwrap_or_else(|error| {
+        warn!("the last good image cannot be used: {error}");
+        None
+    })
 }
 
 /// Adds the runtime exceptions to the configuration. If their file is invalid, starts without them: a machine that

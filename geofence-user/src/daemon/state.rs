@@ -4,6 +4,7 @@
 //! everything it needs there.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch::Sender;
 
@@ -17,7 +18,8 @@ use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
 use super::runtime_exceptions::RuntimeExceptionStore;
 use super::sync::lock;
-use crate::kernel::{Attached, Filter, Pins};
+use crate::kernel::{Filter, Pins, Placed};
+use crate::model::shortfall::{Part, Shortfall};
 use crate::os::file_stamps::FileStamps;
 use crate::os::state::StateDirectory;
 
@@ -34,6 +36,10 @@ pub struct Daemon {
     pub(super) active: Mutex<ActivePolicy>,
     pub(super) interfaces: Mutex<Vec<InterfaceState>>,
     pub(super) reloads: Mutex<Reloads>,
+    /// Parts beside the policy that are not in place.
+    pub(super) shortfalls: Mutex<Vec<Shortfall>>,
+    /// Whether the requested policy has never been active.
+    pub(super) is_start_incomplete: AtomicBool,
     pub(super) trial: Mutex<Option<Trial>>,
     pub(super) names: Mutex<EventNames>,
     pub(super) recent: Mutex<RecentEvents>,
@@ -48,7 +54,7 @@ impl Daemon {
     #[must_use]
     pub fn new(
         filter: Filter,
-        attached: Vec<Attached>,
+        placed: Vec<Placed>,
         mut candidate: Candidate,
         (source, attempted): (ConfigSource, FileStamps),
         last_failure: Option<LastFailure>,
@@ -67,8 +73,10 @@ impl Daemon {
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),
-            interfaces: Mutex::new(attached.into_iter().map(InterfaceState::new).collect()),
+            interfaces: Mutex::new(placed.into_iter().map(InterfaceState::new).collect()),
+            is_start_incomplete: AtomicBool::new(last_failure.is_some()),
             reloads: Mutex::new(Reloads::new(last_failure)),
+            shortfalls: Mutex::new(Vec::new()),
             trial: Mutex::new(None),
             names: Mutex::new(names),
             recent: Mutex::new(RecentEvents::default()),
@@ -77,6 +85,15 @@ impl Daemon {
             active: Mutex::new(ActivePolicy::of(candidate)),
         };
         daemon.remove_other_counters(&ids);
+        if let Some(error) = &daemon.privilege.helper_error {
+            daemon.fall_short(
+                Part::SessionHelper,
+                format!(
+                    "cannot start the SSH session helper, so reloads take every connection to port 22 for a session \
+                     until geofence is restarted; a later start of the helper needs CAP_SYS_PTRACE: {error}"
+                ),
+            );
+        }
         daemon
     }
 

@@ -15,6 +15,7 @@ use super::sync::lock;
 use crate::data::lists::ListReport;
 use crate::kernel::{Filter, KernelError, TableFacts};
 use crate::model::policy::Policy;
+use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
@@ -44,6 +45,7 @@ impl Daemon {
             "exceptions": summary(&config),
             "interfaces": interfaces,
             "reloads": self.reloads().to_json(),
+            "shortfalls": self.shortfalls().iter().map(Shortfall::to_json).collect::<Vec<_>>(),
             "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(Trial::to_json),
         })
@@ -79,25 +81,26 @@ impl Daemon {
         let mut interfaces = Vec::with_capacity(states.len());
         for state in states {
             interfaces.push(InterfaceCounters {
-                counters: filter.counters(state.attached.slot)?,
+                counters: filter.counters(state.slot)?,
                 is_protected: state.is_protected(),
                 unprotected: state.unprotected(),
-                mode: state.attached.mode,
-                name: state.attached.interface,
+                mode: state.mode(),
+                name: state.name,
             });
         }
         let mut flows = [TableFacts::default(); Table::ALL.len()];
         for (facts, table) in flows.iter_mut().zip(Table::ALL) {
             *facts = filter.table_facts(table)?;
         }
-        let active = lock(&self.active);
+        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
         Ok(Snapshot {
             interfaces,
             flows,
-            tenants: tenant_counts(&filter, &active.config.policy)?,
+            tenants: tenant_counts(&filter, &config.policy)?,
             lists,
-            facts: active.facts.clone(),
+            facts,
             reloads: self.reloads(),
+            shortfalls: self.shortfalls(),
         })
     }
 

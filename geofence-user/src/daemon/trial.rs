@@ -106,6 +106,8 @@ impl Daemon {
                         ),
                     )
                 })?;
+                // The image is saved without it if that fails.
+                let _ = self.save_configuration();
                 Some((configuration.clone(), before))
             }
             _ => None,

@@ -15,6 +15,7 @@ use super::filter::Filter;
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
 use super::pins::Pins;
+use super::take_over::Attached;
 use super::version::has_tcx;
 use crate::checks::driver_errors::driver_error;
 use crate::config::XdpMode;
@@ -112,17 +113,29 @@ impl Filter {
         Ok(find_interface(&present, name)?.mode.unwrap_or("none"))
     }
 
-    /// Attaches to an interface that has returned, with the counter slot it had.
+    /// Attaches to an interface that has come or returned, with the counter slot that was reserved for it.
     pub fn attach_again(
         &mut self,
         pins: &Pins,
         interface: &Interface,
         slot: u32,
         mode: XdpMode,
-    ) -> Result<(), AttachError> {
+    ) -> Result<Attached, AttachError> {
         AttachError::if_taken(interface)?;
+        let program = self.program_id()?;
         self.assign_slot(interface.index, slot)?;
-        self.attach(pins, interface, mode)
+        let attached = self.attach(pins, interface, mode);
+        if attached.is_err() {
+            // Only a protected interface has a slot. The first error is the one to report.
+            let _ = self.assign_slot(interface.index, 0);
+        }
+        attached.map(|()| Attached {
+            index: interface.index,
+            // The next look at the interface says which.
+            mode: "none",
+            program,
+            is_adopted: false,
+        })
     }
 
     fn attach_ingress(

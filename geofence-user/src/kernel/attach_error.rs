@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aya::programs::{ProgramError, loaded_programs};
+use geofence_common::maps::INTERFACES_MAX;
 
 use super::call::KernelCall as _;
 use super::error::KernelError;
@@ -101,6 +102,25 @@ impl AttachError {
         Self::Privilege {
             name: name.to_owned(),
             call: error.call().unwrap_or_else(|| "the call".to_owned()),
+        }
+    }
+
+    /// Whether the interface does not exist.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Interface(InterfaceError::Missing { .. }))
+    }
+
+    /// Refuses an interface that would share a counter with one of these.
+    pub fn if_clashing(index: u32, mut others: impl Iterator<Item = u32>) -> Result<(), Self> {
+        let clash = others
+            .find(|other| *other != index && *other % INTERFACES_MAX == index % INTERFACES_MAX);
+        match clash {
+            None => Ok(()),
+            Some(first) => Err(Self::IndexClash {
+                first,
+                second: index,
+            }),
         }
     }
 

@@ -49,5 +49,5 @@ pub use pin_error::PinError;
 pub use pins::{PinnedIds, Pins};
 pub use running::Running;
 pub use survey::Survey;
-pub use take_over::Attached;
+pub use take_over::{Attached, Placed};
 pub use version::has_tcx;

@@ -49,6 +49,12 @@ impl Pins {
         }
     }
 
+    /// The directory of this instance.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The directory of all instances.
     #[must_use]
     pub fn root() -> &'static Path {
@@ -112,6 +118,20 @@ impl Pins {
             indexes.extend(index.and_then(|(_, index)| index.parse::<u32>().ok()));
         }
         Ok(indexes)
+    }
+
+    /// Whether links can be pinned: `geofence detach --all` removes the directory, and with it what a daemon awaits.
+    #[must_use]
+    pub fn is_prepared(&self) -> bool {
+        self.links().exists()
+    }
+
+    /// Whether a daemon of this instance runs.
+    #[must_use]
+    pub fn has_daemon(&self) -> bool {
+        let name = self.directory.file_name().and_then(OsStr::to_str);
+        let instance = name.and_then(|name| name.parse::<Instance>().ok());
+        instance.is_some_and(|instance| instance.is_locked())
     }
 
     /// Whether an interface has a pinned ingress link.

@@ -1,8 +1,10 @@
 //! Looks at the interfaces before anything changes: those that are named, and those that an earlier daemon filters.
+//!
+//! An interface that cannot be filtered now is no reason to leave the others open, so each has a plan of its own.
 
 use std::collections::BTreeSet;
 
-use geofence_common::maps::INTERFACES_MAX;
+use tracing::warn;
 
 use super::attach_error::AttachError;
 use super::interface::{find_interface, interfaces};
@@ -10,79 +12,167 @@ use super::pins::Pins;
 use crate::model::interface::Interface;
 
 /// The interfaces before a start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Survey {
     pub(super) pins: Pins,
     pub(super) named: Vec<NamedInterface>,
-    /// Interfaces with links that are not named, by index, and those of them that an earlier program still filters.
+    /// Interfaces with links that are to be detached, by index, and those of them that an earlier program filters.
     pub(super) unnamed: BTreeSet<u32>,
     pub(super) unnamed_filtering: Vec<u32>,
+    /// Whether an interface that cannot be filtered ends the start.
+    pub(super) is_strict: bool,
 }
 
 /// An interface that the configuration names.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct NamedInterface {
-    pub(super) interface: Interface,
-    /// Whether the program of an earlier daemon runs there.
-    pub(super) is_adopted: bool,
+    pub(super) name: String,
+    pub(super) plan: Plan,
+}
+
+/// What the start does with an interface.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// No program runs there yet.
+    Attach(Interface),
+    /// The program of an earlier daemon runs there.
+    Adopt(Interface),
+    /// It cannot be filtered now.
+    Leave(AttachError),
+}
+
+impl NamedInterface {
+    /// The interface, if it is or will be filtered.
+    pub(super) fn interface(&self) -> Option<&Interface> {
+        match &self.plan {
+            Plan::Attach(interface) | Plan::Adopt(interface) => Some(interface),
+            Plan::Leave(_) => None,
+        }
+    }
+
+    pub(super) fn adopted(&self) -> Option<&Interface> {
+        match &self.plan {
+            Plan::Adopt(interface) => Some(interface),
+            Plan::Attach(_) | Plan::Leave(_) => None,
+        }
+    }
 }
 
 impl Survey {
-    /// Finds the named interfaces. An interface that runs a program of another tool is an error.
-    pub async fn take(pins: &Pins, names: &[String]) -> Result<Self, AttachError> {
+    /// Finds the named interfaces.
+    ///
+    /// # Errors
+    /// When none of them can be filtered, and waiting does not change that. If `is_strict`, when one cannot.
+    pub async fn take(pins: &Pins, names: &[String], is_strict: bool) -> Result<Self, AttachError> {
         let present = interfaces().await?;
-        let mut named = Vec::with_capacity(names.len());
+        let mut survey = Self {
+            pins: pins.clone(),
+            named: Vec::with_capacity(names.len()),
+            unnamed: pins.indexes()?,
+            unnamed_filtering: Vec::new(),
+            is_strict,
+        };
         for name in names {
-            let interface = find_interface(&present, name)?.clone();
-            let is_adopted = pins.is_on(&interface)?;
-            if !is_adopted {
-                AttachError::if_taken(&interface)?;
-            }
-            named.push(NamedInterface {
-                interface,
-                is_adopted,
+            let plan = match find_interface(&present, name) {
+                Ok(found) if pins.is_on(found)? => Plan::Adopt(found.clone()),
+                Ok(found) => match AttachError::if_taken(found) {
+                    Ok(()) => Plan::Attach(found.clone()),
+                    Err(error) => Plan::Leave(error),
+                },
+                Err(missing) => Plan::Leave(missing.into()),
+            };
+            survey.named.push(NamedInterface {
+                name: name.clone(),
+                plan,
             });
         }
-        let named_indexes = || named.iter().map(|one| one.interface.index);
-        let mut unnamed = pins.indexes()?;
-        unnamed.retain(|index| named_indexes().all(|named| named != *index));
-        let mut unnamed_filtering = Vec::new();
-        for one in present.iter().filter(|one| unnamed.contains(&one.index)) {
-            if pins.is_on(one)? {
-                unnamed_filtering.push(one.index);
-            }
-        }
-        let counted: Vec<u32> = named_indexes()
-            .chain(unnamed_filtering.iter().copied())
-            .collect();
-        for (at, first) in counted.iter().enumerate() {
-            let clash = |other: &&u32| {
-                **other != *first && **other % INTERFACES_MAX == *first % INTERFACES_MAX
-            };
-            if let Some(second) = counted[at..].iter().find(clash) {
-                return Err(AttachError::IndexClash {
-                    first: *first,
-                    second: *second,
-                });
-            }
-        }
-        Ok(Self {
-            pins: pins.clone(),
-            named,
-            unnamed,
-            unnamed_filtering,
-        })
+        survey.find_unnamed(&present)?;
+        survey.refuse_clashes();
+        survey.refuse_hopeless()?;
+        Ok(survey)
     }
 
-    /// How many interfaces are counted until the start is complete.
+    /// Finds the interfaces that an earlier daemon filters and the configuration does not name.
+    fn find_unnamed(&mut self, present: &[Interface]) -> Result<(), AttachError> {
+        let named = self.named.iter().filter_map(NamedInterface::interface);
+        for interface in named {
+            self.unnamed.remove(&interface.index);
+        }
+        let unnamed = present
+            .iter()
+            .filter(|one| self.unnamed.contains(&one.index));
+        let mut filtering = Vec::new();
+        for one in unnamed {
+            if self.pins.is_on(one)? {
+                filtering.push(one);
+            }
+        }
+        let missing = self.named.iter().find(|one| one.is_awaited());
+        let Some(missing) = missing.map(|one| one.name.clone()) else {
+            self.unnamed_filtering = filtering.iter().map(|one| one.index).collect();
+            return Ok(());
+        };
+        // A missing interface may have another name, or be in another network namespace: no link is removed.
+        self.unnamed.clear();
+        for one in filtering {
+            warn!(
+                "{} is not in `interfaces`, but {missing} is and does not exist; perhaps it was renamed. {} stays \
+                 protected: name it, or detach it with `geofence detach --interface {}`",
+                one.name, one.name, one.name
+            );
+            self.named.push(NamedInterface {
+                name: one.name.clone(),
+                plan: Plan::Adopt(one.clone()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Leaves out interfaces that would share a counter with another.
+    fn refuse_clashes(&mut self) {
+        let adopted = self.named.iter().filter_map(NamedInterface::adopted);
+        let mut counted: Vec<u32> = adopted.map(|one| one.index).collect();
+        counted.extend(&self.unnamed_filtering);
+        for named in &mut self.named {
+            let Plan::Attach(interface) = &named.plan else {
+                continue;
+            };
+            match AttachError::if_clashing(interface.index, counted.iter().copied()) {
+                Ok(()) => counted.push(interface.index),
+                Err(error) => named.plan = Plan::Leave(error),
+            }
+        }
+    }
+
+    /// An error if nothing will be filtered and nothing is awaited; if strict, if anything is left out.
+    pub(super) fn refuse_hopeless(&mut self) -> Result<(), AttachError> {
+        let is_left = |one: &NamedInterface| matches!(one.plan, Plan::Leave(_));
+        let is_hopeless = self
+            .named
+            .iter()
+            .all(|one| is_left(one) && !one.is_awaited());
+        if !is_hopeless && !self.is_strict {
+            return Ok(());
+        }
+        let Some(at) = self.named.iter().position(is_left) else {
+            return Ok(());
+        };
+        match self.named.swap_remove(at).plan {
+            Plan::Leave(error) => Err(error),
+            Plan::Attach(_) | Plan::Adopt(_) => Ok(()),
+        }
+    }
+
+    /// How many interfaces are counted until the start is complete, those included that may come later.
     #[must_use]
     pub fn interfaces(&self) -> u32 {
         u32::try_from(self.named.len() + self.unnamed_filtering.len()).unwrap_or(u32::MAX)
     }
+}
 
-    /// Whether an earlier daemon's program filters any of the named interfaces.
-    #[must_use]
-    pub fn is_adoption(&self) -> bool {
-        self.named.iter().any(|one| one.is_adopted)
+impl NamedInterface {
+    /// Whether it does not exist yet.
+    fn is_awaited(&self) -> bool {
+        matches!(&self.plan, Plan::Leave(error) if error.is_missing())
     }
 }

@@ -19,20 +19,27 @@ use super::interface::interfaces;
 use super::link_update::{update_egress, update_ingress};
 use super::pins::Pins;
 use super::rollback::Rollback;
-use super::survey::Survey;
+use super::survey::{NamedInterface, Plan, Survey};
 use super::version::has_tcx;
 use crate::config::XdpMode;
 use crate::model::interface::Interface;
 use crate::model::word::Word as _;
 
+/// An interface of the configuration as a start leaves it.
+#[derive(Debug)]
+pub struct Placed {
+    /// The name in the configuration.
+    pub interface: String,
+    /// The slot of its counters.
+    pub slot: u32,
+    /// Where the filter is attached, or why it is not.
+    pub attached: Result<Attached, AttachError>,
+}
+
 /// An interface that the filter runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
-    /// The name in the configuration, even if the interface was renamed since.
-    pub interface: String,
     pub index: u32,
-    /// The slot of its counters.
-    pub slot: u32,
     /// `native`, `generic` or `offload`, as the kernel reports it.
     pub mode: &'static str,
     /// The id of the program.
@@ -49,34 +56,34 @@ struct Slot {
 }
 
 impl Filter {
-    /// Runs the program, which must have its image, on every interface of the survey.
+    /// Runs the program, which must have its image, on every interface of the survey that takes it.
     ///
     /// After an error, each interface is as it was: without a filter, or with the earlier one.
     pub async fn take_over(
         &mut self,
-        survey: &Survey,
+        mut survey: Survey,
         mode: XdpMode,
-    ) -> Result<Vec<Attached>, AttachError> {
+    ) -> Result<Vec<Placed>, AttachError> {
         let mut fresh = BTreeSet::new();
-        let attached = self.put_in_place(survey, mode, &mut fresh).await;
+        let placed = self.put_in_place(&mut survey, mode, &mut fresh).await;
         let pins = &survey.pins;
-        if attached.is_err() {
+        if placed.is_err() {
             // The first error is the one to report.
             let _ = pins.detach(&fresh).await;
             if pins.indexes().is_ok_and(|indexes| indexes.is_empty()) {
                 let _ = pins.remove();
             }
         }
-        attached
+        placed
     }
 
     async fn put_in_place(
         &mut self,
-        survey: &Survey,
+        survey: &mut Survey,
         mode: XdpMode,
         fresh: &mut BTreeSet<u32>,
-    ) -> Result<Vec<Attached>, AttachError> {
-        let pins = &survey.pins;
+    ) -> Result<Vec<Placed>, AttachError> {
+        let pins = &survey.pins.clone();
         pins.prepare()?;
         // Counters first: no packet may be counted for another interface while links change.
         self.copy_counters()?;
@@ -84,19 +91,21 @@ impl Filter {
         for (named, slot) in survey.named.iter().zip(&slots) {
             if slot.is_new {
                 self.clear_counters(slot.number)?;
-                self.assign_slot(named.interface.index, slot.number)?;
+                if let Some(interface) = named.interface() {
+                    self.assign_slot(interface.index, slot.number)?;
+                }
             }
         }
         self.mark_devices(survey).await?;
-        let adopted = survey.named.iter().filter(|named| named.is_adopted);
-        let adopted: Vec<u32> = adopted.map(|named| named.interface.index).collect();
+        let adopted = survey.named.iter().filter_map(NamedInterface::adopted);
+        let adopted: Vec<u32> = adopted.map(|interface| interface.index).collect();
         let mut rollback = Rollback::hold(pins, &adopted)?;
         let staged = self.stage_tables(pins)?;
         let changed = self
             .change(survey, mode, &slots, fresh, &mut rollback)
             .await;
-        let attached = match changed {
-            Ok(attached) => attached,
+        let placed = match changed {
+            Ok(placed) => placed,
             Err(error) => {
                 rollback.undo(pins);
                 pins.drop_staged(&staged);
@@ -104,14 +113,21 @@ impl Filter {
             }
         };
         self.commit_tables(pins, &staged)?;
-        for one in &attached {
-            let is_wanted = mode == XdpMode::Auto || one.mode == mode.word();
-            if one.is_adopted && !is_wanted {
+        for Placed {
+            interface,
+            attached,
+            ..
+        } in &placed
+        {
+            if let Ok(one) = attached
+                && one.is_adopted
+                && mode != XdpMode::Auto
+                && one.mode != mode.word()
+            {
                 warn!(
-                    "{name} stays in {} mode, in which an earlier daemon attached it. To change the mode, detach it \
-                     with `geofence detach --interface {name}`, which leaves it unfiltered, and start again",
-                    one.mode,
-                    name = one.interface
+                    "{interface} stays in {} mode, in which an earlier daemon attached it. To change the mode, detach \
+                     it with `geofence detach --interface {interface}`, which leaves it unfiltered, and start again",
+                    one.mode
                 );
             }
         }
@@ -124,39 +140,61 @@ impl Filter {
             info!("the interface with index {index} is no longer named: detached");
         }
         pins.remove_other_layouts()?;
-        Ok(attached)
+        Ok(placed)
     }
 
     /// Attaches to the new interfaces, then replaces the earlier programs, and has the kernel confirm the result.
+    ///
+    /// A new interface that does not take the program is left out. An earlier program that cannot be replaced is an
+    /// error, after which it filters as before.
     async fn change(
         &mut self,
-        survey: &Survey,
+        survey: &mut Survey,
         mode: XdpMode,
         slots: &[Slot],
         fresh: &mut BTreeSet<u32>,
         rollback: &mut Rollback,
-    ) -> Result<Vec<Attached>, AttachError> {
-        let pins = &survey.pins;
-        for named in survey.named.iter().filter(|named| !named.is_adopted) {
-            self.attach(pins, &named.interface, mode)?;
-            fresh.insert(named.interface.index);
+    ) -> Result<Vec<Placed>, AttachError> {
+        let pins = survey.pins.clone();
+        for named in &mut survey.named {
+            let Plan::Attach(interface) = &named.plan else {
+                continue;
+            };
+            let index = interface.index;
+            match self.attach(&pins, interface, mode) {
+                Ok(()) => {
+                    fresh.insert(index);
+                }
+                Err(error) => {
+                    // Only a protected interface has a slot.
+                    self.assign_slot(index, 0)?;
+                    named.plan = Plan::Leave(error);
+                }
+            }
         }
-        for named in survey.named.iter().filter(|named| named.is_adopted) {
-            self.replace(pins, &named.interface, rollback)?;
+        survey.refuse_hopeless()?;
+        for interface in survey.named.iter().filter_map(NamedInterface::adopted) {
+            self.replace(&pins, interface, rollback)?;
         }
-        self.attached(survey, slots).await
+        self.placed(survey, slots).await
     }
 
-    /// Marks the named interfaces as protected and every other device of this namespace as inside.
+    /// Marks the named interfaces as protected, those included that take no program now: their packets come from outside
+    /// as well. Every other device of this namespace is inside.
     async fn mark_devices(&mut self, survey: &Survey) -> Result<(), AttachError> {
-        let mut devices: BTreeMap<u32, Origin> = interfaces()
+        let is_named = |name: &String| survey.named.iter().any(|named| named.name == *name);
+        let devices: BTreeMap<u32, Origin> = interfaces()
             .await?
             .iter()
-            .map(|device| (device.index, Origin::Inside))
+            .map(|device| {
+                let origin = if is_named(&device.name) {
+                    Origin::Protected
+                } else {
+                    Origin::Inside
+                };
+                (device.index, origin)
+            })
             .collect();
-        for named in &survey.named {
-            devices.insert(named.interface.index, Origin::Protected);
-        }
         Ok(self.write_devices(&devices)?)
     }
 
@@ -165,10 +203,9 @@ impl Filter {
         let mut known = Vec::with_capacity(survey.named.len());
         let mut taken = BTreeSet::new();
         for named in &survey.named {
-            let slot = if named.is_adopted {
-                self.slot(named.interface.index)?
-            } else {
-                None
+            let slot = match named.adopted() {
+                Some(interface) => self.slot(interface.index)?,
+                None => None,
             };
             // If two interfaces claim the same slot, the second starts at zero in another one.
             known.push(slot.filter(|slot| taken.insert(*slot)));
@@ -232,30 +269,48 @@ impl Filter {
         updated
     }
 
-    /// What the kernel reports of the named interfaces, all of which must run the program.
-    async fn attached(
+    /// What the kernel reports of the named interfaces. Those that are not left out must run the program.
+    async fn placed(
         &mut self,
-        survey: &Survey,
+        survey: &mut Survey,
         slots: &[Slot],
-    ) -> Result<Vec<Attached>, AttachError> {
+    ) -> Result<Vec<Placed>, AttachError> {
         let program = self.program_id()?;
         let present = interfaces().await?;
-        let mut attached = Vec::with_capacity(slots.len());
-        for (named, slot) in survey.named.iter().zip(slots) {
-            let Interface { index, name, .. } = &named.interface;
-            let found = present
-                .iter()
-                .find(|one| one.index == *index && one.program == Some(program));
-            let found = found.ok_or_else(|| AttachError::NotInPlace { name: name.clone() })?;
-            attached.push(Attached {
-                interface: name.clone(),
-                index: *index,
+        let mut placed = Vec::with_capacity(slots.len());
+        let named = std::mem::take(&mut survey.named);
+        for (NamedInterface { name, plan }, slot) in named.into_iter().zip(slots) {
+            let is_adopted = matches!(plan, Plan::Adopt(_));
+            let attached = match plan {
+                Plan::Attach(Interface { index, .. }) | Plan::Adopt(Interface { index, .. }) => {
+                    let found = present
+                        .iter()
+                        .find(|one| one.index == index && one.program == Some(program));
+                    let attached = found.map(|found| Attached {
+                        index,
+                        mode: found.mode.unwrap_or("none"),
+                        program,
+                        is_adopted,
+                    });
+                    let attached =
+                        attached.ok_or_else(|| AttachError::NotInPlace { name: name.clone() });
+                    if attached.is_err() {
+                        if is_adopted || survey.is_strict {
+                            return attached.map(|_| Vec::new());
+                        }
+                        survey.pins.unpin_links(index)?;
+                        self.assign_slot(index, 0)?;
+                    }
+                    attached
+                }
+                Plan::Leave(error) => Err(error),
+            };
+            placed.push(Placed {
+                interface: name,
                 slot: slot.number,
-                mode: found.mode.unwrap_or("none"),
-                program,
-                is_adopted: named.is_adopted,
+                attached,
             });
         }
-        Ok(attached)
+        Ok(placed)
     }
 }

@@ -10,6 +10,7 @@ pub mod list;
 pub mod listing;
 pub mod policy;
 mod policy_words;
+pub mod shortfall;
 pub mod text;
 pub mod units;
 pub mod word;

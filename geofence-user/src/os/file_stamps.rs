@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Device, inode, length and time of modification; `None` for a file that does not exist.
-type FileStamp = Option<(u64, u64, u64, i64, i64)>;
+/// Device, inode, length, time of modification and time of change; `None` for a file that does not exist. A file that
+/// becomes readable has another time of change only.
+type FileStamp = Option<(u64, u64, u64, [i64; 2], [i64; 2])>;
 
 /// The stamps of some files at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl FileStamps {
     #[must_use]
     pub fn are_settled(&self, now: u64) -> bool {
         self.0.values().all(|stamp| {
-            let written = stamp.and_then(|(_, _, _, seconds, _)| u64::try_from(seconds).ok());
+            let written = stamp.and_then(|(_, _, _, [seconds, _], _)| u64::try_from(seconds).ok());
             written.is_some_and(|written| written.saturating_add(1) < now)
         })
     }
@@ -65,8 +66,8 @@ fn stamp(path: &Path) -> FileStamp {
         metadata.dev(),
         metadata.ino(),
         metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
+        [metadata.mtime(), metadata.mtime_nsec()],
+        [metadata.ctime(), metadata.ctime_nsec()],
     ))
 }
 

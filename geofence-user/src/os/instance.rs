@@ -97,12 +97,28 @@ impl Instance {
     /// Makes this process the only daemon of the name, until it drops the lock.
     pub fn lock(&self) -> Result<Lock, InstanceError> {
         let path = self.run_directory();
+        private_directory(&path)?;
+        self.lock_on(&path)
+    }
+
+    /// Whether a daemon of the name runs.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        File::open(self.run_directory()).is_ok_and(|directory| {
+            matches!(
+                Flock::lock(directory, FlockArg::LockSharedNonblock),
+                Err((_, Errno::EWOULDBLOCK))
+            )
+        })
+    }
+
+    /// The same by another directory of the instance, for a machine on which the usual one cannot be used.
+    pub fn lock_on(&self, path: &Path) -> Result<Lock, InstanceError> {
         let failed = |cause| InstanceError::Directory {
             path: path.display().to_string(),
             cause,
         };
-        private_directory(&path)?;
-        let directory = File::open(&path).map_err(failed)?;
+        let directory = File::open(path).map_err(failed)?;
         match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Lock(lock)),
             Err((_, Errno::EWOULDBLOCK)) => Err(InstanceError::Taken {

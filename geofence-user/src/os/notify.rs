@@ -7,10 +7,13 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Reports readiness to the socket in `NOTIFY_SOCKET`; does nothing if the variable is not set.
-pub fn ready() -> io::Result<()> {
+/// Reports readiness and a line for `systemctl status` to the socket in `NOTIFY_SOCKET`; does nothing if the variable
+/// is not set.
+pub fn ready(status: &str) -> io::Result<()> {
     match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) if !socket.is_empty() => send(&socket, b"READY=1"),
+        Some(socket) if !socket.is_empty() => {
+            send(&socket, format!("READY=1\nSTATUS={status}").as_bytes())
+        }
         _ => Ok(()),
     }
 }

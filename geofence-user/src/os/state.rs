@@ -1,4 +1,5 @@
-//! The last good image on disk, by which a machine filters after a boot at which its database cannot be read.
+//! The last good image on disk, by which a machine filters after a boot at which its configuration or database cannot
+//! be read, and a copy of the configuration that the image came with.
 //!
 //! An image is written under another name and renamed, so a reader finds the old image or the new one. The checksum
 //! reveals a damaged file.
@@ -45,6 +46,21 @@ impl StateDirectory {
 
     fn image(&self) -> PathBuf {
         self.directory.join("image")
+    }
+
+    /// The copy of the configuration that the image came with.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.join("configuration.toml")
+    }
+
+    /// Saves the text of a configuration, unless it is saved already.
+    pub fn save_configuration(&self, text: &str) -> Result<(), StateError> {
+        let path = self.configuration();
+        if fs::read_to_string(&path).is_ok_and(|saved| saved == text) {
+            return Ok(());
+        }
+        replace(&path, text.as_bytes())
     }
 
     /// Saves an image in place of the previous one.

@@ -15,6 +15,7 @@ use crate::data::lists::{self, Loaded};
 use crate::data::mmdb::{DatabaseError, Reader, SourceInfo};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
+use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 
 /// Why there is no image.
@@ -42,6 +43,8 @@ pub struct Prepared {
     /// Reports and warnings about the lists; their entries are in the policy.
     pub lists: Loaded,
     pub others: OtherData,
+    /// What the policy goes without.
+    pub shortfalls: Vec<Shortfall>,
 }
 
 /// The databases other than the countries'.
@@ -77,50 +80,85 @@ pub struct CountryData {
 impl CountryData {
     /// Reads the files, or the embedded database.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
-        let (database, readers) = if config.databases.is_empty() {
-            let (database, reader) = Database::embedded_with_reader()?;
-            (database, vec![reader])
-        } else {
-            Database::open_with_readers(&config.databases)?
-        };
+        if config.databases.is_empty() {
+            return Self::embedded();
+        }
+        let (database, readers) = Database::open_with_readers(&config.databases)?;
         Ok(Self { database, readers })
+    }
+
+    /// Reads the embedded database, whatever a configuration names.
+    pub fn embedded() -> Result<Self, DatabaseError> {
+        let (database, reader) = Database::embedded_with_reader()?;
+        Ok(Self {
+            database,
+            readers: vec![reader],
+        })
     }
 }
 
 /// Reads the databases and lists and compiles the first image.
 pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
     let countries = CountryData::open(&config)?;
-    prepare_from(config, countries)
+    prepare_from(config, countries, Tolerance::Nothing)
 }
 
-/// As `prepare`, with a country database that is already read.
-pub fn prepare_from(mut config: Config, countries: CountryData) -> Result<Prepared, PrepareError> {
+/// As `prepare`, with a country database that is already read, and without what cannot be had and is tolerated.
+pub fn prepare_from(
+    mut config: Config,
+    countries: CountryData,
+    tolerance: Tolerance<'_>,
+) -> Result<Prepared, PrepareError> {
     let CountryData {
         mut database,
         readers,
     } = countries;
     let mut others = OtherData::default();
+    let mut shortfalls = Vec::new();
     if !config.cross_check_databases.is_empty() {
-        let (second, readers) = Database::open_with_readers(&config.cross_check_databases)
-            .map_err(|error| error.under("cross-check-databases"))?;
-        let disagreement;
-        (database, disagreement) = cross_check(&config.policy, &database, &second);
-        others.cross_check = Some(CrossCheckData {
-            info: second.info().clone(),
-            readers,
-            disagreement,
-        });
+        match Database::open_with_readers(&config.cross_check_databases) {
+            Ok((second, readers)) => {
+                let disagreement;
+                (database, disagreement) = cross_check(&config.policy, &database, &second);
+                others.cross_check = Some(CrossCheckData {
+                    info: second.info().clone(),
+                    readers,
+                    disagreement,
+                });
+            }
+            Err(error) if tolerance.allows(Part::CrossCheck, "") => {
+                let error = error.under("cross-check-databases");
+                let text = format!("NO CROSS-CHECK, only the first database decides: {error}");
+                shortfalls.push(Shortfall::now(Part::CrossCheck, "", text));
+            }
+            Err(error) => return Err(error.under("cross-check-databases").into()),
+        }
     }
     if let Some(path) = &config.asn_database {
-        let data = AsDatabase::open(path).map_err(|error| error.under("asn-database"))?;
-        asn::resolve(&mut config, &data)?;
-        others.autonomous_systems = Some(data);
+        let read = AsDatabase::open(path).map_err(|error| error.under("asn-database").into());
+        let resolved = read.and_then(|data| {
+            let resolved = asn::resolve(&mut config, &data);
+            others.autonomous_systems = Some(data);
+            Ok(resolved?)
+        });
+        match resolved {
+            // The rules keep what was resolved.
+            Err(error) if tolerance.allows(Part::AsDatabase, "") => {
+                let text = format!(
+                    "RULES THAT NAME AUTONOMOUS SYSTEMS LACK ADDRESSES: {}",
+                    PrepareError::to_string(&error)
+                );
+                shortfalls.push(Shortfall::now(Part::AsDatabase, "", text));
+            }
+            resolved => resolved?,
+        }
     }
     let mut lists = Loaded::default();
     if !config.lists.is_empty() {
         let local = LocalAddresses::of_this_machine(&config.policy.management);
         let store = Store::of(&config.instance);
-        lists = lists::load(&config.lists, &local, &store, UnixSeconds::now())?;
+        lists = lists::load(&config.lists, &local, &store, UnixSeconds::now(), tolerance)?;
+        shortfalls.append(&mut lists.shortfalls);
         config.policy.lists = std::mem::take(&mut lists.listings);
     }
     let now = UnixSeconds::now();
@@ -140,6 +178,7 @@ pub fn prepare_from(mut config: Config, countries: CountryData) -> Result<Prepar
         image,
         lists,
         others,
+        shortfalls,
     })
 }
 

@@ -15,10 +15,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::daemon::facts::LastFailure;
-use crate::daemon::{Daemon, InterfaceState};
+use crate::daemon::{Backoff, Daemon, InterfaceState};
+use crate::model::shortfall::{Part, Shortfall};
 use crate::serve::connection_limit::ConnectionLimit;
 use crate::serve::metrics;
 
@@ -31,6 +32,20 @@ use crate::serve::metrics;
 pub struct ListenError {
     address: SocketAddr,
     cause: std::io::Error,
+}
+
+impl ListenError {
+    /// What is missing, and what becomes of it.
+    fn shortfall(&self) -> String {
+        if self.cause.kind() == std::io::ErrorKind::PermissionDenied {
+            let port = self.address.port();
+            return format!(
+                "NO METRICS: {self}. A running geofence may not bind port {port}, because it has given up \
+                 CAP_NET_BIND_SERVICE: restart it when the address is free, or choose a port above 1023"
+            );
+        }
+        format!("NO METRICS, geofence keeps trying: {self}")
+    }
 }
 
 /// Binds the address, before anything is attached.
@@ -49,8 +64,34 @@ const CONNECTION_MAX: Duration = Duration::from_secs(30);
 /// The longest head of a request. Answers have no limit.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 
+/// Tries until the address is bound, and serves until the task is dropped.
+pub async fn bind_and_serve(
+    mut bound: Result<TcpListener, ListenError>,
+    daemon: Arc<Daemon>,
+) -> std::io::Result<()> {
+    let mut backoff = Backoff::default();
+    loop {
+        match bound {
+            Ok(listener) => {
+                if daemon.make_good(Part::Metrics) {
+                    info!(
+                        "the metrics address is bound: http://{}/metrics",
+                        listener.local_addr()?
+                    );
+                }
+                return serve(listener, daemon).await;
+            }
+            Err(error) => {
+                daemon.fall_short(Part::Metrics, error.shortfall());
+                tokio::time::sleep(backoff.pause()).await;
+                bound = listen(error.address).await;
+            }
+        }
+    }
+}
+
 /// Answers until the task is dropped, one request a connection.
-pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(page))
         .route("/metrics", get(scrape))
@@ -113,25 +154,27 @@ fn wants_openmetrics(headers: &HeaderMap) -> bool {
         })
 }
 
-/// 200 if every interface is protected, also after a failed reload, when the previous policy filters; otherwise 503.
+/// 200 if every configured interface is protected, also if the policy is not the one requested; otherwise 503.
 async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     let interfaces = daemon.protection().await;
     let trouble = daemon.reloads().last_failure;
+    let shortfalls = daemon.shortfalls();
     let is_protected = interfaces.iter().all(InterfaceState::is_protected);
-    let status = match (is_protected, &trouble) {
-        (false, _) => "unprotected",
-        (true, Some(_)) => "degraded",
-        (true, None) => "ok",
+    let status = match (is_protected, &trouble, shortfalls.is_empty()) {
+        (false, ..) => "unprotected",
+        (true, None, true) => "ok",
+        (true, ..) => "degraded",
     };
     let body = json!({
         "status": status,
         "trouble": trouble.as_ref().map(LastFailure::to_json),
+        "shortfalls": shortfalls.iter().map(Shortfall::to_json).collect::<Vec<_>>(),
         "interfaces": interfaces
             .iter()
             .map(|one| json!({
-                "interface": one.attached.interface,
+                "interface": one.name,
                 "protected": one.is_protected(),
-                "mode": one.attached.mode,
+                "mode": one.mode(),
             }))
             .collect::<Vec<_>>(),
     });

@@ -32,6 +32,9 @@ pub fn render(snapshot: &Snapshot) -> String {
          <a href=/healthz>health</a></p>",
         facts.generation, facts.prefixes_v4, facts.prefixes_v6
     );
+    for shortfall in &snapshot.shortfalls {
+        let _ = write!(page, "<p class=drop>{}</p>", escape(&shortfall.text));
+    }
     for interface in &snapshot.interfaces {
         let state = if interface.is_protected {
             interface.mode

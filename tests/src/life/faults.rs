@@ -22,6 +22,9 @@ use crate::daemon::{Daemon, geofence};
 use crate::edge::{Answer, LISTEN, PATIENCE};
 use crate::supervisor::{Fault, Supervisor};
 
+/// The exit codes of trouble with the kernel, and of a missing privilege.
+const CODES: [i32; 2] = [2, 77];
+
 /// What calls fail with.
 const ERRNOS: [Errno; 4] = [Errno::ENOMEM, Errno::EPERM, Errno::EBUSY, Errno::E2BIG];
 
@@ -173,10 +176,13 @@ fn starts(site: &Site, errnos: &[Errno], is_short: bool, tally: &mut Tally) -> R
         }
         let ended = daemon.wait(PATIENCE)?;
         let after = standing(site)?;
-        if ended.status.code() != Some(2) || !ended.stderr.contains(call) || after != before {
+        if !CODES.map(Some).contains(&ended.status.code())
+            || !ended.stderr.contains(call)
+            || after != before
+        {
             tally.wrong.push(format!(
-                "{case}: expected exit code 2, {call} in the message and {before:?} in the kernel, but {}, {} and \
-                 {after:?}",
+                "{case}: expected an exit code of {CODES:?}, {call} in the message and {before:?} in the kernel, \
+                 but {}, {} and {after:?}",
                 ended.status, ended.stderr
             ));
             before = after;

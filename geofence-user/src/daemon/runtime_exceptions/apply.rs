@@ -18,6 +18,7 @@ use crate::daemon::candidate::Candidate;
 use crate::daemon::state::Daemon;
 use crate::daemon::sync::{lock, run_blocking};
 use crate::model::failure::{Cause, Failure};
+use crate::model::shortfall::Tolerance;
 use crate::model::units::UnixSeconds;
 use crate::os::memory;
 
@@ -107,10 +108,10 @@ impl Daemon {
         }
         let new_numbers = config.policy.keep_numbers(&active.config.policy);
         let slot = lock(&self.filter).next_slot();
-        let (image, cache) = (Some(&*active.image), active.cache.as_ref());
+        let tolerance = Tolerance::Known(&active.facts.shortfalls);
         let candidate = Candidate {
             new_numbers,
-            ..Candidate::prepare(config, image, cache, slot, false)?
+            ..Candidate::prepare(config, active.base(slot), false, tolerance)?
         };
         let exception = candidate.config.runtime.list.get(at);
         if let (Change::Add(_), Some(exception)) = (&change, exception)

@@ -15,6 +15,7 @@ use super::source_file::read_file;
 use super::store::{Rejection, SourceStatus, Store, StoreError, StoredList};
 use crate::model::list::{Definition, Format, Source};
 use crate::model::listing::{Entries, Entry, Listing};
+use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub reports: Vec<ListReport>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
+    /// The lists that are empty because they cannot be used.
+    pub shortfalls: Vec<Shortfall>,
     unsaved: Vec<Unsaved>,
 }
 
@@ -45,19 +48,27 @@ struct Unsaved {
     status: SourceStatus,
 }
 
-/// Reads every list.
+/// Reads every list. One that cannot be used and is tolerated is empty.
 pub fn load(
     definitions: &[Definition],
     local: &LocalAddresses,
     store: &Store,
     now: UnixSeconds,
+    tolerance: Tolerance<'_>,
 ) -> Result<Loaded, LoadError> {
     let mut loaded = Loaded::default();
     for definition in definitions {
-        let list = match &definition.source {
+        let read = match &definition.source {
             Source::File(path) => from_file(definition, path, local, store, now),
             Source::Url(_) => from_store(definition, local, store),
-        }?;
+        };
+        let list = match read {
+            Err(error) if tolerance.allows(Part::List, &definition.name) => {
+                loaded.shortfalls.push(shortfall(definition, &error));
+                unusable(definition, &error, store, now)
+            }
+            read => read?,
+        };
         loaded.add(definition, list, now);
     }
     Ok(loaded)
@@ -167,9 +178,12 @@ fn from_file(
     now: UnixSeconds,
 ) -> Result<LoadedList, LoadError> {
     let list = &definition.name;
-    let failed = |cause| store_error(list, cause);
-    let stored = store.load_intact(list).map_err(failed)?;
-    let before = store.status(list).map_err(failed)?;
+    // The stored text is what there is to fall back on. A text that can be used needs none.
+    let (stored, mut unread) = match store.load_intact(list) {
+        Ok(stored) => (stored, None),
+        Err(cause) => (None, Some(store_error(list, cause))),
+    };
+    let before = store.status(list).unwrap_or_default();
     let read = read_file(path).and_then(|(text, written)| {
         let is_stored = stored.as_ref().is_some_and(|stored| stored.text == text);
         let is_forced = is_stored && stored.as_ref().is_some_and(|stored| stored.header.forced);
@@ -192,7 +206,7 @@ fn from_file(
                 contents,
                 state: ListState::Current,
                 since: Some(written),
-                warning: None,
+                warning: unread.take().map(|error| error.to_string()),
                 unsaved: is_new.then(|| unsaved(text, status.clone())),
                 status,
             })
@@ -200,6 +214,10 @@ fn from_file(
         Err(why) => {
             let Some(stored) = stored else {
                 let list = list.clone();
+                let why = match unread {
+                    Some(error) => format!("{why}\n{error}"),
+                    None => why,
+                };
                 return Err(LoadError::Unusable { list, why });
             };
             let is_new = before
@@ -230,7 +248,7 @@ fn from_store(
 ) -> Result<LoadedList, LoadError> {
     let list = &definition.name;
     let failed = |cause| store_error(list, cause);
-    let status = store.status(list).map_err(failed)?;
+    let status = store.status(list).unwrap_or_default();
     let stored = match store.load(list) {
         Ok(Some(stored)) => Ok(stored),
         Ok(None) => Err("was never fetched".to_owned()),
@@ -286,6 +304,40 @@ fn from_store(
         warning,
         unsaved: None,
     })
+}
+
+/// A list without a text: empty, with the reason in its status.
+fn unusable(
+    definition: &Definition,
+    error: &LoadError,
+    store: &Store,
+    now: UnixSeconds,
+) -> LoadedList {
+    let status = store.status(&definition.name).unwrap_or_default();
+    let status = status.rejected(Rejection {
+        when: now,
+        why: error.to_string(),
+    });
+    LoadedList {
+        contents: Contents::default(),
+        state: ListState::Unusable,
+        since: None,
+        warning: None,
+        unsaved: Some(Unsaved {
+            list: definition.name.clone(),
+            text: None,
+            status: status.clone(),
+        }),
+        status,
+    }
+}
+
+fn shortfall(definition: &Definition, error: &LoadError) -> Shortfall {
+    let name = &definition.name;
+    let text = format!(
+        "THE LIST {name} IS EMPTY until its text can be used; geofence keeps trying. {error}"
+    );
+    Shortfall::now(Part::List, name, text)
 }
 
 fn store_error(list: &str, cause: StoreError) -> LoadError {

@@ -16,6 +16,8 @@ pub enum ListState {
     LastGood,
     /// None: the list has a URL and was never fetched.
     Absent,
+    /// None: the text cannot be used, and there is no earlier one.
+    Unusable,
 }
 
 impl ListState {
@@ -26,6 +28,7 @@ impl ListState {
             Self::Current => "current",
             Self::LastGood => "last good",
             Self::Absent => "never fetched",
+            Self::Unusable => "unusable",
         }
     }
 }

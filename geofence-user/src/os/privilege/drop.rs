@@ -9,11 +9,12 @@ use super::retained::{DroppedPrivileges, RetainedPrivilege};
 use super::status::PrivilegeStatus;
 use super::{calls, capabilities, files};
 
-/// Drops every privilege except those retained and writing below these directories. If the kernel lacks a mechanism,
-/// the filter runs without it, and the log says so.
+/// Drops every privilege except those retained, writing below these directories, and listening on this TCP port. If the
+/// kernel lacks a mechanism, the filter runs without it, and the log says so.
 pub fn drop_privileges(
     retained: Vec<RetainedPrivilege>,
     directories: &[PathBuf],
+    port: Option<u16>,
 ) -> DroppedPrivileges {
     let mut set = CapabilitySet::empty();
     for one in &retained {
@@ -25,7 +26,7 @@ pub fn drop_privileges(
         set |= one.capability;
     }
     // This opens the directories, which may need the capabilities that are dropped below.
-    let confined = match files::confine(directories) {
+    let confined = match files::confine(directories, port) {
         Ok(confined) => confined,
         Err(error) => {
             warn!("cannot confine where the daemon writes: {error}");

@@ -6,16 +6,17 @@
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    ABI, Access as _, AccessFs, AccessNet, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
 /// The newest version of Landlock that is used; an older kernel restricts what it can.
 const KNOWN: ABI = ABI::V6;
 
-/// Confines writing to these directories, and forbids running programs, opening TCP connections and signalling other
-/// processes; returns whether the kernel supports it. Writing to a directory that does not exist stays forbidden.
-pub(super) fn confine(directories: &[PathBuf]) -> Result<bool, RulesetError> {
+/// Confines writing to these directories and listening to this port, and forbids running programs, opening TCP
+/// connections and signalling other processes; returns whether the kernel supports it. Writing to a directory that does
+/// not exist stays forbidden.
+pub(super) fn confine(directories: &[PathBuf], port: Option<u16>) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(KNOWN);
     let mut rules = Ruleset::default()
         .handle_access(write | AccessFs::Execute)?
@@ -26,6 +27,9 @@ pub(super) fn confine(directories: &[PathBuf]) -> Result<bool, RulesetError> {
         if let Ok(directory) = PathFd::new(directory) {
             rules = rules.add_rule(PathBeneath::new(directory, write))?;
         }
+    }
+    if let Some(port) = port {
+        rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
     }
     Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }
@@ -44,7 +48,7 @@ mod tests {
         let places = [own.path().to_owned(), other.path().to_owned()];
         let done = thread::spawn(move || {
             let [own, other] = places;
-            let is_confined = confine(&[own.clone(), own.join("absent")]).unwrap();
+            let is_confined = confine(&[own.clone(), own.join("absent")], None).unwrap();
             std::fs::write(own.join("new"), "new").unwrap();
             std::fs::rename(own.join("new"), own.join("kept")).unwrap();
             std::fs::remove_file(own.join("kept")).unwrap();

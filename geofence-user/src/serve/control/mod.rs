@@ -15,4 +15,4 @@ mod server;
 
 pub use client::{Answer, AskError, ask, ask_for};
 pub use protocol::{Request, VERSION};
-pub use server::{ListenError, listen, serve};
+pub use server::{ListenError, listen, listen_and_serve};

@@ -9,12 +9,13 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::protocol::{LINE_TIMEOUT, Request, VERSION};
 use crate::daemon::runtime_exceptions::Caller;
-use crate::daemon::{Confirmation, Daemon, ReloadOptions};
+use crate::daemon::{Backoff, Confirmation, Daemon, ReloadOptions};
 use crate::model::failure::{Cause, Failure};
+use crate::model::shortfall::Part;
 use crate::os::instance::Instance;
 use crate::os::memory;
 use crate::serve::connection_limit::{Busy, ConnectionLimit};
@@ -51,8 +52,38 @@ pub fn listen(instance: &Instance) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
+/// Tries until there is a socket, and answers requests until the task is dropped.
+pub async fn listen_and_serve(
+    mut socket: Result<UnixListener, ListenError>,
+    instance: Instance,
+    daemon: Arc<Daemon>,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        match socket {
+            Ok(listener) => {
+                if daemon.make_good(Part::Control) {
+                    info!("the control socket answers");
+                }
+                return serve(listener, daemon).await;
+            }
+            Err(error) => {
+                daemon.fall_short(
+                    Part::Control,
+                    format!(
+                        "NO CONTROL SOCKET, so `geofence reload`, `status` and the like do not work: {error}. geofence \
+                         keeps trying; if the directory did not exist at the start, make it and restart geofence"
+                    ),
+                );
+                tokio::time::sleep(backoff.pause()).await;
+                socket = listen(&instance);
+            }
+        }
+    }
+}
+
 /// Answers requests until the task is dropped.
-pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
+async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
     loop {
         match listener.accept().await {

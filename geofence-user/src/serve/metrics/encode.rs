@@ -43,7 +43,7 @@ impl Collector for Snapshot {
         tenants::encode(&self.tenants, families)?;
         lists::encode_counters(&self.lists, families)?;
         lists::encode_reports(&self.facts.lists, families)?;
-        policy::encode_reloads(&self.reloads, families)?;
+        policy::encode_reloads(&self.reloads, &self.shortfalls, families)?;
         policy::encode_facts(&self.facts, families)?;
         families.gauges(
             "geofence_build_info",
@@ -68,6 +68,7 @@ mod tests {
     };
     use crate::data::lists::{ListReport, ListState};
     use crate::model::list::{Action as ListAction, Direction};
+    use crate::model::shortfall::{Part, Shortfall};
     use crate::model::units::UnixSeconds;
 
     fn snapshot() -> Snapshot {
@@ -106,6 +107,7 @@ mod tests {
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
                 asn_data: None,
+                shortfalls: Vec::new(),
                 disagreement: Some(Disagreement {
                     second_alone: Extents {
                         v6: Extent {
@@ -132,6 +134,7 @@ mod tests {
                 }],
             },
             reloads: Reloads::new(None),
+            shortfalls: vec![Shortfall::now(Part::List, "feodo", "it is empty")],
         }
     }
 
@@ -156,6 +159,9 @@ mod tests {
             r#"geofence_list_entries{list="feodo"} 7"#,
             r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
             r#"geofence_list_degraded{list="feodo"} 1"#,
+            "geofence_degraded 1",
+            r#"geofence_shortfalls{part="list"} 1"#,
+            r#"geofence_shortfalls{part="metrics"} 0"#,
             r#"geofence_list_packets_total{list="feodo",tenant="",direction="out",action="drop"} 0"#,
             r#"geofence_events_lost_total{list="feodo",direction="out"} 0"#,
             r#"geofence_database_disagreement_addresses{family="ipv4",blocked_by="first"} 0"#,

@@ -7,8 +7,13 @@ use geofence_common::action::Mode;
 use super::families::Families;
 use crate::compile::{Disagreement, Extent};
 use crate::daemon::facts::{Facts, Reloads};
+use crate::model::shortfall::{Part, Shortfall};
 
-pub(super) fn encode_reloads(reloads: &Reloads, families: &mut Families<'_>) -> Result<(), Error> {
+pub(super) fn encode_reloads(
+    reloads: &Reloads,
+    shortfalls: &[Shortfall],
+    families: &mut Families<'_>,
+) -> Result<(), Error> {
     let failed: u64 = reloads.failed.values().sum();
     let results = [("ok", reloads.succeeded), ("failed", failed)];
     families.counters(
@@ -24,8 +29,14 @@ pub(super) fn encode_reloads(reloads: &Reloads, families: &mut Families<'_>) -> 
     )?;
     families.gauge(
         "geofence_degraded",
-        "Whether the active policy is not the last one requested",
-        i64::from(reloads.last_failure.is_some()),
+        "Whether the active policy is not the last one requested, or a part that was asked for is not in place",
+        i64::from(reloads.last_failure.is_some() || !shortfalls.is_empty()),
+    )?;
+    let count = |part: Part| shortfalls.iter().filter(|one| one.part == part).count();
+    families.gauges(
+        "geofence_shortfalls",
+        "Parts that were asked for and are not in place, by kind",
+        Part::ALL.map(|part| ([("part", part.name())], count(part) as i64)),
     )
 }
 

@@ -10,6 +10,7 @@ use crate::data::lists::{
     ListState, LoadError, Loaded, LocalAddresses, UpdateOutcome as Outcome, load, update,
 };
 use crate::model::list::{Action, Definition, Direction, Format, Source};
+use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 
 /// A directory for the store and for one list.
@@ -45,7 +46,13 @@ impl Fixture {
     }
 
     fn load(&self) -> Result<Loaded, LoadError> {
-        load(&[self.definition()], &local(), &self.store, now())
+        load(
+            &[self.definition()],
+            &local(),
+            &self.store,
+            now(),
+            Tolerance::Nothing,
+        )
     }
 
     /// Loads and stores, as a filter does that uses the list.
@@ -146,6 +153,35 @@ fn load_writes_nothing() {
 }
 
 #[test]
+fn list_that_is_tolerated_is_empty_and_named_until_its_text_can_be_used() {
+    let fixture = Fixture::new();
+    let tolerant = || {
+        let tolerance = Tolerance::Lists;
+        load(
+            &[fixture.definition()],
+            &local(),
+            &fixture.store,
+            now(),
+            tolerance,
+        )
+    };
+    for text in ["", "nonsense\n"] {
+        fixture.write(text);
+        let loaded = tolerant().unwrap();
+        assert!(prefixes(&loaded).is_empty(), "{text:?}");
+        assert_eq!(loaded.reports[0].state, ListState::Unusable);
+        assert!(loaded.shortfalls[0].is_of(Part::List, "bad"), "{text:?}");
+        let said = &loaded.shortfalls[0].text;
+        assert!(said.starts_with("THE LIST bad IS EMPTY"), "{said}");
+    }
+    fixture.write("5.9.0.1\n");
+    let loaded = tolerant().unwrap();
+    assert_eq!(prefixes(&loaded), ["5.9.0.1/32"]);
+    assert!(loaded.shortfalls.is_empty());
+    assert_eq!(loaded.reports[0].state, ListState::Current);
+}
+
+#[test]
 fn path_that_is_not_a_regular_file_is_an_error_at_once() {
     let fixture = Fixture::new();
     let error = fixture.load().unwrap_err().to_string();
@@ -221,6 +257,7 @@ fn entry_expires_at_the_earlier_of_its_own_time_and_the_lists() {
             &local(),
             &fixture.store,
             written.plus(Duration::from_secs(later)),
+            Tolerance::Nothing,
         );
         let loaded = loaded.unwrap();
         let listing = &loaded.listings[0];
@@ -260,6 +297,7 @@ fn list_with_a_url_is_read_from_the_store() {
             &local(),
             &fixture.store,
             now(),
+            Tolerance::Nothing,
         )
         .unwrap()
     };

@@ -1,0 +1,121 @@
+//! What a start could not put in place, and taking it up when it comes.
+//!
+//! Files are watched elsewhere, and a change of one causes a reload. Here is what no change announces: a read that
+//! failed for a moment, a directory that can be written again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{debug, error, info};
+
+use super::attempts::Backoff;
+use super::reload::ReloadOptions;
+use super::state::Daemon;
+use super::sync::{lock, run_blocking};
+use crate::model::failure::Failure;
+use crate::model::shortfall::{Part, Shortfall};
+
+/// The longest pause between two attempts. Each compiles a policy.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// How often it is examined whether anything is missing.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Tries again what is missing, after pauses that grow; never ends.
+pub async fn recover(daemon: Arc<Daemon>) {
+    loop {
+        let mut backoff = Backoff::up_to(PAUSE_MAX);
+        while daemon.is_incomplete() {
+            sleep(backoff.pause()).await;
+            daemon.try_again().await;
+        }
+        sleep(PERIOD).await;
+    }
+}
+
+impl Daemon {
+    /// Records that a part is not in place, and logs it if that is news.
+    pub fn fall_short(&self, part: Part, text: impl ToString) {
+        let shortfall = Shortfall::now(part, "", text);
+        let mut all = lock(&self.shortfalls);
+        match all.iter_mut().find(|one| one.part == part) {
+            Some(known) if known.text == shortfall.text => return,
+            Some(known) => known.text.clone_from(&shortfall.text),
+            None => all.push(shortfall.clone()),
+        }
+        error!("{}", shortfall.text);
+    }
+
+    /// Records that a part is in place; returns whether it was missing.
+    pub fn make_good(&self, part: Part) -> bool {
+        let mut all = lock(&self.shortfalls);
+        let before = all.len();
+        all.retain(|one| one.part != part);
+        all.len() < before
+    }
+
+    /// Everything that was asked for and is not in place, except for interfaces.
+    pub fn shortfalls(&self) -> Vec<Shortfall> {
+        let mut all = lock(&self.active).facts.shortfalls.clone();
+        all.extend(lock(&self.shortfalls).iter().cloned());
+        all
+    }
+
+    /// Whether the active policy lacks a part, or is not what the start asked for, or could not be saved.
+    fn is_incomplete(&self) -> bool {
+        self.is_policy_incomplete() || self.has_unsaved_image()
+    }
+
+    fn is_policy_incomplete(&self) -> bool {
+        self.is_start_incomplete.load(Ordering::Relaxed)
+            || !lock(&self.active).facts.shortfalls.is_empty()
+    }
+
+    fn has_unsaved_image(&self) -> bool {
+        lock(&self.shortfalls)
+            .iter()
+            .any(|one| one.part == Part::State)
+    }
+
+    async fn try_again(self: &Arc<Self>) {
+        if self.has_unsaved_image() {
+            self.save_image();
+        }
+        if !self.is_policy_incomplete() || self.is_on_trial() {
+            return;
+        }
+        let _change = self.change.lock().await;
+        let attempted = self.attempted();
+        let taken_up = self.take_up().await;
+        if !matches!(taken_up, Ok(Some(_))) {
+            // A file that has changed meanwhile is for a reload, whose result is reported.
+            *lock(&self.attempted) = attempted;
+        }
+        match taken_up {
+            Ok(None) => {}
+            Ok(Some(generation)) => {
+                lock(&self.reloads).count(&Ok(generation));
+                self.is_start_incomplete.store(false, Ordering::Relaxed);
+                info!("what was missing has come: image {generation} is active");
+            }
+            // Nothing changed since the failure that was reported.
+            Err(failure) => debug!("tried again without success: {failure}"),
+        }
+    }
+
+    /// Activates the requested policy if less is missing than before; returns the image's generation.
+    async fn take_up(self: &Arc<Self>) -> Result<Option<u32>, Failure> {
+        let daemon = Arc::clone(self);
+        let candidate = run_blocking(move || daemon.candidate(None, false)).await?;
+        let is_better = self.is_start_incomplete.load(Ordering::Relaxed)
+            || candidate.facts.shortfalls.len() < lock(&self.active).facts.shortfalls.len();
+        if !is_better {
+            return Ok(None);
+        }
+        self.check_lockout(&candidate, ReloadOptions::default())
+            .await?;
+        let daemon = Arc::clone(self);
+        run_blocking(move || daemon.activate(candidate).map(Some)).await
+    }
+}
