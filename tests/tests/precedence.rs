@@ -38,6 +38,7 @@ fn prepared(lookup: Lookup) -> Prepared {
         image,
         lists: Loaded::default(),
         others: OtherData::default(),
+        shortfalls: Vec::new(),
     }
 }
 

@@ -179,8 +179,8 @@ impl Filter {
         self.placed(survey, slots).await
     }
 
-    /// Marks the named interfaces as protected, those included that take no program now: their packets come from outside
-    /// as well. Every other device of this namespace is inside.
+    /// Marks the named interfaces as protected, those included that take no program now: their packets come from
+    /// outside as well. Every other device of this namespace is inside.
     async fn mark_devices(&mut self, survey: &Survey) -> Result<(), AttachError> {
         let is_named = |name: &String| survey.named.iter().any(|named| named.name == *name);
         let devices: BTreeMap<u32, Origin> = interfaces()

@@ -87,6 +87,7 @@ impl Plan {
             image,
             lists: Loaded::default(),
             others: OtherData::default(),
+            shortfalls: Vec::new(),
         })
     }
 }

@@ -94,6 +94,7 @@ fn hundred_thousand_exceptions_compile_load_and_match() {
             image: image.clone(),
             lists: Default::default(),
             others: Default::default(),
+            shortfalls: Vec::new(),
         };
         filter(&prepared)
     });

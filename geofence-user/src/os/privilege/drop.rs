@@ -117,7 +117,11 @@ mod tests {
         // SIGINT detaches the filter, and SIGTERM does not.
         assert_eq!(words("KillSignal"), ["SIGTERM"]);
         assert_eq!(words("Type"), ["notify"]);
+        // Only a configuration that cannot be read ends the service for good.
         assert_eq!(words("Restart"), ["always"]);
+        assert_eq!(words("StartLimitIntervalSec"), ["0"]);
+        assert_eq!(words("RestartPreventExitStatus"), ["78"]);
+        assert!(!UNIT.contains("sys-subsystem-net-devices"));
         assert!(words("Before").contains(&"network-pre.target"));
         assert!(words("ExecReload").ends_with(&["reload"]));
     }

@@ -406,7 +406,14 @@ fn stored_text_that_fails_a_later_check_stays_active_with_a_warning() {
         management: vec!["9.8.0.0/16".parse().unwrap()],
         own: Vec::new(),
     };
-    let loaded = load(&[definition], &local, &fixture.store, now()).unwrap();
+    let loaded = load(
+        &[definition],
+        &local,
+        &fixture.store,
+        now(),
+        Tolerance::Nothing,
+    )
+    .unwrap();
     assert_eq!(loaded.listings[0].entries().len(), 1);
     assert!(
         loaded.warnings[0].contains("would be rejected today: line 1: 9.8.0.1/32"),
