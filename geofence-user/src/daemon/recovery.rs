@@ -82,10 +82,13 @@ impl Daemon {
         if self.has_unsaved_image() {
             self.save_image();
         }
-        if !self.is_policy_incomplete() || self.is_on_trial() {
+        if !self.is_policy_incomplete() {
             return;
         }
         let _change = self.change.lock().await;
+        if self.is_on_trial() {
+            return;
+        }
         let attempted = self.attempted();
         let taken_up = self.take_up().await;
         if !matches!(taken_up, Ok(Some(_))) {
