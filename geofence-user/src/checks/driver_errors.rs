@@ -23,6 +23,40 @@ const MTU_DOWN: &str = "ip link set dev {if} mtu 3498";
 const HALF_THE_CHANNELS: &str =
     "ethtool -L {if} combined N, N at most half of what `ethtool -l {if}` has as maximum";
 
+/// Kinds of device that the kernel gives no native XDP.
+const WITHOUT_NATIVE: &[&str] = &[
+    "batadv",
+    "bridge",
+    "dummy",
+    "geneve",
+    "gre",
+    "gretap",
+    "hsr",
+    "ifb",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "ipvlan",
+    "ipvtap",
+    "macsec",
+    "macvlan",
+    "macvtap",
+    "net_failover",
+    "openvswitch",
+    "ovpn",
+    "ppp",
+    "rmnet",
+    "sit",
+    "team",
+    "tun",
+    "vlan",
+    "vrf",
+    "vxlan",
+    "wireguard",
+    "wwan",
+];
+
 /// The first row that matches applies.
 const ROWS: &[Row] = &[
     Row {
@@ -108,6 +142,23 @@ const ROWS: &[Row] = &[
         errnos: &[ENOMEM, ENOSPC],
         meaning: "the driver has too few queues for one more per CPU",
         lines: &[HALF_THE_CHANNELS],
+    },
+    Row {
+        drivers: WITHOUT_NATIVE,
+        errnos: &[EOPNOTSUPP],
+        meaning: "devices of this kind have no native XDP",
+        lines: &[AUTO],
+    },
+    Row {
+        drivers: &["bond"],
+        errnos: &[EOPNOTSUPP],
+        meaning: "bonding has native XDP in the modes balance-rr, active-backup, balance-xor and 802.3ad, with a \
+                  hash that reads no VLAN tag, and only if each port has it and runs no program of its own",
+        lines: &[
+            "ip -details link show {if}, for its mode and xmit_hash_policy",
+            "ip link set dev PORT xdp off, for a port with a program",
+            AUTO,
+        ],
     },
     Row {
         drivers: &[],

@@ -3,5 +3,7 @@
 pub mod diff;
 pub mod doctor;
 pub mod driver_errors;
+pub mod finding;
 pub mod lockout;
 pub mod sanity;
+pub mod topology;

@@ -5,12 +5,17 @@ use std::io::Write;
 
 use anyhow::bail;
 use clap::Args;
+use geofence_common::frame::Link;
 use serde::Serialize;
 
 use super::outcome::Outcome;
-use crate::checks::doctor::{Device, Finding, Level, Machine, Mode, judge_device, judge_machine};
+use crate::checks::doctor::{Device, Machine, Mode, judge_device, judge_machine};
+use crate::checks::finding::{Finding, Level};
+use crate::checks::topology::placement;
 use crate::config::Config;
 use crate::kernel::{Filter, Running, find_interface, interfaces};
+use crate::model::framing::describe;
+use crate::model::interface::Interface;
 use crate::prepare::prepare;
 
 /// Examine the kernel and the interfaces: whether the filter works there, and what to change
@@ -73,16 +78,18 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
     let machine = Machine::read();
     let all = interfaces().await?;
-    let chosen = match &arguments.interface {
-        None => all.into_iter().filter(|one| one.is_hardware).collect(),
+    let chosen: Vec<_> = match &arguments.interface {
+        None => all.iter().filter(|one| one.is_hardware).cloned().collect(),
         Some(name) => vec![find_interface(&all, name)?.clone()],
     };
     let mut examined = Vec::new();
     for interface in chosen {
         let device = Device::read(interface).await;
         let interface = &device.interface;
-        let is_ours = interface.program.is_some_and(Running::is_filter);
+        let is_ours = is_filtered(interface);
         let (mode, mut findings) = judge_device(&device, is_ours);
+        let is_named = |one: &Interface| one.index == interface.index || is_filtered(one);
+        findings.extend(placement(&all, interface, is_named));
         let mut probed = None;
         if arguments.probe {
             let result = probe(&interface.name).await;
@@ -109,6 +116,11 @@ async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
     })
 }
 
+/// Whether geofence runs on an interface.
+fn is_filtered(interface: &Interface) -> bool {
+    interface.program.is_some_and(Running::is_filter)
+}
+
 /// Attaches in native mode for a moment and returns the mode that the kernel reports.
 async fn probe(interface: &str) -> anyhow::Result<String> {
     let config = Config {
@@ -117,6 +129,10 @@ async fn probe(interface: &str) -> anyhow::Result<String> {
     };
     let prepared = prepare(config)?;
     let mut filter = Filter::load(prepared.options(false))?;
+    let present = interfaces().await?;
+    if find_interface(&present, interface)?.link() == Ok(Link::Ip) {
+        filter.load_ip()?;
+    }
     Ok(filter.probe(interface).await?.to_owned())
 }
 
@@ -166,7 +182,10 @@ impl Examined {
         let (device, interface) = (&self.device, &self.device.interface);
         let driver = interface.driver.as_deref().unwrap_or("unknown driver");
         let (name, mtu) = (&interface.name, interface.mtu);
+        let carried = interface.link().map_or("not judged", describe);
+        let number = interface.link_type.0;
         _ = writeln!(out, "\n{name:<12} {driver}, MTU {mtu}");
+        _ = writeln!(out, "  carries    {carried} (link type {number})");
         let mode = match self.mode {
             Mode::Native => "native",
             Mode::Generic => "generic",

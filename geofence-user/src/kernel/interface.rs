@@ -1,9 +1,13 @@
 //! Reads the interfaces of this network namespace from rtnetlink.
 
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::link::{
+    BondXmitHashPolicy, InfoBond, InfoData, LinkAttribute, LinkFlags, LinkInfo, LinkXdp, Prop,
+    XdpAttached,
+};
 
 use crate::model::interface::Interface;
+use crate::model::link_type::LinkType;
 
 /// Why an interface is not known.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +31,15 @@ pub async fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
         let mut interface = Interface {
             index: link.header.index,
             is_up: link.header.flags.contains(LinkFlags::Up),
-            driver: driver(&link.attributes),
+            link_type: LinkType(link.header.link_layer_type.into()),
             ..Interface::default()
         };
         for attribute in &link.attributes {
             read_attribute(&mut interface, attribute);
+        }
+        interface.driver = module(&link.attributes).or_else(|| interface.kind.clone());
+        if is_elsewhere(&link.attributes) {
+            interface.parent = None;
         }
         found.push(interface);
     }
@@ -44,7 +52,7 @@ pub fn find_interface<'a>(
     present: &'a [Interface],
     name: &str,
 ) -> Result<&'a Interface, InterfaceError> {
-    let found = present.iter().find(|one| one.name == name);
+    let found = present.iter().find(|one| one.is_named(name));
     found.ok_or_else(|| InterfaceError::Missing {
         name: name.to_owned(),
         present: present.iter().map(|one| one.name.clone()).collect(),
@@ -58,6 +66,23 @@ pub fn find_interface<'a>(
 fn read_attribute(interface: &mut Interface, attribute: &LinkAttribute) {
     match attribute {
         LinkAttribute::IfName(name) => interface.name.clone_from(name),
+        LinkAttribute::PropList(properties) => {
+            let names = properties.iter().filter_map(|property| match property {
+                Prop::AltIfName(name) => Some(name.clone()),
+                _ => None,
+            });
+            interface.other_names.extend(names);
+        }
+        LinkAttribute::Broadcast(address) => interface.broadcast.clone_from(address),
+        // A device that is made on no other one names itself or 0.
+        LinkAttribute::Link(index) => {
+            interface.parent =
+                Some(*index).filter(|index| *index != 0 && *index != interface.index);
+        }
+        LinkAttribute::Controller(index) => {
+            interface.controller = Some(*index).filter(|index| *index != 0);
+        }
+        LinkAttribute::LinkInfo(facts) => facts.iter().for_each(|fact| read_info(interface, fact)),
         LinkAttribute::ParentDevName(_) => interface.is_hardware = true,
         LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
         LinkAttribute::NumRxQueues(queues) => interface.queues_rx = *queues,
@@ -90,29 +115,48 @@ fn read_xdp(interface: &mut Interface, fact: &LinkXdp) {
     }
 }
 
-/// The driver of an interface: its module if a device backs it, else the kind of link.
-fn driver(attributes: &[LinkAttribute]) -> Option<String> {
-    let (mut bus, mut parent, mut kind) = (None, None, None);
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other facts are not used"
+)]
+fn read_info(interface: &mut Interface, fact: &LinkInfo) {
+    match fact {
+        LinkInfo::Kind(kind) => interface.kind = Some(kind.to_string()),
+        LinkInfo::Data(InfoData::Bond(facts)) => {
+            let bond = interface.bond.get_or_insert_default();
+            for fact in facts {
+                match fact {
+                    InfoBond::Mode(mode) => bond.mode = mode.to_string(),
+                    InfoBond::XmitHashPolicy(policy) => {
+                        bond.hashes_vlan = *policy == BondXmitHashPolicy::VlanSrcMac;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the parent of an interface is in another network namespace, where its index means another device.
+fn is_elsewhere(attributes: &[LinkAttribute]) -> bool {
+    attributes
+        .iter()
+        .any(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)))
+}
+
+/// The module of the driver, if a device backs the interface.
+fn module(attributes: &[LinkAttribute]) -> Option<String> {
+    let (mut bus, mut parent) = (None, None);
     for attribute in attributes {
         if let LinkAttribute::ParentDevBusName(name) = attribute {
             bus = Some(name);
         } else if let LinkAttribute::ParentDevName(name) = attribute {
             parent = Some(name);
-        } else if let LinkAttribute::LinkInfo(infos) = attribute {
-            kind = infos.iter().find_map(|info| {
-                if let LinkInfo::Kind(kind) = info {
-                    Some(kind.to_string())
-                } else {
-                    None
-                }
-            });
         }
     }
     // Unlike /sys/class/net, devices on a bus are the same in every network namespace.
-    let module = bus.zip(parent).and_then(|(bus, parent)| {
-        let path = format!("/sys/bus/{bus}/devices/{parent}/driver");
-        let target = std::fs::read_link(path).ok()?;
-        Some(target.file_name()?.to_string_lossy().into_owned())
-    });
-    module.or(kind)
+    let (bus, parent) = bus.zip(parent)?;
+    let target = std::fs::read_link(format!("/sys/bus/{bus}/devices/{parent}/driver")).ok()?;
+    Some(target.file_name()?.to_string_lossy().into_owned())
 }

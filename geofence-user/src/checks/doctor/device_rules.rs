@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Device, Finding};
+use super::Device;
 use crate::checks::driver_errors::{MTU_ONE_BUFFER, driver_error};
+use crate::checks::finding::Finding;
 
 /// Drivers that need half of their channels free for the packets XDP sends.
 const HALVED: [&str; 2] = ["ena", "gve"];

@@ -1,6 +1,7 @@
 //! What follows from the facts about the machine. Pure, so that tests can describe any machine.
 
-use super::{Finding, Machine};
+use super::Machine;
+use crate::checks::finding::Finding;
 use crate::model::kernel_version::{KERNEL_MIN, TCX_MIN};
 
 /// Judges the machine.

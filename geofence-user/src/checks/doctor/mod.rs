@@ -5,14 +5,12 @@
 
 mod device;
 mod device_rules;
-mod finding;
 mod machine;
 mod machine_rules;
 mod netdev;
 
 pub use device::{Channels, Device, XdpFeatures};
 pub use device_rules::{Mode, judge_device};
-pub use finding::{Finding, Level};
 pub use machine::Machine;
 pub use machine_rules::judge_machine;
 

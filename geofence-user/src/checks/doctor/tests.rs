@@ -1,6 +1,7 @@
 //! Findings about machines and interfaces that the tests describe.
 
 use super::*;
+use crate::checks::finding::Level;
 use crate::model::interface::Interface;
 
 fn nic(driver: &str) -> Device {

@@ -1,4 +1,4 @@
-//! A finding of `geofence doctor`: how serious it is, what was found, and what to type.
+//! A finding: how serious it is, what was found, and what to type.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn note(text: impl Into<String>) -> Self {
+    pub fn note(text: impl Into<String>) -> Self {
         Self {
             level: Level::Note,
             text: text.into(),
@@ -32,7 +32,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn change(text: impl Into<String>, line: impl Into<String>) -> Self {
+    pub fn change(text: impl Into<String>, line: impl Into<String>) -> Self {
         Self {
             level: Level::Change,
             text: text.into(),
@@ -40,7 +40,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn trouble(text: impl Into<String>, line: impl Into<String>) -> Self {
+    pub fn trouble(text: impl Into<String>, line: impl Into<String>) -> Self {
         Self {
             level: Level::Trouble,
             ..Self::change(text, line)
