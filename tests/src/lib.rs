@@ -32,4 +32,5 @@ mod sent_counters;
 pub mod site;
 pub mod sources;
 pub mod supervisor;
+pub mod tun;
 pub mod wait;

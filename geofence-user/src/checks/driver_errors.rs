@@ -163,7 +163,7 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &[],
         errnos: &[EBUSY, EEXIST],
-        meaning: "another XDP program is attached",
+        meaning: "another XDP program is attached to it, or to a device above it",
         lines: &[
             "ip link set dev {if} xdp off, unless it belongs to a tool that has a command of its own for that",
         ],

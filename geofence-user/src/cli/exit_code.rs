@@ -60,7 +60,10 @@ fn of_attaching(error: &AttachError) -> u8 {
         E::Privilege { .. } => PRIVILEGE,
         E::Pin(error) => of_pin(error),
         E::Kernel(error) => of_kernel(error),
-        E::IndexClash { .. }
+        E::Unjudged(_)
+        | E::Misplaced(_)
+        | E::NotLoaded { .. }
+        | E::IndexClash { .. }
         | E::Foreign { .. }
         | E::Refused { .. }
         | E::Egress { .. }

@@ -149,6 +149,9 @@ async fn protect(
     let mut options = candidate.options();
     options.interfaces = survey.interfaces();
     let mut filter = Filter::load_onto(options, &pins)?;
+    if survey.needs_ip() {
+        filter.load_ip()?;
+    }
     filter.count_lists(&CounterIds::of(config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::model::interface::Interface;
+use crate::model::link_type::LinkType;
 
 /// The first pause; each is twice the one before.
 const FIRST: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ impl Backoff {
 }
 
 /// What decides whether a driver takes the program, as far as the kernel reports it.
-type Facts = (u32, u32, bool, u32, u32);
+type Facts = (u32, LinkType, u32, bool, u32, u32);
 
 /// The attempts to attach the filter to one interface.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +85,7 @@ impl Attempts {
 fn facts_of(interface: &Interface) -> Facts {
     (
         interface.index,
+        interface.link_type,
         interface.mtu,
         interface.is_up,
         interface.queues_rx,

@@ -123,6 +123,7 @@ impl InterfaceState {
             "interface": self.name,
             "index": self.attached.as_ref().map(|one| one.index),
             "mode": self.mode(),
+            "link_type": self.attached.as_ref().map(|one| one.link_type),
             "protected": self.is_protected(),
             "standing": self.status.name(),
             "detail": detail,

@@ -4,6 +4,7 @@
 //! interface. An interface that an operator detached stays detached: its pin is gone, and without a pin nothing is
 //! attached.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,18 @@ impl Daemon {
             let status = self.status_of(state, &present, &taken, looked);
             state.update(status, looked);
         }
+        // A configured interface faces outside, whether or not the filter is on it at this moment.
+        let attached = states.iter().filter_map(|state| state.attached.as_ref());
+        let mut outside: BTreeSet<u32> = attached.map(|attached| attached.index).collect();
+        let named = present
+            .iter()
+            .filter(|one| states.iter().any(|state| one.is_named(&state.name)));
+        outside.extend(named.map(|one| one.index));
+        if let Err(error) = lock(&self.filter).mark_devices(&present, &outside) {
+            warn!(
+                "cannot record which devices exist, so forwarded packets may open no flows: {error}"
+            );
+        }
     }
 
     fn status_of(
@@ -99,7 +112,7 @@ impl Daemon {
         taken: &[(String, u32)],
         looked: Instant,
     ) -> InterfaceStatus {
-        let Some(found) = present.iter().find(|one| one.name == state.name) else {
+        let Some(found) = present.iter().find(|one| one.is_named(&state.name)) else {
             return self.status_of_absent(state, present);
         };
         match (found.program, &mut state.attached) {
@@ -107,7 +120,7 @@ impl Daemon {
                 attached.index = found.index;
                 attached.mode = found.mode.unwrap_or(attached.mode);
                 state.attempts.succeed();
-                return InterfaceStatus::Protected;
+                return self.follow_link_type(attached, found);
             }
             // It has got the name of another interface of this filter.
             (Some(program), attached) if self.pins.is_on(found).unwrap_or(false) => {
@@ -115,6 +128,7 @@ impl Daemon {
                     index: found.index,
                     mode: found.mode.unwrap_or("none"),
                     program,
+                    link_type: found.link_type,
                     is_adopted: false,
                 });
                 return InterfaceStatus::Protected;
@@ -141,6 +155,26 @@ impl Daemon {
                 state.attempts.fail(found, looked);
                 InterfaceStatus::Bare(error.to_string())
             }
+        }
+    }
+
+    /// Puts the right programs on an interface whose link type has changed beneath its program.
+    fn follow_link_type(&self, attached: &mut Attached, found: &Interface) -> InterfaceStatus {
+        let before = attached.link_type;
+        if found.link_type == before {
+            return InterfaceStatus::Protected;
+        }
+        match lock(&self.filter).follow_link_type(&self.pins, found) {
+            Ok(program) => {
+                info!(
+                    "{} changed its link type from {} to {}, and runs the program for it",
+                    found.name, before.0, found.link_type.0
+                );
+                attached.program = program;
+                attached.link_type = found.link_type;
+                InterfaceStatus::Protected
+            }
+            Err(error) => InterfaceStatus::Bare(error.to_string()),
         }
     }
 

@@ -7,18 +7,19 @@ use aya::programs::links::FdLink;
 use aya::programs::tc::{self, NlOptions, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode};
 use geofence_common::frame::Link;
-use geofence_common::maps::name;
 
 use super::attach_error::AttachError;
 use super::call::{describe_error, errno, is_permission};
-use super::filter::Filter;
+use super::filter::{Filter, programs};
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
 use super::pins::Pins;
+use super::rollback::Rollback;
 use super::take_over::Attached;
 use super::version::has_tcx;
 use crate::checks::driver_errors::driver_error;
 use crate::config::XdpMode;
+use crate::model::framing::describe;
 use crate::model::interface::Interface;
 
 impl Filter {
@@ -56,6 +57,18 @@ impl Filter {
         Ok(pins.pin_link(Hook::Ingress, interface.index, link)?)
     }
 
+    /// Which programs judge the packets of an interface. They must be loaded.
+    pub(super) fn link_of(&mut self, interface: &Interface) -> Result<Link, AttachError> {
+        let link = interface.link()?;
+        if self.has_programs(link) {
+            return Ok(link);
+        }
+        Err(AttachError::NotLoaded {
+            name: interface.name.clone(),
+            content: describe(link),
+        })
+    }
+
     /// Attaches the egress program and pins its link, if there is one.
     pub(super) fn attach_egress(
         &mut self,
@@ -74,7 +87,8 @@ impl Filter {
             }
         };
         let has_tcx = has_tcx();
-        let program = self.egress(Link::Ethernet)?;
+        let link = self.link_of(interface)?;
+        let program = self.egress(link)?;
         let options = if has_tcx {
             // The last program sees the packet as it leaves.
             TcAttachOptions::TcxOrder(LinkOrder::last())
@@ -86,7 +100,7 @@ impl Filter {
                 Err(error) => return Err(failed(error.into())),
             }
             // Removes the filter of an earlier daemon, which has the same name; at the first start there is none.
-            let _ = tc::qdisc_detach_program(name, TcAttachType::Egress, name::EGRESS);
+            remove_egress(name);
             TcAttachOptions::Netlink(NlOptions::default())
         };
         let id = program
@@ -121,8 +135,9 @@ impl Filter {
         slot: u32,
         mode: XdpMode,
     ) -> Result<Attached, AttachError> {
+        let link = self.link_of(interface)?;
+        let program = self.program_id(link)?;
         AttachError::if_taken(interface)?;
-        let program = self.program_id()?;
         self.assign_slot(interface.index, slot)?;
         let attached = self.attach(pins, interface, mode);
         if attached.is_err() {
@@ -134,8 +149,21 @@ impl Filter {
             // The next look at the interface says which.
             mode: "none",
             program,
+            link_type: interface.link_type,
             is_adopted: false,
         })
+    }
+
+    /// Puts the programs for its link behind the links of an interface whose type has changed; returns the id of the
+    /// ingress program.
+    pub fn follow_link_type(
+        &mut self,
+        pins: &Pins,
+        interface: &Interface,
+    ) -> Result<u32, AttachError> {
+        let link = self.link_of(interface)?;
+        self.replace(pins, interface, &mut Rollback::default())?;
+        Ok(self.program_id(link)?)
     }
 
     fn attach_ingress(
@@ -144,7 +172,8 @@ impl Filter {
         mode: AyaMode,
     ) -> Result<FdLink, AttachError> {
         let name = &interface.name;
-        let program = self.ingress(Link::Ethernet)?;
+        let link = self.link_of(interface)?;
+        let program = self.ingress(link)?;
         let id = program
             .attach_to_if_index(interface.index, mode)
             .map_err(|error| refusal(interface, mode, error))?;
@@ -156,6 +185,15 @@ impl Filter {
             })?;
         // A kernel without links makes aya attach without one; dropping that attachment detaches it.
         FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })
+    }
+}
+
+/// Removes the egress programs that an interface runs without a link, by their names.
+pub(super) fn remove_egress(interface: &str) {
+    for link in [Link::Ethernet, Link::Ip] {
+        let [_, program] = programs(link);
+        // If none is there, none is to remove.
+        let _ = tc::qdisc_detach_program(interface, TcAttachType::Egress, program);
     }
 }
 

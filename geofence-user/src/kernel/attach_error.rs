@@ -10,6 +10,7 @@ use super::error::KernelError;
 use super::interface::InterfaceError;
 use super::pin_error::PinError;
 use crate::checks::driver_errors::DriverError;
+use crate::model::framing::Unjudged;
 use crate::model::interface::Interface;
 
 /// Why an interface is not protected.
@@ -17,6 +18,15 @@ use crate::model::interface::Interface;
 pub enum AttachError {
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    #[error(transparent)]
+    Unjudged(#[from] Unjudged),
+    #[error("{0}")]
+    Misplaced(String),
+    #[error(
+        "{name} carries {content}, and the program that judges them is not loaded: it is loaded at a start that finds \
+         such an interface. Restart geofence; `systemctl restart geofence` leaves the other interfaces protected"
+    )]
+    NotLoaded { name: String, content: &'static str },
     #[error(
         "the interfaces with the indexes {first} and {second} would share a counter; run one geofence for each"
     )]

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use aya::programs::TcAttachType;
-use aya::programs::tc;
-use geofence_common::maps::name;
-
+use super::attach::remove_egress;
 use super::attach_error::AttachError;
 use super::hook::Hook;
 use super::interface::interfaces;
@@ -32,9 +29,8 @@ impl Pins {
             if !has_tcx()
                 && let Some(interface) = present.iter().find(|one| one.index == *index)
             {
-                // Without TCX there is no link, and the program is found by name. If none is there, none is to detach.
-                let _ =
-                    tc::qdisc_detach_program(&interface.name, TcAttachType::Egress, name::EGRESS);
+                // Without TCX there is no link, and the program is found by name.
+                remove_egress(&interface.name);
             }
         }
         // The kernel frees a link some time after its last reference is gone.

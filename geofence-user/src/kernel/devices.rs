@@ -1,6 +1,6 @@
 //! Tells the egress program which devices of this network namespace a packet from outside may come in by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::Array;
 use geofence_common::decide::Origin;
@@ -8,31 +8,42 @@ use geofence_common::maps::{DEVICES_MAX, Device, name};
 
 use super::error::KernelError;
 use super::filter::Filter;
+use crate::checks::topology::origins;
+use crate::model::interface::Interface;
 
 impl Filter {
-    /// Writes the whole map: the devices given, and nothing else. Of two devices in the same place, the first stays.
-    pub(super) fn write_devices(
+    /// Makes the map say what each device stands for. `protected` are the indexes of the devices that face outside.
+    pub fn mark_devices(
         &mut self,
-        devices: &BTreeMap<u32, Origin>,
+        present: &[Interface],
+        protected: &BTreeSet<u32>,
     ) -> Result<(), KernelError> {
-        let mut places: BTreeMap<u32, Device> = BTreeMap::new();
+        self.write_devices(&origins(present, protected))
+    }
+
+    /// Writes the devices given, and clears every other one. Of two devices in the same place, the first stays; the
+    /// other is unknown to the program.
+    fn write_devices(&mut self, devices: &[(u32, Origin)]) -> Result<(), KernelError> {
+        let mut wanted: BTreeMap<u32, Device> = BTreeMap::new();
         for (index, origin) in devices {
-            places.entry(index % DEVICES_MAX).or_insert(Device {
+            wanted.entry(index % DEVICES_MAX).or_insert(Device {
                 index: *index,
                 origin: *origin as u32,
             });
         }
-        let mut map: Array<_, Device> = self.open_mut(name::DEVICES)?;
-        for place in 0..DEVICES_MAX {
-            let wanted = places.get(&place).copied().unwrap_or_default();
-            let found = map
-                .get(&place, 0)
-                .map_err(KernelError::map("reading DEVICES"))?;
-            if found != wanted {
-                map.set(place, wanted, 0)
-                    .map_err(KernelError::map("writing DEVICES"))?;
-            }
+        if self.devices == wanted {
+            return Ok(());
         }
+        let written = self.devices.clone();
+        let mut map: Array<_, Device> = self.open_mut(name::DEVICES)?;
+        let places = written.keys().chain(wanted.keys());
+        let changed = places.filter(|place| written.get(place) != wanted.get(place));
+        for place in changed {
+            let device = wanted.get(place).copied().unwrap_or_default();
+            map.set(*place, device, 0)
+                .map_err(KernelError::map("writing DEVICES"))?;
+        }
+        self.devices = wanted;
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! A loaded filter: its two programs, its maps, and its two images.
 
+use std::collections::BTreeMap;
+
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use geofence_common::frame::Link;
-use geofence_common::maps::name;
+use geofence_common::maps::{Device, name};
 
 use super::error::KernelError;
 use super::image_map::ImageMap;
@@ -21,6 +23,8 @@ pub struct Filter {
     pub(super) images: [ImageMap; 2],
     /// Which image the kernel reads; none before the first.
     pub(super) current: Option<usize>,
+    /// What is in the map of devices, by place. Only this process writes it.
+    pub(super) devices: BTreeMap<u32, Device>,
     options: FilterOptions,
 }
 
@@ -59,6 +63,7 @@ impl Filter {
             inherited,
             images: [image()?, image()?],
             current: None,
+            devices: BTreeMap::new(),
             options,
         })
     }
@@ -91,9 +96,14 @@ impl Filter {
         Ok(counts)
     }
 
-    /// The id of the ingress program, as interfaces report it.
-    pub fn program_id(&mut self) -> Result<u32, KernelError> {
-        Ok(self.ingress(Link::Ethernet)?.info()?.id())
+    /// Whether the programs for devices of this link are loaded.
+    pub fn has_programs(&mut self, link: Link) -> bool {
+        self.ingress(link).is_ok_and(|program| program.fd().is_ok())
+    }
+
+    /// The id of the ingress program for devices of this link, as interfaces report it.
+    pub fn program_id(&mut self, link: Link) -> Result<u32, KernelError> {
+        Ok(self.ingress(link)?.info()?.id())
     }
 
     /// The ingress program for devices of this link.

@@ -10,10 +10,12 @@ use aya::programs::{ProgramError, ProgramInfo, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 use geofence_common::action::Action;
 use geofence_common::flow::{Flow, FlowKey, Table};
+use geofence_common::frame::Link;
 use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
+use super::filter::programs;
 use super::flows::read_flows;
 use super::hook::Hook;
 use super::image_map::ImageMap;
@@ -22,9 +24,14 @@ use super::test_run::run_ingress;
 use crate::os::clock::boot_now;
 use crate::os::instance::Instance;
 
+/// The length of an Ethernet header without tags.
+const ETHERNET_BYTES: usize = 14;
+
 /// A running filter, with its image and flows at the time it was found.
 pub struct Running {
     id: u32,
+    /// Which devices its program is for.
+    link: Link,
     program: Xdp,
     lines: Vec<Line>,
     flows: Vec<(Table, FlowKey, Flow)>,
@@ -34,18 +41,23 @@ impl Running {
     /// Finds the filter of an instance, if it has one.
     pub fn find(instance: &Instance) -> Result<Option<Self>, KernelError> {
         let pins = Pins::of(instance);
+        let mut programs = Vec::new();
         for index in pins.indexes()? {
-            if let Some(id) = pins.program(Hook::Ingress, index)? {
-                return find_program(id).map(Self::open).transpose();
-            }
+            let id = pins.program(Hook::Ingress, index)?;
+            programs.extend(id.and_then(find_program));
         }
-        Ok(None)
+        // Questions are Ethernet frames, so a program for those answers if there is one.
+        let place = programs
+            .iter()
+            .position(|program| link_of(program) == Some(Link::Ethernet));
+        let chosen = programs.into_iter().nth(place.unwrap_or(0));
+        chosen.map(Self::open).transpose()
     }
 
     /// Whether the program with this id is a filter, of this process or another.
     #[must_use]
     pub fn is_filter(id: u32) -> bool {
-        find_program(id).is_some_and(|program| program.name_as_str() == Some(name::PROGRAM))
+        find_program(id).is_some_and(|program| link_of(&program).is_some())
     }
 
     fn open(info: ProgramInfo) -> Result<Self, KernelError> {
@@ -70,10 +82,12 @@ impl Running {
             }
         }
         let lines = lines.ok_or(KernelError::NoMap(name::IMAGES))?;
-        let program =
-            Xdp::from_program_info(info, Cow::Borrowed(name::PROGRAM), XdpAttachType::Interface)?;
+        let link = link_of(&info).unwrap_or(Link::Ethernet);
+        let [name, _] = programs(link);
+        let program = Xdp::from_program_info(info, Cow::Borrowed(name), XdpAttachType::Interface)?;
         Ok(Self {
             id,
+            link,
             program,
             lines,
             flows,
@@ -98,10 +112,22 @@ impl Running {
         &self.flows
     }
 
-    /// Runs the program on a frame.
+    /// Runs the program on an Ethernet frame. A program for devices without Ethernet headers gets what follows it.
     pub fn ask(&self, frame: &[u8]) -> Result<Action, ProgramError> {
+        let frame = match self.link {
+            Link::Ethernet => frame,
+            Link::Ip => frame.get(ETHERNET_BYTES..).unwrap_or_default(),
+        };
         run_ingress(&self.program, frame)
     }
+}
+
+/// The devices that a program of geofence is for, by its name.
+fn link_of(program: &ProgramInfo) -> Option<Link> {
+    let name = program.name_as_str()?;
+    [Link::Ethernet, Link::Ip]
+        .into_iter()
+        .find(|link| programs(*link)[0] == name)
 }
 
 fn find_program(id: u32) -> Option<ProgramInfo> {

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use geofence_common::frame::Link;
 use tracing::warn;
 
 use super::attach_error::AttachError;
 use super::interface::{find_interface, interfaces};
 use super::pins::Pins;
+use crate::checks::topology::refusal;
 use crate::model::interface::Interface;
 
 /// The interfaces before a start.
@@ -39,6 +41,26 @@ pub(super) enum Plan {
     Adopt(Interface),
     /// It cannot be filtered now.
     Leave(AttachError),
+}
+
+impl Plan {
+    /// `is_adopted` says whether the program of an earlier daemon runs there.
+    fn of(interface: &Interface, present: &[Interface], is_adopted: bool) -> Self {
+        if let Err(unjudged) = interface.link() {
+            return Self::Leave(unjudged.into());
+        }
+        let misplaced = refusal(present, interface).map(AttachError::Misplaced);
+        if is_adopted {
+            if let Some(error) = misplaced {
+                warn!("{error}");
+            }
+            return Self::Adopt(interface.clone());
+        }
+        match misplaced.map_or_else(|| AttachError::if_taken(interface), Err) {
+            Ok(()) => Self::Attach(interface.clone()),
+            Err(error) => Self::Leave(error),
+        }
+    }
 }
 
 impl NamedInterface {
@@ -74,11 +96,7 @@ impl Survey {
         };
         for name in names {
             let plan = match find_interface(&present, name) {
-                Ok(found) if pins.is_on(found)? => Plan::Adopt(found.clone()),
-                Ok(found) => match AttachError::if_taken(found) {
-                    Ok(()) => Plan::Attach(found.clone()),
-                    Err(error) => Plan::Leave(error),
-                },
+                Ok(found) => Plan::of(found, &present, pins.is_on(found)?),
                 Err(missing) => Plan::Leave(missing.into()),
             };
             survey.named.push(NamedInterface {
@@ -161,6 +179,23 @@ impl Survey {
             Plan::Leave(error) => Err(error),
             Plan::Attach(_) | Plan::Adopt(_) => Ok(()),
         }
+    }
+
+    /// Whether the programs for devices whose frames start with the IP header are needed now, or may be later.
+    #[must_use]
+    pub fn needs_ip(&self) -> bool {
+        self.named.iter().any(|one| {
+            let is_ip = |interface: &Interface| interface.link() == Ok(Link::Ip);
+            one.is_awaited() || one.interface().is_some_and(is_ip)
+        })
+    }
+
+    /// The index of each named interface; 0 for one that is left out.
+    pub(super) fn indexes(&self) -> Vec<u32> {
+        let interfaces = self.named.iter().map(NamedInterface::interface);
+        interfaces
+            .map(|one| one.map_or(0, |one| one.index))
+            .collect()
     }
 
     /// How many interfaces are counted until the start is complete, those included that may come later.

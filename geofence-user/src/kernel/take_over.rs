@@ -4,11 +4,9 @@
 //! filter, and an error leaves the earlier program in place. Interfaces that the new configuration no longer names are
 //! detached last, after everything else has succeeded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aya::programs::ProgramError;
-use geofence_common::decide::Origin;
-use geofence_common::frame::Link;
 use tracing::{info, warn};
 
 use super::attach_error::AttachError;
@@ -21,8 +19,10 @@ use super::pins::Pins;
 use super::rollback::Rollback;
 use super::survey::{NamedInterface, Plan, Survey};
 use super::version::has_tcx;
+use crate::checks::topology::Stack;
 use crate::config::XdpMode;
 use crate::model::interface::Interface;
+use crate::model::link_type::LinkType;
 use crate::model::word::Word as _;
 
 /// An interface of the configuration as a start leaves it.
@@ -44,6 +44,8 @@ pub struct Attached {
     pub mode: &'static str,
     /// The id of the program.
     pub program: u32,
+    /// What the program was chosen by.
+    pub link_type: LinkType,
     /// Whether an earlier daemon had attached it.
     pub is_adopted: bool,
 }
@@ -96,7 +98,7 @@ impl Filter {
                 }
             }
         }
-        self.mark_devices(survey).await?;
+        self.mark_survey(survey).await?;
         let adopted = survey.named.iter().filter_map(NamedInterface::adopted);
         let adopted: Vec<u32> = adopted.map(|interface| interface.index).collect();
         let mut rollback = Rollback::hold(pins, &adopted)?;
@@ -156,7 +158,11 @@ impl Filter {
         rollback: &mut Rollback,
     ) -> Result<Vec<Placed>, AttachError> {
         let pins = survey.pins.clone();
-        for named in &mut survey.named {
+        // The kernel refuses a program below one that runs already.
+        for at in Stack(&interfaces().await?).lowest_first(&survey.indexes()) {
+            let Some(named) = survey.named.get_mut(at) else {
+                continue;
+            };
             let Plan::Attach(interface) = &named.plan else {
                 continue;
             };
@@ -179,23 +185,17 @@ impl Filter {
         self.placed(survey, slots).await
     }
 
-    /// Marks the named interfaces as protected, those included that take no program now: their packets come from
-    /// outside as well. Every other device of this namespace is inside.
-    async fn mark_devices(&mut self, survey: &Survey) -> Result<(), AttachError> {
-        let is_named = |name: &String| survey.named.iter().any(|named| named.name == *name);
-        let devices: BTreeMap<u32, Origin> = interfaces()
-            .await?
-            .iter()
-            .map(|device| {
-                let origin = if is_named(&device.name) {
-                    Origin::Protected
-                } else {
-                    Origin::Inside
-                };
-                (device.index, origin)
-            })
+    /// Marks the named interfaces as facing outside, those included that take no program now. So do those that an
+    /// earlier program filters until they are detached; the daemon's first look makes them inside.
+    async fn mark_survey(&mut self, survey: &Survey) -> Result<(), AttachError> {
+        let present = interfaces().await?;
+        let is_named =
+            |one: &&Interface| survey.named.iter().any(|named| one.is_named(&named.name));
+        let named = present.iter().filter(is_named).map(|one| one.index);
+        let protected = named
+            .chain(survey.unnamed_filtering.iter().copied())
             .collect();
-        Ok(self.write_devices(&devices)?)
+        Ok(self.mark_devices(&present, &protected)?)
     }
 
     /// Chooses the slot of each named interface.
@@ -227,13 +227,14 @@ impl Filter {
     }
 
     /// Puts both programs behind the links of an earlier daemon.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         pins: &Pins,
         interface: &Interface,
         rollback: &mut Rollback,
     ) -> Result<(), AttachError> {
         let index = interface.index;
+        let link = self.link_of(interface)?;
         let failed = |cause: ProgramError| AttachError::Update {
             name: interface.name.clone(),
             cause: describe_error(&cause),
@@ -243,7 +244,7 @@ impl Filter {
         rollback.record(pins, Hook::Egress, index)?;
         let replaced = match egress {
             None => self.attach_egress(pins, interface),
-            Some(link) => match update_egress(self.egress(Link::Ethernet)?, link) {
+            Some(pinned) => match update_egress(self.egress(link)?, pinned) {
                 // The link was detached beneath its pin.
                 Err(error) if errno(&error) == Some(libc::ENOLINK) => {
                     self.attach_egress(pins, interface)
@@ -255,14 +256,14 @@ impl Filter {
             rollback.forget_last();
             return Err(error);
         }
-        let Some(link) = pins.open(Hook::Ingress, index)? else {
+        let Some(pinned) = pins.open(Hook::Ingress, index)? else {
             return Err(AttachError::NotInPlace {
                 name: interface.name.clone(),
             });
         };
         // The last change of this interface: one that fails changes nothing.
         rollback.record(pins, Hook::Ingress, index)?;
-        let updated = update_ingress(self.ingress(Link::Ethernet)?, link).map_err(failed);
+        let updated = update_ingress(self.ingress(link)?, pinned).map_err(failed);
         if updated.is_err() {
             rollback.forget_last();
         }
@@ -275,14 +276,16 @@ impl Filter {
         survey: &mut Survey,
         slots: &[Slot],
     ) -> Result<Vec<Placed>, AttachError> {
-        let program = self.program_id()?;
         let present = interfaces().await?;
         let mut placed = Vec::with_capacity(slots.len());
         let named = std::mem::take(&mut survey.named);
         for (NamedInterface { name, plan }, slot) in named.into_iter().zip(slots) {
             let is_adopted = matches!(plan, Plan::Adopt(_));
             let attached = match plan {
-                Plan::Attach(Interface { index, .. }) | Plan::Adopt(Interface { index, .. }) => {
+                Plan::Attach(interface) | Plan::Adopt(interface) => {
+                    let index = interface.index;
+                    let link = self.link_of(&interface)?;
+                    let program = self.program_id(link)?;
                     let found = present
                         .iter()
                         .find(|one| one.index == index && one.program == Some(program));
@@ -290,6 +293,7 @@ impl Filter {
                         index,
                         mode: found.mode.unwrap_or("none"),
                         program,
+                        link_type: interface.link_type,
                         is_adopted,
                     });
                     let attached =

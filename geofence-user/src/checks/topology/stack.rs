@@ -87,6 +87,25 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// The positions of these devices, each after those beneath it.
+    #[must_use]
+    pub fn lowest_first(&self, indexes: &[u32]) -> Vec<usize> {
+        let above: Vec<BTreeSet<u32>> = indexes
+            .iter()
+            .map(|index| self.above(&BTreeSet::from([*index])))
+            .collect();
+        let beneath = |at: usize| {
+            let index = indexes.get(at);
+            above
+                .iter()
+                .filter(|above| index.is_some_and(|index| above.contains(index)))
+                .count()
+        };
+        let mut order: Vec<usize> = (0..indexes.len()).collect();
+        order.sort_by_key(|at| beneath(*at));
+        order
+    }
+
     fn is_directly_above(&self, upper: &Interface, lower: &BTreeSet<u32>) -> bool {
         let is_lower = |one: &Interface| lower.contains(&one.index);
         // The ports of Open vSwitch have one controller, and those that lead to this machine name none.

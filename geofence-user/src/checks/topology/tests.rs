@@ -74,6 +74,16 @@ fn devices_above_a_device_are_found_through_ports_and_parents() {
 }
 
 #[test]
+fn devices_are_ordered_from_the_lowest() {
+    let present = [
+        device(4, "br0", "bridge"),
+        port(4, child(2, device(3, "eth0.7", "vlan"))),
+        nic(2, "eth0"),
+    ];
+    assert_eq!(Stack(&present).lowest_first(&[4, 0, 3, 2]), [1, 3, 2, 0]);
+}
+
+#[test]
 fn the_other_end_of_a_pair_and_a_tunnel_are_not_above() {
     let present = [
         nic(2, "eth0"),
