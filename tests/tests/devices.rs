@@ -236,3 +236,56 @@ fn run_and_doctor_refuse_a_link_type_by_name() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_tun_that_comes_after_the_start_is_judged() -> Result<()> {
+    require_root!();
+    let machine = Machine::new()?;
+    let config = machine.directory.path().join(CONFIG);
+    let config = config.to_str().context("a path that is no text")?;
+    let words = [
+        "--interface",
+        "tun0",
+        "--listen",
+        LISTEN,
+        "--config",
+        config,
+    ];
+    let mut daemon = Daemon::run(&machine.edge, &words, &[])?;
+    daemon.wait_line("ready: metrics", PATIENCE)?;
+    let tun = machine.tun(Carries::Packets)?;
+    machine.wait_status("protected", |one| one["protected"] == true)?;
+    let seen = machine.passed(&tun, &[ssh(RUSSIAN, HERE)?, ssh(GERMAN, HERE)?])?;
+    ensure!(seen == [false, true], "packets that pass: {seen:?}");
+    Ok(())
+}
+
+#[test]
+fn a_bridge_and_its_port_are_attached_in_the_order_that_the_kernel_takes() -> Result<()> {
+    require_root!();
+    let machine = Machine::new()?;
+    let _tap = machine.tun(Carries::Frames)?;
+    for words in [
+        "ip link add br0 type bridge",
+        "ip link set tun0 master br0",
+        "ip link set br0 up",
+    ] {
+        machine.edge.run(&words.split(' ').collect::<Vec<_>>())?;
+    }
+    let config = machine.directory.path().join(CONFIG);
+    let config = config.to_str().context("a path that is no text")?;
+    let words = [
+        "--interface",
+        "br0",
+        "--interface",
+        "tun0",
+        "--config",
+        config,
+    ];
+    let mut daemon = Daemon::run(
+        &machine.edge,
+        &[&words[..], &["--listen", LISTEN, "--strict"]].concat(),
+        &[],
+    )?;
+    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)
+}

@@ -90,12 +90,21 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &["gve"],
         errnos: &[EINVAL, EOPNOTSUPP],
-        meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, and no LRO",
+        meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, no LRO, a small MTU, and \
+                  before Linux 6.16 the queue format GQI with queue page lists: gVNIC with DQO, as third-generation \
+                  machines have it, had no native XDP",
         lines: &[
             "ethtool -L {if} rx N tx N, N at most half of what `ethtool -l {if}` has as maximum",
             LRO_OFF,
             MTU_DOWN,
+            AUTO,
         ],
+    },
+    Row {
+        drivers: &["mana"],
+        errnos: &[EOPNOTSUPP, EINVAL, ERANGE],
+        meaning: "the driver needs packets that fit one page beside the headroom of XDP; it has no multi-buffer XDP",
+        lines: &[MTU_DOWN, AUTO],
     },
     Row {
         drivers: &["veth"],

@@ -4,12 +4,14 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
 use super::options::InstanceArgs;
 use super::outcome::Outcome;
-use crate::kernel::{AttachError, Pins, interfaces};
+use crate::kernel::{AttachError, Pins, detach_unpinned, interfaces};
+use crate::serve::control::{Answer, Request, ask};
 
 /// Detach the filter from interfaces, with or without a running daemon
 ///
@@ -40,15 +42,17 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         Some(_) => vec![Pins::of(&arguments.instance.instance()?)],
         None => Pins::all()?,
     };
+    let elsewhere = arguments.elsewhere()?;
     let runtime = super::runtime::new()?;
     let mut detached = Vec::new();
-    for pins in instances {
+    for pins in instances.into_iter().chain(elsewhere) {
         detached.extend(runtime.block_on(arguments.detach(&pins))?);
         // A daemon may still wait for other interfaces.
         if pins.indexes()?.is_empty() && (arguments.all || !pins.has_daemon()) {
             pins.remove()?;
         }
     }
+    detached.extend(runtime.block_on(arguments.detach_unpinned())?);
     if arguments.json {
         writeln!(out, "{}", json!({ "detached": detached }))?;
     } else if detached.is_empty() {
@@ -60,6 +64,40 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 }
 
 impl Arguments {
+    /// The pins that a daemon keeps in a mount namespace of its own.
+    fn elsewhere(&self) -> anyhow::Result<Option<Pins>> {
+        let instance = self.instance.instance()?;
+        // A daemon that does not answer needs no pins of its own.
+        let Ok(Answer::Done(status)) = ask(&instance, &Request::Status) else {
+            return Ok(None);
+        };
+        let process = status["process"].as_u64();
+        let process = process.filter(|_| status["private_pins"] == true);
+        Ok(process.map(|process| Pins::seen_by(process, &instance)))
+    }
+
+    /// Detaches the interfaces that are meant and run a filter without a pin that is seen here.
+    async fn detach_unpinned(&self) -> anyhow::Result<Vec<String>> {
+        // The instance of such a filter is not known.
+        if self.all && self.instance.instance.is_some() {
+            return Ok(Vec::new());
+        }
+        let all = Pins::all()?;
+        let mut detached = Vec::new();
+        for interface in interfaces().await? {
+            let is_meant = self.all || self.interface.iter().any(|name| interface.is_named(name));
+            let is_pinned = |pins: &Pins| pins.is_on(&interface).unwrap_or(true);
+            if !is_meant || all.iter().any(is_pinned) {
+                continue;
+            }
+            let failed = || format!("detaching {} without a pin", interface.name);
+            if detach_unpinned(&interface).with_context(failed)? {
+                detached.push(interface.name);
+            }
+        }
+        Ok(detached)
+    }
+
     /// Detaches the interfaces of an instance that are meant, and returns their names.
     async fn detach(&self, pins: &Pins) -> Result<Vec<String>, AttachError> {
         let present = interfaces().await?;

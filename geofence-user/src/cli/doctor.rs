@@ -9,11 +9,11 @@ use geofence_common::frame::Link;
 use serde::Serialize;
 
 use super::outcome::Outcome;
-use crate::checks::doctor::{Device, Machine, Mode, judge_device, judge_machine};
+use crate::checks::doctor::{Device, Machine, Mode, judge_device, judge_machine, mpls_inputs};
 use crate::checks::finding::{Finding, Level};
-use crate::checks::topology::placement;
+use crate::checks::topology::{placement, tunnel_findings};
 use crate::config::Config;
-use crate::kernel::{Filter, Running, find_interface, interfaces};
+use crate::kernel::{Filter, Running, find_interface, interfaces, is_private};
 use crate::model::framing::describe;
 use crate::model::interface::Interface;
 use crate::prepare::prepare;
@@ -41,6 +41,8 @@ pub struct Arguments {
 struct Report {
     machine: Machine,
     machine_findings: Vec<Finding>,
+    /// What this machine takes out of other packets.
+    tunnel_findings: Vec<Finding>,
     interfaces: Vec<Examined>,
 }
 
@@ -76,7 +78,10 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 }
 
 async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
-    let machine = Machine::read();
+    let machine = Machine {
+        private_pins: is_private(),
+        ..Machine::read()
+    };
     let all = interfaces().await?;
     let chosen: Vec<_> = match &arguments.interface {
         None => all.iter().filter(|one| one.is_hardware).cloned().collect(),
@@ -109,7 +114,10 @@ async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
             findings,
         });
     }
+    let is_protected = |one: &Interface| is_filtered(one);
+    let findings = tunnel_findings(&all, is_protected, &mpls_inputs());
     Ok(Report {
+        tunnel_findings: findings,
         machine_findings: judge_machine(&machine),
         machine,
         interfaces: examined,
@@ -139,7 +147,8 @@ async fn probe(interface: &str) -> anyhow::Result<String> {
 impl Report {
     fn findings(&self) -> impl Iterator<Item = &Finding> {
         let of_interfaces = self.interfaces.iter().flat_map(|one| &one.findings);
-        self.machine_findings.iter().chain(of_interfaces)
+        let of_machine = self.machine_findings.iter().chain(&self.tunnel_findings);
+        of_machine.chain(of_interfaces)
     }
 
     fn text(&self) -> String {
@@ -161,6 +170,7 @@ impl Report {
         };
         _ = writeln!(out, "privilege    {may}");
         write_findings(&mut out, &self.machine_findings);
+        write_findings(&mut out, &self.tunnel_findings);
         if self.interfaces.is_empty() {
             _ = writeln!(
                 out,

@@ -28,7 +28,8 @@ use crate::daemon::file_watch::watch_files;
 use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::recovery::recover;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
-use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey};
+use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey, is_private};
+use crate::model::private_pins::PRIVATE_PINS;
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, InstanceError, Lock};
 use crate::os::{memory, notify};
@@ -194,6 +195,9 @@ async fn protect(
         pins.remove()?;
     } else {
         info!("terminated: the filter stays attached; `geofence detach --all` detaches it");
+        if is_private() {
+            warn!("{PRIVATE_PINS}");
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::outcome::Outcome;
 use super::request::DaemonArgs;
 use super::runtime;
 use crate::kernel::{Pins, interfaces};
+use crate::model::private_pins::PRIVATE_PINS;
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::os::privilege;
@@ -126,6 +127,19 @@ fn text(status: &Value) -> String {
         let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
         let name = word(&one["interface"]);
         lines.add("interface", format_args!("{name}: {state}{detail}"));
+        let encapsulated = one["encapsulated"].as_u64().unwrap_or(0);
+        if encapsulated != 0 {
+            lines.add(
+                "NOTE",
+                format_args!(
+                    "{name} received {encapsulated} packets in encapsulations that are not read (MPLS, MACsec and \
+                     others); `geofence doctor {name}` says whether something here takes IP packets out of them"
+                ),
+            );
+        }
+    }
+    if status["private_pins"] == true {
+        lines.add("NOTE", PRIVATE_PINS);
     }
     if !is_attached {
         lines.add("filter", "not attached to any interface");

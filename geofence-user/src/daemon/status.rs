@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use super::active::{ActivePolicy, Trial};
 use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
-use super::interface_state::InterfaceState;
 use super::runtime_exceptions::summary;
 use super::state::Daemon;
 use super::sync::lock;
 use crate::data::lists::ListReport;
-use crate::kernel::{Filter, KernelError, TableFacts};
+use crate::kernel::{Filter, KernelError, TableFacts, is_private};
 use crate::model::policy::Policy;
 use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
@@ -24,7 +23,14 @@ impl Daemon {
     pub async fn status(&self) -> Value {
         let interfaces = self.protection().await;
         let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
-        let interfaces: Vec<_> = interfaces.iter().map(InterfaceState::to_json).collect();
+        let interfaces: Vec<_> = interfaces
+            .iter()
+            .map(|state| {
+                let mut json = state.to_json();
+                json["encapsulated"] = json!(lock(&self.filter).encapsulated(state.slot).ok());
+                json
+            })
+            .collect();
         let lists: Vec<_> = facts.lists.iter().map(ListReport::to_json).collect();
         let databases = facts.databases.iter().map(|(name, built)| {
             json!({
@@ -44,6 +50,7 @@ impl Daemon {
             "lists": lists,
             "exceptions": summary(&config),
             "interfaces": interfaces,
+            "private_pins": is_private(),
             "reloads": self.reloads().to_json(),
             "shortfalls": self.shortfalls().iter().map(Shortfall::to_json).collect::<Vec<_>>(),
             "privilege": self.privilege.to_json(),

@@ -2,13 +2,42 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::pin_error::{BPFFS, PinError};
+
+/// Whether pins made here go away with the mount namespace of this process, as `ip netns exec` makes one: the first
+/// process of the machine sees another filesystem in this place. If it cannot be asked, the oldest ancestor is that can.
+///
+/// The answer is that of the first call, because a daemon that has dropped its privileges gets none.
+#[must_use]
+pub fn is_private() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let filesystem = |root: &str| {
+            let facts = fs::metadata(format!("{root}{BPFFS}"));
+            facts.ok().map(|facts| facts.dev())
+        };
+        let ancestors = std::iter::successors(Some(std::process::id()), |process| parent(*process));
+        let seen = ancestors.filter_map(|process| filesystem(&format!("/proc/{process}/root")));
+        seen.last() != filesystem("")
+    })
+}
+
+/// The parent of a process, by /proc/PID/stat (proc(5)).
+fn parent(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name is in parentheses, and may contain some.
+    let (_, facts) = stat.rsplit_once(')')?;
+    let parent = facts.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    (parent != 0).then_some(parent)
+}
 
 /// Whether the filesystem is mounted.
 pub(super) fn is_mounted() -> io::Result<bool> {

@@ -65,6 +65,17 @@ impl Filter {
         Ok(sums)
     }
 
+    /// How many packets of a slot were in an encapsulation that is not read.
+    pub fn encapsulated(&self, slot: u32) -> Result<u64, KernelError> {
+        let counters: PerCpuArray<_, CountryCounters> = self.open(name::COUNTERS)?;
+        let cpus = counters
+            .get(&counters_key(slot, Country::NONE.number()), 0)
+            .map_err(KernelError::map("reading COUNTERS"))?;
+        let counted = cpus.iter().flat_map(CountryCounters::counted);
+        let counted = counted.filter(|(_, reason, _)| *reason == Reason::Encapsulated);
+        Ok(counted.map(|(_, _, counter)| counter.packets).sum())
+    }
+
     /// Sets the counters of a slot to zero, because another interface may have used it.
     pub(super) fn clear_counters(&mut self, slot: u32) -> Result<(), KernelError> {
         let mut counters = self.counters_mut()?;

@@ -35,9 +35,11 @@ mod survey;
 mod table_handover;
 mod take_over;
 mod test_run;
+mod unpinned;
 mod version;
 
 pub use attach_error::AttachError;
+pub use bpffs::is_private;
 pub use counters::TenantCounters;
 pub use error::KernelError;
 pub use events::{Arrivals, Events};
@@ -50,4 +52,5 @@ pub use pins::{PinnedIds, Pins};
 pub use running::Running;
 pub use survey::Survey;
 pub use take_over::{Attached, Placed};
+pub use unpinned::detach_unpinned;
 pub use version::has_tcx;

@@ -49,6 +49,15 @@ impl Pins {
         }
     }
 
+    /// The pins of this instance as a process sees them that may have another mount namespace.
+    #[must_use]
+    pub fn seen_by(process: u64, instance: &Instance) -> Self {
+        let root = format!("/proc/{process}/root{ROOT}");
+        Self {
+            directory: Path::new(&root).join(instance.name()),
+        }
+    }
+
     /// The directory of this instance.
     #[must_use]
     pub fn directory(&self) -> &Path {

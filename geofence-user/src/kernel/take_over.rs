@@ -10,6 +10,7 @@ use aya::programs::ProgramError;
 use tracing::{info, warn};
 
 use super::attach_error::AttachError;
+use super::bpffs::is_private;
 use super::call::{describe_error, errno};
 use super::filter::Filter;
 use super::hook::Hook;
@@ -23,6 +24,7 @@ use crate::checks::topology::Stack;
 use crate::config::XdpMode;
 use crate::model::interface::Interface;
 use crate::model::link_type::LinkType;
+use crate::model::private_pins::PRIVATE_PINS;
 use crate::model::word::Word as _;
 
 /// An interface of the configuration as a start leaves it.
@@ -87,6 +89,9 @@ impl Filter {
     ) -> Result<Vec<Placed>, AttachError> {
         let pins = &survey.pins.clone();
         pins.prepare()?;
+        if is_private() {
+            warn!("{PRIVATE_PINS}");
+        }
         // Counters first: no packet may be counted for another interface while links change.
         self.copy_counters()?;
         let slots = self.slots(survey)?;

@@ -12,6 +12,7 @@ pub mod list;
 pub mod listing;
 pub mod policy;
 mod policy_words;
+pub mod private_pins;
 pub mod shortfall;
 pub mod text;
 pub mod units;

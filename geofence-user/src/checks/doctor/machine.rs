@@ -16,6 +16,8 @@ pub struct Machine {
     pub jit: bool,
     /// Whether a BPF file system is mounted where links are pinned.
     pub bpffs: bool,
+    /// Whether that file system belongs to the mount namespace of this process alone.
+    pub private_pins: bool,
     /// The capabilities of this process among those that matter.
     pub capabilities: Vec<&'static str>,
     /// `none`, `integrity` or `confidentiality`, where the kernel can be locked down.
@@ -41,10 +43,26 @@ impl Machine {
             btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             jit: text("/proc/sys/net/core/bpf_jit_enable").trim() != "0",
             bpffs: is_mounted(&text("/proc/self/mountinfo"), "/sys/fs/bpf", "bpf"),
+            private_pins: false,
             capabilities: capabilities(&text("/proc/self/status")),
             lockdown: lockdown(&text("/sys/kernel/security/lockdown")),
         }
     }
+}
+
+/// The interfaces on which this machine takes MPLS packets.
+#[must_use]
+pub fn mpls_inputs() -> Vec<String> {
+    // Without MPLS there is no such directory.
+    let interfaces = fs::read_dir("/proc/sys/net/mpls/conf")
+        .into_iter()
+        .flatten();
+    let names = interfaces.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let input = fs::read_to_string(entry.path().join("input")).ok()?;
+        (input.trim() == "1").then(|| entry.file_name().to_string_lossy().into_owned())
+    });
+    names.collect()
 }
 
 fn version(release: &str) -> (u8, u8) {

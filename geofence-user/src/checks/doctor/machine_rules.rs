@@ -3,6 +3,7 @@
 use super::Machine;
 use crate::checks::finding::Finding;
 use crate::model::kernel_version::{KERNEL_MIN, TCX_MIN};
+use crate::model::private_pins::PRIVATE_PINS;
 
 /// Judges the machine.
 #[must_use]
@@ -47,6 +48,12 @@ pub fn judge_machine(machine: &Machine) -> Vec<Finding> {
         findings.push(Finding::change(
             "no BPF file system is mounted at /sys/fs/bpf, where a filter outlives its daemon",
             "mount -t bpf bpf /sys/fs/bpf",
+        ));
+    }
+    if machine.private_pins {
+        findings.push(Finding::change(
+            PRIVATE_PINS,
+            "nsenter --net=/run/netns/NAME geofence run ...",
         ));
     }
     if !machine.btf {

@@ -11,7 +11,7 @@ mod netdev;
 
 pub use device::{Channels, Device, XdpFeatures};
 pub use device_rules::{Mode, judge_device};
-pub use machine::Machine;
+pub use machine::{Machine, mpls_inputs};
 pub use machine_rules::judge_machine;
 
 #[cfg(test)]

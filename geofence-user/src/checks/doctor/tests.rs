@@ -191,6 +191,7 @@ fn a_machine_is_judged_by_its_kernel_and_capabilities() {
         btf: true,
         jit: true,
         bpffs: true,
+        private_pins: false,
         capabilities: vec!["CAP_NET_ADMIN", "CAP_PERFMON", "CAP_BPF"],
         lockdown: None,
     };
@@ -232,6 +233,13 @@ fn a_machine_is_judged_by_its_kernel_and_capabilities() {
     assert_eq!(
         worst(Machine {
             bpffs: false,
+            ..fit.clone()
+        }),
+        Some(Level::Change)
+    );
+    assert_eq!(
+        worst(Machine {
+            private_pins: true,
             ..fit.clone()
         }),
         Some(Level::Change)

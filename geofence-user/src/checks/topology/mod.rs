@@ -9,7 +9,7 @@ mod tunnels;
 pub use origins::origins;
 pub use placement::{placement, refusal};
 pub use stack::Stack;
-pub use tunnels::{encapsulating, tunnels};
+pub use tunnels::tunnel_findings;
 
 #[cfg(test)]
 mod tests;

@@ -281,7 +281,7 @@ fn open_tunnels_are_listed_and_taps_are_not() {
         nic(6, "eth0"),
         device(7, "wg0", "wireguard"),
     ];
-    let open = tunnels(&present, |one| one.name == "wg0");
+    let open = tunnels::tunnels(&present, |one| one.name == "wg0");
     assert_eq!(
         open,
         [("vxlan0", "VXLAN"), ("tun0", "tun"), ("l2tpeth0", "L2TP")]

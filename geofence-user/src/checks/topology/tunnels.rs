@@ -3,6 +3,7 @@
 use geofence_common::frame::Link;
 
 use super::stack::Stack;
+use crate::checks::finding::Finding;
 use crate::model::interface::Interface;
 
 /// Kinds of tunnel that this host unpacks above IP, with their name.
@@ -34,8 +35,7 @@ const TUNNELS: [(&str, &str); 24] = [
 ];
 
 /// The tunnels that this host terminates on devices that are not protected: name and kind.
-#[must_use]
-pub fn tunnels(
+pub(super) fn tunnels(
     present: &[Interface],
     is_protected: impl Fn(&Interface) -> bool,
 ) -> Vec<(&str, &'static str)> {
@@ -56,10 +56,39 @@ pub fn tunnels(
     .collect()
 }
 
+/// What this machine takes out of other packets, and where the filter would have to be to judge it. `mpls` names the
+/// interfaces on which it takes MPLS packets.
+#[must_use]
+pub fn tunnel_findings(
+    present: &[Interface],
+    is_protected: impl Fn(&Interface) -> bool,
+    mpls: &[String],
+) -> Vec<Finding> {
+    let open = tunnels(present, is_protected);
+    let named: Vec<String> = open
+        .iter()
+        .map(|(name, kind)| format!("{name} ({kind})"))
+        .collect();
+    let mut findings = Vec::new();
+    if !named.is_empty() {
+        findings.push(Finding::note(format!(
+            "this machine ends tunnels: {}. Their outer packets are judged by the outer address; what is inside is \
+             judged only on a tunnel device that is in `interfaces`",
+            named.join(", ")
+        )));
+    }
+    if !mpls.is_empty() {
+        findings.push(Finding::note(format!(
+            "this machine takes MPLS packets on {}: geofence does not read them, and they pass as `encapsulated`",
+            mpls.join(", ")
+        )));
+    }
+    findings
+}
+
 /// Devices above this one that take their packets out of a header that the filter below does not read: the device, and
 /// what surrounds its packets below.
-#[must_use]
-pub fn encapsulating<'a>(
+pub(super) fn encapsulating<'a>(
     present: &'a [Interface],
     lower: &Interface,
 ) -> Vec<(&'a str, &'static str)> {
