@@ -90,13 +90,14 @@ const ROWS: &[Row] = &[
     Row {
         drivers: &["gve"],
         errnos: &[EINVAL, EOPNOTSUPP],
-        meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, no LRO, a small MTU, and \
-                  before Linux 6.16 the queue format GQI with queue page lists: gVNIC with DQO, as third-generation \
-                  machines have it, had no native XDP",
+        meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, no LRO, no header \
+                  split, packets that fit its receive buffers, and on older kernels the queue format GQI instead of \
+                  DQO; the kernel log says which",
         lines: &[
             "ethtool -L {if} rx N tx N, N at most half of what `ethtool -l {if}` has as maximum",
             LRO_OFF,
-            MTU_DOWN,
+            "ethtool -G {if} tcp-data-split off",
+            "ip link set dev {if} mtu 1500",
             AUTO,
         ],
     },

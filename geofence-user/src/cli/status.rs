@@ -119,7 +119,11 @@ fn text(status: &Value) -> String {
     }
     for one in list(&status["interfaces"]) {
         let state = if one["protected"] == true {
-            format!("protected, {} mode", word(&one["mode"]))
+            let link_type = match one["link_type"].as_u64() {
+                None | Some(1 | 772) => String::new(),
+                Some(number) => format!(", IP packets without a link header (link type {number})"),
+            };
+            format!("protected, {} mode{link_type}", word(&one["mode"]))
         } else {
             format!("NOT PROTECTED, {}", word(&one["standing"]))
         };

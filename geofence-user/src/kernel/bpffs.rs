@@ -13,7 +13,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::pin_error::{BPFFS, PinError};
 
 /// Whether pins made here go away with the mount namespace of this process, as `ip netns exec` makes one: the first
-/// process of the machine sees another filesystem in this place. If it cannot be asked, the oldest ancestor is that can.
+/// process of the machine sees another filesystem in this place.
+/// If it cannot be asked, the oldest ancestor is asked that can be.
 ///
 /// The answer is that of the first call, because a daemon that has dropped its privileges gets none.
 #[must_use]

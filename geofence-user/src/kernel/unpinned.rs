@@ -1,5 +1,5 @@
-//! Detaches a filter whose pins this process cannot see, because they are in another mount namespace: finds its links by
-//! the interface.
+//! Detaches a filter whose pins this process cannot see, because they are in another mount namespace: finds its links
+//! by the interface.
 //!
 //! Walking the links of the machine needs CAP_SYS_ADMIN.
 
