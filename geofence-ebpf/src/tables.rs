@@ -77,8 +77,7 @@ fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
 /// The tables of one image. The image is looked up once a packet.
 pub(crate) struct KernelTables {
     words: *const u32,
-    /// The number of words. 64 bits, so that a position is extended once, before the comparison: of two extended copies
-    /// the verifier would know only one to be within.
+    /// The number of words, in the 64 bits that are compared.
     room: u64,
 }
 
@@ -103,16 +102,34 @@ impl KernelTables {
         })
     }
 
+    /// The word at a position, if that is less than `room`.
+    ///
+    /// In assembly, so that the register that is compared is the one that is added to the pointer. The compiler may
+    /// add a copy from the stack, of which the verifier learns nothing from the comparison before Linux 6.8.
+    #[inline(always)]
+    fn reach(&self, at: u32, room: u64) -> Option<*const u32> {
+        let pointer;
+        // SAFETY: it changes one register, to the address of a word of the element if `room` is at most its words.
+        unsafe {
+            asm!(
+                "if {at} >= {room} goto {out}",
+                "{at} <<= 2",
+                "{at} += {words}",
+                at = inout(reg) u64::from(at) => pointer,
+                room = in(reg) room,
+                words = in(reg) self.words,
+                out = label { return None },
+                options(nomem, nostack),
+            );
+        }
+        Some(pointer)
+    }
+
     #[inline(always)]
     fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
-        let at = u64::from(at);
-        // Subtracts from the room rather than adding to the position, so that the verifier learns a bound of the
-        // position.
-        if at >= self.room - (COUNT as u64 - 1) {
-            return None;
-        }
+        let words = self.reach(at, self.room - (COUNT as u64 - 1))?;
         // SAFETY: the element has `room` words, and these are those from `at`, of which the last was just compared.
-        Some(unsafe { *self.words.add(at as usize).cast() })
+        Some(unsafe { *words.cast() })
     }
 }
 
@@ -126,12 +143,9 @@ impl Barrier for KernelTables {
 impl Words for KernelTables {
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
-        let at = u64::from(at);
-        if at >= self.room {
-            return None;
-        }
+        let word = self.reach(at, self.room)?;
         // SAFETY: the element has `room` words, and this is one of them, as just compared.
-        Some(unsafe { *self.words.add(at as usize) })
+        Some(unsafe { *word })
     }
 
     #[inline(always)]

@@ -25,6 +25,12 @@ pub const IPV4: u16 = 0x0800;
 pub const IPV6: u16 = 0x86dd;
 const PPPOE_SESSION: u16 = 0x8864;
 
+/// Bits that the offset of an IP header can have: two tags, PPPoE and SNAP take 38 bytes.
+///
+/// Before Linux 6.8 a mask bounds an opaque offset for the verifier and a comparison may not: the compiler may compare
+/// a register and use a copy on the stack.
+pub(super) const OFFSET_MASK: usize = 0x3f;
+
 /// Smaller values of the type field are the length of an IEEE 802.3 frame.
 const LENGTH_MAX: u16 = 0x05ff;
 
@@ -76,7 +82,7 @@ pub fn read<F: Frame>(frame: &F) -> Result<Ethernet, Reason> {
     let found = read_snap(frame, found)?;
     // The verifier need not distinguish what stood before the IP header.
     Ok(Ethernet {
-        payload: found.payload.opaque(frame),
+        payload: found.payload.opaque(frame) & OFFSET_MASK,
         ..found
     })
 }

@@ -26,7 +26,7 @@ pub fn parse<F: Frame, O: Observer>(frame: &F, observer: &mut O) -> Result<Packe
         Link::Ip => {
             // Opaque, because the compiler would shift the pointer to the start of the packet, which the verifier
             // refuses.
-            let start = 0_usize.opaque(frame);
+            let start = 0_usize.opaque(frame) & ethernet::OFFSET_MASK;
             (ip_version(frame, start)?, start)
         }
     };
