@@ -117,7 +117,7 @@ impl KernelTables {
                 "{at} += {words}",
                 at = inout(reg) u64::from(at) => pointer,
                 room = in(reg) room,
-                words = in(reg) self.words,
+                words = in(reg) self.words.expose_provenance(),
                 out = label { return None },
                 options(nomem, nostack),
             );
