@@ -234,8 +234,8 @@ impl Pair {
         wait_up(&self.edge, &self.edge_interface)
     }
 
-    /// Gives both ends their addresses, and without discovery each other's MAC addresses. An interface that was down has
-    /// lost them.
+    /// Gives both ends their addresses, and without discovery each other's MAC addresses. An interface that was down
+    /// has lost them.
     pub fn address(&self, discovery: bool) -> Result<()> {
         let (near_mac, far_mac) = (text(peer_mac(self.number)), text(edge_mac(self.number)));
         let (near, far) = (self.peer_addresses(), self.edge_addresses());

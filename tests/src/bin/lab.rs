@@ -136,7 +136,7 @@ fn life(arguments: &Life) -> Result<bool> {
     )
 }
 
-/// Runs the laboratory of machines; answers whether all was as expected. It needs no root: the emulator's kernels have it.
+/// Runs the laboratory of machines, which needs no root; answers whether all was as expected.
 fn machines(arguments: &Machines) -> Result<bool> {
     need(&machines::PROGRAMS)?;
     let kernels = machines::found();

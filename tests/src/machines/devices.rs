@@ -1,4 +1,4 @@
-//! The devices of a machine: what the emulator is told, and which mode each kernel must reach.
+//! The devices of a machine: the arguments of the emulator, and which mode each kernel must reach.
 
 use std::process::Command;
 

@@ -236,7 +236,7 @@ fn mail(edge: &Edge) -> Result<String> {
             bail!("no answer to mail {way}");
         }
     }
-    // Whoever answers on another port is not answered.
+    // An answer from another port than mail's does not pass.
     let to = SocketAddr::new(theirs, 8025);
     let _server = edge.pair.peer.enter(|| TcpListener::bind(to))??;
     let answered = call::tcp(&edge.pair.edge, ours, to, Duration::from_secs(1))?;
