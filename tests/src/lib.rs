@@ -20,6 +20,7 @@ mod instance;
 pub mod lab;
 pub mod life;
 pub mod link;
+pub mod machines;
 pub mod mmdb_writer;
 pub mod mutate;
 pub mod namespace;

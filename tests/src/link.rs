@@ -11,6 +11,7 @@
 //! own protocols asks for them with [`Link::discovery`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -41,6 +42,8 @@ pub struct Link {
     queues: usize,
     addressed: bool,
     discovery: bool,
+    /// Interfaces of the calling thread's namespace that take the place of a veth pair.
+    devices: Option<[String; 2]>,
 }
 
 /// A veth pair that is up, and the namespaces that it joins.
@@ -70,6 +73,7 @@ impl Default for Link {
             queues: 1,
             addressed: true,
             discovery: false,
+            devices: None,
         }
     }
 }
@@ -96,6 +100,13 @@ impl Link {
     /// Leaves both ends without addresses and without IPv6: the kernel then neither sends nor answers anything.
     pub fn unaddressed(mut self) -> Self {
         self.addressed = false;
+        self
+    }
+
+    /// Takes two interfaces of the calling thread's namespace, which are joined already, in place of a veth pair. They
+    /// return there, under other names, when the namespaces end.
+    pub fn over(mut self, peer: String, edge: String) -> Self {
+        self.devices = Some([peer, edge]);
         self
     }
 
@@ -131,55 +142,15 @@ impl Link {
         // The first interfaces of two namespaces have the same number, and of a veth whose other end has its own number
         // the kernel tells that it is up a second late (linkwatch_urgent_event).
         let near_index = (PEER_INDEX + u32::from(self.number)).to_string();
-        // Both ends are born in their namespaces, so the host never sees them.
-        pair.peer.run(&[
-            "ip",
-            "link",
-            "add",
-            near,
-            "index",
-            &near_index,
-            "address",
-            &near_mac,
-            "mtu",
-            &mtu,
-            "numrxqueues",
-            &queues,
-            "numtxqueues",
-            &queues,
-            "type",
-            "veth", //
-            "peer",
-            "name",
-            far,
-            "address",
-            &far_mac,
-            "mtu",
-            &mtu,
-            "numrxqueues",
-            &queues,
-            "numtxqueues",
-            &queues,
-            "netns",
-            &pair.edge.path(),
-        ])?;
-        let ends = [
-            (
-                &pair.peer,
-                near,
-                &far_mac,
-                pair.peer_addresses(),
-                pair.edge_addresses(),
-            ),
-            (
-                &pair.edge,
-                far,
-                &near_mac,
-                pair.edge_addresses(),
-                pair.peer_addresses(),
-            ),
-        ];
-        for (namespace, interface, _, _, _) in &ends {
+        match &self.devices {
+            Some([peer, edge]) => {
+                take(peer, &pair.peer, near, &near_mac, &mtu)?;
+                take(edge, &pair.edge, far, &far_mac, &mtu)?;
+            }
+            None => make_veth(pair, &near_index, [&near_mac, &far_mac], &mtu, &queues)?,
+        }
+        let ends = [(&pair.peer, near), (&pair.edge, far)];
+        for (namespace, interface) in &ends {
             if !self.addressed {
                 namespace.set(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")?;
             }
@@ -189,17 +160,94 @@ impl Link {
             }
             namespace.run(&["ip", "link", "set", interface, "up"])?;
         }
-        for (namespace, interface, ..) in &ends {
+        for (namespace, interface) in &ends {
             wait_up(namespace, interface)?;
         }
         if !self.addressed {
             return Ok(());
         }
+        pair.address(self.discovery)
+    }
+}
+
+fn make_veth(
+    pair: &Pair,
+    near_index: &str,
+    [near_mac, far_mac]: [&str; 2],
+    mtu: &str,
+    queues: &str,
+) -> Result<()> {
+    let (near, far) = (&pair.peer_interface, &pair.edge_interface);
+    // Both ends are born in their namespaces, so the host never sees them.
+    pair.peer.run(&[
+        "ip",
+        "link",
+        "add",
+        near,
+        "index",
+        near_index,
+        "address",
+        near_mac,
+        "mtu",
+        mtu,
+        "numrxqueues",
+        queues,
+        "numtxqueues",
+        queues,
+        "type",
+        "veth", //
+        "peer",
+        "name",
+        far,
+        "address",
+        far_mac,
+        "mtu",
+        mtu,
+        "numrxqueues",
+        queues,
+        "numtxqueues",
+        queues,
+        "netns",
+        &pair.edge.path(),
+    ])?;
+    Ok(())
+}
+
+/// Moves an interface of the calling thread's namespace into another, with a name, a MAC address and an MTU.
+fn take(device: &str, namespace: &Namespace, name: &str, mac: &str, mtu: &str) -> Result<()> {
+    let path = namespace.path();
+    let moved = Command::new("ip")
+        .args(["link", "set", device, "netns", &path, "name", name])
+        .output()
+        .context("starting ip")?;
+    if !moved.status.success() {
+        let said = String::from_utf8_lossy(&moved.stderr);
+        bail!("moving {device} into a namespace: {}", said.trim());
+    }
+    namespace.run(&["ip", "link", "set", name, "address", mac, "mtu", mtu])?;
+    Ok(())
+}
+
+impl Pair {
+    /// Waits until the edge's interface can carry frames.
+    pub fn wait_up(&self) -> Result<()> {
+        wait_up(&self.edge, &self.edge_interface)
+    }
+
+    /// Gives both ends their addresses, and without discovery each other's MAC addresses. An interface that was down
+    /// has lost them.
+    pub fn address(&self, discovery: bool) -> Result<()> {
+        let (near_mac, far_mac) = (text(peer_mac(self.number)), text(edge_mac(self.number)));
+        let (near, far) = (self.peer_addresses(), self.edge_addresses());
+        let ends = [
+            (&self.peer, &self.peer_interface, far_mac, near, far),
+            (&self.edge, &self.edge_interface, near_mac, far, near),
+        ];
         for (namespace, interface, opposite_mac, own, opposite) in &ends {
             for (own, opposite) in own.iter().zip(opposite) {
                 let length = if own.is_ipv4() { 28 } else { 64 };
                 namespace.add_address(interface, IpNet::new(*own, length)?)?;
-                if !self.discovery {
+                if !discovery {
                     namespace.run(&[
                         "ip",
                         "neigh",
@@ -217,9 +265,7 @@ impl Link {
         }
         Ok(())
     }
-}
 
-impl Pair {
     /// The peer's own addresses on this link, IPv4 first.
     #[must_use]
     pub fn peer_addresses(&self) -> [IpAddr; 2] {

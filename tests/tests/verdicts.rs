@@ -9,12 +9,10 @@ use std::path::Path;
 
 use geofence_common::action::{Action, Reason};
 use geofence_tests::corpus::corpus;
+use geofence_tests::machines::corpus_agrees;
 use geofence_tests::require_root;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
-use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
-use geofence_user::kernel::Filter;
-use geofence_user::os::clock::boot_now;
 use geofence_user::prepare::{Prepared, prepare};
 
 fn prepared() -> Prepared {
@@ -113,26 +111,5 @@ fn odd_frames_from_an_allowed_country_pass() {
 #[test]
 fn kernel_gives_every_corpus_frame_the_same_reason() {
     require_root!();
-    let prepared = prepared();
-    let mut filter = Filter::load(prepared.options(true)).expect("loads");
-    filter.install(&prepared.image, None).expect("installs");
-    // First fragments that pass are remembered, by the kernel and here.
-    let host = SimulatedTables::new(prepared.image.words(), PacketHistory::default());
-    for source in [
-        "77.88.8.8",
-        "84.200.69.80",
-        "2a02:6b8::1",
-        "2001:4860:4860::8888",
-    ] {
-        // The kernel runs no test on a frame shorter than an Ethernet header.
-        for (name, frame) in frames(source)
-            .into_iter()
-            .filter(|(_, frame)| frame.len() >= 14)
-        {
-            host.set_now(boot_now().expect("a clock"));
-            let expected = geofence_common::decide::filter(&frame.as_slice(), &host, &mut ());
-            let kernel = filter.ask(&frame).expect(name);
-            assert_eq!(kernel, expected, "{name} from {source}");
-        }
-    }
+    corpus_agrees(&prepared()).expect("one verdict for each frame");
 }

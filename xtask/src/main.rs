@@ -90,9 +90,9 @@ enum Command {
     /// Run a whole network with real software around geofence
     ///
     /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
-    /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. Installs missing packages without
-    /// starting a service. Needs root; without root it offers sudo. Takes some minutes, half a minute with --short.
-    /// Exit code 1 when a row of its table is not as expected.
+    /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. `lab machines` boots other kernels
+    /// under QEMU. Installs missing packages without starting a service. Needs root; without root it offers sudo. Takes
+    /// some minutes. Exit code 1 when a row of its table is not as expected.
     Lab {
         /// The laboratory and its arguments (see `cargo xtask lab -- --help`)
         #[arg(

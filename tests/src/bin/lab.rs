@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
-use geofence_tests::life;
 use geofence_tests::privilege::missing_programs;
+use geofence_tests::{life, machines};
 
 /// Runs whole networks with real software around geofence
 ///
@@ -31,6 +31,25 @@ enum Laboratory {
     Mail(Mail),
     /// A filter that is upgraded, reloaded and killed under a flood, and interfaces that come and go
     Life(Life),
+    /// Kernels of Debian under an emulator, with the network cards that it emulates
+    Machines(Machines),
+    /// What a machine of the laboratory runs as its first program
+    #[command(hide = true)]
+    Guest {
+        /// Fewer devices
+        #[arg(long)]
+        short: bool,
+    },
+}
+
+#[derive(Args)]
+struct Machines {
+    /// Only veth and virtio_net
+    #[arg(long)]
+    short: bool,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -76,6 +95,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().laboratory {
         Laboratory::Mail(arguments) => mail(&arguments),
         Laboratory::Life(arguments) => life(&arguments),
+        Laboratory::Machines(arguments) => machines(&arguments),
+        Laboratory::Guest { short } => machines::guest(short).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -111,6 +132,16 @@ fn life(arguments: &Life) -> Result<bool> {
     let scale = scale(arguments.short);
     show(
         &life::life(scale, &arguments.steps, &mut progress())?,
+        arguments.json,
+    )
+}
+
+/// Runs the laboratory of machines, which needs no root; answers whether all was as expected.
+fn machines(arguments: &Machines) -> Result<bool> {
+    need(&machines::PROGRAMS)?;
+    let kernels = machines::found();
+    show(
+        &machines::machines(&kernels, scale(arguments.short), &mut progress())?,
         arguments.json,
     )
 }

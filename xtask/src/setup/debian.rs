@@ -105,14 +105,21 @@ pub(crate) fn unpack(package: &str, member: &str, into: &Path) -> Result<()> {
 }
 
 fn unpack_in(scratch: &Path, package: &str, member: &str, program: &Path) -> Result<()> {
+    extract(scratch, package)?;
+    let directory = program.parent().context("a program has a directory")?;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("creating {}", directory.display()))?;
+    // Renamed, not copied, so that a second xtask at work never sees half a program.
+    std::fs::rename(scratch.join("tree").join(member), program)
+        .with_context(|| format!("taking {member} out of {package}"))
+}
+
+/// Fetches a package into a directory and extracts it there, below `tree`.
+fn extract(scratch: &Path, package: &str) -> Result<()> {
     let mut download = process::command("apt-get");
     download.args(["download", package]).current_dir(scratch);
     if process::capture(&mut download).is_err() {
-        if let Some(way) = privilege::offer("fetching package lists")? {
-            eprintln!("setup: the package lists are missing or old, fetching new ones");
-            // As above: the next command shows whether it was enough.
-            let _ = process::capture(&mut apt(way, "update"));
-        }
+        update()?;
         process::capture(&mut download)?;
     }
     let archive = std::fs::read_dir(scratch)
@@ -128,12 +135,36 @@ fn unpack_in(scratch: &Path, package: &str, member: &str, program: &Path) -> Res
             .arg(archive)
             .arg(scratch.join("tree")),
     )?;
-    let directory = program.parent().context("a program has a directory")?;
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("creating {}", directory.display()))?;
-    // Renamed, not copied, so that a second xtask at work never sees half a program.
-    std::fs::rename(scratch.join("tree").join(member), program)
-        .with_context(|| format!("taking {member} out of {package}"))
+    Ok(())
+}
+
+/// Puts everything of a package into a directory, which must not exist. The package itself is not installed.
+pub(super) fn unpack_whole(package: &str, into: &Path) -> Result<()> {
+    let scratch = workspace::scratch(&format!("unpack-{}", std::process::id()))?;
+    let unpacked = extract(&scratch, package).and_then(|()| {
+        let tree = scratch.join("tree");
+        std::fs::rename(&tree, into).with_context(|| format!("renaming {}", tree.display()))
+    });
+    std::fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
+    unpacked
+}
+
+/// The packages whose names match a pattern of apt-cache.
+pub(super) fn names(pattern: &str) -> Vec<String> {
+    let mut search = process::command("apt-cache");
+    search.args(["--names-only", "search", pattern]);
+    let found = process::text_of(&mut search).unwrap_or_default();
+    let names = found.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+/// Fetches the package lists, where that is allowed. The next command shows whether it was enough.
+pub(super) fn update() -> Result<()> {
+    if let Some(way) = privilege::offer("fetching package lists")? {
+        eprintln!("setup: the package lists are missing or old, fetching new ones");
+        let _ = process::capture(&mut apt(way, "update"));
+    }
+    Ok(())
 }
 
 fn apt(way: privilege::Way, verb: &str) -> Command {

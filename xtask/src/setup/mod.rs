@@ -12,6 +12,7 @@ use crate::{process, workspace};
 
 mod debian;
 pub(crate) mod deny;
+mod machines;
 mod version;
 
 /// The LLVM that the pinned compiler contains; bpf-linker must read the bitcode of that one.
@@ -75,6 +76,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
             }
             installed => installed?,
         }
+        machines::install();
     }
     if scope >= Scope::Bench {
         match peers() {

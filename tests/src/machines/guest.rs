@@ -1,0 +1,246 @@
+//! Inside a machine, as its first program: prepares it, looks at each device, writes the rows and switches it off.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use geofence_user::config::Config;
+use geofence_user::kernel::Filter;
+use geofence_user::model::policy::Lookup;
+use geofence_user::prepare::prepare;
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::Signal;
+
+use super::agreement::corpus_agrees;
+use super::devices::{DEVICES, Device, mac};
+use super::machine::{END, MODULES};
+use super::rows::row;
+use crate::call;
+use crate::edge::{Edge, PATIENCE};
+use crate::lab::report::{self, Row};
+use crate::link::Link;
+
+/// The port by which the rows leave.
+const PORT: &str = "/dev/ttyS1";
+
+/// Addresses of a blocked country and of an open one.
+const BLOCKED: &str = "77.88.8.8";
+const OPEN: &str = "84.200.69.80";
+
+/// What the filter must do with a connection to SSH from each.
+const JUDGED: &str = "RU dropped, DE passed";
+
+/// Does all that a machine is for. It does not return: the machine is switched off.
+pub fn run(is_short: bool) -> Result<()> {
+    ensure!(
+        std::process::id() == 1,
+        "this is what a machine of the laboratory runs as its first program"
+    );
+    let done = prepare_machine().and_then(|mut port| look(&mut port, is_short));
+    if let Err(error) = &done {
+        eprintln!("laboratory: {error:#}");
+    }
+    // The kernel writes what is in the serial port's buffer before it switches off.
+    fs::write("/proc/sysrq-trigger", "o").context("switching off")?;
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Mounts the kernel's file systems, loads the modules and opens the port.
+fn prepare_machine() -> Result<File> {
+    for (kind, place) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("bpf", "/sys/fs/bpf"),
+        ("tmpfs", "/tmp"),
+        ("tmpfs", "/run"),
+    ] {
+        mount(
+            Some(kind),
+            place,
+            Some(kind),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .with_context(|| format!("mounting {place}"))?;
+    }
+    for module in MODULES {
+        // One that is built in, or that this kernel lacks, shows in the rows of its device.
+        let _ = Command::new("modprobe").arg(module).status();
+    }
+    let mut port = OpenOptions::new();
+    port.write(true).open(PORT).context(PORT)
+}
+
+fn look(port: &mut File, is_short: bool) -> Result<()> {
+    for lookup in [Lookup::ArrayTrie, Lookup::LpmTrie] {
+        report::json(port, &[load(lookup)])?;
+        // Filling the kernel's tries takes long without hardware support.
+        if lookup == Lookup::ArrayTrie || !is_short {
+            report::json(port, &[cases(lookup)])?;
+        }
+    }
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let devices = DEVICES.iter().filter(|device| device.is_short || !is_short);
+    for device in devices {
+        let name = device.name();
+        let expected = device.modes[usize::from(!release.starts_with("6.1."))];
+        match edge(device) {
+            Ok(Some(edge)) => {
+                for row in judged(&name, expected, &edge) {
+                    report::json(port, &[row])?;
+                }
+            }
+            Ok(None) => report::json(
+                port,
+                &[row(name, "", || {
+                    Ok("not looked at: this emulator has no such card".to_owned())
+                })],
+            )?,
+            Err(error) => report::json(port, &[row(name, "a link", || Err(error))])?,
+        }
+    }
+    use std::io::Write as _;
+    Ok(writeln!(port, "{END}")?)
+}
+
+/// Whether the kernel accepts each program.
+fn load(lookup: Lookup) -> Row {
+    row(format!("loading, {lookup:?}"), "verified", || {
+        let mut filter = Filter::load(config(lookup)?.options(false))?;
+        filter.load_ip()?;
+        let counted = filter.verified_instructions()?.into_iter();
+        let counted: Vec<_> = counted
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        Ok(format!("verified: {}", counted.join(", ")))
+    })
+}
+
+/// Whether the kernel judges each frame of the corpus as the host does.
+fn cases(lookup: Lookup) -> Row {
+    row(format!("frames of the corpus, {lookup:?}"), "agree", || {
+        Ok(format!("agree: {}", corpus_agrees(&config(lookup)?)?))
+    })
+}
+
+fn config(lookup: Lookup) -> Result<geofence_user::prepare::Prepared> {
+    let mut config = Config::default();
+    config.policy.lookup = lookup;
+    Ok(prepare(config)?)
+}
+
+/// A protected machine behind a device; none if the emulator lacks the card.
+fn edge(device: &Device) -> Result<Option<Edge>> {
+    let link = Link::default().mtu(device.mtu);
+    let Some(card) = device.card else {
+        return Edge::on(&link).map(Some);
+    };
+    let mut ends = Vec::new();
+    for end in 0..2 {
+        let Some(name) = mac(card, end).and_then(|mac| interface(&mac)) else {
+            return Ok(None);
+        };
+        ends.push(name);
+    }
+    let [peer, edge] = ends.try_into().unwrap_or_default();
+    Edge::on(&link.over(peer, edge)).map(Some)
+}
+
+/// The interface with a MAC address.
+fn interface(mac: &str) -> Option<String> {
+    let interfaces = fs::read_dir("/sys/class/net").ok()?.flatten();
+    let mut named = interfaces.filter(|one| {
+        let address = fs::read_to_string(one.path().join("address"));
+        address.is_ok_and(|address| address.trim() == mac)
+    });
+    named.next()?.file_name().into_string().ok()
+}
+
+/// What becomes of packets on a device, from the first start to an upgrade.
+fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
+    let what = |what: &str| format!("{name}: {what}");
+    let mut daemon = None;
+    let mut rows = Vec::new();
+    rows.push(row(what("start before the link is up"), mode, || {
+        let interface = edge.interface();
+        let set = |state: &str| {
+            let words = ["ip", "link", "set", interface, state];
+            edge.pair.edge.run(&words)
+        };
+        set("down")?;
+        let started = edge.run(&[])?;
+        set("up")?;
+        edge.pair.wait_up()?;
+        edge.pair.address(false)?;
+        let said = started.stderr();
+        daemon = Some(started);
+        let line = said
+            .lines()
+            .find_map(|line| line.split_once(" in ")?.1.split_once(" mode"));
+        line.map(|(mode, _)| mode.to_owned())
+            .with_context(|| said.clone())
+    }));
+    let judges = || {
+        let passed = |source| edge.passes(source);
+        let word = |passes: bool| if passes { "passed" } else { "dropped" };
+        anyhow::Ok(format!(
+            "RU {}, DE {}",
+            word(passed(BLOCKED)?),
+            word(passed(OPEN)?)
+        ))
+    };
+    rows.push(row(what("frames"), JUDGED, judges));
+    rows.push(row(what("mail both ways"), "passed", || mail(edge)));
+    rows.push(row(what("reload"), JUDGED, || {
+        let answer = edge.ask(&["reload"])?;
+        ensure!(answer.code == Some(0), "{answer:?}");
+        judges()
+    }));
+    rows.push(row(what("SIGTERM, then a new daemon"), JUDGED, || {
+        let mut running = daemon.take().context("no daemon")?;
+        running.signal(Signal::SIGTERM)?;
+        running.wait(PATIENCE)?;
+        let between = judges()?;
+        ensure!(between == JUDGED, "without a daemon: {between}");
+        daemon = Some(edge.run(&[])?);
+        judges()
+    }));
+    rows.push(row(what("mail both ways after it"), "passed", || {
+        mail(edge)
+    }));
+    rows.push(row(what("detach"), "RU passed, DE passed", || {
+        daemon.take().context("no daemon")?.interrupt(PATIENCE)?;
+        judges()
+    }));
+    rows
+}
+
+/// Connections from a blocked country to our port 25, and from us to one there.
+fn mail(edge: &Edge) -> Result<String> {
+    let theirs: IpAddr = BLOCKED.parse()?;
+    edge.pair.claim(theirs)?;
+    let ours = edge.pair.edge_address_for(theirs);
+    for (server, client, to, from, way) in [
+        (&edge.pair.edge, &edge.pair.peer, ours, theirs, "in"),
+        (&edge.pair.peer, &edge.pair.edge, theirs, ours, "out"),
+    ] {
+        let to = SocketAddr::new(to, 25);
+        let _server = server.enter(|| TcpListener::bind(to))??;
+        if call::tcp(client, from, to, Duration::from_secs(5))?.is_none() {
+            bail!("no answer to mail {way}");
+        }
+    }
+    // An answer from another port than mail's does not pass.
+    let to = SocketAddr::new(theirs, 8025);
+    let _server = edge.pair.peer.enter(|| TcpListener::bind(to))??;
+    let answered = call::tcp(&edge.pair.edge, ours, to, Duration::from_secs(1))?;
+    ensure!(answered.is_none(), "port 8025 answers");
+    ensure!(Path::new("/sys/fs/bpf/geofence").exists(), "no pins");
+    Ok("passed in and out, port 8025 not answered".to_owned())
+}

@@ -1,0 +1,18 @@
+//! The laboratory of machines: kernels of Debian under an emulator, with the network cards that it emulates.
+//!
+//! Each kernel boots once from a file system in memory that holds geofence, this laboratory and the modules. Inside,
+//! each device is two cards that a hub of the emulator joins; nothing leaves the emulator. What is looked at is written
+//! to a serial port, a row a line. A machine that stops early is an error that shows the end of its console.
+
+mod agreement;
+mod archive;
+mod devices;
+mod guest;
+mod kernels;
+mod machine;
+mod rows;
+
+pub use agreement::corpus_agrees;
+pub use guest::run as guest;
+pub use kernels::{Kernel, found};
+pub use machine::{PROGRAMS, machines};
