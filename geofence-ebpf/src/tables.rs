@@ -106,6 +106,10 @@ impl KernelTables {
     ///
     /// In assembly, so that the register that is compared is the one that is added to the pointer. The compiler may
     /// add a copy from the stack, of which the verifier learns nothing from the comparison before Linux 6.8.
+    #[expect(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "the address is computed and not read through"
+    )]
     #[inline(always)]
     fn reach(&self, at: u32, room: u64) -> Option<*const u32> {
         let pointer;
@@ -117,7 +121,7 @@ impl KernelTables {
                 "{at} += {words}",
                 at = inout(reg) u64::from(at) => pointer,
                 room = in(reg) room,
-                words = in(reg) self.words.expose_provenance(),
+                words = in(reg) self.words,
                 out = label { return None },
                 options(nomem, nostack),
             );
@@ -127,9 +131,14 @@ impl KernelTables {
 
     #[inline(always)]
     fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
-        let words = self.reach(at, self.room - (COUNT as u64 - 1))?;
+        let at = u64::from(at);
+        // Subtracts from the room rather than adding to the position, so that the verifier learns a bound of the
+        // position.
+        if at >= self.room - (COUNT as u64 - 1) {
+            return None;
+        }
         // SAFETY: the element has `room` words, and these are those from `at`, of which the last was just compared.
-        Some(unsafe { *words.cast() })
+        Some(unsafe { *self.words.add(at as usize).cast() })
     }
 }
 

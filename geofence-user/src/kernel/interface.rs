@@ -1,5 +1,7 @@
 //! Reads the interfaces of this network namespace from rtnetlink.
 
+use std::collections::BTreeSet;
+
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{
     BondXmitHashPolicy, InfoBond, InfoData, LinkAttribute, LinkFlags, LinkInfo, LinkXdp, Prop,
@@ -44,7 +46,18 @@ pub async fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
         found.push(interface);
     }
     connection.abort();
+    let sessions = pppoe_sessions(&std::fs::read_to_string("/proc/net/pppoe").unwrap_or_default());
+    for interface in &mut found {
+        interface.has_pppoe = sessions.contains(&interface.name);
+    }
     Ok(found)
+}
+
+/// The devices that the kernel's table of PPPoE sessions names, in its last column. Without PPPoE there is no table.
+fn pppoe_sessions(table: &str) -> BTreeSet<String> {
+    let lines = table.lines().skip(1);
+    let names = lines.filter_map(|line| line.split_whitespace().last());
+    names.map(str::to_owned).collect()
 }
 
 /// Finds an interface by name; the error lists the names that exist.
@@ -159,4 +172,19 @@ fn module(attributes: &[LinkAttribute]) -> Option<String> {
     let (bus, parent) = bus.zip(parent)?;
     let target = std::fs::read_link(format!("/sys/bus/{bus}/devices/{parent}/driver")).ok()?;
     Some(target.file_name()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pppoe_table_names_the_devices_of_sessions() {
+        let table = "Id       Address              Device\n\
+                     00002A00 02:00:00:00:00:01     eth0\n\
+                     00002B00 02:00:00:00:00:02  uplink7\n";
+        let expected = ["eth0", "uplink7"].map(str::to_owned);
+        assert_eq!(pppoe_sessions(table), expected.into());
+        assert!(pppoe_sessions("").is_empty());
+    }
 }

@@ -204,14 +204,14 @@ fn a_machine_is_judged_by_its_kernel_and_capabilities() {
     };
     assert_eq!(
         worst(Machine {
-            version: (5, 19),
+            version: (6, 0),
             ..fit.clone()
         }),
         Some(Level::Trouble)
     );
     assert_eq!(
         worst(Machine {
-            version: (6, 0),
+            version: (6, 1),
             ..fit.clone()
         }),
         Some(Level::Note)
