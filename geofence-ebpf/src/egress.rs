@@ -15,12 +15,15 @@ use crate::{counters, events, maps, tables};
 
 /// Egress of Ethernet devices.
 #[classifier]
+// For the stack, as in `main`.
+#[inline(always)]
 pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
     leave::<EthernetDevice>(&ctx)
 }
 
 /// Egress of devices whose frames start with the IP header.
 #[classifier]
+#[inline(always)]
 pub(crate) fn geofence_egress_ip(ctx: TcContext) -> i32 {
     leave::<IpDevice>(&ctx)
 }

@@ -131,14 +131,9 @@ impl KernelTables {
 
     #[inline(always)]
     fn some<const COUNT: usize>(&self, at: u32) -> Option<[u32; COUNT]> {
-        let at = u64::from(at);
-        // Subtracts from the room rather than adding to the position, so that the verifier learns a bound of the
-        // position.
-        if at >= self.room - (COUNT as u64 - 1) {
-            return None;
-        }
+        let words = self.reach(at, self.room - (COUNT as u64 - 1))?;
         // SAFETY: the element has `room` words, and these are those from `at`, of which the last was just compared.
-        Some(unsafe { *self.words.add(at as usize).cast() })
+        Some(unsafe { *words.cast() })
     }
 }
 
