@@ -101,7 +101,8 @@ pub enum Embedding {
     SixToFour,
     /// 2001::/32, the last four bytes inverted: the client's address (RFC 4380).
     Teredo,
-    /// 64:ff9b::/96, the last four bytes (RFC 6052).
+    /// 64:ff9b::/96, 64:ff9b:1::/48 and the operator's translation prefixes: the last four bytes, or those of a prefix
+    /// of 48 bits if these are zero (RFC 6052 section 2.2).
     Nat64,
 }
 
@@ -113,7 +114,11 @@ impl Embedding {
         Address::v4(match self {
             Self::SixToFour => (address.high >> 16) as u32,
             Self::Teredo => !(address.low as u32),
-            Self::Nat64 => address.low as u32,
+            Self::Nat64 => match address.low as u32 {
+                // Two bytes before the reserved byte, two behind it.
+                0 => (address.high as u32) << 16 | (address.low >> 40) as u32 & 0xffff,
+                bits => bits,
+            },
         })
     }
 }
@@ -146,7 +151,11 @@ pub const SPECIAL_USE_V6: &[(u128, u8, SpecialUse)] = &[
         96,
         SpecialUse::Embedded(Embedding::Nat64),
     ), // RFC 6052
-    (0x0064_ff9b_0001 << 80, 48, SpecialUse::Local), // local-use translation, RFC 8215
+    (
+        0x0064_ff9b_0001 << 80,
+        48,
+        SpecialUse::Embedded(Embedding::Nat64),
+    ), // local-use translation, RFC 8215
     (0x0100 << 112, 64, SpecialUse::Local), // discard-only, RFC 6666
     (0x2001 << 112, 32, SpecialUse::Embedded(Embedding::Teredo)), // RFC 4380
     (0x2001_0002 << 96, 48, SpecialUse::Local), // benchmarking, RFC 5180
@@ -180,6 +189,8 @@ mod tests {
         assert_eq!(inner(Embedding::SixToFour, "2002:5102:0304::1"), expected);
         assert_eq!(inner(Embedding::Teredo, "2001::aefd:fcfb"), expected);
         assert_eq!(inner(Embedding::Nat64, "64:ff9b::81.2.3.4"), expected);
+        assert_eq!(inner(Embedding::Nat64, "64:ff9b:1:7::81.2.3.4"), expected);
+        assert_eq!(inner(Embedding::Nat64, "64:ff9b:1:5102:3:400::"), expected);
     }
 
     #[test]

@@ -283,19 +283,21 @@ impl Intent {
     /// The flow after this packet of ours.
     #[inline(always)]
     fn update(&self, flow: Flow, now: u64) -> Flow {
+        let is_state = |state| State::from_number(flow.state) == Some(state);
         let (state, lifetime) = match self.effect {
             Effect::Start => match self.opens {
                 Some((state, lifetime)) => return Flow::new(state, lifetime, now).since(flow, now),
                 None => return flow,
             },
+            // After our RST the connection stays closed, and its last seconds do not start again.
+            _ if is_state(State::Closed) => return flow,
+            // Before the handshake is complete, our kernel answers a forged segment with a RST and goes on with the
+            // handshake (RFC 9293 section 3.10.7.3).
+            Effect::Reset if is_state(State::Opening) => return flow,
             Effect::Reset => (State::Closed, lifetime::CLOSED),
             Effect::Finish => (State::Closing, lifetime::TRANSITORY),
-            Effect::Carry => match State::from_number(flow.state) {
-                Some(State::Closing) => (State::Closing, lifetime::TRANSITORY),
-                // After our RST the connection stays closed.
-                Some(State::Closed) => return flow,
-                _ => (State::Established, lifetime::ESTABLISHED),
-            },
+            Effect::Carry if is_state(State::Closing) => (State::Closing, lifetime::TRANSITORY),
+            Effect::Carry => (State::Established, lifetime::ESTABLISHED),
         };
         Flow {
             deadline: now + lifetime,

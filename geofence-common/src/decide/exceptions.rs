@@ -36,9 +36,7 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
     }
     // An ICMP error that nothing else passes may be about our answer to a peer that an exception let in.
     let quoted = match l4.quoted(packet) {
-        Some(quoted) if case.by_addresses == NO_REASON && policy.flags.has(flag::EXCEPTIONS) => {
-            Some(quoted)
-        }
+        Some(quoted) if case.by_addresses == NO_REASON => Some(quoted),
         _ => None,
     };
     let has_protected_ports = policy.flags.has(flag::PROTECTED);
@@ -59,7 +57,13 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         Some(quoted) => (
             find_endpoint(&quoted.destination, tables, observer)
                 .map_or([0; 3], |peer| peer.exception_names(tables)),
-            Traffic::new(Some(quoted.protocol), Some(quoted.source_port), false),
+            Traffic::new(
+                Some(quoted.protocol),
+                Some(quoted.source_port),
+                has_protected_ports
+                    && policy.port_rule(quoted.protocol, quoted.source_port, tables)
+                        == PortRule::Protected,
+            ),
         ),
         None => (
             source.exception_names(tables),

@@ -178,9 +178,11 @@ fn icmp_error<T: Tables, O: Observer>(
     let Some(quoted) = l4.quoted(packet) else {
         return Reason::UnprovenIcmpError;
     };
-    // Answers from a protected port are our traffic as well: their path MTU must be known.
-    if policy.port_rule(quoted.protocol, quoted.source_port, tables) != PortRule::None {
-        return Reason::IcmpError;
+    match policy.port_rule(quoted.protocol, quoted.source_port, tables) {
+        PortRule::Mail | PortRule::Service => return Reason::IcmpError,
+        // `check_exceptions` has passed errors about answers to the named sources.
+        PortRule::Protected => return Reason::UnprovenIcmpError,
+        PortRule::None => {}
     }
     let Some(table) = Table::of(quoted.protocol, quoted.destination_port, policy.flags) else {
         return Reason::UnprovenIcmpError;

@@ -68,7 +68,7 @@ pub fn cross_check(
         let [one, two] = [first, second]
             .map(|database| layer(prefix::countries(database, family), Country::UNKNOWN));
         let differs = combine(&one, &two, |one, two| blocked_by(policy, one, two));
-        let special_use = prefix::special_use(family).into_iter();
+        let special_use = prefix::special_use(policy, family).into_iter();
         let special_use = layer(special_use.map(|(prefix, _)| (prefix, true)), false);
         let differs = combine(&differs, &special_use, |differs, is_special| {
             differs.filter(|_| !is_special)

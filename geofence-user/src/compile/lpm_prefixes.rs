@@ -260,7 +260,7 @@ fn overlay(
     list_sets: &ListSets,
     family: Family,
 ) -> Vec<(Prefix, Statement)> {
-    let special_use = prefix::special_use(family)
+    let special_use = prefix::special_use(policy, family)
         .into_iter()
         .map(|(prefix, class)| (prefix, Statement::SpecialUse(class)));
     let lists = LISTS.into_iter().flat_map(|list| {

@@ -1,9 +1,9 @@
 //! Prefixes of both families in one form: left-aligned in 128 bits, so that one algorithm serves both.
 
-use geofence_common::address::{Address, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
+use geofence_common::address::{Address, Embedding, SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
 use geofence_common::country::Country;
 use geofence_common::image::class::{Class, OperatorList};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::data::geoip::Database;
 use crate::model::policy::{AsRule, Policy};
@@ -107,8 +107,8 @@ pub(super) fn countries(
         .map(|(start, length, country)| (Prefix { start, length }, country))
 }
 
-/// The special-use blocks, sorted.
-pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
+/// The special-use blocks and the policy's translation prefixes, sorted.
+pub(super) fn special_use(policy: &Policy, family: Family) -> Vec<(Prefix, Class)> {
     let mut blocks: Vec<_> = match family {
         Family::V4 => SPECIAL_USE_V4
             .iter()
@@ -117,7 +117,26 @@ pub(super) fn special_use(family: Family) -> Vec<(Prefix, Class)> {
                 (start, *length, SpecialUse::Local)
             })
             .collect(),
-        Family::V6 => SPECIAL_USE_V6.to_vec(),
+        Family::V6 => {
+            let translation = policy.translation_prefixes.iter().map(|prefix| {
+                let start = prefix.network().to_bits();
+                (
+                    start,
+                    prefix.prefix_len(),
+                    SpecialUse::Embedded(Embedding::Nat64),
+                )
+            });
+            let mut blocks: Vec<_> = SPECIAL_USE_V6.to_vec();
+            // The operator's word comes first.
+            blocks.retain(|(start, length, _)| {
+                let has_same = |prefix: &Ipv6Net| {
+                    prefix.network().to_bits() == *start && prefix.prefix_len() == *length
+                };
+                !policy.translation_prefixes.iter().any(has_same)
+            });
+            blocks.extend(translation);
+            blocks
+        }
     }
     .into_iter()
     .map(|(start, length, kind)| (Prefix { start, length }, Class::of_special_use(kind)))

@@ -59,7 +59,7 @@ impl Overlay {
 }
 
 fn overlay(policy: &Policy, family: Family) -> Layer<Overlay> {
-    let special_use = prefix::special_use(family)
+    let special_use = prefix::special_use(policy, family)
         .into_iter()
         .map(|(prefix, class)| (prefix, Some(class)));
     let special_use = layer(special_use, None);

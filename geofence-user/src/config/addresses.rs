@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::error::{Problem, quoted};
 
@@ -135,6 +135,18 @@ pub(super) fn management(text: &str) -> Result<IpNet, Problem> {
         ));
     }
     Ok(net)
+}
+
+/// Reads a prefix of a NAT64.
+pub(super) fn translation(text: &str) -> Result<Ipv6Net, Problem> {
+    match prefix(text)? {
+        IpNet::V6(net) if matches!(net.prefix_len(), 48 | 96) => Ok(net),
+        IpNet::V6(_) | IpNet::V4(_) => Err(Problem::new(
+            format!("{} is not a translation prefix", quoted(text)),
+            "expected an IPv6 prefix of 96 or 48 bits",
+            "write the prefix that the translator uses, such as \"2001:db8:64::/96\"",
+        )),
+    }
 }
 
 /// Reads the address and port to listen on.

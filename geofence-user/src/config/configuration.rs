@@ -95,6 +95,7 @@ impl Config {
                 lookup: Lookup::ArrayTrie,
                 replies: Replies::None,
                 mta_sts: false,
+                translation_prefixes: Vec::new(),
                 management: Vec::new(),
                 allow: Vec::new(),
                 deny: Vec::new(),

@@ -59,7 +59,7 @@ pub(super) fn frames(source: IpAddr, destination: IpAddr) -> Vec<Named> {
 fn encapsulated(source: IpAddr, destination: IpAddr) -> Vec<Named> {
     let packet = |port| {
         let packet = Frame::packet().ip(source, destination);
-        packet.tcp(40000, port).syn().build()
+        packet.tcp(40001, port).syn().build()
     };
     let is_v6 = source.is_ipv6();
     let protocol: u8 = if is_v6 { 0x57 } else { 0x21 };

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use geofence_common::country::Country;
+use ipnet::Ipv6Net;
 use serde::Serialize;
 
 use super::side::Side;
@@ -65,7 +66,7 @@ fn in_image(side: Side<'_>) -> [(&'static str, String); 5] {
     ]
 }
 
-fn in_config(config: &Config) -> [(&'static str, String); 13] {
+fn in_config(config: &Config) -> [(&'static str, String); 14] {
     let policy = &config.policy;
     [
         ("interfaces", listed(&config.interfaces, "none")),
@@ -78,6 +79,10 @@ fn in_config(config: &Config) -> [(&'static str, String); 13] {
             paths(&config.cross_check_databases, "none"),
         ),
         ("cross-check", policy.cross_check.word().to_owned()),
+        (
+            "translation-prefixes",
+            listed(&texts(&policy.translation_prefixes), "none"),
+        ),
         ("asn-database", paths(&config.asn_database, "none")),
         (
             "capacity-mib",
@@ -105,6 +110,10 @@ fn digest<T: Debug>(entries: &[T]) -> String {
 fn paths<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, none: &str) -> String {
     let paths = paths.into_iter().map(|path| path.display().to_string());
     listed(&paths.collect::<Vec<_>>(), none)
+}
+
+fn texts(prefixes: &[Ipv6Net]) -> Vec<String> {
+    prefixes.iter().map(Ipv6Net::to_string).collect()
 }
 
 fn listed(entries: &[String], none: &str) -> String {

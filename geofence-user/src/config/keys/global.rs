@@ -233,6 +233,16 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
         )
         .example("rate-limit = 200")
         .refused("Negative numbers, and more than 1000000."),
+        K::list("translation-prefixes", "prefixes", addresses::translation, |config| {
+            &mut config.policy.translation_prefixes
+        })
+        .meaning("IPv6 prefixes in which a translator (NAT64) of your network places IPv4 addresses.")
+        .details(
+            "A source in such a prefix is judged by the IPv4 address that it embeds (RFC 6052): the last four bytes, \
+             or those that a prefix of 48 bits uses. 64:ff9b::/96 and 64:ff9b:1::/48 are such prefixes already.",
+        )
+        .example(r#"translation-prefixes = ["2001:db8:64::/96"]"#)
+        .refused("What is no IPv6 prefix of 96 or 48 bits; bits set behind it; a prefix given twice."),
         K::list("management", "prefixes and addresses", addresses::management, |config| {
             &mut config.policy.management
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use geofence_common::image::Replies;
 use geofence_common::image::class::Class;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::autonomous_system::{AsRule, AutonomousSystem};
 use super::exception::{Exception, Protection};
@@ -24,6 +24,8 @@ pub struct Policy {
     pub replies: Replies,
     /// Whether replies to HTTPS pass, for the policies of MTA-STS.
     pub mta_sts: bool,
+    /// Prefixes of a NAT64: an address in one has the class of the IPv4 address that it embeds.
+    pub translation_prefixes: Vec<Ipv6Net>,
     pub management: Vec<IpNet>,
     pub allow: Vec<IpNet>,
     pub deny: Vec<IpNet>,

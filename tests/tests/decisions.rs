@@ -1,0 +1,133 @@
+//! Decisions that depend on what came before, on the host: flows after forged packets, errors about protected ports,
+//! and sources that a translator made.
+
+use std::net::IpAddr;
+
+use geofence_common::action::Reason;
+use geofence_common::decide::{Origin, egress, filter};
+use geofence_tests::frames::{self, Frame};
+use geofence_user::config::Config;
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
+use geofence_user::prepare::{Prepared, prepare};
+
+const OURS: &str = "192.0.2.2";
+const BLOCKED: &str = "77.88.8.8";
+const SECOND: u64 = 1_000_000_000;
+
+fn prepared(text: &str) -> Prepared {
+    let config = Config::parse(text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    prepare(config).expect("the embedded database and the policy")
+}
+
+fn tables(prepared: &Prepared) -> SimulatedTables<'_> {
+    SimulatedTables::new(prepared.image.words(), PacketHistory::default())
+}
+
+fn between(source: &str, destination: &str) -> Frame {
+    let [source, destination] =
+        [source, destination].map(|text| text.parse::<IpAddr>().expect("an address"));
+    frames::between(source, destination)
+}
+
+fn send(tables: &SimulatedTables<'_>, frame: Frame) {
+    egress(&frame.build().as_slice(), || Origin::Local, tables, &mut ());
+}
+
+fn reason(tables: &SimulatedTables<'_>, frame: Frame) -> Reason {
+    filter(&frame.build().as_slice(), tables, &mut ()).reason
+}
+
+fn sent() -> Frame {
+    between(OURS, BLOCKED).tcp(40_000, 25)
+}
+
+fn answer() -> Frame {
+    between(BLOCKED, OURS).tcp(25, 40_000)
+}
+
+#[test]
+fn reset_before_the_handshake_is_complete_does_not_end_the_flow() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    send(&tables, sent().syn());
+    // A stranger's ACK in the server's name, which our kernel answers with a RST while it stays in SYN-SENT.
+    send(&tables, sent().rst());
+    tables.set_now(11 * SECOND);
+    assert_eq!(reason(&tables, answer().syn().ack()), Reason::Reply);
+    send(&tables, sent().ack());
+    tables.set_now(600 * SECOND);
+    assert_eq!(reason(&tables, answer().ack()), Reason::Reply);
+}
+
+#[test]
+fn closed_flow_stays_closed_whatever_our_kernel_answers() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    send(&tables, sent().syn());
+    send(&tables, sent().ack());
+    send(&tables, sent().rst());
+    for second in [3, 6, 9] {
+        tables.set_now(second * SECOND);
+        assert_eq!(reason(&tables, answer().ack()), Reason::Reply);
+        send(&tables, sent().rst());
+    }
+    tables.set_now(11 * SECOND);
+    assert_eq!(reason(&tables, answer().ack()), Reason::UnprovenReply);
+}
+
+#[test]
+fn new_connection_of_the_same_ports_opens_a_closed_flow() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    send(&tables, sent().syn());
+    send(&tables, sent().ack());
+    send(&tables, sent().rst());
+    tables.set_now(5 * SECOND);
+    send(&tables, sent().syn());
+    tables.set_now(20 * SECOND);
+    assert_eq!(reason(&tables, answer().syn().ack()), Reason::Reply);
+}
+
+#[test]
+fn error_about_a_protected_port_passes_only_about_a_named_source() {
+    let prepared = prepared(
+        r#"
+        [[protect]]
+        id = "admin"
+        services = ["tcp/8443"]
+        from = ["8.8.8.0/24"]
+        "#,
+    );
+    let tables = tables(&prepared);
+    let about = |peer: &str| {
+        let peer: IpAddr = peer.parse().expect("an address");
+        let ours: IpAddr = OURS.parse().expect("an address");
+        let quoted = Frame::packet()
+            .ip(ours, peer)
+            .tcp(8443, 50_000)
+            .ack()
+            .build();
+        between(BLOCKED, OURS).icmp(3, 4).payload(quoted)
+    };
+    assert_eq!(reason(&tables, about("8.8.8.8")), Reason::IcmpError);
+    assert_eq!(reason(&tables, about(BLOCKED)), Reason::UnprovenIcmpError);
+}
+
+#[test]
+fn translated_source_is_judged_by_its_ipv4_address() {
+    let prepared = prepared(r#"translation-prefixes = ["2001:db8:64::/96", "2001:db8:48::/48"]"#);
+    let tables = tables(&prepared);
+    for (source, expected) in [
+        ("64:ff9b::77.88.8.8", Reason::CountryBlocked),
+        ("64:ff9b:1:7::77.88.8.8", Reason::CountryBlocked),
+        ("64:ff9b:1:4d58:8:800::", Reason::CountryBlocked),
+        ("64:ff9b:1:7::8.8.8.8", Reason::CountryAllowed),
+        ("2001:db8:64::77.88.8.8", Reason::CountryBlocked),
+        ("2001:db8:64::8.8.8.8", Reason::CountryAllowed),
+        ("2001:db8:48:4d58:8:800::", Reason::CountryBlocked),
+        ("2001:db8:65::77.88.8.8", Reason::SpecialUse),
+    ] {
+        let frame = between(source, "2001:db8::2").tcp(40_000, 22).syn();
+        assert_eq!(reason(&tables, frame), expected, "{source}");
+    }
+}
