@@ -7,7 +7,8 @@ use crate::action::Reason;
 use crate::address::Address;
 use crate::opaque::opaque;
 use crate::packet::{Fragment, Packet, Quoted, Transport, Upper};
-use crate::wire::protocol;
+use crate::wire::dns::Dns;
+use crate::wire::{ipv6, protocol};
 
 /// The headers behind the network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +43,6 @@ opaque!(L4 {
 });
 
 impl L4 {
-    /// Nothing was read yet.
-    pub(crate) const NONE: Self = Self::of([0; 3]);
-
     #[inline(always)]
     pub(crate) const fn of(words: [u64; 3]) -> Self {
         Self {
@@ -80,7 +78,8 @@ impl L4 {
                 _ => Fragment::Later,
             },
             identification: second as u32,
-            offset: (second >> 32) as u32,
+            datagram_protocol: (first >> 24) as u8,
+            boundary: (second >> 32) as u32,
         }
     }
 
@@ -99,6 +98,15 @@ impl L4 {
     #[inline(always)]
     pub(crate) const fn bits(&self) -> u8 {
         (self.words[2] >> 32) as u8
+    }
+
+    /// The identifier of the DNS response that a datagram from port 53 holds, if it holds one.
+    #[inline(always)]
+    pub(crate) const fn dns_response(&self) -> Option<u16> {
+        match (self.kind(), self.bits()) {
+            (Kind::Udp, 1) => Some((self.words[2] >> 48) as u16),
+            _ => None,
+        }
     }
 
     /// The reason why there is no readable transport header.
@@ -163,6 +171,7 @@ impl L4 {
             protocol: (self.quoted >> 8) as u8,
             source_port: (self.quoted >> 16) as u16,
             destination_port: (self.quoted >> 32) as u16,
+            identifier: (self.quoted >> 48) as u16,
         })
     }
 
@@ -191,8 +200,16 @@ impl L4 {
         }
     }
 
-    /// Whether it may be for a port that cannot be read. A later fragment hides none: the first fragment showed the
-    /// port.
+    /// Whether it is a later fragment of a datagram that has ports, or may have them behind extension headers.
+    #[inline(always)]
+    pub(crate) const fn is_later_of_ports(&self) -> bool {
+        let next = self.upper().protocol;
+        matches!(self.kind(), Kind::Later)
+            && (matches!(next, protocol::TCP | protocol::UDP) || ipv6::is_extension(next))
+    }
+
+    /// Whether it may be for a port that cannot be read. A later fragment hides none if its first fragment, which
+    /// showed the port, is known.
     #[inline(always)]
     pub(crate) const fn hides_port(&self) -> bool {
         matches!(self.kind(), Kind::Unreadable)
@@ -203,8 +220,8 @@ impl L4 {
 /// Set in the first word of `Unreadable` when the protocol is known.
 pub(crate) const PROTOCOL_KNOWN: u64 = 1 << 16;
 
-/// From the lowest bit: kind (8), protocol (8), fragment (16), offset in the frame (32); identification (32), offset in
-/// the datagram (32); two ports (16 each), two bytes (8 each), or the number of a reason.
+/// From the lowest bit: kind (8), protocol (8), fragment (8), protocol of the datagram (8), offset in the frame (32);
+/// identification (32), boundary (32); two ports (16 each), two bytes (8 each), or the number of a reason.
 #[inline(always)]
 pub(crate) const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8; 2]) -> [u64; 3] {
     let fragment = match upper.fragment {
@@ -214,16 +231,27 @@ pub(crate) const fn words(kind: Kind, upper: &Upper, ports: [u16; 2], bytes: [u8
     };
     let ([source, destination], [bits, code]) = (ports, bytes);
     [
-        kind as u64 | (upper.protocol as u64) << 8 | fragment << 16 | (upper.at as u64) << 32,
-        upper.identification as u64 | (upper.offset as u64) << 32,
+        kind as u64
+            | (upper.protocol as u64) << 8
+            | fragment << 16
+            | (upper.datagram_protocol as u64) << 24
+            | (upper.at as u64) << 32,
+        upper.identification as u64 | (upper.boundary as u64) << 32,
         source as u64 | (destination as u64) << 16 | (bits as u64) << 32 | (code as u64) << 40,
     ]
 }
 
-/// From the lowest bit: 1 (8), protocol (8), two ports (16 each).
+/// What a DNS response adds to the third word: 1 in the first byte, and the identifier in the topmost bits.
+#[inline(always)]
+pub(crate) const fn dns_bits(dns: Dns) -> u64 {
+    (dns.is_response as u64) << 32 | (dns.identifier as u64) << 48
+}
+
+/// From the lowest bit: 1 (8), protocol (8), two ports (16 each), identifier (16).
 #[inline(always)]
 pub(crate) const fn quoted_word(quoted: &Quoted) -> u64 {
     1 | (quoted.protocol as u64) << 8
         | (quoted.source_port as u64) << 16
         | (quoted.destination_port as u64) << 32
+        | (quoted.identifier as u64) << 48
 }

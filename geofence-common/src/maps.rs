@@ -293,7 +293,7 @@ const _: () = assert!(size_of::<FlowKey>() == 40 && size_of::<Flow>() == 24);
 
 const _: () = assert!(size_of::<CacheLine>() == 64);
 
-const _: () = assert!(size_of::<DatagramKey>() == 40 && size_of::<Datagram>() == 16);
+const _: () = assert!(size_of::<DatagramKey>() == 16 && size_of::<Datagram>() == 32);
 
 const _: () = assert!(size_of::<FlowCounters>() == 32 && size_of::<Device>() == 8);
 

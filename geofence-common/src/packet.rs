@@ -100,8 +100,10 @@ pub struct Upper {
     pub fragment: Fragment,
     /// The identification of the datagram, 0 if it is not fragmented.
     pub identification: u32,
-    /// How many bytes of the datagram precede this fragment.
-    pub offset: u32,
+    /// What the fragments of a datagram name as the protocol of its first header.
+    pub datagram_protocol: u8,
+    /// Where a first fragment ends in the datagram, and where a later one starts.
+    pub boundary: u32,
 }
 
 opaque!(Upper { protocol, at, fragment; .. });
@@ -115,6 +117,8 @@ pub struct Quoted {
     /// For an echo request its identifier; the destination port is then 0.
     pub source_port: u16,
     pub destination_port: u16,
+    /// The identifier of a DNS query, 0 for anything else.
+    pub identifier: u16,
 }
 
 /// Addresses, ports and protocol of a packet, as far as its headers can be read.

@@ -6,9 +6,10 @@
 use core::arch::asm;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 
 use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::frame::{Bytes, Frame, Link};
@@ -45,6 +46,26 @@ pub(crate) fn hide(number: u64, zero: u64) -> u64 {
     hidden
 }
 
+/// The packet pointer in a context's field at this offset.
+///
+/// The field has 32 bits, and the kernel loads a whole pointer from it. In assembly, because the compiler would extend
+/// the 32 bits by shifts where it keeps them for later, and the verifier refuses to shift a pointer.
+#[inline(always)]
+fn pointer_in<const FIELD: usize>(ctx: &impl EbpfContext) -> usize {
+    let pointer;
+    // SAFETY: it reads a field of the context, which is valid for the whole run.
+    unsafe {
+        asm!(
+            "{0} = *(u32 *)({1} + {2})",
+            lateout(reg) pointer,
+            in(reg) ctx.as_ptr(),
+            const FIELD,
+            options(pure, readonly, nostack),
+        );
+    }
+    pointer
+}
+
 /// A context whose program sees a packet, and how its bytes are reached.
 pub(crate) trait PacketContext: EbpfContext {
     /// What is kept of the length: the number where a helper has to be asked for it, nothing where a field holds it.
@@ -75,12 +96,12 @@ impl PacketContext for XdpContext {
 
     #[inline(always)]
     fn start(&self) -> usize {
-        self.data()
+        pointer_in::<{ offset_of!(xdp_md, data) }>(self)
     }
 
     #[inline(always)]
     fn end(&self) -> usize {
-        self.data_end()
+        pointer_in::<{ offset_of!(xdp_md, data_end) }>(self)
     }
 
     #[inline(always)]
@@ -106,12 +127,12 @@ impl PacketContext for TcContext {
 
     #[inline(always)]
     fn start(&self) -> usize {
-        self.data()
+        pointer_in::<{ offset_of!(__sk_buff, data) }>(self)
     }
 
     #[inline(always)]
     fn end(&self) -> usize {
-        self.data_end()
+        pointer_in::<{ offset_of!(__sk_buff, data_end) }>(self)
     }
 
     #[inline(always)]

@@ -18,6 +18,7 @@
 //! LISTS          list x tenant -> packets for each direction and action, and their events, per CPU
 //! EVENTS         events on their way to the daemon
 //! EVENT_LIMITS   states of the rate limits of each list's events
+//! CASE           what a decision rests on when the addresses do not decide, per CPU
 //! CLOCK          the time since boot when it was read last, per CPU
 //! FAULTS         packets without an image, per CPU, for the log
 //! VERDICT        the last verdict, for test runs
@@ -28,6 +29,7 @@ use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf,
 };
 use aya_ebpf::macros::btf_map;
+use geofence_common::decide::CASE_SIZE;
 use geofence_common::event::Event;
 use geofence_common::flow::cache::{CACHE_LINES, CacheLine, ChecksumKey};
 use geofence_common::flow::rate_limit::RateLimitKey;
@@ -101,6 +103,10 @@ pub(crate) struct Clock {
     pub(crate) tick: u64,
     pub(crate) now: u64,
 }
+
+const CASE_WORDS: usize = CASE_SIZE.div_ceil(size_of::<u64>());
+#[btf_map]
+pub(crate) static CASE: PerCpuArray<[u64; CASE_WORDS], 1> = PerCpuArray::new();
 
 #[btf_map]
 pub(crate) static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();

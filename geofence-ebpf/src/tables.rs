@@ -1,10 +1,12 @@
 //! `Tables` and `Conntrack` over the maps: what a decision consults in the kernel.
 
 use core::arch::asm;
+use core::hint::black_box;
+use core::mem::MaybeUninit;
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use geofence_common::address::Address;
-use geofence_common::decide::{Conntrack, Tables};
+use geofence_common::decide::{CASE_SIZE, Conntrack, Tables};
 use geofence_common::flow::cache::CacheKey;
 use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
@@ -202,13 +204,47 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow> {
-        if let Some(flow) = cached_flow(table, key) {
+        // A cached copy would not know how many answers have come.
+        if key.answers_max().is_none()
+            && let Some(flow) = cached_flow(table, key)
+        {
             return Some(flow);
         }
         let flow = in_table!(table, |flows| flows.get_ptr(key))?;
         // SAFETY: the entry is a whole `Flow`. Another CPU may be writing it; each field is read at once. A
         // deadline that is read was this flow's or, of an entry just recycled, another live flow's.
         Some(unsafe { flow.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn take_answer(&self, table: Table, key: &FlowKey) -> bool {
+        let Some(flow) = in_table!(table, |flows| flows.get_ptr_mut(key)) else {
+            return false;
+        };
+        // SAFETY: the entry is a whole `Flow`, and the field is read and written at once. Of two CPUs that take at the
+        // same moment one may not be counted.
+        unsafe {
+            let answers = &raw mut (*flow).answers;
+            let left = answers.read_volatile();
+            if left == 0 {
+                return false;
+            }
+            answers.write_volatile(left - 1);
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn with_case<C: Copy, R>(&self, case: C, decide: impl FnOnce(&C) -> R) -> Option<R> {
+        const {
+            assert!(size_of::<C>() <= CASE_SIZE && align_of::<C>() <= align_of::<u64>());
+        }
+        let place = maps::CASE.get_ptr_mut(0)?;
+        // SAFETY: the element has room for a case and its alignment, and is this CPU's own: a program that filters is
+        // not interrupted by another.
+        let place = unsafe { &mut *place.cast::<MaybeUninit<C>>() };
+        let place: &C = place.write(case);
+        Some(decide(black_box(place)))
     }
 
     #[inline(always)]
@@ -257,14 +293,16 @@ impl Conntrack for KernelTables {
         let changed = change(unsafe { flow.read_volatile() });
         // SAFETY: as for reading one; of two CPUs that write the same flow, either's deadline is right.
         unsafe { flow.write_volatile(changed) };
-        cache_flow(table, key, &changed);
+        if key.answers_max().is_none() {
+            cache_flow(table, key, &changed);
+        }
         true
     }
 
     #[inline(always)]
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
         let is_in = in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok();
-        if is_in {
+        if is_in && key.answers_max().is_none() {
             cache_flow(table, key, &flow);
         }
         is_in

@@ -32,7 +32,7 @@ use expected_events::{ExpectedEvents, listed};
 use policies::customers;
 
 /// Instructions the verifier may walk through; some more than the program takes today.
-const VERIFIED_INSTRUCTIONS_MAX: u32 = 510_000;
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 620_000;
 
 const FRAMES: usize = 120_000;
 const RANDOM_ADDRESSES: usize = 2_000_000;

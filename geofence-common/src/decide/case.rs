@@ -4,10 +4,12 @@ use crate::action::Reason;
 use crate::decide::endpoint::Endpoint;
 use crate::image::destination::DestinationPolicy;
 use crate::l4::L4;
-use crate::opaque::opaque;
 use crate::packet::Packet;
 
 /// The input of a verdict that the addresses alone do not decide.
+///
+/// It fills most of a program's stack, so the kernel keeps it in a map. The verifier knows nothing of what it reads
+/// there.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) packet: Packet,
@@ -20,14 +22,8 @@ pub(crate) struct Case {
     pub(crate) by_addresses: u32,
 }
 
-opaque!(Case {
-    packet,
-    source,
-    policy,
-    l4,
-    later_fragment,
-    by_addresses
-});
+/// How much room the kernel keeps for a case.
+pub const CASE_SIZE: usize = size_of::<Case>();
 
 /// Stands for no reason, where a reason is a number.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;

@@ -16,7 +16,7 @@ use crate::image::settings::{Flags, PortRule, Replies};
 use crate::opaque::{Opaque as _, opaque};
 use crate::packet::{Fragment, Packet, Transport};
 use crate::wire::parse::find_upper;
-use crate::wire::{protocol, transport, transport::tcp};
+use crate::wire::{dns, protocol, transport, transport::tcp};
 
 /// Tables that can write flows. Only egress does.
 pub trait Conntrack: Tables {
@@ -51,13 +51,16 @@ struct Segment {
     destination: u16,
     /// The flags of TCP, or the type of an ICMP message.
     bits: u8,
+    /// The identifier of a DNS query.
+    identifier: u16,
 }
 
 opaque!(Segment {
     protocol,
     source,
     destination,
-    bits
+    bits,
+    identifier
 });
 
 impl Segment {
@@ -86,6 +89,7 @@ impl Segment {
             source,
             destination,
             bits,
+            identifier: 0,
         }
     }
 }
@@ -98,6 +102,8 @@ struct Intent {
     protocol: u8,
     local_port: u16,
     remote_port: u16,
+    /// The identifier of a DNS query over UDP, 0 for anything else.
+    identifier: u16,
     /// The state and lifetime of a new flow; nothing if such a packet opens none.
     opens: Option<(State, u64)>,
     effect: Effect,
@@ -137,7 +143,15 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
         return Tracking::Nothing;
     };
     observer.step(Step::Transport(transport));
-    let segment = Segment::of(transport).opaque(frame);
+    let mut segment = Segment::of(transport);
+    if segment.protocol == protocol::UDP && segment.destination == dns::PORT {
+        match dns::read(frame, &upper, packet.end) {
+            Some(query) if !query.is_response => segment.identifier = query.identifier,
+            // A response of ours, or no DNS at all: nothing comes back.
+            _ => return Tracking::Nothing,
+        }
+    }
+    let segment = segment.opaque(frame);
     let next = segment.opaque(frame);
     let Some((intent, _)) = intent_of(&segment, flags) else {
         return Tracking::Nothing;
@@ -173,7 +187,8 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
         intent.protocol,
         intent.local_port,
         intent.remote_port,
-    );
+    )
+    .of_query(intent.identifier);
     let now = tables.now();
     let tracking = record(&intent, table, &key, now, tables);
     if O::IS_ACTIVE {
@@ -203,13 +218,20 @@ fn record<T: Conntrack>(
     now: u64,
     tables: &T,
 ) -> Tracking {
-    if tables.update(table, key, |flow| intent.update(flow, now)) {
+    let answers = key.answers_max().unwrap_or(0);
+    if tables.update(table, key, |flow| {
+        intent.update(flow, now).with_answers(answers)
+    }) {
         return Tracking::Updated(table);
     }
     let Some((state, lifetime)) = intent.opens else {
         return Tracking::Nothing;
     };
-    if tables.open(table, key, Flow::new(state, lifetime, now)) {
+    if tables.open(
+        table,
+        key,
+        Flow::new(state, lifetime, now).with_answers(answers),
+    ) {
         Tracking::Opened(table)
     } else {
         Tracking::Full(table)
@@ -224,6 +246,7 @@ impl Intent {
             source,
             destination,
             bits,
+            identifier,
         } = *segment;
         Some(match (protocol, bits) {
             (protocol::TCP, flags) => {
@@ -240,6 +263,7 @@ impl Intent {
                     protocol: protocol::TCP,
                     local_port: source,
                     remote_port: destination,
+                    identifier: 0,
                     // A SYN with ACK answers a peer; the connection is known already, or the peer opened it.
                     opens: if effect == Effect::Start {
                         Some((State::Opening, lifetime::TRANSITORY))
@@ -253,9 +277,10 @@ impl Intent {
                 protocol: protocol::UDP,
                 local_port: source,
                 remote_port: destination,
+                identifier,
                 opens: Some((
                     State::Datagram,
-                    if matches!(destination, 53 | 853) {
+                    if matches!(destination, dns::PORT | 853) {
                         lifetime::DNS
                     } else {
                         lifetime::DATAGRAM
@@ -275,6 +300,7 @@ impl Intent {
             protocol,
             local_port: identifier,
             remote_port: 0,
+            identifier: 0,
             opens: Some((State::Datagram, lifetime::ECHO)),
             effect: Effect::Start,
         }

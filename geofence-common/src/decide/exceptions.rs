@@ -1,6 +1,6 @@
 //! Exceptions and protected ports, which come before lists and countries.
 
-use crate::action::Reason;
+use crate::action::{Action, Reason};
 use crate::decide::case::{Case, NO_REASON, reason_of};
 use crate::decide::endpoint::find_endpoint;
 use crate::decide::tables::Tables;
@@ -31,7 +31,10 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         return None;
     }
     let is_excepted = source.class.is_excepted();
-    if is_excepted && let Some(later) = reason_of(case.later_fragment) {
+    let has_protected_ports = policy.flags.has(flag::PROTECTED);
+    if let Some(later) = reason_of(case.later_fragment)
+        && (is_excepted || (has_protected_ports && later.action() == Action::Drop))
+    {
         return Some((later, 0));
     }
     // An ICMP error that nothing else passes may be about our answer to a peer that an exception let in.
@@ -39,12 +42,12 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         Some(quoted) if case.by_addresses == NO_REASON => Some(quoted),
         _ => None,
     };
-    let has_protected_ports = policy.flags.has(flag::PROTECTED);
     if !is_excepted && !has_protected_ports && quoted.is_none() {
         // No exception concerns this source, so it costs the packet nothing that there are exceptions for others.
         return None;
     }
-    let is_hidden = has_protected_ports && l4.hides_port();
+    let is_lone = l4.is_later_of_ports() && case.later_fragment == NO_REASON;
+    let is_hidden = has_protected_ports && (is_lone || l4.hides_port());
     let (transport, port) = (l4.protocol(), l4.port());
     let is_protected = is_hidden
         || match (transport, port) {

@@ -2,13 +2,14 @@
 //! a later fragment.
 //!
 //! The packet itself must prove it, and for the last three earlier packets as well. Nothing here creates or extends a
-//! flow. An accepted first fragment is remembered for its later fragments only.
+//! flow; a DNS response uses up one of those that its query may have. An accepted first fragment is remembered for its
+//! later fragments only.
 
-use crate::action::{Action, Reason};
+use crate::action::Reason;
 use crate::decide::case::{Case, reason_of};
 use crate::decide::tables::Tables;
 use crate::explain::{Observer, Step};
-use crate::flow::fragments::{Datagram, DatagramKey};
+use crate::flow::fragments::{Datagram, DatagramId};
 use crate::flow::key::{FlowKey, Table};
 use crate::flow::rate_limit::{RateLimit, RateLimitKey};
 use crate::flow::state::lifetime;
@@ -16,8 +17,8 @@ use crate::image::destination::DestinationPolicy;
 use crate::image::layout::header;
 use crate::image::settings::{Flags, PortRule, flag};
 use crate::l4::{Kind, L4};
-use crate::packet::{Fragment, Packet, Upper};
-use crate::wire::{protocol, transport::tcp};
+use crate::packet::{Fragment, Packet};
+use crate::wire::{dns, protocol, transport::tcp};
 
 /// The reason by which a packet from a blocked source passes, or a reason of its own to drop it.
 #[inline(always)]
@@ -31,50 +32,57 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
     } = case;
     let flags = policy.flags;
     let (source, destination) = (l4.source(), l4.destination());
-    let reason = match (l4.kind(), l4.bits()) {
+    let service = match (l4.kind(), l4.bits()) {
         (Kind::Unreadable, _) => return Some(l4.reason()),
         (Kind::Later, _) => return reason_of(case.later_fragment).or(Some(Reason::LaterFragment)),
+        (Kind::Tcp, _) => service(policy, protocol::TCP, destination, tables),
+        (Kind::Udp, _) => service(policy, protocol::UDP, destination, tables),
+        (Kind::Icmp, 8) | (Kind::Icmpv6, 128) => {
+            flags.passes_icmp_echo().then_some(Reason::Service)
+        }
+        (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
+    };
+    if service.is_some() {
+        let is_within =
+            !flags.has(flag::RATE_LIMIT) || is_within_rate_limit(packet, tables, observer);
+        return if is_within {
+            service
+        } else {
+            Some(Reason::RateLimit)
+        };
+    }
+    let (transport, local_port, remote_port, identifier, is_answer) = match (l4.kind(), l4.bits()) {
         (Kind::Tcp, bits) => {
             // A SYN is no reply, whatever its ports, and a reply has ACK or RST set.
             let is_answer =
                 bits & (tcp::SYN | tcp::ACK) != tcp::SYN && bits & (tcp::ACK | tcp::RST) != 0;
-            service(policy, protocol::TCP, destination, tables).or_else(|| {
-                let key = key(packet, protocol::TCP, destination, source);
-                reply(&key, is_answer, flags, tables, observer)
-            })
+            (protocol::TCP, destination, source, 0, is_answer)
         }
-        (Kind::Udp, _) => service(policy, protocol::UDP, destination, tables).or_else(|| {
-            let key = key(packet, protocol::UDP, destination, source);
-            reply(&key, true, flags, tables, observer)
-        }),
-        (Kind::Icmp, 8) | (Kind::Icmpv6, 128) => {
-            flags.passes_icmp_echo().then_some(Reason::Service)
+        (Kind::Udp, _) => {
+            let response = l4.dns_response();
+            // From port 53 only a DNS response answers.
+            let is_answer = source != dns::PORT || response.is_some();
+            let identifier = response.unwrap_or(0);
+            (protocol::UDP, destination, source, identifier, is_answer)
         }
-        (Kind::Icmp, 0) => {
-            let key = key(packet, protocol::ICMP, source, 0);
-            reply(&key, true, flags, tables, observer)
-        }
-        (Kind::Icmpv6, 129) => {
-            let key = key(packet, protocol::ICMPV6, source, 0);
-            reply(&key, true, flags, tables, observer)
-        }
+        (Kind::Icmp, 0) => (protocol::ICMP, source, 0, 0, true),
+        (Kind::Icmpv6, 129) => (protocol::ICMPV6, source, 0, 0, true),
         (Kind::Icmp | Kind::Icmpv6, _) if l4.is_icmp_error() => {
-            Some(icmp_error(packet, l4, policy, tables, observer))
+            return Some(icmp_error(packet, l4, policy, tables, observer));
         }
         // Source quench, which RFC 6633 deprecates.
-        (Kind::Icmp, 4) => Some(Reason::UnprovenIcmpError),
-        (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
-    }?;
-    if matches!(reason, Reason::Mail | Reason::Service)
-        && flags.has(flag::RATE_LIMIT)
-        && !is_within_rate_limit(packet, tables, observer)
-    {
-        return Some(Reason::RateLimit);
-    }
-    if reason.action() == Action::Pass {
-        mark_first_fragment(packet, l4, tables);
-    }
-    Some(reason)
+        (Kind::Icmp, 4) => return Some(Reason::UnprovenIcmpError),
+        _ => return None,
+    };
+    let key = FlowKey::new(
+        &packet.destination,
+        &packet.source,
+        transport,
+        local_port,
+        remote_port,
+    )
+    .of_query(identifier);
+    reply(&key, is_answer, flags, tables, observer)
 }
 
 #[inline(always)]
@@ -92,18 +100,6 @@ fn is_within_rate_limit<T: Tables, O: Observer>(
     });
     observer.step(Step::RateLimit { is_within });
     is_within
-}
-
-/// The flow that a packet from outside belongs to.
-#[inline(always)]
-fn key(packet: &Packet, protocol: u8, local_port: u16, remote_port: u16) -> FlowKey {
-    FlowKey::new(
-        &packet.destination,
-        &packet.source,
-        protocol,
-        local_port,
-        remote_port,
-    )
 }
 
 #[inline(always)]
@@ -131,9 +127,12 @@ fn reply<T: Tables, O: Observer>(
 ) -> Option<Reason> {
     let table = Table::of(key.protocol, key.remote_port, flags)?;
     if !is_answer {
-        return None;
+        // A TCP segment that opens a connection is judged by its country; a datagram from a DNS port only answers.
+        return (key.protocol == protocol::UDP).then_some(Reason::UnprovenReply);
     }
-    if is_live(table, key, tables, observer) {
+    if is_live(table, key, tables, observer)
+        && (key.answers_max().is_none() || tables.take_answer(table, key))
+    {
         return Some(Reason::Reply);
     }
     match table {
@@ -193,22 +192,13 @@ fn icmp_error<T: Tables, O: Observer>(
         quoted.protocol,
         quoted.source_port,
         quoted.destination_port,
-    );
+    )
+    .of_query(quoted.identifier);
     if is_live(table, &key, tables, observer) {
         Reason::IcmpError
     } else {
         Reason::UnprovenIcmpError
     }
-}
-
-#[inline(always)]
-fn datagram(packet: &Packet, upper: &Upper) -> DatagramKey {
-    DatagramKey::new(
-        &packet.source,
-        &packet.destination,
-        upper.identification,
-        upper.protocol,
-    )
 }
 
 /// Remembers an accepted first fragment and its length, if the packet is one.
@@ -218,11 +208,20 @@ pub(crate) fn mark_first_fragment<T: Tables>(packet: &Packet, l4: &L4, tables: &
     if upper.fragment != Fragment::First || l4.kind() == Kind::Unreadable {
         return;
     }
+    let id = DatagramId::of(packet, upper);
+    let (key, now) = (id.key(&packet.source), tables.now());
+    let covers_more =
+        |known: Datagram| known.id == id && known.deadline > now && known.first >= upper.boundary;
+    // A shorter first fragment that follows would open what the longer one covers.
+    if tables.datagram(&key).is_some_and(covers_more) {
+        return;
+    }
     tables.store_datagram(
-        &datagram(packet, upper),
+        &key,
         Datagram {
-            deadline: tables.now() + lifetime::FRAGMENT,
-            first: (packet.end - upper.at) as u32,
+            id,
+            deadline: now + lifetime::FRAGMENT,
+            first: upper.boundary,
             padding: 0,
         },
     );
@@ -241,15 +240,15 @@ pub(crate) fn later_fragment<T: Tables, O: Observer>(
     if l4.kind() != Kind::Later {
         return None;
     }
-    let now = tables.now();
+    let (id, now) = (DatagramId::of(packet, upper), tables.now());
     let known = tables
-        .datagram(&datagram(packet, upper))
-        .filter(|datagram| datagram.deadline > now);
+        .datagram(&id.key(&packet.source))
+        .filter(|datagram| datagram.id == id && datagram.deadline > now);
     observer.step(Step::Datagram {
         is_known: known.is_some(),
     });
     known.map(|datagram| {
-        if upper.offset < datagram.first {
+        if upper.boundary < datagram.first {
             Reason::OverlappingFragment
         } else {
             Reason::Fragment

@@ -4,9 +4,9 @@
 //! bottom. The country of a packet needs its network header only. Its transport header is read only where an exception,
 //! a protected port or an exemption depends on it.
 
-use crate::action::Reason;
+use crate::action::{Action, Reason};
 use crate::country::Country;
-use crate::decide::case::{Case, NO_REASON, number, reason_of};
+use crate::decide::case::{Case, number, reason_of};
 use crate::decide::endpoint::{Endpoint, find_endpoint, verdict_by_addresses};
 use crate::decide::exceptions::check_exceptions;
 use crate::decide::exemptions::{exemption, later_fragment, mark_first_fragment};
@@ -17,7 +17,6 @@ use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::flag;
-use crate::l4::L4;
 use crate::opaque::Opaque as _;
 use crate::packet::Packet;
 use crate::wire::parse::{parse, read_l4, read_quoted};
@@ -75,7 +74,7 @@ fn decide<F: Frame, T: Tables, O: Observer>(
     observer: &mut O,
 ) -> Decision {
     let class = source.class;
-    let by_addresses = if is_link_control(frame, packet) {
+    let by_addresses = if is_link_control(frame, packet, class, tables) {
         return Decision::new(Reason::LinkControl, policy);
     } else if class.is_mapped() {
         return Decision::new(Reason::Mapped, policy);
@@ -88,17 +87,12 @@ fn decide<F: Frame, T: Tables, O: Observer>(
         Some(reason) if !class.is_excepted() && !policy.flags.has(flag::PROTECTED) => {
             Decision::new(reason, policy)
         }
-        // Opaque copies: the verifier must not follow each way that leads here through the rest.
         by_addresses => decide_case(
             frame,
-            &Case {
-                packet: packet.opaque(frame),
-                source: source.opaque(frame),
-                policy: policy.opaque(frame),
-                l4: L4::NONE,
-                later_fragment: NO_REASON,
-                by_addresses: number(by_addresses).opaque(frame),
-            },
+            packet,
+            source,
+            policy,
+            by_addresses,
             tables,
             observer,
         ),
@@ -109,34 +103,48 @@ fn decide<F: Frame, T: Tables, O: Observer>(
 #[inline(always)]
 fn decide_case<F: Frame, T: Tables, O: Observer>(
     frame: &F,
-    case: &Case,
+    packet: &Packet,
+    source: &Endpoint,
+    policy: &DestinationPolicy,
+    by_addresses: Option<Reason>,
     tables: &T,
     observer: &mut O,
 ) -> Decision {
-    let l4 = read_l4(frame, &case.packet, observer);
-    let l4 = read_quoted(frame, &case.packet, l4, observer);
+    // Opaque copies: the verifier must not follow each way that leads here through the rest.
+    let (packet, source, policy) = (
+        packet.opaque(frame),
+        source.opaque(frame),
+        policy.opaque(frame),
+    );
+    let by_addresses = number(by_addresses).opaque(frame);
+    let l4 = read_l4(frame, &packet, observer);
+    let l4 = read_quoted(frame, &packet, l4, observer);
     let case = Case {
-        later_fragment: number(later_fragment(&case.packet, &l4, tables, observer)),
+        later_fragment: number(later_fragment(&packet, &l4, tables, observer)),
+        packet,
+        source,
+        policy,
         l4,
-        ..*case
-    }
-    .opaque(frame);
-    // Opaque copies, so that the verifier follows each later stage once.
-    let (next, last) = (case.opaque(frame), case.opaque(frame));
-    let (reason, exception) = match check_exceptions(frame, &case, tables, observer) {
-        Some((reason, exception)) => {
-            if exception != 0 {
-                mark_first_fragment(&next.packet, &next.l4, tables);
-            }
-            (reason, exception)
-        }
-        None => (check_exemptions(&next, tables, observer), 0),
+        by_addresses,
     };
-    Decision {
-        reason: reason_of((reason as u32).opaque(frame)).unwrap_or(Reason::NoPolicy),
-        policy: last.policy,
-        exception: exception.opaque(frame),
-    }
+    let decided = tables.with_case(case, |case| {
+        let found = check_exceptions(frame, case, tables, observer);
+        let (reason, exception) = match found {
+            Some(found) => found,
+            None => (check_exemptions(case, tables, observer), 0),
+        };
+        // Later fragments pass behind a first one that passed here. Where neither the port nor the country of a
+        // packet decides, they need none.
+        if reason.action() == Action::Pass {
+            mark_first_fragment(&case.packet, &case.l4, tables);
+        }
+        Decision {
+            reason: reason_of((reason as u32).opaque(frame)).unwrap_or(Reason::NoPolicy),
+            policy: case.policy,
+            exception: exception.opaque(frame),
+        }
+    });
+    decided.unwrap_or(Decision::new(Reason::NoPolicy, &policy))
 }
 
 /// The reason for a packet that no exception or protected port concerns.

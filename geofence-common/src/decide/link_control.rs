@@ -2,39 +2,79 @@
 //!
 //! This comes before the country, for every packet, so it reads the two or four bytes it needs and no whole `L4`.
 
+use crate::country::Country;
+use crate::decide::tables::Tables;
+use crate::flow::rate_limit::{RateLimit, RateLimitKey};
 use crate::frame::{Bytes, Frame};
+use crate::image::class::Class;
 use crate::packet::{Fragment, Packet};
 use crate::wire::protocol;
 
-/// Whether the packet keeps the link alive.
+/// Whether the packet, from a source of this class, keeps the link alive.
 ///
 /// A filter that blocks every country must not cost the host its address, its routers or its neighbours. These prove
-/// that a packet was not forwarded: a hop limit of 255 (RFC 4861 section 7.1), a link-local source, a hop limit of one,
-/// or the ports of a DHCP answer.
+/// that a packet was not forwarded: a hop limit of 255 (RFC 4861 section 7.1), a link-local source, or a hop limit of
+/// one. DHCP proves nothing, so what comes from public space is rate limited.
 #[inline(always)]
-pub(crate) fn is_link_control<F: Frame>(frame: &F, packet: &Packet) -> bool {
+pub(crate) fn is_link_control<F: Frame, T: Tables>(
+    frame: &F,
+    packet: &Packet,
+    class: Class,
+    tables: &T,
+) -> bool {
     if packet.source.is_v6() {
         is_link_control_v6(frame, packet)
     } else {
-        is_link_control_v4(frame, packet)
+        is_link_control_v4(frame, packet, class, tables)
     }
 }
 
 #[inline(always)]
-fn is_link_control_v4<F: Frame>(frame: &F, packet: &Packet) -> bool {
+fn is_link_control_v4<F: Frame, T: Tables>(
+    frame: &F,
+    packet: &Packet,
+    class: Class,
+    tables: &T,
+) -> bool {
+    const HEADER: usize = 20;
+    /// Copied, control, number 20, of four bytes, "routers shall examine" (RFC 2113).
+    const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
+
+    let options = packet.payload - packet.network - HEADER;
+    let [to, _] = packet.destination.words();
+    let is_multicast = to >> 60 == 0xe;
     match packet.protocol {
         protocol::UDP => {
-            packet.fragment != Fragment::Later
-                && ports(frame, packet, packet.payload) == Some((67, 68))
+            options == 0
+                && packet.fragment == Fragment::Whole
+                && ports(frame, packet, packet.payload) == DHCP
+                && !is_multicast
+                && (class.country() == Country::SPECIAL || is_within_dhcp_limit(tables))
         }
-        protocol::IGMP | protocol::OSPF => {
-            let [to, _] = packet.destination.words();
-            to >> 60 == 0xe && packet.hop_limit == 1
+        // Membership reports carry the option (RFC 3376 section 4).
+        protocol::IGMP => {
+            is_multicast
+                && packet.hop_limit == 1
+                && (options == 0
+                    || options == 4
+                        && frame
+                            .bytes(packet.network + HEADER)
+                            .is_some_and(|option| option == Bytes(ROUTER_ALERT)))
         }
+        protocol::OSPF => options == 0 && is_multicast && packet.hop_limit == 1,
         // RFC 9568 section 5.1.1.3: a router discards VRRP with any other TTL.
-        protocol::VRRP => packet.hop_limit == 255,
+        protocol::VRRP => options == 0 && packet.hop_limit == 255,
         _ => false,
     }
+}
+
+/// Takes one packet from the limit of DHCP answers from public space.
+#[inline(always)]
+fn is_within_dhcp_limit<T: Tables>(tables: &T) -> bool {
+    let now = tables.now();
+    tables.try_acquire(&RateLimitKey::DHCP, |full_at| {
+        RateLimit::DHCP.try_acquire(full_at, now)
+    })
 }
 
 #[inline(always)]
@@ -50,7 +90,7 @@ fn is_link_control_v6<F: Frame>(frame: &F, packet: &Packet) -> bool {
             frame.bytes(packet.payload) == Some(Bytes([protocol::ICMPV6, 0]))
                 && is_link_control_icmpv6(frame, packet, packet.payload + 8, on_link)
         }
-        protocol::UDP => on_link && ports(frame, packet, packet.payload) == Some((547, 546)),
+        protocol::UDP => on_link && ports(frame, packet, packet.payload) == DHCPV6,
         protocol::OSPF => on_link,
         protocol::VRRP => packet.hop_limit == 255,
         _ => false,
@@ -78,12 +118,18 @@ fn is_link_control_icmpv6<F: Frame>(frame: &F, packet: &Packet, at: usize, on_li
     }
 }
 
-/// The ports of a datagram that starts at this offset.
+/// From the server's port to the client's.
+const DHCP: u32 = 67 << 16 | 68;
+const DHCPV6: u32 = 547 << 16 | 546;
+
+/// The ports of a datagram that starts at this offset, the source's in the upper half; 0 if it has none.
 #[inline(always)]
-fn ports<F: Frame>(frame: &F, packet: &Packet, at: usize) -> Option<(u16, u16)> {
+fn ports<F: Frame>(frame: &F, packet: &Packet, at: usize) -> u32 {
     if at + 8 > packet.end {
-        return None;
+        return 0;
     }
-    let Bytes([s0, s1, d0, d1]) = frame.bytes(at)?;
-    Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
+    match frame.bytes(at) {
+        Some(Bytes(ports)) => u32::from_be_bytes(ports),
+        None => 0,
+    }
 }

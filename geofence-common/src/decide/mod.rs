@@ -15,6 +15,7 @@ pub mod origin;
 mod tables;
 mod verdict;
 
+pub use case::CASE_SIZE;
 pub use conntrack::{Conntrack, Tracking};
 pub use egress::{EgressVerdict, egress};
 pub use endpoint::classify;

@@ -26,11 +26,21 @@ pub trait Tables: Words {
     /// A flow, expired or not.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Flow>;
 
-    /// An accepted first fragment, expired or not.
+    /// Takes one of the answers that a flow may still have. Returns whether there was one.
+    fn take_answer(&self, table: Table, key: &FlowKey) -> bool;
+
+    /// What is remembered in a place, expired or not, and perhaps of another datagram.
     fn datagram(&self, key: &DatagramKey) -> Option<Datagram>;
 
     /// Stores an accepted first fragment. If the table has no room, the later fragments are dropped.
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram);
+
+    /// Runs the rest of a decision on what it rests on, of at most `CASE_SIZE` bytes. Returns nothing if there is no
+    /// place to keep it.
+    #[inline(always)]
+    fn with_case<C: Copy, R>(&self, case: C, decide: impl FnOnce(&C) -> R) -> Option<R> {
+        Some(decide(&case))
+    }
 
     /// Takes one packet from a source's rate limit. `try_acquire` gets the stored state, 0 for an unknown source, and
     /// returns the new one. Returns whether the packet is within the limit.
@@ -49,6 +59,10 @@ impl Tables for &[u32] {
 
     fn flow(&self, _: Table, _: &FlowKey) -> Option<Flow> {
         None
+    }
+
+    fn take_answer(&self, _: Table, _: &FlowKey) -> bool {
+        false
     }
 
     fn datagram(&self, _: &DatagramKey) -> Option<Datagram> {

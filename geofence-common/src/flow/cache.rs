@@ -111,7 +111,8 @@ impl CacheKey {
             deadline: line.deadline,
             opened: line.opened,
             state: (found >> STATE) as u32,
-            padding: 0,
+            // Flows with bounded answers are not cached.
+            answers: 0,
         })
     }
 }

@@ -1,31 +1,58 @@
 //! Fragmented datagrams: the first fragment decides, and later fragments pass behind it.
+//!
+//! A source has a fixed number of places, so that many datagrams of one source displace no mark of another.
 
 use crate::address::Address;
+use crate::packet::{Packet, Upper};
 
-/// The key of a fragmented datagram.
+/// Datagrams of one source that are remembered at once. They are under way for as long as their fragments are.
+pub const PLACES: u32 = 64;
+
+/// The place of a fragmented datagram: its source (an IPv4 address, or the first half of an IPv6 address, which is the
+/// least that one subscriber has), and one of the source's places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct DatagramKey {
-    pub source: [u64; 2],
-    pub destination: [u64; 2],
-    pub identification: u32,
-    pub protocol: u8,
+    network: u64,
+    place: u32,
     /// 1 for IPv6, 0 for IPv4.
-    pub is_v6: u8,
-    pub padding: [u8; 2],
+    is_v6: u32,
 }
 
-impl DatagramKey {
+/// What fragments of one datagram have in common, mixed into two words: identification and protocol as they are, the
+/// addresses as their mixture. Two datagrams that meet in it are of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct DatagramId([u64; 2]);
+
+/// The odd number by which words are mixed: 2^64 over the golden ratio.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl DatagramId {
+    /// The datagram that a fragment belongs to. Its protocol is that of IPv4, or the next header of the fragment header
+    /// of IPv6 (RFC 8200 section 4.5).
     #[must_use]
     #[inline(always)]
-    pub fn new(source: &Address, destination: &Address, identification: u32, protocol: u8) -> Self {
-        Self {
-            source: source.words(),
-            destination: destination.words(),
-            identification,
-            protocol,
-            is_v6: source.is_v6() as u8,
-            padding: [0; 2],
+    pub(crate) fn of(packet: &Packet, upper: &Upper) -> Self {
+        let ([_, source], [high, low]) = (packet.source.words(), packet.destination.words());
+        let addresses = (source.wrapping_mul(MIX) ^ high).wrapping_mul(MIX) ^ low;
+        Self([
+            u64::from(upper.identification) << 32 | u64::from(upper.datagram_protocol),
+            addresses,
+        ])
+    }
+
+    /// Where the datagram is remembered.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) fn key(&self, source: &Address) -> DatagramKey {
+        let ([datagram, addresses], [network, _]) = (self.0, source.words());
+        // Any mixture will do: a source that makes its own datagrams meet displaces its own.
+        let mixed = (addresses ^ datagram ^ datagram >> 32).wrapping_mul(MIX);
+        DatagramKey {
+            network,
+            place: (mixed >> 32) as u32 & (PLACES - 1),
+            is_v6: source.is_v6().into(),
         }
     }
 }
@@ -34,6 +61,7 @@ impl DatagramKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Datagram {
+    pub id: DatagramId,
     /// When later fragments stop passing.
     pub deadline: u64,
     /// Bytes of the datagram in the first fragment. Later fragments start behind them.

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::image::settings::{Flags, Replies};
-use crate::wire::protocol;
+use crate::wire::{dns, protocol};
 
 /// The flow tables. They are separate, so that a flood of one kind does not evict flows of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Table {
         match (transport, remote_port) {
             (protocol::TCP, 25 | 465 | 587) => Some(Self::Mail),
             (protocol::TCP, 443) if flags.fetches_mta_sts() => Some(Self::Mail),
-            (protocol::TCP | protocol::UDP, 53 | 853) => Some(Self::Dns),
+            (protocol::TCP | protocol::UDP, dns::PORT | 853) => Some(Self::Dns),
             (protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6, _) if all => {
                 Some(Self::Other)
             }
@@ -63,7 +63,8 @@ pub struct FlowKey {
     pub protocol: u8,
     /// 1 for IPv6, 0 for IPv4.
     pub is_v6: u8,
-    pub padding: [u8; 2],
+    /// The identifier of a DNS query over UDP, so that each query is a flow; 0 for anything else.
+    pub identifier: u16,
 }
 
 impl FlowKey {
@@ -83,7 +84,27 @@ impl FlowKey {
             remote_port,
             protocol,
             is_v6: local.is_v6() as u8,
-            padding: [0; 2],
+            identifier: 0,
+        }
+    }
+
+    /// The flow of the DNS query with this identifier.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_query(self, identifier: u16) -> Self {
+        Self { identifier, ..self }
+    }
+
+    /// How many datagrams may answer one of ours; nothing where any number may.
+    #[must_use]
+    #[inline(always)]
+    pub const fn answers_max(&self) -> Option<u32> {
+        match (self.protocol, self.remote_port) {
+            // One answer, and duplicates that the network makes.
+            (protocol::UDP, dns::PORT) => Some(4),
+            // DNS over QUIC: a window of datagrams for each acknowledgement of ours.
+            (protocol::UDP, 853) => Some(64),
+            _ => None,
         }
     }
 

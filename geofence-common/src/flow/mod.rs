@@ -9,6 +9,6 @@ pub mod key;
 pub mod rate_limit;
 pub mod state;
 
-pub use fragments::{Datagram, DatagramKey};
+pub use fragments::{Datagram, DatagramId, DatagramKey};
 pub use key::{FlowKey, Table};
 pub use state::{Flow, State, lifetime};

@@ -1,5 +1,5 @@
 //! Rate limits, by the generic cell rate algorithm (GCRA, ITU-T I.371): one for each source of a blocked country that
-//! uses an exempted service, and one for the events of each list.
+//! uses an exempted service, one for DHCP from public space, and one for the events of each list.
 //!
 //! The state is one number, the moment at which the whole burst is available again. Each packet moves it on by its
 //! share of a second. A state in the past allows the whole burst, as no state does, so a table may evict it. Of two
@@ -15,11 +15,17 @@ const SECOND: u64 = 1_000_000_000;
 #[repr(C)]
 pub struct RateLimitKey {
     pub network: u64,
-    /// 1 for IPv6, 0 for IPv4.
+    /// 1 for IPv6, 0 for IPv4, 2 for a limit of all sources.
     pub is_v6: u64,
 }
 
 impl RateLimitKey {
+    /// The key of DHCP answers from public space, all sources together.
+    pub(crate) const DHCP: Self = Self {
+        network: 0,
+        is_v6: 2,
+    };
+
     #[must_use]
     #[inline(always)]
     pub fn of(source: &Address) -> Self {
@@ -45,6 +51,12 @@ impl RateLimit {
     pub const EVENTS: Self = Self {
         interval: SECOND / 50,
         burst: SECOND,
+    };
+
+    /// DHCP answers from public space: ten a second, twenty at once. A lease takes two.
+    pub(crate) const DHCP: Self = Self {
+        interval: SECOND / 10,
+        burst: 2 * SECOND,
     };
 
     /// The packets of one source, at this many a second. A silent source may send two seconds' worth at once.

@@ -10,7 +10,8 @@ pub struct Flow {
     pub opened: u64,
     /// A `State`, as its number.
     pub state: u32,
-    pub padding: u32,
+    /// How many more datagrams may answer, if the flow's key bounds them.
+    pub answers: u32,
 }
 
 impl Flow {
@@ -21,7 +22,7 @@ impl Flow {
             deadline: now + lifetime,
             opened: now,
             state: state as u32,
-            padding: 0,
+            answers: 0,
         }
     }
 
@@ -29,6 +30,13 @@ impl Flow {
     #[inline(always)]
     pub const fn is_live(&self, now: u64) -> bool {
         self.deadline > now
+    }
+
+    /// The same flow, which this many datagrams may answer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_answers(self, answers: u32) -> Self {
+        Self { answers, ..self }
     }
 
     /// A flow that continues keeps the time it was opened; an expired flow is opened now.

@@ -145,7 +145,11 @@ pub fn each_list<F: Frame, W: Words>(
         }
         let at = if identity == of_own { own.at } else { outer.at };
         let at = at.opaque(frame);
-        let traits = words.word(at.wrapping_add(1)).unwrap_or(0).opaque(frame);
+        // Opaque in each arm: the compiler would read the word where there is none, and then choose zero.
+        let traits = match words.word(at.wrapping_add(1)) {
+            Some(word) => word.opaque(frame),
+            None => 0_u32.opaque(frame),
+        };
         own.pass(of_own, identity);
         outer.pass(of_outer, identity);
         (own, outer) = (own.opaque(frame), outer.opaque(frame));

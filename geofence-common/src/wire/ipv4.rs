@@ -60,20 +60,25 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
 /// The upper-layer header, which follows the options.
 #[inline(always)]
 pub fn upper<F: Frame>(frame: &F, packet: &Packet) -> Result<Upper, Reason> {
-    let (mut identification, mut offset) = (0, 0);
+    let (mut identification, mut boundary) = (0, 0);
     if packet.fragment != Fragment::Whole {
         let Bytes([i0, i1, f0, f1]) = frame
             .bytes_in_loop(packet.network + 4)
             .ok_or(Reason::MalformedIpv4)?;
         identification = u32::from(u16::from_be_bytes([i0, i1]));
-        offset = u32::from(u16::from_be_bytes([f0, f1]) & 0x1fff) << 3;
+        boundary = if packet.fragment == Fragment::First {
+            (packet.end - packet.payload) as u32
+        } else {
+            u32::from(u16::from_be_bytes([f0, f1]) & 0x1fff) << 3
+        };
     }
     Ok(Upper {
         protocol: packet.protocol,
         at: packet.payload,
         fragment: packet.fragment,
         identification,
-        offset,
+        datagram_protocol: packet.protocol,
+        boundary,
     })
 }
 

@@ -74,7 +74,8 @@ pub fn walk<F: Frame, O: Observer>(
         at: packet.payload,
         fragment: Fragment::Whole,
         identification: 0,
-        offset: 0,
+        datagram_protocol: packet.protocol,
+        boundary: 0,
     };
     let mut fragmented = false;
     for position in 0..=EXTENSION_HEADERS_MAX {
@@ -103,12 +104,20 @@ pub fn walk<F: Frame, O: Observer>(
                 let offset = u16::from_be_bytes([high, low]);
                 let Bytes([i0, i1, i2, i3]) = frame.bytes_in_loop(upper.at + 4).ok_or(cut_short)?;
                 upper.identification = u32::from_be_bytes([i0, i1, i2, i3]);
-                upper.offset = u32::from(offset & !7);
+                upper.datagram_protocol = next;
                 // Offset zero without more fragments: an atomic fragment (RFC 6946).
                 upper.fragment = match (offset >> 3, offset & 1) {
                     (0, 0) => Fragment::Whole,
                     (0, _) => Fragment::First,
                     _ => Fragment::Later,
+                };
+                // The datagram starts behind the fragment header. Options in front of the transport header are part of
+                // it, so a first fragment covers them.
+                upper.boundary = match upper.fragment {
+                    Fragment::Later => u32::from(offset & !7),
+                    Fragment::Whole | Fragment::First => {
+                        packet.end.saturating_sub(upper.at + 8) as u32
+                    }
                 };
                 8
             }
@@ -132,7 +141,7 @@ pub fn walk<F: Frame, O: Observer>(
 
 /// Whether this next-header number is an extension header (IANA ipv6-parameters).
 #[inline(always)]
-const fn is_extension(header: u8) -> bool {
+pub(crate) const fn is_extension(header: u8) -> bool {
     matches!(
         header,
         protocol::HOP_BY_HOP

@@ -2,6 +2,7 @@
 //!
 //! Only here do byte offsets and network order appear. Every loop has a named bound; every read can fail.
 
+pub mod dns;
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;

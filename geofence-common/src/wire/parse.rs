@@ -6,10 +6,10 @@
 use crate::action::Reason;
 use crate::explain::{Observer, Step};
 use crate::frame::{Bytes, Frame, Link};
-use crate::l4::{Kind, L4, PROTOCOL_KNOWN, quoted_word, words};
+use crate::l4::{Kind, L4, PROTOCOL_KNOWN, dns_bits, quoted_word, words};
 use crate::opaque::Opaque as _;
 use crate::packet::{FiveTuple, Fragment, Packet, Quoted, Transport, Upper};
-use crate::wire::{ethernet, ipv4, ipv6, protocol, quoted, transport};
+use crate::wire::{dns, ethernet, ipv4, ipv6, protocol, quoted, transport};
 
 /// Reads a frame up to its network header. An error is the reason of the verdict.
 #[inline(always)]
@@ -135,7 +135,15 @@ fn find_l4<F: Frame, O: Observer>(frame: &F, packet: &Packet, observer: &mut O) 
             Ok(Transport::Udp {
                 source,
                 destination,
-            }) => words(Kind::Udp, &upper, [source, destination], [0, 0]),
+            }) => {
+                let mut words = words(Kind::Udp, &upper, [source, destination], [0, 0]);
+                if source == dns::PORT
+                    && let Some(dns) = dns::read(frame, &upper, packet.end)
+                {
+                    words[2] |= dns_bits(dns);
+                }
+                words
+            }
             Ok(Transport::Icmp {
                 kind,
                 code,
@@ -212,7 +220,8 @@ const fn next(packet: &Packet) -> Upper {
         at: packet.payload,
         fragment: packet.fragment,
         identification: 0,
-        offset: 0,
+        datagram_protocol: packet.protocol,
+        boundary: 0,
     }
 }
 

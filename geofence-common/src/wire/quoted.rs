@@ -5,8 +5,8 @@
 
 use crate::address::Address;
 use crate::frame::{Bytes, Frame};
-use crate::packet::Quoted;
-use crate::wire::protocol;
+use crate::packet::{Fragment, Quoted, Upper};
+use crate::wire::{dns, protocol};
 
 /// Quoted bytes of the transport header.
 const TRANSPORT: usize = 8;
@@ -38,6 +38,7 @@ pub fn read_v4<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
         Address::v4(u32::from_be_bytes(*source)),
         Address::v4(u32::from_be_bytes(*destination)),
         protocol,
+        end,
     )
 }
 
@@ -70,6 +71,7 @@ pub fn read_v6<F: Frame>(frame: &F, at: usize, end: usize) -> Option<Quoted> {
         Address::v6(u128::from_be_bytes(source)),
         Address::v6(u128::from_be_bytes(destination)),
         protocol,
+        end,
     )
 }
 
@@ -80,6 +82,7 @@ fn with_ports<F: Frame>(
     source: Address,
     destination: Address,
     protocol: u8,
+    end: usize,
 ) -> Option<Quoted> {
     let Bytes([a, b, c, d, i0, i1]) = frame.bytes_in_loop(at)?;
     let (source_port, destination_port) = match (protocol, a) {
@@ -91,11 +94,26 @@ fn with_ports<F: Frame>(
         }
         _ => return None,
     };
+    // Of a quoted query with no more than eight bytes, nothing shows which one it was.
+    let identifier = if protocol == protocol::UDP && destination_port == dns::PORT {
+        let upper = Upper {
+            protocol,
+            at,
+            fragment: Fragment::Whole,
+            identification: 0,
+            datagram_protocol: protocol,
+            boundary: 0,
+        };
+        dns::read(frame, &upper, end)?.identifier
+    } else {
+        0
+    };
     Some(Quoted {
         source,
         destination,
         protocol,
         source_port,
         destination_port,
+        identifier,
     })
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use etherparse::PacketBuilder;
+use geofence_common::wire::dns;
 
 /// The protocol of the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -87,7 +88,7 @@ impl Question {
             }
             (Protocol::Udp, _) => network
                 .udp(self.source_port, self.destination_port)
-                .write(&mut frame, &[]),
+                .write(&mut frame, self.dns_message()),
             (Protocol::Icmp, IpAddr::V4(_)) if self.is_reply => {
                 network.icmpv4_echo_reply(1, 1).write(&mut frame, &[])
             }
@@ -102,5 +103,17 @@ impl Question {
             }
         }?;
         Ok(frame)
+    }
+
+    /// A DNS header between ports of which one is that of DNS: there, an answer is known by it.
+    const fn dns_message(&self) -> &'static [u8] {
+        const QUERY: [u8; 12] = [0, 1, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        const RESPONSE: [u8; 12] = [0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
+        match (self.source_port, self.destination_port) {
+            (dns::PORT, dns::PORT) if !self.is_reply => &QUERY,
+            (dns::PORT, _) => &RESPONSE,
+            (_, dns::PORT) => &QUERY,
+            _ => &[],
+        }
     }
 }

@@ -73,6 +73,16 @@ impl Tables for SimulatedTables<'_> {
         self.history.borrow().flows.get(&(table, *key)).copied()
     }
 
+    fn take_answer(&self, table: Table, key: &FlowKey) -> bool {
+        let flows = &mut self.history.borrow_mut().flows;
+        let Some(flow) = flows.get_mut(&(table, *key)) else {
+            return false;
+        };
+        let is_left = flow.answers > 0;
+        flow.answers = flow.answers.saturating_sub(1);
+        is_left
+    }
+
     fn datagram(&self, key: &DatagramKey) -> Option<Datagram> {
         self.history.borrow().datagrams.get(key).copied()
     }

@@ -119,6 +119,9 @@ pub(super) fn errors(lab: &Lab, scale: Scale) -> Result<Vec<Row>> {
     ])
 }
 
+/// The header of a DNS query.
+const QUERY: [u8; 12] = [0; 12];
+
 /// Connects to mail hosts and asks an authority, over both families.
 fn open(network: &Network) -> Result<Open> {
     let mut open = Open {
@@ -143,8 +146,8 @@ fn open(network: &Network) -> Result<Open> {
             .inside
             .enter(|| UdpSocket::bind(SocketAddr::new(INSIDE.of(v6), 0)))?
             .context("opening a UDP socket")?;
-        // Too short for a question, so nothing comes back; it leaves, and that is what counts.
-        exchange.send_to(&[0; 4], theirs)?;
+        // A query without a question; it leaves, and that is what counts.
+        exchange.send_to(&QUERY, theirs)?;
         open.live.push(Live {
             protocol: number::UDP,
             ours: exchange.local_addr()?,
@@ -167,7 +170,7 @@ fn quote(live: &Live) -> Frame {
 
 fn transport(frame: Frame, protocol: u8, source: u16, destination: u16) -> Frame {
     if protocol == number::UDP {
-        frame.udp(source, destination).payload([0; 8])
+        frame.udp(source, destination).payload(QUERY)
     } else {
         frame.tcp(source, destination).ack()
     }

@@ -1,0 +1,264 @@
+//! Decisions about datagrams on the host: fragments behind their first, answers behind their query, and DHCP.
+
+use std::net::IpAddr;
+
+use geofence_common::action::Reason;
+use geofence_common::decide::{Origin, egress, filter};
+use geofence_tests::frames::{self, Frame, number};
+use geofence_user::config::Config;
+use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
+use geofence_user::prepare::{Prepared, prepare};
+
+const OURS: &str = "192.0.2.2";
+const OURS_V6: &str = "2001:db8::2";
+const BLOCKED: &str = "77.88.8.8";
+const BLOCKED_V6: &str = "2a02:6b8::feed:ff";
+const OPEN: &str = "8.8.8.8";
+const SECOND: u64 = 1_000_000_000;
+const DNS: u16 = 53;
+const RESOLVER: u16 = 40_000;
+const MORE: u16 = 0x2000;
+
+fn prepared(text: &str) -> Prepared {
+    let config = Config::parse(text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    prepare(config).expect("the embedded database and the policy")
+}
+
+fn tables(prepared: &Prepared) -> SimulatedTables<'_> {
+    SimulatedTables::new(prepared.image.words(), PacketHistory::default())
+}
+
+fn between(source: &str, destination: &str) -> Frame {
+    let [source, destination] =
+        [source, destination].map(|text| text.parse::<IpAddr>().expect("an address"));
+    frames::between(source, destination)
+}
+
+fn send(tables: &SimulatedTables<'_>, frame: Frame) {
+    egress(&frame.build().as_slice(), || Origin::Local, tables, &mut ());
+}
+
+fn reason(tables: &SimulatedTables<'_>, frame: Frame) -> Reason {
+    filter(&frame.build().as_slice(), tables, &mut ()).reason
+}
+
+/// A message with this identifier: a header and a name.
+fn message(identifier: u16, is_response: bool) -> [u8; 24] {
+    let mut message = [0; 24];
+    message[..2].copy_from_slice(&identifier.to_be_bytes());
+    message[2] = u8::from(is_response) << 7;
+    message
+}
+
+fn query(identifier: u16) -> Frame {
+    between(OURS, BLOCKED)
+        .udp(RESOLVER, DNS)
+        .payload(message(identifier, false))
+}
+
+fn response(identifier: u16) -> Frame {
+    between(BLOCKED, OURS)
+        .udp(DNS, RESOLVER)
+        .payload(message(identifier, true))
+}
+
+#[test]
+fn dns_response_passes_by_the_identifier_of_its_query() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    send(&tables, query(7));
+    assert_eq!(reason(&tables, response(8)), Reason::UnprovenReply);
+    assert_eq!(reason(&tables, response(7)), Reason::Reply);
+    let theirs = between(BLOCKED, OURS)
+        .udp(DNS, RESOLVER)
+        .payload(message(7, false));
+    assert_eq!(reason(&tables, theirs), Reason::UnprovenReply);
+    let no_message = between(BLOCKED, OURS).udp(DNS, RESOLVER).payload([0; 11]);
+    assert_eq!(reason(&tables, no_message), Reason::UnprovenReply);
+}
+
+#[test]
+fn each_dns_query_has_four_answers_at_most() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    for _ in 0..2 {
+        send(&tables, query(7));
+        for _ in 0..4 {
+            assert_eq!(reason(&tables, response(7)), Reason::Reply);
+        }
+        assert_eq!(reason(&tables, response(7)), Reason::UnprovenReply);
+    }
+}
+
+#[test]
+fn what_our_name_server_answers_opens_no_flow() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    // Their resolver asks from port 53, as some do; our response to it is no query.
+    let ours = between(OURS, BLOCKED)
+        .udp(DNS, DNS)
+        .payload(message(7, true));
+    send(&tables, ours);
+    let theirs = between(BLOCKED, OURS)
+        .udp(DNS, DNS)
+        .payload(message(7, true));
+    assert_eq!(reason(&tables, theirs), Reason::UnprovenReply);
+}
+
+#[test]
+fn error_about_a_dns_query_passes_by_its_identifier() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    send(&tables, query(7));
+    let about = |identifier| {
+        let quoted = Frame::packet()
+            .ip(
+                OURS.parse().expect("an address"),
+                BLOCKED.parse().expect("an address"),
+            )
+            .udp(RESOLVER, DNS)
+            .payload(message(identifier, false))
+            .build();
+        between(BLOCKED, OURS).icmp(3, 3).payload(quoted)
+    };
+    assert_eq!(reason(&tables, about(7)), Reason::IcmpError);
+    assert_eq!(reason(&tables, about(8)), Reason::UnprovenIcmpError);
+}
+
+/// A first fragment of a mail segment behind options of 8 bytes, and what follows it at an offset in eights.
+fn mail_behind_options(payload: usize) -> Frame {
+    between(BLOCKED_V6, OURS_V6)
+        .fragment(0, true, 7)
+        .destination_options(&[])
+        .tcp(40_000, 25)
+        .syn()
+        .payload(vec![0; payload])
+}
+
+fn later_v6(offset: u16, next: u8) -> Frame {
+    between(BLOCKED_V6, OURS_V6)
+        .fragment(offset, true, 7)
+        .next(next)
+        .payload([0; 64])
+}
+
+#[test]
+fn ipv6_first_fragment_covers_its_options_too() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    // 8 bytes of options, 20 of TCP and 36 of payload: the next fragment starts at 64.
+    assert_eq!(reason(&tables, mail_behind_options(36)), Reason::Mail);
+    let options = number::DESTINATION_OPTIONS;
+    for (offset, expected) in [
+        (7, Reason::OverlappingFragment),
+        (8, Reason::Fragment),
+        (16, Reason::Fragment),
+    ] {
+        assert_eq!(
+            reason(&tables, later_v6(offset, options)),
+            expected,
+            "fragment at {offset} times eight"
+        );
+    }
+    assert_eq!(
+        reason(&tables, later_v6(8, number::TCP)),
+        Reason::LaterFragment,
+        "another next header is another datagram"
+    );
+}
+
+#[test]
+fn shorter_first_fragment_does_not_replace_a_longer_one() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    assert_eq!(reason(&tables, mail_behind_options(100)), Reason::Mail);
+    assert_eq!(reason(&tables, mail_behind_options(36)), Reason::Mail);
+    let options = number::DESTINATION_OPTIONS;
+    assert_eq!(
+        reason(&tables, later_v6(8, options)),
+        Reason::OverlappingFragment
+    );
+    assert_eq!(reason(&tables, later_v6(16, options)), Reason::Fragment);
+}
+
+#[test]
+fn one_source_has_sixty_four_places_for_fragments() {
+    let prepared = prepared(r#"services = ["udp/5000"]"#);
+    let tables = tables(&prepared);
+    for identification in 0..=u16::MAX {
+        let first = between(BLOCKED, OURS)
+            .identification(identification)
+            .fragment_field(MORE)
+            .udp(DNS, 5000)
+            .payload([0; 56]);
+        assert_eq!(reason(&tables, first), Reason::Service);
+    }
+    assert_eq!(tables.history().datagrams.len(), 64);
+}
+
+#[test]
+fn lone_later_fragment_is_dropped_where_ports_are_protected() {
+    let protected = prepared(
+        r#"
+        [[protect]]
+        id = "admin"
+        services = ["udp/25"]
+        from = ["9.9.9.0/24"]
+        "#,
+    );
+    let (tables, bare) = (tables(&protected), prepared(""));
+    let later = || {
+        between(OPEN, OURS)
+            .identification(9)
+            .fragment_field(MORE | 8)
+            .protocol(number::UDP, [0; 64])
+    };
+    assert_eq!(reason(&tables, later()), Reason::ProtectedService);
+    let open = self::tables(&bare);
+    assert_eq!(reason(&open, later()), Reason::CountryAllowed);
+    let first = between(OPEN, OURS)
+        .identification(9)
+        .fragment_field(MORE)
+        .udp(DNS, 26)
+        .payload([0; 56]);
+    assert_eq!(reason(&tables, first), Reason::CountryAllowed);
+    assert_eq!(reason(&tables, later()), Reason::CountryAllowed);
+}
+
+fn dhcp(source: &str) -> Frame {
+    between(source, OURS).udp(67, 68).payload([2; 240])
+}
+
+#[test]
+fn dhcp_from_public_space_is_limited() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let passed = |count: usize| {
+        (0..count)
+            .filter(|_| reason(&tables, dhcp(BLOCKED)) == Reason::LinkControl)
+            .count()
+    };
+    assert_eq!(passed(100), 20);
+    tables.set_now(SECOND);
+    assert_eq!(passed(100), 10);
+    for _ in 0..100 {
+        assert_eq!(reason(&tables, dhcp("10.0.0.1")), Reason::LinkControl);
+    }
+}
+
+#[test]
+fn dhcp_with_options_fragments_or_a_group_is_judged_by_its_country() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    /// Loose source and record route (RFC 791), through one address.
+    const ROUTE: [u8; 8] = [0x83, 7, 4, 192, 0, 2, 9, 0];
+    let routed = between(BLOCKED, OURS).options(&ROUTE).udp(67, 68);
+    assert_eq!(reason(&tables, routed), Reason::SourceRoute);
+    let fragment = between(BLOCKED, OURS)
+        .fragment_field(MORE)
+        .udp(67, 68)
+        .payload([2; 240]);
+    assert_eq!(reason(&tables, fragment), Reason::CountryBlocked);
+    let to_group = between(BLOCKED, "224.0.0.1").udp(67, 68).payload([2; 240]);
+    assert_eq!(reason(&tables, to_group), Reason::CountryBlocked);
+}
