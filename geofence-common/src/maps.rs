@@ -134,6 +134,10 @@ pub mod name {
     /// The ingress programs: of Ethernet devices, and of devices whose frames start with the IP header.
     pub const PROGRAM: &str = "geofence";
     pub const PROGRAM_IP: &str = "geofence_ip";
+    /// The ingress programs for policies with rules, and the array from which the others call them.
+    pub const PROGRAM_RULES: &str = "geofence_rules";
+    pub const PROGRAM_IP_RULES: &str = "geofence_ip_rules";
+    pub const RULES: &str = "RULES";
     pub const IMAGES: &str = "IMAGES";
     pub const INTERFACES: &str = "INTERFACES";
     pub const COUNTERS: &str = "COUNTERS";
@@ -143,6 +147,9 @@ pub mod name {
     /// The egress programs of the same devices.
     pub const EGRESS: &str = "geofence_egress";
     pub const EGRESS_IP: &str = "geofence_egress_ip";
+    pub const EGRESS_RULES: &str = "geofence_egress_rules";
+    pub const EGRESS_IP_RULES: &str = "geofence_egress_ip_rules";
+    pub const RULES_EGRESS: &str = "RULES_EGRESS";
     pub const DEVICES: &str = "DEVICES";
     pub const UNATTRIBUTED: &str = "UNATTRIBUTED";
     /// The flow tables, by `Table`.
@@ -172,6 +179,8 @@ pub mod name {
         LISTS,
         EVENTS,
     ];
+    /// The arrays of programs. The kernel empties an array that no process and no pin holds.
+    pub const PROGRAM_ARRAYS: [&str; 2] = [RULES, RULES_EGRESS];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.

@@ -83,7 +83,7 @@ fn words(address: &[u8; 16]) -> [u32; 4] {
 #[inline(always)]
 fn lookup<const N: usize>() -> Option<u32> {
     let (address, _) = next()?;
-    let tables = KernelTables::current()?;
+    let tables = KernelTables::<false>::current()?;
     let class = tables.class_at(tables.lookup(&family::<N>(address))?)?;
     Some(class.to_word())
 }

@@ -121,19 +121,39 @@ pub(crate) fn count_tracking(tracking: Tracking) {
 /// Logs that there is no image, at the first such packet and at every doubling of their number.
 #[inline(never)]
 pub(crate) fn report_no_policy(ctx: &XdpContext) {
-    let Some(faults) = maps::FAULTS.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: the element is this CPU's own.
-    let count = unsafe {
-        *faults += 1;
-        *faults
-    };
-    if count & (count - 1) == 0 {
+    let count = count_fault(0);
+    if count.is_power_of_two() {
         aya_log_ebpf::error!(
             ctx,
             "no policy image in place: {} packets passed unjudged on this CPU",
             count
         );
+    }
+}
+
+/// Logs likewise that the program that judges by rules is missing.
+#[inline(never)]
+pub(crate) fn report_no_rules(ctx: &XdpContext) {
+    let count = count_fault(1);
+    if count.is_power_of_two() {
+        aya_log_ebpf::error!(
+            ctx,
+            "the program for rules is missing: {} packets were judged by their country alone on this CPU; restart \
+             geofence",
+            count
+        );
+    }
+}
+
+/// Counts a fault of the program, and returns how many of its kind this CPU has seen; 0 if they cannot be counted.
+#[inline(always)]
+fn count_fault(kind: u32) -> u64 {
+    let Some(faults) = maps::FAULTS.get_ptr_mut(kind) else {
+        return 0;
+    };
+    // SAFETY: the element is this CPU's own.
+    unsafe {
+        *faults += 1;
+        *faults
     }
 }

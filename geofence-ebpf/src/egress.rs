@@ -11,28 +11,47 @@ use geofence_common::decide::{Origin, egress};
 use geofence_common::maps::DEVICES_MAX;
 
 use crate::frame::{Device, EthernetDevice, IpDevice, PacketFrame};
-use crate::{counters, events, maps, tables};
+use crate::{counters, events, maps, needs_rules, tables};
 
 /// Egress of Ethernet devices.
 #[classifier]
 // For the stack, as in `main`.
 #[inline(always)]
 pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
-    leave::<EthernetDevice>(&ctx)
+    leave::<EthernetDevice, false>(&ctx)
+}
+
+/// The same, where the policy has rules.
+#[classifier]
+#[inline(always)]
+pub(crate) fn geofence_egress_rules(ctx: TcContext) -> i32 {
+    leave::<EthernetDevice, true>(&ctx)
 }
 
 /// Egress of devices whose frames start with the IP header.
 #[classifier]
 #[inline(always)]
 pub(crate) fn geofence_egress_ip(ctx: TcContext) -> i32 {
-    leave::<IpDevice>(&ctx)
+    leave::<IpDevice, false>(&ctx)
+}
+
+/// The same, where the policy has rules.
+#[classifier]
+#[inline(always)]
+pub(crate) fn geofence_egress_ip_rules(ctx: TcContext) -> i32 {
+    leave::<IpDevice, true>(&ctx)
 }
 
 #[inline(always)]
-fn leave<D: Device>(ctx: &TcContext) -> i32 {
-    let Some(tables) = tables::KernelTables::current() else {
+fn leave<D: Device, const RULES: bool>(ctx: &TcContext) -> i32 {
+    let Some(tables) = tables::KernelTables::<RULES>::current() else {
         return TC_ACT_UNSPEC;
     };
+    if !RULES && needs_rules(&tables) {
+        // SAFETY: nothing here waits to be dropped.
+        unsafe { maps::RULES_EGRESS.tail_call(ctx, D::LINK as u32) };
+        // As in `main`: without it, flows are still recorded. Ingress reports it.
+    }
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
     let came_in_by = || origin(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex });
     let frame = PacketFrame::<_, D>::new(ctx);
@@ -42,7 +61,7 @@ fn leave<D: Device>(ctx: &TcContext) -> i32 {
     if let Some(verdict) = verdict.list_verdict() {
         counters::count_egress(ctx, &frame, verdict);
     }
-    if verdict.peer.class.is_listed(Direction::Out) {
+    if RULES && verdict.peer.class.is_listed(Direction::Out) {
         events::record(&frame, &verdict.peer, Direction::Out, action, &tables);
     }
     match action {

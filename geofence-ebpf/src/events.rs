@@ -35,12 +35,12 @@ struct ListRecord {
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub(crate) fn record<F: Frame>(
+pub(crate) fn record<F: Frame, const RULES: bool>(
     frame: &F,
     peer: &Peer,
     direction: Direction,
     action: Action,
-    tables: &KernelTables,
+    tables: &KernelTables<RULES>,
 ) {
     // Opaque, so that the verifier follows the rest once, whatever the verdict.
     let peer = peer.opaque(frame);

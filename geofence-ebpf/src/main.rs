@@ -26,6 +26,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::decide::{Verdict, filter};
+use geofence_common::image::{Flags, Words};
 
 use frame::{Device, EthernetDevice, IpDevice, PacketFrame};
 
@@ -34,20 +35,40 @@ use frame::{Device, EthernetDevice, IpDevice, PacketFrame};
 // Before Linux 6.9 each call costs up to 31 bytes of the 512 of stack.
 #[inline(always)]
 pub(crate) fn geofence(ctx: XdpContext) -> u32 {
-    ingress::<EthernetDevice>(&ctx)
+    ingress::<EthernetDevice, false>(&ctx)
+}
+
+/// The same, where the policy has rules.
+#[xdp(frags)]
+#[inline(always)]
+pub(crate) fn geofence_rules(ctx: XdpContext) -> u32 {
+    ingress::<EthernetDevice, true>(&ctx)
 }
 
 /// Ingress of devices whose frames start with the IP header.
 #[xdp(frags)]
 #[inline(always)]
 pub(crate) fn geofence_ip(ctx: XdpContext) -> u32 {
-    ingress::<IpDevice>(&ctx)
+    ingress::<IpDevice, false>(&ctx)
+}
+
+/// The same, where the policy has rules.
+#[xdp(frags)]
+#[inline(always)]
+pub(crate) fn geofence_ip_rules(ctx: XdpContext) -> u32 {
+    ingress::<IpDevice, true>(&ctx)
 }
 
 #[inline(always)]
-fn ingress<D: Device>(ctx: &XdpContext) -> u32 {
+fn ingress<D: Device, const RULES: bool>(ctx: &XdpContext) -> u32 {
+    let tables = tables::KernelTables::<RULES>::current();
+    if !RULES && tables.as_ref().is_some_and(needs_rules) {
+        // SAFETY: nothing here waits to be dropped.
+        unsafe { maps::RULES.tail_call(ctx, D::LINK as u32) };
+        // The loader puts the program there before any packet comes. Without it, countries still hold.
+        counters::report_no_rules(ctx);
+    }
     let frame = PacketFrame::<_, D>::new(ctx);
-    let tables = tables::KernelTables::current();
     let verdict = match &tables {
         Some(tables) => filter(&frame, tables, &mut ()),
         None => Verdict::NO_POLICY,
@@ -56,7 +77,8 @@ fn ingress<D: Device>(ctx: &XdpContext) -> u32 {
         counters::report_no_policy(ctx);
     }
     counters::count(ctx, &frame, verdict);
-    if let Some(tables) = &tables
+    if RULES
+        && let Some(tables) = &tables
         && verdict.peer.class.is_listed(Direction::In)
     {
         events::record(&frame, &verdict.peer, Direction::In, verdict.action, tables);
@@ -65,6 +87,12 @@ fn ingress<D: Device>(ctx: &XdpContext) -> u32 {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
     }
+}
+
+/// Whether the image needs a program that judges by rules.
+#[inline(always)]
+pub(crate) fn needs_rules(tables: &impl Words) -> bool {
+    tables.flags().is_some_and(Flags::need_rules)
 }
 
 #[cfg(not(test))]

@@ -20,13 +20,14 @@
 //! EVENT_LIMITS   states of the rate limits of each list's events
 //! CASE           what a decision rests on when the addresses do not decide, per CPU
 //! CLOCK          the time since boot when it was read last, per CPU
-//! FAULTS         packets without an image, per CPU, for the log
+//! FAULTS         packets without an image, and without the program that it needs, per CPU, for the log
+//! RULES*         the programs for policies with rules, by the kind of device
 //! VERDICT        the last verdict, for test runs
 //! ```
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{
-    Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf,
+    Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
 };
 use aya_ebpf::macros::btf_map;
 use geofence_common::decide::CASE_SIZE;
@@ -39,6 +40,9 @@ use geofence_common::maps::{
     CountryCounters, DEVICES_MAX, Device, EVENTS_BYTES, FlowCounters, Hits,
     IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
 };
+
+/// Kinds of devices, by `Link`.
+const LINKS: usize = 2;
 
 /// Sizes that depend on the policy and the machine are set by the loader.
 const SIZED_BY_LOADER: usize = 1;
@@ -56,7 +60,7 @@ pub(crate) static DEVICES: Array<Device, { DEVICES_MAX as usize }> = Array::new(
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
-pub(crate) static FAULTS: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub(crate) static FAULTS: PerCpuArray<u64, 2> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static VERDICT: Array<TracedVerdict, 1> = Array::new();
 
@@ -95,6 +99,11 @@ pub(crate) static TENANTS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCp
 pub(crate) static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static BUCKETS: LruHashMap<RateLimitKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static RULES: ProgramArray<LINKS> = ProgramArray::new();
+#[btf_map]
+pub(crate) static RULES_EGRESS: ProgramArray<LINKS> = ProgramArray::new();
 
 /// The time since boot that a CPU read last, and in which tick.
 #[derive(Clone, Copy)]

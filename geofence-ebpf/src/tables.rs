@@ -76,14 +76,14 @@ fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
     }
 }
 
-/// The tables of one image. The image is looked up once a packet.
-pub(crate) struct KernelTables {
+/// The tables of one image, for a program with or without rules. The image is looked up once a packet.
+pub(crate) struct KernelTables<const RULES: bool> {
     words: *const u32,
     /// The number of words, in the 64 bits that are compared.
     room: u64,
 }
 
-impl KernelTables {
+impl<const RULES: bool> KernelTables<RULES> {
     #[inline(always)]
     pub(crate) fn current() -> Option<Self> {
         let image = Self::at(IMAGE_IN_USE)?;
@@ -139,14 +139,16 @@ impl KernelTables {
     }
 }
 
-impl Barrier for KernelTables {
+impl<const RULES: bool> Barrier for KernelTables<RULES> {
     #[inline(always)]
     fn hide(&self, number: u64) -> u64 {
         frame::hide(number, frame::zero())
     }
 }
 
-impl Words for KernelTables {
+impl<const RULES: bool> Words for KernelTables<RULES> {
+    const HAS_RULES: bool = RULES;
+
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
         let word = self.reach(at, self.room)?;
@@ -165,7 +167,7 @@ impl Words for KernelTables {
     }
 }
 
-impl Tables for KernelTables {
+impl<const RULES: bool> Tables for KernelTables<RULES> {
     #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         if !maps::global(&maps::LPM) {
@@ -282,7 +284,7 @@ impl Tables for KernelTables {
     }
 }
 
-impl Conntrack for KernelTables {
+impl<const RULES: bool> Conntrack for KernelTables<RULES> {
     #[inline(always)]
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
         // In place, because updating an existing key of a full table would evict others.

@@ -110,6 +110,12 @@ enum Command {
         /// Rewrite the tables and the plot of docs/performance.md from this run
         #[arg(long)]
         docs: bool,
+        /// Compare with the build of this commit: both run in turns, and the ratios are printed
+        ///
+        /// The commit is checked out and built below cargo's output directory. `--only program` after `--` measures
+        /// what a packet costs, and nothing else, in some fifteen minutes.
+        #[arg(long, value_name = "GIT_REF", conflicts_with = "docs")]
+        baseline: Option<String>,
         /// Arguments for the benchmark (see `cargo xtask bench -- --help`)
         #[arg(
             trailing_var_arg = true,
@@ -157,7 +163,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test { filters, options } => test::run(&filters, &options),
         Command::Demo { arguments } => demo::run(arguments),
         Command::Lab { arguments } => lab::run(arguments),
-        Command::Bench { docs, arguments } => bench::run(docs, arguments),
+        Command::Bench {
+            docs,
+            baseline,
+            arguments,
+        } => bench::run(docs, baseline.as_deref(), arguments),
         Command::Run { arguments } => run::run(arguments),
         Command::Geoip => geoip::run(),
     }

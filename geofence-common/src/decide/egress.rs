@@ -89,7 +89,7 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     let Some(flags) = tables.flags() else {
         return EgressVerdict::PASS;
     };
-    let is_watched = flags.has(flag::LISTS_OUT);
+    let is_watched = T::HAS_RULES && flags.has(flag::LISTS_OUT);
     if !is_watched && flags.replies() == Replies::None {
         return EgressVerdict::PASS;
     }
@@ -103,11 +103,15 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
     } else {
         EgressVerdict::PASS
     };
-    let verdict = verdict.opaque(frame);
+    let verdict = if T::HAS_RULES {
+        verdict.opaque(frame)
+    } else {
+        verdict
+    };
     if verdict.listed == ENFORCED {
         return verdict;
     }
-    let class = if is_watched.opaque(frame) {
+    let class = if T::HAS_RULES && is_watched.opaque(frame) {
         Some(verdict.peer.class)
     } else {
         None

@@ -27,7 +27,7 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         l4,
         ..
     } = case;
-    if !policy.flags.has(flag::EXCEPTIONS | flag::PROTECTED) {
+    if !T::HAS_RULES || !policy.flags.has(flag::EXCEPTIONS | flag::PROTECTED) {
         return None;
     }
     let is_excepted = source.class.is_excepted();

@@ -43,13 +43,11 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
     };
     if service.is_some() {
-        let is_within =
-            !flags.has(flag::RATE_LIMIT) || is_within_rate_limit(packet, tables, observer);
-        return if is_within {
-            service
-        } else {
-            Some(Reason::RateLimit)
-        };
+        let is_limited = T::HAS_RULES && flags.has(flag::RATE_LIMIT);
+        if is_limited && !is_within_rate_limit(packet, tables, observer) {
+            return Some(Reason::RateLimit);
+        }
+        return service;
     }
     let (transport, local_port, remote_port, identifier, is_answer) = match (l4.kind(), l4.bits()) {
         (Kind::Tcp, bits) => {

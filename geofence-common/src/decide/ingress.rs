@@ -84,7 +84,9 @@ fn decide<F: Frame, T: Tables, O: Observer>(
         verdict_by_addresses(class, policy, tables)
     };
     match by_addresses {
-        Some(reason) if !class.is_excepted() && !policy.flags.has(flag::PROTECTED) => {
+        Some(reason)
+            if !T::HAS_RULES || !(class.is_excepted() || policy.flags.has(flag::PROTECTED)) =>
+        {
             Decision::new(reason, policy)
         }
         by_addresses => decide_case(
@@ -141,7 +143,11 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
         Decision {
             reason: reason_of((reason as u32).opaque(frame)).unwrap_or(Reason::NoPolicy),
             policy: case.policy,
-            exception: exception.opaque(frame),
+            exception: if T::HAS_RULES {
+                exception.opaque(frame)
+            } else {
+                0
+            },
         }
     });
     decided.unwrap_or(Decision::new(Reason::NoPolicy, &policy))

@@ -63,7 +63,8 @@ impl DestinationPolicy {
         words: &W,
         observer: &mut O,
     ) -> Option<Self> {
-        if !(flags.has(flag::TENANTS) || is_target && flags.has(flag::TARGETS)) {
+        let differs = flags.has(flag::TENANTS) || is_target && flags.has(flag::TARGETS);
+        if !W::HAS_RULES || !differs {
             return Some(Self::everywhere(flags));
         }
         let at = words.policy_lookup(address)?;
@@ -78,9 +79,15 @@ impl DestinationPolicy {
         Some(policy)
     }
 
+    /// Whether it is everyone's policy, which the header and the class hold.
+    #[inline(always)]
+    const fn is_everywhere<W: Words>(&self) -> bool {
+        !W::HAS_RULES || self.at == 0
+    }
+
     #[inline(always)]
     fn read<W: Words>(&self, at: u32, words: &W) -> u32 {
-        if self.at == 0 {
+        if self.is_everywhere::<W>() {
             return 0;
         }
         words.word(self.at.wrapping_add(at)).unwrap_or(0)
@@ -107,7 +114,7 @@ impl DestinationPolicy {
     /// Whether sources of this class are blocked here, lists apart.
     #[inline(always)]
     pub fn blocks<W: Words>(&self, class: Class, words: &W) -> bool {
-        if self.at == 0 {
+        if self.is_everywhere::<W>() {
             return class.is_blocked();
         }
         let country = u32::from(class.country().number());
@@ -123,7 +130,7 @@ impl DestinationPolicy {
             protocol::UDP => (UDP_SERVICES_LINE as u32, policy_record::UDP_SERVICES),
             _ => return PortRule::None,
         };
-        let section = if self.at == 0 {
+        let section = if self.is_everywhere::<W>() {
             everywhere
         } else {
             self.read(here, words)

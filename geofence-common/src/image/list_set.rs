@@ -71,7 +71,7 @@ impl Peer {
     /// The lists that cover its packets in this direction.
     #[inline(always)]
     pub fn list_match<W: Words>(&self, direction: Direction, words: &W) -> ListMatch {
-        if !self.class.is_listed(direction) {
+        if !W::HAS_RULES || !self.class.is_listed(direction) {
             return ListMatch::NONE;
         }
         let read = |record: u32, at: u32| match record {

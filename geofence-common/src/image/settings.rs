@@ -36,6 +36,11 @@ pub mod flag {
     pub const RATE_LIMIT: u32 = 1 << 13;
     /// Some lists cover packets that leave, so the destination of every such packet is looked up.
     pub const LISTS_OUT: u32 = 1 << 14;
+    /// There are third-party lists.
+    pub const LISTS: u32 = 1 << 15;
+    /// What only the programs with rules can judge.
+    pub const RULES: u32 =
+        TENANTS | TARGETS | ANYWHERE | EXCEPTIONS | PROTECTED | RATE_LIMIT | LISTS_OUT | LISTS;
 }
 
 /// The settings in the header that a verdict depends on.
@@ -89,6 +94,13 @@ impl Flags {
     #[inline(always)]
     pub const fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
+    }
+
+    /// Whether only a program with rules can judge by this image.
+    #[must_use]
+    #[inline(always)]
+    pub const fn need_rules(self) -> bool {
+        self.has(flag::RULES)
     }
 
     #[must_use]

@@ -161,6 +161,7 @@ fn flags(policy: &Policy, exceptions: &Exceptions, lists: &ListSets) -> impl Fn(
         | when(exceptions.is_anywhere, flag::ANYWHERE)
         | when(!exceptions.is_empty(), flag::EXCEPTIONS)
         | when(policy.rate_limit.is_some(), flag::RATE_LIMIT)
+        | when(lists.has_any(), flag::LISTS)
         | when(lists.has_outbound(), flag::LISTS_OUT);
     move |tenant| all | port_rules::rule_flags(policy, tenant)
 }

@@ -149,6 +149,14 @@ impl ListSets {
         class.with_lists_of(self.flags[set as usize])
     }
 
+    /// Whether any address is on a list.
+    pub(super) fn has_any(&self) -> bool {
+        let is_listed = |flags: &Class, direction| flags.is_listed(direction);
+        self.flags
+            .iter()
+            .any(|flags| is_listed(flags, Direction::In) || is_listed(flags, Direction::Out))
+    }
+
     /// Whether any address is on a list for outbound packets.
     pub(super) fn has_outbound(&self) -> bool {
         self.flags

@@ -4,13 +4,15 @@
 //! one. A program that geofence did not attach is named and never touched.
 
 use aya::programs::links::FdLink;
-use aya::programs::tc::{self, NlOptions, TcAttachOptions};
-use aya::programs::{LinkOrder, ProgramError, TcAttachType, XdpMode as AyaMode};
+use aya::programs::tc::{
+    self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle,
+};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, XdpMode as AyaMode};
 use geofence_common::frame::Link;
 
 use super::attach_error::AttachError;
 use super::call::{describe_error, errno, is_permission};
-use super::filter::{Filter, programs};
+use super::filter::{Filter, programs, programs_with_rules};
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
 use super::pins::Pins;
@@ -89,29 +91,15 @@ impl Filter {
         let has_tcx = has_tcx();
         let link = self.link_of(interface)?;
         let program = self.egress(link)?;
-        let options = if has_tcx {
-            // The last program sees the packet as it leaves.
-            TcAttachOptions::TcxOrder(LinkOrder::last())
-        } else {
-            match tc::qdisc_add_clsact(name) {
-                Ok(()) => {}
-                // It exists already, perhaps for filters of others.
-                Err(error) if errno(&error) == Some(libc::EEXIST) => {}
-                Err(error) => return Err(failed(error.into())),
-            }
-            // Removes the filter of an earlier daemon, which has the same name; at the first start there is none.
-            remove_egress(name);
-            TcAttachOptions::Netlink(NlOptions::default())
-        };
+        if !has_tcx {
+            return attach_clsact(program, name).map_err(failed);
+        }
+        // The last program sees the packet as it leaves.
+        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
         let id = program
             .attach_with_options(name, TcAttachType::Egress, options)
             .map_err(failed)?;
         let link = program.take_link(id).map_err(failed)?;
-        if !has_tcx {
-            // A netlink attachment stays until it is removed by name; dropping it here would detach it.
-            std::mem::forget(link);
-            return Ok(());
-        }
         let link =
             FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })?;
         Ok(pins.pin_link(Hook::Egress, interface.index, link)?)
@@ -188,12 +176,48 @@ impl Filter {
     }
 }
 
+/// Puts an egress program in the place of the clsact qdisc that is ours, which replaces the one of an earlier daemon in
+/// one call. For kernels without TCX.
+fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), ProgramError> {
+    /// A handle that no one gets by counting from one, as the kernel does.
+    const PLACE: NlOptions = NlOptions {
+        priority: 0xbf00,
+        handle: TcHandle::new(0x6765, 0x6f66),
+        classid: None,
+    };
+    match tc::qdisc_add_clsact(interface) {
+        Ok(()) => {}
+        // It exists already, perhaps for filters of others.
+        Err(error) if errno(&error) == Some(libc::EEXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let before = SchedClassifierLink::attached(
+        interface,
+        TcAttachType::Egress,
+        PLACE.priority,
+        PLACE.handle,
+        PLACE.classid,
+    )?;
+    let id = match program.attach_to_link(before) {
+        Err(error) if errno(&error) == Some(libc::ENOENT) => program.attach_with_options(
+            interface,
+            TcAttachType::Egress,
+            TcAttachOptions::Netlink(PLACE),
+        )?,
+        replaced => replaced?,
+    };
+    // A netlink attachment stays until it is removed by name; dropping it here would detach it.
+    std::mem::forget(program.take_link(id)?);
+    Ok(())
+}
+
 /// Removes the egress programs that an interface runs without a link, by their names.
 pub(super) fn remove_egress(interface: &str) {
     for link in [Link::Ethernet, Link::Ip] {
-        let [_, program] = programs(link);
-        // If none is there, none is to remove.
-        let _ = tc::qdisc_detach_program(interface, TcAttachType::Egress, program);
+        for [_, program] in [programs(link), programs_with_rules(link)] {
+            // If none is there, none is to remove.
+            let _ = tc::qdisc_detach_program(interface, TcAttachType::Egress, program);
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
-use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use geofence_common::frame::Link;
 use geofence_common::maps::{Device, name};
 
+use super::bpffs::is_private;
 use super::error::KernelError;
 use super::image_map::ImageMap;
 use super::inherited_tables::InheritedTables;
@@ -26,6 +27,8 @@ pub struct Filter {
     /// What is in the map of devices, by place. Only this process writes it.
     pub(super) devices: BTreeMap<u32, Device>,
     options: FilterOptions,
+    /// Whether the pins go with their mount namespace.
+    are_pins_private: bool,
 }
 
 impl Filter {
@@ -65,6 +68,7 @@ impl Filter {
             current: None,
             devices: BTreeMap::new(),
             options,
+            are_pins_private: pins.is_some() && is_private(),
         })
     }
 
@@ -76,24 +80,7 @@ impl Filter {
 
     /// Loads the programs for devices whose frames start with the IP header.
     pub fn load_ip(&mut self) -> Result<(), KernelError> {
-        load_programs(&mut self.ebpf, [name::PROGRAM_IP, name::EGRESS_IP])
-    }
-
-    /// Instructions that the verifier processed, by program.
-    pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, KernelError> {
-        let count = |info: ProgramInfo| info.verified_instruction_count().unwrap_or(0);
-        let mut counts = Vec::new();
-        for link in [Link::Ethernet, Link::Ip] {
-            let [ingress, egress] = programs(link);
-            // The programs of a link that no device has are not loaded.
-            if let Ok(info) = self.ingress(link)?.info() {
-                counts.push((ingress, count(info)));
-            }
-            if let Ok(info) = self.egress(link)?.info() {
-                counts.push((egress, count(info)));
-            }
-        }
-        Ok(counts)
+        load_programs(&mut self.ebpf, Link::Ip)
     }
 
     /// Whether the programs for devices of this link are loaded.
@@ -108,13 +95,25 @@ impl Filter {
 
     /// The ingress program for devices of this link.
     pub(super) fn ingress(&mut self, link: Link) -> Result<&mut Xdp, KernelError> {
-        let [ingress, _] = programs(link);
+        let [ingress, _] = self.attached(link);
         self.program(ingress)
     }
 
     pub(super) fn egress(&mut self, link: Link) -> Result<&mut SchedClassifier, KernelError> {
-        let [_, egress] = programs(link);
+        let [_, egress] = self.attached(link);
         self.program(egress)
+    }
+
+    /// The programs that are attached to devices of this link.
+    ///
+    /// Where the pins may go, the arrays of programs go with them. There, the programs with rules are attached
+    /// themselves.
+    fn attached(&self, link: Link) -> [&'static str; 2] {
+        if self.are_pins_private {
+            programs_with_rules(link)
+        } else {
+            programs(link)
+        }
     }
 
     fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, KernelError>
@@ -150,6 +149,14 @@ impl Filter {
     #[doc(hidden)]
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+}
+
+/// The programs for policies with rules, to which those hand the packets.
+pub(super) const fn programs_with_rules(link: Link) -> [&'static str; 2] {
+    match link {
+        Link::Ethernet => [name::PROGRAM_RULES, name::EGRESS_RULES],
+        Link::Ip => [name::PROGRAM_IP_RULES, name::EGRESS_IP_RULES],
     }
 }
 

@@ -1,16 +1,19 @@
-//! Loads the program: sizes its maps, inherits tables, and has both programs verified.
+//! Loads the program: sizes its maps, inherits tables, and has the programs verified.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
 
-use aya::programs::{SchedClassifier, Xdp};
+use aya::maps::ProgramArray;
+use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::COUNTRIES_MAX;
 use geofence_common::flow::cache::ChecksumKey;
+use geofence_common::frame::Link;
 use geofence_common::image::LINE_WORDS;
 use geofence_common::maps::{INTERFACE_SLOTS_MAX, name};
 
 use super::error::KernelError;
+use super::filter::{programs, programs_with_rules};
 use super::inherited_tables::{InheritedTables, Sizes};
 use super::object;
 use super::pins::Pins;
@@ -22,7 +25,7 @@ use crate::model::policy::Lookup;
 /// kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
 
-/// Loads both programs of an object and creates its maps. `more` sizes maps that only this object has; with `pins`, the
+/// Loads the programs of an object for Ethernet devices and creates its maps. `more` sizes maps that only this object has; with `pins`, the
 /// tables of an earlier filter are inherited where they fit.
 pub(super) fn load(
     object: &[u8],
@@ -66,7 +69,7 @@ pub(super) fn load(
         check_features()?;
     }
     let mut ebpf = loaded?;
-    load_programs(&mut ebpf, [name::PROGRAM, name::EGRESS])?;
+    load_programs(&mut ebpf, Link::Ethernet)?;
     Ok((ebpf, inherited))
 }
 
@@ -97,34 +100,61 @@ fn checksum_key() -> ChecksumKey {
     ChecksumKey(std::array::from_fn(|at| state.hash_one(at) | 1))
 }
 
-/// Loads an ingress and an egress program at once. Nearly all of a start is the verifier's time, which runs on the
-/// calling thread.
-pub(super) fn load_programs(
-    ebpf: &mut Ebpf,
-    [ingress_name, egress_name]: [&'static str; 2],
-) -> Result<(), KernelError> {
-    let (mut ingress, mut egress) = (None, None);
-    for (name, program) in ebpf.programs_mut() {
-        if name == ingress_name {
-            ingress = Some(program);
-        } else if name == egress_name {
-            egress = Some(program);
-        }
-    }
-    let ingress: &mut Xdp = ingress
-        .ok_or(KernelError::NoMap(ingress_name))?
-        .try_into()?;
-    let egress: &mut SchedClassifier = egress.ok_or(KernelError::NoMap(egress_name))?.try_into()?;
+/// Loads the programs for devices of a link at once, and puts those for policies with rules where the others find them.
+/// Nearly all of a start is the verifier's time, which runs on the calling thread.
+pub(super) fn load_programs(ebpf: &mut Ebpf, link: Link) -> Result<(), KernelError> {
+    let names = programs(link).into_iter().chain(programs_with_rules(link));
+    let names: Vec<_> = names.collect();
+    let chosen = ebpf
+        .programs_mut()
+        .filter(|(name, _)| names.contains(name))
+        .map(|(_, program)| program);
     thread::scope(|scope| {
-        let other = thread::Builder::new()
-            .spawn_scoped(scope, || egress.load())
-            .map_err(KernelError::io("starting a thread that loads a program"))?;
-        let loaded = ingress.load();
-        let other = other
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok(loaded.and(other)?)
-    })
+        let mut threads = Vec::with_capacity(names.len());
+        for program in chosen {
+            let thread = thread::Builder::new().spawn_scoped(scope, || load_program(program));
+            threads
+                .push(thread.map_err(KernelError::io("starting a thread that loads a program"))?);
+        }
+        let ended = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        // Each ends before the first error is returned.
+        ended
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), _>>()
+    })?;
+    for (array, program) in name::PROGRAM_ARRAYS
+        .into_iter()
+        .zip(programs_with_rules(link))
+    {
+        let program = ebpf.program(program).ok_or(KernelError::NoMap(program))?;
+        let program = program
+            .fd()?
+            .try_clone()
+            .map_err(KernelError::io("duplicating a program"))?;
+        let map = ebpf.map_mut(array).ok_or(KernelError::NoMap(array))?;
+        let mut array: ProgramArray<_> = map.try_into().map_err(KernelError::opening(array))?;
+        array
+            .set(link as u32, &program, 0)
+            .map_err(KernelError::map("putting the program for rules in place"))?;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the object has programs of two types"
+)]
+fn load_program(program: &mut Program) -> Result<(), KernelError> {
+    match program {
+        Program::Xdp(program) => Ok(program.load()?),
+        Program::SchedClassifier(program) => Ok(program.load()?),
+        _ => Err(KernelError::Object),
+    }
 }
 
 /// Checks that aya found the kernel features that the program needs. If a probe failed, aya leaves parts of the program

@@ -15,7 +15,7 @@ use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
-use super::filter::programs;
+use super::filter::{programs, programs_with_rules};
 use super::flows::read_flows;
 use super::hook::Hook;
 use super::image_map::ImageMap;
@@ -125,9 +125,12 @@ impl Running {
 /// The devices that a program of geofence is for, by its name.
 fn link_of(program: &ProgramInfo) -> Option<Link> {
     let name = program.name_as_str()?;
-    [Link::Ethernet, Link::Ip]
-        .into_iter()
-        .find(|link| programs(*link)[0] == name)
+    [Link::Ethernet, Link::Ip].into_iter().find(|link| {
+        // The kernel cuts names.
+        let [bare, _] = programs(*link);
+        let [rules, _] = programs_with_rules(*link);
+        name == bare || (name.len() > bare.len() && rules.starts_with(name))
+    })
 }
 
 fn find_program(id: u32) -> Option<ProgramInfo> {

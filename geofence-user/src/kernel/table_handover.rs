@@ -13,7 +13,7 @@ impl Filter {
     /// returns their names.
     pub(super) fn stage_tables(&mut self, pins: &Pins) -> Result<Vec<&'static str>, PinError> {
         let mut staged = Vec::new();
-        for table in name::KEPT {
+        for table in name::KEPT.into_iter().chain(name::PROGRAM_ARRAYS) {
             if self.inherited.has(table) {
                 continue;
             }

@@ -4,6 +4,8 @@
 //! before its answers have been compared with the oracle, and no row is printed whose packets do not add up. Exit code
 //! 0 when all was measured, 1 when a row had to be left out, 2 when the benchmark could not run.
 
+#[path = "../bench/baseline.rs"]
+mod baseline;
 #[path = "../bench/cases.rs"]
 mod cases;
 #[path = "../bench/contestants.rs"]
@@ -56,13 +58,14 @@ mod synthetic;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use geofence_user::model::policy::Lookup;
 
+use baseline::Build;
 use plan::Plan;
 use report::Report;
 use rig::Rig;
@@ -95,6 +98,10 @@ struct Arguments {
     /// The geofence binary to measure; without it, the one built next to this program
     #[arg(long, value_name = "PATH")]
     geofence: Option<PathBuf>,
+    /// Folder with another build of geofence and of this benchmark: both run the same parts in turns, and the ratios
+    /// are printed
+    #[arg(long, value_name = "DIR", conflicts_with = "docs")]
+    baseline: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -135,6 +142,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
             "the benchmark needs root, for network namespaces and eBPF programs; run it with `cargo xtask bench`, \
              which offers sudo"
         );
+    }
+    if let Some(folder) = &arguments.baseline {
+        compare(arguments, folder)?;
+        return Ok(true);
     }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let plan = Plan::new(arguments.smoke, arguments.mmdb.clone())?;
@@ -184,14 +195,45 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     if wants(Part::Control) {
         progress("part 7 of 7: control, memory, the daemon");
-        let geofence = match &arguments.geofence {
-            Some(path) => path.clone(),
-            None => geofence_tests::daemon::binary()?,
-        };
-        control::measure(&plan, &geofence, &mut report)?;
+        control::measure(&plan, &geofence(arguments)?, &mut report)?;
     }
     publish(arguments, &report)?;
     Ok(report.refused.is_empty())
+}
+
+/// Runs another build and this one in turns.
+fn compare(arguments: &Arguments, folder: &Path) -> Result<()> {
+    let bench = std::env::current_exe().context("finding this program")?;
+    let mut same = Vec::new();
+    if arguments.smoke {
+        same.push("--smoke".to_owned());
+    }
+    for part in &arguments.only {
+        let name = part.to_possible_value().context("a part without a name")?;
+        same.push(format!("--only={}", name.get_name()));
+    }
+    for path in &arguments.mmdb {
+        same.push(format!("--mmdb={}", path.display()));
+    }
+    let builds = [
+        Build {
+            bench: folder.join("geofence-bench"),
+            geofence: folder.join("geofence"),
+        },
+        Build {
+            bench,
+            geofence: geofence(arguments)?,
+        },
+    ];
+    baseline::compare(&builds, &same, &arguments.out, arguments.json, progress)
+}
+
+/// The `geofence` command that is measured.
+fn geofence(arguments: &Arguments) -> Result<PathBuf> {
+    match &arguments.geofence {
+        Some(path) => Ok(path.clone()),
+        None => geofence_tests::daemon::binary(),
+    }
 }
 
 /// Says what is being done, to a person who waits for it.

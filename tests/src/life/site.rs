@@ -26,6 +26,36 @@ pub(super) struct Site {
 /// A blocked country from which only single probes come, so that its counter counts those.
 pub(super) const PROBED: &str = "KP";
 
+/// Rules of every kind, about nobody who sends.
+const RULES: &str = r#"
+[[tenant]]
+name = "customer-17"
+prefixes = ["203.0.113.0/24", "2001:db8:17::/48"]
+
+[[exception]]
+id = "partner"
+from = ["5.136.8.0/24"]
+to = ["customer-17"]
+services = ["tcp/443"]
+owner = "noc"
+reason = "reaches the customer"
+
+[[protect]]
+id = "remote-desktops"
+services = ["tcp/3389"]
+from = ["198.51.100.0/24"]
+to = ["customer-17"]
+
+[[list]]
+name = "findings"
+file = "findings.txt"
+format = "plain"
+action = "block"
+"#;
+
+/// What is on the list.
+const LISTED: &str = "5.136.9.0/24\n";
+
 /// The countries of the sentinels.
 pub(super) const SIDES: [&str; 2] = ["RU", "DE"];
 
@@ -52,7 +82,8 @@ impl Site {
     /// Writes the configuration that blocks the flood's country, that of single probes and one sentinel's.
     ///
     /// One of the two denies networks all over the world as well, so that a reload moves nearly everything in the
-    /// image: one that were written over another would be a third thing for as long as that takes.
+    /// image: one that were written over another would be a third thing for as long as that takes. It has rules of
+    /// every kind too, which another program judges by, and which concern no packet here.
     pub(super) fn configure(&self) -> Result<()> {
         let new = self.path("new");
         let mut text = format!(
@@ -64,7 +95,8 @@ impl Site {
             let denied: Vec<_> = networks
                 .map(|first| format!("\"{first}.66.6.0/24\""))
                 .collect();
-            text += &format!("deny = [{}]\n", denied.join(", "));
+            text += &format!("deny = [{}]\nrate-limit = 1000\n{RULES}", denied.join(", "));
+            std::fs::write(self.path("findings.txt"), LISTED)?;
         }
         std::fs::write(&new, text)?;
         Ok(std::fs::rename(new, self.path("geofence.toml"))?)

@@ -114,9 +114,9 @@ fn load(lookup: Lookup) -> Row {
     row(format!("loading, {lookup:?}"), "verified", || {
         let mut filter = Filter::load(config(lookup)?.options(false))?;
         filter.load_ip()?;
-        let counted = filter.verified_instructions()?.into_iter();
+        let counted = filter.program_sizes()?.into_iter();
         let counted: Vec<_> = counted
-            .map(|(name, count)| format!("{name} {count}"))
+            .map(|size| format!("{} {}", size.name, size.verified))
             .collect();
         Ok(format!("verified: {}", counted.join(", ")))
     })
