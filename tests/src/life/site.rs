@@ -26,7 +26,7 @@ pub(super) struct Site {
 /// A blocked country from which only single probes come, so that its counter counts those.
 pub(super) const PROBED: &str = "KP";
 
-/// Rules of every kind, about nobody who sends.
+/// Rules of every kind that can come and go, about nobody who sends.
 const RULES: &str = r#"
 [[tenant]]
 name = "customer-17"
@@ -95,7 +95,7 @@ impl Site {
             let denied: Vec<_> = networks
                 .map(|first| format!("\"{first}.66.6.0/24\""))
                 .collect();
-            text += &format!("deny = [{}]\nrate-limit = 1000\n{RULES}", denied.join(", "));
+            text += &format!("deny = [{}]\n{RULES}", denied.join(", "));
             std::fs::write(self.path("findings.txt"), LISTED)?;
         }
         std::fs::write(&new, text)?;
