@@ -73,6 +73,8 @@ pub struct ListCount {
 pub struct Facts {
     pub mode: Mode,
     pub generation: u32,
+    /// Whether it is the last good image, whose policy is another than that of the configuration.
+    pub is_last_good: bool,
     /// The build time of each database, by name.
     pub databases: Vec<(String, UnixSeconds)>,
     /// How far the second database of a cross-check differs from the first.
@@ -94,6 +96,7 @@ impl Facts {
         Self {
             mode: image.flags().mode(),
             generation: image.generation(),
+            is_last_good: false,
             databases: Vec::new(),
             disagreement: None,
             asn_data: None,

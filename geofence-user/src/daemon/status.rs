@@ -11,6 +11,7 @@ use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCou
 use super::runtime_exceptions::summary;
 use super::state::Daemon;
 use super::sync::lock;
+use crate::checks::diff::Described;
 use crate::data::lists::ListReport;
 use crate::kernel::{Filter, KernelError, TableFacts, is_private};
 use crate::model::policy::Policy;
@@ -56,6 +57,14 @@ impl Daemon {
             "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(Trial::to_json),
         })
+    }
+
+    /// The configuration behind the active image, key by key, if that image was made from it, and the options of the
+    /// command line that hold whatever the configuration file says.
+    pub fn policy(&self) -> Value {
+        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let described = (!facts.is_last_good).then(|| Described::of(&config, &facts.lists));
+        json!({ "described": described, "overrides": self.source.overrides })
     }
 
     /// The names of the tenants, exceptions and protections that a verdict gives by number.

@@ -103,6 +103,7 @@ mod tests {
                 },
             )]),
             facts: Facts {
+                is_last_good: false,
                 mode: Mode::Enforce,
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
