@@ -166,6 +166,12 @@ impl Reloads {
         }
     }
 
+    /// Forgets the last failure if it is of this kind, because what it was about is over.
+    pub(super) fn clear(&mut self, is_mended: impl Fn(Cause) -> bool) {
+        let is_mended = |last: &mut LastFailure| is_mended(last.failure.cause);
+        self.last_failure.take_if(is_mended);
+    }
+
     pub(super) fn to_json(&self) -> Value {
         json!({
             "succeeded": self.succeeded,

@@ -23,7 +23,8 @@ impl Daemon {
     /// What `geofence status` shows.
     pub async fn status(&self) -> Value {
         let interfaces = self.protection().await;
-        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let ActivePolicy { config, .. } = lock(&self.active).clone();
+        let facts = self.facts();
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|state| {
@@ -108,13 +109,13 @@ impl Daemon {
         for (facts, table) in flows.iter_mut().zip(Table::ALL) {
             *facts = filter.table_facts(table)?;
         }
-        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let ActivePolicy { config, .. } = lock(&self.active).clone();
         Ok(Snapshot {
             interfaces,
             flows,
             tenants: tenant_counts(&filter, &config.policy)?,
             lists,
-            facts,
+            facts: self.facts(),
             reloads: self.reloads(),
             shortfalls: self.shortfalls(),
         })

@@ -132,6 +132,8 @@ mod tests {
                     skipped: 0,
                     since: Some(UnixSeconds(1_780_272_000)),
                     rejection: None,
+                    is_fetched: true,
+                    read: UnixSeconds(1_780_272_000),
                 }],
             },
             reloads: Reloads::new(None),
