@@ -17,6 +17,9 @@ pub mod serve;
 #[cfg(test)]
 extern crate self as geofence_user;
 #[cfg(test)]
+#[path = "../../tests/src/every_key.rs"]
+pub mod every_key;
+#[cfg(test)]
 #[path = "../../tests/src/mmdb_writer.rs"]
 pub mod mmdb_writer;
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod counters;
 pub mod daemon;
 pub mod edge;
+pub mod every_key;
 pub mod frames;
 pub mod http;
 mod instance;

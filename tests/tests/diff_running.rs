@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
+use geofence_tests::every_key;
 use geofence_tests::frames::between;
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
@@ -73,5 +74,76 @@ fn diff_compares_a_policy_with_the_running_filter_and_its_traffic() -> Result<()
     );
     let ended = daemon.interrupt(PATIENCE)?;
     ensure!(ended.status.success(), "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn change_of_every_key_is_named_against_the_running_filter() -> Result<()> {
+    require_root!();
+    let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+    let pair = veth(&peer, &edge)?;
+    let place = tempfile::tempdir()?;
+    let interfaces = format!("interfaces = [\"{}\"]", pair.edge_interface);
+    let listen = format!("listen = \"{LISTEN}\"");
+    let global = [("interfaces", interfaces.as_str()), ("listen", &listen)];
+    let (base, variants) = every_key::write(place.path(), &global);
+    let path = |name: &str| place.path().join(name).display().to_string();
+    std::fs::write(path("base.toml"), base)?;
+    let mut daemon = Daemon::run(&edge, &["--config", &path("base.toml"), "--force"], &[])?;
+    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
+    let diff = |name: &str| -> Result<(Option<i32>, String)> {
+        let mut command = geofence(&edge)?;
+        let output = command
+            .args(["diff", "--over", "0", &path(name)])
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8(said)?))
+    };
+    let (code, said) = diff("base.toml")?;
+    ensure!(code == Some(0), "the same policy: {code:?} {said}");
+
+    let mut silent = Vec::new();
+    for variant in variants {
+        std::fs::write(path("new.toml"), &variant.text)?;
+        let (code, said) = diff("new.toml")?;
+        let (table, named) = match (variant.table, variant.key) {
+            // The command line of every command here names the instance, as that of the daemon does.
+            (None, "instance") => {
+                ensure!(code == Some(0), "{said}");
+                continue;
+            }
+            (None, "block" | "allow-only") => ("countries", ""),
+            (None, key) => (key, ""),
+            (Some(table), "name" | "id") => (table, "added: "),
+            (Some(table), key) => (table, key),
+        };
+        let mut lines = said.lines();
+        let is_named = lines.any(|line| line.starts_with(table) && line.contains(named));
+        if code != Some(1) || !is_named {
+            silent.push(format!(
+                "{:?} {}: {code:?}\n{said}",
+                variant.table, variant.key
+            ));
+        }
+    }
+    ensure!(silent.is_empty(), "{}", silent.join("\n"));
+
+    // Without a daemon, the image alone is compared, and what it does not hold is named.
+    daemon.kill(PATIENCE)?;
+    let (code, said) = diff("base.toml")?;
+    ensure!(
+        code == Some(1) && said.contains("NOT COMPARED") && said.contains("interfaces"),
+        "{code:?} {said}"
+    );
+    let other = std::fs::read_to_string(path("base.toml"))?;
+    let other = format!("replies = \"none\"\nrate-limit = 7\n{other}");
+    std::fs::write(path("new.toml"), other)?;
+    let (_, said) = diff("new.toml")?;
+    for key in ["replies", "rate-limit"] {
+        ensure!(
+            said.lines().any(|line| line.starts_with(key)),
+            "no {key} in {said}"
+        );
+    }
     Ok(())
 }

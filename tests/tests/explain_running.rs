@@ -7,6 +7,7 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::veth;
 use geofence_tests::namespace::Namespace;
+use geofence_tests::site::{RUSSIAN, Site};
 use geofence_tests::{http, require_root};
 
 #[test]
@@ -58,6 +59,70 @@ fn explain_asks_the_running_filter_by_its_own_policy() -> Result<()> {
         explain("84.200.69.80")?.0,
         Some(0),
         "an ended filter is not found"
+    );
+    Ok(())
+}
+
+#[test]
+fn question_to_the_running_filter_is_counted_nowhere() -> Result<()> {
+    require_root!();
+    let site = Site::new(&format!(
+        "block = [\"RU\"]\nrate-limit = 2\nservices = [\"tcp/8080\"]\n\
+         [[tenant]]\nname = \"shop\"\nprefixes = [\"192.0.2.0/24\"]\n\
+         [[exception]]\nid = \"ticket\"\nfrom = [\"{RUSSIAN}\"]\nto = [\"shop\"]\nservices = [\"tcp/443\"]\n\
+         owner = \"noc\"\nreason = \"test\"\n\
+         [[list]]\nname = \"watched\"\nfile = \"watched.txt\"\nformat = \"plain\"\naction = \"alert\"\n"
+    ))?;
+    site.write("watched.txt", format!("{RUSSIAN}\n"))?;
+    let _daemon = site.run(&[])?;
+    let before = site.edge.get("/metrics")?.body;
+    let ask = |words: &[&str]| {
+        let question = ["explain", "--kernel", RUSSIAN, "--dst", "192.0.2.9"];
+        site.edge.ask(&[&question, words].concat())
+    };
+    for (words, code, start) in [
+        (["--dport", "443"].as_slice(), 0, "pass: exception"),
+        (&["--dport", "22"], 1, "drop: country_blocked"),
+        (&["--dport", "8080"], 0, "pass: service"),
+        // A reply to mail that this side sent, and one to what it does not open flows for.
+        (
+            &["--flow", "--sport", "25", "--dport", "40000"],
+            0,
+            "pass: reply",
+        ),
+        (
+            &["--flow", "--sport", "443", "--dport", "40000"],
+            1,
+            "drop: country_blocked",
+        ),
+        (&["--sport", "25", "--dport", "40000"], 1, "drop:"),
+    ] {
+        for _ in 0..5 {
+            let answer = ask(words)?;
+            ensure!(
+                answer.code == Some(code)
+                    && answer.stdout.starts_with(start)
+                    && answer.stderr.is_empty(),
+                "{words:?}: {answer:?}"
+            );
+        }
+    }
+    let exception = site
+        .edge
+        .ask(&["exception", "show", "ticket", "--json"])?
+        .json()?;
+    ensure!(
+        exception["hits"] == 0 && exception["last_hit"].is_null(),
+        "{exception}"
+    );
+    assert_eq!(site.done(&["events"])?.stdout, "no events\n");
+    let flows = site.edge.ask(&["flows", "--json"])?.json()?;
+    assert_eq!(flows["flows"], serde_json::json!([]));
+    let after = site.edge.get("/metrics")?.body;
+    assert_eq!(before, after, "a question is not traffic");
+    ensure!(
+        !after.contains("geofence_exception_packets_total{"),
+        "{after}"
     );
     Ok(())
 }

@@ -130,13 +130,115 @@ fn fetched_list_filters_and_an_invalid_one_changes_nothing() -> Result<()> {
     // A file is noticed by itself, and a bad one leaves what was good.
     site.write("own.txt", format!("# us\n{LISTED} # why\n"))?;
     site.wait_passes(LISTED, false)?;
-    site.write("own.txt", "")?;
+    site.write("own.txt", "nonsense\n")?;
     let own = "geofence_list_degraded{list=\"own\"}";
     let noticed = poll(PATIENCE, || {
         Ok((site.edge.metric(own)? == 1.0).then_some(()))
     })?;
     ensure!(noticed.is_some(), "{own} stays 0");
     ensure!(!site.edge.passes(LISTED)?, "the last good file is in use");
+    Ok(())
+}
+
+#[test]
+fn last_entry_of_an_own_list_removed_ends_in_an_empty_list() -> Result<()> {
+    require_root!();
+    let (site, body) = site()?;
+    publish(&body, "; theirs\n5.9.0.9 ; SBL1\n");
+    site.write("own.txt", format!("{LISTED}\n"))?;
+    ensure!(site.ask(&["update"])?.0 == Some(0));
+    let _daemon = site.run(&[])?;
+    ensure!(!site.edge.passes(LISTED)?, "{LISTED} is on the list");
+    site.write("own.txt", "")?;
+    let reloaded = site.done(&["reload"])?;
+    ensure!(
+        reloaded.stdout.starts_with("reloaded: image"),
+        "{reloaded:?}"
+    );
+    ensure!(site.edge.passes(LISTED)?, "the list is empty now");
+    let health = site.edge.get("/healthz")?.body;
+    ensure!(health.contains("\"status\":\"ok\""), "{health}");
+    Ok(())
+}
+
+#[test]
+fn refused_list_shows_in_reload_status_health_metrics_log_and_list() -> Result<()> {
+    require_root!();
+    let (site, body) = site()?;
+    publish(&body, "; theirs\n5.9.0.9 ; SBL1\n");
+    ensure!(site.ask(&["update"])?.0 == Some(0));
+    let mut daemon = site.run(&[])?;
+    ensure!(site.edge.metric("geofence_degraded")? == 0.0);
+    ensure!(site.edge.ask(&["status"])?.code == Some(0));
+
+    // A file that is refused at a reload, and a text that is refused when it is fetched.
+    site.write("own.txt", "nonsense\n")?;
+    let reloaded = site.edge.ask(&["reload"])?;
+    ensure!(
+        reloaded.code == Some(1)
+            && reloaded.stdout.contains("IN PART")
+            && reloaded.stdout.contains("the list own is rejected")
+            && reloaded.stdout.contains("own.txt, line 1: `nonsense`"),
+        "{reloaded:?}"
+    );
+    ensure_degraded(&site, "own", "the list own is rejected")?;
+    daemon.wait_line("the list own is rejected", PATIENCE)?;
+    site.write("own.txt", "5.9.0.1\n")?;
+    ensure!(
+        site.done(&["reload"])?
+            .stdout
+            .starts_with("reloaded: image")
+    );
+    ensure_well(&site)?;
+
+    publish(&body, "<html>gone</html>");
+    ensure!(site.ask(&["update", "theirs"])?.0 == Some(1));
+    ensure_degraded(&site, "theirs", "the last update of the list theirs failed")?;
+    daemon.wait_line("the last update of the list theirs failed", PATIENCE)?;
+    publish(&body, "; theirs\n5.9.0.9 ; SBL1\n");
+    ensure!(site.ask(&["update", "theirs"])?.0 == Some(0));
+    ensure_well(&site)?;
+    daemon.wait_line("the list theirs is up to date again", PATIENCE)?;
+    Ok(())
+}
+
+/// Checks that every face but the log says that a list is not what its source has.
+fn ensure_degraded(site: &Site, list: &str, what: &str) -> Result<()> {
+    let status = site.edge.ask(&["status"])?;
+    let health = site.edge.get("/healthz")?;
+    let (_, listed) = site.ask(&["list"])?;
+    let metrics = site.edge.get("/metrics")?.body;
+    ensure!(
+        status.code == Some(1) && status.stdout.contains(&format!("DEGRADED   list: {what}")),
+        "{status:?}"
+    );
+    ensure!(
+        health.status == 200
+            && health.body.contains("\"status\":\"degraded\"")
+            && health.body.contains(what),
+        "{health:?}"
+    );
+    ensure!(
+        listed.contains("last good") && listed.contains(what),
+        "{listed}"
+    );
+    for series in [
+        "geofence_degraded 1".to_owned(),
+        format!("geofence_list_degraded{{list=\"{list}\"}} 1"),
+        "geofence_shortfalls{part=\"list\"} 1".to_owned(),
+    ] {
+        ensure!(metrics.contains(&series), "no {series} in {metrics}");
+    }
+    Ok(())
+}
+
+/// Checks that nothing is missing.
+fn ensure_well(site: &Site) -> Result<()> {
+    let status = site.edge.ask(&["status"])?;
+    let health = site.edge.get("/healthz")?.body;
+    ensure!(status.code == Some(0), "{status:?}");
+    ensure!(health.contains("\"status\":\"ok\""), "{health}");
+    ensure!(site.edge.metric("geofence_degraded")? == 0.0);
     Ok(())
 }
 

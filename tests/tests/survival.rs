@@ -82,14 +82,37 @@ fn detach_works_without_daemon_and_state_and_twice() -> Result<()> {
         assert_eq!(edge.program(name)?, None);
         edge.ensure_passes(&[("77.88.8.8", true)])?;
     }
-    for words in [
-        vec!["--interface", name],
-        vec!["--all"],
-        vec!["--interface", "absent0"],
-    ] {
+    for words in [vec!["--interface", name], vec!["--all"]] {
         let said = edge.detach(&words)?;
         ensure!(said.starts_with("nothing to detach"), "{words:?}: {said}");
     }
+    // A name that no interface has is an error, and the others are detached all the same.
+    let unknown = edge.ask(&["detach", "--interface", "absent0"])?;
+    ensure!(
+        unknown.code == Some(2)
+            && unknown
+                .stderr
+                .contains("there is no interface \"absent0\" here; the interfaces are")
+            && unknown
+                .stderr
+                .contains("the filter is not attached to any interface"),
+        "{unknown:?}"
+    );
+    let daemon = edge.run(&[])?;
+    let unknown = edge.ask(&["detach", "--interface", "absent0"])?;
+    ensure!(
+        unknown.code == Some(2)
+            && unknown
+                .stderr
+                .contains(&format!("the filter is attached to {name}")),
+        "{unknown:?}"
+    );
+    let both = edge.ask(&["detach", "--interface", "absent0", "--interface", name])?;
+    ensure!(
+        both.code == Some(2) && both.stdout == format!("detached from {name}\n"),
+        "{both:?}"
+    );
+    drop(daemon);
     // A daemon that runs does not put back what an operator took off.
     let daemon = edge.run(&[])?;
     let said = edge.detach(&["--all", "--json"])?;

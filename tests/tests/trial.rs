@@ -180,3 +180,33 @@ fn refused_trial_changes_nothing() -> Result<()> {
     assert_eq!(none.code, Some(1), "{none:?}");
     Ok(())
 }
+
+#[test]
+fn end_of_a_trial_clears_a_reload_that_it_refused() -> Result<()> {
+    require_root!();
+    let site = site()?;
+    let _daemon = site.run(&[])?;
+    for end in ["revert", "confirm"] {
+        let applied = apply(&site, "next.toml", "10m")?;
+        ensure!(applied.code == Some(0), "{applied:?}");
+        let reloaded = ask(&site, "reload")?;
+        ensure!(reloaded.code == Some(1), "{reloaded:?}");
+        ensure!(site.edge.metric("geofence_degraded")? == 1.0);
+        ensure!(ask(&site, end)?.code == Some(0));
+        ensure!(site.edge.metric("geofence_degraded")? == 0.0, "after {end}");
+        let status = site.edge.ask(&["status"])?;
+        ensure!(status.code == Some(0), "{end}: {status:?}");
+    }
+    // A confirmed policy is the one that was asked for last, so an earlier failure is over too.
+    site.configure("block = [\"DE\"\n")?;
+    ensure!(ask(&site, "reload")?.code == Some(1));
+    site.write("next.toml", "block = [\"RU\"]\n")?;
+    ensure!(apply(&site, "next.toml", "10m")?.code == Some(0));
+    ensure!(
+        site.edge.metric("geofence_degraded")? == 1.0,
+        "it is on trial"
+    );
+    ensure!(ask(&site, "confirm")?.code == Some(0));
+    ensure!(site.edge.metric("geofence_degraded")? == 0.0);
+    Ok(())
+}

@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use super::outcome::Outcome;
-use super::request::{DaemonArgs, ForceArgs};
+use super::request::{DaemonArgs, ForceArgs, missing};
 use crate::daemon::ReloadOptions;
 use crate::serve::control::Request;
 
@@ -63,9 +63,15 @@ pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         required_peers,
     };
     let words = |result: &serde_json::Value| {
+        let missing = missing(result);
+        let separator = if missing.is_empty() {
+            ""
+        } else {
+            "\nIN PART: "
+        };
         Ok(format!(
             "image {} is on trial: `geofence confirm` within {seconds} s keeps it, `geofence revert` ends the trial at \
-             once",
+             once{separator}{missing}",
             result["generation"]
         ))
     };

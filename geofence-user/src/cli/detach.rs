@@ -1,16 +1,18 @@
 //! `geofence detach`: detaches the filter, even if nothing else works.
 //!
-//! It needs only the pins: no daemon, no configuration and no state. A second call has nothing to do.
+//! It needs only the pins: no daemon, no configuration and no state. A second call has nothing to do. A name that no
+//! interface has is an error once the others are detached: packets there may still be dropped.
 
 use std::io::Write;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::options::InstanceArgs;
 use super::outcome::Outcome;
-use crate::kernel::{AttachError, Pins, detach_unpinned, interfaces};
+use crate::kernel::{AttachError, Pins, Running, detach_unpinned, interfaces};
+use crate::model::interface::Interface;
 use crate::serve::control::{Answer, Request, ask};
 
 /// Detach the filter from interfaces, with or without a running daemon
@@ -53,14 +55,47 @@ pub(super) fn detach(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         }
     }
     detached.extend(runtime.block_on(arguments.detach_unpinned())?);
+    let present = runtime.block_on(interfaces())?;
+    let is_known = |name: &&String| present.iter().any(|one| one.is_named(name));
+    let unknown: Vec<&String> = arguments
+        .interface
+        .iter()
+        .filter(|name| !is_known(name))
+        .collect();
     if arguments.json {
         writeln!(out, "{}", json!({ "detached": detached }))?;
-    } else if detached.is_empty() {
-        writeln!(out, "nothing to detach: the filter is not attached there")?;
-    } else {
+    } else if !detached.is_empty() {
         writeln!(out, "detached from {}", detached.join(", "))?;
+    } else if unknown.is_empty() {
+        writeln!(out, "nothing to detach: {}", attached(&present))?;
+    }
+    if !unknown.is_empty() {
+        let attached = attached(&present);
+        let names: Vec<_> = unknown.iter().map(|name| format!("{name:?}")).collect();
+        let present: Vec<_> = present.iter().map(|one| one.name.as_str()).collect();
+        bail!(
+            "there is no interface {} here; the interfaces are {}, and {}",
+            names.join(", "),
+            present.join(", "),
+            attached,
+        );
     }
     Ok(Outcome::Yes)
+}
+
+/// Where the filter is attached, in words.
+fn attached(present: &[Interface]) -> String {
+    let is_filtered = |one: &&Interface| one.program.is_some_and(Running::is_filter);
+    let names: Vec<_> = present
+        .iter()
+        .filter(is_filtered)
+        .map(|one| one.name.as_str())
+        .collect();
+    if names.is_empty() {
+        "the filter is not attached to any interface".to_owned()
+    } else {
+        format!("the filter is attached to {}", names.join(", "))
+    }
 }
 
 impl Arguments {
@@ -107,7 +142,7 @@ impl Arguments {
             // If the instance is not named, an index may belong to another network namespace.
             let is_meant = |name: &String| {
                 found.is_some_and(|one| {
-                    one.name == *name
+                    one.is_named(name)
                         && (self.instance.instance.is_some() || pins.is_on(one).unwrap_or(true))
                 })
             };

@@ -34,7 +34,8 @@ pub(super) struct ForceArgs {
 }
 
 impl DaemonArgs {
-    /// Asks the daemon, and writes its answer as JSON or in words. `refused` is the heading of a refusal.
+    /// Asks the daemon, and writes its answer as JSON or in words. `refused` is the heading of a refusal. A reload that
+    /// put less in place than asked is no success.
     pub(super) fn request(
         &self,
         request: &Request,
@@ -44,13 +45,15 @@ impl DaemonArgs {
     ) -> anyhow::Result<Outcome> {
         match ask(&self.instance.instance()?, request)? {
             Answer::Done(mut result) => {
+                let is_whole =
+                    !matches!(request, Request::Reload(_)) || missing(&result).is_empty();
                 if self.json {
                     result["ok"] = json!(true);
                     writeln!(out, "{result}")?;
                 } else {
                     writeln!(out, "{}", words(&result)?)?;
                 }
-                Ok(Outcome::Yes)
+                Ok(if is_whole { Outcome::Yes } else { Outcome::No })
             }
             Answer::Refused { cause, error } => {
                 refused(self.json, refused_words, &cause, &error, out)
@@ -65,6 +68,13 @@ impl DaemonArgs {
             required_peers: required_peers(&self.instance.instance()?)?,
         })
     }
+}
+
+/// What the answer to a change of policy says that the policy lacks, in sentences; empty if it lacks nothing.
+pub(super) fn missing(result: &Value) -> String {
+    let shortfalls = result["shortfalls"].as_array().into_iter().flatten();
+    let texts = shortfalls.filter_map(|one| one["text"].as_str());
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a refusal of the daemon.

@@ -21,7 +21,8 @@ use super::log;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use super::request::ForceArgs;
-use crate::config::{Config, overrides};
+use crate::config::Config;
+use crate::config::overrides::Overrides;
 use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
@@ -70,6 +71,17 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The options that replace keys of the configuration.
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            databases: self.policy.database.clone(),
+            block: self.policy.block.clone(),
+            interfaces: self.interface.clone(),
+            mode: self.mode.clone(),
+            listen: self.listen.clone(),
+        }
+    }
+
     /// The configuration with the options of the command line; `instead` names a file to read instead of the usual one.
     fn config(&self, instead: Option<&Path>) -> anyhow::Result<Config> {
         let mut policy = self.policy.clone();
@@ -77,15 +89,7 @@ impl Arguments {
             policy.config = Some(path.to_owned());
         }
         let mut config = policy.config()?;
-        if !self.interface.is_empty() {
-            overrides::interfaces(&mut config, &self.interface)?;
-        }
-        if let Some(mode) = &self.mode {
-            overrides::mode(&mut config, mode)?;
-        }
-        if let Some(listen) = &self.listen {
-            overrides::listen(&mut config, listen)?;
-        }
+        self.overrides().apply(&mut config)?;
         self.instance.apply(&mut config)?;
         if config.interfaces.is_empty() {
             bail!(
@@ -103,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let named = arguments.instance.instance.clone();
     let source = ConfigSource {
         file: arguments.policy.config.clone(),
+        overrides: arguments.overrides(),
         read: Box::new(move |instead| arguments.config(instead)),
     };
     let (config, files) = source.read(None, &FileStamps::default());

@@ -19,7 +19,7 @@ use crate::model::units::UnixSeconds;
 /// Fetch lists and store those that are good; a running geofence reloads them by itself
 ///
 /// Exits with 0 if every list is up to date, with 1 if a list was rejected or could not be fetched (its last good text
-/// stays active), and with 2 if nothing can be stored.
+/// stays active), and with 2 if nothing can be stored. Says so if there is no list to fetch.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Lists to update; default: all that have a URL
@@ -49,6 +49,9 @@ fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let chosen = chosen(&arguments.names, &config.lists)?;
+    if chosen.is_empty() && !arguments.json {
+        writeln!(out, "{}", nothing_to_fetch(&config.lists))?;
+    }
     let local = LocalAddresses::of_this_machine(&config.policy.management);
     let mut objects = Vec::new();
     let mut outcome = Outcome::Yes;
@@ -80,6 +83,23 @@ fn run(
         writeln!(out, "{}", Value::from(objects))?;
     }
     Ok(outcome)
+}
+
+/// Why there is nothing to do.
+fn nothing_to_fetch(lists: &[Definition]) -> String {
+    let names: Vec<_> = lists.iter().map(|list| list.name.as_str()).collect();
+    if names.is_empty() {
+        "nothing to fetch: the configuration has no `[[list]]`; name the right file with --config"
+            .to_owned()
+    } else {
+        format!(
+            "nothing to fetch: no list has a `url`; {} read from files, which `geofence reload` reads again",
+            match names.as_slice() {
+                [name] => format!("{name} is"),
+                names => format!("{} are", names.join(", ")),
+            }
+        )
+    }
 }
 
 /// The lists of these names, or all that are fetched.
@@ -161,5 +181,31 @@ fn line(definition: &Definition, updated: &UpdateOutcome) -> String {
         UpdateOutcome::Failed { why, entries } => {
             format!("{name}: FAILED, {}:\n{why}", stays(entries))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn update_without_a_list_to_fetch_says_so() {
+        let place = tempfile::tempdir().unwrap();
+        let said = |config: &str| {
+            let config = Config::parse(config, "test.toml").unwrap();
+            let arguments = Arguments {
+                names: Vec::new(),
+                force: false,
+                json: false,
+                lists: ListArgs::default(),
+            };
+            let mut out = Vec::new();
+            let outcome = run(&arguments, &config, &Store::at(place.path()), &mut out).unwrap();
+            assert_eq!(outcome, Outcome::Yes);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(said("").starts_with("nothing to fetch: the configuration has no `[[list]]`"));
+        let own = "[[list]]\nname = \"own\"\nfile = \"/srv/own.txt\"\nformat = \"plain\"\n";
+        assert!(said(own).contains("no list has a `url`; own is read from files"));
     }
 }

@@ -45,6 +45,6 @@ pub use image::{Image, ImageError};
 pub use layer::{Segment, side_by_side, spans};
 pub use lpm_prefixes::{ClassifiedV4, ClassifiedV6, ForeignImage, LpmPrefixes};
 pub use prefix::Family;
-pub use ranges::{BrokenImage, Ranges, ranges};
+pub use ranges::{BrokenImage, Ranges, destinations, ranges};
 pub use statistics::{CountryStatistics, Statistics};
 pub use target::{Boot, Target};

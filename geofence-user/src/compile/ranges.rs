@@ -1,4 +1,5 @@
-//! An image read back: the class of every range of addresses, whatever data it was compiled from.
+//! An image read back: the class of every range of addresses, whatever data it was compiled from, and the policy of
+//! every range of destinations.
 //!
 //! Images are compared by their ranges, so the older one may come from the kernel or from disk, after its database is
 //! gone. An image may be damaged here: a walk that leads nowhere, or does not end, is an error.
@@ -32,31 +33,36 @@ pub fn ranges(words: &[u32], family: Family) -> Result<Ranges, BrokenImage> {
         Family::V4 => ROOT_V4_LINE,
         Family::V6 => ROOT_V6_LINE,
     };
-    let root = words
-        .get(root * LINE_WORDS..)
-        .and_then(|words| words.get(..1 << ROOT_BITS))
-        .ok_or(BrokenImage)?;
-    let mut walk = Walk {
-        words,
-        address_bits: 128 - family.spare_bits(),
-        ranges: Vec::new(),
-        left: ENTRIES_MAX,
-    };
-    for (value, entry) in (0_u128..).zip(root) {
-        walk.entry(*entry, value << (128 - ROOT_BITS), ROOT_BITS)?;
-    }
+    let classes = Walk::through(words, root, family, |entry| {
+        words.class_at(class_position(entry))
+    })?;
     let hosts = host_table(words, family)?;
     if hosts.is_empty() {
-        return Ok(walk.ranges);
+        return Ok(classes);
     }
-    let length = walk.address_bits as u8;
+    let length = (128 - family.spare_bits()) as u8;
     let hosts = hosts
         .into_iter()
         .map(|(start, class)| (Prefix { start, length }, Some(class)));
     let hosts = layer(hosts, None);
-    Ok(combine(&walk.ranges, &hosts, |class, host| {
+    Ok(combine(&classes, &hosts, |class, host| {
         host.unwrap_or(class)
     }))
+}
+
+/// The position of the destination policy of every address, as steps; 0 where the header has it. Positions that differ
+/// may have equal policies.
+pub fn destinations(words: &[u32], family: Family) -> Result<Vec<(u128, u32)>, BrokenImage> {
+    let root = match family {
+        Family::V4 => header::DESTINATIONS_V4,
+        Family::V6 => header::DESTINATIONS_V6,
+    };
+    match words.get(root).ok_or(BrokenImage)? {
+        0 => Ok(vec![(0, 0)]),
+        root => Walk::through(words, *root as usize, family, |entry| {
+            Some(entry & POSITION)
+        }),
+    }
 }
 
 /// The addresses in the host table, in order.
@@ -83,14 +89,40 @@ fn host_table(words: &[u32], family: Family) -> Result<Vec<(u128, Class)>, Broke
     Ok(hosts)
 }
 
-struct Walk<'a> {
+/// A walk through a trie whose leaves `read` understands.
+struct Walk<'a, T, F> {
     words: &'a [u32],
     address_bits: u32,
-    ranges: Ranges,
+    read: F,
+    ranges: Vec<(u128, T)>,
     left: u64,
 }
 
-impl Walk<'_> {
+impl<'a, T: Copy + PartialEq, F: Fn(u32) -> Option<T>> Walk<'a, T, F> {
+    /// Walks one family's trie from the root at this line.
+    fn through(
+        words: &'a [u32],
+        root: usize,
+        family: Family,
+        read: F,
+    ) -> Result<Vec<(u128, T)>, BrokenImage> {
+        let root = words
+            .get(root * LINE_WORDS..)
+            .and_then(|words| words.get(..1 << ROOT_BITS))
+            .ok_or(BrokenImage)?;
+        let mut walk = Self {
+            words,
+            address_bits: 128 - family.spare_bits(),
+            read,
+            ranges: Vec::new(),
+            left: ENTRIES_MAX,
+        };
+        for (value, entry) in (0_u128..).zip(root) {
+            walk.entry(*entry, value << (128 - ROOT_BITS), ROOT_BITS)?;
+        }
+        Ok(walk.ranges)
+    }
+
     /// Adds the entry for the block of addresses that begin with the first `bits` of `base`.
     fn entry(&mut self, entry: u32, base: u128, bits: u32) -> Result<(), BrokenImage> {
         self.left = self.left.checked_sub(1).ok_or(BrokenImage)?;
@@ -121,12 +153,9 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, entry: u32, start: u128) -> Result<(), BrokenImage> {
-        let class = self
-            .words
-            .class_at(class_position(entry))
-            .ok_or(BrokenImage)?;
-        if self.ranges.last().is_none_or(|(_, last)| *last != class) {
-            self.ranges.push((start, class));
+        let value = (self.read)(entry).ok_or(BrokenImage)?;
+        if self.ranges.last().is_none_or(|(_, last)| *last != value) {
+            self.ranges.push((start, value));
         }
         Ok(())
     }

@@ -44,6 +44,31 @@ pub fn docs() -> String {
     out
 }
 
+/// A key with a line that could stand in a file, for tests that change every key.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// The table it belongs to; none for a key of the top level.
+    pub table: Option<&'static str>,
+    pub key: &'static str,
+    pub line: &'static str,
+}
+
+/// The examples of all keys, in the order of the documentation.
+#[must_use]
+pub fn examples() -> Vec<Example> {
+    let example = |table: Option<&'static str>, key: &KeyDoc| Example {
+        table,
+        key: key.name,
+        line: key.example,
+    };
+    let global = KEYS.iter().map(|key| example(None, &key.doc));
+    let tables = TABLES.iter().flat_map(|table| {
+        let keys = table.keys().into_iter();
+        keys.map(|key| example(Some(table.name()), key))
+    });
+    global.chain(tables).collect()
+}
+
 /// The value in the shipped file, spelled as it is there.
 fn default(defaults: &DeTable<'_>, key: &KeyDoc) -> String {
     let value = defaults.get(key.name);

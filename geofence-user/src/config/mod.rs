@@ -31,7 +31,7 @@ mod warnings;
 pub(crate) use addresses::prefix;
 pub use asn::{AsMention, AsName};
 pub use configuration::{Config, FlowCapacity, XdpMode};
-pub use docs::docs;
+pub use docs::{Example, docs, examples};
 pub use error::{ConfigErrors, Located, Problem};
 pub use exception_spec::ExceptionSpec;
 pub use parse::DEFAULT;

@@ -2,10 +2,45 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::configuration::Config;
 use super::error::ConfigErrors;
 use super::schema::KEYS;
 use super::value::Value;
+
+/// The options of a command line that replace keys, as they were typed. A daemon hands on its own, because they hold
+/// whatever its configuration file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    pub databases: Vec<PathBuf>,
+    pub block: Option<String>,
+    pub interfaces: Vec<String>,
+    pub mode: Option<String>,
+    pub listen: Option<String>,
+}
+
+impl Overrides {
+    /// Replaces the keys.
+    ///
+    /// # Errors
+    /// What is wrong with the first option that is.
+    pub fn apply(&self, config: &mut Config) -> Result<(), ConfigErrors> {
+        databases(config, &self.databases);
+        if let Some(countries) = &self.block {
+            block(config, countries)?;
+        }
+        interfaces(config, &self.interfaces)?;
+        if let Some(word) = &self.mode {
+            mode(config, word)?;
+        }
+        if let Some(address) = &self.listen {
+            listen(config, address)?;
+        }
+        Ok(())
+    }
+}
 
 /// `--block RU,UA`: replaces `block` or `allow-only`.
 ///

@@ -13,12 +13,16 @@ use toml::de::{DeTable, DeValue};
 use super::configuration::Config;
 use super::error::{Fault, Problem, quoted};
 use super::key::Key;
+use super::key_doc::KeyDoc;
 use super::value::{self, Value};
 use crate::model::text::nearest;
 
 /// A kind of table, whatever its entries are made of.
 pub(super) trait AnyTable: Send + Sync {
     fn name(&self) -> &'static str;
+
+    /// What its keys are.
+    fn keys(&self) -> Vec<&KeyDoc>;
 
     /// Reads all entries into the configuration.
     fn read(
@@ -88,6 +92,10 @@ impl Places {
 impl<T: Default + 'static> AnyTable for Table<T> {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn keys(&self) -> Vec<&KeyDoc> {
+        self.keys.iter().map(|key| &key.doc).collect()
     }
 
     fn read(

@@ -183,6 +183,7 @@ impl Candidate {
         Self {
             config,
             facts: Facts {
+                is_last_good: true,
                 databases: vec![("last good image".to_owned(), image.data_built())],
                 ..Facts::of(&image)
             },

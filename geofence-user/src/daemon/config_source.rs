@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::config::overrides::Overrides;
 use crate::data::lists::{self, store::Store};
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::Instance;
@@ -11,6 +12,8 @@ use crate::os::instance::Instance;
 pub struct ConfigSource {
     /// The configuration file, if there is one. A change of it causes a reload.
     pub file: Option<PathBuf>,
+    /// The options of the command line that replace keys of the file.
+    pub overrides: Overrides,
     /// Reads the configuration, from the file given instead of `file` if there is one.
     pub read: Box<Read>,
 }

@@ -73,6 +73,8 @@ pub struct ListCount {
 pub struct Facts {
     pub mode: Mode,
     pub generation: u32,
+    /// Whether it is the last good image, whose policy is another than that of the configuration.
+    pub is_last_good: bool,
     /// The build time of each database, by name.
     pub databases: Vec<(String, UnixSeconds)>,
     /// How far the second database of a cross-check differs from the first.
@@ -94,6 +96,7 @@ impl Facts {
         Self {
             mode: image.flags().mode(),
             generation: image.generation(),
+            is_last_good: false,
             databases: Vec::new(),
             disagreement: None,
             asn_data: None,
@@ -161,6 +164,12 @@ impl Reloads {
                 self.last_failure = Some(LastFailure::now(failure.clone()));
             }
         }
+    }
+
+    /// Forgets the last failure if it is of this kind, because what it was about is over.
+    pub(super) fn clear(&mut self, is_mended: impl Fn(Cause) -> bool) {
+        let is_mended = |last: &mut LastFailure| is_mended(last.failure.cause);
+        self.last_failure.take_if(is_mended);
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -3,6 +3,7 @@
 //! Files are watched elsewhere, and a change of one causes a reload. Here is what no change announces: a read that
 //! failed for a moment, a directory that can be written again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,10 +11,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, error, info};
 
+use super::active::ActivePolicy;
 use super::attempts::Backoff;
+use super::facts::Facts;
 use super::reload::ReloadOptions;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
+use crate::data::lists::ListReport;
+use crate::data::lists::store::Store;
 use crate::model::failure::Failure;
 use crate::model::shortfall::{Part, Shortfall};
 
@@ -24,12 +29,15 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Tries again what is missing, after pauses that grow; never ends.
 pub async fn recover(daemon: Arc<Daemon>) {
+    let mut known = BTreeMap::new();
     loop {
         let mut backoff = Backoff::up_to(PAUSE_MAX);
         while daemon.is_incomplete() {
+            daemon.log_updates(&mut known);
             sleep(backoff.pause()).await;
             daemon.try_again().await;
         }
+        daemon.log_updates(&mut known);
         sleep(PERIOD).await;
     }
 }
@@ -55,11 +63,69 @@ impl Daemon {
         all.len() < before
     }
 
-    /// Everything that was asked for and is not in place, except for interfaces.
+    /// Everything that was asked for and is not in place, except for interfaces. Status, health, metrics, the page and
+    /// the log all show this.
     pub fn shortfalls(&self) -> Vec<Shortfall> {
-        let mut all = lock(&self.active).facts.shortfalls.clone();
+        let mut all = self.policy_shortfalls();
         all.extend(lock(&self.shortfalls).iter().cloned());
         all
+    }
+
+    /// What the active policy lacks.
+    pub fn policy_shortfalls(&self) -> Vec<Shortfall> {
+        let facts = self.facts();
+        let mut all = facts.shortfalls;
+        for one in facts.lists.iter().filter_map(ListReport::shortfall) {
+            if !all.iter().any(|known| known.is_of(one.part, &one.name)) {
+                all.push(one);
+            }
+        }
+        all
+    }
+
+    /// The facts of the active policy, with what `geofence update` has found out since about lists that it fetches.
+    pub(super) fn facts(&self) -> Facts {
+        let ActivePolicy {
+            config, mut facts, ..
+        } = lock(&self.active).clone();
+        let store = Store::of(&config.instance);
+        for list in facts.lists.iter_mut().filter(|list| list.is_fetched) {
+            // A status that cannot be read is not news.
+            if let Ok(status) = store.status(&list.name) {
+                *list = list.clone().with_status(status);
+            }
+        }
+        facts
+    }
+
+    /// Logs lists whose update has failed since the policy was read, and those whose update succeeded after that.
+    fn log_updates(&self, known: &mut BTreeMap<String, Shortfall>) {
+        let before = lock(&self.active).facts.lists.clone();
+        let now = self.facts().lists;
+        for (before, now) in before.iter().zip(&now) {
+            let shortfall = now.shortfall().filter(|one| {
+                // What the policy was read with is in the log already.
+                before
+                    .shortfall()
+                    .is_none_or(|before| before.text != one.text)
+            });
+            match shortfall {
+                Some(one)
+                    if known
+                        .get(&now.name)
+                        .is_none_or(|known| known.text != one.text) =>
+                {
+                    error!("{}", one.text);
+                    known.insert(now.name.clone(), one);
+                }
+                Some(_) => {}
+                None => {
+                    if known.remove(&now.name).is_some() && now.shortfall().is_none() {
+                        info!("the list {} is up to date again", now.name);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether the active policy lacks a part, or is not what the start asked for, or could not be saved.

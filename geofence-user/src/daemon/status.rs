@@ -11,6 +11,7 @@ use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCou
 use super::runtime_exceptions::summary;
 use super::state::Daemon;
 use super::sync::lock;
+use crate::checks::diff::Described;
 use crate::data::lists::ListReport;
 use crate::kernel::{Filter, KernelError, TableFacts, is_private};
 use crate::model::policy::Policy;
@@ -22,7 +23,8 @@ impl Daemon {
     /// What `geofence status` shows.
     pub async fn status(&self) -> Value {
         let interfaces = self.protection().await;
-        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let ActivePolicy { config, .. } = lock(&self.active).clone();
+        let facts = self.facts();
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|state| {
@@ -56,6 +58,14 @@ impl Daemon {
             "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(Trial::to_json),
         })
+    }
+
+    /// The configuration behind the active image, key by key, if that image was made from it, and the options of the
+    /// command line that hold whatever the configuration file says.
+    pub fn policy(&self) -> Value {
+        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let described = (!facts.is_last_good).then(|| Described::of(&config, &facts.lists));
+        json!({ "described": described, "overrides": self.source.overrides })
     }
 
     /// The names of the tenants, exceptions and protections that a verdict gives by number.
@@ -99,13 +109,13 @@ impl Daemon {
         for (facts, table) in flows.iter_mut().zip(Table::ALL) {
             *facts = filter.table_facts(table)?;
         }
-        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let ActivePolicy { config, .. } = lock(&self.active).clone();
         Ok(Snapshot {
             interfaces,
             flows,
             tenants: tenant_counts(&filter, &config.policy)?,
             lists,
-            facts,
+            facts: self.facts(),
             reloads: self.reloads(),
             shortfalls: self.shortfalls(),
         })

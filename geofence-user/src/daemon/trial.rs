@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -92,6 +93,9 @@ impl Daemon {
         let image = Arc::clone(&lock(&self.active).image);
         lock(&self.filter).confirm(&image)?;
         *lock(&self.trial) = None;
+        // The policy that was asked for last is in force.
+        lock(&self.reloads).clear(|_| true);
+        self.is_start_incomplete.store(false, Ordering::Relaxed);
         self.save_image();
         let replaced = match (&trial.file, &self.source.file) {
             (Some((file, text)), Some(configuration)) if file != configuration => {
@@ -161,6 +165,8 @@ impl Daemon {
         let generation = trial.before.image.generation();
         *lock(&self.active) = trial.before;
         *lock(&self.trial) = None;
+        // A reload that the trial stood in the way of may be asked for again.
+        lock(&self.reloads).clear(|cause| cause == Cause::Trial);
         info!("image {generation} is active again");
         Ok(generation)
     }

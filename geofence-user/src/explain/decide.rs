@@ -31,13 +31,22 @@ pub fn explain(frame: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
     explain_with(frame, &words)
 }
 
-/// Decides about a reply after this side has sent `sent`. The steps of egress come first.
+/// Decides about a frame after the packets of a history, and after this side has sent `sent` if that is given. The
+/// history then has these packets as well.
 #[must_use]
-pub fn explain_reply(frame: &[u8], sent: &[u8], words: &[u32]) -> (Verdict, Vec<Step>) {
+pub fn explain_next(
+    frame: &[u8],
+    sent: Option<&[u8]>,
+    words: &[u32],
+    history: &mut PacketHistory,
+) -> (Verdict, Vec<Step>) {
     let mut recorder = Recorder::default();
-    let tables = SimulatedTables::new(words, PacketHistory::default());
-    egress(&sent, || Origin::Local, &tables, &mut recorder);
+    let tables = SimulatedTables::new(words, std::mem::take(history));
+    if let Some(sent) = sent {
+        egress(&sent, || Origin::Local, &tables, &mut recorder);
+    }
     let verdict = filter(&frame, &tables, &mut recorder);
+    *history = tables.into_history();
     (verdict, recorder.0)
 }
 

@@ -10,7 +10,7 @@ mod question;
 pub mod simulated_tables;
 
 pub use decide::{
-    Recorder, addresses, class_of, explain, explain_egress, explain_reply, explain_with,
+    Recorder, addresses, class_of, explain, explain_egress, explain_next, explain_with,
 };
 pub use describe::{describe, endpoint, tcp_flags};
 pub use names::{Names, system_to_json};

@@ -46,6 +46,12 @@ impl<'a> SimulatedTables<'a> {
         self.history.borrow().clone()
     }
 
+    /// The same, at the end.
+    #[must_use]
+    pub fn into_history(self) -> PacketHistory {
+        self.history.into_inner()
+    }
+
     /// Sets the clock.
     pub fn set_now(&self, now: u64) {
         self.history.borrow_mut().now = now;

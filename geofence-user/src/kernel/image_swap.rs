@@ -2,7 +2,7 @@
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{ArrayOfMaps, MapData};
-use geofence_common::image::header;
+use geofence_common::image::{Line, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
@@ -30,6 +30,14 @@ impl Filter {
         tries: Option<&LpmPrefixes>,
     ) -> Result<(), KernelError> {
         let idle = self.write_idle(image, tries)?;
+        self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
+        self.current = Some(idle);
+        Ok(())
+    }
+
+    /// Like `install`, for an image that was read from the kernel and whose own trie is used.
+    pub(super) fn install_lines(&mut self, lines: &[Line]) -> Result<(), KernelError> {
+        let idle = self.write_lines(lines)?;
         self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
         self.current = Some(idle);
         Ok(())
@@ -73,7 +81,16 @@ impl Filter {
         image: &Image,
         tries: Option<&LpmPrefixes>,
     ) -> Result<usize, KernelError> {
-        let lines = image.lines();
+        self.check_room(image.lines())?;
+        if let Some(tries) = tries {
+            let slot = image.flags().slot() as usize & 1;
+            self.fill_trie(name::TRIES_V4[slot], &tries.v4)?;
+            self.fill_trie(name::TRIES_V6[slot], &tries.v6)?;
+        }
+        self.write_lines(image.lines())
+    }
+
+    fn check_room(&self, lines: &[Line]) -> Result<(), KernelError> {
         let room = self.options().image_lines;
         if lines.len() > room as usize {
             return Err(KernelError::ImageTooLarge {
@@ -81,12 +98,13 @@ impl Filter {
                 room,
             });
         }
+        Ok(())
+    }
+
+    /// Writes lines to the idle slot, and returns the slot.
+    fn write_lines(&mut self, lines: &[Line]) -> Result<usize, KernelError> {
+        self.check_room(lines)?;
         let idle = self.next_slot() as usize;
-        if let Some(tries) = tries {
-            let slot = image.flags().slot() as usize & 1;
-            self.fill_trie(name::TRIES_V4[slot], &tries.v4)?;
-            self.fill_trie(name::TRIES_V6[slot], &tries.v6)?;
-        }
         self.images[idle]
             .write(lines)
             .map_err(KernelError::io("writing the image"))?;

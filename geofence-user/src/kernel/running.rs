@@ -1,15 +1,13 @@
 //! Finds the filter that runs on this machine by its pins, and reads its image and flows from the kernel.
 //!
-//! So an answer is about the active policy, whatever the files say. A test run is counted in slot 0, which belongs to
-//! no interface.
+//! So an answer is about the active policy, whatever the files say. Nothing here runs the program that filters: a test
+//! run counts as traffic, in the counters of exceptions and tenants too. `private_copy` loads one beside it.
 
-use std::borrow::Cow;
-
-use aya::maps::{ArrayOfMaps, Map, MapData, MapInfo};
-use aya::programs::{ProgramError, ProgramInfo, Xdp, loaded_programs};
-use aya_obj::programs::XdpAttachType;
-use geofence_common::action::Action;
-use geofence_common::flow::{Flow, FlowKey, Table};
+use aya::Pod;
+use aya::maps::{ArrayOfMaps, HashMap, Map, MapData, MapInfo};
+use aya::programs::{ProgramInfo, loaded_programs};
+use geofence_common::flow::rate_limit::RateLimitKey;
+use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::frame::Link;
 use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
@@ -20,21 +18,20 @@ use super::flows::read_flows;
 use super::hook::Hook;
 use super::image_map::ImageMap;
 use super::pins::Pins;
-use super::test_run::run_ingress;
 use crate::os::clock::boot_now;
 use crate::os::instance::Instance;
-
-/// The length of an Ethernet header without tags.
-const ETHERNET_BYTES: usize = 14;
 
 /// A running filter, with its image and flows at the time it was found.
 pub struct Running {
     id: u32,
     /// Which devices its program is for.
-    link: Link,
-    program: Xdp,
-    lines: Vec<Line>,
+    pub(super) link: Link,
+    /// The kernel's hash of its instructions.
+    pub(super) tag: u64,
+    pub(super) lines: Vec<Line>,
     flows: Vec<(Table, FlowKey, Flow)>,
+    /// The ids of its maps, by name.
+    maps: Vec<(String, u32)>,
 }
 
 impl Running {
@@ -64,10 +61,12 @@ impl Running {
         let id = info.id();
         let mut lines = None;
         let mut flows = Vec::new();
+        let mut maps = Vec::new();
         for map in info.map_ids()?.unwrap_or_default() {
             let map_info = MapInfo::from_id(map)
                 .map_err(KernelError::map("reading a map of the running filter"))?;
             let name = map_info.name_as_str();
+            maps.extend(name.map(|name| (name.to_owned(), map)));
             if name == Some(name::IMAGES) {
                 lines = Some(read_image(map)?);
             }
@@ -83,14 +82,13 @@ impl Running {
         }
         let lines = lines.ok_or(KernelError::NoMap(name::IMAGES))?;
         let link = link_of(&info).unwrap_or(Link::Ethernet);
-        let [name, _] = programs(link);
-        let program = Xdp::from_program_info(info, Cow::Borrowed(name), XdpAttachType::Interface)?;
         Ok(Self {
             id,
             link,
-            program,
+            tag: info.tag(),
             lines,
             flows,
+            maps,
         })
     }
 
@@ -112,13 +110,24 @@ impl Running {
         &self.flows
     }
 
-    /// Runs the program on an Ethernet frame. A program for devices without Ethernet headers gets what follows it.
-    pub fn ask(&self, frame: &[u8]) -> Result<Action, ProgramError> {
-        let frame = match self.link {
-            Link::Ethernet => frame,
-            Link::Ip => frame.get(ETHERNET_BYTES..).unwrap_or_default(),
-        };
-        run_ingress(&self.program, frame)
+    /// The datagrams whose first fragment passed.
+    pub fn datagrams(&self) -> Result<Vec<(DatagramKey, Datagram)>, KernelError> {
+        self.read(name::DATAGRAMS)
+    }
+
+    /// The states of the sources' rate limits.
+    pub fn buckets(&self) -> Result<Vec<(RateLimitKey, u64)>, KernelError> {
+        self.read(name::BUCKETS)
+    }
+
+    fn read<K: Pod, V: Pod>(&self, name: &'static str) -> Result<Vec<(K, V)>, KernelError> {
+        let failed = KernelError::map("reading a table of the running filter");
+        let found = self.maps.iter().find(|(found, _)| found == name);
+        let (_, id) = found.ok_or(KernelError::NoMap(name))?;
+        let map = Map::from_map_data(MapData::from_id(*id).map_err(&failed)?).map_err(&failed)?;
+        let map: HashMap<MapData, K, V> = map.try_into().map_err(&failed)?;
+        // An entry that is removed during the walk is left out.
+        Ok(map.iter().filter_map(Result::ok).collect())
     }
 }
 

@@ -71,7 +71,7 @@ impl Filter {
 }
 
 /// Runs an ingress program on a frame.
-pub(super) fn run_ingress(program: &Xdp, frame: &[u8]) -> Result<Action, ProgramError> {
+fn run_ingress(program: &Xdp, frame: &[u8]) -> Result<Action, ProgramError> {
     Ok(match program.test_run(frame_options(frame))?.return_value {
         XDP_PASS => Action::Pass,
         _ => Action::Drop,

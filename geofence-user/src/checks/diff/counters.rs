@@ -6,8 +6,14 @@ use std::time::Duration;
 /// How long a filter may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Packets by country, action and reason, in the spelling of metrics.
-pub type Counters = BTreeMap<(String, String, String), u64>;
+/// Packet counters, in the spelling of metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// By country, action and reason. Packets to tenants count here too.
+    pub countries: BTreeMap<(String, String, String), u64>,
+    /// By tenant, action and reason.
+    pub tenants: BTreeMap<(String, String, String), u64>,
+}
 
 /// Why the counters cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,29 +53,29 @@ pub fn counters(url: &str) -> Result<Counters, CountersError> {
 
 /// The packet counters in the text format, summed over interfaces.
 fn parse(text: &str) -> Counters {
-    let mut counters = Counters::new();
+    let mut counters = Counters::default();
     for line in text.lines() {
-        let series = line
-            .strip_prefix("geofence_packets_total{")
-            .and_then(|rest| rest.rsplit_once("} "));
-        let Some((labels, value)) = series else {
-            continue;
-        };
-        let Ok(value) = value.trim().parse::<u64>() else {
-            continue;
-        };
-        // An interface name comes first and may contain anything; the other labels have values of closed sets.
-        let label = |name: &str| {
-            let (_, rest) = labels.rsplit_once(&format!("{name}=\""))?;
-            rest.split_once('"').map(|(value, _)| value.to_owned())
-        };
-        if let (Some(country), Some(action), Some(reason)) =
-            (label("country"), label("action"), label("reason"))
+        if let Some((key, value)) = series(line, "geofence_packets_total{", "country") {
+            *counters.countries.entry(key).or_default() += value;
+        } else if let Some((key, value)) = series(line, "geofence_tenant_packets_total{", "tenant")
         {
-            *counters.entry((country, action, reason)).or_default() += value;
+            *counters.tenants.entry(key).or_default() += value;
         }
     }
     counters
+}
+
+/// A line of a family: the label of this name, the action and the reason, and the value.
+fn series(line: &str, family: &str, name: &str) -> Option<((String, String, String), u64)> {
+    let (labels, value) = line.strip_prefix(family)?.rsplit_once("} ")?;
+    // An interface name comes first and may contain anything; the other labels have values of closed sets, or names of
+    // tenants, which have no quotes.
+    let label = |name: &str| {
+        let (_, rest) = labels.rsplit_once(&format!("{name}=\""))?;
+        rest.split_once('"').map(|(value, _)| value.to_owned())
+    };
+    let key = (label(name)?, label("action")?, label("reason")?);
+    Some((key, value.trim().parse().ok()?))
 }
 
 #[cfg(test)]
@@ -84,15 +90,19 @@ mod tests {
             "geofence_packets_total{interface=\"x,country=\\\"CN\",country=\"RU\",action=\"drop\",",
             "reason=\"country_blocked\"} 4\n",
             "geofence_packets_total{interface=\"a\",country=\"RU\",action=\"pass\",reason=\"mail\"} 1\n",
+            "geofence_tenant_packets_total{tenant=\"a-1\",action=\"drop\",reason=\"country_blocked\"} 5\n",
             "geofence_bytes_total{interface=\"a\",country=\"RU\",action=\"pass\",reason=\"mail\"} 60\n",
         );
-        let key = |action: &str, reason: &str| ("RU".into(), action.into(), reason.into());
+        let key = |of: &str, action: &str, reason: &str| (of.into(), action.into(), reason.into());
         assert_eq!(
             parse(text),
-            Counters::from([
-                (key("drop", "country_blocked"), 7),
-                (key("pass", "mail"), 1)
-            ])
+            Counters {
+                countries: BTreeMap::from([
+                    (key("RU", "drop", "country_blocked"), 7),
+                    (key("RU", "pass", "mail"), 1)
+                ]),
+                tenants: BTreeMap::from([(key("a-1", "drop", "country_blocked"), 5)]),
+            }
         );
     }
 }

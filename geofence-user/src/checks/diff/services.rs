@@ -1,8 +1,9 @@
-//! Which ports an image opens to blocked countries, compared with another.
+//! Which ports a policy opens to blocked countries, and which it protects, compared with another.
 
-use geofence_common::image::{PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words as _};
+use geofence_common::image::PortRule;
 use serde::{Serialize, Serializer};
 
+use super::destination::Destination;
 use crate::model::policy::{Service, ServiceProtocol};
 
 /// The ports that only the new policy exempts, and those that only the old one exempts.
@@ -12,24 +13,30 @@ pub struct ServiceChange {
     pub opened: Vec<Service>,
     #[serde(serialize_with = "texts")]
     pub closed: Vec<Service>,
+    /// The ports that only named sources reach from now on, and those that only named sources reach until now.
+    #[serde(serialize_with = "texts")]
+    pub protected: Vec<Service>,
+    #[serde(serialize_with = "texts")]
+    pub released: Vec<Service>,
 }
 
 impl ServiceChange {
-    pub(super) fn new(before: &[u32], after: &[u32]) -> Self {
+    pub(super) fn new(before: Destination<'_>, after: Destination<'_>) -> Self {
         let mut change = Self::default();
-        for (protocol, section) in [
-            (ServiceProtocol::Tcp, TCP_SERVICES_LINE),
-            (ServiceProtocol::Udp, UDP_SERVICES_LINE),
-        ] {
+        for protocol in [ServiceProtocol::Tcp, ServiceProtocol::Udp] {
             for port in 1..=u16::MAX {
+                let rules = [before, after].map(|one| one.port_rule(protocol, port));
                 // Mail and other services differ in the reason that is counted, not in the verdict.
-                let [before, after] = [before, after]
-                    .map(|words| words.port_rule(section as u32, port))
-                    .map(|it| matches!(it, Some(PortRule::Mail | PortRule::Service)));
-                match (before, after) {
-                    (false, true) => add(&mut change.opened, protocol, port),
-                    (true, false) => add(&mut change.closed, protocol, port),
-                    (true, true) | (false, false) => {}
+                let is_exempt = rules.map(|it| matches!(it, PortRule::Mail | PortRule::Service));
+                match is_exempt {
+                    [false, true] => add(&mut change.opened, protocol, port),
+                    [true, false] => add(&mut change.closed, protocol, port),
+                    _ => {}
+                }
+                match rules.map(|it| it == PortRule::Protected) {
+                    [false, true] => add(&mut change.protected, protocol, port),
+                    [true, false] => add(&mut change.released, protocol, port),
+                    _ => {}
                 }
             }
         }
@@ -38,7 +45,7 @@ impl ServiceChange {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.opened.is_empty() && self.closed.is_empty()
+        *self == Self::default()
     }
 }
 

@@ -4,13 +4,17 @@ use geofence_common::country::Country;
 use geofence_common::image::class::Class;
 use geofence_common::image::{CLASS_WORDS, Flags, Words as _, header};
 
-use crate::config::Config;
+use super::described::Described;
+use crate::compile::{Family, Ranges};
 
-/// A policy: its image, and its configuration if that is known.
+/// The classes of all addresses, by family: those of the old policy and those of the new one.
+pub(super) type Compared = Vec<(Family, [Ranges; 2])>;
+
+/// A policy: its image, and its configuration key by key if that is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Side<'a> {
     pub words: &'a [u32],
-    pub config: Option<&'a Config>,
+    pub described: Option<&'a Described>,
 }
 
 impl Side<'_> {
@@ -20,8 +24,8 @@ impl Side<'_> {
 
     /// Whether a country is blocked, or unknown for one that the image has no address of.
     pub(super) fn blocks(&self, country: Country) -> Option<bool> {
-        if let Some(config) = self.config {
-            return Some(config.policy.blocks(Class::of_country(country)));
+        if let Some(described) = self.described {
+            return described.blocks(country);
         }
         self.classes()
             .find(|class| class.country() == country)
@@ -33,5 +37,11 @@ impl Side<'_> {
             .map(|at| self.words.word(at as u32).unwrap_or(0));
         let records = (start..).step_by(CLASS_WORDS).take(count as usize);
         records.map_while(|at| self.words.class_at(at))
+    }
+
+    /// The name of a tenant; its number if the name is not known.
+    pub(super) fn tenant(&self, number: u32) -> String {
+        let name = self.described.and_then(|all| all.tenant(number));
+        name.map_or_else(|| format!("number {number}"), ToOwned::to_owned)
     }
 }

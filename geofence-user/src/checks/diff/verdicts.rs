@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use geofence_common::action::Mode;
 use geofence_common::country::Country;
-use geofence_common::image::Flags;
 use geofence_common::image::class::Class;
 use serde::Serialize;
 
-use super::side::Side;
+use super::destination::Destination;
+use super::side::Compared;
 use crate::checks::sanity::Counts;
-use crate::compile::{BrokenImage, Extents, Family, ranges, side_by_side};
+use crate::compile::{Extents, Ranges, side_by_side};
 
 /// What a policy does with packets of an address, from strictest to most permissive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,7 +26,8 @@ pub enum Treatment {
 
 impl Treatment {
     /// The treatment of an address of this class; none if the IPv4 address inside it decides.
-    fn of(class: Class, flags: Flags) -> Option<Self> {
+    fn of(class: Class, destination: Destination<'_>) -> Option<Self> {
+        let flags = destination.flags();
         if flags.mode() == Mode::Monitor || class.is_management() || class.is_allowed() {
             return Some(Self::Passes);
         }
@@ -39,7 +40,7 @@ impl Treatment {
         let is_special = class.country() == Country::SPECIAL;
         Some(if is_special && flags.blocks_special_use() {
             Self::Dropped
-        } else if class.is_blocked() {
+        } else if destination.blocks(class) {
             Self::Blocked
         } else {
             Self::Passes
@@ -60,33 +61,37 @@ pub struct VerdictChange {
     pub counts: Counts,
 }
 
-pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>, BrokenImage> {
+/// The changes for one destination, from its settings before to those after.
+pub(super) fn changes(
+    families: &Compared,
+    before: Destination<'_>,
+    after: Destination<'_>,
+) -> Vec<VerdictChange> {
     type Treated = (Country, Option<Treatment>);
-    let layer = |side: Side<'_>, family, by_country: bool| -> Result<Vec<_>, BrokenImage> {
-        let flags = side.flags();
-        let mut layer: Vec<(u128, Treated)> = ranges(side.words, family)?
-            .into_iter()
+    let layer = |ranges: &Ranges, destination: Destination<'_>, by_country: bool| {
+        let mut layer: Vec<(u128, Treated)> = ranges
+            .iter()
             .map(|(start, class)| {
                 let country = if by_country {
                     class.country()
                 } else {
                     Country::NONE
                 };
-                (start, (country, Treatment::of(class, flags)))
+                (*start, (country, Treatment::of(*class, destination)))
             })
             .collect();
         layer.dedup_by_key(|(_, treated)| *treated);
-        Ok(layer)
+        layer
     };
     let mut all: BTreeMap<Country, Extents> = BTreeMap::new();
     let mut changed: BTreeMap<(Country, Treatment, Treatment), Extents> = BTreeMap::new();
-    for family in Family::ALL {
-        for segment in side_by_side(&layer(old, family, true)?, &layer(new, family, false)?) {
+    for (family, [old, new]) in families {
+        for segment in side_by_side(&layer(old, before, true), &layer(new, after, false)) {
             let (country, before) = segment.before;
             let (_, after) = segment.after;
             all.entry(country)
                 .or_default()
-                .add(family, segment.start, segment.end);
+                .add(*family, segment.start, segment.end);
             if let (Some(before), Some(after)) = (before, after)
                 && before != after
             {
@@ -94,7 +99,7 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>
                 changed
                     .entry(key)
                     .or_default()
-                    .add(family, segment.start, segment.end);
+                    .add(*family, segment.start, segment.end);
             }
         }
     }
@@ -109,5 +114,5 @@ pub(super) fn changes(old: Side<'_>, new: Side<'_>) -> Result<Vec<VerdictChange>
             counts: Counts::of(holdings),
         }
     };
-    Ok(changed.into_iter().map(change).collect())
+    changed.into_iter().map(change).collect()
 }

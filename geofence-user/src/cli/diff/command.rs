@@ -5,21 +5,29 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::text::text;
 use super::traffic::Traffic;
-use crate::checks::diff::{Diff, Side};
+use crate::checks::diff::{Described, Diff, Side, Value};
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
+use crate::config::Config;
+use crate::config::overrides::Overrides;
+use crate::daemon::RuntimeExceptionStore;
 use crate::kernel::Running;
 use crate::model::units::UnixSeconds;
+use crate::os::instance::Instance;
 use crate::prepare::{Prepared, prepare};
+use crate::serve::control::{Answer, Request, ask};
 
-/// Show what a new policy would change: countries, addresses, lists, services, data, and current traffic
+/// Show what a new policy would change: settings, countries, addresses, lists, services, tenants, exceptions, data, and
+/// current traffic
 ///
-/// Compares with the running filter, or with another configuration. Exits with 0 if nothing would change and 1 if
-/// something would.
+/// Compares with the running filter, or with another configuration: key by key, and by the decisions for everyone and
+/// for each tenant. Exits with 0 if nothing would change, and with 1 if something would or if some of it cannot be
+/// compared.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The new configuration; without one the default policy
@@ -52,8 +60,25 @@ pub struct Arguments {
 
 /// The policy in use.
 enum Old {
-    Prepared(Box<Prepared>),
-    Running(Box<Running>),
+    Prepared(Box<Prepared>, Described),
+    Running(Box<Running>, Option<DaemonPolicy>),
+}
+
+/// What a daemon says of the policy that it filters by.
+#[derive(Default, Deserialize)]
+struct DaemonPolicy {
+    described: Option<Described>,
+    overrides: Overrides,
+}
+
+impl DaemonPolicy {
+    /// Asks the daemon of an instance; nothing if none answers, or only one that cannot say it.
+    fn ask(instance: &Instance) -> anyhow::Result<Option<Self>> {
+        match ask(instance, &Request::Policy) {
+            Ok(Answer::Done(policy)) => Ok(Some(serde_json::from_value(policy)?)),
+            Ok(Answer::Refused { .. }) | Err(_) => Ok(None),
+        }
+    }
 }
 
 impl Old {
@@ -65,34 +90,71 @@ impl Old {
             };
             let mut old = old.config()?;
             arguments.instance.apply(&mut old)?;
-            return Ok(Self::Prepared(Box::new(prepare(old)?)));
+            let old = prepare(old)?;
+            let described = Described::of(&old.config, &old.lists.reports);
+            return Ok(Self::Prepared(Box::new(old), described));
         }
         let compare = "name the configuration to compare with: --config OLD";
-        match Running::find(&arguments.instance.instance()?) {
-            Ok(Some(running)) => Ok(Self::Running(Box::new(running))),
+        let instance = arguments.instance.instance()?;
+        match Running::find(&instance) {
+            Ok(Some(running)) => {
+                let policy = DaemonPolicy::ask(&instance)?;
+                Ok(Self::Running(Box::new(running), policy))
+            }
             Ok(None) => bail!("no filter runs; {compare}"),
             Err(error) => Err(error).context(format!("reading the running filter; {compare}")),
         }
     }
 
+    /// The new configuration as a reload would read it. The options of the daemon's command line hold, except for those
+    /// that this command replaces, and so do runtime exceptions.
+    fn complete(&self, arguments: &Arguments, mut config: Config) -> anyhow::Result<Config> {
+        let Self::Running(_, policy) = self else {
+            return Ok(config);
+        };
+        if let Some(DaemonPolicy { overrides, .. }) = policy {
+            let mut overrides = overrides.clone();
+            if !arguments.database.is_empty() {
+                overrides.databases.clear();
+            }
+            if arguments.block.is_some() {
+                overrides.block = None;
+            }
+            overrides.apply(&mut config)?;
+        }
+        let store = RuntimeExceptionStore::of(&arguments.instance.instance()?);
+        Ok(store.add_to(config)?)
+    }
+
     fn side(&self) -> Side<'_> {
         match self {
-            Self::Prepared(prepared) => Side {
+            Self::Prepared(prepared, described) => Side {
                 words: prepared.image.words(),
-                config: Some(&prepared.config),
+                described: Some(described),
             },
-            Self::Running(running) => Side {
+            Self::Running(running, policy) => Side {
                 words: running.words(),
-                config: None,
+                described: policy.as_ref().and_then(|one| one.described.as_ref()),
             },
+        }
+    }
+
+    /// Where a filter answers for its metrics, if that is known.
+    fn listen(&self) -> Option<&str> {
+        let described = self.side().described?;
+        let mut keys = described.keys.iter();
+        let (_, value) = keys.find(|(key, _)| key == "listen")?;
+        match value {
+            Value::One(address) => Some(address),
+            Value::Many(_) => None,
         }
     }
 
     fn name(&self, arguments: &Arguments) -> String {
         match (self, &arguments.config) {
-            (Self::Prepared(_), Some(path)) => path.display().to_string(),
-            (Self::Prepared(_), None) => "the default policy".to_owned(),
-            (Self::Running(running), _) => format!("the running filter (id {})", running.id()),
+            (Self::Prepared(..), Some(path)) => path.display().to_string(),
+            (Self::Prepared(..), None) => "the default policy".to_owned(),
+            (Self::Running(running, _), _) => format!("the running filter (id {})", running.id()),
         }
     }
 }
@@ -106,29 +168,32 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
     };
     let mut new = new.config()?;
     arguments.instance.apply(&mut new)?;
-    let new = prepare(new)?;
     let old = Old::find(arguments)?;
+    let new = prepare(old.complete(arguments, new)?)?;
+    let described = Described::of(&new.config, &new.lists.reports);
     let side = Side {
         words: new.image.words(),
-        config: Some(&new.config),
+        described: Some(&described),
     };
     let diff = Diff::new(old.side(), side, &new.config.policy, UnixSeconds::now())?;
-    let moves = !diff.verdicts.is_empty() || !diff.services.closed.is_empty();
-    let listen = old.side().config.unwrap_or(&new.config).listen;
-    let url = || match &arguments.counters {
-        Some(url) => url.clone(),
-        None => format!("http://{listen}/metrics"),
+    let url = || match (&arguments.counters, old.listen()) {
+        (Some(url), _) => url.clone(),
+        (None, Some(listen)) => format!("http://{listen}/metrics"),
+        (None, None) => format!("http://{}/metrics", new.config.listen),
     };
-    let mut traffic = moves.then(|| Traffic::watch(&diff, url(), arguments.over));
+    let mut traffic = diff
+        .moves_traffic()
+        .then(|| Traffic::watch(&diff, url(), arguments.over));
     // Without --counters, no filter need be running, and the traffic is shown as unknown.
     if let Some(watched) =
         traffic.take_if(|one| arguments.counters.is_some() && one.affected.is_err())
     {
         watched.affected?;
     }
+    let is_equal = diff.is_empty() && diff.not_compared.is_empty();
     if arguments.json {
         let mut object = serde_json::to_value(&diff)?;
-        object["equal"] = diff.is_empty().into();
+        object["equal"] = is_equal.into();
         object["against"] = old.name(arguments).into();
         let affected = traffic.as_ref().map(|traffic| traffic.affected.as_ref());
         object["traffic"] = json!(affected.and_then(Result::ok));
@@ -143,9 +208,5 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
             write!(out, "{traffic}")?;
         }
     }
-    Ok(if diff.is_empty() {
-        Outcome::Yes
-    } else {
-        Outcome::No
-    })
+    Ok(if is_equal { Outcome::Yes } else { Outcome::No })
 }

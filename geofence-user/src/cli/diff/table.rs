@@ -15,6 +15,17 @@ pub(super) fn treatments(before: Treatment, after: Treatment, whole: bool) -> St
     format!("{} -> {}{part}", word(before), word(after))
 }
 
+/// The names of tenants, the first few of many.
+pub(super) fn tenants(names: &[String]) -> String {
+    const SHOWN_MAX: usize = 3;
+    let mut shown: Vec<&str> = names.iter().take(SHOWN_MAX).map(String::as_str).collect();
+    let more = format!("and {} more", names.len().saturating_sub(SHOWN_MAX));
+    if names.len() > SHOWN_MAX {
+        shown.push(&more);
+    }
+    shown.join(", ")
+}
+
 /// An empty table with this header.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();

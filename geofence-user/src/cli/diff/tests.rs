@@ -271,3 +271,111 @@ fn a_listener_without_geofence_metrics_is_an_error_if_it_was_named() {
     assert!(error.contains("has no metrics of geofence"), "{error}");
     assert!(Path::new(&files.path("old.toml")).exists());
 }
+
+#[test]
+fn change_of_every_key_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let (base, variants) = crate::every_key::write(place.path(), &[]);
+    std::fs::write(place.path().join("old.toml"), base).unwrap();
+    assert!(variants.len() > 50, "{} keys", variants.len());
+    let same = Arguments {
+        file: Some(place.path().join("old.toml")),
+        ..Files::new("", "").arguments()
+    };
+    let same = Arguments {
+        config: same.file.clone(),
+        ..same
+    };
+    assert_eq!(output(&same).0, Outcome::Yes);
+    let mut silent = Vec::new();
+    for variant in variants {
+        std::fs::write(place.path().join("new.toml"), &variant.text).unwrap();
+        let arguments = |json| Arguments {
+            instance: Default::default(),
+            file: Some(place.path().join("new.toml")),
+            config: Some(place.path().join("old.toml")),
+            database: Vec::new(),
+            block: None,
+            counters: None,
+            over: 0,
+            all: false,
+            json,
+        };
+        let (outcome, text) = output(&arguments(false));
+        let object = json(arguments(true));
+        // A change of countries is shown as countries, and an entry of another name as another entry.
+        let (table, named) = match (variant.table, variant.key) {
+            (table, "block" | "allow-only") if table.is_none() => ("countries", ""),
+            (None, key) => (key, ""),
+            (Some(table), "name" | "id") => (table, "added: "),
+            (Some(table), key) => (table, key),
+        };
+        let is_named = text
+            .lines()
+            .any(|line| line.starts_with(table) && line.contains(named));
+        if outcome != Outcome::No || object["equal"] != false || !is_named {
+            silent.push(format!("{:?} {}:\n{text}", variant.table, variant.key));
+        }
+    }
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
+
+#[test]
+fn tenants_rules_decide_for_tenants() {
+    let tenant = "[[tenant]]\nname = \"shop\"\nprefixes = [\"192.0.2.0/24\"]\n";
+    let files = Files::new(
+        &format!("block = [\"RU\"]\n{tenant}block = [\"RU\"]\n"),
+        &format!("block = []\n{tenant}block = [\"RU\"]\nservices = [\"tcp/443\"]\n"),
+    );
+    let counted = concat!(
+        "geofence_packets_total{interface=\"eth0\",country=\"RU\",action=\"drop\",reason=\"country_blocked\"} 70\n",
+        "geofence_tenant_packets_total{tenant=\"shop\",action=\"drop\",reason=\"country_blocked\"} 50\n",
+        "geofence_build_info{version=\"0.1.0\"} 1\n",
+    );
+    let arguments = Arguments {
+        counters: Some(metrics(counted)),
+        ..files.arguments()
+    };
+    let object = json(arguments);
+    assert_eq!(object["unblocked"], serde_json::json!(["RU"]));
+    let shop = &object["tenants"][0];
+    assert_eq!(shop["tenants"], serde_json::json!(["shop"]));
+    assert_eq!(shop["unblocked"], serde_json::json!([]), "{shop}");
+    assert_eq!(shop["services"]["opened"], serde_json::json!(["tcp/443"]));
+    assert_eq!(shop["verdicts"], serde_json::json!([]), "{shop}");
+    // Fifty of the packets were to the tenant, which keeps the country blocked.
+    let traffic = object["traffic"].as_array().unwrap();
+    assert_eq!(traffic.len(), 1, "{object}");
+    assert_eq!(traffic[0]["whole"], false, "{object}");
+    let text = squeezed(&output(&files.arguments()).1);
+    for expected in [
+        "For the tenant shop:\nservices opened: tcp/443",
+        "tenant changed: shop; services: as for everyone -> tcp/443",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in\n{text}");
+    }
+}
+
+#[test]
+fn protected_port_and_exception_are_named_with_the_traffic_they_cut_off() {
+    let files = Files::new(
+        "block = [\"RU\"]",
+        "block = [\"RU\"]\n[[protect]]\nid = \"web\"\nservices = [\"tcp/443\"]\nfrom = [\"192.0.2.7\"]\n\
+         to = [\"any\"]\n[[exception]]\nid = \"t-1\"\nfrom = [\"KZ\"]\nto = [\"any\"]\nowner = \"noc\"\n\
+         reason = \"branch\"\n",
+    );
+    let arguments = Arguments {
+        counters: Some(metrics(COUNTED)),
+        ..files.arguments()
+    };
+    let text = squeezed(&output(&arguments).1);
+    for expected in [
+        "protected only named sources reach: tcp/443",
+        "exception added: t-1; from: KZ; to: any; services: all traffic, except protected ports; owner: noc; \
+         reason: branch",
+        "protect added: web; services: tcp/443; from: 192.0.2.7/32; to: any",
+        "DE Germany passes -> dropped, in part - 50",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in\n{text}");
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::table::{align_numbers, table, treatments};
+use super::table::{align_numbers, table, tenants, treatments};
 use crate::checks::diff::{Affected, CountersError, Diff, affected, counters};
 use crate::model::countries;
 use crate::model::text::grouped;
@@ -53,6 +53,7 @@ impl fmt::Display for Traffic {
         let mut table = table(&[
             "country",
             "",
+            "tenants",
             "change",
             "packets/s now",
             "packets since start",
@@ -64,16 +65,17 @@ impl fmt::Display for Traffic {
             table.add_row([
                 one.country.clone(),
                 countries::name_of(&one.country),
+                tenants(&one.tenants),
                 treatments(one.before, one.after, one.whole),
                 rate,
                 grouped(one.packets),
             ]);
         }
-        align_numbers(&mut table, 3);
+        align_numbers(&mut table, 4);
         writeln!(
             f,
             "\nTraffic at {url} that would be treated differently (\"in part\": only some of these packets, because \
-             counters have no addresses or ports):\n{}",
+             counters of countries have no addresses, ports or tenants):\n{}",
             table.trim_fmt()
         )
     }

@@ -14,7 +14,7 @@ use super::report::{outcome, to_json, write};
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
 use crate::config::Config;
-use crate::explain::{Protocol, Question, addresses, explain_reply, pcap};
+use crate::explain::{Protocol, Question, addresses, pcap};
 use crate::prepare::{Prepared, prepare};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 443, conflicts_with = "pcap")]
     dport: u16,
     /// Explain it as a reply to a packet that this side has just sent: a TCP segment with ACK, an echo reply
-    #[arg(long, conflicts_with_all = ["pcap", "kernel"])]
+    #[arg(long, conflicts_with = "pcap")]
     flow: bool,
     /// Explain it as a packet that leaves, from SRC inside to the destination
     #[arg(long, requires = "dst", conflicts_with_all = ["pcap", "kernel", "flow"])]
@@ -50,8 +50,8 @@ pub struct Arguments {
     /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Run the kernel's program on the packet: that of the running filter with its own policy, or else one that is
-    /// loaded for this and not attached. Needs root
+    /// Run the kernel's program on the packet: a copy of the running filter with its own policy and flows, or else one
+    /// that is loaded with this policy. Neither is attached, and no counter of the running filter changes. Needs root
     #[arg(long)]
     kernel: bool,
     /// Print one JSON object, or one a line for a capture
@@ -111,13 +111,8 @@ pub fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Out
         return egress::explain(&frame, &arguments.prepared()?, arguments.json, out);
     }
     let mut decider = arguments.decider()?;
-    let (verdict, steps) = match (arguments.flow, decider.prepared()) {
-        (true, Some(prepared)) => {
-            let sent = question.reversed().frame()?;
-            explain_reply(&frame, &sent, prepared.image.words())
-        }
-        _ => decider.decide(&frame)?,
-    };
+    let sent = arguments.flow.then(|| question.reversed().frame());
+    let (verdict, steps) = decider.decide(&frame, sent.transpose()?.as_deref())?;
     if arguments.json {
         writeln!(out, "{}", to_json(None, verdict, &steps, &decider)?)?;
     } else {
@@ -137,7 +132,7 @@ fn explain_capture(
     let mut worst = Outcome::Yes;
     pcap::for_each_frame(file, |number, frame| {
         let (verdict, steps) = decider
-            .decide(frame)
+            .decide(frame, None)
             .with_context(|| format!("frame {number}"))?;
         if outcome(verdict.action) == Outcome::No {
             worst = Outcome::No;

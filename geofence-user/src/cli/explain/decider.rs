@@ -1,16 +1,20 @@
 //! Who decides about the packet: this process, or the program in the kernel.
+//!
+//! A question changes nothing. The program that filters would count it, so a copy of that program answers.
 
+use std::io::{Write as _, stderr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use geofence_common::action::Reason;
 use geofence_common::decide::Verdict;
 use geofence_common::explain::Step;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::explain::simulated_tables::{PacketHistory, SimulatedTables};
-use crate::explain::{Names, explain, explain_with};
-use crate::kernel::{Filter, Running};
+use crate::explain::simulated_tables::PacketHistory;
+use crate::explain::{Names, explain_next};
+use crate::kernel::{Filter, PrivateCopy, Running};
 use crate::model::policy::{Exception, Policy, Protection, Tenant};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
@@ -23,13 +27,22 @@ pub(super) enum Decider {
     /// This process, by the given policy.
     Process(Box<Prepared>),
     /// The kernel's program, loaded with the given policy.
-    Loaded(Box<Filter>, Box<Prepared>),
-    /// The running filter, by its own policy; and the names in that policy, if a daemon knows them.
-    Running(Box<Running>, Option<Box<Policy>>),
+    Loaded(Box<Filter>, Box<Prepared>, PacketHistory),
+    /// A copy of the running filter, with its own policy and flows; and the names in that policy, if a daemon knows
+    /// them.
+    Running(Box<Copied>, Option<Box<Policy>>),
+}
+
+/// A running filter, its copy, and the packets that it has seen.
+pub(super) struct Copied {
+    running: Running,
+    copy: PrivateCopy,
+    history: PacketHistory,
 }
 
 impl Decider {
-    /// The kernel's program: the running filter, or one that is loaded with this configuration and not attached.
+    /// The kernel's program: a copy of the running filter, or one that is loaded with this configuration and not
+    /// attached.
     pub(super) fn kernel(
         instance: &Instance,
         config: impl FnOnce() -> anyhow::Result<Config>,
@@ -39,18 +52,19 @@ impl Decider {
                 Ok(Answer::Done(names)) => Some(Box::new(policy_of_names(&names))),
                 Ok(Answer::Refused { .. }) | Err(_) => None,
             };
-            return Ok(Self::Running(Box::new(running), names));
+            return Ok(Self::Running(Box::new(Copied::of(running)?), names));
         }
         let prepared = prepare(config()?)?;
         let mut filter = Filter::load(prepared.options(true))?;
         filter.install(&prepared.image, prepared.lpm_prefixes()?.as_ref())?;
-        Ok(Self::Loaded(Box::new(filter), Box::new(prepared)))
+        let history = PacketHistory::default();
+        Ok(Self::Loaded(Box::new(filter), Box::new(prepared), history))
     }
 
     /// The given policy and its data; none for the running filter.
     pub(super) fn prepared(&self) -> Option<&Prepared> {
         match self {
-            Self::Process(prepared) | Self::Loaded(_, prepared) => Some(prepared),
+            Self::Process(prepared) | Self::Loaded(_, prepared, _) => Some(prepared),
             Self::Running(..) => None,
         }
     }
@@ -58,32 +72,55 @@ impl Decider {
     /// The names of tenants and exceptions. For a running filter without a daemon, only their numbers are known.
     pub(super) fn names(&self) -> Names<'_> {
         match self {
-            Self::Process(prepared) | Self::Loaded(_, prepared) => {
+            Self::Process(prepared) | Self::Loaded(_, prepared, _) => {
                 Names(Some(&prepared.config.policy))
             }
             Self::Running(_, names) => Names(names.as_deref()),
         }
     }
 
-    /// The verdict, and the steps of this process's decision. If the kernel decides differently, that is a bug.
-    pub(super) fn decide(&mut self, frame: &[u8]) -> anyhow::Result<(Verdict, Vec<Step>)> {
+    /// The verdict, and the steps of this process's decision; about a reply if this side has just sent `sent`. If the
+    /// kernel decides differently, that is a bug.
+    pub(super) fn decide(
+        &mut self,
+        frame: &[u8],
+        sent: Option<&[u8]>,
+    ) -> anyhow::Result<(Verdict, Vec<Step>)> {
         let asking = "running the kernel's program on the packet";
-        let (verdict, steps, kernel) = match self {
-            Self::Process(prepared) => return Ok(explain(frame, prepared.image.words())),
-            Self::Loaded(filter, prepared) => {
-                let (verdict, steps) = explain(frame, prepared.image.words());
-                (verdict, steps, filter.ask(frame).context(asking)?)
+        let (words, history) = match self {
+            Self::Process(prepared) => {
+                let words = prepared.image.words();
+                return Ok(explain_next(
+                    frame,
+                    sent,
+                    words,
+                    &mut PacketHistory::default(),
+                ));
             }
-            Self::Running(running, _) => {
-                // A filter that runs records no reasons; only its action is known.
-                let (verdict, steps) = explain_running(frame, running)?;
-                let action = running
-                    .ask(frame)
-                    .with_context(|| format!("{asking} (id {})", running.id()))?;
-                (verdict, steps, Verdict { action, ..verdict })
-            }
+            Self::Loaded(_, prepared, history) => (prepared.image.words(), history),
+            Self::Running(copied, _) => (copied.running.words(), &mut copied.history),
         };
-        if kernel != verdict {
+        history.now = boot_now()?;
+        let (verdict, steps) = explain_next(frame, sent, words, history);
+        let kernel = match self {
+            Self::Loaded(filter, ..) => {
+                if let Some(sent) = sent {
+                    filter.send(sent).context(asking)?;
+                }
+                filter.ask(frame)
+            }
+            Self::Running(copied, _) => {
+                if let Some(sent) = sent {
+                    copied.copy.send(sent).context(asking)?;
+                }
+                copied.copy.ask(frame)
+            }
+            Self::Process(_) => Ok(verdict),
+        };
+        let kernel = kernel.context(asking)?;
+        // The two look at their clocks one after the other, on which a rate limit may depend.
+        let is_limited = [kernel, verdict].map(|one| one.reason == Reason::RateLimit);
+        if kernel != verdict && !is_limited.contains(&true) {
             bail!(
                 "the kernel's program decides differently: {} for {}, and this process: {} for {}. This is a bug in \
                  geofence; please report it with the packet",
@@ -97,18 +134,33 @@ impl Decider {
     }
 }
 
-/// This process's decision over the image and the flows of the running filter. It does not know which fragments passed.
-fn explain_running(frame: &[u8], running: &Running) -> anyhow::Result<(Verdict, Vec<Step>)> {
-    let flows = running.flows().iter();
-    let history = PacketHistory {
-        now: boot_now()?,
-        flows: flows
-            .map(|(table, key, flow)| ((*table, *key), *flow))
-            .collect(),
-        ..PacketHistory::default()
-    };
-    let tables = SimulatedTables::new(running.words(), history);
-    Ok(explain_with(frame, &tables))
+impl Copied {
+    fn of(running: Running) -> anyhow::Result<Self> {
+        let copy = running.private_copy()?;
+        if !copy.is_same_program() {
+            // The answer follows, and may be wrong for the other program.
+            writeln!(
+                stderr(),
+                "warning: the program of the running filter (id {}) is of another build than this command, whose own \
+                 program answers with the running filter's policy",
+                running.id()
+            )?;
+        }
+        let flows = running.flows().iter();
+        let history = PacketHistory {
+            now: 0,
+            flows: flows
+                .map(|(table, key, flow)| ((*table, *key), *flow))
+                .collect(),
+            datagrams: running.datagrams()?.into_iter().collect(),
+            buckets: running.buckets()?.into_iter().collect(),
+        };
+        Ok(Self {
+            running,
+            copy,
+            history,
+        })
+    }
 }
 
 /// A policy of which only the names are known.

@@ -1,10 +1,10 @@
 //! A new text of a list: read, checked, and described for the store.
 
 use super::local_addresses::LocalAddresses;
-use super::read::{Contents, read};
+use super::read::{Contents, read, read_blank};
 use super::sanity::problems;
 use super::store::{StoredHeader, StoredList};
-use crate::model::list::Definition;
+use crate::model::list::{Definition, Source};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
@@ -19,9 +19,16 @@ pub(super) fn read_checked(
     force: bool,
 ) -> Result<Contents, String> {
     let source = definition.source.to_string();
-    let contents =
-        read(text, definition.format, &source, since).map_err(|error| error.to_string())?;
-    if force {
+    let is_own = matches!(definition.source, Source::File(_));
+    let blank = read_blank(text, definition.format).filter(|_| is_own);
+    let contents = match blank {
+        Some(contents) => contents,
+        None => read(text, definition.format, &source, since).map_err(|error| error.to_string())?,
+    };
+    // A server that gives nothing has more often lost its list than cleared it.
+    let is_declared = contents.is_whole && contents.skipped.is_empty();
+    let is_empty = contents.entries.is_empty() && (is_own || is_declared);
+    if force || is_empty {
         return Ok(contents);
     }
     // The size of a list from another source says nothing about this one.

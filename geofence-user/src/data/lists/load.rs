@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{header_of, read_checked};
 use super::local_addresses::LocalAddresses;
-use super::read::{Contents, read};
+use super::read::{Contents, read, read_blank};
 use super::report::{ListReport, ListState};
 use super::sanity::problems;
 use super::source_file::read_file;
@@ -64,7 +64,6 @@ pub fn load(
         };
         let list = match read {
             Err(error) if tolerance.allows(Part::List, &definition.name) => {
-                loaded.shortfalls.push(shortfall(definition, &error));
                 unusable(definition, &error, store, now)
             }
             read => read?,
@@ -99,7 +98,7 @@ impl Loaded {
         let name = &definition.name;
         let all = list.contents.entries.len();
         let entries = unexpired(&list.contents.entries, definition, list.since, now);
-        self.reports.push(ListReport {
+        let report = ListReport {
             name: name.clone(),
             source: definition.source.to_string(),
             action: definition.action,
@@ -110,7 +109,18 @@ impl Loaded {
             skipped: list.contents.skipped.values().sum(),
             since: list.since,
             rejection: list.status.refused,
-        });
+            is_fetched: matches!(definition.source, Source::Url(_)),
+            read: now,
+        };
+        self.warnings.extend(list.warning);
+        match report.shortfall() {
+            Some(shortfall) if report.state == ListState::Unusable => {
+                self.shortfalls.push(shortfall);
+            }
+            Some(shortfall) => self.warnings.push(shortfall.text),
+            None => {}
+        }
+        self.reports.push(report);
         if all > 0 && entries.is_empty() {
             self.warnings.push(format!(
                 "the list {name}: every entry has expired; fetch it again with `geofence update {name}`, or set a \
@@ -123,7 +133,6 @@ impl Loaded {
             definition.direction,
             entries,
         ));
-        self.warnings.extend(list.warning);
         self.unsaved.extend(list.unsaved);
     }
 
@@ -224,16 +233,12 @@ fn from_file(
                 .refused
                 .as_ref()
                 .is_none_or(|before| before.why != why);
-            let warning = format!(
-                "the list {list} is rejected, and its last good text is used instead:\n{why}\nIf the new text is \
-                 right, accept it: geofence update {list} --force"
-            );
             let status = before.rejected(Rejection { when: now, why });
             Ok(LoadedList {
                 contents: stored_contents(list, &stored)?,
                 state: ListState::LastGood,
                 since: Some(stored.header.since),
-                warning: Some(warning),
+                warning: None,
                 unsaved: is_new.then(|| unsaved(None, status.clone())),
                 status,
             })
@@ -251,39 +256,36 @@ fn from_store(
     let status = store.status(list).unwrap_or_default();
     let stored = match store.load(list) {
         Ok(Some(stored)) => Ok(stored),
-        Ok(None) => Err("was never fetched".to_owned()),
-        Err(damage @ StoreError::Damaged { .. }) => Err(format!("is lost: {damage}")),
+        Ok(None) => Err(None),
+        Err(damage @ StoreError::Damaged { .. }) => {
+            Err(Some(format!("the list {list} is lost: {damage}")))
+        }
         Err(cause) => return Err(failed(cause)),
     };
     let stored = match stored {
         Ok(stored) => stored,
-        Err(why) => {
+        Err(warning) => {
             return Ok(LoadedList {
                 contents: Contents::default(),
                 state: ListState::Absent,
                 since: None,
                 status,
-                warning: Some(format!(
-                    "the list {list} {why}; it is empty until `geofence update {list}` fetches it"
-                )),
+                warning,
                 unsaved: None,
             });
         }
     };
     let contents = stored_contents(list, &stored)?;
     let source = definition.source.to_string();
-    let warning = if let Some(rejection) = &status.refused {
-        Some(format!(
-            "the last update of the list {list} failed, and its last good text is used instead:\n{}",
-            rejection.why
-        ))
+    let warning = if status.refused.is_some() {
+        None
     } else if stored.header.source != source {
         Some(format!(
             "the list {list} was fetched from {}, and its source is now {source}: the fetched text is used until \
              `geofence update {list}`",
             stored.header.source
         ))
-    } else if stored.header.forced {
+    } else if stored.header.forced || contents.entries.is_empty() {
         None
     } else {
         // It was accepted when it was fetched; the machine or its configuration has changed since.
@@ -332,14 +334,6 @@ fn unusable(
     }
 }
 
-fn shortfall(definition: &Definition, error: &LoadError) -> Shortfall {
-    let name = &definition.name;
-    let text = format!(
-        "THE LIST {name} IS EMPTY until its text can be used; geofence keeps trying. {error}"
-    );
-    Shortfall::now(Part::List, name, text)
-}
-
 fn store_error(list: &str, cause: StoreError) -> LoadError {
     LoadError::Store {
         list: list.to_owned(),
@@ -353,6 +347,10 @@ fn stored_contents(list: &str, stored: &StoredList) -> Result<Contents, LoadErro
     let mut words = Format::WORDS.iter();
     let format = words.find(|(word, _, _)| *word == header.format);
     let format = format.map_or(Format::Auto, |(_, format, _)| *format);
+    // The text was accepted as it is.
+    if let Some(contents) = read_blank(&stored.text, format) {
+        return Ok(contents);
+    }
     read(&stored.text, format, &header.source, header.since).map_err(|error| LoadError::Unusable {
         list: list.to_owned(),
         why: error.to_string(),

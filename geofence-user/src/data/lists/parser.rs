@@ -25,6 +25,8 @@ pub(super) struct Parser<'a> {
     pub(super) entries: Vec<Entry>,
     pub(super) faults: Vec<Fault>,
     pub(super) skipped: BTreeMap<&'static str, usize>,
+    /// Whether the text says that it is whole, so that nothing in it means an empty list.
+    pub(super) is_whole: bool,
     /// The line that `counted` is in. Places are asked for nearly in order, so lines are counted on from the last one.
     line: u32,
     line_start: usize,
@@ -39,6 +41,7 @@ impl<'a> Parser<'a> {
             entries: Vec::new(),
             faults: Vec::new(),
             skipped: BTreeMap::new(),
+            is_whole: false,
             line: 1,
             line_start: 0,
             counted: 0,

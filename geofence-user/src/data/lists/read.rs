@@ -20,6 +20,8 @@ pub struct Contents {
     pub entries: Entries,
     /// The format it was read in, which is never `Auto`.
     pub format: Option<Format>,
+    /// Whether the text says that it is whole: by an end, a count, or the form of its document.
+    pub is_whole: bool,
     /// How many entries repeat the prefix of another.
     pub repeated: usize,
     /// Items that are not entries for this list, counted by kind.
@@ -105,6 +107,21 @@ pub fn read(
         repeated: read - entries.len(),
         entries,
         format: Some(format),
+        is_whole: parser.is_whole,
         skipped: parser.skipped,
+    })
+}
+
+/// The content of a blank text, in a format of lines without a heading that every list has. From a third party it is a
+/// mistake; a file of our own from which the last line was removed is an empty list.
+pub(super) fn read_blank(bytes: &[u8], format: Format) -> Option<Contents> {
+    let is_of_lines = matches!(
+        format,
+        Format::Auto | Format::Plain | Format::Netset | Format::Ipset | Format::Spamhaus
+    );
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    (is_of_lines && bytes.trim_ascii().is_empty()).then(|| Contents {
+        format: Some(format).filter(|format| *format != Format::Auto),
+        ..Contents::default()
     })
 }

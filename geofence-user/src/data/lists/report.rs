@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::store::Rejection;
+use super::store::{Rejection, SourceStatus};
 use crate::model::list::{Action, Direction};
+use crate::model::shortfall::{Part, Shortfall};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
@@ -49,9 +50,61 @@ pub struct ListReport {
     /// When its source last gave or confirmed the text.
     pub since: Option<UnixSeconds>,
     pub rejection: Option<Rejection>,
+    /// Whether `geofence update` fetches it, from a URL.
+    pub is_fetched: bool,
+    /// When the list was read.
+    pub read: UnixSeconds,
 }
 
 impl ListReport {
+    /// What is missing of the list, if its present text is not in use.
+    #[must_use]
+    pub fn shortfall(&self) -> Option<Shortfall> {
+        let name = &self.name;
+        let why = self.rejection.as_ref().map_or("", |one| one.why.as_str());
+        let text = match self.state {
+            ListState::Current => return None,
+            ListState::LastGood if self.is_fetched => format!(
+                "the last update of the list {name} failed, and its last good text is used instead:\n{why}"
+            ),
+            ListState::LastGood => format!(
+                "the list {name} is rejected, and its last good text is used instead:\n{why}\nIf the new text is \
+                 right, accept it: geofence update {name} --force"
+            ),
+            ListState::Absent => {
+                let tried = if why.is_empty() {
+                    ""
+                } else {
+                    ". The last try failed: "
+                };
+                format!(
+                    "the list {name} was never fetched; it is empty until `geofence update {name}` fetches \
+                     it{tried}{why}"
+                )
+            }
+            ListState::Unusable => format!(
+                "THE LIST {name} IS EMPTY until its text can be used; geofence keeps trying. {why}"
+            ),
+        };
+        Some(Shortfall {
+            since: self.rejection.as_ref().map_or(self.read, |one| one.when),
+            ..Shortfall::now(Part::List, name, text)
+        })
+    }
+
+    /// The same list with what was found out about its source since, if it is fetched by another process.
+    #[must_use]
+    pub fn with_status(mut self, status: SourceStatus) -> Self {
+        if self.state == ListState::Current && status.refused.is_some() {
+            self.state = ListState::LastGood;
+        } else if self.state == ListState::LastGood && status.refused.is_none() {
+            self.state = ListState::Current;
+        }
+        self.since = status.confirmed.or(self.since);
+        self.rejection = status.refused;
+        self
+    }
+
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

@@ -17,6 +17,7 @@ const GROWTH_MAX: usize = 10;
 /// A reason to reject a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SanityProblem {
+    /// It is empty and does not say that it is whole.
     Empty,
     /// It has ten times the entries it had, or more.
     Grown {
@@ -41,7 +42,10 @@ pub enum SanityProblem {
 impl fmt::Display for SanityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("it has no addresses"),
+            Self::Empty => f.write_str(
+                "it has no addresses, and nothing in it says that there are none; check that its source still gives a \
+                 list, and fetch it again",
+            ),
             Self::Grown { before, now } => {
                 write!(
                     f,

@@ -39,6 +39,8 @@ pub enum Request {
     },
     /// The names of tenants, exceptions and protections, which the kernel knows by number.
     Names,
+    /// The configuration that the daemon filters by, key by key.
+    Policy,
     /// List events from this number on.
     Events {
         #[serde(default)]

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{info, warn};
@@ -15,7 +15,7 @@ use super::protocol::{LINE_TIMEOUT, Request, VERSION};
 use crate::daemon::runtime_exceptions::Caller;
 use crate::daemon::{Backoff, Confirmation, Daemon, ReloadOptions};
 use crate::model::failure::{Cause, Failure};
-use crate::model::shortfall::Part;
+use crate::model::shortfall::{Part, Shortfall};
 use crate::os::instance::Instance;
 use crate::os::memory;
 use crate::serve::connection_limit::{Busy, ConnectionLimit};
@@ -150,6 +150,12 @@ async fn answer_client(
     }
 }
 
+/// What the policy that is active now lacks of the one that was asked for.
+fn shortfalls(daemon: &Daemon) -> Vec<Value> {
+    let all = daemon.policy_shortfalls();
+    all.iter().map(Shortfall::to_json).collect()
+}
+
 fn refused(cause: Cause, error: &str) -> String {
     json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
 }
@@ -172,7 +178,10 @@ async fn carry_out(
 ) -> Result<Box<RawValue>, Failure> {
     let result = match request {
         Request::Status => daemon.status().await,
-        Request::Reload(options) => json!({ "generation": daemon.reload(options).await? }),
+        Request::Reload(options) => {
+            let generation = daemon.reload(options).await?;
+            json!({ "generation": generation, "shortfalls": shortfalls(daemon) })
+        }
         Request::Apply {
             file,
             seconds,
@@ -185,7 +194,7 @@ async fn carry_out(
             };
             let window = Duration::from_secs(seconds);
             let generation = daemon.apply(file, window, options).await?;
-            json!({ "generation": generation, "seconds": seconds })
+            json!({ "generation": generation, "seconds": seconds, "shortfalls": shortfalls(daemon) })
         }
         Request::Confirm => {
             let Confirmation {
@@ -201,6 +210,7 @@ async fn carry_out(
         Request::Revert => json!({ "generation": daemon.revert().await? }),
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
+        Request::Policy => daemon.policy(),
         Request::Events { since, wait } => daemon.events_since(since, wait).await,
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };

@@ -103,6 +103,7 @@ mod tests {
                 },
             )]),
             facts: Facts {
+                is_last_good: false,
                 mode: Mode::Enforce,
                 generation: 1,
                 databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
@@ -131,6 +132,8 @@ mod tests {
                     skipped: 0,
                     since: Some(UnixSeconds(1_780_272_000)),
                     rejection: None,
+                    is_fetched: true,
+                    read: UnixSeconds(1_780_272_000),
                 }],
             },
             reloads: Reloads::new(None),

@@ -37,12 +37,18 @@ pub(super) fn read(parser: &mut Parser<'_>) {
         parser.json::<Vec<&RawValue>>(expected)
     } else {
         // An API without decisions answers `null`.
-        let document = parser.json::<Option<Document<'_>>>(expected).flatten();
-        document.map(|document| {
+        let document = parser.json::<Option<Document<'_>>>(expected);
+        document.and_then(|document| {
+            let Some(document) = document else {
+                return Some(Vec::new());
+            };
             let parts = [document.decisions, document.new];
-            parts.into_iter().flatten().flatten().collect()
+            // A document without either is about something else, an error for instance.
+            let has_parts = parts.iter().any(Option::is_some);
+            has_parts.then(|| parts.into_iter().flatten().flatten().collect())
         })
     };
+    parser.is_whole = items.is_some();
     for item in items.unwrap_or_default() {
         decision(parser, item, true);
     }

@@ -89,6 +89,8 @@ pub(in crate::data::lists) fn detect(text: &str) -> Result<Format, Problem> {
     }
     let what = match found.as_slice() {
         [(_, format, _)] => return Ok(*format),
+        // Comments alone.
+        [] if start.first_line.is_empty() => return Ok(Format::Plain),
         [] => "its format is not recognised".to_owned(),
         several => {
             let names: Vec<_> = several.iter().map(|(name, _, _)| *name).collect();

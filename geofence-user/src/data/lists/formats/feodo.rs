@@ -94,6 +94,7 @@ fn check_end(parser: &mut Parser<'_>) {
         })
         .and_then(|digits| digits.parse::<usize>().ok());
     let found = parser.count();
+    parser.is_whole = promised.is_some();
     if let (Some(line), Some(promised)) = (last, promised)
         && promised > found
         && !parser.has_faults()

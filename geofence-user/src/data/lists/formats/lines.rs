@@ -19,7 +19,8 @@ pub(super) fn ipset(parser: &mut Parser<'_>) {
     each_line(parser, &["#"], |parser, line| {
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("create" | "-N" | "flush" | "-F") => {}
+            // A set that is created or emptied and gets no entries.
+            Some("create" | "-N" | "flush" | "-F") => parser.is_whole = true,
             Some("add" | "-A") => command(parser, line, words),
             _ => entry(parser, line),
         }
@@ -128,6 +129,7 @@ fn check_heading(parser: &mut Parser<'_>) {
         return;
     };
     let found = parser.count();
+    parser.is_whole = true;
     if found < promised && !parser.has_faults() {
         parser.fault(
             said,

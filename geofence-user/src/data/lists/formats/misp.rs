@@ -52,9 +52,14 @@ struct Attribute<'a> {
 pub(super) fn read(parser: &mut Parser<'_>) {
     let expected = "an event or a list of attributes";
     let attributes = if is_json_list(parser.text()) {
-        parser.json(expected).map(of_events)
+        let events = parser.json(expected).map(of_events);
+        parser.is_whole = events.is_some();
+        events
     } else {
         parser.json::<Document<'_>>(expected).map(|document| {
+            parser.is_whole = document.event.is_some()
+                || document.attributes.is_some()
+                || document.response.is_some();
             let mut all = document.attributes.unwrap_or_default();
             all.extend(document.event.into_iter().flat_map(Event::all));
             match document.response {

@@ -17,6 +17,8 @@ pub(super) fn read(parser: &mut Parser<'_>) {
     // Whether the current set declares elements that are not addresses.
     let mut is_foreign = false;
     let mut has_elements = false;
+    // What `nft list` prints of a set without elements: its type, and the end of its braces.
+    let mut is_declared = false;
     let mut previous = "";
     while let Some(token) = rest.next() {
         if parser.is_over() {
@@ -25,7 +27,10 @@ pub(super) fn read(parser: &mut Parser<'_>) {
         let mut kind = None;
         match token {
             "set" | "map" | "table" => is_foreign = false,
-            "type" | "typeof" => is_foreign = !is_of_addresses(&mut rest),
+            "type" | "typeof" => {
+                is_foreign = !is_of_addresses(&mut rest);
+                is_declared |= !is_foreign;
+            }
             "include" => parser.fault(
                 token,
                 "`include` names another file, and a list is one file",
@@ -59,7 +64,8 @@ pub(super) fn read(parser: &mut Parser<'_>) {
         }
         previous = token;
     }
-    if !has_elements && !parser.has_faults() {
+    parser.is_whole = is_declared && parser.text().trim_end().ends_with('}');
+    if !has_elements && !parser.is_whole && !parser.has_faults() {
         parser.fault_at(
             Place { line: 1, column: 1 },
             "it has no set elements",

@@ -71,6 +71,7 @@ pub(super) fn json(parser: &mut Parser<'_>) {
                 records: promised,
                 ..
             } if kind == "metadata" => {
+                parser.is_whole = promised.is_some();
                 if let Some(promised) = promised.filter(|promised| *promised > records) {
                     parser.fault(
                         line,

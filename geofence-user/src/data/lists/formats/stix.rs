@@ -33,8 +33,9 @@ pub(super) fn read(parser: &mut Parser<'_>) {
         parser.json::<Vec<&RawValue>>(expected)
     } else {
         let document = parser.json::<Document<'_>>(expected);
-        document.map(|document| document.objects.unwrap_or_default())
+        document.and_then(|document| document.objects)
     };
+    parser.is_whole = objects.is_some();
     for item in objects.unwrap_or_default() {
         if parser.is_over() {
             return;

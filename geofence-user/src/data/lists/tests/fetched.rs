@@ -279,3 +279,54 @@ fn endless_answer_is_cut_off() {
     }
     server.join().unwrap();
 }
+
+#[test]
+fn fetched_list_is_empty_only_if_it_says_so() {
+    let whole = [
+        (Format::Crowdsec, "[]"),
+        (Format::Crowdsec, "null"),
+        (Format::Crowdsec, "{\"decisions\":[]}"),
+        (Format::Stix, "{\"type\":\"bundle\",\"objects\":[]}"),
+        (Format::Misp, "{\"response\":[]}"),
+        (
+            Format::Feodo,
+            "# first_seen_utc,dst_ip,dst_port\n# END 0 entries\n",
+        ),
+        (
+            Format::SpamhausJson,
+            "{\"type\":\"metadata\",\"records\":0}\n",
+        ),
+        (Format::Netset, "# Entries : 0 subnets\n"),
+        (Format::Ipset, "create theirs hash:ip family inet\n"),
+        (
+            Format::Nftables,
+            "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n",
+        ),
+    ];
+    let merely_empty = [
+        (Format::Plain, "# nothing\n"),
+        (Format::Plain, ""),
+        (Format::Spamhaus, "; none\n"),
+        (Format::Feodo, "first_seen_utc,dst_ip,dst_port\n"),
+        (Format::Crowdsec, "{\"message\":\"access forbidden\"}"),
+        (Format::Stix, "{\"title\":\"Too many requests\"}"),
+        (Format::Misp, "{}"),
+        (Format::Netset, "\n"),
+        (Format::Ipset, "# none\n"),
+        (
+            Format::Nftables,
+            "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n",
+        ),
+    ];
+    for (is_accepted, cases) in [(true, whole), (false, merely_empty)] {
+        for (format, text) in cases {
+            let server = Server::new(vec![answer("200 OK", "", text)]);
+            let mut fixture = Fixture::new(&server.url);
+            fixture.definition.format = format;
+            let outcome = fixture.update_at(100, false);
+            let is_updated = matches!(outcome, Outcome::Updated { entries: 0, .. });
+            assert_eq!(is_updated, is_accepted, "{format:?} {text:?}: {outcome:?}");
+            server.requests();
+        }
+    }
+}

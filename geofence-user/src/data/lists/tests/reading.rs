@@ -33,6 +33,13 @@ fn bytes_that_are_not_a_list_are_named() {
 }
 
 #[test]
+fn comments_alone_are_a_plain_list_without_entries() {
+    let read = read_as(Format::Auto, "# nothing left\n\n");
+    assert_eq!((read.format, read.entries.len()), (Some(Format::Plain), 0));
+    assert!(!read.is_whole);
+}
+
+#[test]
 fn fault_names_its_line_and_a_way_out() {
     for (text, said) in [
         (

@@ -88,8 +88,6 @@ fn prefixes(loaded: &Loaded) -> Vec<String> {
 #[test]
 fn bad_file_leaves_the_last_good_text_active() {
     for bad in [
-        "",
-        "# nothing\n",
         "<html>login</html>",
         "10.0.0.0/8",
         "9.9.9.9",
@@ -138,17 +136,37 @@ fn bad_file_leaves_the_last_good_text_active() {
 }
 
 #[test]
+fn own_file_without_entries_is_an_empty_list() {
+    for empty in ["", "\n", "\u{feff}\n", "# nothing left\n"] {
+        let fixture = Fixture::new();
+        fixture.write(lines(3));
+        assert_eq!(prefixes(&fixture.run()).len(), 3);
+        fixture.write(empty);
+        let loaded = fixture.run();
+        assert!(prefixes(&loaded).is_empty(), "{empty:?}");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        assert_eq!(loaded.reports[0].shortfall(), None);
+        // The empty list is what there is to fall back on.
+        fixture.write("nonsense\n");
+        let loaded = fixture.run();
+        assert!(prefixes(&loaded).is_empty(), "{empty:?}");
+        let shortfall = loaded.reports[0].shortfall().unwrap();
+        assert_eq!(loaded.warnings, [shortfall.text]);
+    }
+}
+
+#[test]
 fn load_writes_nothing() {
     let fixture = Fixture::new();
     fixture.write(lines(3));
     fixture.load().unwrap();
-    fixture.write("");
+    fixture.write("nonsense");
     let error = fixture.load().unwrap_err().to_string();
     assert!(
         error.starts_with("the list bad cannot be used, and no earlier good text of it is stored:"),
         "{error}"
     );
-    assert!(error.contains("list.txt: it is empty"), "{error}");
+    assert!(error.contains("list.txt, line 1: `nonsense`"), "{error}");
     assert!(!fixture.directory.path().join("state").exists());
 }
 
@@ -165,7 +183,7 @@ fn list_that_is_tolerated_is_empty_and_named_until_its_text_can_be_used() {
             tolerance,
         )
     };
-    for text in ["", "nonsense\n"] {
+    for text in ["0.0.0.0/0\n", "nonsense\n"] {
         fixture.write(text);
         let loaded = tolerant().unwrap();
         assert!(prefixes(&loaded).is_empty(), "{text:?}");
