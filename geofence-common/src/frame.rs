@@ -43,6 +43,12 @@ pub trait Frame: Barrier {
 
     /// The length of the whole frame, every buffer of it included.
     fn length(&self) -> usize;
+
+    /// Whether the frame is at least this long. The whole length is asked for only if the first buffer is shorter.
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.length()
+    }
 }
 
 impl Frame for &[u8] {

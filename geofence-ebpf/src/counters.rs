@@ -8,17 +8,16 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::action::{Action, COUNTERS};
 use geofence_common::decide::{Tracking, Verdict};
-use geofence_common::frame::Frame;
 use geofence_common::maps::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
 
 use crate::clock;
 use crate::maps;
 
 #[inline(always)]
-pub(crate) fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count(ctx: &XdpContext, length: usize, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
-    count_at(interface, frame, verdict);
+    count_at(interface, length, verdict);
     if maps::is_traced() {
         trace(verdict);
     }
@@ -26,14 +25,15 @@ pub(crate) fn count(ctx: &XdpContext, frame: &impl Frame, verdict: Verdict) {
 
 /// Counts a packet that a list blocks on egress.
 #[inline(always)]
-pub(crate) fn count_egress(ctx: &TcContext, frame: &impl Frame, verdict: Verdict) {
+pub(crate) fn count_egress(ctx: &TcContext, length: usize, verdict: Verdict) {
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
     let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
-    count_at(interface, frame, verdict);
+    count_at(interface, length, verdict);
 }
 
 #[inline(always)]
-fn count_at<F: Frame>(interface: u32, frame: &F, verdict: Verdict) {
+fn count_at(interface: u32, length: usize, verdict: Verdict) {
+    let length = length as u64;
     let slot = maps::INTERFACES
         .get(interface % INTERFACES_MAX)
         .copied()
@@ -41,13 +41,13 @@ fn count_at<F: Frame>(interface: u32, frame: &F, verdict: Verdict) {
     if let Some(counters) = maps::COUNTERS.get_ptr_mut(counters_key(slot, verdict.country.number()))
     {
         // SAFETY: the element is this CPU's own.
-        unsafe { add(&mut *counters, verdict, frame) };
+        unsafe { add(&mut *counters, verdict, length) };
     }
     if verdict.tenant != 0
         && let Some(counters) = maps::TENANTS.get_ptr_mut(verdict.tenant)
     {
         // SAFETY: the element is this CPU's own.
-        unsafe { add(&mut *counters, verdict, frame) };
+        unsafe { add(&mut *counters, verdict, length) };
     }
     if verdict.exception != 0
         && let Some(hits) = maps::HITS.get_ptr_mut(verdict.exception - 1)
@@ -78,13 +78,13 @@ fn trace(verdict: Verdict) {
 }
 
 #[inline(always)]
-fn add<F: Frame>(counters: &mut CountryCounters, verdict: Verdict, frame: &F) {
+fn add(counters: &mut CountryCounters, verdict: Verdict, length: u64) {
     // The compiler would remove the mask, because it knows the range; the verifier does not.
     let at = black_box(verdict.counter()) & (COUNTERS - 1);
     // SAFETY: the mask keeps the position inside.
     let counter = unsafe { counters.0.get_unchecked_mut(at) };
     counter.packets += 1;
-    counter.bytes += frame.length() as u64;
+    counter.bytes += length;
 }
 
 /// Counts what a packet that leaves did to the flow tables.

@@ -59,7 +59,7 @@ fn leave<D: Device, const RULES: bool>(ctx: &TcContext) -> i32 {
     counters::count_tracking(verdict.tracking);
     let action = verdict.action();
     if let Some(verdict) = verdict.list_verdict() {
-        counters::count_egress(ctx, &frame, verdict);
+        counters::count_egress(ctx, frame.counted_length(), verdict);
     }
     if RULES && verdict.peer.class.is_listed(Direction::Out) {
         events::record(&frame, &verdict.peer, Direction::Out, action, &tables);

@@ -4,6 +4,7 @@
 //! or outside the linear part of a socket buffer. A header may be split between the two.
 
 use core::arch::asm;
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, offset_of};
@@ -68,20 +69,17 @@ fn pointer_in<const FIELD: usize>(ctx: &impl EbpfContext) -> usize {
 
 /// A context whose program sees a packet, and how its bytes are reached.
 pub(crate) trait PacketContext: EbpfContext {
-    /// What is kept of the length: the number where a helper has to be asked for it, nothing where a field holds it.
-    type Length: Copy;
-
     /// Where the first buffer starts.
     fn start(&self) -> usize;
 
     /// Where the first buffer ends.
     fn end(&self) -> usize;
 
-    /// Asks for the length of the whole frame, every buffer of it included.
-    fn measure(&self) -> Self::Length;
+    /// The length of the whole frame, every buffer of it included.
+    fn length(&self) -> usize;
 
-    /// The length that was measured.
-    fn length(&self, measured: Self::Length) -> usize;
+    /// Whether `length` is a helper call.
+    const LENGTH_IS_CALL: bool;
 
     /// Copies `length` bytes at this offset, wherever they lie; anything but 0 is a failure.
     ///
@@ -92,7 +90,7 @@ pub(crate) trait PacketContext: EbpfContext {
 }
 
 impl PacketContext for XdpContext {
-    type Length = usize;
+    const LENGTH_IS_CALL: bool = true;
 
     #[inline(always)]
     fn start(&self) -> usize {
@@ -105,14 +103,9 @@ impl PacketContext for XdpContext {
     }
 
     #[inline(always)]
-    fn measure(&self) -> usize {
+    fn length(&self) -> usize {
         // SAFETY: the helper takes the context this program was called with.
         unsafe { bpf_xdp_get_buff_len(self.as_ptr().cast()) as usize }
-    }
-
-    #[inline(always)]
-    fn length(&self, measured: usize) -> usize {
-        measured
     }
 
     #[inline(always)]
@@ -123,7 +116,7 @@ impl PacketContext for XdpContext {
 }
 
 impl PacketContext for TcContext {
-    type Length = ();
+    const LENGTH_IS_CALL: bool = false;
 
     #[inline(always)]
     fn start(&self) -> usize {
@@ -136,10 +129,7 @@ impl PacketContext for TcContext {
     }
 
     #[inline(always)]
-    fn measure(&self) {}
-
-    #[inline(always)]
-    fn length(&self, (): ()) -> usize {
+    fn length(&self) -> usize {
         self.len() as usize
     }
 
@@ -170,7 +160,8 @@ impl Device for IpDevice {
 /// The frame of a context.
 pub(crate) struct PacketFrame<'a, C: PacketContext, D> {
     ctx: &'a C,
-    length: C::Length,
+    /// Where the length is a call: that of the first buffer, until something asked for the whole.
+    known: Cell<usize>,
     zero: u64,
     device: PhantomData<D>,
 }
@@ -180,9 +171,25 @@ impl<'a, C: PacketContext, D: Device> PacketFrame<'a, C, D> {
     pub(crate) fn new(ctx: &'a C) -> Self {
         Self {
             ctx,
-            length: ctx.measure(),
+            known: Cell::new(if C::LENGTH_IS_CALL {
+                ctx.end() - ctx.start()
+            } else {
+                0
+            }),
             zero: zero(),
             device: PhantomData,
+        }
+    }
+}
+
+impl<C: PacketContext, D: Device> PacketFrame<'_, C, D> {
+    /// The bytes to count. Of a frame in several buffers whose packet ends in the first, those of the first.
+    #[inline(always)]
+    pub(crate) fn counted_length(&self) -> usize {
+        if C::LENGTH_IS_CALL {
+            self.known.get()
+        } else {
+            self.ctx.length()
         }
     }
 }
@@ -225,6 +232,15 @@ impl<C: PacketContext, D: Device> Frame for PacketFrame<'_, C, D> {
 
     #[inline(always)]
     fn length(&self) -> usize {
-        self.ctx.length(self.length)
+        let length = self.ctx.length();
+        if C::LENGTH_IS_CALL {
+            self.known.set(length);
+        }
+        length
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        (C::LENGTH_IS_CALL && end <= self.known.get()) || end <= self.length()
     }
 }

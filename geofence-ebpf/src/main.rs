@@ -1,7 +1,7 @@
 //! The ingress hook: decides about a frame, counts the verdict and enforces it.
 //!
 //! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables
-//! (`tables`, over `maps`). The program has one exit, so every packet is counted. It never returns XDP_ABORTED. The
+//! (`tables`, over `maps`). Every exit counts the packet. It never returns XDP_ABORTED. The
 //! egress hook is in `egress`.
 #![no_std]
 #![no_main]
@@ -61,32 +61,42 @@ pub(crate) fn geofence_ip_rules(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn ingress<D: Device, const RULES: bool>(ctx: &XdpContext) -> u32 {
-    let tables = tables::KernelTables::<RULES>::current();
-    if !RULES && tables.as_ref().is_some_and(needs_rules) {
+    let frame = PacketFrame::<_, D>::new(ctx);
+    let Some(tables) = tables::KernelTables::<RULES>::current() else {
+        return pass_without_policy(ctx, frame.counted_length());
+    };
+    if !RULES && needs_rules(&tables) {
         // SAFETY: nothing here waits to be dropped.
         unsafe { maps::RULES.tail_call(ctx, D::LINK as u32) };
         // The loader puts the program there before any packet comes. Without it, countries still hold.
         counters::report_no_rules(ctx);
     }
-    let frame = PacketFrame::<_, D>::new(ctx);
-    let verdict = match &tables {
-        Some(tables) => filter(&frame, tables, &mut ()),
-        None => Verdict::NO_POLICY,
-    };
+    let verdict = filter(&frame, &tables, &mut ());
     if verdict.reason == Reason::NoPolicy {
         counters::report_no_policy(ctx);
     }
-    counters::count(ctx, &frame, verdict);
-    if RULES
-        && let Some(tables) = &tables
-        && verdict.peer.class.is_listed(Direction::In)
-    {
-        events::record(&frame, &verdict.peer, Direction::In, verdict.action, tables);
+    counters::count(ctx, frame.counted_length(), verdict);
+    if RULES && verdict.peer.class.is_listed(Direction::In) {
+        events::record(
+            &frame,
+            &verdict.peer,
+            Direction::In,
+            verdict.action,
+            &tables,
+        );
     }
     match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
     }
+}
+
+/// Passes a frame that cannot be judged, because no image is in place.
+#[inline(never)]
+fn pass_without_policy(ctx: &XdpContext, length: usize) -> u32 {
+    counters::report_no_policy(ctx);
+    counters::count(ctx, length, Verdict::NO_POLICY);
+    xdp_action::XDP_PASS
 }
 
 /// Whether the image needs a program that judges by rules.

@@ -46,6 +46,25 @@ fn answer() -> Frame {
 }
 
 #[test]
+fn answers_to_mail_that_our_side_fetches_pass() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    for (port, expected) in [
+        (110, Reason::Reply),
+        (143, Reason::Reply),
+        (993, Reason::Reply),
+        (995, Reason::Reply),
+        (443, Reason::CountryBlocked),
+    ] {
+        let answer = || between(BLOCKED, OURS).tcp(port, 40_000).ack();
+        let unasked = reason(&tables, answer());
+        assert_ne!(unasked, Reason::Reply, "port {port}, unasked");
+        send(&tables, between(OURS, BLOCKED).tcp(40_000, port).syn());
+        assert_eq!(reason(&tables, answer()), expected, "port {port}");
+    }
+}
+
+#[test]
 fn reset_before_the_handshake_is_complete_does_not_end_the_flow() {
     let prepared = prepared("");
     let tables = tables(&prepared);

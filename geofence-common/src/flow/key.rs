@@ -8,7 +8,7 @@ use crate::wire::{dns, protocol};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
-    /// Mail transfer and submission, and MTA-STS policy fetches (RFC 8461) if the policy tracks them.
+    /// Mail transfer, submission and access, and MTA-STS policy fetches (RFC 8461) if the policy tracks them.
     Mail = 0,
     /// DNS over UDP, TCP, TLS and QUIC.
     Dns = 1,
@@ -39,7 +39,7 @@ impl Table {
             Replies::All => true,
         };
         match (transport, remote_port) {
-            (protocol::TCP, 25 | 465 | 587) => Some(Self::Mail),
+            (protocol::TCP, 25 | 110 | 143 | 465 | 587 | 993 | 995) => Some(Self::Mail),
             (protocol::TCP, 443) if flags.fetches_mta_sts() => Some(Self::Mail),
             (protocol::TCP | protocol::UDP, dns::PORT | 853) => Some(Self::Dns),
             (protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6, _) if all => {

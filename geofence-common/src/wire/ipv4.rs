@@ -32,12 +32,11 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     if version >> 4 != 4 || header_length < HEADER_MIN {
         return Err(Reason::MalformedIpv4);
     }
-    let room = frame.length() - at;
     let mut total = usize::from(u16::from_be_bytes([total_high, total_low]));
-    if total == 0 && room > LENGTH_FIELD_MAX {
-        total = room;
+    if total == 0 && frame.length() - at > LENGTH_FIELD_MAX {
+        total = frame.length() - at;
     }
-    if total < header_length || total > room {
+    if total < header_length || !frame.reaches(at + total) {
         return Err(Reason::MalformedIpv4);
     }
     let fragment = u16::from_be_bytes([fragment_high, fragment_low]);

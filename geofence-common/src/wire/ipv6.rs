@@ -39,13 +39,12 @@ pub fn read<F: Frame>(frame: &F, at: usize) -> Result<Packet, Reason> {
     }
     let Bytes(source) = frame.bytes(at + 8).ok_or(Reason::MalformedIpv6)?;
     let Bytes(destination) = frame.bytes(at + 24).ok_or(Reason::MalformedIpv6)?;
-    let room = frame.length() - at;
     let mut length = usize::from(u16::from_be_bytes([length_high, length_low]));
     // A jumbogram (RFC 2675) has length zero here and its length in a hop-by-hop option.
     if length == 0 && protocol == protocol::HOP_BY_HOP {
-        length = room - HEADER;
+        length = frame.length() - at - HEADER;
     }
-    if HEADER + length > room {
+    if !frame.reaches(at + HEADER + length) {
         return Err(Reason::MalformedIpv6);
     }
     Ok(Packet {

@@ -4,9 +4,7 @@
 //! one. A program that geofence did not attach is named and never touched.
 
 use aya::programs::links::FdLink;
-use aya::programs::tc::{
-    self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle,
-};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, XdpMode as AyaMode};
 use geofence_common::frame::Link;
 

@@ -67,7 +67,7 @@ impl Word for Replies {
         (
             "mail",
             Self::Mail,
-            "to mail our side sends (TCP 25, 465 and 587) and to its DNS queries (53 and 853)",
+            "to mail our side sends (TCP 25, 465, 587) or fetches (110, 143, 993, 995), and to DNS (53, 853)",
         ),
         (
             "all",

@@ -14,9 +14,6 @@ use serde_json::{Value, json};
 
 use crate::sample::Samples;
 
-/// How often each build runs: three runs of eleven rounds even out what a machine does in between.
-const TURNS: usize = 3;
-
 /// Figures by table, row and column, and their units.
 type Figures = BTreeMap<[String; 3], (String, Samples)>;
 
@@ -30,15 +27,16 @@ pub(crate) struct Build {
 pub(crate) fn compare(
     builds: &[Build; 2],
     arguments: &[String],
+    turns: usize,
     out: &Path,
     as_json: bool,
     progress: impl Fn(&str),
 ) -> Result<()> {
     let mut figures = [Figures::new(), Figures::new()];
-    for turn in 1..=TURNS {
+    for turn in 1..=turns {
         for (which, (build, figures)) in builds.iter().zip(&mut figures).enumerate() {
             let name = ["baseline", "this build"][which];
-            progress(&format!("turn {turn} of {TURNS}: {name}"));
+            progress(&format!("turn {turn} of {turns}: {name}"));
             let report = run(build, arguments, &out.join(format!("baseline-{which}")))
                 .with_context(|| format!("measuring {name}"))?;
             collect(&report, figures);

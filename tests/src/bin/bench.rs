@@ -102,6 +102,14 @@ struct Arguments {
     /// are printed
     #[arg(long, value_name = "DIR", conflicts_with = "docs")]
     baseline: Option<PathBuf>,
+    /// How often each of the two builds runs: what a machine does in between evens out
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 3,
+        requires = "baseline"
+    )]
+    turns: usize,
 }
 
 /// What is measured.
@@ -225,7 +233,14 @@ fn compare(arguments: &Arguments, folder: &Path) -> Result<()> {
             geofence: geofence(arguments)?,
         },
     ];
-    baseline::compare(&builds, &same, &arguments.out, arguments.json, progress)
+    baseline::compare(
+        &builds,
+        &same,
+        arguments.turns,
+        &arguments.out,
+        arguments.json,
+        progress,
+    )
 }
 
 /// The `geofence` command that is measured.
