@@ -264,7 +264,11 @@ fn tenant_mode_protection_and_management_come_before_a_list() -> Result<()> {
     // Who manages the machine is on no list, although the one in use names them. A new text that did would be refused.
     site.machine
         .configure(&format!("management = [\"{C2}\"]\n{CONFIG}"))?;
-    site.machine.done(&["reload"])?;
+    let reloaded = site.machine.edge.ask(&["reload"])?;
+    ensure!(
+        reloaded.code == Some(1) && reloaded.stdout.contains("the list c2 is rejected"),
+        "{reloaded:?}"
+    );
     ensure!(site.leaves(INSIDE, C2)?, "management comes first");
     ensure!(!site.leaves(INSIDE_V6, C2_V6)?, "the list is in use");
     ensure!(site.packets("c2", "customer", "out", "pass")? == 0.0);

@@ -66,10 +66,14 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
             }))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let all = Pins::all()?;
+    let others = all.iter().filter_map(Pins::instance);
+    let others: Vec<_> = others.filter(|name| *name != instance.name()).collect();
     Ok(json!({
         "instance": instance.name(),
         "process": null,
         "interfaces": interfaces,
+        "other_instances": others,
     }))
 }
 
@@ -147,6 +151,14 @@ fn text(status: &Value) -> String {
     }
     if !is_attached {
         lines.add("filter", "not attached to any interface");
+        let others: Vec<_> = list(&status["other_instances"]).map(word).collect();
+        if !others.is_empty() {
+            let others = others.join(", ");
+            lines.add(
+                "NOTE",
+                format_args!("other instances have a filter: {others}; name one with --instance"),
+            );
+        }
     }
     lines.0
 }
@@ -273,7 +285,15 @@ mod tests {
         );
         assert!(said.contains("eth0: protected, native mode\n"), "{said}");
         assert!(said.contains("eth1: NOT PROTECTED, gone\n"), "{said}");
-        let said = text(&json!({ "instance": "geofence", "process": null, "interfaces": [] }));
+        let said = text(&json!({
+            "instance": "typo", "process": null, "interfaces": [], "other_instances": ["geofence-lan"],
+        }));
+        assert!(
+            said.contains(
+                "NOTE       other instances have a filter: geofence-lan; name one with --instance"
+            ),
+            "{said}"
+        );
         assert!(
             said.contains("daemon     not running\n")
                 && said.contains("filter     not attached to any interface\n"),

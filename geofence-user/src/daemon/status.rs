@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use geofence_common::flow::Table;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::active::{ActivePolicy, Trial};
 use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
 use super::runtime_exceptions::summary;
 use super::state::Daemon;
-use super::sync::lock;
+use super::sync::{lock, run_blocking};
 use crate::checks::diff::Described;
+use crate::config::overrides::Overrides;
 use crate::data::lists::ListReport;
 use crate::kernel::{Filter, KernelError, TableFacts, is_private};
+use crate::model::failure::{Cause, Failure};
 use crate::model::policy::Policy;
 use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
@@ -61,11 +65,22 @@ impl Daemon {
     }
 
     /// The configuration behind the active image, key by key, if that image was made from it, and the options of the
-    /// command line that hold whatever the configuration file says.
-    pub fn policy(&self) -> Value {
-        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
-        let described = (!facts.is_last_good).then(|| Described::of(&config, &facts.lists));
-        json!({ "described": described, "overrides": self.source.overrides })
+    /// command line that hold whatever the configuration file says. There may be a hundred thousand exceptions.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub async fn policy(self: &Arc<Self>) -> Result<Box<RawValue>, Failure> {
+        let daemon = Arc::clone(self);
+        run_blocking(move || {
+            let ActivePolicy { config, facts, .. } = lock(&daemon.active).clone();
+            let described = (!facts.is_last_good).then(|| Described::of(&config, &facts.lists));
+            let answer = PolicyAnswer {
+                described,
+                overrides: &daemon.source.overrides,
+            };
+            to_raw_value(&answer).map_err(|error| Failure::new(Cause::Internal, error))
+        })
+        .await
     }
 
     /// The names of the tenants, exceptions and protections that a verdict gives by number.
@@ -144,6 +159,13 @@ impl Daemon {
         }
         Ok(lists)
     }
+}
+
+/// The answer to `policy`.
+#[derive(Serialize)]
+struct PolicyAnswer<'a> {
+    described: Option<Described>,
+    overrides: &'a Overrides,
 }
 
 fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, KernelError> {

@@ -64,6 +64,12 @@ impl Pins {
         &self.directory
     }
 
+    /// The name of this instance, if its directory has one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        self.directory.file_name()?.to_str()
+    }
+
     /// The directory of all instances.
     #[must_use]
     pub fn root() -> &'static Path {
@@ -138,7 +144,7 @@ impl Pins {
     /// Whether a daemon of this instance runs.
     #[must_use]
     pub fn has_daemon(&self) -> bool {
-        let name = self.directory.file_name().and_then(OsStr::to_str);
+        let name = self.instance();
         let instance = name.and_then(|name| name.parse::<Instance>().ok());
         instance.is_some_and(|instance| instance.is_locked())
     }

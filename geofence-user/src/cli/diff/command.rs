@@ -20,7 +20,7 @@ use crate::kernel::Running;
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::prepare::{Prepared, prepare};
-use crate::serve::control::{Answer, Request, ask};
+use crate::serve::control::{Answer, Request, ask_for};
 
 /// Show what a new policy would change: settings, countries, addresses, lists, services, tenants, exceptions, data, and
 /// current traffic
@@ -73,10 +73,10 @@ struct DaemonPolicy {
 
 impl DaemonPolicy {
     /// Asks the daemon of an instance; nothing if none answers, or only one that cannot say it.
-    fn ask(instance: &Instance) -> anyhow::Result<Option<Self>> {
-        match ask(instance, &Request::Policy) {
-            Ok(Answer::Done(policy)) => Ok(Some(serde_json::from_value(policy)?)),
-            Ok(Answer::Refused { .. }) | Err(_) => Ok(None),
+    fn ask(instance: &Instance) -> Option<Self> {
+        match ask_for(instance, &Request::Policy) {
+            Ok(Answer::Done(policy)) => Some(policy),
+            Ok(Answer::Refused { .. }) | Err(_) => None,
         }
     }
 }
@@ -98,7 +98,7 @@ impl Old {
         let instance = arguments.instance.instance()?;
         match Running::find(&instance) {
             Ok(Some(running)) => {
-                let policy = DaemonPolicy::ask(&instance)?;
+                let policy = DaemonPolicy::ask(&instance);
                 Ok(Self::Running(Box::new(running), policy))
             }
             Ok(None) => bail!("no filter runs; {compare}"),

@@ -210,7 +210,7 @@ async fn carry_out(
         Request::Revert => json!({ "generation": daemon.revert().await? }),
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
-        Request::Policy => daemon.policy(),
+        Request::Policy => return daemon.policy().await,
         Request::Events { since, wait } => daemon.events_since(since, wait).await,
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };
