@@ -102,7 +102,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let (force, is_strict) = (arguments.force.force, arguments.strict);
     let named = arguments.instance.instance.clone();
     let source = ConfigSource {
-        file: arguments.policy.config.clone(),
+        file: arguments.policy.file().map(Path::to_owned),
         read: Box::new(move |instead| arguments.config(instead)),
     };
     let (config, files) = source.read(None, &FileStamps::default());

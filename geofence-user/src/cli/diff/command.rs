@@ -10,7 +10,7 @@ use serde_json::json;
 use super::text::text;
 use super::traffic::Traffic;
 use crate::checks::diff::{Diff, Side};
-use crate::cli::options::{InstanceArgs, PolicyArgs};
+use crate::cli::options::{DefaultFile, InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
 use crate::kernel::Running;
 use crate::model::units::UnixSeconds;
@@ -22,7 +22,7 @@ use crate::prepare::{Prepared, prepare};
 /// something would.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The new configuration; without one the default policy
+    /// The new configuration [default: /etc/geofence/geofence.toml; where it does not exist, the default policy]
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// The configuration in use, to compare with it instead of with the running filter
@@ -46,6 +46,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) default: DefaultFile,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
 }
@@ -103,6 +105,7 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
         config: arguments.file.clone(),
         database: arguments.database.clone(),
         block: arguments.block.clone(),
+        default: arguments.default.clone(),
     };
     let mut new = new.config()?;
     arguments.instance.apply(&mut new)?;

@@ -7,6 +7,7 @@ use geofence_common::decide::Verdict;
 use geofence_common::explain::Step;
 use serde_json::Value;
 
+use crate::cli::asked::Asked;
 use crate::config::Config;
 use crate::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use crate::explain::{Names, explain, explain_with};
@@ -24,6 +25,8 @@ pub(super) enum Decider {
     Process(Box<Prepared>),
     /// The kernel's program, loaded with the given policy.
     Loaded(Box<Filter>, Box<Prepared>),
+    /// This process, by the policy and the flows of the running filter; and the names in that policy.
+    Image(Box<Running>, Box<Policy>),
     /// The running filter, by its own policy; and the names in that policy, if a daemon knows them.
     Running(Box<Running>, Option<Box<Policy>>),
 }
@@ -47,11 +50,37 @@ impl Decider {
         Ok(Self::Loaded(Box::new(filter), Box::new(prepared)))
     }
 
+    /// This process: by the running filter's policy if that is asked, or else by the configuration.
+    pub(super) fn process(instance: &Instance, asked: Asked) -> anyhow::Result<Self> {
+        let prepared = asked.prepared();
+        let Some(running) = asked.running else {
+            return Ok(Self::Process(Box::new(prepared?)));
+        };
+        let mut policy = match ask(instance, &Request::Names) {
+            Ok(Answer::Done(names)) => policy_of_names(&names),
+            Ok(Answer::Refused { .. }) | Err(_) => Config::default().policy,
+        };
+        // Where an address stands on a list is known from the texts, as far as they can be read.
+        if let Ok(prepared) = prepared {
+            policy.lists = prepared.config.policy.lists;
+            policy.autonomous_systems = prepared.config.policy.autonomous_systems;
+        }
+        Ok(Self::Image(running, Box::new(policy)))
+    }
+
+    /// The words of the image.
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Self::Process(prepared) | Self::Loaded(_, prepared) => prepared.image.words(),
+            Self::Image(running, _) | Self::Running(running, _) => running.words(),
+        }
+    }
+
     /// The given policy and its data; none for the running filter.
     pub(super) fn prepared(&self) -> Option<&Prepared> {
         match self {
             Self::Process(prepared) | Self::Loaded(_, prepared) => Some(prepared),
-            Self::Running(..) => None,
+            Self::Image(..) | Self::Running(..) => None,
         }
     }
 
@@ -61,6 +90,7 @@ impl Decider {
             Self::Process(prepared) | Self::Loaded(_, prepared) => {
                 Names(Some(&prepared.config.policy))
             }
+            Self::Image(_, names) => Names(Some(names)),
             Self::Running(_, names) => Names(names.as_deref()),
         }
     }
@@ -70,6 +100,7 @@ impl Decider {
         let asking = "running the kernel's program on the packet";
         let (verdict, steps, kernel) = match self {
             Self::Process(prepared) => return Ok(explain(frame, prepared.image.words())),
+            Self::Image(running, _) => return explain_running(frame, running),
             Self::Loaded(filter, prepared) => {
                 let (verdict, steps) = explain(frame, prepared.image.words());
                 (verdict, steps, filter.ask(frame).context(asking)?)
