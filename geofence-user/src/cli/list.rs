@@ -27,16 +27,22 @@ pub struct Arguments {
 }
 
 pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let config = arguments.lists.config()?;
+    let (config, policy) = arguments.lists.config()?;
     let local = LocalAddresses::of_this_machine(&config.policy.management);
     let now = UnixSeconds::now();
     let store = Store::of(&config.instance);
     let loaded = load(&config.lists, &local, &store, now, Tolerance::Lists)?;
     if arguments.json {
-        let reports: Vec<Value> = loaded.reports.iter().map(ListReport::to_json).collect();
+        let reports = loaded.reports.iter().map(|report| {
+            let mut object = report.to_json();
+            object["policy"] = policy.as_str().into();
+            object
+        });
+        let reports: Vec<Value> = reports.collect();
         writeln!(out, "{}", Value::from(reports))?;
         return Ok(Outcome::Yes);
     }
+    writeln!(out, "policy: {policy}")?;
     if loaded.reports.is_empty() {
         writeln!(
             out,

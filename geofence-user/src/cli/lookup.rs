@@ -12,13 +12,14 @@ use geofence_common::image::class::Class;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
 use crate::model::countries;
 use crate::model::listing::{Entry, Listing, naming};
 use crate::model::policy::AutonomousSystem;
-use crate::prepare::{CrossCheckAnswer, Prepared, prepare};
+use crate::prepare::{CrossCheckAnswer, Prepared};
 
 /// Show the database record, the class and the country of addresses
 #[derive(Args, Debug)]
@@ -36,13 +37,18 @@ pub struct Arguments {
 }
 
 pub(super) fn lookup(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let mut config = arguments.policy.config()?;
-    arguments.instance.apply(&mut config)?;
-    let prepared = prepare(config)?;
+    let asked = Asked::find(&arguments.policy, &arguments.instance)?;
+    let prepared = asked.prepared()?;
+    let words = asked.running.as_ref().map(|running| running.words());
+    if !arguments.json {
+        writeln!(out, "policy: {}", asked.describe())?;
+    }
     for ip in &arguments.addresses {
-        let found = Found::new(&prepared, *ip)?;
+        let found = Found::new(&prepared, words.unwrap_or(prepared.image.words()), *ip)?;
         if arguments.json {
-            writeln!(out, "{}", found.to_json())?;
+            let mut object = found.to_json();
+            object["policy"] = asked.describe().into();
+            writeln!(out, "{object}")?;
         } else {
             found.write(out)?;
         }
@@ -70,12 +76,12 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(prepared: &'a Prepared, ip: IpAddr) -> anyhow::Result<Self> {
+    fn new(prepared: &'a Prepared, words: &[u32], ip: IpAddr) -> anyhow::Result<Self> {
         let policy = &prepared.config.policy;
         let others = &prepared.others;
         let names = Names(Some(policy));
         let mut recorder = Recorder::default();
-        let class = classify(&Address::from(ip), &prepared.image.words(), &mut recorder);
+        let class = classify(&Address::from(ip), &words, &mut recorder);
         let class = class.with_context(|| {
             format!("the image has no class for {ip}; report this with the name of the database")
         })?;

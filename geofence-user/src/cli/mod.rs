@@ -3,6 +3,7 @@
 
 pub mod apply;
 mod arguments;
+mod asked;
 pub mod check;
 pub mod confirm;
 pub mod detach;

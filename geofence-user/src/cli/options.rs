@@ -1,16 +1,52 @@
 //! The options that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::config::{Config, ConfigErrors, overrides};
+use crate::config::{Config, ConfigErrors, drop_ins, overrides};
 use crate::os::instance::{BadName, Instance};
+use crate::serve::control::{Answer, Request, ask};
+
+/// The configuration that commands use when none is named.
+const DEFAULT_FILE: &str = "/etc/geofence/geofence.toml";
+
+/// The configuration that a command uses when none is named.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DefaultFile {
+    #[arg(long = "default-config", hide = true, value_name = "FILE", default_value = DEFAULT_FILE)]
+    path: PathBuf,
+}
+
+impl DefaultFile {
+    /// The file that is named, or else the usual one where it exists, or the files of its `conf.d` do.
+    #[must_use]
+    pub fn or<'a>(&'a self, named: Option<&'a Path>) -> Option<&'a Path> {
+        // A file that cannot be examined exists as far as anybody knows, and reading it says what is wrong.
+        let exists = || self.path.try_exists().unwrap_or(true) || !drop_ins(&self.path).is_empty();
+        let is_given = !self.path.as_os_str().is_empty();
+        named.or_else(|| (is_given && exists()).then_some(self.path.as_path()))
+    }
+}
+
+/// A configuration in words, for the first line of an answer.
+fn describe(file: Option<&Path>) -> String {
+    let Some(file) = file else {
+        return "the built-in default".to_owned();
+    };
+    let path = file.display();
+    match drop_ins(file).len() {
+        0 => path.to_string(),
+        1 => format!("{path} and 1 file of conf.d"),
+        files => format!("{path} and {files} files of conf.d"),
+    }
+}
 
 /// Which policy, and which GeoIP data.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PolicyArgs {
-    /// Configuration file; without one the default policy applies: RU, UA, BY, CN and KP blocked, mail open
+    /// Configuration file [default: /etc/geofence/geofence.toml; where it does not exist, RU, UA, BY, CN and KP are
+    /// blocked and mail is open]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// GeoIP database (MMDB) instead of those of the configuration; repeat it for vendors with a file for each address
@@ -20,6 +56,8 @@ pub struct PolicyArgs {
     /// Countries to block instead of those of the configuration: codes and groups, such as RU,BY,south-america
     #[arg(long, value_name = "CC,...")]
     pub block: Option<String>,
+    #[command(flatten)]
+    pub default: DefaultFile,
 }
 
 /// Which instance of geofence, on a machine that runs several.
@@ -33,29 +71,46 @@ pub struct InstanceArgs {
 /// The configuration whose lists a command works on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
-    /// Configuration file with the lists
+    /// Configuration file with the lists [default: that of the daemon, or /etc/geofence/geofence.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub default: DefaultFile,
     #[command(flatten)]
     pub instance: InstanceArgs,
 }
 
 impl ListArgs {
-    /// The configuration with the lists.
+    /// The configuration with the lists, and its name for the first line of an answer.
     ///
     /// # Errors
     /// When the file or the name of the instance is invalid.
-    pub fn config(&self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
+    pub fn config(&self) -> anyhow::Result<(Config, String)> {
+        let daemons = match &self.config {
+            Some(_) => None,
+            None => self.instance.daemon_file(),
+        };
+        let named = self.config.as_deref().or(daemons.as_deref());
+        let file = self.default.or(named);
+        let mut config = match file {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
         self.instance.apply(&mut config)?;
-        Ok(config)
+        Ok((config, describe(file)))
     }
 }
 
 impl InstanceArgs {
+    /// The configuration of the daemon of this instance, if one runs and has one.
+    pub(super) fn daemon_file(&self) -> Option<PathBuf> {
+        let instance = self.instance().ok()?;
+        let Answer::Done(status) = ask(&instance, &Request::Status).ok()? else {
+            return None;
+        };
+        status["configuration"].as_str().map(PathBuf::from)
+    }
+
     /// Sets the instance of a configuration, if one is named.
     ///
     /// # Errors
@@ -79,12 +134,41 @@ impl InstanceArgs {
 }
 
 impl PolicyArgs {
+    /// The configuration file, if one is named or the usual one exists.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.default.or(self.config.as_deref())
+    }
+
+    /// Whether an option names a policy, so that the running filter is not asked.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.config.is_some() || !self.database.is_empty() || self.block.is_some()
+    }
+
+    /// The policy in words, for the first line of an answer.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut options = Vec::new();
+        if self.block.is_some() {
+            options.push("--block");
+        }
+        if !self.database.is_empty() {
+            options.push("--database");
+        }
+        let file = describe(self.file());
+        if options.is_empty() {
+            return file;
+        }
+        format!("{file}, with {}", options.join(" and "))
+    }
+
     /// The configuration with these options.
     ///
     /// # Errors
     /// Every error of the file and of the options together.
     pub fn config(&self) -> Result<Config, ConfigErrors> {
-        let loaded = match &self.config {
+        let loaded = match self.file() {
             Some(path) => Config::load(path),
             None => Ok(Config::default()),
         };

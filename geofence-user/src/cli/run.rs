@@ -106,7 +106,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let (force, is_strict) = (arguments.force.force, arguments.strict);
     let named = arguments.instance.instance.clone();
     let source = ConfigSource {
-        file: arguments.policy.config.clone(),
+        file: arguments.policy.file().map(Path::to_owned),
         overrides: arguments.overrides(),
         read: Box::new(move |instead| arguments.config(instead)),
     };

@@ -37,8 +37,11 @@ pub struct Arguments {
 }
 
 pub(super) fn update(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let config = arguments.lists.config()?;
+    let (config, policy) = arguments.lists.config()?;
     let store = Store::of(&config.instance);
+    if !arguments.json {
+        writeln!(out, "policy: {policy}")?;
+    }
     run(arguments, &config, &store, out)
 }
 

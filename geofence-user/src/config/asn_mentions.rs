@@ -5,7 +5,8 @@ use ipnet::IpNet;
 use super::addresses;
 use super::asn::{self, AsMention, AsName};
 use super::configuration::Config;
-use super::error::{self, Fault, Problem};
+use super::error::{Fault, Problem};
+use super::sources::Sources;
 use super::table::Places;
 use super::value::Value;
 use crate::model::policy::AsRule;
@@ -47,23 +48,22 @@ pub(super) fn members(
 }
 
 /// Sets the place of every mention that has none yet.
-pub(super) fn locate(config: &mut Config, (name, text): (&str, &str)) {
+pub(super) fn locate(config: &mut Config, sources: &Sources) {
     let new = config.as_mentions.iter_mut();
     for mention in new.filter(|mention| mention.place.is_empty()) {
-        let (line, column) = error::position(text, mention.span.start);
-        mention.place = format!("{name}:{line}:{column}");
+        mention.place = sources.place(mention.span.start);
     }
 }
 
 /// Sets the places of all mentions, and refuses them if no database is configured.
 pub(super) fn check(
     config: &mut Config,
-    source: (&str, &str),
+    sources: &Sources,
     places: &Places,
     faults: &mut Vec<Fault>,
 ) {
     config.as_mentions.sort_by_key(|mention| mention.span.start);
-    locate(config, source);
+    locate(config, sources);
     // A fault of the key itself has been reported.
     let is_faulty = places.keys.contains_key(asn::DATABASE) && !faults.is_empty();
     if config.asn_database.is_none() && !is_faulty {

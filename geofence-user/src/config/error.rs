@@ -3,11 +3,14 @@
 //! A `Fault` knows its place in one source, a file or an option of the command line. All faults are kept and shown
 //! together, so that a file is corrected in one go. Nothing here decides what is wrong.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::sources::{Sources, position};
 
 /// What is wrong with one value, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,36 @@ impl ConfigErrors {
         Err(Self {
             reports: vec![report],
         })
+    }
+
+    /// The faults of several texts, by text; nothing when there are none.
+    pub(super) fn of_sources(sources: &Sources, faults: Vec<Fault>) -> Result<(), Self> {
+        let mut by_source: BTreeMap<usize, Vec<Fault>> = BTreeMap::new();
+        for mut fault in faults {
+            let at = fault.span.as_ref().map_or(0, |span| span.start);
+            let number = sources.number_of(at);
+            let Some(source) = sources.get(number) else {
+                continue;
+            };
+            fault.span = fault.span.map(|span| source.local(&span));
+            fault.other = match fault.other {
+                Some((other, label)) if sources.number_of(other.start) != number => {
+                    let place = sources.place(other.start);
+                    fault.problem.label = format!("{}; {label}: {place}", fault.problem.label);
+                    None
+                }
+                other => other.map(|(other, label)| (source.local(&other), label)),
+            };
+            by_source.entry(number).or_default().push(fault);
+        }
+        let mut result = Ok(());
+        for (number, faults) in by_source {
+            if let Some(source) = sources.get(number) {
+                let one = Self::of(&source.name, &source.text, faults);
+                result = Self::both(result, one);
+            }
+        }
+        result
     }
 
     /// Both results' errors together, so that a file and the options beside it are reported at once.
@@ -207,16 +240,6 @@ impl fmt::Display for ConfigErrors {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         f.write_str(&self.render(colours))
     }
-}
-
-/// The line and the column of a place in a text, counted from 1.
-pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(at.min(text.len()))];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
 }
 
 /// The span cut to the text and widened to whole characters: parsers may point behind the end or into a character.

@@ -4,39 +4,13 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::configuration::Config;
 use super::error::{ConfigErrors, Fault, Problem};
-use crate::model::list::Source;
 
 /// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-impl Config {
-    /// Reads a configuration file; relative paths in it start at its directory.
-    ///
-    /// # Errors
-    /// As for `parse`, and when the file cannot be read.
-    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let name = path.display().to_string();
-        let mut config = Self::parse(&text(path, &name)?, &name)?;
-        if let Some(directory) = path.parent() {
-            let databases = config.databases.iter_mut();
-            let databases = databases.chain(&mut config.cross_check_databases);
-            for database in databases.chain(&mut config.asn_database) {
-                *database = directory.join(&*database);
-            }
-            for list in &mut config.lists {
-                if let Source::File(path) = &mut list.source {
-                    *path = directory.join(&*path);
-                }
-            }
-        }
-        Ok(config)
-    }
-}
-
 /// The text of a file.
-fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
+pub(super) fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     let whole =
         |problem| ConfigErrors::of(name, "", vec![Fault::whole(problem)]).map(|()| String::new());
     let mut bytes = Vec::new();

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use toml::de::DeTable;
 
 use super::configuration::Config;
-use super::error::{self, ConfigErrors, Fault, Problem, quoted};
+use super::error::{ConfigErrors, Fault, Problem, quoted};
 use super::schema::{KEYS, TABLES};
+use super::sources::Sources;
 use super::table::Places;
 use super::value::Value;
 use super::{asn_mentions, toml_text};
@@ -22,7 +23,7 @@ impl Default for Config {
     fn default() -> Self {
         // The shipped file sets every key, so nothing of the blank remains; a test holds it to that.
         static SHIPPED: LazyLock<Config> = LazyLock::new(|| {
-            let shipped = Config::blank().read(DEFAULT, DEFAULT_NAME);
+            let shipped = Config::blank().read(&Sources::one(DEFAULT_NAME, DEFAULT));
             shipped.unwrap_or_else(|_| Config::blank())
         });
         SHIPPED.clone()
@@ -35,17 +36,17 @@ impl Config {
     /// # Errors
     /// All that is wrong with the text, each with its place under the name of the file.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
-        Self::default().read(text, file_name)
+        Self::default().read(&Sources::one(file_name, text))
     }
 
-    pub(super) fn read(mut self, text: &str, name: &str) -> Result<Self, ConfigErrors> {
-        toml_text::read(text, name, |table, source, faults| {
-            self.set(table, source, faults);
+    pub(super) fn read(mut self, sources: &Sources) -> Result<Self, ConfigErrors> {
+        toml_text::read(sources, same, |table, sources, faults| {
+            self.set(table, sources, faults);
         })?;
         Ok(self)
     }
 
-    fn set(&mut self, table: &DeTable<'_>, source: (&str, &str), faults: &mut Vec<Fault>) {
+    fn set(&mut self, table: &DeTable<'_>, sources: &Sources, faults: &mut Vec<Fault>) {
         let mut places = Places::default();
         // In the order of the schema, because entries of one table name entries of another.
         for one in TABLES.iter() {
@@ -79,10 +80,9 @@ impl Config {
                 continue;
             }
             if name != current {
-                let (line, column) = error::position(source.1, span.start);
                 self.former_names.push(format!(
-                    "{}:{line}:{column}: the key `{name}` is now called `{current}`; rename it",
-                    source.0
+                    "{}: the key `{name}` is now called `{current}`; rename it",
+                    sources.place(span.start)
                 ));
             }
             if let Some(value) = Value::from_toml(&key.doc, span, value, faults) {
@@ -90,7 +90,16 @@ impl Config {
             }
         }
         places.refuse_both_rules(faults);
-        asn_mentions::check(self, source, &places, faults);
+        asn_mentions::check(self, sources, &places, faults);
+    }
+}
+
+/// The key that a name stands for in a merge: its present name. `block` and `allow-only` are one rule.
+pub(super) fn same(name: &str) -> String {
+    let key = KEYS.iter().find(|key| key.doc.is_called(name));
+    match key.map_or(name, |key| key.doc.name) {
+        "allow-only" => "block".to_owned(),
+        name => name.to_owned(),
     }
 }
 

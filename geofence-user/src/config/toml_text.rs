@@ -1,25 +1,44 @@
-//! A text to its TOML table, or to errors that say how to mend the text.
+//! Texts to one TOML table, or to errors that say how to mend the texts.
+//!
+//! Of several texts, a later one appends to arrays of tables and replaces every other key.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigErrors, Fault, Problem, quoted};
+use super::sources::{Source, Sources};
 
 /// How many of the parser's complaints are looked at: behind so many, the file is something else.
 const SYNTAX_ERRORS_MAX: usize = 1000;
 
-/// Parses the text of a source and hands its table to `read`, with the source's name and text; reports all faults.
+/// Parses the texts, merges their tables and hands the result to `read`; reports all faults. `same` has the name of the
+/// key that a name stands for: two names of one key replace each other.
 pub(super) fn read(
-    text: &str,
-    name: &str,
-    read: impl FnOnce(&DeTable<'_>, (&str, &str), &mut Vec<Fault>),
+    sources: &Sources,
+    same: impl Fn(&str) -> String,
+    read: impl FnOnce(&DeTable<'_>, &Sources, &mut Vec<Fault>),
 ) -> Result<(), ConfigErrors> {
-    // Some editors put a byte order mark before the text, which would shift every column of the first line.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let texts: Vec<_> = sources.iter().map(Source::padded).collect();
     let mut faults = Vec::new();
+    let mut merged = DeTable::new();
+    let mut is_broken = false;
+    for text in &texts {
+        let (table, broken) = parse(text, &mut faults);
+        is_broken |= broken;
+        merge(&mut merged, table, &same);
+    }
+    // What the parser recovers from broken text would only cause further errors.
+    if !is_broken {
+        read(&merged, sources, &mut faults);
+    }
+    ConfigErrors::of_sources(sources, faults)
+}
+
+/// Parses one text; also returns whether it is broken.
+fn parse<'a>(text: &'a str, faults: &mut Vec<Fault>) -> (DeTable<'a>, bool) {
+    let (table, errors) = DeTable::parse_recoverable(text);
     let mut broken = BTreeSet::new();
     for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
         let span = error.span().unwrap_or(0..0);
@@ -33,11 +52,45 @@ pub(super) fn read(
             faults.push(not_toml(error.message()).at(visible(text, span)));
         }
     }
-    // What the parser recovers from broken text would only cause further errors.
-    if broken.is_empty() {
-        read(table.get_ref(), (name, text), &mut faults);
+    (table.into_inner(), !broken.is_empty())
+}
+
+/// Merges a later table into an earlier one.
+fn merge<'a>(merged: &mut DeTable<'a>, later: DeTable<'a>, same: &impl Fn(&str) -> String) {
+    let has_tables = |value: &DeValue<'_>| {
+        let entries = value
+            .as_array()
+            .into_iter()
+            .flat_map(|entries| entries.iter());
+        entries.into_iter().any(|one| one.get_ref().is_table())
+    };
+    let mut new = Vec::new();
+    for (name, value) in later {
+        match merged
+            .get_mut(name.get_ref().as_ref())
+            .map(toml::Spanned::get_mut)
+        {
+            Some(DeValue::Array(before))
+                if has_tables(value.get_ref())
+                    && before.iter().any(|one| one.get_ref().is_table()) =>
+            {
+                if let DeValue::Array(entries) = value.into_inner() {
+                    entries.iter().for_each(|entry| before.push(entry.clone()));
+                }
+            }
+            _ => new.push((name, value)),
+        }
     }
-    ConfigErrors::of(name, text, faults)
+    // Two names of one key in the same text are left to the reader, which refuses them.
+    let keys: Vec<_> = new.iter().map(|(name, _)| same(name.get_ref())).collect();
+    let names: Vec<_> = merged
+        .keys()
+        .map(|name| name.get_ref().to_string())
+        .collect();
+    for name in names.iter().filter(|name| keys.contains(&same(name))) {
+        merged.remove(name.as_str());
+    }
+    merged.extend(new);
 }
 
 /// The span, or the character behind it where the parser points between two.

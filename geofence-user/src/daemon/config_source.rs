@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
 use crate::config::overrides::Overrides;
+use crate::config::{Config, drop_ins};
 use crate::data::lists::{self, store::Store};
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::Instance;
@@ -33,6 +33,13 @@ impl ConfigSource {
         })
     }
 
+    /// The stamps of the configuration file and of the files of `conf.d` that there are now.
+    #[must_use]
+    pub fn stamps(&self) -> FileStamps {
+        let merged = self.file.iter().flat_map(|file| drop_ins(file));
+        FileStamps::of(&self.file).and(FileStamps::of(&merged.collect::<Vec<_>>()))
+    }
+
     /// Reads the configuration. Also returns the stamps of all files that it depends on, taken before any of them was
     /// read. If the configuration cannot be read, these are the files of the attempt before.
     pub fn read(
@@ -40,7 +47,7 @@ impl ConfigSource {
         instead: Option<&Path>,
         attempted: &FileStamps,
     ) -> (anyhow::Result<Config>, FileStamps) {
-        let (own, attempted) = (FileStamps::of(&self.file), attempted.now());
+        let (own, attempted) = (self.stamps(), attempted.now());
         match (self.read)(instead) {
             Ok(config) => {
                 let lists = lists::files(&config.lists, &Store::of(&config.instance));

@@ -29,7 +29,8 @@ pub async fn watch_files(daemon: Arc<Daemon>) {
             continue;
         }
         let attempted = daemon.attempted();
-        let seen = attempted.now();
+        // A new file of conf.d has no stamp yet.
+        let seen = attempted.now().and(daemon.source.stamps());
         let is_due = || last_expiry.is_none_or(|last| last.elapsed() >= EXPIRY_PERIOD);
         if daemon.has_expired_entries() && is_due() {
             last_expiry = Some(Instant::now());

@@ -16,7 +16,7 @@ use super::event_names::CounterIds;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::checks::lockout::{self, Dependency};
-use crate::config::Config;
+use crate::config::{Config, ConfigText};
 use crate::model::failure::{Cause, Failure};
 use crate::model::policy::NewNumbers;
 use crate::model::shortfall::{Part, Tolerance};
@@ -260,10 +260,10 @@ impl Daemon {
         let Some(path) = &self.source.file else {
             return Ok(());
         };
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) if Config::parse(&text, &name).is_ok() => self.state.save_configuration(&text),
-            _ => Ok(()),
+        let text = ConfigText::read(path).and_then(|text| text.config().and(text.merged()));
+        match text {
+            Ok(text) => self.state.save_configuration(&text),
+            Err(_) => Ok(()),
         }
     }
 }

@@ -48,6 +48,7 @@ impl Daemon {
         json!({
             "instance": config.instance.name(),
             "process": std::process::id(),
+            "configuration": self.source.file.as_ref().and_then(|file| std::path::absolute(file).ok()),
             "program_version": env!("CARGO_PKG_VERSION"),
             "mode": facts.mode.word(),
             "generation": facts.generation,

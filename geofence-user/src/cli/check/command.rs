@@ -3,6 +3,7 @@
 //! It compiles the image and discards it. `run` accepts what `check` accepts, unless the kernel refuses.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -10,25 +11,43 @@ use super::effective::Effective;
 use crate::checks::sanity::FirstData;
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
+use crate::config::{ConfigText, DEFAULT};
 use crate::prepare::prepare;
 
 /// Check a configuration and its databases, and print the policy they amount to
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// Configuration file, the same as with --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) policy: PolicyArgs,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
+    /// Print the configuration with the files of conf.d merged, and the file and line of each key
+    #[arg(long, conflicts_with = "json")]
+    pub(super) show: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
 }
 
 pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let mut config = arguments.policy.config()?;
+    let mut policy = arguments.policy.clone();
+    policy.config = policy.config.or_else(|| arguments.file.clone());
+    let mut config = policy.config()?;
     arguments.instance.apply(&mut config)?;
+    if arguments.show {
+        writeln!(out, "# policy: {}", policy.describe())?;
+        let merged = match policy.file() {
+            Some(file) => ConfigText::read(file)?.merged()?,
+            None => DEFAULT.to_owned(),
+        };
+        out.write_all(merged.as_bytes())?;
+        return Ok(Outcome::Yes);
+    }
     let prepared = prepare(config)?;
-    let mut effective = Effective::of(&prepared);
+    let mut effective = Effective::of(&prepared, policy.describe());
     let first = FirstData::of(&prepared)?;
     let refusals = first
         .refusals

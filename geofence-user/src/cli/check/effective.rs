@@ -17,6 +17,8 @@ use crate::prepare::Prepared;
 /// What a configuration amounts to.
 #[derive(Debug, Serialize)]
 pub(super) struct Effective {
+    /// Where the policy is from.
+    pub(super) policy: String,
     pub(super) mode: &'static str,
     /// `block` or `allow-only`; `countries` has the countries listed there, groups written out.
     pub(super) rule: &'static str,
@@ -114,7 +116,7 @@ fn protection(protection: &Protection) -> String {
 
 impl Effective {
     /// The effect of a configuration whose data has been read.
-    pub(super) fn of(prepared: &Prepared) -> Self {
+    pub(super) fn of(prepared: &Prepared, source: String) -> Self {
         let config = &prepared.config;
         let policy = &config.policy;
         let (rule, listed) = match &policy.settings.rule {
@@ -125,6 +127,7 @@ impl Effective {
         let sources = info.sources.iter().map(Source::of);
         let line_bytes = size_of::<geofence_common::image::Line>() as u64;
         Self {
+            policy: source,
             mode: policy.settings.mode.word(),
             rule,
             countries: listed.iter().map(|country| country.name()).collect(),

@@ -45,7 +45,10 @@ impl Files {
                 config: Some(self.write("geofence.toml", config.as_bytes())),
                 database: vec![self.path("small.mmdb")],
                 block: None,
+                ..PolicyArgs::default()
             },
+            file: None,
+            show: false,
             instance: InstanceArgs::default(),
             json: false,
         }
@@ -167,6 +170,8 @@ fn the_embedded_database_has_prefixes_of_every_country_blocked_by_default() {
     let args = Arguments {
         policy: PolicyArgs::default(),
         instance: InstanceArgs::default(),
+        file: None,
+        show: false,
         json: true,
     };
     let json: serde_json::Value = serde_json::from_str(&output(&args).unwrap()).unwrap();

@@ -21,6 +21,7 @@ impl Effective {
             // Writing to a string cannot fail, here and below.
             _ = writeln!(out, "{name:<12} {value}");
         };
+        line("policy:", &self.policy);
         line("countries", &self.rule_in_words());
         line("mode", &described::<Mode>(self.mode));
         line("mail", &described::<Mail>(self.mail));

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::text::text;
 use super::traffic::Traffic;
 use crate::checks::diff::{Described, Diff, Side, Value};
-use crate::cli::options::{InstanceArgs, PolicyArgs};
+use crate::cli::options::{DefaultFile, InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
 use crate::config::Config;
 use crate::config::overrides::Overrides;
@@ -30,7 +30,7 @@ use crate::serve::control::{Answer, Request, ask_for};
 /// compared.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The new configuration; without one the default policy
+    /// The new configuration [default: /etc/geofence/geofence.toml; where it does not exist, the default policy]
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// The configuration in use, to compare with it instead of with the running filter
@@ -54,6 +54,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) default: DefaultFile,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
 }
@@ -165,6 +167,7 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
         config: arguments.file.clone(),
         database: arguments.database.clone(),
         block: arguments.block.clone(),
+        default: arguments.default.clone(),
     };
     let mut new = new.config()?;
     arguments.instance.apply(&mut new)?;

@@ -49,6 +49,7 @@ impl Files {
             config: Some(self.path("old.toml")),
             database: Vec::new(),
             block: None,
+            default: Default::default(),
             counters: None,
             over: 0,
             all: false,

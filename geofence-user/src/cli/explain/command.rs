@@ -11,11 +11,10 @@ use clap::Args;
 use super::decider::Decider;
 use super::egress;
 use super::report::{outcome, to_json, write};
+use crate::cli::asked::Asked;
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
-use crate::config::Config;
 use crate::explain::{Protocol, Question, addresses, pcap};
-use crate::prepare::{Prepared, prepare};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
 ///
@@ -64,22 +63,22 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut config = self.policy.config()?;
-        self.instance.apply(&mut config)?;
-        Ok(config)
-    }
-
-    fn prepared(&self) -> anyhow::Result<Prepared> {
-        Ok(prepare(self.config()?)?)
-    }
-
-    fn decider(&self) -> anyhow::Result<Decider> {
+    /// Who decides, and by which policy in words.
+    fn decider(&self) -> anyhow::Result<(Decider, String)> {
+        let instance = self.instance.instance()?;
+        let asked = Asked::find(&self.policy, &self.instance)?;
+        let policy = asked.describe();
         if self.kernel {
-            Decider::kernel(&self.instance.instance()?, || self.config())
-        } else {
-            Ok(Decider::Process(Box::new(self.prepared()?)))
+            let decider = Decider::kernel(&instance, || asked.config())?;
+            let policy = match &decider {
+                Decider::Running(seen, ..) => {
+                    format!("the running filter (program {})", seen.running.id())
+                }
+                Decider::Process(_) | Decider::Image(..) | Decider::Loaded(..) => policy,
+            };
+            return Ok((decider, policy));
         }
+        Ok((Decider::process(&instance, asked)?, policy))
     }
 
     fn question(&self, source: IpAddr) -> Question {
@@ -107,14 +106,20 @@ pub fn explain(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Out
     };
     let question = arguments.question(source);
     let frame = question.frame()?;
-    if arguments.out {
-        return egress::explain(&frame, &arguments.prepared()?, arguments.json, out);
+    let (mut decider, policy) = arguments.decider()?;
+    if !arguments.json {
+        writeln!(out, "policy: {policy}")?;
     }
-    let mut decider = arguments.decider()?;
+    if arguments.out {
+        let policy = arguments.json.then_some(policy.as_str());
+        return egress::explain(&frame, &decider, policy, out);
+    }
     let sent = arguments.flow.then(|| question.reversed().frame());
     let (verdict, steps) = decider.decide(&frame, sent.transpose()?.as_deref())?;
     if arguments.json {
-        writeln!(out, "{}", to_json(None, verdict, &steps, &decider)?)?;
+        let mut object = to_json(None, verdict, &steps, &decider)?;
+        object["policy"] = policy.into();
+        writeln!(out, "{object}")?;
     } else {
         write(out, verdict, &steps, &decider)?;
     }
@@ -128,7 +133,10 @@ fn explain_capture(
 ) -> anyhow::Result<Outcome> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("opening the capture {name}"))?;
-    let mut decider = arguments.decider()?;
+    let (mut decider, policy) = arguments.decider()?;
+    if !arguments.json {
+        writeln!(out, "policy: {policy}")?;
+    }
     let mut worst = Outcome::Yes;
     pcap::for_each_frame(file, |number, frame| {
         let (verdict, steps) = decider
@@ -138,7 +146,8 @@ fn explain_capture(
             worst = Outcome::No;
         }
         if arguments.json {
-            let object = to_json(Some(number), verdict, &steps, &decider)?;
+            let mut object = to_json(Some(number), verdict, &steps, &decider)?;
+            object["policy"] = policy.as_str().into();
             writeln!(out, "{object}")?;
         } else {
             let (source, destination) = addresses(&steps)

@@ -11,6 +11,7 @@ use geofence_common::decide::Verdict;
 use geofence_common::explain::Step;
 use serde_json::Value;
 
+use crate::cli::asked::Asked;
 use crate::config::Config;
 use crate::explain::simulated_tables::PacketHistory;
 use crate::explain::{Names, explain_next};
@@ -28,15 +29,16 @@ pub(super) enum Decider {
     Process(Box<Prepared>),
     /// The kernel's program, loaded with the given policy.
     Loaded(Box<Filter>, Box<Prepared>, PacketHistory),
+    /// This process, by the policy and the flows of the running filter; and the names in that policy.
+    Image(Box<Seen>, Box<Policy>),
     /// A copy of the running filter, with its own policy and flows; and the names in that policy, if a daemon knows
     /// them.
-    Running(Box<Copied>, Option<Box<Policy>>),
+    Running(Box<Seen>, Box<PrivateCopy>, Option<Box<Policy>>),
 }
 
-/// A running filter, its copy, and the packets that it has seen.
-pub(super) struct Copied {
-    running: Running,
-    copy: PrivateCopy,
+/// A running filter, and the packets that it has seen.
+pub(super) struct Seen {
+    pub(super) running: Box<Running>,
     history: PacketHistory,
 }
 
@@ -52,7 +54,9 @@ impl Decider {
                 Ok(Answer::Done(names)) => Some(Box::new(policy_of_names(&names))),
                 Ok(Answer::Refused { .. }) | Err(_) => None,
             };
-            return Ok(Self::Running(Box::new(Copied::of(running)?), names));
+            let copy = copy_of(&running)?;
+            let seen = Seen::by(Box::new(running))?;
+            return Ok(Self::Running(Box::new(seen), Box::new(copy), names));
         }
         let prepared = prepare(config()?)?;
         let mut filter = Filter::load(prepared.options(true))?;
@@ -61,11 +65,37 @@ impl Decider {
         Ok(Self::Loaded(Box::new(filter), Box::new(prepared), history))
     }
 
+    /// This process: by the running filter's policy if that is asked, or else by the configuration.
+    pub(super) fn process(instance: &Instance, asked: Asked) -> anyhow::Result<Self> {
+        let prepared = asked.prepared();
+        let Some(running) = asked.running else {
+            return Ok(Self::Process(Box::new(prepared?)));
+        };
+        let mut policy = match ask(instance, &Request::Names) {
+            Ok(Answer::Done(names)) => policy_of_names(&names),
+            Ok(Answer::Refused { .. }) | Err(_) => Config::default().policy,
+        };
+        // Where an address stands on a list is known from the texts, as far as they can be read.
+        if let Ok(prepared) = prepared {
+            policy.lists = prepared.config.policy.lists;
+            policy.autonomous_systems = prepared.config.policy.autonomous_systems;
+        }
+        Ok(Self::Image(Box::new(Seen::by(running)?), Box::new(policy)))
+    }
+
+    /// The words of the image.
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Self::Process(prepared) | Self::Loaded(_, prepared, _) => prepared.image.words(),
+            Self::Image(seen, _) | Self::Running(seen, ..) => seen.running.words(),
+        }
+    }
+
     /// The given policy and its data; none for the running filter.
     pub(super) fn prepared(&self) -> Option<&Prepared> {
         match self {
             Self::Process(prepared) | Self::Loaded(_, prepared, _) => Some(prepared),
-            Self::Running(..) => None,
+            Self::Image(..) | Self::Running(..) => None,
         }
     }
 
@@ -75,7 +105,8 @@ impl Decider {
             Self::Process(prepared) | Self::Loaded(_, prepared, _) => {
                 Names(Some(&prepared.config.policy))
             }
-            Self::Running(_, names) => Names(names.as_deref()),
+            Self::Image(_, names) => Names(Some(names)),
+            Self::Running(.., names) => Names(names.as_deref()),
         }
     }
 
@@ -98,7 +129,9 @@ impl Decider {
                 ));
             }
             Self::Loaded(_, prepared, history) => (prepared.image.words(), history),
-            Self::Running(copied, _) => (copied.running.words(), &mut copied.history),
+            Self::Image(seen, _) | Self::Running(seen, ..) => {
+                (seen.running.words(), &mut seen.history)
+            }
         };
         history.now = boot_now()?;
         let (verdict, steps) = explain_next(frame, sent, words, history);
@@ -109,13 +142,13 @@ impl Decider {
                 }
                 filter.ask(frame)
             }
-            Self::Running(copied, _) => {
+            Self::Running(_, copy, _) => {
                 if let Some(sent) = sent {
-                    copied.copy.send(sent).context(asking)?;
+                    copy.send(sent).context(asking)?;
                 }
-                copied.copy.ask(frame)
+                copy.ask(frame)
             }
-            Self::Process(_) => Ok(verdict),
+            Self::Process(_) | Self::Image(..) => Ok(verdict),
         };
         let kernel = kernel.context(asking)?;
         // The two look at their clocks one after the other, on which a rate limit may depend.
@@ -134,18 +167,8 @@ impl Decider {
     }
 }
 
-impl Copied {
-    fn of(running: Running) -> anyhow::Result<Self> {
-        let copy = running.private_copy()?;
-        if !copy.is_same_program() {
-            // The answer follows, and may be wrong for the other program.
-            writeln!(
-                stderr(),
-                "warning: the program of the running filter (id {}) is of another build than this command, whose own \
-                 program answers with the running filter's policy",
-                running.id()
-            )?;
-        }
+impl Seen {
+    fn by(running: Box<Running>) -> anyhow::Result<Self> {
         let flows = running.flows().iter();
         let history = PacketHistory {
             now: 0,
@@ -155,12 +178,23 @@ impl Copied {
             datagrams: running.datagrams()?.into_iter().collect(),
             buckets: running.buckets()?.into_iter().collect(),
         };
-        Ok(Self {
-            running,
-            copy,
-            history,
-        })
+        Ok(Self { running, history })
     }
+}
+
+/// Loads a copy of a running filter. If that is of another build, the answer follows a warning, and may be wrong for the
+/// other program.
+fn copy_of(running: &Running) -> anyhow::Result<PrivateCopy> {
+    let copy = running.private_copy()?;
+    if !copy.is_same_program() {
+        writeln!(
+            stderr(),
+            "warning: the program of the running filter (id {}) is of another build than this command, whose own \
+             program answers with the running filter's policy",
+            running.id()
+        )?;
+    }
+    Ok(copy)
 }
 
 /// A policy of which only the names are known.

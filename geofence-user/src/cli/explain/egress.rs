@@ -6,20 +6,20 @@ use geofence_common::action::{Action, Direction};
 use geofence_common::decide::Tracking;
 use serde_json::json;
 
+use super::decider::Decider;
 use super::report::{MONITORED, lists_to_json, outcome, steps_to_json, write_step, write_verdict};
 use crate::cli::outcome::Outcome;
-use crate::explain::{Names, addresses, explain_egress};
-use crate::prepare::Prepared;
+use crate::explain::{addresses, explain_egress};
 
-/// Explains a frame that leaves.
+/// Explains a frame that leaves; with the words for its policy, as JSON.
 pub(super) fn explain(
     frame: &[u8],
-    prepared: &Prepared,
-    is_json: bool,
+    decider: &Decider,
+    json_policy: Option<&str>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let (egress, steps) = explain_egress(frame, prepared.image.words());
-    let names = Names(Some(&prepared.config.policy));
+    let (egress, steps) = explain_egress(frame, decider.words());
+    let names = decider.names();
     let (action, refusal) = (egress.action(), egress.list_verdict());
     let class = egress.peer.class;
     let is_listed = class.is_listed(Direction::Out);
@@ -31,9 +31,10 @@ pub(super) fn explain(
         | Tracking::Unattributed(_)
         | Tracking::Full(_) => None,
     };
-    if is_json {
+    if let Some(policy) = json_policy {
         let addresses = addresses(&steps);
         let object = json!({
+            "policy": policy,
             "direction": "out",
             "action": action.name(),
             "reason": refusal.map(|verdict| verdict.reason.name()),

@@ -8,6 +8,7 @@ use foldhash::quality::FixedState;
 use crate::config::configuration::Config;
 use crate::config::error::{ConfigErrors, Problem, quoted};
 use crate::config::schema::RUNTIME_EXCEPTION;
+use crate::config::sources::Sources;
 use crate::config::table::AnyTable as _;
 use crate::config::{asn_mentions, toml_text};
 use crate::model::policy::AsRule;
@@ -45,7 +46,8 @@ impl Config {
         text: &str,
         file_name: &str,
     ) -> Result<Self, ConfigErrors> {
-        toml_text::read(text, file_name, |table, source, faults| {
+        let sources = Sources::one(file_name, text);
+        toml_text::read(&sources, str::to_owned, |table, sources, faults| {
             for (name, value) in table {
                 if name.get_ref() == RUNTIME_EXCEPTION.name() {
                     RUNTIME_EXCEPTION.read(&mut self, name.span(), value, faults);
@@ -58,7 +60,7 @@ impl Config {
                 );
                 faults.push(problem.at(name.span()));
             }
-            asn_mentions::locate(&mut self, source);
+            asn_mentions::locate(&mut self, sources);
         })?;
         self.runtime.own_names = HashSet::new();
         Ok(self)

@@ -1,6 +1,7 @@
 //! What a configuration means, and what is said about one that means nothing.
 
 mod broken;
+mod merged;
 mod mutated;
 mod rendered;
 
@@ -16,6 +17,7 @@ use super::configuration::{Config, XdpMode};
 use super::key_doc::Kind;
 use super::parse::{DEFAULT, DEFAULT_NAME};
 use super::schema::{KEYS, TABLES};
+use super::sources::Sources;
 use super::{docs, overrides};
 use crate::model::list::{Action as ListAction, Definition, Direction, Format, Source};
 use crate::model::policy::{
@@ -33,7 +35,7 @@ fn countries(codes: &[&str]) -> BTreeSet<Country> {
 
 #[test]
 fn the_shipped_file_sets_every_key_and_is_the_default() {
-    let shipped = Config::blank().read(DEFAULT, DEFAULT_NAME);
+    let shipped = Config::blank().read(&Sources::one(DEFAULT_NAME, DEFAULT));
     let shipped = shipped.unwrap_or_else(|errors| panic!("{}", errors.render(false)));
     let table = DeTable::parse(DEFAULT).unwrap();
     for key in KEYS.iter().map(|key| &key.doc) {

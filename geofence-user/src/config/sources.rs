@@ -1,0 +1,98 @@
+//! The texts that make up a configuration: a file, and the files merged over it.
+//!
+//! A span counts bytes through all texts, one behind the other, so that it says which text it is in. Nothing here knows
+//! a key.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The texts of a configuration, in the order in which they are merged.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sources {
+    sources: Vec<Source>,
+}
+
+/// One text.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+    /// The place of its first byte, counted through all texts.
+    start: usize,
+}
+
+impl Sources {
+    pub(super) fn one(name: &str, text: &str) -> Self {
+        let mut sources = Self::default();
+        sources.push(name, text);
+        sources
+    }
+
+    pub(super) fn push(&mut self, name: &str, text: &str) {
+        // Some editors put a byte order mark before the text, which would shift every column of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // A place behind the end of a text is still a place of that text.
+        let end = |last: &Source| last.start + last.text.len() + 1;
+        self.sources.push(Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            start: self.sources.last().map_or(0, end),
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
+    }
+
+    /// The number of the text that has this byte.
+    pub(super) fn number_of(&self, at: usize) -> usize {
+        let behind = self.sources.partition_point(|source| source.start <= at);
+        behind.saturating_sub(1)
+    }
+
+    /// The text with this number.
+    pub(super) fn get(&self, number: usize) -> Option<&Source> {
+        self.sources.get(number)
+    }
+
+    /// The name, line and column of a byte.
+    pub(super) fn place(&self, at: usize) -> String {
+        let Some(source) = self.get(self.number_of(at)) else {
+            return String::new();
+        };
+        let (line, column) = position(&source.text, at.saturating_sub(source.start));
+        format!("{}:{line}:{column}", source.name)
+    }
+
+    /// The characters of a span; nothing if it is in no text.
+    pub(super) fn slice(&self, span: &Range<usize>) -> &str {
+        let source = self.get(self.number_of(span.start));
+        let slice = source.and_then(|source| source.text.get(source.local(span)));
+        slice.unwrap_or_default()
+    }
+}
+
+impl Source {
+    /// The text with as many spaces before it that the spans of its parser count through all texts.
+    pub(super) fn padded(&self) -> Cow<'_, str> {
+        if self.start == 0 {
+            return Cow::Borrowed(&self.text);
+        }
+        Cow::Owned(format!("{:start$}{}", "", self.text, start = self.start))
+    }
+
+    /// A span of all texts, counted in this one.
+    pub(super) fn local(&self, span: &Range<usize>) -> Range<usize> {
+        span.start.saturating_sub(self.start)..span.end.saturating_sub(self.start)
+    }
+}
+
+/// The line and the column of a place in a text, counted from 1.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(at.min(text.len()))];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
+}
