@@ -101,6 +101,24 @@ fn change_of_every_key_is_named_against_the_running_filter() -> Result<()> {
     };
     let (code, said) = diff("base.toml")?;
     ensure!(code == Some(0), "the same policy: {code:?} {said}");
+    // A reload keeps what was added at run time, so it is no difference.
+    let words = [
+        "exception",
+        "add",
+        "rt-1",
+        "--from",
+        "198.51.100.9",
+        "--to",
+        "base-tenant",
+        "--owner",
+        "noc",
+        "--reason",
+        "test",
+    ];
+    let added = geofence(&edge)?.args(words).output()?;
+    ensure!(added.status.success(), "{added:?}");
+    let (code, said) = diff("base.toml")?;
+    ensure!(code == Some(0), "with a runtime exception: {code:?} {said}");
 
     let mut silent = Vec::new();
     for variant in variants {

@@ -32,8 +32,10 @@ pub fn render(snapshot: &Snapshot) -> String {
          <a href=/healthz>health</a></p>",
         facts.generation, facts.prefixes_v4, facts.prefixes_v6
     );
-    for shortfall in &snapshot.shortfalls {
-        let _ = write!(page, "<p class=drop>{}</p>", escape(&shortfall.text));
+    let failure = snapshot.reloads.last_failure.iter();
+    let failure = failure.map(|last| &last.failure.text);
+    for text in failure.chain(snapshot.shortfalls.iter().map(|one| &one.text)) {
+        let _ = write!(page, "<p class=drop>{}</p>", escape(text));
     }
     for interface in &snapshot.interfaces {
         let state = if interface.is_protected {
