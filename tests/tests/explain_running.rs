@@ -101,7 +101,7 @@ fn question_to_the_running_filter_is_counted_nowhere() -> Result<()> {
             let answer = ask(words)?;
             ensure!(
                 answer.code == Some(code)
-                    && answer.stdout.starts_with(start)
+                    && answer.stdout.contains(&format!("\n{start}"))
                     && answer.stderr.is_empty(),
                 "{words:?}: {answer:?}"
             );

@@ -197,16 +197,21 @@ fn kernel_and_host_agree_on_frames() {
             let kernel = filter
                 .ask(&frame)
                 .unwrap_or_else(|error| panic!("frame {number}, {name}: {error}"));
-            assert_eq!(
-                kernel, host,
-                "seed {seed}, frame {number}, {name}: {frame:02x?}"
+            // The two look at their clocks one after the other, on which the limit of DHCP depends.
+            let is_dhcp = frame.windows(4).any(|ports| ports == [0, 67, 0, 68]);
+            let is_limit = is_dhcp
+                && [kernel.reason, host.reason].contains(&Reason::LinkControl)
+                && kernel.peer == host.peer;
+            assert!(
+                kernel == host || is_limit,
+                "seed {seed}, frame {number}, {name}: {kernel:?} and {host:?} for {frame:02x?}"
             );
             reasons.insert(host.reason);
             expected.record(
                 &frame,
-                host.peer,
+                kernel.peer,
                 Direction::In,
-                host.action,
+                kernel.action,
                 prepared.image.words(),
             );
         }

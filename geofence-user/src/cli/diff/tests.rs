@@ -300,6 +300,7 @@ fn change_of_every_key_is_named() {
             counters: None,
             over: 0,
             all: false,
+            default: Default::default(),
             json,
         };
         let (outcome, text) = output(&arguments(false));
