@@ -22,8 +22,8 @@ use crate::model::policy::NewNumbers;
 use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
-use crate::os::memory;
 use crate::os::state::StateError;
+use crate::os::{input, memory};
 use crate::prepare::filter_options;
 
 /// What a request for a new policy adds to the files. The names of the fields are those of the control protocol.
@@ -261,7 +261,7 @@ impl Daemon {
             return Ok(());
         };
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match input::read_text(path) {
             Ok(text) if Config::parse(&text, &name).is_ok() => self.state.save_configuration(&text),
             _ => Ok(()),
         }

@@ -200,7 +200,7 @@ fn paths_that_are_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let directory_shown = Config::load(directory.path()).unwrap_err().render(false);
     assert!(
-        directory_shown.contains("Is a directory"),
+        directory_shown.contains("it is a directory"),
         "{directory_shown}"
     );
     let endless = Config::load(Path::new("/dev/zero"))
