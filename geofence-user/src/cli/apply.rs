@@ -10,11 +10,8 @@ use jiff::SignedDuration;
 
 use super::outcome::Outcome;
 use super::request::{DaemonArgs, ForceArgs, missing};
-use crate::daemon::ReloadOptions;
+use crate::daemon::{ReloadOptions, WINDOW};
 use crate::serve::control::Request;
-
-/// The longest trial: enough for a telephone call, too short to be forgotten.
-const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Activate a policy, and return to the previous one unless `geofence confirm` follows in time
 ///
@@ -41,7 +38,7 @@ fn window(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|error| format!("{error}; {example}"))?;
     match Duration::try_from(parsed) {
-        Ok(window) if window >= Duration::from_secs(1) && window <= WINDOW_MAX => Ok(window),
+        Ok(window) if WINDOW.contains(&window) => Ok(window),
         _ => Err(format!("a trial lasts from 1s to 1h; {example}")),
     }
 }
@@ -87,7 +84,7 @@ mod tests {
     fn a_trial_has_a_unit_and_bounds() {
         assert_eq!(window("60s"), Ok(Duration::from_secs(60)));
         assert_eq!(window("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(window("1h"), Ok(WINDOW_MAX));
+        assert_eq!(window("1h"), Ok(Duration::from_secs(3600)));
         for wrong in ["60", "", "0s", "-5s", "61m", "soon", "1d"] {
             assert!(window(wrong).is_err(), "{wrong}");
         }

@@ -26,6 +26,7 @@ use crate::config::overrides::Overrides;
 use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
+use crate::daemon::heartbeat::keep_beating;
 use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::recovery::recover;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
@@ -274,6 +275,7 @@ async fn serve(
     summary: &str,
     daemon: &Arc<Daemon>,
 ) -> std::io::Result<()> {
+    tokio::spawn(keep_beating(Arc::clone(&daemon.heartbeat)));
     tokio::spawn(watch_files(Arc::clone(daemon)));
     tokio::spawn(watch_interfaces(Arc::clone(daemon)));
     tokio::spawn(watch_events(events, Arc::clone(daemon)));

@@ -1,32 +1,18 @@
 //! Reading a configuration file, and the errors that are about the file and not about its text.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::error::{ConfigErrors, Fault, Problem};
-
-/// The most that is read of a file: a hundred thousand prefixes fit three times, /dev/zero does not.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+use crate::os::input;
 
 /// The text of a file.
 pub(super) fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     let whole =
         |problem| ConfigErrors::of(name, "", vec![Fault::whole(problem)]).map(|()| String::new());
-    let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match read {
+    match input::read(path, input::TEXT_BYTES_MAX) {
         Err(error) => whole(unreadable(name, &error)),
-        Ok(length) if length as u64 > FILE_BYTES_MAX => whole(Problem::new(
-            format!(
-                "{name} is no configuration: it has more than {} MiB",
-                FILE_BYTES_MAX >> 20
-            ),
-            "",
-            "check the path given to `--config`",
-        )),
-        Ok(_) => String::from_utf8(bytes).or_else(|error| {
+        Ok(bytes) => String::from_utf8(bytes).or_else(|error| {
             let start = error.utf8_error().valid_up_to();
             let utf16 = error.as_bytes().starts_with(&[0xff, 0xfe])
                 || error.as_bytes().starts_with(&[0xfe, 0xff]);

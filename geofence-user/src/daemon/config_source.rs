@@ -6,6 +6,7 @@ use crate::config::overrides::Overrides;
 use crate::config::{Config, drop_ins};
 use crate::data::lists::{self, store::Store};
 use crate::os::file_stamps::FileStamps;
+use crate::os::input;
 use crate::os::instance::Instance;
 
 /// Where the configuration is read from.
@@ -24,7 +25,7 @@ impl ConfigSource {
     /// The instance that the configuration file names, if it can be found although the file cannot be read as a whole.
     #[must_use]
     pub fn instance(&self) -> Option<Instance> {
-        let text = std::fs::read_to_string(self.file.as_ref()?).ok()?;
+        let text = input::read_text(self.file.as_ref()?).ok()?;
         text.lines().find_map(|line| {
             let (key, value) = line.split_once('=')?;
             let value = value.split('#').next()?.trim();

@@ -3,8 +3,8 @@
 //! The daemon controls and observes. The kernel filters whether or not this process runs, and the next daemon finds
 //! everything it needs there.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch::Sender;
 
@@ -14,10 +14,12 @@ use super::config_source::ConfigSource;
 use super::event_names::{CounterIds, EventNames};
 use super::events::RecentEvents;
 use super::facts::{LastFailure, Reloads};
+use super::heartbeat::Heartbeat;
 use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
 use super::runtime_exceptions::RuntimeExceptionStore;
 use super::sync::lock;
+use crate::data::lists::store::Store;
 use crate::kernel::{Filter, Pins, Placed};
 use crate::model::shortfall::{Part, Shortfall};
 use crate::os::file_stamps::FileStamps;
@@ -34,6 +36,7 @@ pub struct Daemon {
     pub(super) attempted: Mutex<FileStamps>,
     pub(super) filter: Mutex<Filter>,
     pub(super) active: Mutex<ActivePolicy>,
+    pub heartbeat: Arc<Heartbeat>,
     pub(super) interfaces: Mutex<Vec<InterfaceState>>,
     pub(super) reloads: Mutex<Reloads>,
     /// Parts beside the policy that are not in place.
@@ -61,6 +64,8 @@ impl Daemon {
         privilege: Privilege,
     ) -> Self {
         let instance = &candidate.config.instance;
+        StateDirectory::of(instance).remove_unfinished();
+        Store::of(instance).remove_unfinished();
         store_lists(std::mem::take(&mut candidate.lists), instance);
         let ids = CounterIds::of(&candidate.config);
         let mut names = EventNames::default();
@@ -73,6 +78,7 @@ impl Daemon {
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),
+            heartbeat: Arc::default(),
             interfaces: Mutex::new(placed.into_iter().map(InterfaceState::new).collect()),
             is_start_incomplete: AtomicBool::new(last_failure.is_some()),
             reloads: Mutex::new(Reloads::new(last_failure)),

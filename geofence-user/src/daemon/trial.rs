@@ -5,6 +5,7 @@
 //! configuration. The kernel has room for two images, so nothing else may change the image during a trial.
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,10 @@ use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::model::failure::{Cause, Failure};
 use crate::os::clock::boot_now;
-use crate::os::memory;
+use crate::os::{input, memory};
+
+/// The shortest and the longest trial: enough for a telephone call, too short to be forgotten.
+pub const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// The result of a confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +59,12 @@ impl Daemon {
         window: Duration,
         options: ReloadOptions,
     ) -> Result<u32, Failure> {
+        check_window(window)?;
         let _change = self.change.lock().await;
         self.refuse_on_trial()?;
-        let file = file.map(|path| self.read_replacement(path)).transpose()?;
+        let daemon = Arc::clone(self);
+        let read = move || file.map(|path| daemon.read_replacement(path)).transpose();
+        let file = run_blocking(read).await?;
         let path = file.as_ref().map(|(path, _)| path.as_path());
         let candidate = self.checked_candidate(path, options).await?;
         let daemon = Arc::clone(self);
@@ -176,7 +183,7 @@ impl Daemon {
         let refused = |text: String| Failure::new(Cause::Configuration, text);
         let (path, text) = file
             .canonicalize()
-            .and_then(|path| std::fs::read_to_string(&path).map(|text| (path, text)))
+            .and_then(|path| input::read_text(&path).map(|text| (path, text)))
             .map_err(|error| refused(format!("cannot read {}: {error}", file.display())))?;
         let Some(configuration) = &self.source.file else {
             return Ok((path, text));
@@ -197,6 +204,14 @@ impl Daemon {
         }
         Ok((path, text))
     }
+}
+
+fn check_window(window: Duration) -> Result<(), Failure> {
+    if WINDOW.contains(&window) {
+        return Ok(());
+    }
+    let text = format!("a trial lasts from 1s to 1h, not {} s", window.as_secs());
+    Err(Failure::new(Cause::Request, text))
 }
 
 fn nothing_on_trial() -> Failure {

@@ -10,10 +10,11 @@ use geofence_common::frame::Link;
 
 use super::attach_error::AttachError;
 use super::call::{describe_error, errno, is_permission};
-use super::filter::{Filter, programs, programs_with_rules};
+use super::filter::Filter;
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
 use super::pins::Pins;
+use super::program_names::{programs, programs_with_rules};
 use super::rollback::Rollback;
 use super::take_over::Attached;
 use super::version::has_tcx;

@@ -6,7 +6,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use geofence_common::frame::Link;
-use geofence_common::maps::{Device, name};
+use geofence_common::maps::Device;
 
 use super::bpffs::is_private;
 use super::error::KernelError;
@@ -15,6 +15,7 @@ use super::inherited_tables::InheritedTables;
 use super::load::{load, load_programs};
 use super::object;
 use super::pins::Pins;
+use super::program_names::{programs, programs_with_rules};
 use crate::model::filter_options::FilterOptions;
 
 /// A loaded filter. Dropping it unloads it, unless it is pinned to an interface.
@@ -149,21 +150,5 @@ impl Filter {
     #[doc(hidden)]
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
-    }
-}
-
-/// The programs for policies with rules, to which those hand the packets.
-pub(super) const fn programs_with_rules(link: Link) -> [&'static str; 2] {
-    match link {
-        Link::Ethernet => [name::PROGRAM_RULES, name::EGRESS_RULES],
-        Link::Ip => [name::PROGRAM_IP_RULES, name::EGRESS_IP_RULES],
-    }
-}
-
-/// The ingress and the egress program for devices of this link.
-pub(super) const fn programs(link: Link) -> [&'static str; 2] {
-    match link {
-        Link::Ethernet => [name::PROGRAM, name::EGRESS],
-        Link::Ip => [name::PROGRAM_IP, name::EGRESS_IP],
     }
 }

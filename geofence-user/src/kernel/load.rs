@@ -13,10 +13,10 @@ use geofence_common::image::LINE_WORDS;
 use geofence_common::maps::{INTERFACE_SLOTS_MAX, name};
 
 use super::error::KernelError;
-use super::filter::{programs, programs_with_rules};
 use super::inherited_tables::{InheritedTables, Sizes};
 use super::object;
 use super::pins::Pins;
+use super::program_names::{programs, programs_with_rules};
 use super::version;
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
@@ -25,8 +25,8 @@ use crate::model::policy::Lookup;
 /// kernel reassembles far fewer (ipfrag_high_thresh).
 const DATAGRAMS_MAX: u32 = 16_384;
 
-/// Loads the programs of an object for Ethernet devices and creates its maps. `more` sizes maps that only this object has; with `pins`, the
-/// tables of an earlier filter are inherited where they fit.
+/// Loads the programs of an object for Ethernet devices and creates its maps. `more` sizes maps that only this object
+/// has; with `pins`, the tables of an earlier filter are inherited where they fit.
 pub(super) fn load(
     object: &[u8],
     options: &FilterOptions,

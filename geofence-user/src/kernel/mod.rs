@@ -29,6 +29,7 @@ mod pin_error;
 mod pinned_tables;
 mod pins;
 mod private_copy;
+mod program_names;
 mod program_size;
 mod retry;
 mod rollback;

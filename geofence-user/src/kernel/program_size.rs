@@ -3,7 +3,8 @@
 use geofence_common::frame::Link;
 
 use super::error::KernelError;
-use super::filter::{Filter, programs, programs_with_rules};
+use super::filter::Filter;
+use super::program_names::{programs, programs_with_rules};
 
 /// The size of a loaded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

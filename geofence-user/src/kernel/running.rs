@@ -13,11 +13,11 @@ use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
-use super::filter::{programs, programs_with_rules};
 use super::flows::read_flows;
 use super::hook::Hook;
 use super::image_map::ImageMap;
 use super::pins::Pins;
+use super::program_names::{programs, programs_with_rules};
 use crate::os::clock::boot_now;
 use crate::os::instance::Instance;
 

@@ -18,6 +18,10 @@ pub struct Definition {
     pub direction: Direction,
     /// How long entries stay when the list is not refreshed.
     pub expires: Option<Duration>,
+    /// What happens to entries in special-use space.
+    pub special_use: SpecialUseEntries,
+    /// The most that the list may cover of the public addresses of a family, in percent.
+    pub max_share: Option<u8>,
 }
 
 /// Where a list comes from.
@@ -66,6 +70,31 @@ impl Direction {
             Self::Both => true,
         }
     }
+}
+
+/// What happens to entries of a list in special-use space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpecialUseEntries {
+    /// The list is refused.
+    #[default]
+    Refuse,
+    /// They are left out and counted.
+    Skip,
+}
+
+impl Word for SpecialUseEntries {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "refuse",
+            Self::Refuse,
+            "a list that names special-use space is refused",
+        ),
+        (
+            "skip",
+            Self::Skip,
+            "such entries are left out and counted; for lists that name it on purpose, as FireHOL level 1 does",
+        ),
+    ];
 }
 
 /// The format of a list.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::input;
+
 /// The name of an instance. Its directories, socket and pins have that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance(String);
@@ -104,7 +106,7 @@ impl Instance {
     /// Whether a daemon of the name runs.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        File::open(self.run_directory()).is_ok_and(|directory| {
+        input::directory(&self.run_directory()).is_ok_and(|directory| {
             matches!(
                 Flock::lock(directory, FlockArg::LockSharedNonblock),
                 Err((_, Errno::EWOULDBLOCK))
@@ -118,7 +120,7 @@ impl Instance {
             path: path.display().to_string(),
             cause,
         };
-        let directory = File::open(path).map_err(failed)?;
+        let directory = input::directory(path).map_err(failed)?;
         match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Lock(lock)),
             Err((_, Errno::EWOULDBLOCK)) => Err(InstanceError::Taken {

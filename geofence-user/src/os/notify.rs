@@ -10,10 +10,24 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Reports readiness and a line for `systemctl status` to the socket in `NOTIFY_SOCKET`; does nothing if the variable
 /// is not set.
 pub fn ready(status: &str) -> io::Result<()> {
+    report(&format!("READY=1\nSTATUS={status}"))
+}
+
+/// Reports that this process is alive, if the service manager watches it (`WatchdogSec=`).
+pub fn watchdog() -> io::Result<()> {
+    let is_watched = std::env::var_os("WATCHDOG_USEC").is_some();
+    let process = std::env::var("WATCHDOG_PID");
+    let is_this = process.map_or(true, |process| process == std::process::id().to_string());
+    if is_watched && is_this {
+        report("WATCHDOG=1")
+    } else {
+        Ok(())
+    }
+}
+
+fn report(state: &str) -> io::Result<()> {
     match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) if !socket.is_empty() => {
-            send(&socket, format!("READY=1\nSTATUS={status}").as_bytes())
-        }
+        Some(socket) if !socket.is_empty() => send(&socket, state.as_bytes()),
         _ => Ok(()),
     }
 }

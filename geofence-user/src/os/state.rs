@@ -4,13 +4,12 @@
 //! An image is written under another name and renamed, so a reader finds the old image or the new one. The checksum
 //! reveals a damaged file.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::compile::{Image, ImageError};
 use crate::os::instance::{Instance, InstanceError, private_directory};
+use crate::os::{input, replace};
 
 /// The size of the largest slot.
 const IMAGE_BYTES_MAX: u64 = 4 << 30;
@@ -54,10 +53,15 @@ impl StateDirectory {
         self.directory.join("configuration.toml")
     }
 
+    /// Removes what an earlier process left half-written. The caller holds the instance's lock.
+    pub fn remove_unfinished(&self) {
+        replace::remove_unfinished(&self.directory);
+    }
+
     /// Saves the text of a configuration, unless it is saved already.
     pub fn save_configuration(&self, text: &str) -> Result<(), StateError> {
         let path = self.configuration();
-        if fs::read_to_string(&path).is_ok_and(|saved| saved == text) {
+        if input::read_text(&path).is_ok_and(|saved| saved == text) {
             return Ok(());
         }
         replace(&path, text.as_bytes())
@@ -76,14 +80,10 @@ impl StateDirectory {
             path: path.display().to_string(),
             cause,
         };
-        let file = match File::open(&path) {
+        let bytes = match input::read(&path, IMAGE_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(failed)?,
+            read => read.map_err(failed)?,
         };
-        let mut bytes = Vec::new();
-        file.take(IMAGE_BYTES_MAX)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
         let image = Image::from_bytes(&bytes).map_err(|cause| StateError::Image {
             path: path.display().to_string(),
             cause,
@@ -96,30 +96,17 @@ impl StateDirectory {
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     private_directory(directory)?;
-    let new = path.with_added_extension("new");
-    let failed = |doing: &'static str| {
-        let path = path.display().to_string();
-        move |cause| StateError::File { doing, path, cause }
-    };
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(failed("writing"))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(failed("writing"))?;
-    fs::rename(&new, path).map_err(failed("replacing"))?;
-    // The rename has to survive a power cut as well.
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("replacing"))
+    replace::replace(path, &[bytes]).map_err(|cause| StateError::File {
+        doing: "writing",
+        path: path.display().to_string(),
+        cause,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::compile::{Boot, Target, compile};
     use crate::config::Config;

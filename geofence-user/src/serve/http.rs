@@ -1,4 +1,4 @@
-//! The read-only HTTP server: /metrics, /healthz and a page for people. No request changes anything.
+//! The read-only HTTP server: /metrics, /healthz, /livez and a page for people. No request changes anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,6 +96,7 @@ async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> std::io::Result<()
         .route("/", get(page))
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
+        .route("/livez", get(live))
         .with_state(daemon);
     let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
@@ -183,6 +184,23 @@ async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    (
+        code,
+        [(CONTENT_TYPE, "application/json")],
+        format!("{body}\n"),
+    )
+        .into_response()
+}
+
+/// 200 while the daemon's loop runs, whatever it protects; otherwise 503, or no answer at all.
+async fn live(State(daemon): State<Arc<Daemon>>) -> Response {
+    let heartbeat = &daemon.heartbeat;
+    let (code, status) = if heartbeat.is_alive() {
+        (StatusCode::OK, "alive")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "wedged")
+    };
+    let body = json!({ "status": status, "heartbeat_age_seconds": heartbeat.age().as_secs() });
     (
         code,
         [(CONTENT_TYPE, "application/json")],

@@ -1,4 +1,4 @@
-//! Another build of the benchmark beside this one: both run in turns, and each row of both is held against the other.
+//! Another build of the benchmark beside this one: both run in turns, and each row is compared with the other's.
 //!
 //! It starts programs and reads what they print. What a build measures, and how, is its own affair: rows that only one
 //! of them has are named and left out.

@@ -26,7 +26,7 @@ pub(super) struct Site {
 /// A blocked country from which only single probes come, so that its counter counts those.
 pub(super) const PROBED: &str = "KP";
 
-/// Rules of every kind that can come and go, about nobody who sends.
+/// Rules of every kind that can come and go, about no source that sends.
 const RULES: &str = r#"
 [[tenant]]
 name = "customer-17"

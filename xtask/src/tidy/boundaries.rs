@@ -19,13 +19,39 @@ const UNSAFE_FILES: [&str; 12] = [
     "tests/src/tun.rs",
 ];
 
+/// Where files may be opened without a bound: the module for the files that a configuration names, what reads /proc and
+/// /sys, and what reads a capture for one command.
+const READING_FILES: [&str; 8] = [
+    "geofence-user/src/os/input.rs",
+    "geofence-user/src/kernel/*",
+    "geofence-user/src/os/privilege/*",
+    "geofence-user/src/checks/doctor/*",
+    "geofence-user/src/checks/lockout/*",
+    "geofence-user/src/prepare/clock.rs",
+    // The login of a process.
+    "geofence-user/src/daemon/runtime_exceptions/audit_log.rs",
+    "geofence-user/src/cli/explain/*",
+];
+
+/// Calls that open a file whatever it is and read it whatever its length.
+const UNBOUNDED_READS: [&str; 3] = ["fs::read(", "fs::read_to_string(", "File::open("];
+
 /// Checks one Rust file.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let may_be_unsafe = UNSAFE_FILES.iter().any(|pattern| matches(pattern, path));
     let may_name_aya =
         !path.starts_with("geofence-user/") || path.starts_with("geofence-user/src/kernel/");
+    let mut may_read = !path.starts_with("geofence-user/src/")
+        || path.contains("/tests")
+        || READING_FILES.iter().any(|pattern| matches(pattern, path));
     for (number, code) in (1..).zip(code_only(text).lines()) {
+        // Tests come last in a file.
+        may_read |= code.starts_with("mod tests");
+        if !may_read && UNBOUNDED_READS.iter().any(|call| code.contains(call)) {
+            let rule = "a file is opened without a bound: use os::input";
+            findings.push(finding(path, number, rule));
+        }
         if !may_be_unsafe && has_word(code, "unsafe") {
             let rule = "unsafe code outside the files that may contain it";
             findings.push(finding(path, number, rule));
@@ -66,6 +92,23 @@ mod tests {
         ] {
             assert!(check(path, code).is_empty(), "{path}");
         }
+    }
+
+    #[test]
+    fn files_are_read_through_one_module() {
+        let code = "\nfn f() {\n    let text = fs::read_to_string(path);\n}\n";
+        assert_one(
+            &check("geofence-user/src/daemon/trial.rs", code),
+            "geofence-user/src/daemon/trial.rs:3: a file is opened without a bound",
+        );
+        for path in [
+            "geofence-user/src/os/input.rs",
+            "geofence-user/src/kernel/bpffs.rs",
+        ] {
+            assert!(check(path, code).is_empty(), "{path}");
+        }
+        let in_tests = format!("mod tests {{{code}}}");
+        assert!(check("geofence-user/src/daemon/trial.rs", &in_tests).is_empty());
     }
 
     #[test]

@@ -305,6 +305,12 @@ fn list(list: &Definition, report: Option<&ListReport>) -> Entry {
             "expires",
             list.expires.map_or_else(|| "never".to_owned(), seconds),
         ),
+        one("special-use", list.special_use.word()),
+        one(
+            "max-share",
+            list.max_share
+                .map_or_else(|| "as usual".to_owned(), |percent| format!("{percent} %")),
+        ),
     ];
     keys.extend(report.map(|report| one("entries", report.entries)));
     Entry {

@@ -182,8 +182,8 @@ impl Seen {
     }
 }
 
-/// Loads a copy of a running filter. If that is of another build, the answer follows a warning, and may be wrong for the
-/// other program.
+/// Loads a copy of a running filter. If that is of another build, the answer follows a warning, and may be wrong for
+/// the other program.
 fn copy_of(running: &Running) -> anyhow::Result<PrivateCopy> {
     let copy = running.private_copy()?;
     if !copy.is_same_program() {

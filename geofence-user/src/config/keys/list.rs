@@ -8,7 +8,7 @@ use crate::config::error::{Fault, Problem, quoted};
 use crate::config::key::Key;
 use crate::config::list_source;
 use crate::config::table::{Places, Table};
-use crate::model::list::{Action, Definition, Direction, Format, Source};
+use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
 
 /// An entry that is being read.
 pub(in crate::config) struct Draft {
@@ -19,6 +19,8 @@ pub(in crate::config) struct Draft {
     action: Action,
     direction: Direction,
     expires: Option<Duration>,
+    special_use: SpecialUseEntries,
+    max_share: Option<u8>,
 }
 
 impl Default for Draft {
@@ -31,6 +33,8 @@ impl Default for Draft {
             action: Action::Block,
             direction: Direction::Both,
             expires: None,
+            special_use: SpecialUseEntries::default(),
+            max_share: None,
         }
     }
 }
@@ -97,6 +101,25 @@ pub(in crate::config) fn table() -> Table<Draft> {
                 "What is no duration, less than a minute and more than ten years. Units are `s`, `m`, `h`, `d` \
                  and `w`.",
             ),
+            K::word::<SpecialUseEntries, _>("special-use", |draft| &mut draft.special_use)
+                .default("`\"refuse\"`")
+                .meaning("What happens to entries in special-use space: private, loopback, documentation and the like.")
+                .details("An entry that has public addresses as well is refused in either case.")
+                .example(r#"special-use = "skip""#),
+            K::number(
+                "max-share",
+                1..=100,
+                ("share of the address space", "write a whole number of percent, such as 25"),
+                |draft, percent| draft.max_share = u8::try_from(percent).ok(),
+            )
+            .default("10, and no entry that is far shorter than the usual one")
+            .meaning("How much of the public addresses a list may cover, in percent of IPv4 and of IPv6 (2000::/3).")
+            .details(
+                "A list that covers more is refused, because a few short prefixes can cover the internet. With this \
+                 key, the share alone decides, and single entries are not judged.",
+            )
+            .example("max-share = 25")
+            .refused("What is not 1 to 100."),
         ],
         finish,
     }
@@ -133,5 +156,7 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         action: draft.action,
         direction: draft.direction,
         expires: draft.expires,
+        special_use: draft.special_use,
+        max_share: draft.max_share,
     });
 }

@@ -19,7 +19,9 @@ use super::parse::{DEFAULT, DEFAULT_NAME};
 use super::schema::{KEYS, TABLES};
 use super::sources::Sources;
 use super::{docs, overrides};
-use crate::model::list::{Action as ListAction, Definition, Direction, Format, Source};
+use crate::model::list::{
+    Action as ListAction, Definition, Direction, Format, Source, SpecialUseEntries,
+};
 use crate::model::policy::{
     Action, AsRule, CountryRule, CrossCheckRule, Lookup, Mail, Service, ServiceProtocol,
 };
@@ -213,6 +215,8 @@ fn lists_are_read_with_their_defaults() {
         action: ListAction::Block,
         direction: Direction::Both,
         expires: None,
+        special_use: SpecialUseEntries::Refuse,
+        max_share: None,
     };
     let expected = [
         list("one", Source::File("/etc/one.txt".into()), Format::Plain),
@@ -220,6 +224,8 @@ fn lists_are_read_with_their_defaults() {
             action: ListAction::Alert,
             direction: Direction::Out,
             expires: Some(std::time::Duration::from_secs(36 * 3600)),
+            special_use: SpecialUseEntries::Refuse,
+            max_share: None,
             ..list(
                 "two",
                 Source::Url("https://lists.example/two?key=1".to_owned()),

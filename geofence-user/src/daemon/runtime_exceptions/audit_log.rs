@@ -3,7 +3,7 @@
 //! The log is in the instance's state directory, for its owner only, and lines are only ever appended.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::config::ExceptionSpec;
 use crate::model::units::UnixSeconds;
+use crate::os::input::Input;
 use crate::os::instance::private_directory;
 use crate::os::state::StateError;
 
@@ -55,29 +56,41 @@ pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<(), StateErr
         .mode(0o600)
         .open(path)
         .map_err(failed("opening"))?;
-    let mut line = format!("{}\n", entry.to_json());
-    // A full disk can leave half a line; the new line must not become part of it.
-    let mut last = [b'\n'];
-    let end = file.seek(SeekFrom::End(-1));
-    let is_read = end.and_then(|_| file.read_exact(&mut last)).is_ok();
-    if is_read && last != [b'\n'] {
-        line.insert(0, '\n');
-    }
-    file.write_all(line.as_bytes())
-        .and_then(|()| file.sync_data())
-        .map_err(failed("writing"))
+    let end = whole_lines(&mut file).map_err(failed("reading"))?;
+    let line = format!("{}\n", entry.to_json());
+    let written = file
+        .set_len(end)
+        .and_then(|()| file.write_all(line.as_bytes()))
+        .and_then(|()| file.sync_data());
+    written.map_err(|error| {
+        // A full disk takes half a line. What is not whole is removed; the next record removes it otherwise.
+        let _ = file.set_len(end);
+        failed("writing")(error)
+    })
+}
+
+/// The length of the log without half a line at its end, which a power cut leaves.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    /// No line is longer.
+    const LINE_BYTES_MAX: u64 = 1 << 20;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(LINE_BYTES_MAX);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.take(LINE_BYTES_MAX).read_to_end(&mut tail)?;
+    let torn = tail
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .map_or(0, <[u8]>::len);
+    Ok(length.saturating_sub(torn as u64))
 }
 
 /// The changes of one exception at the end of the log, oldest first.
 pub(super) fn changes(path: &Path, id: &str) -> Vec<Value> {
     /// Some ten thousand lines, which are read in a moment.
-    const BYTES_MAX: i64 = 4 << 20;
+    const BYTES_MAX: u64 = 4 << 20;
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|mut file| {
-        // A shorter log is read from its beginning.
-        let _ = file.seek(SeekFrom::End(-BYTES_MAX));
-        file.read_to_end(&mut text)
-    });
+    let read = Input::open(path, u64::MAX).and_then(|file| file.read_end(BYTES_MAX, &mut text));
     if read.is_err() {
         return Vec::new();
     }
@@ -162,6 +175,9 @@ mod tests {
         fs::write(&log, text + "{\"id\":\"x-1").unwrap();
         append(&log, &entry("x-3", None)).unwrap();
         assert_eq!(changes(&log, "x-3").len(), 1);
+        let text = fs::read_to_string(&log).unwrap();
+        let is_whole = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+        assert!(text.lines().all(is_whole), "{text}");
         let of_one = changes(&log, "x-1");
         assert_eq!(of_one.len(), 2);
         assert_eq!(of_one[0]["time"], "2027-01-15T08:00:00Z");

@@ -2,7 +2,6 @@
 //!
 //! Both are in the instance's state directory, for its owner only. The text is written whole and renamed into place.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::audit_log::{self, AuditEntry};
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
+use crate::os::input;
 use crate::os::instance::Instance;
 use crate::os::state::{self, StateError};
 
@@ -56,7 +56,7 @@ impl RuntimeExceptionStore {
     pub(super) fn add_with_text(&self, config: Config) -> Result<(Config, String), Failure> {
         let failed = |text: String| Failure::new(Cause::Configuration, text);
         let name = self.file.display().to_string();
-        let text = match fs::read_to_string(&self.file) {
+        let text = match input::read_text(&self.file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => {
@@ -76,7 +76,7 @@ impl RuntimeExceptionStore {
 
     /// The text of the file, if there is one.
     pub(super) fn text(&self) -> Option<String> {
-        fs::read_to_string(&self.file).ok()
+        input::read_text(&self.file).ok()
     }
 
     /// Replaces the text of the file.
@@ -103,6 +103,8 @@ impl RuntimeExceptionStore {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

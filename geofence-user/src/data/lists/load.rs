@@ -7,11 +7,13 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::check::{header_of, read_checked};
+use super::extent;
 use super::local_addresses::LocalAddresses;
 use super::read::{Contents, read, read_blank};
 use super::report::{ListReport, ListState};
-use super::sanity::problems;
+use super::sanity::{SanityProblem, problems};
 use super::source_file::read_file;
+use super::special_use::without_special_use;
 use super::store::{Rejection, SourceStatus, Store, StoreError, StoredList};
 use crate::model::list::{Definition, Format, Source};
 use crate::model::listing::{Entries, Entry, Listing};
@@ -96,8 +98,9 @@ struct LoadedList {
 impl Loaded {
     fn add(&mut self, definition: &Definition, list: LoadedList, now: UnixSeconds) {
         let name = &definition.name;
-        let all = list.contents.entries.len();
-        let entries = unexpired(&list.contents.entries, definition, list.since, now);
+        let contents = without_special_use(definition, list.contents);
+        let all = contents.entries.len();
+        let entries = unexpired(&contents.entries, definition, list.since, now);
         let report = ListReport {
             name: name.clone(),
             source: definition.source.to_string(),
@@ -106,7 +109,7 @@ impl Loaded {
             state: list.state,
             entries: entries.len(),
             expired: all - entries.len(),
-            skipped: list.contents.skipped.values().sum(),
+            skipped: contents.skipped.values().sum(),
             since: list.since,
             rejection: list.status.refused,
             is_fetched: matches!(definition.source, Source::Url(_)),
@@ -275,7 +278,7 @@ fn from_store(
             });
         }
     };
-    let contents = stored_contents(list, &stored)?;
+    let contents = without_special_use(definition, stored_contents(list, &stored)?);
     let source = definition.source.to_string();
     let warning = if status.refused.is_some() {
         None
@@ -289,7 +292,7 @@ fn from_store(
         None
     } else {
         // It was accepted when it was fetched; the machine or its configuration has changed since.
-        problems(&contents.entries, None, local).first().map(|problem| {
+        first_problem(definition, &contents, local).map(|problem| {
             format!("the list {list} would be rejected today: {problem}; it is used until `geofence update {list}`")
         })
     };
@@ -306,6 +309,17 @@ fn from_store(
         warning,
         unsaved: None,
     })
+}
+
+/// Why a stored text would be rejected today.
+fn first_problem(
+    definition: &Definition,
+    contents: &Contents,
+    local: &LocalAddresses,
+) -> Option<SanityProblem> {
+    let mut problems = problems(&contents.entries, None, local);
+    problems.extend(extent::problems(definition, &contents.entries));
+    problems.into_iter().next()
 }
 
 /// A list without a text: empty, with the reason in its status.

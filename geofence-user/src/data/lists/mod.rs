@@ -5,6 +5,7 @@
 
 mod address;
 mod check;
+mod extent;
 mod fetch;
 mod formats;
 mod load;
@@ -15,6 +16,7 @@ mod read;
 mod report;
 pub mod sanity;
 mod source_file;
+mod special_use;
 pub mod store;
 #[cfg(test)]
 mod tests;

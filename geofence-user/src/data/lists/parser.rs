@@ -27,6 +27,9 @@ pub(super) struct Parser<'a> {
     pub(super) skipped: BTreeMap<&'static str, usize>,
     /// Whether the text says that it is whole, so that nothing in it means an empty list.
     pub(super) is_whole: bool,
+    entries_max: usize,
+    /// How many entries there may be, once there are more.
+    pub(super) too_many: Option<usize>,
     /// The line that `counted` is in. Places are asked for nearly in order, so lines are counted on from the last one.
     line: u32,
     line_start: usize,
@@ -34,7 +37,7 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str, now: UnixSeconds) -> Self {
+    pub(super) fn new(text: &'a str, now: UnixSeconds, entries_max: Option<usize>) -> Self {
         Self {
             text,
             now,
@@ -42,6 +45,8 @@ impl<'a> Parser<'a> {
             faults: Vec::new(),
             skipped: BTreeMap::new(),
             is_whole: false,
+            entries_max: entries_max.unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX),
+            too_many: None,
             line: 1,
             line_start: 0,
             counted: 0,
@@ -56,9 +61,9 @@ impl<'a> Parser<'a> {
         self.now.0
     }
 
-    /// Whether there are so many faults that reading on gains nothing.
+    /// Whether there are so many faults or entries that reading on gains nothing.
     pub(super) fn is_over(&self) -> bool {
-        self.faults.len() >= FAULTS_MAX
+        self.faults.len() >= FAULTS_MAX || self.too_many.is_some()
     }
 
     pub(super) fn has_faults(&self) -> bool {
@@ -143,14 +148,10 @@ impl<'a> Parser<'a> {
             Ok(Span::Range(nets)) => self.entries.extend(nets.map(entry)),
             Err(problem) => self.faults.push(problem.at(place)),
         }
-        if self.entries.len() > ENTRIES_MAX {
-            self.entries.clear();
-            // As many faults as end the reading.
-            let problem = Problem::new(
-                format!("there are more than {ENTRIES_MAX} entries"),
-                "split the list, or use one that is aggregated",
-            );
-            self.faults.resize(FAULTS_MAX, problem.at(place));
+        if self.entries.len() > self.entries_max {
+            // Without the memory of what is not used.
+            self.entries = Vec::new();
+            self.too_many = Some(self.entries_max);
         }
     }
 

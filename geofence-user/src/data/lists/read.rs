@@ -40,6 +40,8 @@ pub enum ListError {
         /// Whether reading stopped before the end, so that there may be more.
         is_cut: bool,
     },
+    /// Reading stopped because there are more entries than this.
+    TooMany { source: String, entries_max: usize },
 }
 
 impl std::error::Error for ListError {}
@@ -52,6 +54,10 @@ impl fmt::Display for ListError {
             Self::Whole { source, problem } => {
                 write!(f, "{source}: {}; {}", problem.what, problem.help)
             }
+            Self::TooMany {
+                source,
+                entries_max,
+            } => write!(f, "{source}: it has more than {entries_max} entries"),
             Self::Faults {
                 source,
                 faults,
@@ -82,6 +88,17 @@ pub fn read(
     source: &str,
     now: UnixSeconds,
 ) -> Result<Contents, ListError> {
+    read_at_most(bytes, format, source, now, None)
+}
+
+/// The same, as far as this many entries.
+pub(super) fn read_at_most(
+    bytes: &[u8],
+    format: Format,
+    source: &str,
+    now: UnixSeconds,
+    entries_max: Option<usize>,
+) -> Result<Contents, ListError> {
     let whole = |problem| ListError::Whole {
         source: source.to_owned(),
         problem,
@@ -92,8 +109,15 @@ pub fn read(
     } else {
         format
     };
-    let mut parser = Parser::new(&text, now);
+    let mut parser = Parser::new(&text, now, entries_max);
     parser_of(format)(&mut parser);
+    if let Some(entries_max) = parser.too_many {
+        let source = source.to_owned();
+        return Err(ListError::TooMany {
+            source,
+            entries_max,
+        });
+    }
     if parser.has_faults() {
         return Err(ListError::Faults {
             source: source.to_owned(),

@@ -5,14 +5,14 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use geofence_common::address::{SPECIAL_USE_V4, SPECIAL_USE_V6, SpecialUse};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::local_addresses::LocalAddresses;
+use super::special_use::special_use;
 use crate::model::listing::{Entries, Entry};
 
 /// A list that grows to this many times its size is another list.
-const GROWTH_MAX: usize = 10;
+pub(super) const GROWTH_MAX: usize = 10;
 
 /// A reason to reject a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,19 @@ pub enum SanityProblem {
     Grown {
         before: usize,
         now: usize,
+    },
+    /// It covers much of the address space.
+    Share {
+        family: &'static str,
+        percent: u8,
+        max_percent: u8,
+        widest: Option<Entry>,
+    },
+    /// One entry covers far more than the usual one.
+    OutOfPlace {
+        entry: Entry,
+        usual: u8,
+        percent: u8,
     },
     /// It has an entry in special-use space.
     SpecialUse {
@@ -52,9 +65,38 @@ impl fmt::Display for SanityProblem {
                     "it has {now} entries, at least ten times as many as before ({before})"
                 )
             }
+            Self::Share {
+                family,
+                percent,
+                max_percent,
+                widest,
+            } => {
+                write!(
+                    f,
+                    "it covers {percent} % of the public {family} addresses, and a list covers at most {max_percent} %"
+                )?;
+                if let Some(entry) = widest {
+                    write!(f, " (its shortest prefix: {}, {})", entry.net, entry.place)?;
+                }
+                write!(
+                    f,
+                    "; to accept that, add to the list: max-share = {percent}"
+                )
+            }
+            Self::OutOfPlace {
+                entry,
+                usual,
+                percent,
+            } => write!(
+                f,
+                "{}: {} covers far more than the other entries, of which most are /{usual} or longer; to accept that, \
+                 add to the list: max-share = {percent}",
+                entry.place, entry.net
+            ),
             Self::SpecialUse { entry, block } => write!(
                 f,
-                "{}: {} overlaps special-use space ({block}), which has no hosts on the internet",
+                "{}: {} overlaps special-use space ({block}), which has no hosts on the internet \
+                 (`special-use = \"skip\"` leaves such entries out)",
                 entry.place, entry.net
             ),
             Self::Management { entry, prefix } => write!(
@@ -107,20 +149,4 @@ pub fn problems(
         .into_iter()
         .flatten()
         .collect()
-}
-
-/// The prefixes that no list may overlap. Space that embeds IPv4 addresses is not among them.
-fn special_use() -> impl Iterator<Item = IpNet> {
-    let v4 = SPECIAL_USE_V4
-        .iter()
-        .filter_map(|(base, length)| Ipv4Net::new((*base).into(), *length).ok().map(IpNet::V4));
-    let v6 = SPECIAL_USE_V6
-        .iter()
-        .filter_map(|(base, length, kind)| match kind {
-            SpecialUse::Local | SpecialUse::Mapped => {
-                Ipv6Net::new((*base).into(), *length).ok().map(IpNet::V6)
-            }
-            SpecialUse::Embedded(_) => None,
-        });
-    v4.chain(v6)
 }

@@ -7,9 +7,9 @@
 //!
 //! Both are written whole under another name and renamed. A checksum shows whether a stored text is whole.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source_file::LIST_BYTES_MAX;
 use crate::model::units::UnixSeconds;
+use crate::os::input;
 use crate::os::instance::Instance;
+use crate::os::replace::{remove_unfinished, replace};
 
 /// The directory of stored lists.
 #[derive(Clone, Debug)]
@@ -143,23 +145,26 @@ impl Store {
             .mode(0o700)
             .create(&self.directory)
             .map_err(failed)?;
-        let directory = File::open(&self.directory).map_err(failed)?;
+        let directory = input::directory(&self.directory).map_err(failed)?;
         Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
     }
 
     /// The stored text, if there is one.
     pub fn load(&self, list: &str) -> Result<Option<StoredList>, StoreError> {
         let path = self.path(list);
-        let Some(bytes) = read(&path, LIST_BYTES_MAX + HEADER_BYTES_MAX)? else {
+        let Some(mut bytes) = read(&path, LIST_BYTES_MAX + HEADER_BYTES_MAX)? else {
             return Ok(None);
         };
         let damaged = || StoreError::Damaged {
             path: path.display().to_string(),
         };
         let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (header, text) = bytes.split_at(end.ok_or_else(damaged)?);
-        let text = text.get(1..).unwrap_or_default().to_vec();
+        let end = end.ok_or_else(damaged)?;
+        let header = bytes.get(..end).unwrap_or_default();
         let header: StoredHeader = serde_json::from_slice(header).map_err(|_| damaged())?;
+        // In place, because a text can be large.
+        bytes.drain(..=end);
+        let text = bytes;
         if header.version != VERSION
             || header.length != text.len()
             || header.checksum != crc32fast::hash(&text)
@@ -206,23 +211,17 @@ impl Store {
             path: path.display().to_string(),
             cause,
         };
-        let new = path.with_added_extension("new");
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(failed)?;
-        for part in parts {
-            file.write_all(part).map_err(failed)?;
+        replace(path, parts).map_err(failed)
+    }
+
+    /// Removes what earlier processes left half-written.
+    pub fn remove_unfinished(&self) {
+        // Without a directory there is nothing, and it is not made for this.
+        if self.directory.is_dir()
+            && let Ok(_lock) = self.lock()
+        {
+            remove_unfinished(&self.directory);
         }
-        file.sync_all().map_err(failed)?;
-        fs::rename(&new, path).map_err(failed)?;
-        // The rename itself must survive a power failure.
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed)
     }
 }
 
@@ -233,13 +232,8 @@ fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
         path: path.display().to_string(),
         cause,
     };
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(bytes_max)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(Some(bytes))
+    match input::read(path, bytes_max) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(failed),
+    }
 }

@@ -24,6 +24,16 @@ pub enum DatabaseError {
     )]
     Oversized { file: String, limit_mib: u64 },
 
+    #[error(
+        "database {file} is a zstd file of {packed} bytes that unpacks to more than {limit_mib} MiB, so it is no \
+         database; fetch it again"
+    )]
+    Bomb {
+        file: String,
+        packed: usize,
+        limit_mib: u64,
+    },
+
     #[error("database {file} is {format}, not an MMDB file; {help}")]
     Packed {
         file: String,

@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use super::protocol::{LINE_TIMEOUT, Request, VERSION};
@@ -26,6 +27,8 @@ const LINE_BYTES_MAX: u64 = 64 << 10;
 const LONG_BYTES: usize = 1 << 20;
 /// How many clients are connected at once.
 const CONNECTIONS_MAX: usize = 64;
+/// How many of them may wait for list events. The other places are for commands.
+const FOLLOWERS_MAX: usize = 32;
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +88,15 @@ pub async fn listen_and_serve(
 /// Answers requests until the task is dropped.
 async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
+    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let daemon = Arc::clone(&daemon);
+                let followers = Arc::clone(&followers);
                 connections.admit(|busy| async move {
                     // A client that has disconnected needs no answer.
-                    let _ = answer_client(stream, &daemon, &busy).await;
+                    let _ = answer_client(stream, &daemon, &followers, &busy).await;
                 });
             }
             Err(error) => {
@@ -106,6 +111,7 @@ async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
 async fn answer_client(
     mut stream: UnixStream,
     daemon: &Arc<Daemon>,
+    followers: &Semaphore,
     busy: &Busy,
 ) -> std::io::Result<()> {
     let peer = stream.peer_cred()?;
@@ -132,7 +138,7 @@ async fn answer_client(
         let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
         busy.set(true);
         let mut answer = if is_whole {
-            answer(&line, daemon, caller).await
+            answer(&line, daemon, followers, caller).await
         } else {
             let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
             refused(Cause::Request, &error)
@@ -160,12 +166,12 @@ fn refused(cause: Cause, error: &str) -> String {
     json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
 }
 
-async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> String {
+async fn answer(line: &str, daemon: &Arc<Daemon>, followers: &Semaphore, caller: Caller) -> String {
     let request = match Request::parse(line) {
         Ok(request) => request,
         Err(error) => return refused(Cause::Request, &error),
     };
-    match carry_out(request, daemon, caller).await {
+    match carry_out(request, daemon, followers, caller).await {
         Ok(result) => format!(r#"{{"version":{VERSION},"ok":true,"result":{result}}}"#),
         Err(failure) => refused(failure.cause, &failure.text),
     }
@@ -174,6 +180,7 @@ async fn answer(line: &str, daemon: &Arc<Daemon>, caller: Caller) -> String {
 async fn carry_out(
     request: Request,
     daemon: &Arc<Daemon>,
+    followers: &Semaphore,
     caller: Caller,
 ) -> Result<Box<RawValue>, Failure> {
     let result = match request {
@@ -211,8 +218,20 @@ async fn carry_out(
         Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
         Request::Names => daemon.names(),
         Request::Policy => return daemon.policy().await,
-        Request::Events { since, wait } => daemon.events_since(since, wait).await,
+        Request::Events { since, wait } => {
+            let _place = if wait { Some(place(followers)?) } else { None };
+            daemon.events_since(since, wait).await
+        }
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
+}
+
+/// A place among the clients that wait for list events.
+fn place(followers: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+    followers.try_acquire().map_err(|_| {
+        let text =
+            format!("{FOLLOWERS_MAX} clients wait for events already; end one of them first");
+        Failure::new(Cause::Request, text)
+    })
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::data::lists::store::Store;
 use crate::data::lists::{LocalAddresses, UpdateOutcome as Outcome, update};
-use crate::model::list::{Action, Definition, Direction, Format, Source};
+use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
 use crate::model::units::UnixSeconds;
 
 /// A server that gives its answers in order, one a connection, and records the requests.
@@ -65,6 +65,8 @@ fn definition(url: &str) -> Definition {
         action: Action::Block,
         direction: Direction::Both,
         expires: None,
+        special_use: SpecialUseEntries::Refuse,
+        max_share: None,
     }
 }
 

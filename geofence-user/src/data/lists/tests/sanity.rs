@@ -2,8 +2,11 @@
 
 use super::samples::*;
 use crate::data::lists::LocalAddresses;
+use crate::data::lists::extent;
+use crate::data::lists::read::read_at_most;
 use crate::data::lists::sanity::{SanityProblem, problems};
-use crate::model::list::Format;
+use crate::data::lists::special_use::without_special_use;
+use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
 use crate::model::listing::Entries;
 
 #[test]
@@ -102,4 +105,79 @@ fn this_machine_has_a_loopback_address() {
     );
     let empty = problems(&Entries::default(), None, &here);
     assert_eq!(empty, [SanityProblem::Empty]);
+}
+
+fn with(special_use: SpecialUseEntries, max_share: Option<u8>) -> Definition {
+    Definition {
+        name: "bad".to_owned(),
+        source: Source::File("list".into()),
+        format: Format::Plain,
+        action: Action::Block,
+        direction: Direction::Both,
+        expires: None,
+        special_use,
+        max_share,
+    }
+}
+
+#[test]
+fn list_that_covers_much_of_the_internet_is_refused_with_the_line_that_accepts_it() {
+    let found = |text: &str, max_share| {
+        let entries = read_as(Format::Plain, text).entries;
+        let problems = extent::problems(&with(SpecialUseEntries::Refuse, max_share), &entries);
+        problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let all: Vec<String> = (1..224)
+        .filter(|first| ![10, 127].contains(first))
+        .map(|first| format!("{first}.0.0.0/8"))
+        .collect();
+    let all = all.join("\n");
+    let said = found(&all, None);
+    assert!(said.contains("of the public IPv4 addresses"), "{said}");
+    assert!(said.contains("max-share = 100"), "{said}");
+    assert!(found(&all, Some(99)).contains("at most 99 %"));
+    assert_eq!(found(&all, Some(100)), "");
+    // Prefixes inside others count once, and many small ones little.
+    assert_eq!(found(&lines(200), None), "");
+    assert_eq!(
+        found("60.0.0.0/6\n60.0.0.0/8\n61.0.0.0/8\n62.0.0.0/8", None),
+        ""
+    );
+    assert!(found("2000::/4", None).contains("of the public IPv6 addresses"));
+    // One entry that is out of place is named.
+    let wide = format!("{}\n60.0.0.0/7", lines(20));
+    let said = found(&wide, None);
+    assert!(said.contains("60.0.0.0/7 covers far more"), "{said}");
+    assert!(said.contains("max-share = 1"), "{said}");
+    assert_eq!(found(&wide, Some(1)), "");
+}
+
+#[test]
+fn entries_in_special_use_space_are_left_out_and_counted_if_the_list_says_so() {
+    let read = || {
+        read_as(
+            Format::Plain,
+            "5.9.0.1\n10.0.0.0/8\n224.0.0.0/3\n100.0.0.0/8\nfe80::1",
+        )
+    };
+    let kept = |word| {
+        let contents = without_special_use(&with(word, None), read());
+        (contents.entries.len(), skipped(&contents))
+    };
+    assert_eq!(kept(SpecialUseEntries::Refuse), (5, vec![]));
+    let expected = vec![("entries in special-use space", 3)];
+    assert_eq!(kept(SpecialUseEntries::Skip), (2, expected));
+}
+
+#[test]
+fn reading_stops_where_the_check_would_reject_the_number_of_entries() {
+    let text = lines(1000);
+    let error = read_at_most(text.as_bytes(), Format::Plain, "x.list", NOW, Some(200)).unwrap_err();
+    assert_eq!(error.to_string(), "x.list: it has more than 200 entries");
+    let all = read_at_most(text.as_bytes(), Format::Plain, "x.list", NOW, Some(1000));
+    assert_eq!(all.unwrap().entries.len(), 1000);
 }

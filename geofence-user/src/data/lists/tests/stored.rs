@@ -9,7 +9,7 @@ use crate::data::lists::store::{
 use crate::data::lists::{
     ListState, LoadError, Loaded, LocalAddresses, UpdateOutcome as Outcome, load, update,
 };
-use crate::model::list::{Action, Definition, Direction, Format, Source};
+use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
 use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 
@@ -42,6 +42,8 @@ impl Fixture {
             action: Action::Block,
             direction: Direction::Both,
             expires: None,
+            special_use: SpecialUseEntries::Refuse,
+            max_share: None,
         }
     }
 

@@ -1,0 +1,96 @@
+//! How much of the address space a list covers.
+//!
+//! Pure. A list is judged by addresses as well as by entries: a few short prefixes can cover the internet.
+
+use ipnet::IpNet;
+
+use super::sanity::SanityProblem;
+use super::special_use::special_use;
+use crate::model::list::Definition;
+use crate::model::listing::{Entries, Entry};
+
+/// The share of the public addresses of a family that a list covers at most, unless its configuration says more.
+const SHARE_MAX_PERCENT: u8 = 10;
+
+/// An entry is out of place if it is this short, per family, and shorter than the usual entry by so many bits.
+const WIDE_LENGTHS: [u8; 2] = [9, 20];
+const WIDE_BITS: u8 = 12;
+
+/// What is wrong with the space that a list covers. With a bound of its own, the list is judged by that alone.
+pub(super) fn problems(definition: &Definition, entries: &Entries) -> Vec<SanityProblem> {
+    let max_percent = definition.max_share.unwrap_or(SHARE_MAX_PERCENT);
+    let mut problems = Vec::new();
+    for is_v6 in [false, true] {
+        let percent = share_percent(entries, is_v6);
+        if percent > f64::from(max_percent) {
+            problems.push(SanityProblem::Share {
+                family: if is_v6 { "IPv6" } else { "IPv4" },
+                percent: percent.ceil() as u8,
+                max_percent,
+                widest: widest(entries, is_v6),
+            });
+        }
+        if definition.max_share.is_none()
+            && let Some((entry, usual)) = out_of_place(entries, is_v6)
+        {
+            problems.push(SanityProblem::OutOfPlace {
+                entry,
+                usual,
+                percent: percent.ceil().max(1.0) as u8,
+            });
+        }
+    }
+    problems
+}
+
+/// How much of the public addresses of a family the entries cover. Public IPv6 is 2000::/3.
+fn share_percent(entries: &Entries, is_v6: bool) -> f64 {
+    let size =
+        |net: IpNet| 2_f64.powi(i32::from(net.max_prefix_len()) - i32::from(net.prefix_len()));
+    let all = if is_v6 {
+        2_f64.powi(125)
+    } else {
+        let special = special_use().filter(|net| net.addr().is_ipv4());
+        2_f64.powi(32) - special.map(size).sum::<f64>()
+    };
+    let mut covered = 0.0;
+    // In order of address, then length, so a prefix inside another comes after it.
+    let mut outer: Option<IpNet> = None;
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.net.addr().is_ipv6() == is_v6)
+    {
+        if outer.is_none_or(|outer| !outer.contains(&entry.net)) {
+            covered += size(entry.net);
+            outer = Some(entry.net);
+        }
+    }
+    (100.0 * covered / all).min(100.0)
+}
+
+fn widest(entries: &Entries, is_v6: bool) -> Option<Entry> {
+    let family = entries
+        .iter()
+        .filter(|entry| entry.net.addr().is_ipv6() == is_v6);
+    family.min_by_key(|entry| entry.net.prefix_len()).copied()
+}
+
+/// An entry that is much shorter than the usual one of its family, and the length of that.
+fn out_of_place(entries: &Entries, is_v6: bool) -> Option<(Entry, u8)> {
+    let family = || {
+        entries
+            .iter()
+            .filter(|entry| entry.net.addr().is_ipv6() == is_v6)
+    };
+    let mut lengths: Vec<u8> = family().map(|entry| entry.net.prefix_len()).collect();
+    let middle = lengths.len() / 2;
+    if middle == 0 {
+        return None;
+    }
+    let (_, usual, _) = lengths.select_nth_unstable(middle);
+    let usual = *usual;
+    let entry = widest(entries, is_v6)?;
+    let length = entry.net.prefix_len();
+    let is_wide = length <= WIDE_LENGTHS[usize::from(is_v6)];
+    (is_wide && length.saturating_add(WIDE_BITS) <= usual).then_some((entry, usual))
+}

@@ -1,0 +1,78 @@
+//! Replacing a file in one step: written under another name, renamed, and on the disk when the call returns.
+//!
+//! A new text that cannot be written whole is removed at once, so that on a full disk it takes no room from others.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use super::input;
+
+/// What the name of a file that is being written ends in.
+const UNFINISHED: &str = "new";
+
+/// Replaces a file by these parts, readable by its owner only.
+///
+/// # Errors
+/// When the file cannot be written; what was there before then stays.
+pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let new = path.with_added_extension(UNFINISHED);
+    let written = write(&new, parts).and_then(|()| fs::rename(&new, path));
+    if let Err(error) = written {
+        // Best effort: the next start removes it.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    // The rename has to survive a power cut as well.
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    input::directory(directory).and_then(|directory| directory.sync_all())
+}
+
+fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+/// Removes what earlier processes left half-written in a directory. The caller is the only one that writes there.
+pub fn remove_unfinished(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && path.extension().is_some_and(|end| end == UNFINISHED) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_cannot_be_replaced_leaves_nothing_half_written() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("image");
+        replace(&path, &[b"one", b"two"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"onetwo");
+        let directory = place.path().join("directory");
+        fs::create_dir(&directory).unwrap();
+        assert!(replace(&directory, &[b"one"]).is_err());
+        assert!(!place.path().join("directory.new").exists());
+        fs::write(place.path().join("image.new"), "half").unwrap();
+        remove_unfinished(place.path());
+        assert!(!place.path().join("image.new").exists());
+        assert!(path.exists());
+    }
+}

@@ -1,0 +1,175 @@
+//! Files and requests that would wedge or starve a daemon: each is refused by name, and filter and socket go on.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::edge::Answer;
+use geofence_tests::require_root;
+use geofence_tests::site::{CONFIG, Site};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+const CONFIGURATION: &str = "block = [\"RU\"]\n";
+const FILTERED: [bool; 2] = [false, true];
+/// How long a refusal may take: a second, and what the tests beside this one take.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Checks that the filter filters and the daemon answers on both of its faces.
+fn ensure_alive(site: &Site) -> Result<()> {
+    ensure!(site.passes()? == FILTERED, "the filter has changed");
+    // It exits with 1 while the last reload has failed.
+    site.edge.ask(&["status", "--json"])?.json()?;
+    ensure!(site.edge.get("/livez")?.status == 200);
+    ensure!(site.edge.get("/healthz")?.status == 200);
+    Ok(())
+}
+
+/// Runs a command that must be refused soon.
+fn refused(site: &Site, words: &[&str]) -> Result<Answer> {
+    let begun = Instant::now();
+    let answer = site.edge.ask(words)?;
+    ensure!(answer.code == Some(1), "{words:?}: {answer:?}");
+    ensure!(
+        begun.elapsed() < REFUSED_WITHIN,
+        "{words:?} took {:?}",
+        begun.elapsed()
+    );
+    Ok(answer)
+}
+
+/// Asks the daemon in its own protocol, past the checks of the client.
+fn say(site: &Site, request: &str) -> Result<String> {
+    let mut stream = UnixStream::connect(site.edge.socket())?;
+    stream.set_read_timeout(Some(REFUSED_WITHIN))?;
+    writeln!(stream, "{request}")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(answer)
+}
+
+/// Makes a pipe, a sparse file of 4 GiB and a directory; returns their names and how a refusal calls each.
+fn no_files(site: &Site) -> Result<[(&'static str, &'static str); 3]> {
+    mkfifo(&site.path("pipe"), Mode::S_IRUSR | Mode::S_IWUSR)?;
+    File::create(site.path("sparse"))?.set_len(4 << 30)?;
+    fs::create_dir(site.path("directory"))?;
+    Ok([
+        ("pipe", "a pipe, not a regular file"),
+        ("sparse", "more than"),
+        ("directory", "a directory, not a regular file"),
+    ])
+}
+
+#[test]
+fn applied_file_that_is_no_regular_file_is_refused_by_name() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let daemon = site.run(&[])?;
+    for (name, said) in no_files(&site)? {
+        let answer = refused(&site, &["apply", &site.word(name)?])?;
+        ensure!(
+            answer.stderr.contains(name) && answer.stderr.contains(said),
+            "{answer:?}"
+        );
+        ensure_alive(&site)?;
+    }
+    let answer = refused(&site, &["apply", "/dev/zero"])?;
+    ensure!(answer.stderr.contains("/dev/zero"), "{answer:?}");
+    ensure_alive(&site)?;
+    ensure!(daemon.peak()? < 256 << 20, "{} bytes", daemon.peak()?);
+    Ok(())
+}
+
+#[test]
+fn configuration_replaced_by_a_pipe_is_refused_and_read_again_when_it_is_back() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let _daemon = site.run(&[])?;
+    for (name, said) in no_files(&site)? {
+        if name == "directory" {
+            fs::remove_file(site.path(CONFIG))?;
+        }
+        fs::rename(site.path(name), site.path(CONFIG))?;
+        let answer = refused(&site, &["reload"])?;
+        ensure!(answer.stderr.contains(said), "{answer:?}");
+        ensure_alive(&site)?;
+    }
+    fs::remove_dir(site.path(CONFIG))?;
+    site.configure(CONFIGURATION)?;
+    site.done(&["reload"])?;
+    ensure_alive(&site)
+}
+
+#[test]
+fn list_and_database_that_are_no_regular_files_are_refused() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let _daemon = site.run(&[])?;
+    for (name, said) in no_files(&site)? {
+        for key in [
+            format!("databases = [\"{name}\"]\n"),
+            format!("asn-database = \"{name}\"\n"),
+            format!("[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"{name}\"\n"),
+        ] {
+            site.write("next.toml", format!("{CONFIGURATION}{key}"))?;
+            let answer = refused(&site, &["apply", &site.word("next.toml")?])?;
+            let is_named = answer.stderr.contains(said) || answer.stderr.contains("is larger than");
+            ensure!(is_named, "{key}: {answer:?}");
+        }
+        ensure_alive(&site)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn trial_of_a_time_out_of_bounds_is_refused_by_the_daemon() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let _daemon = site.run(&[])?;
+    for seconds in ["0", "3601", "18446744073709551615"] {
+        let request =
+            format!("{{\"version\":1,\"command\":\"apply\",\"file\":null,\"seconds\":{seconds}}}");
+        let answer = say(&site, &request)?;
+        ensure!(answer.contains("from 1s to 1h"), "{seconds}: {answer}");
+    }
+    ensure_alive(&site)
+}
+
+#[test]
+fn many_waiting_followers_leave_the_control_socket_to_commands() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let _daemon = site.run(&[])?;
+    let mut followers = Vec::new();
+    for _ in 0..80 {
+        let mut stream = UnixStream::connect(site.edge.socket())?;
+        let asked = writeln!(
+            stream,
+            "{{\"version\":1,\"command\":\"events\",\"wait\":true}}"
+        );
+        // One past the limit is closed.
+        if asked.is_ok() {
+            followers.push(stream);
+        }
+    }
+    site.done(&["status"]).context("64 followers")?;
+    site.done(&["reload"])?;
+    site.write("next.toml", "block = [\"DE\"]\n")?;
+    site.done(&["apply", "--confirm-within", "60s", &site.word("next.toml")?])?;
+    site.done(&["revert"])?;
+    ensure_alive(&site)
+}
+
+#[test]
+fn half_written_files_are_removed_at_the_start() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    site.run(&[])?.kill(Duration::from_secs(10))?;
+    let half = site.edge.state().join("image.new");
+    fs::write(&half, "half")?;
+    let _daemon = site.run(&[])?;
+    ensure!(!half.exists(), "{} is still there", half.display());
+    Ok(())
+}
