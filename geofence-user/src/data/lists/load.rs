@@ -107,7 +107,7 @@ impl Loaded {
             state: list.state,
             entries: entries.len(),
             expired: all - entries.len(),
-            skipped: list.contents.skipped.values().sum(),
+            skipped: list.contents.skipped.clone(),
             since: list.since,
             rejection: list.status.refused,
         });
