@@ -90,6 +90,32 @@ fn confirmed_policy_stays_and_replaces_the_configuration() -> Result<()> {
 }
 
 #[test]
+fn confirm_writes_through_a_link_to_its_target() -> Result<()> {
+    require_root!();
+    let site = site()?;
+    // The configuration is a link to a file that something else manages.
+    let managed = tempfile::tempdir()?;
+    let target = managed.path().join("managed.toml");
+    std::fs::rename(site.path("geofence.toml"), &target)?;
+    std::os::unix::fs::symlink(&target, site.path("geofence.toml"))?;
+    let _daemon = site.run(&[])?;
+    // A file beside the link is in the same directory, and one beside the target is not: relative paths start here.
+    let beside = managed.path().join("next.toml");
+    std::fs::copy(site.path("next.toml"), &beside)?;
+    let beside = beside.to_str().context("a path")?;
+    let refused = site.edge.ask(&["apply", beside])?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(in_trial(&site, 600, || Ok(()))?);
+    let confirmed = ask(&site, "confirm")?;
+    assert_eq!(confirmed.code, Some(0), "{confirmed:?}");
+    assert_eq!(std::fs::read_link(site.path("geofence.toml"))?, target);
+    assert_eq!(std::fs::read_to_string(&target)?, text(&site, "next.toml")?);
+    let before = managed.path().join("managed.toml.before");
+    assert_eq!(std::fs::read_to_string(before)?, "block = [\"RU\"]\n");
+    Ok(())
+}
+
+#[test]
 fn unconfirmed_policy_is_reverted_in_time() -> Result<()> {
     require_root!();
     let site = site()?;

@@ -45,7 +45,9 @@ fn window(text: &str) -> Result<Duration, String> {
 
 pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let file = arguments.file.as_ref().map(|path| {
-        path.canonicalize()
+        // The name as it is given: relative paths start at its directory, not at that of a link's target.
+        path.metadata()
+            .and_then(|_| std::path::absolute(path))
             .with_context(|| format!("cannot read {}", path.display()))
     });
     let ReloadOptions {

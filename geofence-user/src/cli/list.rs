@@ -57,6 +57,9 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
             writeln!(out, "\n{name}, rejected {age} ago: {}", rejection.why)?;
         }
     }
+    for text in loaded.reports.iter().filter_map(ListReport::passed_over) {
+        writeln!(out, "\n{text}")?;
+    }
     for warning in &loaded.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }

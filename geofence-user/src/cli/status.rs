@@ -112,6 +112,9 @@ fn text(status: &Value) -> String {
         );
         add_policy(status, &mut lines);
         add_exceptions(&status["exceptions"], &mut lines);
+        if let Some(open) = status["mail_dns"].as_str() {
+            lines.add("mail-dns", open);
+        }
         let listen = word(&status["listen"]);
         lines.add("metrics", format_args!("http://{listen}/metrics"));
         add_changes(status, &mut lines);

@@ -5,6 +5,9 @@ use geofence_common::image::{LINE_WORDS, Line, PortRule, SERVICES_LINES, flag};
 
 use crate::model::policy::{Action, Destination, Policy, Protection, ServiceProtocol};
 
+/// The port of DNS, over UDP and TCP.
+const DNS: u16 = 53;
+
 /// Whether some ports of a tenant are protected; tenant 0 stands for all other destinations.
 fn has_protection(policy: &Policy, tenant: u32) -> bool {
     protections(policy, tenant).next().is_some()
@@ -35,6 +38,9 @@ pub(super) fn section(policy: &Policy, tenant: u32, protocol: ServiceProtocol) -
                 set(port, PortRule::Service);
             }
         }
+    }
+    if policy.opens_dns(&settings) {
+        set(DNS, PortRule::Service);
     }
     if protocol == ServiceProtocol::Tcp {
         for port in settings.mail.ports() {

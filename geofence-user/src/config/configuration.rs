@@ -10,7 +10,7 @@ use super::asn::AsMention;
 use super::runtime_exceptions::RuntimeExceptions;
 use crate::model::list::Definition;
 use crate::model::policy::{
-    Action, CountryRule, CrossCheckRule, Lookup, Mail, Policy, Replies, Settings,
+    Action, CountryRule, CrossCheckRule, Lookup, Mail, MailDns, Policy, Replies, Settings,
 };
 use crate::model::word::Word;
 use crate::os::instance::Instance;
@@ -95,6 +95,8 @@ impl Config {
                 lookup: Lookup::ArrayTrie,
                 replies: Replies::None,
                 mta_sts: false,
+                mail_dns: MailDns::Off,
+                name_servers: Vec::new(),
                 translation_prefixes: Vec::new(),
                 management: Vec::new(),
                 allow: Vec::new(),

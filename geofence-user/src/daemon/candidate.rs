@@ -3,7 +3,7 @@
 //!
 //! A start and a reload both come through here, and nothing here touches the kernel.
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
@@ -13,7 +13,7 @@ use crate::checks::sanity::{
 use crate::compile::LpmPrefixes;
 use crate::compile::{Extents, Image};
 use crate::config::Config;
-use crate::data::lists::{Loaded, store::Store};
+use crate::data::lists::{ListReport, Loaded, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
@@ -158,6 +158,14 @@ impl Candidate {
             shortfalls: prepared.shortfalls,
             ..Facts::of(&prepared.image)
         };
+        for text in prepared
+            .lists
+            .reports
+            .iter()
+            .filter_map(ListReport::passed_over)
+        {
+            info!("list {text}");
+        }
         let cache = files.cache(&prepared.config, database);
         Ok(Self {
             config: prepared.config,

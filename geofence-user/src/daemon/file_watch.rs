@@ -14,6 +14,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How often expired entries cause a reload at most: entries of some lists expire every second.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(60);
 
+/// How often name servers are looked for.
+const NAME_SERVER_PERIOD: Duration = Duration::from_secs(10);
+
 /// Reloads when a changed file has been unchanged for a second, or when entries of a list have expired; never ends.
 ///
 /// Polling sees through links, mounts and replaced files, which notifications do not, and costs a few system calls a
@@ -23,6 +26,7 @@ pub async fn watch_files(daemon: Arc<Daemon>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     let mut last_expiry: Option<Instant> = None;
+    let mut last_look = Instant::now();
     loop {
         ticks.tick().await;
         if daemon.is_on_trial() {
@@ -35,6 +39,11 @@ pub async fn watch_files(daemon: Arc<Daemon>) {
         if daemon.has_expired_entries() && is_due() {
             last_expiry = Some(Instant::now());
             info!("entries of a list have expired: reloading");
+        } else if last_look.elapsed() >= NAME_SERVER_PERIOD && {
+            last_look = Instant::now();
+            daemon.has_other_name_servers()
+        } {
+            info!("a name server has started or ended: reloading");
         } else {
             let is_settled = last.replace(seen.clone()).is_some_and(|last| last == seen);
             if !is_settled || seen == attempted {

@@ -18,11 +18,12 @@ use super::sync::{lock, run_blocking};
 use crate::checks::lockout::{self, Dependency};
 use crate::config::{Config, ConfigText};
 use crate::model::failure::{Cause, Failure};
-use crate::model::policy::NewNumbers;
+use crate::model::policy::{MailDns, NewNumbers};
 use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
 use crate::os::memory;
+use crate::os::name_servers;
 use crate::os::state::StateError;
 use crate::prepare::filter_options;
 
@@ -227,6 +228,14 @@ impl Daemon {
     pub(super) fn has_expired_entries(&self) -> bool {
         let next = lock(&self.active).next_expiry;
         next.is_some_and(|next| next <= UnixSeconds::now())
+    }
+
+    /// Whether name servers listen now where none did when the active policy was made, or the reverse.
+    pub(super) fn has_other_name_servers(&self) -> bool {
+        let config = Arc::clone(&lock(&self.active).config);
+        let policy = &config.policy;
+        policy.mail_dns == MailDns::Auto
+            && policy.name_servers != name_servers::on_interfaces(&config.interfaces)
     }
 
     /// Saves the active image and the configuration it came with, for a boot at which either cannot be read. An image

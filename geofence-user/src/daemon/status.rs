@@ -52,6 +52,7 @@ impl Daemon {
             "program_version": env!("CARGO_PKG_VERSION"),
             "mode": facts.mode.word(),
             "generation": facts.generation,
+            "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
             "lists": lists,

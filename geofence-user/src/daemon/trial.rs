@@ -181,8 +181,7 @@ impl Daemon {
     /// Reads a file that is to replace the configuration file, after a check that it could.
     fn read_replacement(&self, file: PathBuf) -> Result<(PathBuf, String), Failure> {
         let refused = |text: String| Failure::new(Cause::Configuration, text);
-        let (path, text) = file
-            .canonicalize()
+        let (path, text) = std::path::absolute(&file)
             .and_then(|path| input::read_text(&path).map(|text| (path, text)))
             .map_err(|error| refused(format!("cannot read {}: {error}", file.display())))?;
         let Some(configuration) = &self.source.file else {
@@ -195,8 +194,8 @@ impl Daemon {
                  it can write only to the directory of the configuration that it was started with"
             ))
         })?;
-        let own_path = configuration.canonicalize().ok();
-        if own_path.as_deref().and_then(Path::parent) != path.parent() {
+        // Relative paths start at the directory of the name, whatever a link leads to.
+        if real_directory(configuration).ok() != real_directory(&file).ok() {
             return Err(refused(format!(
                 "{new} replaces {own} when it is confirmed, and the paths in it are relative to its directory: put it \
                  into the same directory"
@@ -221,15 +220,23 @@ fn nothing_on_trial() -> Failure {
     )
 }
 
-/// Checks that files can be created beside this one, with a file that is removed again.
+/// The directory that holds a name, without links.
+fn real_directory(path: &Path) -> std::io::Result<PathBuf> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new(".")).canonicalize()
+}
+
+/// Checks that files can be created beside the one that this path leads to, with a file that is removed again.
 fn writable_beside(path: &Path) -> std::io::Result<()> {
-    let new = path.with_added_extension("new");
+    let new = path.canonicalize()?.with_added_extension("new");
     std::fs::File::create(&new)?;
     std::fs::remove_file(new)
 }
 
-/// Replaces a file's text in one step; returns the path of a copy of the previous text.
+/// Replaces a file's text in one step; returns the path of a copy of the previous text. A link stays, and the file that
+/// it leads to is replaced in its own directory.
 fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
+    let path = &path.canonicalize()?;
     let before = path.with_added_extension("before");
     let new = path.with_added_extension("new");
     std::fs::copy(path, &before)?;

@@ -2,7 +2,7 @@
 
 use geofence_common::action::Mode;
 
-use super::policy::{Action, CrossCheckRule, Lookup, Mail, Replies};
+use super::policy::{Action, CrossCheckRule, Lookup, Mail, MailDns, Replies};
 use super::word::Word;
 
 impl Word for Mode {
@@ -58,6 +58,22 @@ impl Word for Mail {
             "off",
             Self::Off,
             "no mail port is open to blocked countries",
+        ),
+    ];
+}
+
+impl Word for MailDns {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        (
+            "auto",
+            Self::Auto,
+            "they pass where mail is open and a name server of this machine listens on a protected address",
+        ),
+        ("on", Self::On, "they pass"),
+        (
+            "off",
+            Self::Off,
+            "they are dropped, unless `services` has the port",
         ),
     ];
 }

@@ -1,11 +1,12 @@
-//! What geofence uses of the operating system: clocks and memory, an instance's directories, the last good image on
-//! disk, file stamps, reading and replacing files, the service manager, and the process's own privileges.
+//! What geofence uses of the operating system: clocks and memory, name servers, an instance's directories, the last
+//! good image on disk, file stamps, reading and replacing files, the service manager, and the process's own privileges.
 
 pub mod clock;
 pub mod file_stamps;
 pub mod input;
 pub mod instance;
 pub mod memory;
+pub mod name_servers;
 pub mod notify;
 pub mod privilege;
 pub mod replace;

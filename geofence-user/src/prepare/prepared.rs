@@ -14,9 +14,10 @@ use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
 use crate::data::mmdb::{DatabaseError, Reader, SourceInfo};
 use crate::model::filter_options::FilterOptions;
-use crate::model::policy::Lookup;
+use crate::model::policy::{Lookup, MailDns};
 use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
+use crate::os::name_servers;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +161,9 @@ pub fn prepare_from(
         lists = lists::load(&config.lists, &local, &store, UnixSeconds::now(), tolerance)?;
         shortfalls.append(&mut lists.shortfalls);
         config.policy.lists = std::mem::take(&mut lists.listings);
+    }
+    if config.policy.mail_dns == MailDns::Auto {
+        config.policy.name_servers = name_servers::on_interfaces(&config.interfaces);
     }
     let now = UnixSeconds::now();
     let lines_max = lines(config.image_capacity.unwrap_or(CAPACITY_MAX_BYTES));

@@ -240,6 +240,7 @@ fn others(config: &Config) -> Vec<KeyValue> {
                 .map_or_else(|| "automatic".to_owned(), |bytes| (bytes >> 20).to_string()),
         ),
         one("instance", config.instance.name()),
+        one("mail-dns", policy.mail_dns.word()),
         one("replies", policy.replies.word()),
         one("mta-sts", policy.mta_sts),
         one("mail-flows", config.flows.mail),

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
+
+use crate::os::name_servers::address;
 
 /// The default port of SSH servers.
 const SSH: u16 = 22;
@@ -127,28 +129,6 @@ fn socket(line: &str) -> Option<Socket> {
         state,
         inode,
     })
-}
-
-/// Reads an address of the table: 32-bit words in native byte order, in hexadecimal.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = text.split_once(':')?;
-    let words: Vec<[u8; 4]> = ip
-        .as_bytes()
-        .chunks(8)
-        .map(|digits| {
-            let word = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-            Some(word.to_ne_bytes())
-        })
-        .collect::<Option<_>>()?;
-    let ip: IpAddr = match *words {
-        [word] => Ipv4Addr::from(word).into(),
-        [_, _, _, _] => {
-            let bytes: [u8; 16] = words.concat().try_into().ok()?;
-            Ipv6Addr::from(bytes).to_canonical()
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
 #[cfg(test)]

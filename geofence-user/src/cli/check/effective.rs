@@ -27,6 +27,8 @@ pub(super) struct Effective {
     pub(super) special_use: &'static str,
     pub(super) mail: &'static str,
     pub(super) mail_ports: &'static [u16],
+    /// Whether DNS is open to blocked countries, and why.
+    pub(super) mail_dns: String,
     pub(super) replies: &'static str,
     pub(super) mta_sts: bool,
     pub(super) services: Vec<String>,
@@ -135,6 +137,7 @@ impl Effective {
             special_use: policy.settings.special_use.word(),
             mail: policy.settings.mail.word(),
             mail_ports: policy.settings.mail.ports(),
+            mail_dns: policy.mail_dns_in_words(),
             replies: policy.replies.word(),
             mta_sts: policy.mta_sts,
             services: texts(&policy.settings.services),

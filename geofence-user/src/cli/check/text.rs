@@ -25,6 +25,7 @@ impl Effective {
         line("countries", &self.rule_in_words());
         line("mode", &described::<Mode>(self.mode));
         line("mail", &described::<Mail>(self.mail));
+        line("mail-dns", &self.mail_dns);
         line("replies", &self.replies_in_words());
         line(
             "services",

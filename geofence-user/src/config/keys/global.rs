@@ -10,7 +10,7 @@ use crate::config::configuration::{Config, XdpMode};
 use crate::config::key::Key;
 use crate::config::key_doc::Kind;
 use crate::config::{addresses, asn_mentions, values};
-use crate::model::policy::{Action, AsRule, CrossCheckRule, Lookup, Mail, Replies};
+use crate::model::policy::{Action, AsRule, CrossCheckRule, Lookup, Mail, MailDns, Replies};
 
 /// The smallest flow table: below, the kernel's bookkeeping evicts flows in use.
 const FLOWS_MIN: u32 = 1024;
@@ -174,6 +174,16 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
             .meaning("Which TCP ports of mail stay open to blocked countries.")
             .details("UDP or SCTP to the same ports is not mail.")
             .example(r#"mail = "mta""#),
+        K::word::<MailDns, _>("mail-dns", |config| &mut config.policy.mail_dns)
+            .meaning("Whether DNS queries from blocked countries pass, over UDP and TCP to port 53.")
+            .details(
+                "Who sends mail asks for the MX of our domain first. Where this machine is the name server of the \
+                 domain, open mail ports are of no use without it. A name server on a loopback address, or on an \
+                 interface that is not protected, does not count. geofence looks again every ten seconds, and \
+                 `geofence check` and `geofence status` say what is open and why. Set it to \"on\" for name servers \
+                 behind this machine.",
+            )
+            .example(r#"mail-dns = "off""#),
         K::word::<Replies, _>("replies", |config| &mut config.policy.replies)
             .meaning("Which packets from our side a blocked country may reply to.")
             .details(

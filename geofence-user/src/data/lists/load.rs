@@ -109,7 +109,7 @@ impl Loaded {
             state: list.state,
             entries: entries.len(),
             expired: all - entries.len(),
-            skipped: contents.skipped.values().sum(),
+            skipped: contents.skipped.clone(),
             since: list.since,
             rejection: list.status.refused,
             is_fetched: matches!(definition.source, Source::Url(_)),

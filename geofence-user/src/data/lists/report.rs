@@ -1,10 +1,13 @@
 //! What commands, metrics and the page show about a list.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::store::{Rejection, SourceStatus};
 use crate::model::list::{Action, Direction};
 use crate::model::shortfall::{Part, Shortfall};
+use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
@@ -45,8 +48,8 @@ pub struct ListReport {
     /// The entries that have not expired.
     pub entries: usize,
     pub expired: usize,
-    /// Items of the text that are not entries.
-    pub skipped: usize,
+    /// How many items of the text are not entries, by the reason.
+    pub skipped: BTreeMap<&'static str, usize>,
     /// When its source last gave or confirmed the text.
     pub since: Option<UnixSeconds>,
     pub rejection: Option<Rejection>,
@@ -105,6 +108,16 @@ impl ListReport {
         self
     }
 
+    /// What of the text is not an entry, and why; nothing if all of it is.
+    #[must_use]
+    pub fn passed_over(&self) -> Option<String> {
+        let counts = self.skipped.iter();
+        let counts: Vec<_> = counts
+            .map(|(what, count)| format!("{} {what}", grouped(*count as u64)))
+            .collect();
+        (!counts.is_empty()).then(|| format!("{}: passed over {}", self.name, counts.join(", ")))
+    }
+
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -115,7 +128,8 @@ impl ListReport {
             "standing": self.state.name(),
             "entries": self.entries,
             "lapsed": self.expired,
-            "passed_over": self.skipped,
+            "passed_over": self.skipped.values().sum::<usize>(),
+            "passed_over_by": self.skipped,
             "since": self.since,
             "refused": self.rejection,
         })

@@ -1,6 +1,7 @@
 //! The policy itself, and its tenants.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::autonomous_system::{AsRule, AutonomousSystem};
 use super::exception::{Exception, Protection};
+use super::service::{Mail, MailDns};
 use super::settings::{Overrides, Settings};
 use crate::model::listing::Listing;
 use crate::model::units::UnixSeconds;
@@ -24,6 +26,9 @@ pub struct Policy {
     pub replies: Replies,
     /// Whether replies to HTTPS pass, for the policies of MTA-STS.
     pub mta_sts: bool,
+    pub mail_dns: MailDns,
+    /// Where name servers listen that a protected interface reaches, known once the machine has been looked at.
+    pub name_servers: Vec<SocketAddr>,
     /// Prefixes of a NAT64: an address in one has the class of the IPv4 address that it embeds.
     pub translation_prefixes: Vec<Ipv6Net>,
     pub management: Vec<IpNet>,
@@ -84,6 +89,35 @@ impl Policy {
         match self.tenant(tenant) {
             Some(tenant) => Cow::Owned(tenant.own.over(&self.settings)),
             None => Cow::Borrowed(&self.settings),
+        }
+    }
+
+    /// Whether DNS queries from blocked countries pass to destinations with these settings.
+    #[must_use]
+    pub fn opens_dns(&self, settings: &Settings) -> bool {
+        match self.mail_dns {
+            MailDns::Auto => settings.mail != Mail::Off && !self.name_servers.is_empty(),
+            MailDns::On => true,
+            MailDns::Off => false,
+        }
+    }
+
+    /// Whether DNS is open to blocked countries, and why.
+    #[must_use]
+    pub fn mail_dns_in_words(&self) -> String {
+        let servers: Vec<_> = self.name_servers.iter().map(ToString::to_string).collect();
+        match self.mail_dns {
+            MailDns::On => "open: UDP and TCP 53 from blocked countries, as configured".to_owned(),
+            MailDns::Off => "closed, as configured".to_owned(),
+            MailDns::Auto if servers.is_empty() => {
+                "closed: no name server listens on a protected address".to_owned()
+            }
+            MailDns::Auto if self.settings.mail == Mail::Off => "closed: mail is off".to_owned(),
+            MailDns::Auto => format!(
+                "open: UDP and TCP 53 from blocked countries, so that senders find the mail servers; a name server \
+                 listens on {}",
+                servers.join(", ")
+            ),
         }
     }
 

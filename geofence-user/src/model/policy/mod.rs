@@ -15,5 +15,5 @@ pub use exception::{Destination, Exception, Origin, Protection, Traffic};
 pub use geofence_common::action::Action;
 pub use geofence_common::image::Replies;
 pub use numbering::NewNumbers;
-pub use service::{Mail, Service, ServiceProtocol};
+pub use service::{Mail, MailDns, Service, ServiceProtocol};
 pub use settings::{CountryRule, Overrides, Settings};

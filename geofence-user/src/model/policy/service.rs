@@ -26,6 +26,15 @@ impl Mail {
     }
 }
 
+/// Whether DNS queries from blocked countries pass, so that senders find our mail servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailDns {
+    /// Where mail is open and a name server listens on a protected address.
+    Auto,
+    On,
+    Off,
+}
+
 /// A protocol whose ports can be exempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceProtocol {

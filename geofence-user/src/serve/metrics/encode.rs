@@ -129,7 +129,7 @@ mod tests {
                     state: ListState::LastGood,
                     entries: 7,
                     expired: 0,
-                    skipped: 0,
+                    skipped: std::collections::BTreeMap::new(),
                     since: Some(UnixSeconds(1_780_272_000)),
                     rejection: None,
                     is_fetched: true,

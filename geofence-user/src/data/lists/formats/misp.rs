@@ -1,6 +1,7 @@
 //! MISP: an event as feeds and exports have it, or the attributes that a search finds, as JSON.
 //!
-//! Attributes of type `ip-src` and `ip-dst` that are meant for detection count, in the event and in its objects.
+//! Attributes about addresses that are meant for detection count, in the event and in its objects: `ip-src`, `ip-dst`,
+//! and the address in `ip-src|port`, `ip-dst|port` and `domain|ip`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -89,23 +90,24 @@ fn attribute<'a>(parser: &mut Parser<'a>, item: &'a RawValue) {
     let Some(read) = parser.item::<Attribute<'_>>(item, "an attribute") else {
         return;
     };
-    match read.kind.as_str() {
-        "ip-src" | "ip-dst" => {}
-        "ip-src|port" | "ip-dst|port" => {
-            parser.skip("attributes about an address with a port");
-            return;
-        }
+    let part: fn(&str) -> &str = match read.kind.as_str() {
+        "ip-src" | "ip-dst" => |value| value,
+        "ip-src|port" | "ip-dst|port" => |value| value.split('|').next().unwrap_or(value),
+        "domain|ip" => |value| value.rsplit('|').next().unwrap_or(value),
         _ => {
             parser.skip("attributes of other types");
             return;
         }
-    }
+    };
     if read.deleted == Some(true) {
         parser.skip("deleted attributes");
     } else if read.to_ids == Some(false) {
         parser.skip("attributes not meant for detection");
     } else {
-        parser.add_item(read.value, None);
+        if let Some(word) = parser.item::<String>(read.value, "an address in quotes") {
+            let place = parser.place(read.value.get());
+            parser.add_at(place, part(&word), None);
+        }
     }
 }
 

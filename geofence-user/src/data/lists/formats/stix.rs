@@ -3,6 +3,9 @@
 //! A pattern that is a choice of addresses becomes entries. A pattern that combines an address with other conditions
 //! (AND, FOLLOWEDBY, NOT, qualifiers) is skipped: the address alone is not what it describes.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -27,6 +30,13 @@ struct Object<'a> {
     revoked: Option<bool>,
 }
 
+/// What distinguishes the versions of one object.
+#[derive(Deserialize)]
+struct Version {
+    id: Option<String>,
+    modified: Option<String>,
+}
+
 pub(super) fn read(parser: &mut Parser<'_>) {
     let expected = "a STIX bundle";
     let objects = if is_json_list(parser.text()) {
@@ -36,12 +46,46 @@ pub(super) fn read(parser: &mut Parser<'_>) {
         document.and_then(|document| document.objects)
     };
     parser.is_whole = objects.is_some();
-    for item in objects.unwrap_or_default() {
+    let objects = objects.unwrap_or_default();
+    let latest = latest_versions(&objects);
+    for (number, item) in objects.iter().enumerate() {
         if parser.is_over() {
             return;
         }
-        object(parser, item);
+        if latest[number] {
+            object(parser, item);
+        } else {
+            parser.skip("earlier versions of objects");
+        }
     }
+}
+
+/// For each object, whether it is the latest version of its id. Of equal versions, the last one counts.
+fn latest_versions(objects: &[&RawValue]) -> Vec<bool> {
+    let mut is_latest = vec![true; objects.len()];
+    let mut by_id: HashMap<String, (Option<Timestamp>, usize)> = HashMap::new();
+    for (number, item) in objects.iter().enumerate() {
+        // What is wrong with an object is reported where it is read.
+        let Ok(Version {
+            id: Some(id),
+            modified,
+        }) = serde_json::from_str(item.get())
+        else {
+            continue;
+        };
+        let modified: Option<Timestamp> = modified.and_then(|time| time.parse().ok());
+        match by_id.get_mut(&id) {
+            Some((before, _)) if modified < *before => is_latest[number] = false,
+            Some(before) => {
+                is_latest[before.1] = false;
+                *before = (modified, number);
+            }
+            None => {
+                by_id.insert(id, (modified, number));
+            }
+        }
+    }
+    is_latest
 }
 
 fn object<'a>(parser: &mut Parser<'a>, item: &'a RawValue) {

@@ -155,14 +155,49 @@ fn stix_format_gives_valid_indicators_of_addresses() {
 }
 
 #[test]
+fn stix_objects_of_one_id_count_as_their_latest_version_says() {
+    let object = |id: &str, address: &str, modified: &str, revoked: bool| {
+        format!(
+            r#"{{"type": "indicator", "id": "indicator--{id}", "pattern_type": "stix", "revoked": {revoked},
+              "modified": "{modified}", "pattern": "[ipv4-addr:value = '{address}']"}}"#
+        )
+    };
+    let objects = [
+        object("1", "5.9.0.1", "2026-02-01T00:00:00Z", true),
+        object("1", "5.9.0.1", "2026-01-01T00:00:00Z", false),
+        object("2", "5.9.0.2", "2026-01-01T00:00:00Z", false),
+        object("2", "5.9.0.3", "2026-01-01T00:00:00.5Z", false),
+    ];
+    let contents = read_as(
+        Format::Stix,
+        &format!(r#"{{"objects": [{}]}}"#, objects.join(",")),
+    );
+    let nets: Vec<_> = contents
+        .entries
+        .iter()
+        .map(|one| one.net.to_string())
+        .collect();
+    assert_eq!(nets, ["5.9.0.3/32"]);
+    assert_eq!(contents.skipped["earlier versions of objects"], 2);
+    assert_eq!(contents.skipped["revoked indicators"], 1);
+}
+
+#[test]
 fn misp_format_gives_attributes_for_detection() {
     let contents = read_as(Format::Misp, MISP);
-    let expected = ["5.9.0.1/32@2:79", "5.9.1.0/24@3:47", "2a01:4f8::1/128@8:70"];
+    let expected = [
+        "5.9.0.1/32@2:79",
+        "5.9.0.4/32@6:36",
+        "5.9.0.5/32@7:34",
+        "5.9.1.0/24@3:47",
+        "2a01:4f8::1/128@10:70",
+        "2a01:4f8::2/128@8:36",
+    ];
     assert_eq!(entries(&contents), expected);
-    assert_eq!(contents.skipped.values().sum::<usize>(), 4);
+    assert_eq!(contents.skipped.values().sum::<usize>(), 3);
     let search = r#"{"response": {"Attribute": [{"type": "ip-dst", "value": "5.9.0.1"}]}}"#;
     let events = format!(r#"{{"response": [{MISP}]}}"#);
-    for (text, count) in [(search, 1), (events.as_str(), 3), (&format!("[{MISP}]"), 3)] {
+    for (text, count) in [(search, 1), (events.as_str(), 6), (&format!("[{MISP}]"), 6)] {
         assert_eq!(read_as(Format::Misp, text).entries.len(), count, "{text}");
     }
     let said = refusal(
@@ -173,7 +208,7 @@ fn misp_format_gives_attributes_for_detection() {
         ),
     );
     assert!(
-        said.contains("line 8, column 70: `x2a01:4f8::1` is not an address"),
+        said.contains("line 10, column 70: `x2a01:4f8::1` is not an address"),
         "{said}"
     );
 }

@@ -110,6 +110,8 @@ pub(super) const MISP: &str = r#"{"Event": {"info": "a case", "Attribute": [
   {"type": "ip-src", "to_ids": false, "value": "5.9.0.2"},
   {"type": "ip-dst", "deleted": true, "value": "5.9.0.3"},
   {"type": "ip-dst|port", "value": "5.9.0.4|443"},
+  {"type": "domain|ip", "value": "a.example|5.9.0.5"},
+  {"type": "ip-src|port", "value": "2a01:4f8::2|53"},
   {"type": "domain", "value": "a.example"}],
  "Object": [{"name": "c2", "Attribute": [{"type": "ip-dst", "value": "2a01:4f8::1"}]}]}}"#;
 
