@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::decider::Decider;
 use super::egress;
@@ -46,7 +47,7 @@ pub struct Arguments {
     /// Explain it as a packet that leaves, from SRC inside to the destination
     #[arg(long, requires = "dst", conflicts_with_all = ["pcap", "kernel", "flow"])]
     out: bool,
-    /// Explain every frame of a capture (pcap or pcapng, Ethernet) instead
+    /// Explain every frame of a capture (pcap or pcapng; Ethernet, LINUX_SLL, raw IP or loopback) instead
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Run the kernel's program on the packet: a copy of the running filter with its own policy and flows, or else one
@@ -138,25 +139,48 @@ fn explain_capture(
         writeln!(out, "policy: {policy}")?;
     }
     let mut worst = Outcome::Yes;
-    pcap::for_each_frame(file, |number, frame| {
+    pcap::for_each_frame(file, |number, captured| {
+        let captured = match captured {
+            Ok(captured) => captured,
+            Err(why) if arguments.json => {
+                let object = json!({ "frame": number, "policy": policy, "not_judged": why });
+                return Ok(writeln!(out, "{object}")?);
+            }
+            Err(why) => return Ok(writeln!(out, "{number:>6}  not judged: {why}")?),
+        };
+        let asking = || format!("frame {number}");
         let (verdict, steps) = decider
-            .decide(frame, None)
-            .with_context(|| format!("frame {number}"))?;
+            .decide(&captured.filled(0), None)
+            .with_context(asking)?;
+        // What was not captured matters if other bytes in its place change the verdict.
+        let matters = captured.is_cut()
+            && decider
+                .decide(&captured.filled(0xff), None)
+                .with_context(asking)?
+                .0
+                != verdict;
         if outcome(verdict.action) == Outcome::No {
             worst = Outcome::No;
         }
         if arguments.json {
             let mut object = to_json(Some(number), verdict, &steps, &decider)?;
             object["policy"] = policy.as_str().into();
+            object["cut"] = captured.is_cut().into();
+            object["cut_matters"] = matters.into();
             writeln!(out, "{object}")?;
         } else {
             let (source, destination) = addresses(&steps)
                 .map_or(("-".to_owned(), "-".to_owned()), |(source, to)| {
                     (source.to_string(), to.to_string())
                 });
+            let note = if matters {
+                "  (cut: the verdict depends on bytes that were not captured)"
+            } else {
+                ""
+            };
             writeln!(
                 out,
-                "{number:>6}  {:<4}  {:<24} {:<8} {source} -> {destination}",
+                "{number:>6}  {:<4}  {:<24} {:<8} {source} -> {destination}{note}",
                 verdict.action.name(),
                 verdict.reason.name(),
                 verdict.country.name()
