@@ -104,7 +104,8 @@ pub(super) fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, DatabaseErro
 fn decompress(file: &str, packed: &[u8]) -> Result<Vec<u8>, DatabaseError> {
     let limit = (packed.len() as u64)
         .saturating_mul(UNPACKED_RATIO_MAX)
-        .clamp(UNPACKED_MIN, SIZE_MAX);
+        .clamp(UNPACKED_MIN, SIZE_MAX)
+        .min(input::room());
     let corrupt = |cause: io::Error| DatabaseError::Corrupt {
         file: file.to_owned(),
         cause: format!("its zstd compression does not unpack ({cause})"),
