@@ -13,8 +13,7 @@ use crate::os::input;
 const SIZE_MAX_MIB: u64 = 1024;
 const SIZE_MAX: u64 = SIZE_MAX_MIB << 20;
 
-/// How many times its size a zstd file may decompress to, if that is more than the size below. Databases compress to a
-/// fifth or a tenth; what compresses better is none.
+/// How many times its size a zstd file may decompress to, if that is more than the size below.
 const UNPACKED_RATIO_MAX: u64 = 32;
 const UNPACKED_MIN: u64 = 8 << 20;
 
