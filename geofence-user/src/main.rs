@@ -7,6 +7,7 @@ use clap::Parser as _;
 use geofence_user::cli::exit_code::{self, Trouble};
 use geofence_user::cli::{Arguments, Outcome};
 use geofence_user::config::ConfigErrors;
+use geofence_user::model::text::printable;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -30,13 +31,12 @@ fn main() -> ExitCode {
                 Ok(trouble) => (trouble.error, trouble.code),
                 Err(error) => (error, exit_code::OTHER),
             };
+            // Names and paths in it come from files, but a configuration error marks its lines in colour itself.
+            let is_marked = error.is::<ConfigErrors>();
             let text = format!("{error:#}");
+            let text = if is_marked { text } else { printable(&text) };
             // Errors of a configuration have a heading of their own.
-            let prefix = if error.is::<ConfigErrors>() {
-                ""
-            } else {
-                "error: "
-            };
+            let prefix = if is_marked { "" } else { "error: " };
             // If standard error is closed, only the exit code is left.
             let _ = writeln!(stderr(), "{prefix}{}", text.trim_end());
             ExitCode::from(code)

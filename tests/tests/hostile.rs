@@ -1,14 +1,16 @@
 //! Files and requests that would wedge or starve a daemon: each is refused by name, and filter and socket go on.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::edge::Answer;
+use geofence_tests::edge::{Answer, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
+use geofence_tests::wait::poll;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -171,5 +173,152 @@ fn half_written_files_are_removed_at_the_start() -> Result<()> {
     fs::write(&half, "half")?;
     let _daemon = site.run(&[])?;
     ensure!(!half.exists(), "{} is still there", half.display());
+    Ok(())
+}
+
+#[test]
+fn second_daemon_of_an_instance_is_refused_after_its_run_directory_was_removed() -> Result<()> {
+    require_root!();
+    let site = Site::new(CONFIGURATION)?;
+    let _daemon = site.run(&[])?;
+    let directory = site.edge.socket();
+    let directory = directory.parent().context("a socket in a directory")?;
+    fs::remove_dir_all(directory)?;
+    let config = site.word(CONFIG)?;
+    let words = [
+        "run",
+        "--config",
+        &config,
+        "--interface",
+        site.edge.interface(),
+    ];
+    let answer = site.edge.ask(&words)?;
+    ensure!(answer.code == Some(2), "{answer:?}");
+    ensure!(
+        answer.stderr.contains("already runs as instance"),
+        "{answer:?}"
+    );
+    ensure!(site.passes()? == FILTERED);
+    // The loss of the socket is a shortfall.
+    let health = poll(PATIENCE, || {
+        let health = site.edge.get("/healthz")?;
+        Ok(health.body.contains("control.sock").then_some(health))
+    })?;
+    let health = health.context("no shortfall")?;
+    ensure!(health.body.contains("degraded"), "{health:?}");
+    Ok(())
+}
+
+#[test]
+fn list_that_covers_the_internet_or_grows_tenfold_is_refused_and_the_last_good_one_stays()
+-> Result<()> {
+    require_root!();
+    let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
+    let site = Site::new(&format!("{CONFIGURATION}{list}"))?;
+    let few: String = (0..200).map(|last| format!("5.9.0.{last}\n")).collect();
+    site.write("l.txt", &few)?;
+    let daemon = site.run(&[])?;
+    let all: String = (1..224_u32)
+        .filter(|first| ![10, 100, 127, 169, 172, 192, 198, 203].contains(first))
+        .map(|first| format!("{first}.0.0.0/8\n"))
+        .collect();
+    site.write("l.txt", all)?;
+    site.edge.ask(&["reload"])?;
+    let (_, lists) = site.ask(&["list"])?;
+    ensure!(lists.contains("max-share ="), "{lists}");
+    ensure_alive(&site)?;
+
+    let before = daemon.peak()?;
+    let many: String = (0..2_000_000_u32)
+        .map(|at| format!("{}\n", std::net::Ipv4Addr::from(0x0509_0000 + at)))
+        .collect();
+    site.write("l.txt", &many)?;
+    site.edge.ask(&["reload"])?;
+    let (_, lists) = site.ask(&["list"])?;
+    ensure!(lists.contains("more than 2000 entries"), "{lists}");
+    ensure_alive(&site)?;
+    let grown = daemon.peak()?.saturating_sub(before);
+    ensure!(
+        grown < 3 * many.len() as u64,
+        "{grown} bytes for {}",
+        many.len()
+    );
+    Ok(())
+}
+
+/// A control group of version 1 or 2 with a memory limit, removed when it goes out of scope.
+struct MemoryLimit(PathBuf);
+
+impl MemoryLimit {
+    fn new(bytes: u64) -> Option<Self> {
+        let places = [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ];
+        places.into_iter().find_map(|(root, limit)| {
+            let group = Path::new(root).join(format!("geofence-hostile-{}", std::process::id()));
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            fs::write(group.0.join(limit), bytes.to_string()).ok()?;
+            Some(group)
+        })
+    }
+
+    fn add(&self, process: u32) -> Result<()> {
+        Ok(fs::write(self.0.join("cgroup.procs"), process.to_string())?)
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn hostile_files_leave_a_daemon_with_200_mib_of_memory_alive() -> Result<()> {
+    require_root!();
+    let Some(limit) = MemoryLimit::new(200 << 20) else {
+        eprintln!("skipped: no control group with a memory limit can be made here");
+        return Ok(());
+    };
+    let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
+    let site = Site::new(&format!("{CONFIGURATION}{list}"))?;
+    let few: String = (0..200).map(|last| format!("5.9.0.{last}\n")).collect();
+    site.write("l.txt", &few)?;
+    let daemon = site.run(&[])?;
+    limit.add(daemon.id())?;
+
+    let many: String = (0..2_000_000_u32)
+        .map(|at| format!("{}\n", std::net::Ipv4Addr::from(0x0509_0000 + at)))
+        .collect();
+    site.write("l.txt", &many)?;
+    site.edge.ask(&["reload"])?;
+    ensure_alive(&site)?;
+    // Text that is large and no list, and a file whose length alone is hostile.
+    site.write("l.txt", "# no address\n".repeat(16 << 20))?;
+    site.edge.ask(&["reload"])?;
+    ensure_alive(&site)?;
+    File::create(site.path("l.txt"))?.set_len(300 << 20)?;
+    site.edge.ask(&["reload"])?;
+    ensure_alive(&site)?;
+    site.write("l.txt", &few)?;
+
+    // A database of zeros: 1 GiB in a zstd file of some kilobytes.
+    let mut packed = zstd::Encoder::new(Vec::new(), 1)?;
+    std::io::copy(&mut std::io::repeat(0).take(1 << 30), &mut packed)?;
+    site.write("bomb.mmdb", packed.finish()?)?;
+    site.write(
+        "next.toml",
+        format!("databases = [\"bomb.mmdb\"]\n{CONFIGURATION}"),
+    )?;
+    let answer = refused(&site, &["apply", &site.word("next.toml")?])?;
+    ensure!(answer.stderr.contains("unpacks to more than"), "{answer:?}");
+    ensure_alive(&site)?;
+    File::create(site.path("bomb.mmdb"))?.set_len(900 << 20)?;
+    refused(&site, &["apply", &site.word("next.toml")?])?;
+    ensure_alive(&site)?;
+    site.done(&["reload"])?;
+    daemon.kill(Duration::from_secs(10))?;
     Ok(())
 }

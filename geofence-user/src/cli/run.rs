@@ -144,7 +144,7 @@ async fn protect(
     } = start.check_lockout(force).await?;
     let config = &candidate.config;
     let (instance, pins) = (config.instance.clone(), Pins::of(&config.instance));
-    let _lock = lock(&instance, &pins, is_strict)?;
+    let _locks = lock(&instance, &pins, is_strict)?;
     let address = config.listen;
     let listener = http::listen(address).await;
     let control = control::listen(&instance);
@@ -208,18 +208,20 @@ async fn protect(
     Ok(())
 }
 
-/// Makes this process the only daemon of its name. If the directory for that cannot be used, the one of the pins is.
-fn lock(instance: &Instance, pins: &Pins, is_strict: bool) -> anyhow::Result<Lock> {
-    match instance.lock() {
-        Ok(lock) => Ok(lock),
-        Err(error @ InstanceError::Taken { .. }) => Err(error.into()),
-        Err(error) if is_strict => Err(error.into()),
+/// Makes this process the only daemon of its name: by the directory below /run, which can be removed or unusable, and
+/// by that of the pins.
+fn lock(instance: &Instance, pins: &Pins, is_strict: bool) -> anyhow::Result<[Option<Lock>; 2]> {
+    let usual = match instance.lock() {
+        Ok(lock) => Some(lock),
+        Err(error @ InstanceError::Taken { .. }) => return Err(error.into()),
+        Err(error) if is_strict => return Err(error.into()),
         Err(error) => {
             warn!("{error}");
-            pins.prepare()?;
-            Ok(instance.lock_on(pins.directory())?)
+            None
         }
-    }
+    };
+    pins.prepare()?;
+    Ok([usual, Some(instance.lock_on(pins.directory())?)])
 }
 
 fn log_placed(placed: &[Placed]) {

@@ -146,7 +146,7 @@ impl Pins {
     pub fn has_daemon(&self) -> bool {
         let name = self.instance();
         let instance = name.and_then(|name| name.parse::<Instance>().ok());
-        instance.is_some_and(|instance| instance.is_locked())
+        instance.is_some_and(|instance| instance.is_locked(&self.directory))
     }
 
     /// Whether an interface has a pinned ingress link.

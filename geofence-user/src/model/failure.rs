@@ -2,6 +2,8 @@
 //!
 //! Causes are a closed set: metrics count them, and the control protocol spells them.
 
+use super::text::printable;
+
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
@@ -75,7 +77,8 @@ impl Failure {
     pub fn new(cause: Cause, text: impl ToString) -> Self {
         Self {
             cause,
-            text: text.to_string().trim_end().to_owned(),
+            // Names and paths in it come from files.
+            text: printable(text.to_string().trim_end()),
         }
     }
 }

@@ -14,6 +14,31 @@ pub fn grouped(number: impl Into<u128>) -> String {
     out
 }
 
+/// The text with every character escaped that would steer a terminal or change the direction of writing. Lines stay.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let steers = |letter: char| {
+        let is_control = letter.is_control() && letter != '\n' && letter != '\t';
+        let is_direction = matches!(
+            letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        is_control || is_direction
+    };
+    if !text.contains(steers) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if steers(letter) {
+            out.extend(letter.escape_unicode());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
 /// The candidate that looks most like the text, when one looks enough like it; case and `_` make no difference.
 pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = text.trim().to_lowercase().replace(['_', ' '], "-");
@@ -34,6 +59,13 @@ pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_that_steer_a_terminal_are_escaped() {
+        assert_eq!(printable("a b\té\n"), "a b\té\n");
+        let steering = "\u{1b}[2J\u{202e}txt\r\u{9b}";
+        assert_eq!(printable(steering), r"\u{1b}[2J\u{202e}txt\u{d}\u{9b}");
+    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

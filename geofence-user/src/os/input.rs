@@ -12,8 +12,13 @@ use std::time::SystemTime;
 
 use nix::libc;
 
+use super::memory_limit::headroom;
+
 /// The most that is read of a text that people write: a configuration, runtime exceptions.
 pub const TEXT_BYTES_MAX: u64 = 64 << 20;
+
+/// How many times the length of a file its content takes in memory while it is read.
+const USES: u64 = 3;
 
 /// A regular file within its bound.
 #[derive(Debug)]
@@ -56,6 +61,11 @@ impl Input {
     /// Also if the file has grown past its bound, or there is no memory for it.
     pub fn read(self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
+        if let Some(left) = headroom()
+            && self.facts.len() > left / USES
+        {
+            return Err(no_room(self.facts.len(), left));
+        }
         let length = usize::try_from(self.facts.len()).unwrap_or(usize::MAX);
         // One more, so that the end is found without a larger buffer.
         bytes.try_reserve_exact(length.saturating_add(1))?;
@@ -77,6 +87,12 @@ impl Input {
         self.file.take(bytes).read_to_end(to)?;
         Ok(())
     }
+}
+
+/// The most bytes that may come from unpacking a file, if there is a memory limit.
+#[must_use]
+pub fn room() -> u64 {
+    headroom().map_or(u64::MAX, |left| left / USES)
 }
 
 /// The bytes of a file that has at most this many.
@@ -128,6 +144,14 @@ fn check(facts: &Metadata, bytes_max: u64) -> io::Result<()> {
         return Err(too_large(facts.len(), bytes_max));
     }
     Ok(())
+}
+
+fn no_room(bytes: u64, left: u64) -> io::Error {
+    let error = format!(
+        "it has {bytes} bytes, and reading it would take more than the {left} bytes that the memory limit of this \
+         process leaves"
+    );
+    io::Error::new(ErrorKind::OutOfMemory, error)
 }
 
 fn too_large(bytes: u64, bytes_max: u64) -> io::Error {

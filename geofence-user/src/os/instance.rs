@@ -6,7 +6,8 @@
 //! /run/NAME/control.sock       where `geofence reload` and `status` ask
 //! ```
 //!
-//! The daemon holds a lock on /run/NAME, so there is one daemon of each name.
+//! The daemon holds a lock on /run/NAME and on the directory of its pins, so there is one daemon of each name, also
+//! after one of the two was removed.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};
@@ -103,18 +104,13 @@ impl Instance {
         self.lock_on(&path)
     }
 
-    /// Whether a daemon of the name runs.
+    /// Whether a daemon of the name runs, by its usual directory or this one.
     #[must_use]
-    pub fn is_locked(&self) -> bool {
-        input::directory(&self.run_directory()).is_ok_and(|directory| {
-            matches!(
-                Flock::lock(directory, FlockArg::LockSharedNonblock),
-                Err((_, Errno::EWOULDBLOCK))
-            )
-        })
+    pub fn is_locked(&self, other: &Path) -> bool {
+        is_locked(&self.run_directory()) || is_locked(other)
     }
 
-    /// The same by another directory of the instance, for a machine on which the usual one cannot be used.
+    /// Makes this process the only daemon by another directory of the instance as well.
     pub fn lock_on(&self, path: &Path) -> Result<Lock, InstanceError> {
         let failed = |cause| InstanceError::Directory {
             path: path.display().to_string(),
@@ -129,6 +125,15 @@ impl Instance {
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
+}
+
+fn is_locked(path: &Path) -> bool {
+    input::directory(path).is_ok_and(|directory| {
+        matches!(
+            Flock::lock(directory, FlockArg::LockSharedNonblock),
+            Err((_, Errno::EWOULDBLOCK))
+        )
+    })
 }
 
 /// The proof that this process is the only daemon of its instance.

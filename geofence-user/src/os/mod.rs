@@ -6,6 +6,7 @@ pub mod file_stamps;
 pub mod input;
 pub mod instance;
 pub mod memory;
+mod memory_limit;
 pub mod name_servers;
 pub mod notify;
 pub mod privilege;

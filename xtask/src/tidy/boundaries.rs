@@ -25,6 +25,7 @@ const READING_FILES: [&str; 9] = [
     "geofence-user/src/os/input.rs",
     "geofence-user/src/os/name_servers.rs",
     "geofence-user/src/kernel/*",
+    "geofence-user/src/os/memory_limit.rs",
     "geofence-user/src/os/privilege/*",
     "geofence-user/src/checks/doctor/*",
     "geofence-user/src/checks/lockout/*",

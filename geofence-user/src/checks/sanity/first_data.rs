@@ -77,12 +77,26 @@ impl FirstData {
         let lacks = |country: &Country| {
             first.of(*country) == Extents::default() && embedded.of(*country) != Extents::default()
         };
-        let refusals = listed(policy)
-            .filter(lacks)
+        let vanished = listed(policy).filter(lacks);
+        let mut refusals: Vec<_> = vanished
             .map(|country| Refusal::Vanished { country })
             .collect();
+        let has = |counts: &AddressCounts, family| {
+            let mut all = counts.iter();
+            all.any(|(_, extents)| extents.of(family).addresses > 0)
+        };
+        let missing = |family: &Family| has(embedded, *family) && !has(first, *family);
+        let missing: Vec<Family> = Family::ALL.into_iter().filter(missing).collect();
+        refusals.extend(
+            missing
+                .iter()
+                .map(|family| Refusal::NoFamily { family: *family }),
+        );
         let mut warnings = Vec::new();
-        for family in Family::ALL {
+        for family in Family::ALL
+            .into_iter()
+            .filter(|family| !missing.contains(family))
+        {
             let amount = |counts: &AddressCounts, country| counts.of(country).of(family).addresses;
             let known_min = match family {
                 Family::V4 => 1,

@@ -24,6 +24,8 @@ pub enum Refusal {
         before: u128,
         after: u128,
     },
+    /// There is no prefix of a family, whose packets would all pass as unknown.
+    NoFamily { family: Family },
     /// The data was built before the data in use.
     Older {
         before: UnixSeconds,
@@ -70,6 +72,7 @@ impl Refusal {
                 Who::Whole => "whole_shrank",
                 Who::AutonomousSystems => "systems_shrank",
             },
+            Self::NoFamily { .. } => "family_missing",
             Self::Older { .. } => "older",
             Self::Ahead { .. } => "ahead_of_clock",
         }
@@ -84,7 +87,10 @@ impl Refusal {
                 who: Who::Country(country),
                 ..
             } => Some(*country),
-            Self::Shrank { .. } | Self::Older { .. } | Self::Ahead { .. } => None,
+            Self::Shrank { .. }
+            | Self::NoFamily { .. }
+            | Self::Older { .. }
+            | Self::Ahead { .. } => None,
         }
     }
 }
@@ -130,6 +136,11 @@ impl fmt::Display for Refusal {
                     "{share} % of {whose} {unit}: {before} before, {after} now"
                 )
             }
+            Self::NoFamily { family } => write!(
+                f,
+                "it has no {family} prefix at all, so every {family} packet would have an unknown country; if the \
+                 vendor splits the families, name both files under `databases`"
+            ),
             Self::Older { before, after } => write!(
                 f,
                 "it was built on {}, before the data in use, which is of {}",

@@ -57,6 +57,7 @@ fn judged(policy: &Policy, before: &[(&str, &str)], after: &[(&str, &str)]) -> V
                 format!("{} {family} {}", refusal.name(), who_name(*who))
             }
             Refusal::Vanished { country } => format!("{} {}", refusal.name(), country.name()),
+            Refusal::NoFamily { family } => format!("no {family}"),
             Refusal::Older { .. } | Refusal::Ahead { .. } => refusal.name().to_owned(),
         })
         .collect()
@@ -269,9 +270,22 @@ fn first_data_must_have_what_the_embedded_data_has() {
     ]);
     let first = FirstData::compare(
         &listed,
-        &counts(&[("5.0.0.0/16", "RU"), ("175.45.176.0/22", "KP")]),
+        &counts(&[
+            ("5.0.0.0/16", "RU"),
+            ("175.45.176.0/22", "KP"),
+            ("2a10::/48", "KP"),
+        ]),
         &embedded,
     );
+    let without_v6 = counts(&[
+        ("5.0.0.0/16", "RU"),
+        ("6.0.0.0/16", "UA"),
+        ("175.45.176.0/22", "KP"),
+    ]);
+    let without_v6 = FirstData::compare(&listed, &without_v6, &embedded);
+    let family = Family::V6;
+    assert_eq!(without_v6.refusals, [Refusal::NoFamily { family }]);
+    assert_eq!(without_v6.warnings, [""; 0]);
     assert_eq!(
         first.refusals,
         [Refusal::Vanished {

@@ -191,13 +191,16 @@ impl Daemon {
             text,
             candidate,
         } = plan;
-        self.record(&entry(&change, Some(&spec), caller))?;
+        let record = self.record(&entry(&change, Some(&spec), caller))?;
         let store = &self.exception_store;
         let before = store.text().unwrap_or_default();
         let written = store.write(&text).map_err(internal);
         let generation = match written.and_then(|()| self.activate(candidate)) {
             Ok(generation) => generation,
             Err(failure) => {
+                if let Err(error) = store.retract(record) {
+                    error!("{error}: it records the change as done, and the change was refused");
+                }
                 if let Err(error) = store.write(&before) {
                     error!(
                         "{error}: the next start or reload will apply the change that was refused now"
@@ -232,7 +235,7 @@ impl Daemon {
         Ok(json!({ "generation": generation, "exception": exception }))
     }
 
-    fn record(&self, entry: &AuditEntry<'_>) -> Result<(), Failure> {
+    fn record(&self, entry: &AuditEntry<'_>) -> Result<u64, Failure> {
         self.exception_store.record(entry).map_err(|error| {
             internal(format!(
                 "cannot record the change in the audit log, so nothing changes: {error}"

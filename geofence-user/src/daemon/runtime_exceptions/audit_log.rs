@@ -1,6 +1,7 @@
 //! The audit log: who changed which runtime exception, one line of JSON a change.
 //!
-//! The log is in the instance's state directory, for its owner only, and lines are only ever appended.
+//! The log is in the instance's state directory, for its owner only. Lines are only appended, except that the line of a
+//! change that fails afterwards is removed before its refusal is recorded.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -39,8 +40,8 @@ pub(super) struct AuditEntry<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// Appends a line, which is on the disk when this returns.
-pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<(), StateError> {
+/// Appends a line, which is on the disk when this returns. Returns where it begins.
+pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<u64, StateError> {
     let failed = |doing| {
         move |cause| StateError::File {
             doing,
@@ -62,10 +63,21 @@ pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<(), StateErr
         .set_len(end)
         .and_then(|()| file.write_all(line.as_bytes()))
         .and_then(|()| file.sync_data());
-    written.map_err(|error| {
+    written.map(|()| end).map_err(|error| {
         // A full disk takes half a line. What is not whole is removed; the next record removes it otherwise.
         let _ = file.set_len(end);
         failed("writing")(error)
+    })
+}
+
+/// Removes the last line, which begins here: what it records did not come true.
+pub(super) fn retract(path: &Path, start: u64) -> Result<(), StateError> {
+    let file = File::options().append(true).open(path);
+    let removed = file.and_then(|file| file.set_len(start).and_then(|()| file.sync_data()));
+    removed.map_err(|cause| StateError::File {
+        doing: "correcting",
+        path: path.display().to_string(),
+        cause,
     })
 }
 
@@ -178,6 +190,9 @@ mod tests {
         let text = fs::read_to_string(&log).unwrap();
         let is_whole = |line: &str| serde_json::from_str::<Value>(line).is_ok();
         assert!(text.lines().all(is_whole), "{text}");
+        let start = append(&log, &entry("x-4", None)).unwrap();
+        retract(&log, start).unwrap();
+        assert!(changes(&log, "x-4").is_empty());
         let of_one = changes(&log, "x-1");
         assert_eq!(of_one.len(), 2);
         assert_eq!(of_one[0]["time"], "2027-01-15T08:00:00Z");

@@ -87,12 +87,20 @@ impl RuntimeExceptionStore {
         state::replace(&self.file, text.as_bytes())
     }
 
-    /// Records a change in the audit log.
+    /// Records a change in the audit log; returns where its line begins.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub(super) fn record(&self, entry: &AuditEntry<'_>) -> Result<(), StateError> {
+    pub(super) fn record(&self, entry: &AuditEntry<'_>) -> Result<u64, StateError> {
         audit_log::append(&self.log, entry)
+    }
+
+    /// Removes the record of a change that failed afterwards, which is the last.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub(super) fn retract(&self, start: u64) -> Result<(), StateError> {
+        audit_log::retract(&self.log, start)
     }
 
     /// The recorded changes of an exception, oldest first.

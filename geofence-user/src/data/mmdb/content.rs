@@ -13,8 +13,7 @@ use crate::os::input;
 const SIZE_MAX_MIB: u64 = 1024;
 const SIZE_MAX: u64 = SIZE_MAX_MIB << 20;
 
-/// How many times its size a zstd file may decompress to, if that is more than the size below. Databases compress to a
-/// fifth or a tenth; what compresses better is none.
+/// How many times its size a zstd file may decompress to, if that is more than the size below.
 const UNPACKED_RATIO_MAX: u64 = 32;
 const UNPACKED_MIN: u64 = 8 << 20;
 
@@ -104,7 +103,8 @@ pub(super) fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, DatabaseErro
 fn decompress(file: &str, packed: &[u8]) -> Result<Vec<u8>, DatabaseError> {
     let limit = (packed.len() as u64)
         .saturating_mul(UNPACKED_RATIO_MAX)
-        .clamp(UNPACKED_MIN, SIZE_MAX);
+        .clamp(UNPACKED_MIN, SIZE_MAX)
+        .min(input::room());
     let corrupt = |cause: io::Error| DatabaseError::Corrupt {
         file: file.to_owned(),
         cause: format!("its zstd compression does not unpack ({cause})"),

@@ -1,7 +1,8 @@
 //! The daemon's side of the control socket.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ const LONG_BYTES: usize = 1 << 20;
 const CONNECTIONS_MAX: usize = 64;
 /// How many of them may wait for list events. The other places are for commands.
 const FOLLOWERS_MAX: usize = 32;
+
+/// How often it is examined whether the socket is still in its place.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +72,13 @@ pub async fn listen_and_serve(
                 if daemon.make_good(Part::Control) {
                     info!("the control socket answers");
                 }
-                return serve(listener, daemon).await;
+                let path = instance.socket();
+                let watched = watch_path(&path, &daemon);
+                tokio::select! {
+                    () = serve(listener, Arc::clone(&daemon)) => return,
+                    () = watched => {}
+                }
+                socket = listen(&instance);
             }
             Err(error) => {
                 daemon.fall_short(
@@ -83,6 +93,27 @@ pub async fn listen_and_serve(
             }
         }
     }
+}
+
+/// Waits until the socket can no longer be found by its path.
+async fn watch_path(path: &Path, daemon: &Daemon) {
+    let inode = |path: &Path| {
+        std::fs::symlink_metadata(path)
+            .map(|facts| facts.ino())
+            .ok()
+    };
+    let own = inode(path);
+    while own.is_some() && inode(path) == own {
+        tokio::time::sleep(WATCH_PERIOD).await;
+    }
+    let path = path.display();
+    daemon.fall_short(
+        Part::Control,
+        format!(
+            "THE CONTROL SOCKET {path} WAS REMOVED, so `geofence reload`, `status` and the like do not work. If \
+             geofence may not make it again, restart geofence; the filter stays attached meanwhile"
+        ),
+    );
 }
 
 /// Answers requests until the task is dropped.
