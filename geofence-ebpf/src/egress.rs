@@ -54,7 +54,7 @@ fn leave<D: Device, const RULES: bool>(ctx: &TcContext) -> i32 {
     }
     // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to its own field.
     let came_in_by = || origin(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ingress_ifindex });
-    let frame = PacketFrame::<_, D>::new(ctx);
+    let frame = PacketFrame::<_, D, false>::new(ctx);
     let verdict = egress(&frame, came_in_by, &tables, &mut ());
     counters::count_tracking(verdict.tracking);
     let action = verdict.action();

@@ -157,24 +157,27 @@ impl Device for IpDevice {
     const LINK: Link = Link::Ip;
 }
 
-/// The frame of a context.
-pub(crate) struct PacketFrame<'a, C: PacketContext, D> {
+/// The frame of a context. `LAZY`: its whole length is asked for only where the first buffer is short, where that is a
+/// call. It gives the verifier more ways to follow, so only the programs without rules do it.
+pub(crate) struct PacketFrame<'a, C: PacketContext, D, const LAZY: bool> {
     ctx: &'a C,
-    /// Where the length is a call: that of the first buffer, until something asked for the whole.
+    /// The whole length; if `LAZY`, that of the first buffer until something asked for the whole.
     known: Cell<usize>,
     zero: u64,
     device: PhantomData<D>,
 }
 
-impl<'a, C: PacketContext, D: Device> PacketFrame<'a, C, D> {
+impl<'a, C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'a, C, D, LAZY> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a C) -> Self {
         Self {
             ctx,
-            known: Cell::new(if C::LENGTH_IS_CALL {
+            known: Cell::new(if !C::LENGTH_IS_CALL {
+                0
+            } else if LAZY {
                 ctx.end() - ctx.start()
             } else {
-                0
+                ctx.length()
             }),
             zero: zero(),
             device: PhantomData,
@@ -182,7 +185,7 @@ impl<'a, C: PacketContext, D: Device> PacketFrame<'a, C, D> {
     }
 }
 
-impl<C: PacketContext, D: Device> PacketFrame<'_, C, D> {
+impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> {
     /// The bytes to count. Of a frame in several buffers whose packet ends in the first, those of the first.
     #[inline(always)]
     pub(crate) fn counted_length(&self) -> usize {
@@ -194,14 +197,14 @@ impl<C: PacketContext, D: Device> PacketFrame<'_, C, D> {
     }
 }
 
-impl<C: PacketContext, D: Device> Barrier for PacketFrame<'_, C, D> {
+impl<C: PacketContext, D: Device, const LAZY: bool> Barrier for PacketFrame<'_, C, D, LAZY> {
     #[inline(always)]
     fn hide(&self, number: u64) -> u64 {
         hide(number, self.zero)
     }
 }
 
-impl<C: PacketContext, D: Device> Frame for PacketFrame<'_, C, D> {
+impl<C: PacketContext, D: Device, const LAZY: bool> Frame for PacketFrame<'_, C, D, LAZY> {
     const LINK: Link = D::LINK;
 
     #[inline(always)]
@@ -232,6 +235,9 @@ impl<C: PacketContext, D: Device> Frame for PacketFrame<'_, C, D> {
 
     #[inline(always)]
     fn length(&self) -> usize {
+        if C::LENGTH_IS_CALL && !LAZY {
+            return self.known.get();
+        }
         let length = self.ctx.length();
         if C::LENGTH_IS_CALL {
             self.known.set(length);
@@ -241,6 +247,6 @@ impl<C: PacketContext, D: Device> Frame for PacketFrame<'_, C, D> {
 
     #[inline(always)]
     fn reaches(&self, end: usize) -> bool {
-        (C::LENGTH_IS_CALL && end <= self.known.get()) || end <= self.length()
+        (C::LENGTH_IS_CALL && LAZY && end <= self.known.get()) || end <= self.length()
     }
 }

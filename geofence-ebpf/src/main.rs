@@ -61,7 +61,17 @@ pub(crate) fn geofence_ip_rules(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn ingress<D: Device, const RULES: bool>(ctx: &XdpContext) -> u32 {
-    let frame = PacketFrame::<_, D>::new(ctx);
+    if RULES {
+        judge::<D, true, false>(ctx)
+    } else {
+        judge::<D, false, true>(ctx)
+    }
+}
+
+/// Judges a frame: with or without rules, and with its length asked for late or at once.
+#[inline(always)]
+fn judge<D: Device, const RULES: bool, const LAZY: bool>(ctx: &XdpContext) -> u32 {
+    let frame = PacketFrame::<_, D, LAZY>::new(ctx);
     let Some(tables) = tables::KernelTables::<RULES>::current() else {
         return pass_without_policy(ctx, frame.counted_length());
     };

@@ -208,7 +208,11 @@ fn data_that_cannot_be_read_is_replaced_by_the_embedded_until_it_can() -> Result
     ensure_missing(&site, "database")?;
     // The configured data has the German address in Russia.
     let mut writer = Writer::new(Schema::Nested);
-    for (network, code) in [("84.200.0.0/16", "RU"), ("77.88.0.0/16", "DE")] {
+    for (network, code) in [
+        ("84.200.0.0/16", "RU"),
+        ("77.88.0.0/16", "DE"),
+        ("2a02:6b8::/32", "DE"),
+    ] {
         writer.add_code(network.parse()?, code);
     }
     site.write("countries.mmdb", writer.finish())?;
