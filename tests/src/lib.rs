@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod edge;
 pub mod every_key;
 pub mod frames;
+pub mod host;
 pub mod http;
 mod instance;
 pub mod lab;

@@ -1,46 +1,15 @@
 //! Decisions about datagrams on the host: fragments behind their first, answers behind their query, and DHCP.
 
-use std::net::IpAddr;
-
 use geofence_common::action::Reason;
-use geofence_common::decide::{Origin, egress, filter};
-use geofence_tests::frames::{self, Frame, number};
-use geofence_user::config::Config;
-use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
-use geofence_user::prepare::{Prepared, prepare};
+use geofence_tests::frames::{Frame, number};
+use geofence_tests::host::{BLOCKED, OURS, SECOND, between, prepared, reason, send, tables};
 
-const OURS: &str = "192.0.2.2";
 const OURS_V6: &str = "2001:db8::2";
-const BLOCKED: &str = "77.88.8.8";
 const BLOCKED_V6: &str = "2a02:6b8::feed:ff";
 const OPEN: &str = "8.8.8.8";
-const SECOND: u64 = 1_000_000_000;
 const DNS: u16 = 53;
 const RESOLVER: u16 = 40_000;
 const MORE: u16 = 0x2000;
-
-fn prepared(text: &str) -> Prepared {
-    let config = Config::parse(text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
-    prepare(config).expect("the embedded database and the policy")
-}
-
-fn tables(prepared: &Prepared) -> SimulatedTables<'_> {
-    SimulatedTables::new(prepared.image.words(), PacketHistory::default())
-}
-
-fn between(source: &str, destination: &str) -> Frame {
-    let [source, destination] =
-        [source, destination].map(|text| text.parse::<IpAddr>().expect("an address"));
-    frames::between(source, destination)
-}
-
-fn send(tables: &SimulatedTables<'_>, frame: Frame) {
-    egress(&frame.build().as_slice(), || Origin::Local, tables, &mut ());
-}
-
-fn reason(tables: &SimulatedTables<'_>, frame: Frame) -> Reason {
-    filter(&frame.build().as_slice(), tables, &mut ()).reason
-}
 
 /// A message with this identifier: a header and a name.
 fn message(identifier: u16, is_response: bool) -> [u8; 24] {

@@ -4,38 +4,8 @@
 use std::net::IpAddr;
 
 use geofence_common::action::Reason;
-use geofence_common::decide::{Origin, egress, filter};
-use geofence_tests::frames::{self, Frame};
-use geofence_user::config::Config;
-use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
-use geofence_user::prepare::{Prepared, prepare};
-
-const OURS: &str = "192.0.2.2";
-const BLOCKED: &str = "77.88.8.8";
-const SECOND: u64 = 1_000_000_000;
-
-fn prepared(text: &str) -> Prepared {
-    let config = Config::parse(text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
-    prepare(config).expect("the embedded database and the policy")
-}
-
-fn tables(prepared: &Prepared) -> SimulatedTables<'_> {
-    SimulatedTables::new(prepared.image.words(), PacketHistory::default())
-}
-
-fn between(source: &str, destination: &str) -> Frame {
-    let [source, destination] =
-        [source, destination].map(|text| text.parse::<IpAddr>().expect("an address"));
-    frames::between(source, destination)
-}
-
-fn send(tables: &SimulatedTables<'_>, frame: Frame) {
-    egress(&frame.build().as_slice(), || Origin::Local, tables, &mut ());
-}
-
-fn reason(tables: &SimulatedTables<'_>, frame: Frame) -> Reason {
-    filter(&frame.build().as_slice(), tables, &mut ()).reason
-}
+use geofence_tests::frames::Frame;
+use geofence_tests::host::{BLOCKED, OURS, SECOND, between, prepared, reason, send, tables};
 
 fn sent() -> Frame {
     between(OURS, BLOCKED).tcp(40_000, 25)

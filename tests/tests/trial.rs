@@ -116,6 +116,18 @@ fn confirm_writes_through_a_link_to_its_target() -> Result<()> {
 }
 
 #[test]
+fn applied_file_stays_whatever_its_name() -> Result<()> {
+    require_root!();
+    let site = site()?;
+    site.write("geofence.toml.new", "block = [\"DE\"]\n")?;
+    let _daemon = site.run(&[])?;
+    let answer = apply(&site, "geofence.toml.new", "600s")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert_eq!(text(&site, "geofence.toml.new")?, "block = [\"DE\"]\n");
+    Ok(())
+}
+
+#[test]
 fn unconfirmed_policy_is_reverted_in_time() -> Result<()> {
     require_root!();
     let site = site()?;

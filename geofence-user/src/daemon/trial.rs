@@ -226,9 +226,12 @@ fn real_directory(path: &Path) -> std::io::Result<PathBuf> {
     parent.unwrap_or(Path::new(".")).canonicalize()
 }
 
+/// What the name of a configuration that is being replaced ends in. An operator's `geofence.toml.new` is not meant.
+const UNFINISHED: &str = "geofence-unfinished";
+
 /// Checks that files can be created beside the one that this path leads to, with a file that is removed again.
 fn writable_beside(path: &Path) -> std::io::Result<()> {
-    let new = path.canonicalize()?.with_added_extension("new");
+    let new = path.canonicalize()?.with_added_extension(UNFINISHED);
     std::fs::File::create(&new)?;
     std::fs::remove_file(new)
 }
@@ -238,7 +241,7 @@ fn writable_beside(path: &Path) -> std::io::Result<()> {
 fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     let path = &path.canonicalize()?;
     let before = path.with_added_extension("before");
-    let new = path.with_added_extension("new");
+    let new = path.with_added_extension(UNFINISHED);
     std::fs::copy(path, &before)?;
     let mut file = std::fs::File::create(&new)?;
     file.write_all(text.as_bytes())?;

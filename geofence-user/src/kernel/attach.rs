@@ -198,11 +198,12 @@ fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), P
         PLACE.classid,
     )?;
     let id = match program.attach_to_link(before) {
-        Err(error) if errno(&error) == Some(libc::ENOENT) => program.attach_with_options(
-            interface,
-            TcAttachType::Egress,
-            TcAttachOptions::Netlink(PLACE),
-        )?,
+        Err(error) if errno(&error) == Some(libc::ENOENT) => {
+            // An earlier version let the kernel choose the place.
+            remove_egress(interface);
+            let options = TcAttachOptions::Netlink(PLACE);
+            program.attach_with_options(interface, TcAttachType::Egress, options)?
+        }
         replaced => replaced?,
     };
     // A netlink attachment stays until it is removed by name; dropping it here would detach it.

@@ -12,6 +12,7 @@ use geofence_common::maps::name;
 
 use super::error::KernelError;
 use super::filter::Filter;
+use super::program_names::{programs, programs_with_rules};
 use super::running::Running;
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
@@ -56,7 +57,7 @@ impl Running {
         if self.link == Link::Ip {
             filter.load_ip()?;
         }
-        let tag = filter.ingress(self.link)?.info()?.tag();
+        let is_same_program = filter.has_ingress_of(self.link, self.tag)?;
         for table in Table::ALL {
             let flows = self.flows().iter().filter(|(of, ..)| *of == table);
             let flows = flows.map(|(_, key, flow)| (*key, *flow));
@@ -73,7 +74,7 @@ impl Running {
         Ok(PrivateCopy {
             filter,
             link: self.link,
-            is_same_program: tag == self.tag,
+            is_same_program,
         })
     }
 }
@@ -107,6 +108,16 @@ impl PrivateCopy {
 }
 
 impl Filter {
+    /// Whether an ingress program for devices of this link has this tag: either may be the attached one.
+    fn has_ingress_of(&self, link: Link, tag: u64) -> Result<bool, KernelError> {
+        let mut found = false;
+        for [name, _] in [programs(link), programs_with_rules(link)] {
+            let program = self.ebpf.program(name).ok_or(KernelError::NoMap(name))?;
+            found |= program.info()?.tag() == tag;
+        }
+        Ok(found)
+    }
+
     /// Adds entries to a table.
     fn fill<K: Pod, V: Pod>(
         &mut self,
