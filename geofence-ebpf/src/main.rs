@@ -1,8 +1,7 @@
 //! The ingress hook: decides about a frame, counts the verdict and enforces it.
 //!
 //! The decision is `geofence_common::decide::filter`; this crate gives it the packet (`frame`) and the tables
-//! (`tables`, over `maps`). Every exit counts the packet. It never returns XDP_ABORTED. The
-//! egress hook is in `egress`.
+//! (`tables`, over `maps`). Every exit counts the packet, and none returns XDP_ABORTED. The egress hook is in `egress`.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, asm_goto_with_outputs)]
