@@ -81,6 +81,8 @@ pub(crate) struct KernelTables<const RULES: bool> {
     words: *const u32,
     /// The number of words, in the 64 bits that are compared.
     room: u64,
+    /// The header's settings, which several questions depend on.
+    flags: Flags,
 }
 
 impl<const RULES: bool> KernelTables<RULES> {
@@ -96,11 +98,14 @@ impl<const RULES: bool> KernelTables<RULES> {
 
     #[inline(always)]
     fn at(place: u32) -> Option<Self> {
-        let image = maps::IMAGES.get(place)?.get_ptr(0)?;
+        let words: *const u32 = maps::IMAGES.get(place)?.get_ptr(0)?.cast();
+        // SAFETY: every image holds its header.
+        let flags: u32 = unsafe { *words.add(header::FLAGS) };
         Some(Self {
-            words: image.cast(),
+            words,
             // The verifier sees a constant, and so what the pointer may reach.
             room: maps::image_words(),
+            flags: Flags(flags),
         })
     }
 
@@ -157,6 +162,11 @@ impl<const RULES: bool> Words for KernelTables<RULES> {
     }
 
     #[inline(always)]
+    fn flags(&self) -> Option<Flags> {
+        Some(self.flags)
+    }
+
+    #[inline(always)]
     fn quad(&self, at: u32) -> Option<[u32; 4]> {
         self.some(at)
     }
@@ -174,7 +184,7 @@ impl<const RULES: bool> Tables for KernelTables<RULES> {
             let found = self.class_lookup(address);
             return found.map(|at| at.opaque(self));
         }
-        let second = Flags(self.word(header::FLAGS as u32)?).slot() != 0;
+        let second = self.flags.slot() != 0;
         let [high, low] = address.words();
         if address.is_v6() {
             let bits = u128::from(high) << 64 | u128::from(low);

@@ -16,6 +16,7 @@ use crate::flow::state::lifetime;
 use crate::image::destination::DestinationPolicy;
 use crate::image::layout::header;
 use crate::image::settings::{Flags, PortRule, flag};
+use crate::image::words::Words;
 use crate::l4::{Kind, L4};
 use crate::packet::{Fragment, Packet};
 use crate::wire::{dns, protocol, transport::tcp};
@@ -31,17 +32,14 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         packet, policy, l4, ..
     } = case;
     let flags = policy.flags;
-    let (source, destination) = (l4.source(), l4.destination());
-    let service = match (l4.kind(), l4.bits()) {
-        (Kind::Unreadable, _) => return Some(l4.reason()),
-        (Kind::Later, _) => return reason_of(case.later_fragment).or(Some(Reason::LaterFragment)),
-        (Kind::Tcp, _) => service(policy, protocol::TCP, destination, tables),
-        (Kind::Udp, _) => service(policy, protocol::UDP, destination, tables),
-        (Kind::Icmp, 8) | (Kind::Icmpv6, 128) => {
-            flags.passes_icmp_echo().then_some(Reason::Service)
+    match l4.kind() {
+        Kind::Unreadable => return Some(l4.reason()),
+        Kind::Later => {
+            return reason_of(case.later_fragment).or(Some(Reason::LaterFragment));
         }
-        (Kind::Icmp | Kind::Icmpv6 | Kind::Other, _) => None,
-    };
+        Kind::Tcp | Kind::Udp | Kind::Icmp | Kind::Icmpv6 | Kind::Other => {}
+    }
+    let service = service(policy, l4, tables);
     if service.is_some() {
         let is_limited = T::HAS_RULES && flags.has(flag::RATE_LIMIT);
         if is_limited && !is_within_rate_limit(packet, tables, observer) {
@@ -49,38 +47,85 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         }
         return service;
     }
-    let (transport, local_port, remote_port, identifier, is_answer) = match (l4.kind(), l4.bits()) {
-        (Kind::Tcp, bits) => {
-            // A SYN is no reply, whatever its ports, and a reply has ACK or RST set.
-            let is_answer =
-                bits & (tcp::SYN | tcp::ACK) != tcp::SYN && bits & (tcp::ACK | tcp::RST) != 0;
-            (protocol::TCP, destination, source, 0, is_answer)
-        }
-        (Kind::Udp, _) => {
+    if l4.is_icmp_error() {
+        return Some(icmp_error(packet, l4, policy, tables, observer));
+    }
+    // Source quench, which RFC 6633 deprecates.
+    if matches!((l4.kind(), l4.bits()), (Kind::Icmp, 4)) {
+        return Some(Reason::UnprovenIcmpError);
+    }
+    let table = reply_table(l4, flags)?;
+    let (local_port, remote_port, identifier) = match l4.kind() {
+        Kind::Udp => {
             let response = l4.dns_response();
-            // From port 53 only a DNS response answers.
-            let is_answer = source != dns::PORT || response.is_some();
-            let identifier = response.unwrap_or(0);
-            (protocol::UDP, destination, source, identifier, is_answer)
+            if l4.source() == dns::PORT && response.is_none() {
+                // From port 53 only a DNS response answers.
+                return Some(Reason::UnprovenReply);
+            }
+            (l4.destination(), l4.source(), response.unwrap_or(0))
         }
-        (Kind::Icmp, 0) => (protocol::ICMP, source, 0, 0, true),
-        (Kind::Icmpv6, 129) => (protocol::ICMPV6, source, 0, 0, true),
-        (Kind::Icmp | Kind::Icmpv6, _) if l4.is_icmp_error() => {
-            return Some(icmp_error(packet, l4, policy, tables, observer));
+        Kind::Icmp | Kind::Icmpv6 => (l4.source(), 0, 0),
+        Kind::Unreadable | Kind::Later | Kind::Tcp | Kind::Other => {
+            (l4.destination(), l4.source(), 0)
         }
-        // Source quench, which RFC 6633 deprecates.
-        (Kind::Icmp, 4) => return Some(Reason::UnprovenIcmpError),
-        _ => return None,
     };
     let key = FlowKey::new(
         &packet.destination,
         &packet.source,
-        transport,
+        l4.upper().protocol,
         local_port,
         remote_port,
     )
     .of_query(identifier);
-    reply(&key, is_answer, flags, tables, observer)
+    reply(table, &key, tables, observer)
+}
+
+/// The reason for a whole TCP segment or UDP datagram from a blocked source, where no earlier packet can matter:
+/// `blocked`, unless it is for an exempted service. Nothing for any other packet.
+///
+/// It answers as `exemption` does, for most packets of a flood or a scan, and before everything that `exemption` needs
+/// is put together. Rate limits and exceptions come first; where there are any, `exemption` answers.
+#[inline(always)]
+pub(crate) fn by_ports<W: Words>(
+    policy: &DestinationPolicy,
+    l4: &L4,
+    blocked: Reason,
+    words: &W,
+) -> Option<Reason> {
+    let has_ports = matches!(l4.kind(), Kind::Tcp | Kind::Udp);
+    // A first fragment that passes is remembered.
+    if !has_ports || l4.upper().fragment != Fragment::Whole {
+        return None;
+    }
+    let service = service(policy, l4, words);
+    if service.is_some() {
+        return service;
+    }
+    match reply_table(l4, policy.flags) {
+        Some(_) => None,
+        None => Some(blocked),
+    }
+}
+
+/// Where the flow stands that the packet may answer; nothing if it answers none.
+#[inline(always)]
+fn reply_table(l4: &L4, flags: Flags) -> Option<Table> {
+    let (protocol, remote_port) = match (l4.kind(), l4.bits()) {
+        // A SYN is no reply, whatever its ports, and a reply has ACK or RST set.
+        (Kind::Tcp, bits)
+            if bits & (tcp::SYN | tcp::ACK) == tcp::SYN || bits & (tcp::ACK | tcp::RST) == 0 =>
+        {
+            return None;
+        }
+        (Kind::Tcp, _) => (protocol::TCP, l4.source()),
+        (Kind::Udp, _) => (protocol::UDP, l4.source()),
+        (Kind::Icmp, 0) => (protocol::ICMP, 0),
+        (Kind::Icmpv6, 129) => (protocol::ICMPV6, 0),
+        (Kind::Icmp | Kind::Icmpv6 | Kind::Other | Kind::Later | Kind::Unreadable, _) => {
+            return None;
+        }
+    };
+    Table::of(protocol, remote_port, flags)
 }
 
 #[inline(always)]
@@ -100,14 +145,20 @@ fn is_within_rate_limit<T: Tables, O: Observer>(
     is_within
 }
 
+/// The reason by which a packet passes that is for an exempted service.
 #[inline(always)]
-fn service<T: Tables>(
-    policy: &DestinationPolicy,
-    transport: u8,
-    port: u16,
-    tables: &T,
-) -> Option<Reason> {
-    match policy.port_rule(transport, port, tables) {
+fn service<W: Words>(policy: &DestinationPolicy, l4: &L4, words: &W) -> Option<Reason> {
+    let transport = match (l4.kind(), l4.bits()) {
+        (Kind::Tcp, _) => protocol::TCP,
+        (Kind::Udp, _) => protocol::UDP,
+        (Kind::Icmp, 8) | (Kind::Icmpv6, 128) => {
+            return policy.flags.passes_icmp_echo().then_some(Reason::Service);
+        }
+        (Kind::Icmp | Kind::Icmpv6 | Kind::Other | Kind::Later | Kind::Unreadable, _) => {
+            return None;
+        }
+    };
+    match policy.port_rule(transport, l4.destination(), words) {
         PortRule::Mail => Some(Reason::Mail),
         PortRule::Service => Some(Reason::Service),
         // `check_exceptions` has decided about protected ports.
@@ -117,17 +168,11 @@ fn service<T: Tables>(
 
 #[inline(always)]
 fn reply<T: Tables, O: Observer>(
+    table: Table,
     key: &FlowKey,
-    is_answer: bool,
-    flags: Flags,
     tables: &T,
     observer: &mut O,
 ) -> Option<Reason> {
-    let table = Table::of(key.protocol, key.remote_port, flags)?;
-    if !is_answer {
-        // A TCP segment that opens a connection is judged by its country; a datagram from a DNS port only answers.
-        return (key.protocol == protocol::UDP).then_some(Reason::UnprovenReply);
-    }
     if is_live(table, key, tables, observer)
         && (key.answers_max().is_none() || tables.take_answer(table, key))
     {

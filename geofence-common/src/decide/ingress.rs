@@ -6,15 +6,16 @@
 
 use crate::action::{Action, Reason};
 use crate::country::Country;
-use crate::decide::case::{Case, number, reason_of};
+use crate::decide::case::{Case, NO_REASON, number, reason_of};
 use crate::decide::endpoint::{Endpoint, find_endpoint, verdict_by_addresses};
 use crate::decide::exceptions::check_exceptions;
-use crate::decide::exemptions::{exemption, later_fragment, mark_first_fragment};
+use crate::decide::exemptions::{by_ports, exemption, later_fragment, mark_first_fragment};
 use crate::decide::link_control::is_link_control;
 use crate::decide::tables::Tables;
 use crate::decide::verdict::Verdict;
 use crate::explain::{Observer, Step};
 use crate::frame::Frame;
+use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
 use crate::image::settings::flag;
 use crate::opaque::Opaque as _;
@@ -120,6 +121,14 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     );
     let by_addresses = number(by_addresses).opaque(frame);
     let l4 = read_l4(frame, &packet, observer);
+    let has_rules = T::HAS_RULES
+        && (source.class.is_excepted() || policy.flags.has(flag::PROTECTED | flag::RATE_LIMIT));
+    if !has_rules
+        && by_addresses == NO_REASON
+        && let Some(reason) = by_ports(&policy, &l4, blocked(source.class), tables)
+    {
+        return Decision::new(reason, &policy);
+    }
     let l4 = read_quoted(frame, &packet, l4, observer);
     let case = Case {
         later_fragment: number(later_fragment(&packet, &l4, tables, observer)),
@@ -159,12 +168,17 @@ fn check_exemptions<T: Tables, O: Observer>(case: &Case, tables: &T, observer: &
     if let Some(settled) = reason_of(case.by_addresses) {
         return settled;
     }
-    let blocked = if case.source.class.country() == Country::UNKNOWN {
+    exemption(case, tables, observer).unwrap_or(blocked(case.source.class))
+}
+
+/// The reason to drop a packet from a blocked source that nothing exempts.
+#[inline(always)]
+fn blocked(class: Class) -> Reason {
+    if class.country() == Country::UNKNOWN {
         Reason::CountryUnknownBlocked
     } else {
         Reason::CountryBlocked
-    };
-    exemption(case, tables, observer).unwrap_or(blocked)
+    }
 }
 
 /// The reason, the policy of the destination, and the exception that applied.
