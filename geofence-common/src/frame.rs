@@ -41,6 +41,12 @@ pub trait Frame: Barrier {
         self.bytes(at)
     }
 
+    /// The same at an offset that a walk over headers has found, and that is opaque.
+    #[inline(always)]
+    fn bytes_behind<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        self.bytes(at)
+    }
+
     /// The length of the whole frame, every buffer of it included.
     fn length(&self) -> usize;
 

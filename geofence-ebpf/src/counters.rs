@@ -118,29 +118,32 @@ pub(crate) fn count_tracking(tracking: Tracking) {
     }
 }
 
-/// Logs that there is no image, at the first such packet and at every doubling of their number.
-#[inline(never)]
-pub(crate) fn report_no_policy(ctx: &XdpContext) {
-    let count = count_fault(0);
-    if count.is_power_of_two() {
-        aya_log_ebpf::error!(
-            ctx,
-            "no policy image in place: {} packets passed unjudged on this CPU",
-            count
-        );
-    }
+/// A fault of the program.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Fault {
+    /// There is no image: packets pass unjudged.
+    NoPolicy = 0,
+    /// The program that judges by rules is missing: packets are judged by their country alone.
+    NoRules = 1,
 }
 
-/// Logs likewise that the program that judges by rules is missing.
+/// Counts a fault, and logs it at the first such packet and at every doubling of their number.
+///
+/// One message for all faults, because each message is some two kilobytes of program.
 #[inline(never)]
-pub(crate) fn report_no_rules(ctx: &XdpContext) {
-    let count = count_fault(1);
+pub(crate) fn report(ctx: &XdpContext, fault: Fault) {
+    let count = count_fault(fault as u32);
     if count.is_power_of_two() {
         aya_log_ebpf::error!(
             ctx,
-            "the program for rules is missing: {} packets were judged by their country alone on this CPU; restart \
-             geofence",
-            count
+            "the filter is incomplete: {} packets on this CPU were {}; restart geofence",
+            count,
+            match fault {
+                Fault::NoPolicy => "passed unjudged, because no policy image is in place",
+                Fault::NoRules =>
+                    "judged by their country alone, because the program for rules is missing",
+            }
         );
     }
 }

@@ -197,6 +197,30 @@ impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> 
     }
 }
 
+impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> {
+    /// The address of the byte at an offset of which the verifier knows nothing, unless it is beyond `OFFSET_MAX`.
+    ///
+    /// In assembly, so that the register that is compared is the one that is added to the pointer: see
+    /// `KernelTables::reach`.
+    #[inline(always)]
+    fn within_reach(&self, at: usize) -> Option<usize> {
+        let address;
+        // SAFETY: it changes one register.
+        unsafe {
+            asm!(
+                "if {at} > {max} goto {out}",
+                "{at} += {start}",
+                at = inout(reg) at => address,
+                start = in(reg) self.ctx.start(),
+                max = const OFFSET_MAX,
+                out = label { return None },
+                options(nomem, nostack),
+            );
+        }
+        Some(address)
+    }
+}
+
 impl<C: PacketContext, D: Device, const LAZY: bool> Barrier for PacketFrame<'_, C, D, LAZY> {
     #[inline(always)]
     fn hide(&self, number: u64) -> u64 {
@@ -217,6 +241,17 @@ impl<C: PacketContext, D: Device, const LAZY: bool> Frame for PacketFrame<'_, C,
         if start + N <= self.ctx.end() {
             // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
             return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
+        }
+        self.bytes_in_loop(at)
+    }
+
+    #[inline(always)]
+    fn bytes_behind<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
+        if LAZY && let Some(start) = self.within_reach(at) {
+            if start + N <= self.ctx.end() {
+                // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
+                return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
+            }
         }
         self.bytes_in_loop(at)
     }

@@ -27,6 +27,7 @@ use geofence_common::action::{Action, Direction, Reason};
 use geofence_common::decide::{Verdict, filter};
 use geofence_common::image::{Flags, Words};
 
+use counters::Fault;
 use frame::{Device, EthernetDevice, IpDevice, PacketFrame};
 
 /// Ingress of Ethernet devices.
@@ -78,11 +79,11 @@ fn judge<D: Device, const RULES: bool, const LAZY: bool>(ctx: &XdpContext) -> u3
         // SAFETY: nothing here waits to be dropped.
         unsafe { maps::RULES.tail_call(ctx, D::LINK as u32) };
         // The loader puts the program there before any packet comes. Without it, countries still hold.
-        counters::report_no_rules(ctx);
+        counters::report(ctx, Fault::NoRules);
     }
     let verdict = filter(&frame, &tables, &mut ());
     if verdict.reason == Reason::NoPolicy {
-        counters::report_no_policy(ctx);
+        counters::report(ctx, Fault::NoPolicy);
     }
     counters::count(ctx, frame.counted_length(), verdict);
     if RULES && verdict.peer.class.is_listed(Direction::In) {
@@ -103,7 +104,7 @@ fn judge<D: Device, const RULES: bool, const LAZY: bool>(ctx: &XdpContext) -> u3
 /// Passes a frame that cannot be judged, because no image is in place.
 #[inline(never)]
 fn pass_without_policy(ctx: &XdpContext, length: usize) -> u32 {
-    counters::report_no_policy(ctx);
+    counters::report(ctx, Fault::NoPolicy);
     counters::count(ctx, length, Verdict::NO_POLICY);
     xdp_action::XDP_PASS
 }

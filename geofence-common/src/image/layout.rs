@@ -29,7 +29,7 @@ pub type Line = [u32; LINE_WORDS];
 pub const MAGIC: u32 = 0x4746_5049;
 
 /// The layout described above; any change to the meaning of a word is a new number.
-pub const LAYOUT: u32 = 8;
+pub const LAYOUT: u32 = 9;
 
 /// Words of the header, by position.
 pub mod header {

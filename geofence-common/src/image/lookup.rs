@@ -33,6 +33,9 @@ pub trait Lookup: Words {
         };
         // The verifier must not follow each way through the walk.
         let leaf = leaf.opaque(self);
+        if !Self::HAS_RULES {
+            return Some(class_position(leaf));
+        }
         let fingerprint = Fingerprint::of(address);
         if leaf & (fingerprint.leaf_bit() | INDIRECT) == 0 {
             return Some(class_position(leaf));

@@ -38,9 +38,18 @@ pub mod flag {
     pub const LISTS_OUT: u32 = 1 << 14;
     /// There are third-party lists.
     pub const LISTS: u32 = 1 << 15;
+    /// There is a host table.
+    pub const HOSTS: u32 = 1 << 16;
     /// What only the programs with rules can judge.
-    pub const RULES: u32 =
-        TENANTS | TARGETS | ANYWHERE | EXCEPTIONS | PROTECTED | RATE_LIMIT | LISTS_OUT | LISTS;
+    pub const RULES: u32 = TENANTS
+        | TARGETS
+        | ANYWHERE
+        | EXCEPTIONS
+        | PROTECTED
+        | RATE_LIMIT
+        | LISTS_OUT
+        | LISTS
+        | HOSTS;
 }
 
 /// The settings in the header that a verdict depends on.

@@ -19,7 +19,6 @@ pub mod tcp {
 
 /// Reads the header that `upper` points at; the datagram ends at `end`.
 ///
-/// Its offset depends on a walk over other headers, so it is read by a helper.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport, Reason> {
     let broken = if upper.fragment == Fragment::First {
@@ -34,7 +33,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
                 return Err(broken);
             }
             let Bytes([s0, s1, d0, d1, _, _, _, _, _, _, _, _, offset, flags]) =
-                frame.bytes_in_loop(upper.at).ok_or(broken)?;
+                frame.bytes_behind(upper.at).ok_or(broken)?;
             let header = usize::from(offset >> 4) << 2;
             if header < TCP_HEADER_MIN || header > room {
                 return Err(broken);
@@ -49,7 +48,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < UDP_HEADER {
                 return Err(broken);
             }
-            let Bytes([s0, s1, d0, d1, l0, l1]) = frame.bytes_in_loop(upper.at).ok_or(broken)?;
+            let Bytes([s0, s1, d0, d1, l0, l1]) = frame.bytes_behind(upper.at).ok_or(broken)?;
             let length = usize::from(u16::from_be_bytes([l0, l1]));
             if length < UDP_HEADER || (length > room && upper.fragment == Fragment::Whole) {
                 return Err(broken);
@@ -63,7 +62,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < ICMP_HEADER {
                 return Err(broken);
             }
-            let Bytes([kind, code, _, _, i0, i1]) = frame.bytes_in_loop(upper.at).ok_or(broken)?;
+            let Bytes([kind, code, _, _, i0, i1]) = frame.bytes_behind(upper.at).ok_or(broken)?;
             let identifier = u16::from_be_bytes([i0, i1]);
             if upper.protocol == protocol::ICMP {
                 Ok(Transport::Icmp {

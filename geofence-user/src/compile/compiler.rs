@@ -76,6 +76,7 @@ pub fn compile(
         let at = (lines.len() as u32) << LINE_SHIFT;
         lines.extend(hosts.lines(|number| table.position(number)));
         let words = lines.as_flattened_mut();
+        words[header::FLAGS] |= flag::HOSTS;
         words[header::HOSTS] = at;
         words[header::HOST_LINES] = hosts.line_count();
     }
