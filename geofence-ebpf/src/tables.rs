@@ -163,7 +163,8 @@ impl<const RULES: bool> Words for KernelTables<RULES> {
 
     #[inline(always)]
     fn flags(&self) -> Option<Flags> {
-        Some(self.flags)
+        // Opaque: the verifier must not remember in one question what an earlier one learned of a flag.
+        Some(self.flags.opaque(self))
     }
 
     #[inline(always)]

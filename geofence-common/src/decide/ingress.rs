@@ -123,11 +123,11 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     let l4 = read_l4(frame, &packet, observer);
     let has_rules = T::HAS_RULES
         && (source.class.is_excepted() || policy.flags.has(flag::PROTECTED | flag::RATE_LIMIT));
-    if !has_rules
-        && by_addresses == NO_REASON
-        && let Some(reason) = by_ports(&policy, &l4, blocked(source.class), tables)
-    {
-        return Decision::new(reason, &policy);
+    if !has_rules && by_addresses == NO_REASON {
+        let reason = by_ports(&policy, &l4, blocked(source.class), tables);
+        if let Some(reason) = reason_of(number(reason).opaque(frame)) {
+            return Decision::new(reason, &policy);
+        }
     }
     let l4 = read_quoted(frame, &packet, l4, observer);
     let case = Case {

@@ -62,7 +62,7 @@ pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport,
             if room < ICMP_HEADER {
                 return Err(broken);
             }
-            let Bytes([kind, code, _, _, i0, i1]) = frame.bytes_behind(upper.at).ok_or(broken)?;
+            let Bytes([kind, code, _, _, i0, i1]) = frame.bytes_in_loop(upper.at).ok_or(broken)?;
             let identifier = u16::from_be_bytes([i0, i1]);
             if upper.protocol == protocol::ICMP {
                 Ok(Transport::Icmp {

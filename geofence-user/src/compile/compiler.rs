@@ -76,7 +76,6 @@ pub fn compile(
         let at = (lines.len() as u32) << LINE_SHIFT;
         lines.extend(hosts.lines(|number| table.position(number)));
         let words = lines.as_flattened_mut();
-        words[header::FLAGS] |= flag::HOSTS;
         words[header::HOSTS] = at;
         words[header::HOST_LINES] = hosts.line_count();
     }
@@ -127,11 +126,8 @@ pub fn compile(
     words[header::LAYOUT] = LAYOUT;
     words[header::GENERATION] = target.generation;
     words[header::FLAGS] = flags(0)
-        | if target.slot == 1 {
-            flag::SECOND_SLOT
-        } else {
-            0
-        };
+        | when(target.slot == 1, flag::SECOND_SLOT)
+        | when(hosts.line_count() > 0, flag::HOSTS);
     write_u64(words, header::COMPILED, target.compiled.0);
     write_u64(words, header::MOMENT, target.compiled.0);
     write_u64(words, header::MOMENT_BOOT, target.boot.now);
@@ -153,7 +149,6 @@ pub fn compile(
 
 /// The flags of the header (tenant 0) and of the destination policies of each tenant.
 fn flags(policy: &Policy, exceptions: &Exceptions, lists: &ListSets) -> impl Fn(u32) -> u32 {
-    let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
     let all = when(policy.replies == Replies::Mail, flag::REPLIES_MAIL)
         | when(policy.replies == Replies::All, flag::REPLIES_ALL)
         | when(policy.mta_sts, flag::MTA_STS)
@@ -165,4 +160,8 @@ fn flags(policy: &Policy, exceptions: &Exceptions, lists: &ListSets) -> impl Fn(
         | when(lists.has_any(), flag::LISTS)
         | when(lists.has_outbound(), flag::LISTS_OUT);
     move |tenant| all | port_rules::rule_flags(policy, tenant)
+}
+
+const fn when(condition: bool, flag: u32) -> u32 {
+    if condition { flag } else { 0 }
 }

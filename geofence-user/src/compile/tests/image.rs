@@ -1,12 +1,15 @@
 //! The header and the fixed parts of an image, its storage, and its size.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use geofence_common::action::Mode;
 use geofence_common::image::{
-    CLASS_WORDS, FREE_LINE, LINE_WORDS, PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE, Words as _,
-    flag, header,
+    CLASS_WORDS, FREE_LINE, LAYOUT, LINE_WORDS, PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
+    Words as _, flag, header,
 };
+
+use ipnet::Ipv4Net;
 
 use super::helpers::*;
 use crate::compile::{CompileError, Image, ImageError, Target, TooLarge, compile};
@@ -38,6 +41,22 @@ fn header_describes_the_image() {
 
     let plain = compile(&default_policy(), &database, &Target { slot: 0, ..TARGET }).unwrap();
     assert_eq!(plain.flags().0, flag::REPLIES_MAIL);
+}
+
+#[test]
+fn image_with_a_host_table_needs_the_programs_with_rules() {
+    let (mut policy, database) = example();
+    policy.allow.clear();
+    for (count, is_needed) in [(200_u32, false), (600, true)] {
+        // Every other address, so that none merges with its neighbour.
+        policy.deny = (0..count)
+            .map(|number| Ipv4Net::from(Ipv4Addr::from(0x5102_0000 + 2 * number)).into())
+            .collect();
+        let image = compile(&policy, &database, &TARGET).unwrap();
+        assert_eq!(image.words()[header::HOST_LINES] != 0, is_needed);
+        assert_eq!(image.flags().has(flag::HOSTS), is_needed);
+        assert_eq!(image.flags().need_rules(), is_needed);
+    }
 }
 
 #[test]
@@ -120,10 +139,11 @@ fn stored_image_is_read_back_and_damage_is_detected() {
     damaged[header::CHECKSUM * 4] ^= 1;
     assert_eq!(Image::from_bytes(&damaged), Err(ImageError::Checksum));
     damaged = bytes.clone();
-    damaged[header::LAYOUT * 4] = 9;
+    let found = LAYOUT + 1;
+    damaged[header::LAYOUT * 4] = found as u8;
     assert_eq!(
         Image::from_bytes(&damaged),
-        Err(ImageError::Layout { found: 9 })
+        Err(ImageError::Layout { found })
     );
     for cut in [63, 64, bytes.len() - 64, bytes.len() - 1] {
         assert!(Image::from_bytes(&bytes[..cut]).is_err(), "{cut}");
