@@ -64,7 +64,7 @@ struct Mail {
     #[arg(long, value_enum, default_value = "enforce")]
     filter: FilterMode,
     /// Run only this step, which may be given several times
-    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=6))]
+    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=8))]
     steps: Vec<u8>,
 }
 

@@ -1,4 +1,5 @@
-//! The domain name system of the laboratory: every authority in a blocked country, every question asked by our side.
+//! The domain name system of the laboratory: authorities in blocked countries that our side asks, and an authority of
+//! ours that senders there ask.
 //!
 //! The root, the top-level domains and the domains each have a server of their own, so a name takes three of them. Of
 //! two servers one cuts its long answers short over UDP and the other sends them whole, in fragments.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::ground;
-use super::network::{CALLING, Network, Pair, host};
+use super::network::{CALLING, EDGE, Network, Pair, host};
 use super::server::Server;
 use crate::namespace::Namespace;
 
@@ -112,7 +113,7 @@ pub(super) fn authorities(network: &Network, folder: &Path) -> Result<Vec<Server
     let mut servers = Vec::new();
     let mut start = |name: &str, at: Pair, answer: u16, zones: Vec<(String, String)>| {
         let folder = folder.join(name);
-        let server = authority(network, &folder, at, answer, &zones)
+        let server = authority(&network.world, &folder, at, answer, &zones)
             .with_context(|| format!("starting the authority {name}"))?;
         servers.push(server);
         anyhow::Ok(())
@@ -207,8 +208,66 @@ remote-control:
     Ok(server)
 }
 
-fn authority(
+/// Starts our own authority on the edge, for the domain of the mail host there.
+pub(super) fn own_authority(network: &Network, folder: &Path, domain: &str) -> Result<Server> {
+    let name = format!("{domain}.");
+    let mut text = zone_head(&name, EDGE);
+    text.push_str(&format!(
+        "{name} 0 MX 10 mx.{name}\nmx.{name} 0 A {}\nmx.{name} 0 AAAA {}\n",
+        EDGE.v4, EDGE.v6
+    ));
+    authority(&network.edge, folder, EDGE, 1232, &[(name, text)])
+}
+
+/// Starts the resolver of senders in the world. It asks our authority about our domain over one family and protocol.
+pub(super) fn senders_resolver(
     network: &Network,
+    folder: &Path,
+    domain: &str,
+    (v6, tcp): (bool, bool),
+) -> Result<Server> {
+    ground::make(folder)?;
+    let asking = network.countries[0].host(host::CALLERS[0]);
+    let yes = |is: bool| if is { "yes" } else { "no" };
+    let at = folder.display();
+    let text = format!(
+        "server:
+    directory: \"{at}\"
+    chroot: \"\"
+    username: \"\"
+    pidfile: \"\"
+    use-syslog: no
+    num-threads: 1
+    interface: 127.0.0.1
+    access-control: 127.0.0.0/8 allow
+    outgoing-interface: {}
+    do-ip4: yes
+    do-ip6: {}
+    tcp-upstream: {}
+    module-config: \"iterator\"
+    target-fetch-policy: \"0 0 0 0 0\"
+stub-zone:
+    name: \"{domain}\"
+    stub-addr: {}
+remote-control:
+    control-enable: no
+",
+        asking.of(v6),
+        yes(v6),
+        yes(tcp),
+        EDGE.of(v6),
+    );
+    let config = folder.join("unbound.conf");
+    fs::write(&config, text)?;
+    let words = ["unbound", "-d", "-p", "-c", text_of(&config)?];
+    let mut server = Server::start(&network.world, "unbound", folder, &words)?;
+    let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+    server.wait_port(&network.world, at)?;
+    Ok(server)
+}
+
+fn authority(
+    namespace: &Namespace,
     folder: &Path,
     at: Pair,
     answer: u16,
@@ -246,13 +305,13 @@ remote-control:
     let config: PathBuf = folder.join("nsd.conf");
     fs::write(&config, text)?;
     let mut server = Server::start(
-        &network.world,
+        namespace,
         "nsd",
         folder,
         &["nsd", "-d", "-c", text_of(&config)?],
     )?;
     for v6 in [false, true] {
-        server.wait_port(&network.world, SocketAddr::new(at.of(v6), 53))?;
+        server.wait_port(namespace, SocketAddr::new(at.of(v6), 53))?;
     }
     Ok(server)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::network::{Network, OUTER};
 use crate::counters::Counters;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, geofence};
 use crate::http;
 use crate::namespace::Namespace;
 
@@ -75,6 +75,15 @@ impl Filter {
             packets: Counters::parse(&response.body)?,
             text: response.body,
         })
+    }
+
+    /// Reloads by force: the lock-out check sees the router in a blocked country.
+    pub(super) fn reload(&self) -> Result<()> {
+        if self.daemon.is_some() {
+            let output = geofence(&self.edge)?.args(["reload", "--force"]).output()?;
+            ensure!(output.status.success(), "{output:?}");
+        }
+        Ok(())
     }
 
     /// Stops it as Ctrl-C does; it must go in peace.

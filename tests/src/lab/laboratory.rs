@@ -25,7 +25,7 @@ pub(super) struct Lab {
     pub(super) hosts: Hosts,
     pub(super) network: Network,
     pub(super) mode: Mode,
-    _ground: Ground,
+    pub(super) ground: Ground,
 }
 
 impl Lab {
@@ -41,7 +41,7 @@ impl Lab {
             hosts,
             network,
             mode,
-            _ground: ground,
+            ground,
         })
     }
 

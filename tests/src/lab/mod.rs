@@ -7,6 +7,7 @@
 
 mod delivery;
 mod dns;
+mod fetched;
 mod filter;
 mod flood;
 mod forged;
@@ -15,6 +16,7 @@ mod hosts;
 mod laboratory;
 mod large;
 mod network;
+mod own_names;
 mod postfix;
 pub mod report;
 mod scale;

@@ -6,7 +6,7 @@ use super::filter::Mode;
 use super::laboratory::Lab;
 use super::report::Row;
 use super::scale::Scale;
-use super::{delivery, flood, forged, scan};
+use super::{delivery, fetched, flood, forged, own_names, scan};
 
 /// Runs the steps chosen, or all; `say` hears what is done next.
 ///
@@ -28,7 +28,7 @@ pub fn mail(scale: Scale, mode: Mode, steps: &[u8], say: &mut dyn FnMut(&str)) -
 
 type Step = fn(&Lab, Scale) -> Result<Vec<Row>>;
 
-const STEPS: [(&[u8], &str, Step); 5] = [
+const STEPS: [(&[u8], &str, Step); 7] = [
     (&[1], "step 1: mail in", delivery::inbound),
     (&[2], "step 2: mail out", delivery::outbound),
     (
@@ -38,4 +38,10 @@ const STEPS: [(&[u8], &str, Step); 5] = [
     ),
     (&[5], "step 5: forged ICMP errors", forged::errors),
     (&[6], "step 6: floods", flood::floods),
+    (
+        &[7],
+        "step 7: senders who ask our own name server",
+        own_names::senders_ask_us,
+    ),
+    (&[8], "step 8: fetched mail", fetched::mail),
 ];
