@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use geofence_user::cli::exit_code::{self, Trouble};
-use geofence_user::cli::{Arguments, Outcome};
+use geofence_user::cli::{Arguments, Outcome, Terminal};
 use geofence_user::config::ConfigErrors;
 use geofence_user::model::text::printable;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut out = stdout().lock();
+    let mut out = Terminal::new(stdout().lock());
     let outcome = arguments
         .dispatch(&mut out)
         .and_then(|outcome| Ok(out.flush().map(|()| outcome)?));

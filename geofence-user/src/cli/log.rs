@@ -4,15 +4,25 @@ use std::io::IsTerminal as _;
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::model::text::printable;
 
 /// Starts logging at the levels that `RUST_LOG` names.
 pub(super) fn start() {
     let format = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        .fmt_fields(debug_fn(|writer, field, value| {
+            let value = printable(&format!("{value:?}"));
+            match field.name() {
+                "message" => write!(writer, "{value}"),
+                name => write!(writer, " {name}={value}"),
+            }
+        }));
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref());
     let _ = tracing_subscriber::registry()
         .with(format.with_filter(filter))

@@ -25,8 +25,10 @@ pub mod revert;
 pub mod run;
 mod runtime;
 pub mod status;
+mod terminal;
 pub mod update;
 pub mod watch_sessions;
 
 pub use arguments::Arguments;
 pub use outcome::Outcome;
+pub use terminal::Terminal;

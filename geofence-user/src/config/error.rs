@@ -11,6 +11,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::sources::{Sources, position};
+use crate::model::text::printable;
 
 /// What is wrong with one value, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,7 +239,13 @@ impl Report {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        f.write_str(&self.render(colours))
+        let text = self.render(colours);
+        if !colours {
+            return f.write_str(&printable(&text));
+        }
+        // What is left of this byte is of the colours: the renderer has replaced it in the texts.
+        let parts: Vec<_> = text.split('\u{1b}').map(printable).collect();
+        f.write_str(&parts.join("\u{1b}"))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::text::printable;
 use super::units::UnixSeconds;
 
 /// The kinds of parts that a start goes without. A closed set: metrics use the names as labels.
@@ -76,7 +77,8 @@ impl Shortfall {
         Self {
             part,
             name: name.into(),
-            text: text.to_string().trim_end().to_owned(),
+            // Names and paths in it come from files.
+            text: printable(text.to_string().trim_end()),
             since: UnixSeconds::now(),
         }
     }

@@ -1,5 +1,7 @@
 //! Numbers and spellings as people read and write them.
 
+use std::fmt::Write as _;
+
 /// Digits in groups of three: `1,367,495`.
 #[must_use]
 pub fn grouped(number: impl Into<u128>) -> String {
@@ -14,7 +16,8 @@ pub fn grouped(number: impl Into<u128>) -> String {
     out
 }
 
-/// The text with every character escaped that would steer a terminal or change the direction of writing. Lines stay.
+/// The text with every character escaped that would steer a terminal or change the direction of writing, as JSON and
+/// TOML escape them. Lines stay.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let steers = |letter: char| {
@@ -31,7 +34,8 @@ pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         if steers(letter) {
-            out.extend(letter.escape_unicode());
+            // Writing to a string cannot fail.
+            _ = write!(out, "\\u{:04x}", u32::from(letter));
         } else {
             out.push(letter);
         }
@@ -64,7 +68,7 @@ mod tests {
     fn characters_that_steer_a_terminal_are_escaped() {
         assert_eq!(printable("a b\té\n"), "a b\té\n");
         let steering = "\u{1b}[2J\u{202e}txt\r\u{9b}";
-        assert_eq!(printable(steering), r"\u{1b}[2J\u{202e}txt\u{d}\u{9b}");
+        assert_eq!(printable(steering), r"\u001b[2J\u202etxt\u000d\u009b");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use geofence_common::action::{Action, Mode};
 
 use crate::daemon::facts::Snapshot;
+use crate::model::text::printable;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
     color:#222}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;\
@@ -75,7 +76,8 @@ pub fn render(snapshot: &Snapshot) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    printable(text)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('"', "&quot;")
 }
