@@ -186,8 +186,8 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
 
 /// Reads the name of a network interface, which need not exist yet.
 pub(super) fn interface(text: &str) -> Result<String, Problem> {
-    /// IFNAMSIZ without its terminating zero.
-    const LONGEST: usize = 15;
+    /// ALTIFNAMSIZ without its terminating zero: an alternative name is longer than a first name may be.
+    const LONGEST: usize = 127;
     let wrong = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     let label = if text.is_empty() {
         "the name is empty".to_owned()

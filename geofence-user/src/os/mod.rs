@@ -5,6 +5,7 @@ pub mod clock;
 pub mod file_stamps;
 pub mod input;
 pub mod instance;
+pub mod interface_names;
 pub mod memory;
 mod memory_limit;
 pub mod name_servers;

@@ -4,15 +4,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::interface_names::first_names;
+
 /// The port of DNS.
 const DNS: u16 = 53;
 
 /// The addresses at which name servers listen that are addresses of these interfaces, or stand for all addresses.
 #[must_use]
 pub fn on_interfaces(interfaces: &[String]) -> Vec<SocketAddr> {
+    let names = first_names(interfaces);
     let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
     let own: Vec<IpAddr> = all
-        .filter(|one| interfaces.contains(&one.interface_name))
+        .filter(|one| names.contains(&one.interface_name))
         .filter_map(|one| {
             let address = one.address?;
             let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());

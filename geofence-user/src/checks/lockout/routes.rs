@@ -9,6 +9,8 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use crate::os::interface_names;
+
 /// The routes through some interfaces.
 pub(super) struct Routes {
     handle: Handle,
@@ -32,10 +34,7 @@ impl Routes {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         let mut routes = Self {
             handle,
-            indexes: interfaces
-                .iter()
-                .filter_map(|name| nix::net::if_::if_nametoindex(name.as_str()).ok())
-                .collect(),
+            indexes: interface_names::indexes(interfaces),
             gateways: Vec::new(),
             hosts: Vec::new(),
             connection: tokio::spawn(connection),
