@@ -17,6 +17,8 @@ use nix::sys::signal::Signal;
 mod control;
 #[path = "reload/data.rs"]
 mod data;
+#[path = "reload/vendor.rs"]
+mod vendor;
 
 use data::{blocking, data, provide, swapped, writer};
 

@@ -24,6 +24,8 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// A second database to compare the countries of addresses with; empty for none.
     pub cross_check_databases: Vec<PathBuf>,
+    /// The types of databases whose vendor is accepted, however much they differ from another vendor's.
+    pub accepted_database_types: Vec<String>,
     /// The database that has the prefixes of autonomous systems.
     pub asn_database: Option<PathBuf>,
     /// The autonomous systems that rules name; the policy has their prefixes once the database has been read.
@@ -112,6 +114,7 @@ impl Config {
             interfaces: Vec::new(),
             databases: Vec::new(),
             cross_check_databases: Vec::new(),
+            accepted_database_types: Vec::new(),
             asn_database: None,
             as_mentions: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -23,6 +23,18 @@ pub(super) fn instance(text: &str) -> Result<Instance, Problem> {
     })
 }
 
+/// Reads the type of a database, as its file says it.
+pub(super) fn database_type(text: &str) -> Result<String, Problem> {
+    if !text.trim().is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        "a type of databases is missing",
+        "it is empty",
+        "write the type that `geofence check` shows, such as \"GeoLite2-Country\"",
+    ))
+}
+
 /// Reads a word.
 pub(super) fn word<T: Word>(text: &str) -> Result<T, Problem> {
     if let Some((_, value, _)) = T::WORDS.iter().find(|(word, _, _)| *word == text) {

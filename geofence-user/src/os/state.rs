@@ -43,6 +43,23 @@ impl StateDirectory {
         }
     }
 
+    /// Whether there is such a directory now.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.directory.is_dir()
+    }
+
+    /// What is lost without it, in sentences.
+    #[must_use]
+    pub fn loss(&self) -> String {
+        format!(
+            "THE STATE DIRECTORY {} IS GONE, and with it the last good image, the stored texts of lists, the runtime \
+             exceptions and their log. The filter goes on. A boot without a configuration or database filters by \
+             nothing, and no exception can be changed. Restart geofence, which makes the directory and leaves no gap",
+            self.directory.display()
+        )
+    }
+
     fn image(&self) -> PathBuf {
         self.directory.join("image")
     }
@@ -70,6 +87,27 @@ impl StateDirectory {
     /// Saves an image in place of the previous one.
     pub fn save(&self, image: &Image) -> Result<(), StateError> {
         replace(&self.image(), &image.to_bytes())
+    }
+
+    fn types(&self) -> PathBuf {
+        self.directory.join("database-types.json")
+    }
+
+    /// Saves the types of the databases that the image was made from, unless they are saved already.
+    pub fn save_database_types(&self, types: &[String]) -> Result<(), StateError> {
+        if self.database_types() == types {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(types).unwrap_or_default();
+        replace(&self.types(), &text)
+    }
+
+    /// The types that were saved last; empty if they are not known.
+    #[must_use]
+    pub fn database_types(&self) -> Vec<String> {
+        let text = input::read_text(&self.types()).ok();
+        let types = text.and_then(|text| serde_json::from_str(&text).ok());
+        types.unwrap_or_default()
     }
 
     /// The image that was saved last, if there is one.

@@ -227,6 +227,10 @@ fn others(config: &Config) -> Vec<KeyValue> {
         one("lookup", policy.lookup.word()),
         one("listen", config.listen),
         one("databases", paths(&config.databases, "the embedded one")),
+        many(
+            "accept-database-types",
+            config.accepted_database_types.clone(),
+        ),
         one(
             "cross-check-databases",
             paths(&config.cross_check_databases, "none"),

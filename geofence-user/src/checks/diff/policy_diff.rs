@@ -9,7 +9,7 @@ use super::settings::{self, EntryChange, Setting};
 use super::side::{Compared, Side};
 use super::tenants::{self, TenantChange, countries};
 use super::verdicts::{self, VerdictChange};
-use crate::checks::sanity::{Comparison, Report, refusals};
+use crate::checks::sanity::{Comparison, Report, Vendor, refusals};
 use crate::compile::{BrokenImage, Family, ranges};
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
@@ -49,6 +49,7 @@ impl Diff {
         now: UnixSeconds,
     ) -> Result<Self, BrokenImage> {
         let comparison = Comparison::of_images(old.words, new.words)?;
+        let vendor = Vendor::of(old.database_types, new.database_types);
         let families = Family::ALL
             .into_iter()
             .map(|family| {
@@ -73,7 +74,7 @@ impl Diff {
             entries: described.map_or_else(Vec::new, |(old, new)| settings::entries(old, new)),
             verdicts: verdicts::changes(&families, everyone.0, everyone.1),
             tenants: tenants::changes((old, new), (before, after), &families),
-            data: Report::new(&comparison, refusals(policy, &comparison, now)),
+            data: Report::new(&comparison, refusals(policy, &comparison, vendor, now)),
             not_compared: if described.is_some() {
                 Vec::new()
             } else {

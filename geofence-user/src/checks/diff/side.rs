@@ -15,6 +15,8 @@ pub(super) type Compared = Vec<(Family, [Ranges; 2])>;
 pub struct Side<'a> {
     pub words: &'a [u32],
     pub described: Option<&'a Described>,
+    /// The types of its databases; empty if they are not known.
+    pub database_types: &'a [String],
 }
 
 impl Side<'_> {

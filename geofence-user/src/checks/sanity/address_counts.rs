@@ -55,10 +55,7 @@ impl AddressCounts {
 }
 
 /// The country of every address, by the start of each range.
-pub(super) fn country_ranges(
-    words: &[u32],
-    family: Family,
-) -> Result<Vec<(u128, Country)>, BrokenImage> {
+pub fn country_ranges(words: &[u32], family: Family) -> Result<Vec<(u128, Country)>, BrokenImage> {
     let mut all: Vec<(u128, Country)> = ranges(words, family)?
         .into_iter()
         .map(|(start, class)| (start, class.country()))

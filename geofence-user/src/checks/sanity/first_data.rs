@@ -6,7 +6,7 @@
 use geofence_common::country::Country;
 
 use super::address_counts::AddressCounts;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, settle};
 use super::rules::IPV6_TOO_SMALL;
 use crate::compile::{Boot, BrokenImage, CompileError, Extents, Family, Target, compile};
 use crate::data::geoip::Database;
@@ -40,7 +40,13 @@ impl FirstData {
         if prepared.config.databases.is_empty() && prepared.others.cross_check.is_none() {
             return Ok(Self::default());
         }
-        Self::judge(&prepared.config.policy, prepared.image.words())
+        let mut first = Self::judge(&prepared.config.policy, prepared.image.words())?;
+        if prepared.is_vendor_accepted() {
+            let (stay, accepted) = settle(std::mem::take(&mut first.refusals));
+            first.refusals = stay;
+            first.warnings.extend(accepted);
+        }
+        Ok(first)
     }
 
     /// Judges an image, given by its words, that was compiled from this policy and from databases. The embedded

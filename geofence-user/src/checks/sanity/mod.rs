@@ -13,13 +13,15 @@ mod refusal;
 mod report;
 mod rules;
 mod units;
+mod vendor;
 
-pub use address_counts::{AddressCounts, as_database_extents};
+pub use address_counts::{AddressCounts, as_database_extents, country_ranges};
 pub use comparison::{Change, Comparison, data_built};
 pub use first_data::{FirstData, FirstDataError};
-pub use refusal::{Refusal, Refused, Who};
+pub use refusal::{Refusal, Refused, Who, settle};
 pub use report::{Counts, Report};
 pub use rules::{as_database_refusals, refusals};
+pub use vendor::{Vendor, accepting_line};
 
 #[cfg(test)]
 mod tests;

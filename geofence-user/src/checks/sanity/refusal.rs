@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
 use super::units::{amount, percent, unit};
+use super::vendor::accepting_line;
 use crate::compile::Family;
 use crate::model::countries;
 use crate::model::text::grouped;
@@ -171,18 +172,44 @@ impl Serialize for Refusal {
 
 /// The sanity check rejected new data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused(pub Vec<Refusal>);
+pub struct Refused {
+    pub refusals: Vec<Refusal>,
+    /// The types of the databases, if the configuration can accept their vendor.
+    pub vendor: Vec<String>,
+}
 
 impl std::error::Error for Refused {}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the sanity check rejected the new data:")?;
-        for refusal in &self.0 {
+        for refusal in &self.refusals {
             write!(f, "\n  {refusal}")?;
         }
         f.write_str(
             "\nName a complete database with --database or `databases`, or accept this one with --force",
+        )?;
+        if self.vendor.is_empty() {
+            return Ok(());
+        }
+        let line = accepting_line(&self.vendor);
+        write!(
+            f,
+            ". Vendors differ; to accept this one for good, write into the configuration: {line}"
         )
     }
+}
+
+/// The refusals that stay for data of a vendor that the configuration accepts, and the others as warnings: how vendors
+/// differ is accepted, and a file that is broken or of another time is not.
+#[must_use]
+pub fn settle(refusals: Vec<Refusal>) -> (Vec<Refusal>, Vec<String>) {
+    let (accepted, stay): (Vec<_>, Vec<_>) =
+        refusals.into_iter().partition(|refusal| match refusal {
+            Refusal::Vanished { .. } | Refusal::Shrank { .. } | Refusal::Older { .. } => true,
+            Refusal::NoFamily { .. } | Refusal::Ahead { .. } => false,
+        });
+    let accepted = accepted.iter();
+    let accepted = accepted.map(|one| format!("accepted by `accept-database-types`: {one}"));
+    (stay, accepted.collect())
 }

@@ -3,6 +3,7 @@
 use super::comparison::{Change, Comparison};
 use super::refusal::{Refusal, Who};
 use super::units::is_lost;
+use super::vendor::Vendor;
 use crate::compile::{Extents, Family};
 use crate::model::policy::{CountryRule, Policy};
 use crate::model::units::UnixSeconds;
@@ -11,6 +12,13 @@ use crate::model::units::UnixSeconds;
 const COUNTRY_LOSS_MAX: u128 = 30;
 /// The loss at which a whole family's data is refused, in percent.
 const WHOLE_LOSS_MAX: u128 = 20;
+/// The same where another vendor's data replaces what is in use.
+const COUNTRY_LOSS_MAX_OF_VENDORS: u128 = 70;
+const WHOLE_LOSS_MAX_OF_VENDORS: u128 = 50;
+
+/// A country with fewer IPv4 addresses may lose them, as long as it keeps some: a few moved prefixes are a large share of
+/// so little. North Korea has some thousand.
+const IPV4_TOO_SMALL: u128 = 1 << 16;
 
 /// A country with less IPv6 than the smallest allocation to a provider (a /32) may lose it: databases disagree whether
 /// such countries, North Korea for one, have any.
@@ -24,7 +32,18 @@ pub(super) const AHEAD_MAX_SECONDS: u64 = 86_400;
 
 /// Judges new data against the data in use.
 #[must_use]
-pub fn refusals(policy: &Policy, comparison: &Comparison, now: UnixSeconds) -> Vec<Refusal> {
+pub fn refusals(
+    policy: &Policy,
+    comparison: &Comparison,
+    vendor: Vendor,
+    now: UnixSeconds,
+) -> Vec<Refusal> {
+    let (country_loss_max, whole_loss_max) = match vendor {
+        Vendor::Same => (COUNTRY_LOSS_MAX, WHOLE_LOSS_MAX),
+        Vendor::Other => (COUNTRY_LOSS_MAX_OF_VENDORS, WHOLE_LOSS_MAX_OF_VENDORS),
+    };
+    let losses =
+        |who, change: &Change, loss_max| losses(who, change, vendor, loss_max).collect::<Vec<_>>();
     let mut refusals = Vec::new();
     let [before, after] = comparison.built;
     // A time of zero is none: data that comes from no file.
@@ -41,15 +60,15 @@ pub fn refusals(policy: &Policy, comparison: &Comparison, now: UnixSeconds) -> V
             refusals.push(Refusal::Vanished { country: *country });
         } else {
             let who = Who::Country(*country);
-            refusals.extend(losses(who, &change, COUNTRY_LOSS_MAX));
+            refusals.extend(losses(who, &change, country_loss_max));
         }
     }
     if let CountryRule::AllowOnly(listed) = &policy.settings.rule {
         let unlisted = comparison.sum(|country| !listed.contains(&country));
-        refusals.extend(losses(Who::Unlisted, &unlisted, COUNTRY_LOSS_MAX));
+        refusals.extend(losses(Who::Unlisted, &unlisted, country_loss_max));
     }
     let whole = comparison.sum(|_| true);
-    refusals.extend(losses(Who::Whole, &whole, WHOLE_LOSS_MAX));
+    refusals.extend(losses(Who::Whole, &whole, whole_loss_max));
     refusals
 }
 
@@ -62,11 +81,22 @@ pub fn as_database_refusals(before: Extents, after: Extents) -> Vec<Refusal> {
         after,
         ..Change::<Extents>::default()
     };
-    losses(Who::AutonomousSystems, &change, WHOLE_LOSS_MAX).collect()
+    losses(
+        Who::AutonomousSystems,
+        &change,
+        Vendor::Same,
+        WHOLE_LOSS_MAX,
+    )
+    .collect()
 }
 
 /// The families of which too much was lost.
-fn losses(who: Who, change: &Change, loss_max: u128) -> impl Iterator<Item = Refusal> {
+fn losses(
+    who: Who,
+    change: &Change,
+    vendor: Vendor,
+    loss_max: u128,
+) -> impl Iterator<Item = Refusal> {
     Family::ALL.into_iter().filter_map(move |family| {
         let measure = |holdings: Extents| {
             let extent = holdings.of(family);
@@ -81,6 +111,12 @@ fn losses(who: Who, change: &Change, loss_max: u128) -> impl Iterator<Item = Ref
             (Family::V4, _) => 0,
             (Family::V6, Who::Whole | Who::AutonomousSystems) => WORLD_PREFIXES_MIN,
             (Family::V6, Who::Country(_) | Who::Unlisted) => IPV6_TOO_SMALL,
+        };
+        let loss_max = match (family, who) {
+            (Family::V4, Who::Country(_)) if before < IPV4_TOO_SMALL => 100,
+            // Some vendors assign space that no registry has allocated, so amounts of two vendors do not compare.
+            (Family::V6, _) if vendor == Vendor::Other => 100,
+            (Family::V4 | Family::V6, _) => loss_max,
         };
         let refusal = Refusal::Shrank {
             who,

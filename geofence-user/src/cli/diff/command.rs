@@ -62,7 +62,7 @@ pub struct Arguments {
 
 /// The policy in use.
 enum Old {
-    Prepared(Box<Prepared>, Described),
+    Prepared(Box<Prepared>, Described, Vec<String>),
     Running(Box<Running>, Option<DaemonPolicy>),
 }
 
@@ -71,6 +71,8 @@ enum Old {
 struct DaemonPolicy {
     described: Option<Described>,
     overrides: Overrides,
+    #[serde(default)]
+    database_types: Vec<String>,
 }
 
 impl DaemonPolicy {
@@ -94,7 +96,8 @@ impl Old {
             arguments.instance.apply(&mut old)?;
             let old = prepare(old)?;
             let described = Described::of(&old.config, &old.lists.reports);
-            return Ok(Self::Prepared(Box::new(old), described));
+            let types = old.database_types();
+            return Ok(Self::Prepared(Box::new(old), described, types));
         }
         let compare = "name the configuration to compare with: --config OLD";
         let instance = arguments.instance.instance()?;
@@ -130,13 +133,15 @@ impl Old {
 
     fn side(&self) -> Side<'_> {
         match self {
-            Self::Prepared(prepared, described) => Side {
+            Self::Prepared(prepared, described, types) => Side {
                 words: prepared.image.words(),
                 described: Some(described),
+                database_types: types,
             },
             Self::Running(running, policy) => Side {
                 words: running.words(),
                 described: policy.as_ref().and_then(|one| one.described.as_ref()),
+                database_types: policy.as_ref().map_or(&[], |one| &one.database_types),
             },
         }
     }
@@ -174,9 +179,11 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
     let old = Old::find(arguments)?;
     let new = prepare(old.complete(arguments, new)?)?;
     let described = Described::of(&new.config, &new.lists.reports);
+    let types = new.database_types();
     let side = Side {
         words: new.image.words(),
         described: Some(&described),
+        database_types: &types,
     };
     let diff = Diff::new(old.side(), side, &new.config.policy, UnixSeconds::now())?;
     let url = || match (&arguments.counters, old.listen()) {

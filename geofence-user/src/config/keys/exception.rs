@@ -101,7 +101,7 @@ pub(in crate::config) fn table(
             .meaning("When the exception expires.")
             .details(
                 "A day means its end, UTC. The kernel enforces the time by its own clock since boot, so an exception \
-                 expires even if the daemon is dead or the wall clock is changed.",
+                 expires even if the daemon is dead. If the wall clock is set, the daemon converts the time anew.",
             )
             .example(r#"until = "2027-03-31""#)
             .refused("What is neither, and a time without a zone."),

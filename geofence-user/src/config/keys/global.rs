@@ -40,10 +40,14 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
             &mut config.interfaces
         })
         .meaning("The network interfaces to protect.")
-        .details("Without any, `geofence run` needs `--interface`. The other commands ignore this key.")
+        .details(
+            "Alternative names (`ip link property add altname`) are understood too. Without any interface, `geofence \
+             run` needs `--interface`. `geofence check` warns of those that do not exist; the other commands ignore \
+             this key.",
+        )
         .example(r#"interfaces = ["eth0", "eth1"]"#)
         .refused(
-            "What the kernel does not accept as a name: empty, longer than 15 bytes, with blanks, `/` or `:`; a name \
+            "What the kernel does not accept as a name: empty, longer than 127 bytes, with blanks, `/` or `:`; a name \
              given twice.",
         ),
         K::word::<Mode, _>("mode", |config| &mut config.policy.settings.mode)
@@ -76,6 +80,17 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
         .refused(
             "An empty path, a URL, and a path given twice. Whether a file is a database is checked when it is read.",
         ),
+        K::list("accept-database-types", "types of databases", values::database_type, |config| {
+            &mut config.accepted_database_types
+        })
+        .meaning("The types of databases that may replace another vendor's, however much they differ.")
+        .details(
+            "The sanity check compares new data with the data in use, and a vendor's first database with the embedded \
+             one. Vendors place addresses differently, so a refusal names the line that accepts this vendor for good. \
+             A later release is still compared with the one before. `geofence check` shows the type of each database.",
+        )
+        .example(r#"accept-database-types = ["GeoLite2-Country"]"#)
+        .refused("An empty type, and a type given twice."),
         K::list("cross-check-databases", "paths of MMDB files", values::database, |config| {
             &mut config.cross_check_databases
         })

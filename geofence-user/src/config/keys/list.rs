@@ -113,10 +113,14 @@ pub(in crate::config) fn table() -> Table<Draft> {
                 |draft, percent| draft.max_share = u8::try_from(percent).ok(),
             )
             .default("10, and no entry that is far shorter than the usual one")
-            .meaning("How much of the public addresses a list may cover, in percent of IPv4 and of IPv6 (2000::/3).")
+            .meaning(
+                "How much a list may cover of the public addresses, and of the traffic that passes now, in percent.",
+            )
             .details(
-                "A list that covers more is refused, because a few short prefixes can cover the internet. With this \
-                 key, the share alone decides, and single entries are not judged.",
+                "A list that covers more is refused, because a few short prefixes can cover the internet. IPv4 and \
+                 IPv6 are judged apart, IPv6 by the blocks of the registries. The traffic is what the running filter has \
+                 counted, ten thousand packets at least: a list's part of a country's addresses stands for its part of \
+                 the country's packets. With this key, the shares alone decide, and single entries are not judged.",
             )
             .example("max-share = 25")
             .refused("What is not 1 to 100."),

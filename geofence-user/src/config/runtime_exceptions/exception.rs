@@ -80,6 +80,15 @@ impl RuntimeException {
 }
 
 impl RuntimeExceptions {
+    /// The text of a file that stores them.
+    ///
+    /// # Errors
+    /// TOML can express every text, so none is expected.
+    pub fn to_file(&self) -> Result<String, toml::ser::Error> {
+        let specs: Vec<_> = self.list.iter().map(|one| one.spec.clone()).collect();
+        ExceptionSpec::to_file(&specs)
+    }
+
     /// The names of those that are in the policy.
     pub(super) fn names_in_force(&self) -> impl Iterator<Item = &str> {
         let in_force = self.list.iter().filter(|one| !one.is_idle());

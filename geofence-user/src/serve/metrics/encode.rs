@@ -109,6 +109,7 @@ mod tests {
                 databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
                 asn_data: None,
                 shortfalls: Vec::new(),
+                database_types: Vec::new(),
                 disagreement: Some(Disagreement {
                     second_alone: Extents {
                         v6: Extent {
