@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::edge::{Answer, PATIENCE};
+use geofence_tests::daemon::{Daemon, binary};
+use geofence_tests::edge::{Answer, LISTEN, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
 use geofence_tests::wait::poll;
@@ -250,13 +251,13 @@ fn list_that_covers_the_internet_or_grows_tenfold_is_refused_and_the_last_good_o
 struct MemoryLimit(PathBuf);
 
 impl MemoryLimit {
-    fn new(bytes: u64) -> Option<Self> {
+    fn new(name: &str, bytes: u64) -> Option<Self> {
         let places = [
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             ("/sys/fs/cgroup", "memory.max"),
         ];
         places.into_iter().find_map(|(root, limit)| {
-            let group = Path::new(root).join(format!("geofence-hostile-{}", std::process::id()));
+            let group = Path::new(root).join(format!("geofence-{name}-{}", std::process::id()));
             fs::create_dir(&group).ok()?;
             let group = Self(group);
             fs::write(group.0.join(limit), bytes.to_string()).ok()?;
@@ -278,7 +279,7 @@ impl Drop for MemoryLimit {
 #[test]
 fn hostile_files_leave_a_daemon_with_200_mib_of_memory_alive() -> Result<()> {
     require_root!();
-    let Some(limit) = MemoryLimit::new(200 << 20) else {
+    let Some(limit) = MemoryLimit::new("running", 200 << 20) else {
         eprintln!("skipped: no control group with a memory limit can be made here");
         return Ok(());
     };
@@ -319,6 +320,62 @@ fn hostile_files_leave_a_daemon_with_200_mib_of_memory_alive() -> Result<()> {
     refused(&site, &["apply", &site.word("next.toml")?])?;
     ensure_alive(&site)?;
     site.done(&["reload"])?;
+    daemon.kill(Duration::from_secs(10))?;
+    Ok(())
+}
+
+/// Starts a daemon that is in the group from its first instant.
+fn run_within(site: &Site, limit: &MemoryLimit) -> Result<Daemon> {
+    let edge = &site.edge.pair.edge;
+    let mut command = edge.command("sh");
+    let enter = format!(
+        "echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"",
+        limit.0.display()
+    );
+    command.args(["-c", &enter]).arg(binary()?);
+    command.args(["run", "--config", &site.word(CONFIG)?, "--listen", LISTEN]);
+    command.args(["--interface", site.edge.interface()]);
+    let mut daemon = Daemon::spawn(edge, command)?;
+    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
+    Ok(daemon)
+}
+
+#[test]
+fn start_with_200_mib_of_memory_goes_without_a_list_that_has_no_room() -> Result<()> {
+    require_root!();
+    let Some(limit) = MemoryLimit::new("starting", 200 << 20) else {
+        eprintln!("skipped: no control group with a memory limit can be made here");
+        return Ok(());
+    };
+    let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
+    let site = Site::new(&format!("{CONFIGURATION}{list}"))?;
+    let few: String = (0..200).map(|last| format!("5.9.0.{last}\n")).collect();
+    let many: String = (0..2_000_000_u32)
+        .map(|at| format!("{}\n", std::net::Ipv4Addr::from(0x0509_0000 + at)))
+        .collect();
+    // Nothing is kept yet, so the list is empty.
+    site.write("l.txt", &many)?;
+    let mut daemon = run_within(&site, &limit)?;
+    daemon.wait_line("the memory limit of this process leaves no room", PATIENCE)?;
+    ensure_alive(&site)?;
+    daemon.kill(Duration::from_secs(10))?;
+    // A text that is kept is used instead.
+    site.write("l.txt", &few)?;
+    run_within(&site, &limit)?.kill(Duration::from_secs(10))?;
+    site.write("l.txt", &many)?;
+    let daemon = run_within(&site, &limit)?;
+    let (_, lists) = site.ask(&["list"])?;
+    ensure!(
+        lists.contains(" 200 ") && lists.contains("last good"),
+        "{lists}"
+    );
+    ensure_alive(&site)?;
+    daemon.kill(Duration::from_secs(10))?;
+    // Without a limit the list is taken up, and is too large with it at the next start.
+    site.done(&["update", "l", "--force", "--config", &site.word(CONFIG)?])?;
+    site.run(&[])?.kill(Duration::from_secs(10))?;
+    let daemon = run_within(&site, &limit)?;
+    ensure_alive(&site)?;
     daemon.kill(Duration::from_secs(10))?;
     Ok(())
 }

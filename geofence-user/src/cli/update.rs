@@ -1,17 +1,23 @@
 //! `geofence update`: fetches the lists that have a URL, reads those that have a file, and stores what is good.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write, stderr};
 
 use anyhow::bail;
 use clap::Args;
+use geofence_common::action::Action;
+use geofence_common::country::Country;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::options::ListArgs;
 use super::outcome::Outcome;
+use crate::checks::diff::counters;
 use crate::config::Config;
+use crate::daemon::candidate::traffic_of;
 use crate::data::lists::store::Store;
-use crate::data::lists::{self, LocalAddresses, UpdateOutcome};
+use crate::data::lists::{self, LocalAddresses, Traffic, UpdateOutcome};
+use crate::kernel::Running;
 use crate::model::list::{Definition, Source};
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
@@ -25,8 +31,9 @@ pub struct Arguments {
     /// Lists to update; default: all that have a URL
     #[arg(value_name = "LIST")]
     names: Vec<String>,
-    /// Accept a list that the sanity check rejects: one that has grown tenfold, is empty, or overlaps special-use
-    /// space, a management prefix or an address of this machine. Applies to the text fetched now, not to later ones
+    /// Accept a list that the sanity check rejects: one that has grown tenfold, is empty, covers much of the address
+    /// space or of the traffic, or overlaps special-use space, a management prefix or an address of this machine.
+    /// Applies to the text fetched now, not to later ones
     #[arg(long, requires = "names")]
     force: bool,
     /// Print a JSON list
@@ -37,25 +44,45 @@ pub struct Arguments {
 }
 
 pub(super) fn update(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let (config, policy) = arguments.lists.config()?;
+    let daemon = arguments.lists.daemon();
+    let (config, policy) = arguments.lists.config_beside(&daemon)?;
     let store = Store::of(&config.instance);
     if !arguments.json {
         writeln!(out, "policy: {policy}")?;
     }
-    run(arguments, &config, &store, out)
+    run(arguments, &config, &store, traffic(&config, &daemon), out)
+}
+
+/// The traffic that passes the running filter, if one runs and tells.
+fn traffic(config: &Config, daemon: &Value) -> Option<Traffic> {
+    let listen = daemon["listen"].as_str()?;
+    let counted = counters(&format!("http://{listen}/metrics")).ok()?;
+    let running = Running::find(&config.instance).ok()??;
+    let mut passed = BTreeMap::new();
+    for ((code, action, _), packets) in counted.countries {
+        let code = code.as_bytes().try_into().ok().and_then(Country::from_code);
+        if let Some(country) = code.filter(|_| action == Action::Pass.name()) {
+            *passed.entry(country).or_default() += packets;
+        }
+    }
+    traffic_of(running.words(), &passed)
 }
 
 fn run(
     arguments: &Arguments,
     config: &Config,
     store: &Store,
+    traffic: Option<Traffic>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let chosen = chosen(&arguments.names, &config.lists)?;
     if chosen.is_empty() && !arguments.json {
         writeln!(out, "{}", nothing_to_fetch(&config.lists))?;
     }
-    let local = LocalAddresses::of_this_machine(&config.policy.management);
+    let local = LocalAddresses {
+        traffic,
+        ..LocalAddresses::of_this_machine(&config.policy.management)
+    };
     let mut objects = Vec::new();
     let mut outcome = Outcome::Yes;
     for definition in chosen {
@@ -203,7 +230,8 @@ mod tests {
                 lists: ListArgs::default(),
             };
             let mut out = Vec::new();
-            let outcome = run(&arguments, &config, &Store::at(place.path()), &mut out).unwrap();
+            let store = Store::at(place.path());
+            let outcome = run(&arguments, &config, &store, None, &mut out).unwrap();
             assert_eq!(outcome, Outcome::Yes);
             String::from_utf8(out).unwrap()
         };

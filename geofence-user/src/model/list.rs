@@ -24,6 +24,18 @@ pub struct Definition {
     pub max_share: Option<u8>,
 }
 
+/// The share of the public addresses of a family, and of the traffic that passes, that a list covers at most, unless
+/// its configuration says more. In percent.
+const SHARE_MAX_PERCENT: u8 = 10;
+
+impl Definition {
+    /// The most that it may cover, in percent.
+    #[must_use]
+    pub fn share_max(&self) -> u8 {
+        self.max_share.unwrap_or(SHARE_MAX_PERCENT)
+    }
+}
+
 /// Where a list comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

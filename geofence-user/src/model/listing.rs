@@ -61,7 +61,7 @@ pub struct Listing {
 /// Entries in order of address, then length; no prefix twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
-    sorted: Arc<[Entry]>,
+    sorted: Arc<Vec<Entry>>,
     /// The lengths there are, per family, longest first.
     lengths: [Vec<u8>; 2],
 }
@@ -85,10 +85,20 @@ impl Entries {
                 .filter(|length| seen[usize::from(*length)])
                 .collect()
         });
+        // In place: a copy beside it would be as large again.
+        entries.shrink_to_fit();
         Self {
-            sorted: entries.into(),
+            sorted: Arc::new(entries),
             lengths,
         }
+    }
+
+    /// Those that are kept, changed in place if they are not shared.
+    #[must_use]
+    pub fn retain_mut(self, keep: impl FnMut(&mut Entry) -> bool) -> Self {
+        let mut entries = Arc::unwrap_or_clone(self.sorted);
+        entries.retain_mut(keep);
+        Self::new(entries)
     }
 
     #[must_use]

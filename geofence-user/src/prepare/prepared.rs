@@ -1,5 +1,7 @@
 //! A policy with its data and its image.
 
+use std::collections::BTreeSet;
+
 use super::asn::{self, UnknownAsErrors};
 use super::clock::boot;
 use super::filter_options::{CAPACITY_MAX_BYTES, filter_options, lines};
@@ -9,9 +11,9 @@ use crate::compile::{
 use crate::config::Config;
 use crate::data::asn::AsDatabase;
 use crate::data::geoip::{self, Database};
-use crate::data::lists::LocalAddresses;
 use crate::data::lists::store::Store;
 use crate::data::lists::{self, Loaded};
+use crate::data::lists::{LocalAddresses, Traffic};
 use crate::data::mmdb::{DatabaseError, Reader, SourceInfo};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, MailDns};
@@ -101,13 +103,15 @@ impl CountryData {
 /// Reads the databases and lists and compiles the first image.
 pub fn prepare(config: Config) -> Result<Prepared, PrepareError> {
     let countries = CountryData::open(&config)?;
-    prepare_from(config, countries, Tolerance::Nothing)
+    prepare_from(config, countries, None, Tolerance::Nothing)
 }
 
-/// As `prepare`, with a country database that is already read, and without what cannot be had and is tolerated.
+/// As `prepare`, with a country database that is already read, and without what cannot be had and is tolerated. New
+/// texts of lists are judged by the traffic that passes now, if it is known.
 pub fn prepare_from(
     mut config: Config,
     countries: CountryData,
+    traffic: Option<Traffic>,
     tolerance: Tolerance<'_>,
 ) -> Result<Prepared, PrepareError> {
     let CountryData {
@@ -156,7 +160,10 @@ pub fn prepare_from(
     }
     let mut lists = Loaded::default();
     if !config.lists.is_empty() {
-        let local = LocalAddresses::of_this_machine(&config.policy.management);
+        let local = LocalAddresses {
+            traffic,
+            ..LocalAddresses::of_this_machine(&config.policy.management)
+        };
         let store = Store::of(&config.instance);
         lists = lists::load(&config.lists, &local, &store, UnixSeconds::now(), tolerance)?;
         shortfalls.append(&mut lists.shortfalls);
@@ -187,6 +194,27 @@ pub fn prepare_from(
 }
 
 impl Prepared {
+    /// The types of the databases that place addresses in countries, by which their vendor is known.
+    #[must_use]
+    pub fn database_types(&self) -> Vec<String> {
+        let second = self.others.cross_check.iter();
+        let sources = second.flat_map(|data| &data.info.sources);
+        let sources = self.database.info().sources.iter().chain(sources);
+        let types: BTreeSet<_> = sources.map(|source| source.database_type.clone()).collect();
+        types.into_iter().collect()
+    }
+
+    /// Whether the configuration accepts the vendor of its databases.
+    #[must_use]
+    pub fn is_vendor_accepted(&self) -> bool {
+        let accepted = &self.config.accepted_database_types;
+        !accepted.is_empty()
+            && self
+                .database_types()
+                .iter()
+                .all(|one| accepted.contains(one))
+    }
+
     /// The sizes of the kernel's maps for this image and those that replace it.
     #[must_use]
     pub fn options(&self, traced: bool) -> FilterOptions {

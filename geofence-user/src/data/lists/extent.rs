@@ -9,16 +9,13 @@ use super::special_use::special_use;
 use crate::model::list::Definition;
 use crate::model::listing::{Entries, Entry};
 
-/// The share of the public addresses of a family that a list covers at most, unless its configuration says more.
-const SHARE_MAX_PERCENT: u8 = 10;
-
 /// An entry is out of place if it is this short, per family, and shorter than the usual entry by so many bits.
 const WIDE_LENGTHS: [u8; 2] = [9, 20];
 const WIDE_BITS: u8 = 12;
 
 /// What is wrong with the space that a list covers. With a bound of its own, the list is judged by that alone.
 pub(super) fn problems(definition: &Definition, entries: &Entries) -> Vec<SanityProblem> {
-    let max_percent = definition.max_share.unwrap_or(SHARE_MAX_PERCENT);
+    let max_percent = definition.share_max();
     let mut problems = Vec::new();
     for is_v6 in [false, true] {
         let percent = share_percent(entries, is_v6);
@@ -43,15 +40,56 @@ pub(super) fn problems(definition: &Definition, entries: &Entries) -> Vec<Sanity
     problems
 }
 
-/// How much of the public addresses of a family the entries cover. Public IPv6 is 2000::/3.
+/// The blocks that IANA has given to the registries of IPv6, of which sites get their addresses. The rest of 2000::/3
+/// is free, and a list that covers all of the internet covers little of that.
+const ALLOCATED_V6: [&str; 12] = [
+    "2001::/16",
+    "2003::/18",
+    "2400::/12",
+    "2410::/12",
+    "2600::/12",
+    "2610::/23",
+    "2620::/23",
+    "2630::/12",
+    "2800::/12",
+    "2a00::/12",
+    "2a10::/12",
+    "2c00::/12",
+];
+
+fn size(net: &IpNet) -> f64 {
+    2_f64.powi(i32::from(net.max_prefix_len()) - i32::from(net.prefix_len()))
+}
+
+/// How much of the public addresses of a family the entries cover: of IPv6, those of the registries.
 fn share_percent(entries: &Entries, is_v6: bool) -> f64 {
-    let size =
-        |net: IpNet| 2_f64.powi(i32::from(net.max_prefix_len()) - i32::from(net.prefix_len()));
+    let allocated: Vec<IpNet> = if is_v6 {
+        ALLOCATED_V6.iter().flat_map(|text| text.parse()).collect()
+    } else {
+        Vec::new()
+    };
     let all = if is_v6 {
-        2_f64.powi(125)
+        allocated.iter().map(size).sum::<f64>()
     } else {
         let special = special_use().filter(|net| net.addr().is_ipv4());
-        2_f64.powi(32) - special.map(size).sum::<f64>()
+        2_f64.powi(32) - special.map(|net| size(&net)).sum::<f64>()
+    };
+    // Two prefixes share the longer one, or nothing.
+    let within = |net: &IpNet, block: &IpNet| {
+        if block.contains(net) {
+            size(net)
+        } else if net.contains(block) {
+            size(block)
+        } else {
+            0.0
+        }
+    };
+    let public = |net: &IpNet| {
+        if is_v6 {
+            allocated.iter().map(|block| within(net, block)).sum()
+        } else {
+            size(net)
+        }
     };
     let mut covered = 0.0;
     // In order of address, then length, so a prefix inside another comes after it.
@@ -61,7 +99,7 @@ fn share_percent(entries: &Entries, is_v6: bool) -> f64 {
         .filter(|entry| entry.net.addr().is_ipv6() == is_v6)
     {
         if outer.is_none_or(|outer| !outer.contains(&entry.net)) {
-            covered += size(entry.net);
+            covered += public(&entry.net);
             outer = Some(entry.net);
         }
     }

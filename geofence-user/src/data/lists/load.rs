@@ -6,10 +6,10 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::check::{header_of, read_checked};
+use super::check::{entries_in_memory, header_of, no_room, read_checked};
 use super::extent;
 use super::local_addresses::LocalAddresses;
-use super::read::{Contents, read, read_blank};
+use super::read::{Contents, ListError, read_at_most, read_blank};
 use super::report::{ListReport, ListState};
 use super::sanity::{SanityProblem, problems};
 use super::source_file::read_file;
@@ -100,7 +100,7 @@ impl Loaded {
         let name = &definition.name;
         let contents = without_special_use(definition, list.contents);
         let all = contents.entries.len();
-        let entries = unexpired(&contents.entries, definition, list.since, now);
+        let entries = unexpired(contents.entries, definition, list.since, now);
         let report = ListReport {
             name: name.clone(),
             source: definition.source.to_string(),
@@ -157,7 +157,7 @@ impl Loaded {
 
 /// The entries that have not expired, each with the time when it will.
 fn unexpired(
-    entries: &Entries,
+    entries: Entries,
     definition: &Definition,
     since: Option<UnixSeconds>,
     now: UnixSeconds,
@@ -172,14 +172,12 @@ fn unexpired(
     };
     let is_unchanged = |entry: &Entry| expiry(entry) == entry.expires && !entry.is_over(now);
     if entries.iter().all(is_unchanged) {
-        return entries.clone();
+        return entries;
     }
-    let unexpired = entries.iter().filter_map(|entry| {
-        let expires = expiry(entry);
-        let entry = Entry { expires, ..*entry };
-        (!entry.is_over(now)).then_some(entry)
-    });
-    Entries::new(unexpired.collect())
+    entries.retain_mut(|entry| {
+        entry.expires = expiry(entry);
+        !entry.is_over(now)
+    })
 }
 
 fn from_file(
@@ -211,7 +209,7 @@ fn from_file(
     match read {
         Ok((text, contents, written, is_stored)) => {
             let status = SourceStatus::confirmed(written);
-            let header = header_of(definition, &contents, written);
+            let header = header_of(definition, &contents, written, stored.as_ref());
             let text = (!is_stored).then_some(StoredList { header, text });
             let is_new = text.is_some() || before != status;
             Ok(LoadedList {
@@ -365,8 +363,14 @@ fn stored_contents(list: &str, stored: &StoredList) -> Result<Contents, LoadErro
     if let Some(contents) = read_blank(&stored.text, format) {
         return Ok(contents);
     }
-    read(&stored.text, format, &header.source, header.since).map_err(|error| LoadError::Unusable {
+    let room = Some(entries_in_memory());
+    let read = read_at_most(&stored.text, format, &header.source, header.since, room);
+    read.map_err(|error| LoadError::Unusable {
         list: list.to_owned(),
-        why: error.to_string(),
+        why: if matches!(error, ListError::TooMany { .. }) {
+            no_room(&error)
+        } else {
+            error.to_string()
+        },
     })
 }

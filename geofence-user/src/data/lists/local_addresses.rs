@@ -1,8 +1,11 @@
-//! The addresses that no list may block: this machine's own, and those it is managed from.
+//! What a list is judged by of this machine: its own addresses and those it is managed from, which no list may block,
+//! and the traffic that passes.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use super::traffic::Traffic;
 
 /// The addresses that no list may block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct LocalAddresses {
     pub management: Vec<IpNet>,
     /// The addresses of its interfaces.
     pub own: Vec<IpAddr>,
+    /// The traffic that passes now, if it is known.
+    pub traffic: Option<Traffic>,
 }
 
 impl LocalAddresses {
@@ -26,6 +31,7 @@ impl LocalAddresses {
         Self {
             management: management.to_vec(),
             own: own.collect(),
+            traffic: None,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 mod text;
+mod traffic;
 mod update;
 
 pub use load::{LoadError, Loaded, files, load};
@@ -28,4 +29,5 @@ pub use local_addresses::LocalAddresses;
 pub use problem::{Fault, Problem};
 pub use read::{Contents, ListError, read};
 pub use report::{ListReport, ListState};
+pub use traffic::Traffic;
 pub use update::{UpdateOutcome, update};

@@ -5,10 +5,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use super::local_addresses::LocalAddresses;
 use super::special_use::special_use;
+use crate::model::countries;
 use crate::model::listing::{Entries, Entry};
 
 /// A list that grows to this many times its size is another list.
@@ -36,6 +38,12 @@ pub enum SanityProblem {
         entry: Entry,
         usual: u8,
         percent: u8,
+    },
+    /// It would drop much of what passes now.
+    Traffic {
+        percent: u8,
+        max_percent: u8,
+        country: Country,
     },
     /// It has an entry in special-use space.
     SpecialUse {
@@ -92,6 +100,16 @@ impl fmt::Display for SanityProblem {
                 "{}: {} covers far more than the other entries, of which most are /{usual} or longer; to accept that, \
                  add to the list: max-share = {percent}",
                 entry.place, entry.net
+            ),
+            Self::Traffic {
+                percent,
+                max_percent,
+                country,
+            } => write!(
+                f,
+                "it would drop about {percent} % of the packets that pass now, most of them from {}, and a list drops \
+                 at most {max_percent} %; to accept that, add to the list: max-share = {percent}",
+                countries::named(country.name())
             ),
             Self::SpecialUse { entry, block } => write!(
                 f,

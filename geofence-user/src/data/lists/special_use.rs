@@ -7,7 +7,6 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::read::Contents;
 use crate::model::list::{Definition, SpecialUseEntries};
-use crate::model::listing::{Entries, Entry};
 
 /// Leaves out the entries in special-use space, and counts them, if the list is configured so.
 pub(super) fn without_special_use(definition: &Definition, mut contents: Contents) -> Contents {
@@ -15,17 +14,14 @@ pub(super) fn without_special_use(definition: &Definition, mut contents: Content
         return contents;
     }
     let before = contents.entries.len();
-    let kept = contents
-        .entries
-        .iter()
-        .filter(|entry| !is_special_use(entry.net));
-    let kept: Vec<Entry> = kept.copied().collect();
-    if kept.len() < before {
+    let entries = std::mem::take(&mut contents.entries);
+    contents.entries = entries.retain_mut(|entry| !is_special_use(entry.net));
+    let left_out = before - contents.entries.len();
+    if left_out > 0 {
         *contents
             .skipped
             .entry("entries in special-use space")
-            .or_default() += before - kept.len();
-        contents.entries = Entries::new(kept);
+            .or_default() += left_out;
     }
     contents
 }

@@ -38,6 +38,9 @@ pub struct StoredHeader {
     /// When the source gave it.
     pub since: UnixSeconds,
     pub entries: usize,
+    /// Of a text without entries, how many the one before had, or the last that had any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_entries: Option<usize>,
     /// Whether an operator accepted it despite the sanity check.
     pub forced: bool,
     /// What the server recognises it by.
@@ -67,6 +70,16 @@ pub struct SourceStatus {
 pub struct Rejection {
     pub when: UnixSeconds,
     pub why: String,
+}
+
+impl StoredHeader {
+    /// The size that the next text is compared with: a list that was emptied is no smaller list.
+    pub(super) const fn size(&self) -> usize {
+        match self.last_entries {
+            Some(last) if self.entries == 0 => last,
+            _ => self.entries,
+        }
+    }
 }
 
 impl SourceStatus {

@@ -71,12 +71,14 @@ pub fn update(
             return Ok(UpdateOutcome::Rejected { why, entries });
         }
     };
-    let is_same = stored.is_some_and(|stored| stored.text == text && stored.header.forced == force);
+    let is_same = stored
+        .as_ref()
+        .is_some_and(|stored| stored.text == text && stored.header.forced == force);
     let header = StoredHeader {
         forced: force,
         etag: validators.etag,
         last_modified: validators.last_modified,
-        ..header_of(definition, &contents, since)
+        ..header_of(definition, &contents, since, stored.as_ref())
     };
     let found = header.entries;
     let _lock = store.lock()?;

@@ -1,6 +1,7 @@
 //! The tests of lists.
 
 mod damaged;
+mod emptied;
 mod fetched;
 mod formats;
 mod reading;

@@ -143,6 +143,7 @@ pub(super) fn local() -> LocalAddresses {
     LocalAddresses {
         management: vec!["9.9.0.0/16".parse().unwrap()],
         own: vec!["8.8.4.4".parse().unwrap(), "2a01:4f8::7".parse().unwrap()],
+        traffic: None,
     }
 }
 

@@ -1,13 +1,17 @@
 //! Which lists the sanity check rejects.
 
+use geofence_common::country::Country;
+
 use super::samples::*;
-use crate::data::lists::LocalAddresses;
+use crate::data::lists::check::read_checked;
 use crate::data::lists::extent;
 use crate::data::lists::read::read_at_most;
 use crate::data::lists::sanity::{SanityProblem, problems};
 use crate::data::lists::special_use::without_special_use;
+use crate::data::lists::{LocalAddresses, Traffic};
 use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
 use crate::model::listing::Entries;
+use crate::model::units::UnixSeconds;
 
 #[test]
 fn sanity_check_names_every_problem() {
@@ -148,6 +152,9 @@ fn list_that_covers_much_of_the_internet_is_refused_with_the_line_that_accepts_i
         ""
     );
     assert!(found("2000::/4", None).contains("of the public IPv6 addresses"));
+    // Of what registries have, and not of all that they may get.
+    assert!(found("2a00::/12", None).contains("13 % of the public IPv6 addresses"));
+    assert_eq!(found("2a00::/16", None), "");
     // One entry that is out of place is named.
     let wide = format!("{}\n60.0.0.0/7", lines(20));
     let said = found(&wide, None);
@@ -180,4 +187,58 @@ fn reading_stops_where_the_check_would_reject_the_number_of_entries() {
     assert_eq!(error.to_string(), "x.list: it has more than 200 entries");
     let all = read_at_most(text.as_bytes(), Format::Plain, "x.list", NOW, Some(1000));
     assert_eq!(all.unwrap().entries.len(), 1000);
+}
+
+#[test]
+fn list_that_would_drop_much_of_what_passes_is_refused_with_the_line_that_accepts_it() {
+    let country = |code: &[u8; 2]| Country::from_code(*code).unwrap();
+    let [germany, france, unknown] = [country(b"DE"), country(b"FR"), Country::UNKNOWN];
+    let v4 = |text: &str| u128::from(text.parse::<std::net::Ipv4Addr>().unwrap().to_bits()) << 96;
+    let mut traffic = Traffic {
+        passed: [(germany, 60_000), (france, 40_000)].into(),
+        ranges: [
+            vec![
+                (0, unknown),
+                (v4("5.0.0.0"), germany),
+                (v4("5.0.4.0"), france),
+                (v4("5.0.8.0"), unknown),
+            ],
+            vec![(0, unknown)],
+        ],
+    };
+    let found = |traffic: &Traffic, text: &str, max_share| {
+        let definition = with(SpecialUseEntries::Refuse, max_share);
+        let local = LocalAddresses {
+            traffic: Some(traffic.clone()),
+            ..LocalAddresses::default()
+        };
+        read_checked(
+            &definition,
+            text.as_bytes(),
+            UnixSeconds(0),
+            None,
+            &local,
+            false,
+        )
+        .map_or_else(|why| why, |_| String::new())
+    };
+    // A quarter of Germany's addresses, though nothing of the internet's.
+    let quarter = "5.0.1.0/24\n5.0.1.7";
+    let said = found(&traffic, quarter, None);
+    assert!(
+        said.contains("about 15 % of the packets that pass now, most of them from Germany (DE)"),
+        "{said}"
+    );
+    assert!(said.ends_with("max-share = 15"), "{said}");
+    assert_eq!(found(&traffic, quarter, Some(15)), "");
+    assert_eq!(found(&traffic, "5.0.5.0/24", None), "", "a tenth passes");
+    let both = found(&traffic, "5.0.2.0/23\n5.0.4.0/23", None);
+    assert!(both.contains("about 50 %"), "{both}");
+    assert_eq!(
+        found(&traffic, "6.0.0.0/8", None),
+        "",
+        "nothing comes from there"
+    );
+    traffic.passed = [(germany, 100)].into();
+    assert_eq!(found(&traffic, quarter, None), "", "too few to tell");
 }

@@ -14,13 +14,13 @@ use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 
 /// A directory for the store and for one list.
-struct Fixture {
+pub(super) struct Fixture {
     directory: tempfile::TempDir,
     store: Store,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::at(&directory.path().join("state"));
         Self { directory, store }
@@ -30,7 +30,7 @@ impl Fixture {
         self.directory.path().join("list.txt")
     }
 
-    fn write(&self, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, text: impl AsRef<[u8]>) {
         std::fs::write(self.path(), text).unwrap();
     }
 
@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     /// Loads and stores, as a filter does that uses the list.
-    fn run(&self) -> Loaded {
+    pub(super) fn run(&self) -> Loaded {
         let mut loaded = self.load().unwrap();
         loaded.save(&self.store).unwrap();
         loaded
@@ -424,7 +424,7 @@ fn stored_text_that_fails_a_later_check_stays_active_with_a_warning() {
         .unwrap();
     let local = LocalAddresses {
         management: vec!["9.8.0.0/16".parse().unwrap()],
-        own: Vec::new(),
+        ..LocalAddresses::default()
     };
     let loaded = load(
         &[definition],
