@@ -1,4 +1,5 @@
-//! The wall clock steps by years, and what was promised for some seconds lasts for those.
+//! The wall clock steps by years: what was promised for some seconds lasts for those, and what ends at a time of the
+//! wall clock follows it.
 //!
 //! No test may set the machine's clock, and a time namespace shifts every clock but this one. So the daemon and the
 //! commands are given another by libfaketime: it answers for CLOCK_REALTIME by what a file says at that moment, and
@@ -12,6 +13,7 @@ use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::wait::{in_time, poll};
+use geofence_user::model::units::UnixSeconds;
 use geofence_user::os::clock::boot_now;
 use tempfile::TempDir;
 
@@ -59,6 +61,11 @@ fn boot() -> Result<Duration> {
 
 impl Site {
     fn new(offset: &str) -> Result<Self> {
+        Self::with(offset, "block = [\"RU\"]\n")
+    }
+
+    /// A site whose configuration has this text.
+    fn with(offset: &str, text: &str) -> Result<Self> {
         let edge = Edge::new()?;
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name).display().to_string();
@@ -72,7 +79,7 @@ impl Site {
             ("NO_FAKE_STAT", "1".to_owned()),
         ];
         std::fs::write(path("clock"), offset)?;
-        std::fs::write(path("geofence.toml"), "block = [\"RU\"]\n")?;
+        std::fs::write(path("geofence.toml"), text)?;
         std::fs::write(path("next.toml"), "block = [\"DE\"]\n")?;
         let config = path("geofence.toml");
         let own: Vec<_> = environment
@@ -235,4 +242,121 @@ fn exception(first: &str, later: &str, seconds: u64) -> Result<Option<()>> {
     site.wait_end(RUSSIAN, true, end)?;
     site.daemon.interrupt(PATIENCE)?;
     Ok(Some(()))
+}
+
+/// A time of the wall clock that one step of it passes.
+fn in_five_years() -> String {
+    let years = Duration::from_secs(5 * 365 * 86_400);
+    UnixSeconds::now().plus(years).to_string()
+}
+
+/// Waits until a source's packets pass or are dropped.
+fn wait_passes(site: &Site, source: &str, expected: bool) -> Result<()> {
+    let seen = poll(PATIENCE, || {
+        Ok((site.edge.passes(source)? == expected).then_some(()))
+    })?;
+    seen.with_context(|| {
+        let log = site.daemon.stderr();
+        format!("{source} passes: {} after {PATIENCE:?}\n{log}", !expected)
+    })
+}
+
+/// The state that `exception list` gives to each exception.
+fn states(site: &Site) -> Result<Vec<String>> {
+    let all = site.ask(&["exception", "list", "--json"])?;
+    let all = all["exceptions"].as_array().context("no exceptions")?;
+    Ok(all
+        .iter()
+        .map(|one| format!("{} {}", one["id"], one["state"]).replace('"', ""))
+        .collect())
+}
+
+#[test]
+fn exception_until_a_time_follows_a_wall_clock_that_is_set() -> Result<()> {
+    require_root!(missing());
+    let until = in_five_years();
+    let own = format!(
+        "block = [\"RU\", \"DE\"]\n\n[[exception]]\nid = \"own\"\nfrom = [\"{GERMAN}\"]\nto = [\"any\"]\n\
+         owner = \"o\"\nreason = \"r\"\nuntil = \"{until}\"\n"
+    );
+    let site = Site::with("+0", &own)?;
+    site.ask(&[
+        "exception",
+        "add",
+        "x",
+        "--from",
+        RUSSIAN,
+        "--to",
+        "any",
+        "--until",
+        &until,
+        "--owner",
+        "o",
+        "--reason",
+        "r",
+        "--json",
+    ])?;
+    let expect = |is_in_force: bool| -> Result<()> {
+        wait_passes(&site, RUSSIAN, is_in_force)?;
+        wait_passes(&site, GERMAN, is_in_force)?;
+        let state = if is_in_force { "live" } else { "lapsed" };
+        // The kernel has the new image a moment before the daemon knows.
+        let expected = [format!("own {state}"), format!("x {state}")];
+        let seen = poll(PATIENCE, || Ok((states(&site)? == expected).then_some(())))?;
+        seen.with_context(|| format!("not {expected:?}: {:?}", states(&site)))
+    };
+    expect(true)?;
+    site.step("+10y")?;
+    expect(false)?;
+    // What ended too early is in force again.
+    site.step("+0")?;
+    expect(true)?;
+    // Deadlines follow also where the configuration cannot be read any more.
+    std::fs::write(
+        site.directory.path().join("geofence.toml"),
+        "block = [\"XX\"]\n",
+    )?;
+    site.step("+10y")?;
+    expect(false)?;
+    site.daemon.interrupt(PATIENCE).map(drop)
+}
+
+#[test]
+fn list_entry_that_expires_follows_a_wall_clock_that_is_set() -> Result<()> {
+    require_root!(missing());
+    let own =
+        "block = [\"RU\"]\n\n[[list]]\nname = \"own\"\nfile = \"own.json\"\nformat = \"stix\"\n";
+    let until = in_five_years();
+    let text = serde_json::json!({
+        "type": "bundle",
+        "id": "bundle--5d0092c5-5f74-4287-9642-33f4c354e56d",
+        "objects": [{
+            "type": "indicator",
+            "spec_version": "2.1",
+            "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+            "created": "2020-01-01T00:00:00Z",
+            "modified": "2020-01-01T00:00:00Z",
+            "pattern": format!("[ipv4-addr:value = '{GERMAN}']"),
+            "pattern_type": "stix",
+            "valid_from": "2020-01-01T00:00:00Z",
+            "valid_until": until,
+        }],
+    });
+    let site = Site::with("+0", own)?;
+    std::fs::write(site.directory.path().join("own.json"), text.to_string())?;
+    let expect = |entries: u64| -> Result<()> {
+        wait_passes(&site, GERMAN, entries == 0)?;
+        // The kernel has the new image a moment before the daemon knows.
+        let seen = poll(PATIENCE, || {
+            let lists = site.ask(&["list", "--json"])?;
+            Ok((lists[0]["entries"] == entries).then_some(()))
+        })?;
+        seen.with_context(|| format!("the list has not {entries} entries"))
+    };
+    expect(1)?;
+    site.step("+10y")?;
+    expect(0)?;
+    site.step("+0")?;
+    expect(1)?;
+    site.daemon.interrupt(PATIENCE).map(drop)
 }

@@ -1,7 +1,7 @@
 //! Every command that the documentation prints is run, and prints what the documentation says.
 //!
-//! Numbers, times and widths differ from day to day, so they are compared as `N` and as one blank. What is not run is in
-//! one table, with the reason.
+//! Numbers, times and widths differ from day to day, so they are compared as `N` and as one blank. What is not run is
+//! in one table, with the reason.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -27,11 +27,16 @@ pub struct Arguments {
 }
 
 pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let (config, policy) = arguments.lists.config()?;
+    let daemon = arguments.lists.daemon();
+    let (config, mut policy) = arguments.lists.config_beside(&daemon)?;
     let local = LocalAddresses::of_this_machine(&config.policy.management);
     let now = UnixSeconds::now();
     let store = Store::of(&config.instance);
-    let loaded = load(&config.lists, &local, &store, now, Tolerance::Lists)?;
+    let mut loaded = load(&config.lists, &local, &store, now, Tolerance::Lists)?;
+    let notes = take_running(&mut loaded.reports, &daemon);
+    if let Some(generation) = daemon["generation"].as_u64() {
+        policy += &format!("; entries as image {generation} of the running filter has them");
+    }
     if arguments.json {
         let reports = loaded.reports.iter().map(|report| {
             let mut object = report.to_json();
@@ -60,10 +65,43 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     for text in loaded.reports.iter().filter_map(ListReport::passed_over) {
         writeln!(out, "\n{text}")?;
     }
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&notes) {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(Outcome::Yes)
+}
+
+/// Counts entries as the running filter has them; says where their text has others by now.
+fn take_running(reports: &mut [ListReport], daemon: &Value) -> Vec<String> {
+    let mut notes = Vec::new();
+    for report in reports {
+        let mut running = daemon["lists"].as_array().into_iter().flatten();
+        let running = running.find(|one| one["name"] == *report.name);
+        let count = |key| {
+            let count = running.and_then(|one| one[key].as_u64());
+            count.and_then(|count| usize::try_from(count).ok())
+        };
+        let (Some(entries), Some(expired)) = (count("entries"), count("lapsed")) else {
+            if daemon["generation"].is_u64() {
+                let name = &report.name;
+                notes.push(format!(
+                    "the running filter does not have the list {name}; `geofence reload` takes it up"
+                ));
+            }
+            continue;
+        };
+        if entries != report.entries {
+            notes.push(format!(
+                "the list {}: {} entries of its text would be in force now, and the running filter has {}; `geofence \
+                 reload` takes up the text",
+                report.name,
+                grouped(report.entries as u64),
+                grouped(entries as u64)
+            ));
+        }
+        (report.entries, report.expired) = (entries, expired);
+    }
+    notes
 }
 
 fn table(reports: &[ListReport], now: UnixSeconds) -> Table {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::config::{Config, ConfigErrors, drop_ins, overrides};
 use crate::os::instance::{BadName, Instance};
@@ -86,10 +87,20 @@ impl ListArgs {
     /// # Errors
     /// When the file or the name of the instance is invalid.
     pub fn config(&self) -> anyhow::Result<(Config, String)> {
-        let daemons = match &self.config {
-            Some(_) => None,
-            None => self.instance.daemon_file(),
-        };
+        self.config_beside(&self.daemon())
+    }
+
+    /// What the daemon says of itself, if one runs and no configuration is named.
+    pub(super) fn daemon(&self) -> Value {
+        match &self.config {
+            Some(_) => Value::Null,
+            None => self.instance.daemon_status().unwrap_or_default(),
+        }
+    }
+
+    /// As `config`, with what the daemon says of itself.
+    pub(super) fn config_beside(&self, daemon: &Value) -> anyhow::Result<(Config, String)> {
+        let daemons = daemon["configuration"].as_str().map(PathBuf::from);
         let named = self.config.as_deref().or(daemons.as_deref());
         let file = self.default.or(named);
         let mut config = match file {
@@ -104,11 +115,17 @@ impl ListArgs {
 impl InstanceArgs {
     /// The configuration of the daemon of this instance, if one runs and has one.
     pub(super) fn daemon_file(&self) -> Option<PathBuf> {
-        let instance = self.instance().ok()?;
-        let Answer::Done(status) = ask(&instance, &Request::Status).ok()? else {
-            return None;
-        };
+        let status = self.daemon_status()?;
         status["configuration"].as_str().map(PathBuf::from)
+    }
+
+    /// What the daemon of this instance says of itself, if one runs.
+    fn daemon_status(&self) -> Option<Value> {
+        let instance = self.instance().ok()?;
+        match ask(&instance, &Request::Status).ok()? {
+            Answer::Done(status) => Some(status),
+            Answer::Refused { .. } => None,
+        }
     }
 
     /// Sets the instance of a configuration, if one is named.

@@ -11,6 +11,7 @@ use super::outcome::Outcome;
 use super::runtime;
 use crate::checks::lockout::{self, Dependency};
 use crate::daemon::ReloadOptions;
+use crate::model::text::printable;
 use crate::os::instance::Instance;
 use crate::serve::control::{Answer, Request, ask};
 
@@ -70,10 +71,13 @@ impl DaemonArgs {
     }
 }
 
-/// What the answer to a change of policy says that the policy lacks, in sentences; empty if it lacks nothing.
+/// What the answer to a change of policy says that is not in place, in sentences: what the policy lacks, and where
+/// nothing filters by it. Empty if all is.
 pub(super) fn missing(result: &Value) -> String {
     let shortfalls = result["shortfalls"].as_array().into_iter().flatten();
     let texts = shortfalls.filter_map(|one| one["text"].as_str());
+    let unprotected = result["unprotected"].as_array().into_iter().flatten();
+    let texts = unprotected.filter_map(Value::as_str).chain(texts);
     texts.collect::<Vec<_>>().join("\n")
 }
 
@@ -89,6 +93,7 @@ pub(super) fn refused(
         let object = json!({ "ok": false, "cause": cause, "error": error });
         writeln!(out, "{object}")?;
     } else {
+        let error = printable(error);
         writeln!(stderr(), "{what} ({cause}):\n{error}")?;
     }
     Ok(Outcome::No)

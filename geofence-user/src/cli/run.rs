@@ -23,12 +23,14 @@ use super::outcome::Outcome;
 use super::request::ForceArgs;
 use crate::config::Config;
 use crate::config::overrides::Overrides;
+use crate::daemon::clock_watch::watch_clock;
 use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::heartbeat::keep_beating;
 use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::recovery::recover;
+use crate::daemon::state_watch::watch_state;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
 use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey, is_private};
 use crate::model::private_pins::PRIVATE_PINS;
@@ -279,6 +281,8 @@ async fn serve(
 ) -> std::io::Result<()> {
     tokio::spawn(keep_beating(Arc::clone(&daemon.heartbeat)));
     tokio::spawn(watch_files(Arc::clone(daemon)));
+    tokio::spawn(watch_clock(Arc::clone(daemon)));
+    tokio::spawn(watch_state(Arc::clone(daemon)));
     tokio::spawn(watch_interfaces(Arc::clone(daemon)));
     tokio::spawn(watch_events(events, Arc::clone(daemon)));
     tokio::spawn(recover(Arc::clone(daemon)));

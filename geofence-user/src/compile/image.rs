@@ -144,18 +144,33 @@ impl Image {
         Self::sealed(self.lines)
     }
 
+    /// The wall-clock time at which the deadlines of its exceptions were converted, and the same time since boot.
+    #[must_use]
+    pub fn converted(&self) -> (UnixSeconds, Boot) {
+        let words = self.words();
+        let [moment, boot] = [header::MOMENT, header::MOMENT_BOOT].map(|at| read_u64(words, at));
+        let id = words[header::BOOT_ID];
+        (UnixSeconds(moment), Boot { id, now: boot })
+    }
+
     /// The same image with the deadlines of its exceptions converted to the clock of this boot.
     ///
-    /// Within one boot they stay as they are, even if the wall clock was set since.
+    /// Within one boot they stay as they are. `converted_anew` is for a wall clock that was set since.
     #[must_use]
-    pub fn in_boot(mut self, boot: Boot, now: UnixSeconds) -> Self {
+    pub fn in_boot(self, boot: Boot, now: UnixSeconds) -> Self {
         if boot.id == self.words()[header::BOOT_ID] {
             return self;
         }
-        const SECOND: u64 = 1_000_000_000;
+        self.converted_anew(boot, now)
+    }
+
+    /// The same image with the deadlines of its exceptions converted by the wall clock as it is now.
+    #[must_use]
+    pub fn converted_anew(mut self, boot: Boot, now: UnixSeconds) -> Self {
+        const SECOND: i128 = 1_000_000_000;
+        let (moment, then) = self.converted();
+        let gone = (i128::from(now.0) - i128::from(moment.0)) * SECOND;
         let words = self.lines.as_flattened_mut();
-        let [then, moment] = [header::MOMENT_BOOT, header::MOMENT].map(|at| read_u64(words, at));
-        let gone = now.0.saturating_sub(moment).saturating_mul(SECOND);
         let (at, count) = (
             words[header::EXCEPTIONS] as usize,
             words[header::EXCEPTION_COUNT],
@@ -165,8 +180,8 @@ impl Image {
         for [_, _, low, high] in exceptions.iter_mut().take(count as usize) {
             let deadline = u64::from(*low) | u64::from(*high) << 32;
             if deadline != NEVER {
-                let left = deadline.saturating_sub(then).saturating_sub(gone);
-                let deadline = boot.now.saturating_add(left);
+                let left = i128::from(deadline) - i128::from(then.now) - gone;
+                let deadline = (i128::from(boot.now) + left).clamp(0, i128::from(NEVER) - 1) as u64;
                 (*low, *high) = (deadline as u32, (deadline >> 32) as u32);
             }
         }

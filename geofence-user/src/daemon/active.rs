@@ -47,7 +47,9 @@ impl ActivePolicy {
     pub(super) fn base(&self, slot: u32) -> Base<'_> {
         Base {
             active: Some(&self.image),
+            types: &self.facts.database_types,
             cache: self.cache.as_ref(),
+            passed: None,
             slot,
         }
     }

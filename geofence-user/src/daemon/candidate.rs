@@ -3,17 +3,21 @@
 //!
 //! A start and a reload both come through here, and nothing here touches the kernel.
 
+use std::collections::BTreeMap;
+
+use geofence_common::country::Country;
 use tracing::{info, warn};
 
 use super::facts::Facts;
 use crate::checks::lockout::{self, Dependency, Lockout, Replies};
 use crate::checks::sanity::{
-    Comparison, FirstData, Refusal, Refused, as_database_extents, as_database_refusals, refusals,
+    Comparison, FirstData, Refusal, Refused, Vendor, as_database_extents, as_database_refusals,
+    country_ranges, refusals, settle,
 };
 use crate::compile::LpmPrefixes;
-use crate::compile::{Extents, Image};
+use crate::compile::{Extents, Family, Image};
 use crate::config::Config;
-use crate::data::lists::{ListReport, Loaded, store::Store};
+use crate::data::lists::{ListReport, Loaded, Traffic, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::{Lookup, NewNumbers};
@@ -28,7 +32,11 @@ use crate::prepare::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Base<'a> {
     pub active: Option<&'a Image>,
+    /// The types of the databases it was made from; empty if they are not known.
+    pub types: &'a [String],
     pub cache: Option<&'a DatabaseCache>,
+    /// The packets that it has passed, by country, if they were counted.
+    pub passed: Option<&'a BTreeMap<Country, u64>>,
     /// The kernel's slot.
     pub slot: u32,
 }
@@ -95,7 +103,9 @@ impl Candidate {
     ) -> Result<Self, Failure> {
         let Base {
             active,
+            types,
             cache,
+            passed,
             slot,
         } = base;
         let files = DatabaseFiles::look(&config);
@@ -111,7 +121,10 @@ impl Candidate {
         }
         .and_then(|read| {
             let database = read.database.clone();
-            prepare_from(config, read, tolerance).map(|prepared| (prepared, database))
+            let traffic = active.zip(passed).filter(|_| !config.lists.is_empty());
+            let traffic = traffic.and_then(|(image, passed)| traffic_of(image.words(), passed));
+            let prepared = prepare_from(config, read, traffic, tolerance);
+            prepared.map(|prepared| (prepared, database))
         });
         let (mut prepared, database) = prepared.map_err(|error| {
             let cause = match &error {
@@ -128,7 +141,7 @@ impl Candidate {
         if !is_known {
             // If the embedded data may stand in, the active image says nothing about the configured data.
             let before = active.filter(|_| !tolerance.allows(Part::Database, ""));
-            check_data(&prepared, before, force, &mut warnings)?;
+            check_data(&prepared, before, types, force, &mut warnings)?;
         }
         let generation = active.map_or(1, |image| image.generation().wrapping_add(1));
         prepared.image = prepared.image.restamped(generation, slot);
@@ -144,6 +157,7 @@ impl Candidate {
                 .chain(prepared.others.sources())
                 .map(|one| (one.name.clone(), one.built))
                 .collect(),
+            database_types: prepared.database_types(),
             disagreement: prepared
                 .others
                 .cross_check
@@ -185,7 +199,7 @@ impl Candidate {
     /// The image contains the policy it was compiled from. It cannot fill the reference lookup, so its own trie is
     /// used.
     #[must_use]
-    pub fn last_good(mut config: Config, image: Image) -> Self {
+    pub fn last_good(mut config: Config, image: Image, database_types: Vec<String>) -> Self {
         config.policy.lookup = Lookup::ArrayTrie;
         let image = image.clone().restamped(image.generation(), 0);
         Self {
@@ -193,6 +207,7 @@ impl Candidate {
             facts: Facts {
                 is_last_good: true,
                 databases: vec![("last good image".to_owned(), image.data_built())],
+                database_types,
                 ..Facts::of(&image)
             },
             image,
@@ -233,7 +248,7 @@ impl Candidate {
             return Ok(());
         };
         let refused = as_database_refusals(before, after);
-        accept(refused, force, &mut self.warnings)
+        accept(refused, Vec::new(), force, &mut self.warnings)
     }
 
     /// The sizes of the kernel's maps.
@@ -247,9 +262,13 @@ impl Candidate {
 fn check_data(
     prepared: &Prepared,
     active: Option<&Image>,
+    types: &[String],
     force: bool,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
+    let now_types = prepared.database_types();
+    let vendor = Vendor::of(types, &now_types);
+    let is_compared_with_another = vendor == Vendor::Other || active.is_none();
     let internal = |error: &dyn std::fmt::Display| Failure::new(Cause::Internal, error);
     let refused = match active {
         // Embedded data of the same build time is the same; a comparison would take as long as the compilation.
@@ -262,7 +281,15 @@ fn check_data(
         Some(image) => {
             let comparison = Comparison::of_images(image.words(), prepared.image.words())
                 .map_err(|error| internal(&error))?;
-            refusals(&prepared.config.policy, &comparison, UnixSeconds::now())
+            let now = UnixSeconds::now();
+            let found = refusals(&prepared.config.policy, &comparison, vendor, now);
+            if vendor == Vendor::Other && prepared.is_vendor_accepted() {
+                let (stay, accepted) = settle(found);
+                warnings.extend(accepted);
+                stay
+            } else {
+                found
+            }
         }
         None => {
             let first = FirstData::of(prepared).map_err(|error| internal(&error))?;
@@ -270,16 +297,36 @@ fn check_data(
             first.refusals
         }
     };
-    accept(refused, force, warnings)
+    let vendor = if is_compared_with_another && !prepared.config.databases.is_empty() {
+        now_types
+    } else {
+        Vec::new()
+    };
+    accept(refused, vendor, force, warnings)
 }
 
 /// Turns what the sanity check found into an error or, if the data is forced, into warnings.
-fn accept(refused: Vec<Refusal>, force: bool, warnings: &mut Vec<String>) -> Result<(), Failure> {
-    if !refused.is_empty() && !force {
-        return Err(Failure::new(Cause::Sanity, Refused(refused)));
+/// `vendor` has the types that the configuration could accept.
+fn accept(
+    refusals: Vec<Refusal>,
+    vendor: Vec<String>,
+    force: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(), Failure> {
+    if !refusals.is_empty() && !force {
+        return Err(Failure::new(Cause::Sanity, Refused { refusals, vendor }));
     }
-    warnings.extend(refused.iter().map(|one| format!("forced: {one}")));
+    warnings.extend(refusals.iter().map(|one| format!("forced: {one}")));
     Ok(())
+}
+
+/// The traffic that has passed by an image, by which new lists are judged.
+pub fn traffic_of(words: &[u32], passed: &BTreeMap<Country, u64>) -> Option<Traffic> {
+    let [v4, v6] = Family::ALL.map(|family| country_ranges(words, family).ok());
+    Some(Traffic {
+        passed: passed.clone(),
+        ranges: [v4?, v6?],
+    })
 }
 
 /// Stores the lists that are active, for a time when they cannot be read.

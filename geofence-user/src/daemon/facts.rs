@@ -77,6 +77,8 @@ pub struct Facts {
     pub is_last_good: bool,
     /// The build time of each database, by name.
     pub databases: Vec<(String, UnixSeconds)>,
+    /// The types of the databases of countries; empty if they are not known.
+    pub database_types: Vec<String>,
     /// How far the second database of a cross-check differs from the first.
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
@@ -98,6 +100,7 @@ impl Facts {
             generation: image.generation(),
             is_last_good: false,
             databases: Vec::new(),
+            database_types: Vec::new(),
             disagreement: None,
             asn_data: None,
             lists: Vec::new(),

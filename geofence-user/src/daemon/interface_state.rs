@@ -100,6 +100,21 @@ impl InterfaceState {
         matches!(self.status, Protected | Renamed(_))
     }
 
+    /// Why it is not filtered, in words, if packets can pass it unfiltered or it does not exist.
+    #[must_use]
+    pub fn gap(&self) -> Option<String> {
+        use InterfaceStatus::{Bare, Detached, Foreign, Gone, Missing, Protected, Renamed};
+        let why = match &self.status {
+            Protected | Renamed(_) => return None,
+            Missing => "it does not exist",
+            Gone => "it is gone",
+            Foreign => "another XDP program is attached to it",
+            Bare(why) => why,
+            Detached => "the filter was detached; `geofence run` attaches it",
+        };
+        Some(format!("{} is NOT PROTECTED: {why}", self.name))
+    }
+
     /// The mode the kernel reported last; `none` before the filter was attached.
     #[must_use]
     pub fn mode(&self) -> &'static str {

@@ -72,6 +72,12 @@ impl Daemon {
         lock(&self.interfaces).clone()
     }
 
+    /// Where the filter is not, in sentences, as the kernel says now.
+    pub async fn gaps(&self) -> Vec<String> {
+        let states = self.protection().await;
+        states.iter().filter_map(InterfaceState::gap).collect()
+    }
+
     /// Examines every interface, and attaches the filter where it is missing and wanted.
     async fn examine_interfaces(&self) {
         // Listing many interfaces takes a while; one found unfiltered may have been so from the beginning of it.

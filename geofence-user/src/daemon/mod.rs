@@ -4,6 +4,7 @@
 mod active;
 mod attempts;
 pub mod candidate;
+pub mod clock_watch;
 mod config_source;
 pub mod event_names;
 pub mod event_watch;
@@ -19,6 +20,7 @@ mod reload;
 pub mod runtime_exceptions;
 mod start;
 mod state;
+pub mod state_watch;
 mod status;
 mod sync;
 mod trial;

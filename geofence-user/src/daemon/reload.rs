@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::active::ActivePolicy;
-use super::candidate::{Candidate, store_lists};
+use super::candidate::{Base, Candidate, store_lists};
 use super::event_names::CounterIds;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
@@ -52,7 +52,12 @@ impl Daemon {
             self.is_start_incomplete.store(false, Ordering::Relaxed);
         }
         match &result {
-            Ok(generation) => info!("reloaded: image {generation} is active"),
+            Ok(generation) => {
+                info!("reloaded: image {generation} is active");
+                for gap in self.gaps().await {
+                    warn!("{gap}, so image {generation} filters nothing there");
+                }
+            }
             Err(failure) => error!("reload failed, the active policy stays: {failure}"),
         }
         result
@@ -112,7 +117,12 @@ impl Daemon {
         let slot = lock(&self.filter).next_slot();
         // What the active policy goes without already is no reason to refuse another change.
         let tolerance = Tolerance::Known(&active.facts.shortfalls);
-        let candidate = Candidate::prepare(config, active.base(slot), force, tolerance)?;
+        let passed = self.passed();
+        let base = Base {
+            passed: Some(&passed),
+            ..active.base(slot)
+        };
+        let candidate = Candidate::prepare(config, base, force, tolerance)?;
         Ok(Candidate {
             new_numbers,
             ..candidate
@@ -247,18 +257,20 @@ impl Daemon {
             return;
         }
         let saved = self.state.save(&active.image);
-        match saved.and_then(|()| self.save_configuration()) {
+        let types = || self.state.save_database_types(&active.facts.database_types);
+        match saved.and_then(|()| types()).and_then(|()| self.save_configuration()) {
             Ok(()) => {
                 if self.make_good(Part::State) {
                     info!("the active image is saved");
                 }
             }
+            Err(_) if !self.state.exists() => self.fall_short(Part::State, self.state.loss()),
             Err(error) => self.fall_short(
                 Part::State,
                 format!(
                     "cannot save the active image, so a boot without a configuration or database filters by an \
-                     earlier one or not at all. geofence keeps trying; if the directory did not exist at the start, \
-                     make it and restart geofence: {error}"
+                     earlier one or not at all. geofence keeps trying; if the directory was made anew since the \
+                     start, restart geofence, which leaves no gap: {error}"
                 ),
             ),
         }

@@ -40,8 +40,10 @@ impl Start {
     pub fn prepare(config: Config, force: bool, is_strict: bool) -> Result<Self, Failure> {
         let (config, last_failure) = with_runtime_exceptions(config);
         let last_good = load_last_good(&config.instance);
+        let types = StateDirectory::of(&config.instance).database_types();
         let base = Base {
             active: last_good.as_ref(),
+            types: &types,
             ..Base::default()
         };
         let tolerance = if is_strict {
@@ -109,8 +111,13 @@ impl Start {
             "{failure}\nFILTERING BY THE LAST GOOD IMAGE: its policy and data apply instead of {instead}, until a \
              reload succeeds"
         );
+        let types = StateDirectory::of(&config.instance).database_types();
         Self {
-            candidate: Candidate::last_good(config, image.in_boot(boot(), UnixSeconds::now())),
+            candidate: Candidate::last_good(
+                config,
+                image.in_boot(boot(), UnixSeconds::now()),
+                types,
+            ),
             last_failure: Some(LastFailure::now(failure)),
             last_good: None,
             is_last_good: true,

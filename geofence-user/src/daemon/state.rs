@@ -17,7 +17,7 @@ use super::facts::{LastFailure, Reloads};
 use super::heartbeat::Heartbeat;
 use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
-use super::runtime_exceptions::RuntimeExceptionStore;
+use super::runtime_exceptions::{Promises, RuntimeExceptionStore};
 use super::sync::lock;
 use crate::data::lists::store::Store;
 use crate::kernel::{Filter, Pins, Placed};
@@ -31,6 +31,8 @@ pub struct Daemon {
     pub(super) privilege: Privilege,
     pub(super) state: StateDirectory,
     pub(super) exception_store: RuntimeExceptionStore,
+    /// The runtime exceptions that were added for a duration.
+    pub(super) promises: Mutex<Promises>,
     pub(super) source: ConfigSource,
     /// The stamps of the files that the last reload read, taken before it read them.
     pub(super) attempted: Mutex<FileStamps>,
@@ -75,6 +77,7 @@ impl Daemon {
             privilege,
             state: StateDirectory::of(instance),
             exception_store: RuntimeExceptionStore::of(instance),
+            promises: Mutex::default(),
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use geofence_common::action::Action;
+use geofence_common::country::Country;
 use geofence_common::flow::Table;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -56,7 +58,7 @@ impl Daemon {
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
             "lists": lists,
-            "exceptions": summary(&config),
+            "exceptions": summary(&config, self.kernel_time()),
             "interfaces": interfaces,
             "private_pins": is_private(),
             "reloads": self.reloads().to_json(),
@@ -79,6 +81,7 @@ impl Daemon {
             let answer = PolicyAnswer {
                 described,
                 overrides: &daemon.source.overrides,
+                database_types: &facts.database_types,
             };
             to_raw_value(&answer).map_err(|error| Failure::new(Cause::Internal, error))
         })
@@ -127,15 +130,35 @@ impl Daemon {
             *facts = filter.table_facts(table)?;
         }
         let ActivePolicy { config, .. } = lock(&self.active).clone();
+        let now = self.kernel_time();
         Ok(Snapshot {
             interfaces,
             flows,
-            tenants: tenant_counts(&filter, &config.policy)?,
+            tenants: tenant_counts(&filter, &config.policy, now)?,
             lists,
             facts: self.facts(),
             reloads: self.reloads(),
             shortfalls: self.shortfalls(),
         })
+    }
+
+    /// The packets that have come in and passed, by country; those of an interface whose counters cannot be read are
+    /// left out.
+    pub(super) fn passed(&self) -> BTreeMap<Country, u64> {
+        let states = lock(&self.interfaces).clone();
+        let filter = lock(&self.filter);
+        let mut passed = BTreeMap::new();
+        for counters in states
+            .iter()
+            .filter_map(|state| filter.counters(state.slot).ok())
+        {
+            for ((country, action, _), counter) in counters {
+                if action == Action::Pass {
+                    *passed.entry(country).or_default() += counter.packets;
+                }
+            }
+        }
+        passed
     }
 
     fn list_counts(&self) -> Result<ListCounts, KernelError> {
@@ -168,9 +191,14 @@ impl Daemon {
 struct PolicyAnswer<'a> {
     described: Option<Described>,
     overrides: &'a Overrides,
+    database_types: &'a [String],
 }
 
-fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, KernelError> {
+fn tenant_counts(
+    filter: &Filter,
+    policy: &Policy,
+    now: UnixSeconds,
+) -> Result<TenantCounts, KernelError> {
     let mut counts = TenantCounts::default();
     for tenant in &policy.tenants {
         let counters = filter.tenant_counters(tenant.number)?;
@@ -188,7 +216,6 @@ fn tenant_counts(filter: &Filter, policy: &Policy) -> Result<TenantCounts, Kerne
             counts.hits.push((kind, id.clone(), packets));
         }
     }
-    let now = UnixSeconds::now();
     counts.exceptions = policy.live_exceptions(now).count();
     counts.expiring = policy.expiring_exceptions(now).count();
     Ok(counts)

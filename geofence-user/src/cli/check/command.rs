@@ -12,6 +12,7 @@ use crate::checks::sanity::FirstData;
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
 use crate::config::{ConfigText, DEFAULT};
+use crate::os::interface_names::indexes;
 use crate::prepare::prepare;
 
 /// Check a configuration and its databases, and print the policy they amount to
@@ -54,6 +55,14 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
         .iter()
         .map(|refusal| format!("`geofence run` takes this data with --force only: {refusal}"));
     effective.warnings.extend(refusals.chain(first.warnings));
+    let interfaces = prepared.config.interfaces.iter();
+    let missing = interfaces.filter(|name| indexes(std::slice::from_ref(*name)).is_empty());
+    effective.warnings.extend(missing.map(|name| {
+        format!(
+            "there is no interface {name} here; `geofence run` waits for it, and packets pass unfiltered on whatever \
+             was meant. `ip link` lists the interfaces there are"
+        )
+    }));
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&effective)?)?;
     } else {

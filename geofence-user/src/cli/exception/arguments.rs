@@ -54,7 +54,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
-    end: End,
+    pub(super) end: End,
     #[command(flatten)]
     pub(super) daemon: DaemonArgs,
 }
@@ -120,6 +120,11 @@ impl End {
     pub(super) fn text(&self) -> Option<String> {
         let at = |lasts| UnixSeconds::now().plus(lasts).to_string();
         self.expires.map(at).or_else(|| self.until.clone())
+    }
+
+    /// How long it lasts, in seconds, if that is what was asked for.
+    pub(super) fn lasts(&self) -> Option<u64> {
+        self.expires.map(|lasts| lasts.as_secs())
     }
 }
 

@@ -19,13 +19,16 @@ pub(in crate::cli) fn exception(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     match &arguments.verb {
-        Verb::Add(add) => change(&add.daemon, Change::Add(add.spec()), "added", out),
+        Verb::Add(add) => {
+            let addition = (Change::Add(add.spec()), add.end.lasts());
+            change(&add.daemon, addition, "added", out)
+        }
         Verb::Extend(extend) => {
             let Some(until) = extend.end.text() else {
                 bail!("say until when: --expires 30d, or --until 2027-03-31");
             };
             let id = extend.id.clone();
-            let extension = Change::Extend { id, until };
+            let extension = (Change::Extend { id, until }, extend.end.lasts());
             change(&extend.daemon, extension, "extended", out)
         }
         Verb::Remove(remove) => {
@@ -35,7 +38,7 @@ pub(in crate::cli) fn exception(
                 force: remove.force,
                 required_peers: required_peers(&remove.daemon.instance.instance()?)?,
             };
-            change(&remove.daemon, removal, "removed", out)
+            change(&remove.daemon, (removal, None), "removed", out)
         }
         Verb::List(list) => show(&list.daemon, None, view::table, out),
         Verb::Show(one) => show(&one.daemon, Some(&one.id), view::details, out),
@@ -44,7 +47,7 @@ pub(in crate::cli) fn exception(
 
 fn change(
     daemon: &DaemonArgs,
-    change: Change,
+    (change, lasts): (Change, Option<u64>),
     done: &str,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
@@ -59,7 +62,7 @@ fn change(
         Ok(text + &format!("image {} is active", result["generation"]))
     };
     let refusal = format!("not {done}, nothing changed");
-    daemon.request(&Request::Exception { change }, &refusal, words, out)
+    daemon.request(&Request::Exception { change, lasts }, &refusal, words, out)
 }
 
 /// The daemon's answer to a question about exceptions.

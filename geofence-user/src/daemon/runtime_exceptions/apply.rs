@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
@@ -18,8 +19,8 @@ use crate::daemon::candidate::Candidate;
 use crate::daemon::state::Daemon;
 use crate::daemon::sync::{lock, run_blocking};
 use crate::model::failure::{Cause, Failure};
-use crate::model::shortfall::Tolerance;
 use crate::model::units::UnixSeconds;
+use crate::os::clock::Offset;
 use crate::os::memory;
 
 /// A change that has passed every check without the kernel.
@@ -38,19 +39,26 @@ struct Plan {
 type Changed = (Config, ExceptionSpec, usize, String);
 
 impl Daemon {
-    /// Adds, extends or removes a runtime exception; returns the image's generation and the exception.
+    /// Adds, extends or removes a runtime exception; returns the image's generation and the exception. `lasts` says
+    /// that its end is so long from now, whatever the wall clock says then.
     ///
     /// # Errors
     /// Why nothing changed.
     pub async fn change_exceptions(
         self: &Arc<Self>,
         change: Change,
+        lasts: Option<Duration>,
         caller: Caller,
     ) -> Result<Value, Failure> {
         let _change = self.change.lock().await;
         let requested = change.clone();
         let result = self.attempt_change(change, caller).await;
         memory::give_back();
+        if let Ok(done) = &result
+            && let Some(id) = done["exception"]["id"].as_str()
+        {
+            lock(&self.promises).record(id, lasts);
+        }
         if let Err(failure) = &result {
             let (verb, id) = (requested.verb(), requested.id());
             warn!("{verb} {id}: refused: {failure}");
@@ -93,7 +101,7 @@ impl Daemon {
         let (config, text) = self
             .exception_store
             .add_with_text((*active.config).clone())?;
-        let (mut config, spec, at, text) = match &mut change {
+        let (config, spec, at, text) = match &mut change {
             Change::Add(spec) => self.added(config, text, spec)?,
             Change::Extend { id, until } => self.extended(config, &text, id, until)?,
             Change::Remove { id, .. } => self.removed(config, &text, id)?,
@@ -106,13 +114,7 @@ impl Daemon {
             );
             return Err(Failure::new(Cause::Restart, text));
         }
-        let new_numbers = config.policy.keep_numbers(&active.config.policy);
-        let slot = lock(&self.filter).next_slot();
-        let tolerance = Tolerance::Known(&active.facts.shortfalls);
-        let candidate = Candidate {
-            new_numbers,
-            ..Candidate::prepare(config, active.base(slot), false, tolerance)?
-        };
+        let candidate = self.prepare(config, &active, false)?;
         let exception = candidate.config.runtime.list.get(at);
         if let (Change::Add(_), Some(exception)) = (&change, exception)
             && !exception.unknown_systems.is_empty()
@@ -233,6 +235,41 @@ impl Daemon {
             }
         };
         Ok(json!({ "generation": generation, "exception": exception }))
+    }
+
+    /// Writes the ends of exceptions that were added for a duration by the wall clock as it is now. The caller reloads.
+    pub(in crate::daemon) fn keep_promises(&self) -> Result<(), Failure> {
+        let promises = lock(&self.promises).clone();
+        if promises.iter().next().is_none() {
+            return Ok(());
+        }
+        let offset = Offset::now().map_err(internal)?;
+        let config = (*lock(&self.active).config).clone();
+        let (mut config, mut text) = self.exception_store.add_with_text(config)?;
+        let reason = "the wall clock was set; it lasts as long as it was added for";
+        for (id, end) in promises.iter() {
+            let mut all = config.runtime.list.iter();
+            let Some(at) = all.position(|one| one.spec.id == *id) else {
+                continue;
+            };
+            let until = offset.wall_at(end).to_string();
+            let changed = config.extend_runtime_exception(at, &until, &text);
+            (config, text) = changed.map_err(internal)?;
+            let entry = AuditEntry {
+                time: UnixSeconds::now(),
+                caller: Caller::this_process(),
+                verb: "exception extend",
+                id,
+                exception: config.runtime.list.get(at).map(|one| &one.spec),
+                reason: Some(reason),
+                result: "done",
+                error: None,
+            };
+            let recorded = self.exception_store.record(&entry);
+            recorded.map_err(internal)?;
+        }
+        let written = self.exception_store.write(&text);
+        written.map_err(internal)
     }
 
     fn record(&self, entry: &AuditEntry<'_>) -> Result<u64, Failure> {

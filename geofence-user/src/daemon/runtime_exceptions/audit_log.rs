@@ -24,6 +24,16 @@ pub struct Caller {
     pub process: Option<i32>,
 }
 
+impl Caller {
+    /// The daemon itself.
+    pub(super) fn this_process() -> Self {
+        Self {
+            user: Uid::effective().as_raw(),
+            process: i32::try_from(std::process::id()).ok(),
+        }
+    }
+}
+
 /// One change, as the log records it.
 #[derive(Clone, Debug)]
 pub(super) struct AuditEntry<'a> {

@@ -3,6 +3,7 @@
 mod apply;
 mod audit_log;
 mod change;
+mod promises;
 mod refusal;
 mod store;
 mod summary;
@@ -10,6 +11,7 @@ mod view;
 
 pub use audit_log::Caller;
 pub use change::Change;
+pub(super) use promises::Promises;
 pub use store::RuntimeExceptionStore;
 pub(super) use summary::summary;
 pub use view::ExceptionView;

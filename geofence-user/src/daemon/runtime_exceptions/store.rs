@@ -83,7 +83,7 @@ impl RuntimeExceptionStore {
     ///
     /// # Errors
     /// When it cannot be written; the text before is then still there.
-    pub(super) fn write(&self, text: &str) -> Result<(), StateError> {
+    pub(in crate::daemon) fn write(&self, text: &str) -> Result<(), StateError> {
         state::replace(&self.file, text.as_bytes())
     }
 

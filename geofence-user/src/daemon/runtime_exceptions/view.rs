@@ -108,6 +108,8 @@ impl Daemon {
             Some(_) => Vec::new(),
         };
         let boot = boot_now().map_err(|error| Failure::new(Cause::Kernel, error))?;
+        // An exception expires by the clock that the kernel's image was made with.
+        let now = self.kernel_time();
         let changes = id.map(|id| self.exception_store.changes(id));
         let exceptions = config.policy.exceptions.iter();
         for exception in exceptions.filter(|one| is_asked(&one.id)) {
@@ -124,7 +126,7 @@ impl Daemon {
                 slot: Some(exception.slot),
                 changes: changes.clone(),
                 ..self
-                    .view(spec, exception.until, runtime)
+                    .view(spec, (exception.until, now), runtime)
                     .with_hits(hits.unwrap_or_default(), boot)
             })?;
         }
@@ -132,7 +134,7 @@ impl Daemon {
             let until = exception.spec.expiry().unwrap_or_default();
             show(&ExceptionView {
                 changes: changes.clone(),
-                ..self.view(exception.spec.clone(), until, Some(exception))
+                ..self.view(exception.spec.clone(), (until, now), Some(exception))
             })?;
         }
         Ok(())
@@ -141,12 +143,12 @@ impl Daemon {
     fn view(
         &self,
         spec: ExceptionSpec,
-        until: Option<UnixSeconds>,
+        (until, now): (Option<UnixSeconds>, UnixSeconds),
         runtime: Option<&RuntimeException>,
     ) -> ExceptionView {
         let state = if runtime.is_some_and(RuntimeException::is_idle) {
             "idle"
-        } else if until.is_some_and(|until| until <= UnixSeconds::now()) {
+        } else if until.is_some_and(|until| until <= now) {
             "lapsed"
         } else {
             "live"

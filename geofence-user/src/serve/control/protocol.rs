@@ -36,6 +36,9 @@ pub enum Request {
     /// Changes a runtime exception.
     Exception {
         change: Change,
+        /// For how many seconds it lasts from now, if that is what was asked for, and not the time in the change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts: Option<u64>,
     },
     /// The names of tenants, exceptions and protections, which the kernel knows by number.
     Names,

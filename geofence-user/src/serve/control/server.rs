@@ -218,7 +218,12 @@ async fn carry_out(
         Request::Status => daemon.status().await,
         Request::Reload(options) => {
             let generation = daemon.reload(options).await?;
-            json!({ "generation": generation, "shortfalls": shortfalls(daemon) })
+            let unprotected = daemon.gaps().await;
+            json!({
+                "generation": generation,
+                "shortfalls": shortfalls(daemon),
+                "unprotected": unprotected,
+            })
         }
         Request::Apply {
             file,
@@ -232,7 +237,13 @@ async fn carry_out(
             };
             let window = Duration::from_secs(seconds);
             let generation = daemon.apply(file, window, options).await?;
-            json!({ "generation": generation, "seconds": seconds, "shortfalls": shortfalls(daemon) })
+            let unprotected = daemon.gaps().await;
+            json!({
+                "generation": generation,
+                "seconds": seconds,
+                "shortfalls": shortfalls(daemon),
+                "unprotected": unprotected,
+            })
         }
         Request::Confirm => {
             let Confirmation {
@@ -246,7 +257,10 @@ async fn carry_out(
             })
         }
         Request::Revert => json!({ "generation": daemon.revert().await? }),
-        Request::Exception { change } => daemon.change_exceptions(change, caller).await?,
+        Request::Exception { change, lasts } => {
+            let lasts = lasts.map(Duration::from_secs);
+            daemon.change_exceptions(change, lasts, caller).await?
+        }
         Request::Names => daemon.names(),
         Request::Policy => return daemon.policy().await,
         Request::Events { since, wait } => {
