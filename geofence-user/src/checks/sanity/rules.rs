@@ -16,8 +16,8 @@ const WHOLE_LOSS_MAX: u128 = 20;
 const COUNTRY_LOSS_MAX_OF_VENDORS: u128 = 70;
 const WHOLE_LOSS_MAX_OF_VENDORS: u128 = 50;
 
-/// A country with fewer IPv4 addresses may lose them, as long as it keeps some: a few moved prefixes are a large share of
-/// so little. North Korea has some thousand.
+/// A country with fewer IPv4 addresses may lose them, as long as it keeps some: a few moved prefixes are a large share
+/// of so little. North Korea has some thousand.
 const IPV4_TOO_SMALL: u128 = 1 << 16;
 
 /// A country with less IPv6 than the smallest allocation to a provider (a /32) may lose it: databases disagree whether

@@ -19,8 +19,8 @@ const PACKETS_MIN: u64 = 10_000;
 pub struct Traffic {
     /// By country.
     pub passed: BTreeMap<Country, u64>,
-    /// The country of every address, by the start of each range, for IPv4 and for IPv6. Addresses are left-aligned, as in
-    /// an image.
+    /// The country of every address, by the start of each range, for IPv4 and for IPv6. Addresses are left-aligned, as
+    /// in an image.
     pub ranges: [Vec<(u128, Country)>; 2],
 }
 
