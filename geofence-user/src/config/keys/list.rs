@@ -118,9 +118,10 @@ pub(in crate::config) fn table() -> Table<Draft> {
             )
             .details(
                 "A list that covers more is refused, because a few short prefixes can cover the internet. IPv4 and \
-                 IPv6 are judged apart, IPv6 by the blocks of the registries. The traffic is what the running filter \
-                 has counted, ten thousand packets at least: a list's part of a country's addresses stands for its part of \
-                 the country's packets. With this key, the shares alone decide, and single entries are not judged.",
+                 IPv6 are judged apart, IPv6 by the blocks of the registries. The traffic is what the running \
+                 filter has counted, ten thousand packets at least: a list's part of a country's addresses stands \
+                 for its part of the country's packets. With this key, the shares alone decide, and single entries \
+                 are not judged.",
             )
             .example("max-share = 25")
             .refused("What is not 1 to 100."),
