@@ -7,6 +7,11 @@
     reason = "set_var is the only way to hand the variable through aya-build"
 )]
 
+#[path = "build/debug_sections.rs"]
+mod debug_sections;
+
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};
 
@@ -14,16 +19,29 @@ use aya_build::{Package, Toolchain, build_ebpf};
 const TOOLCHAIN: &str = "1.95.0";
 
 fn main() -> Result<()> {
+    let target = std::env::var("TARGET").context("cargo names no TARGET")?;
+    println!("cargo:rustc-env=GEOFENCE_TARGET={target}");
+    println!("cargo:rustc-env=GEOFENCE_RUST={TOOLCHAIN}");
     build(&[])
 }
 
 /// Builds the programs that these features of geofence-ebpf name.
 pub(crate) fn build(features: &[&str]) -> Result<()> {
     println!("cargo:rerun-if-changed=../geofence-common/src");
+    println!("cargo:rerun-if-changed=../geofence-user/build");
     // SAFETY: a build script has one thread here, so no other thread reads the environment while it changes.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
-    // SAFETY: as above. Without it aya-build repeats cargo's progress as warnings at every build.
-    unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };
+    let settings = [
+        // Without it aya-build repeats cargo's progress as warnings at every build.
+        ("CARGO_TERM_QUIET", "true"),
+        // The paths of this machine stay out of the object, so that every clone builds the same one.
+        ("CARGO_UNSTABLE_TRIM_PATHS", "true"),
+        ("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all"),
+    ];
+    for (name, value) in settings {
+        // SAFETY: as above.
+        unsafe { std::env::set_var(name, value) };
+    }
     build_ebpf(
         [Package {
             name: "geofence-ebpf",
@@ -33,5 +51,21 @@ pub(crate) fn build(features: &[&str]) -> Result<()> {
         }],
         Toolchain::Custom(TOOLCHAIN),
     )
-    .context("building the eBPF programs; `cargo xtask setup` installs rust-src and bpf-linker if they are missing")
+    .context("building the eBPF programs; `cargo xtask setup` installs rust-src and bpf-linker if they are missing")?;
+    let directory = std::env::var_os("OUT_DIR").context("cargo names no OUT_DIR")?;
+    leave_out_debug_sections(Path::new(&directory))
+}
+
+/// Rewrites the objects in a directory without the debug information that only debuggers read.
+fn leave_out_debug_sections(directory: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if !path.is_file() {
+            continue;
+        }
+        let object = std::fs::read(&path)?;
+        let object = debug_sections::remove(&object).with_context(|| path.display().to_string())?;
+        std::fs::write(&path, object)?;
+    }
+    Ok(())
 }
