@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use geofence_user::cli::exit_code::{self, Trouble};
+use geofence_user::cli::log::with_priority;
 use geofence_user::cli::{Arguments, Outcome, Terminal};
 use geofence_user::config::ConfigErrors;
 use geofence_user::model::text::printable;
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
             // Errors of a configuration have a heading of their own.
             let prefix = if is_marked { "" } else { "error: " };
             // If standard error is closed, only the exit code is left.
-            let _ = writeln!(stderr(), "{prefix}{}", text.trim_end());
+            let text = format!("{prefix}{}", text.trim_end());
+            let _ = writeln!(stderr(), "{}", with_priority(&text));
             ExitCode::from(code)
         }
     }

@@ -2,25 +2,40 @@
 
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::outcome::Outcome;
 use super::{
-    apply, check, confirm, detach, diff, doctor, events, exception, explain, flows, list, lookup,
-    reload, revert, run, status, update, watch_sessions,
+    apply, check, completions, confirm, detach, diff, doctor, events, exception, explain, flows,
+    init, list, lookup, man_pages, reload, revert, run, schema, status, update, version,
+    watch_sessions,
 };
 use crate::checks::lockout::watcher;
 
 /// Blocks network traffic by country in the kernel, and passes mail.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "geofence",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
+    /// Print the version
+    #[arg(short = 'V', long)]
+    version: bool,
+    /// With --version: print the commit, the compiler, the kernel's features and the date of the embedded data as well
+    #[arg(long, requires = "version")]
+    verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Run(run::Arguments),
     Reload(reload::Arguments),
     Apply(apply::Arguments),
@@ -38,6 +53,10 @@ enum Command {
     Events(events::Arguments),
     Update(update::Arguments),
     List(list::Arguments),
+    Schema(schema::Arguments),
+    Completions(completions::Arguments),
+    #[command(hide = true)]
+    ManPages(man_pages::Arguments),
     #[command(hide = true, name = watcher::VERB)]
     WatchSessions(watch_sessions::Arguments),
 }
@@ -48,7 +67,12 @@ impl Arguments {
     /// # Errors
     /// What prevented an answer, and what to do.
     pub fn dispatch(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        match self.command {
+        let Some(command) = self.command else {
+            version::version(self.verbose, out)?;
+            return Ok(Outcome::Yes);
+        };
+        match command {
+            Command::Init(arguments) => init::init(&arguments, out),
             Command::Run(arguments) => run::run(arguments),
             Command::Reload(arguments) => reload::reload(&arguments, out),
             Command::Apply(arguments) => apply::apply(&arguments, out),
@@ -66,6 +90,11 @@ impl Arguments {
             Command::Events(arguments) => events::events(&arguments, out),
             Command::Update(arguments) => update::update(&arguments, out),
             Command::List(arguments) => list::list(&arguments, out),
+            Command::Schema(_) => schema::schema(out),
+            Command::Completions(arguments) => {
+                completions::completions(&arguments, Self::command(), out)
+            }
+            Command::ManPages(arguments) => man_pages::man_pages(&arguments, Self::command(), out),
             Command::WatchSessions(_) => watch_sessions::watch_sessions(out),
         }
     }

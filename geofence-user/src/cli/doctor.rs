@@ -36,6 +36,17 @@ pub struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    /// Those that examine one interface and change nothing.
+    pub(super) fn of(interface: &str) -> Self {
+        Self {
+            interface: Some(interface.to_owned()),
+            probe: false,
+            json: false,
+        }
+    }
+}
+
 /// The findings. The names of the fields are those of the JSON.
 #[derive(Serialize)]
 struct Report {
@@ -153,17 +164,9 @@ impl Report {
 
     fn text(&self) -> String {
         let mut out = String::new();
-        let yes = |is: bool| if is { "yes" } else { "no" };
         let machine = &self.machine;
         // Writing to a string cannot fail, here and below.
-        _ = writeln!(
-            out,
-            "kernel       Linux {}; JIT {}, BPF file system {}, type information {}",
-            machine.kernel,
-            yes(machine.jit),
-            yes(machine.bpffs),
-            yes(machine.btf)
-        );
+        _ = writeln!(out, "kernel       {}", machine.features());
         let may = match machine.capabilities.as_slice() {
             [] => "none of those that geofence needs".to_owned(),
             capabilities => capabilities.join(", "),

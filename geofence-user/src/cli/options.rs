@@ -10,7 +10,7 @@ use crate::os::instance::{BadName, Instance};
 use crate::serve::control::{Answer, Request, ask};
 
 /// The configuration that commands use when none is named.
-const DEFAULT_FILE: &str = "/etc/geofence/geofence.toml";
+pub(super) const DEFAULT_FILE: &str = "/etc/geofence/geofence.toml";
 
 /// The configuration that a command uses when none is named.
 #[derive(Args, Clone, Debug, Default)]

@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::exit_code::Trouble;
-use super::log;
+use super::log::LogArgs;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
 use super::request::ForceArgs;
@@ -30,6 +30,7 @@ use crate::daemon::file_watch::watch_files;
 use crate::daemon::heartbeat::keep_beating;
 use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::recovery::recover;
+use crate::daemon::service_status::keep_reporting;
 use crate::daemon::state_watch::watch_state;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
 use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey, is_private};
@@ -71,6 +72,8 @@ pub struct Arguments {
     /// Fail if an interface, list, address or anything else that is asked for cannot be had at once
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 impl Arguments {
@@ -105,7 +108,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     memory::keep_large_apart();
-    log::start();
+    arguments.log.start();
     let (force, is_strict) = (arguments.force.force, arguments.strict);
     let named = arguments.instance.instance.clone();
     let source = ConfigSource {
@@ -197,6 +200,12 @@ async fn protect(
     };
     // If the socket cannot be removed, the next start removes it.
     let _ = std::fs::remove_file(instance.socket());
+    let outcome = if detach {
+        "detaching"
+    } else {
+        "the filter stays attached"
+    };
+    let _ = notify::stopping(outcome);
     if detach {
         info!("interrupted: detaching");
         pins.detach(&pins.indexes()?).await?;
@@ -286,6 +295,7 @@ async fn serve(
     tokio::spawn(watch_interfaces(Arc::clone(daemon)));
     tokio::spawn(watch_events(events, Arc::clone(daemon)));
     tokio::spawn(recover(Arc::clone(daemon)));
+    tokio::spawn(keep_reporting(Arc::clone(daemon)));
     let address = listener.as_ref().ok().and_then(|one| one.local_addr().ok());
     match address {
         Some(address) => info!("ready: metrics on http://{address}/metrics"),

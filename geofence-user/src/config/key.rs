@@ -107,7 +107,8 @@ impl<T: 'static> Key<T> {
         (what, help): (&'static str, &'static str),
         set: fn(&mut T, u32),
     ) -> Self {
-        Self::new(name, Kind::Number, move |target, value, faults| {
+        let kind = Kind::Number(range.clone());
+        Self::new(name, kind, move |target, value, faults| {
             let Value::Number(number, span) = value else {
                 return;
             };

@@ -1,6 +1,7 @@
 //! What a key is called, what it takes and what it means: all that errors and the documentation need to know of it.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use super::values;
 use crate::model::word::Word;
@@ -32,8 +33,8 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of strings of this form.
     List(&'static str),
-    /// A whole number.
-    Number,
+    /// A whole number in this range.
+    Number(RangeInclusive<u32>),
     /// True or false.
     Switch,
 }
@@ -58,7 +59,7 @@ impl Kind {
             }
             Self::Text(form) => format!("a string: {form}"),
             Self::List(form) => format!("a list of strings: {form}"),
-            Self::Number => "an integer".to_owned(),
+            Self::Number(_) => "an integer".to_owned(),
             Self::Switch => "true or false".to_owned(),
         }
     }
@@ -72,7 +73,7 @@ impl Kind {
             }
             Self::Text(form) => format!("string: {form}"),
             Self::List(form) => format!("list of {form}"),
-            Self::Number => "integer".to_owned(),
+            Self::Number(_) => "integer".to_owned(),
             Self::Switch => "boolean".to_owned(),
         }
     }

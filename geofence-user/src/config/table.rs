@@ -21,6 +21,9 @@ use crate::model::text::nearest;
 pub(super) trait AnyTable: Send + Sync {
     fn name(&self) -> &'static str;
 
+    /// What an entry is, in one line.
+    fn meaning(&self) -> &'static str;
+
     /// What its keys are.
     fn keys(&self) -> Vec<&KeyDoc>;
 
@@ -92,6 +95,10 @@ impl Places {
 impl<T: Default + 'static> AnyTable for Table<T> {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn meaning(&self) -> &'static str {
+        self.meaning
     }
 
     fn keys(&self) -> Vec<&KeyDoc> {

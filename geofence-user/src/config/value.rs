@@ -42,7 +42,7 @@ impl<'a> Value<'a> {
                 Some(Self::Text(Spanned { text, span }))
             }
             (DeValue::Boolean(on), Kind::Switch) => Some(Self::Switch(*on)),
-            (DeValue::Integer(number), Kind::Number) => {
+            (DeValue::Integer(number), Kind::Number(_)) => {
                 // What is too large for the type is too large for the key as well, and refused there.
                 let number = i64::from_str_radix(number.as_str(), number.radix());
                 Some(Self::Number(number.unwrap_or(i64::MAX), span))
@@ -178,7 +178,7 @@ fn wrong_type(key: &KeyDoc, name: Range<usize>, value: &toml::Spanned<DeValue<'_
             let entries = text.split([',', ' ']).filter(|part| !part.is_empty());
             format!("write {} = {:?}", key.name, entries.collect::<Vec<_>>())
         }
-        (DeValue::String(text), Kind::Number) if text.parse::<u32>().is_ok() => {
+        (DeValue::String(text), Kind::Number(_)) if text.parse::<u32>().is_ok() => {
             format!("write {} = {text}", key.name)
         }
         _ => format!("for example: {}", key.example),

@@ -18,6 +18,7 @@ mod privilege;
 pub mod recovery;
 mod reload;
 pub mod runtime_exceptions;
+pub mod service_status;
 mod start;
 mod state;
 pub mod state_watch;

@@ -24,6 +24,7 @@ use crate::model::units::UnixSeconds;
 use crate::os::file_stamps::FileStamps;
 use crate::os::memory;
 use crate::os::name_servers;
+use crate::os::notify;
 use crate::os::state::StateError;
 use crate::prepare::filter_options;
 
@@ -45,7 +46,10 @@ impl Daemon {
     /// Why the active policy stays.
     pub async fn reload(self: &Arc<Self>, options: ReloadOptions) -> Result<u32, Failure> {
         let _change = self.change.lock().await;
+        // A service manager that cannot be reached is reported by the heartbeat.
+        let _ = notify::reloading();
         let result = self.try_reload(options).await;
+        let _ = notify::reloaded();
         memory::give_back();
         lock(&self.reloads).count(&result);
         if result.is_ok() {

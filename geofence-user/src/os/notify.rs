@@ -1,5 +1,5 @@
-//! Reports to the service manager that the filter is in place (sd_notify(3)). Units ordered after the service wait for
-//! that, the network first of all.
+//! Reports to the service manager (sd_notify(3)): that the filter is in place, reloads, and a line of state. Units
+//! ordered after the service wait for the first, the network first of all.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,10 +7,41 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// Reports readiness and a line for `systemctl status` to the socket in `NOTIFY_SOCKET`; does nothing if the variable
 /// is not set.
 pub fn ready(status: &str) -> io::Result<()> {
     report(&format!("READY=1\nSTATUS={status}"))
+}
+
+/// Whether a service manager listens.
+#[must_use]
+pub fn is_wanted() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
+/// Reports a line for `systemctl status`.
+pub fn status(status: &str) -> io::Result<()> {
+    report(&format!("STATUS={status}"))
+}
+
+/// Reports the begin of a reload. Its end is reported by `reloaded`, whatever the outcome.
+pub fn reloading() -> io::Result<()> {
+    // The service manager tells by the time which of several reloads has ended.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    let micros = i128::from(now.tv_sec()) * 1_000_000 + i128::from(now.tv_nsec()) / 1_000;
+    report(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"))
+}
+
+/// Reports the end of a reload.
+pub fn reloaded() -> io::Result<()> {
+    report("READY=1")
+}
+
+/// Reports that this process ends.
+pub fn stopping(status: &str) -> io::Result<()> {
+    report(&format!("STOPPING=1\nSTATUS={status}"))
 }
 
 /// Reports that this process is alive, if the service manager watches it (`WatchdogSec=`).

@@ -50,6 +50,21 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The kernel and what it has, in a line.
+    #[must_use]
+    pub fn features(&self) -> String {
+        let yes = |is: bool| if is { "yes" } else { "no" };
+        format!(
+            "Linux {}; JIT {}, BPF file system {}, type information {}",
+            self.kernel,
+            yes(self.jit),
+            yes(self.bpffs),
+            yes(self.btf)
+        )
+    }
+}
+
 /// The interfaces on which this machine takes MPLS packets.
 #[must_use]
 pub fn mpls_inputs() -> Vec<String> {

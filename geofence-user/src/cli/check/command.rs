@@ -3,7 +3,7 @@
 //! It compiles the image and discards it. `run` accepts what `check` accepts, unless the kernel refuses.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -31,6 +31,19 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl Arguments {
+    /// Those that check one file.
+    pub(in crate::cli) fn of(file: &Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            policy: PolicyArgs::default(),
+            instance: InstanceArgs::default(),
+            show: false,
+            json: false,
+        }
+    }
 }
 
 pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {

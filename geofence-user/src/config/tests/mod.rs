@@ -1,6 +1,7 @@
 //! What a configuration means, and what is said about one that means nothing.
 
 mod broken;
+mod json_schema;
 mod merged;
 mod mutated;
 mod rendered;

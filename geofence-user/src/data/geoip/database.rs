@@ -20,6 +20,12 @@ pub const EMBEDDED_NAME: &str = "DB-IP Country Lite (embedded)";
 
 pub(super) const EMBEDDED: &[u8] = include_bytes!("../../../data/dbip-country-lite.mmdb.zst");
 
+/// When the embedded database was built.
+pub fn embedded_built() -> Result<UnixSeconds, DatabaseError> {
+    let reader = Reader::from_bytes(EMBEDDED_NAME, EMBEDDED.to_vec())?;
+    Ok(reader.info().built)
+}
+
 /// The country of every prefix that has one, from one file or several. Clones share the prefixes.
 #[derive(Clone, Debug)]
 pub struct Database {

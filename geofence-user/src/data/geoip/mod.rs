@@ -8,4 +8,4 @@ mod database;
 #[cfg(test)]
 mod tests;
 
-pub use database::{ATTRIBUTION, Database, EMBEDDED_NAME, Info, country};
+pub use database::{ATTRIBUTION, Database, EMBEDDED_NAME, Info, country, embedded_built};

@@ -78,8 +78,7 @@ mod tests {
             | CapabilitySet::PERFMON
             | CapabilitySet::NET_ADMIN
             | CapabilitySet::SYS_ADMIN
-            | CapabilitySet::SYS_PTRACE
-            | CapabilitySet::SETPCAP;
+            | CapabilitySet::SYS_PTRACE;
         let mut needed = capabilities::names(needed);
         needed.sort();
         assert_eq!(words("CapabilityBoundingSet"), needed);
@@ -91,8 +90,41 @@ mod tests {
         for call in ["bpf", "seccomp", "landlock_restrict_self"] {
             assert!(calls.contains(&call), "{call}");
         }
-        // The helper inspects processes of other users.
-        assert!(words("ProtectProc").is_empty() && words("ProcSubset").is_empty());
+        // The helper inspects processes of other users, for which CAP_SYS_PTRACE is enough. The lock-out check and the
+        // loader read what is not about processes.
+        assert_eq!(words("ProtectProc"), ["invisible"]);
+        assert!(words("ProcSubset").is_empty());
+    }
+
+    /// The settings of a unit, without comments, and with the names of an instance for those of the default one.
+    fn settings(unit: &str) -> Vec<String> {
+        let lines = unit.lines().filter(|line| !line.starts_with('#'));
+        let settings = lines.map(|line| {
+            line.replace(", instance %i", "")
+                .replace(" --instance geofence-%i", "")
+                .replace("geofence-%i", "geofence")
+                .replace("@%i", "")
+                .replace(" --config /etc/geofence/geofence.toml", "")
+        });
+        settings.collect()
+    }
+
+    #[test]
+    fn the_units_of_instances_differ_in_names_only() {
+        let pairs = [
+            (UNIT, include_str!("../../../../deploy/geofence@.service")),
+            (
+                include_str!("../../../../deploy/geofence-update.service"),
+                include_str!("../../../../deploy/geofence-update@.service"),
+            ),
+            (
+                include_str!("../../../../deploy/geofence-update.timer"),
+                include_str!("../../../../deploy/geofence-update@.timer"),
+            ),
+        ];
+        for (one, instances) in pairs {
+            assert_eq!(settings(instances), settings(one));
+        }
     }
 
     #[test]
