@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod exit_code;
 mod geoip;
 mod lab;
@@ -137,6 +138,20 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    /// Make the packages of a release, with checksums and a bill of materials
+    ///
+    /// Prints their paths, in cargo's output directory. Installs the tools that make them. Fails if the binary is
+    /// larger than it may be.
+    Dist {
+        /// Parts to make; default: all
+        #[arg(value_enum)]
+        parts: Vec<dist::part::Part>,
+        /// Check the Debian package as well: lintian; a second build from a fresh clone makes the same bytes; and
+        /// installing, upgrading, removing and purging in a Debian root do what they should. Takes a second build, and
+        /// needs root
+        #[arg(long)]
+        check: bool,
+    },
     /// Refresh the embedded GeoIP database from its newest release
     ///
     /// Needs npm, tar, zstd and sha256sum. Replaces the database and its README in geofence-user/data; commit the
@@ -169,6 +184,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             arguments,
         } => bench::run(docs, baseline.as_deref(), arguments),
         Command::Run { arguments } => run::run(arguments),
+        Command::Dist { parts, check } => dist::run(&parts, check),
         Command::Geoip => geoip::run(),
     }
 }

@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use self::version::version_of;
 use crate::{process, workspace};
 
+mod cargo_tool;
 mod debian;
 pub(crate) mod deny;
+pub(crate) mod dist;
 mod machines;
 mod version;
 
@@ -108,8 +110,9 @@ fn laboratories() -> Result<()> {
         ("ethtool", "ethtool"),
         ("dnsmasq", "dnsmasq-base"),
         ("dhclient", "isc-dhcp-client"),
-        // Not a laboratory's, but tests need it under the same conditions.
+        // Not a laboratory's, but tests need them under the same conditions.
         ("faketime", "faketime"),
+        ("systemd-analyze", "systemd"),
     ];
     let missing = programs
         .into_iter()

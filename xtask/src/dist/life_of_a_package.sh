@@ -1,0 +1,79 @@
+#!/bin/sh
+# The life of the Debian package in a new Debian root: `sh life_of_a_package.sh ROOT PACKAGE`, in mount, network and
+# process namespaces of its own. Says what it does, and fails at the first thing that is not as it should be.
+set -eu
+
+root=$1
+package=$2
+
+say() { echo "life: $*" >&2; }
+fail() { say "FAILED: $*"; exit 1; }
+inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
+# The identity of the XDP program on the interface; nothing if there is none.
+program() { ip -details link show eth0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
+until_true() { for _ in $(seq 300); do if "$@"; then return; fi; sleep 0.1; done; fail "not within 30 s: $*"; }
+is_attached() { [ -n "$(program)" ]; }
+
+if [ ! -e "$root/made" ]; then
+    say "making a Debian root"
+    rm -rf "${root:?}"/*
+    sources=$(ls /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+    . /etc/os-release
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates,iproute2,systemd "$VERSION_CODENAME" "$root" "$sources"
+    touch "$root/made"
+fi
+rm -rf "$root/etc/geofence" "$root/var/lib/geofence" "$root/run/geofence"
+mount --make-rprivate /
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount -t bpf bpf "$root/sys/fs/bpf"
+mount --rbind /dev "$root/dev"
+ip link set lo up
+ip link add eth0 type veth peer name peer0
+ip link set eth0 up
+ip link set peer0 up
+cp "$package" "$root/geofence.deb"
+
+say "installing"
+inside dpkg --purge geofence >/dev/null 2>&1 || true
+inside apt-get install --yes --quiet --no-install-recommends ./geofence.deb
+is_attached && fail "installing attached a filter"
+[ -z "$(inside systemctl is-enabled geofence.service 2>/dev/null | grep -x enabled)" ] || fail "installing enabled the service"
+inside geofence --version --verbose
+inside geofence check >/dev/null
+for file in /usr/share/man/man8/geofence.8.gz /usr/share/doc/geofence/copyright /usr/share/doc/geofence/GEOIP.md \
+    /usr/share/bash-completion/completions/geofence /usr/share/geofence/geofence.schema.json \
+    /usr/share/geofence/geofence.toml /usr/lib/systemd/system/geofence.service /usr/lib/tmpfiles.d/geofence.conf; do
+    # dpkg leaves out documentation in some roots; that the package has the file counts there.
+    inside dpkg -L geofence | grep -qx "$file" || fail "$file is not in the package"
+done
+
+say "starting"
+inside geofence init --interface eth0 >"$root/init.log" || [ $? = 1 ] || fail "geofence init"
+tail -n 3 "$root/init.log" >&2
+inside geofence init --interface eth0 2>/dev/null && fail "geofence init replaced a configuration"
+inside geofence run --strict >"$root/run.log" 2>&1 &
+until_true is_attached
+until_true inside geofence status >/dev/null
+first=$(program)
+
+say "stopping the daemon and upgrading"
+kill -TERM "$(inside pidof geofence | tr ' ' '\n' | sort -n | head -n 1)"
+wait || true
+is_attached || fail "the filter went with the daemon"
+inside dpkg --install ./geofence.deb >/dev/null
+[ "$(program)" = "$first" ] || fail "the upgrade replaced the filter without a daemon"
+
+say "removing"
+inside systemctl --quiet enable geofence.service
+inside dpkg --remove geofence
+is_attached && fail "the filter outlived the package"
+[ -e "$root/etc/systemd/system/multi-user.target.wants/geofence.service" ] && fail "the service is still enabled"
+[ -e "$root/etc/geofence/geofence.toml" ] || fail "removing took the configuration along"
+
+say "purging"
+inside dpkg --purge geofence
+for left in /etc/geofence /var/lib/geofence /run/geofence /usr/sbin/geofence /usr/share/geofence; do
+    [ -e "$root$left" ] && fail "$left is left"
+done
+say "done"

@@ -1,0 +1,186 @@
+//! The tree of files that every package contains, each at the place where it is installed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::binary::Binary;
+use super::files::recreate;
+use super::release::Release;
+use crate::{process, workspace};
+
+/// Files of the repository, and where they go.
+const FILES: [(&str, &str); 12] = [
+    (
+        "deploy/geofence.service",
+        "usr/lib/systemd/system/geofence.service",
+    ),
+    (
+        "deploy/geofence@.service",
+        "usr/lib/systemd/system/geofence@.service",
+    ),
+    (
+        "deploy/geofence-update.service",
+        "usr/lib/systemd/system/geofence-update.service",
+    ),
+    (
+        "deploy/geofence-update.timer",
+        "usr/lib/systemd/system/geofence-update.timer",
+    ),
+    (
+        "deploy/geofence-update@.service",
+        "usr/lib/systemd/system/geofence-update@.service",
+    ),
+    (
+        "deploy/geofence-update@.timer",
+        "usr/lib/systemd/system/geofence-update@.timer",
+    ),
+    (
+        "deploy/geofence.tmpfiles",
+        "usr/lib/tmpfiles.d/geofence.conf",
+    ),
+    ("deploy/geofence.toml", "usr/share/geofence/geofence.toml"),
+    ("README.md", "usr/share/doc/geofence/README.md"),
+    ("CHANGELOG.md", "usr/share/doc/geofence/CHANGELOG.md"),
+    ("LICENSE-MIT", "usr/share/doc/geofence/LICENSE-MIT"),
+    (
+        "geofence-user/data/README.md",
+        "usr/share/doc/geofence/GEOIP.md",
+    ),
+];
+
+/// Folders of the repository, and where their files go. A folder that does not exist is left out.
+const FOLDERS: [(&str, &str); 3] = [
+    ("docs", "usr/share/doc/geofence/docs"),
+    ("deploy/prometheus", "usr/share/geofence/prometheus"),
+    ("deploy/grafana", "usr/share/geofence/grafana"),
+];
+
+/// Completions: what the shell is called, and the file that it reads.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "usr/share/bash-completion/completions/geofence"),
+    ("zsh", "usr/share/zsh/site-functions/_geofence"),
+    ("fish", "usr/share/fish/vendor_completions.d/geofence.fish"),
+];
+
+/// Puts the tree, and what the makers of packages read, into a directory; returns the directory.
+pub(super) fn stage(release: &Release, binary: &Binary, directory: &Path) -> Result<PathBuf> {
+    recreate(directory)?;
+    let root = directory.join("root");
+    copy(&binary.path, &root.join("usr/sbin/geofence"))?;
+    let sources = workspace::root();
+    for (from, to) in FILES {
+        copy(&sources.join(from), &root.join(to))?;
+    }
+    for (from, to) in FOLDERS {
+        copy_folder(&sources.join(from), &root.join(to))?;
+    }
+    // The binary itself knows its commands and its keys.
+    for (shell, file) in COMPLETIONS {
+        let text = process::capture(process::command(&binary.path).args(["completions", shell]))?;
+        write(&root.join(file), &text)?;
+    }
+    let schema = process::capture(process::command(&binary.path).arg("schema"))?;
+    write(
+        &root.join("usr/share/geofence/geofence.schema.json"),
+        &schema,
+    )?;
+    let pages = root.join("usr/share/man/man8");
+    process::capture(process::command(&binary.path).arg("man-pages").arg(&pages))?;
+    describe(release, directory)?;
+    Ok(directory.to_owned())
+}
+
+/// Writes the manifest, the scripts, the copyright and the changelog for the makers of packages.
+fn describe(release: &Release, directory: &Path) -> Result<()> {
+    let package = workspace::root().join("deploy/package");
+    copy_folder(&package.join("scripts"), &directory.join("scripts"))?;
+    let manifest = read(&package.join("Cargo.toml"))?;
+    let version = format!("version = \"{}\"", release.version);
+    let manifest = manifest.replacen("version = \"0.0.0\"", &version, 1);
+    write(&directory.join("Cargo.toml"), manifest.as_bytes())?;
+    write(&directory.join("no-code.rs"), b"")?;
+    let licence = read(&workspace::root().join("LICENSE-MIT"))?;
+    let copyright = read(&package.join("copyright"))?.replace("@MIT@", &indented(&licence));
+    write(&directory.join("copyright"), copyright.as_bytes())?;
+    let changelog = format!(
+        "geofence ({}-1) unstable; urgency=medium\n\n  * The changes are in /usr/share/doc/geofence/CHANGELOG.md.\n\n \
+         -- geofence developers <geofence@packages.invalid>  {}\n",
+        release.version,
+        release.date()?
+    );
+    write(&directory.join("changelog"), changelog.as_bytes())
+}
+
+/// A text as the value of a field: each line is indented, and an empty line is a full stop.
+fn indented(text: &str) -> String {
+    let lines = text.trim_end().lines().map(|line| match line {
+        "" => " .".to_owned(),
+        line => format!(" {line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().context("an entry has a name")?;
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name))?;
+        } else {
+            copy(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    create_parent(to)?;
+    std::fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    create_parent(path)?;
+    std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+}
+
+fn create_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().context("a file has a directory")?;
+    std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_tree_and_every_unit_is_in_the_repository() {
+        let root = workspace::root();
+        for (from, _) in FILES {
+            assert!(root.join(from).is_file(), "{from}");
+        }
+        for entry in std::fs::read_dir(root.join("deploy")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let is_unit = name.ends_with(".service") || name.ends_with(".timer");
+            let is_packed = FILES
+                .iter()
+                .any(|(from, _)| *from == format!("deploy/{name}"));
+            assert!(is_packed || !is_unit, "{name} is in no package");
+        }
+    }
+
+    #[test]
+    fn a_licence_becomes_the_value_of_a_field() {
+        assert_eq!(indented("One\n\nTwo\n"), " One\n .\n Two");
+    }
+}
