@@ -27,10 +27,10 @@ pub(super) fn ask(
         let question = "Which interfaces face the internet?";
         answers.interfaces = list(question, &suggested.interfaces, input, out, |interfaces| {
             if interfaces.is_empty() {
-                return Err("name one at least\n".to_owned());
+                return Err("name one at least".to_owned());
             }
             if let Some(unknown) = interfaces.iter().find(|name| !present.contains(name)) {
-                return Err(format!("there is no interface {unknown:?}\n"));
+                return Err(format!("there is no interface {unknown:?}"));
             }
             check(Answers {
                 interfaces,
@@ -54,9 +54,10 @@ pub(super) fn ask(
             let missing = databases
                 .iter()
                 .find(|path| !std::path::Path::new(path).is_file());
-            missing.map_or(Ok(()), |path| Err(format!("there is no file {path}\n")))
+            missing.map_or(Ok(()), |path| Err(format!("there is no file {path}")))
         })?;
-        answers.databases = databases.into_iter().map(Into::into).collect();
+        let databases = databases.iter().map(std::path::absolute);
+        answers.databases = databases.collect::<std::io::Result<_>>()?;
     }
     if answers.management.is_empty() {
         let question = "From which addresses do you log in? They always pass";
@@ -101,7 +102,7 @@ fn list(
         }
         match check(answer.clone()) {
             Ok(()) => return Ok(answer),
-            Err(why) => out.write_all(why.as_bytes())?,
+            Err(why) => writeln!(out, "{}\n", why.trim_end())?,
         }
     }
 }
