@@ -138,12 +138,12 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
-    /// Make the packages of a release, with checksums and a bill of materials
+    /// Make the packages of a release, with checksums
     ///
     /// Prints their paths, in cargo's output directory. Installs the tools that make them. Fails if the binary is
     /// larger than it may be.
     Dist {
-        /// Parts to make; default: all
+        /// Parts to make; default: the Debian package
         #[arg(value_enum)]
         parts: Vec<dist::part::Part>,
         /// Check the Debian package as well: lintian; a second build from a fresh clone makes the same bytes; and

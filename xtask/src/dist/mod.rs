@@ -23,9 +23,13 @@ use self::part::Part;
 use self::release::Release;
 use crate::{process, setup, workspace};
 
-/// Makes these parts, or all, and prints their paths. With `check`, also tries what only takes long.
+/// Makes these parts, or the Debian package, and prints their paths. With `check`, also tries what only takes long.
 pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
-    let parts = if parts.is_empty() { &Part::ALL } else { parts };
+    let parts = if parts.is_empty() {
+        &Part::DEFAULT
+    } else {
+        parts
+    };
     setup::run(setup::Scope::Build)?;
     setup::dist::install(parts, check)?;
     let release = Release::read()?;

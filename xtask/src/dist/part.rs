@@ -16,5 +16,6 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 4] = [Self::Deb, Self::Rpm, Self::Tarball, Self::Sbom];
+    /// What is made unless parts are named.
+    pub(super) const DEFAULT: [Self; 1] = [Self::Deb];
 }
