@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -38,7 +37,7 @@ use crate::model::private_pins::PRIVATE_PINS;
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, InstanceError, Lock};
 use crate::os::{memory, notify};
-use crate::serve::http::ListenError;
+use crate::serve::http::{Bound, ListenError, Site};
 use crate::serve::{control, http};
 
 /// Attach the filter to interfaces, keep it attached, and serve metrics
@@ -150,8 +149,8 @@ async fn protect(
     let config = &candidate.config;
     let (instance, pins) = (config.instance.clone(), Pins::of(&config.instance));
     let _locks = lock(&instance, &pins, is_strict)?;
-    let address = config.listen;
-    let listener = http::listen(address).await;
+    let site = Site::of(config);
+    let listener = http::listen(&site).await;
     let control = control::listen(&instance);
     if is_strict {
         listener.as_ref().map_err(|error| anyhow!("{error}"))?;
@@ -172,7 +171,7 @@ async fn protect(
     log_placed(&placed);
     let summary = summary(&placed);
     let is_as_requested = last_failure.is_none();
-    let unbound = listener.is_err().then_some(address);
+    let unbound = listener.is_err().then_some(config.listen);
     let privilege = Privilege::drop(&instance, &source, &files, unbound);
     let daemon = Arc::new(Daemon::new(
         filter,
@@ -192,7 +191,7 @@ async fn protect(
         instance.clone(),
         Arc::clone(&daemon),
     ));
-    let serving = serve(listener, events, &summary, &daemon);
+    let serving = serve((listener, site), events, &summary, &daemon);
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
         () = diagnostics => bail!("the log of the eBPF program ended"),
@@ -283,7 +282,7 @@ fn summary(placed: &[Placed]) -> String {
 
 /// Starts the daemon's tasks, reports that the filter is in place, and serves HTTP; never ends without an error.
 async fn serve(
-    listener: Result<TcpListener, ListenError>,
+    (listener, site): (Result<Bound, ListenError>, Site),
     events: Result<Events, KernelError>,
     summary: &str,
     daemon: &Arc<Daemon>,
@@ -296,15 +295,15 @@ async fn serve(
     tokio::spawn(watch_events(events, Arc::clone(daemon)));
     tokio::spawn(recover(Arc::clone(daemon)));
     tokio::spawn(keep_reporting(Arc::clone(daemon)));
-    let address = listener.as_ref().ok().and_then(|one| one.local_addr().ok());
-    match address {
-        Some(address) => info!("ready: metrics on http://{address}/metrics"),
+    let url = listener.as_ref().ok().and_then(|one| one.url("/metrics"));
+    match url {
+        Some(url) => info!("ready: metrics on {url}"),
         None => info!("ready: no metrics yet"),
     }
     if let Err(error) = notify::ready(summary) {
         warn!("cannot report to the service manager that the filter is in place: {error}");
     }
-    http::bind_and_serve(listener, Arc::clone(daemon)).await
+    http::bind_and_serve(listener, site, Arc::clone(daemon)).await
 }
 
 /// The signals that the daemon obeys.

@@ -184,6 +184,28 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
     })
 }
 
+/// Reads a host name without a port.
+pub(super) fn host_name(text: &str) -> Result<String, Problem> {
+    let is_label = |label: &str| {
+        let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        (1..=63).contains(&label.len()) && label.chars().all(is_inside)
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.split(['/', ':']).next().unwrap_or_default().trim();
+    let help = match bare {
+        bare if bare != text && host_name(bare).is_ok() => format!("did you mean \"{bare}\"?"),
+        _ => "write a name without a port, such as \"edge1.example.net\"".to_owned(),
+    };
+    Err(Problem::new(
+        format!("{} is not a host name", quoted(text)),
+        "expected letters, digits and hyphens between dots",
+        help,
+    ))
+}
+
 /// Reads the name of a network interface, which need not exist yet.
 pub(super) fn interface(text: &str) -> Result<String, Problem> {
     /// ALTIFNAMSIZ without its terminating zero: an alternative name is longer than a first name may be.

@@ -31,6 +31,10 @@ pub struct Config {
     /// The autonomous systems that rules name; the policy has their prefixes once the database has been read.
     pub as_mentions: Vec<AsMention>,
     pub listen: SocketAddr,
+    /// Names of this machine by which clients of the listener ask, besides its own.
+    pub listen_names: Vec<String>,
+    /// The file with TLS and users for the listener.
+    pub web_config: Option<PathBuf>,
     pub xdp_mode: XdpMode,
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
@@ -118,6 +122,8 @@ impl Config {
             asn_database: None,
             as_mentions: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen_names: Vec::new(),
+            web_config: None,
             xdp_mode: XdpMode::Native,
             image_capacity: None,
             flows: FlowCapacity::default(),

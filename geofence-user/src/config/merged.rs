@@ -55,7 +55,10 @@ impl Config {
         if let Some(directory) = path.parent() {
             let databases = config.databases.iter_mut();
             let databases = databases.chain(&mut config.cross_check_databases);
-            for database in databases.chain(&mut config.asn_database) {
+            for database in databases
+                .chain(&mut config.asn_database)
+                .chain(&mut config.web_config)
+            {
                 *database = directory.join(&*database);
             }
             for list in &mut config.lists {

@@ -188,6 +188,21 @@ pub(super) fn database(text: &str) -> Result<PathBuf, Problem> {
     ))
 }
 
+/// Reads the path of a web configuration that there need not be.
+pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.trim().is_empty() || text.contains("://") || text.contains('\0') {
+        return Err(Problem::new(
+            format!("{} is not the path of a file", quoted(text)),
+            "the path is empty, a URL, or has a zero byte",
+            "write the path of the file, such as \"/etc/geofence/web.yml\", or \"\" for none",
+        ));
+    }
+    Ok(Some(PathBuf::from(text)))
+}
+
 /// Reads the path of a database that there need not be.
 pub(super) fn optional_database(text: &str) -> Result<Option<PathBuf>, Problem> {
     if text.is_empty() {

@@ -49,9 +49,9 @@ impl Config {
                     .to_owned(),
             );
         }
-        if !self.listen.ip().is_loopback() {
+        if !self.listen.ip().is_loopback() && self.web_config.is_none() {
             warnings.push(format!(
-                "{} can be reached from other machines: they can read the counters",
+                "{} can be reached from other machines: they can read the counters. `web-config` asks for a password",
                 self.listen
             ));
         }

@@ -1,7 +1,7 @@
 //! The active policy, and the one before it while a trial runs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub(super) struct ActivePolicy {
     pub(super) next_expiry: Option<UnixSeconds>,
     /// The database the image was compiled from, where exceptions make another compilation likely.
     pub(super) cache: Option<DatabaseCache>,
+    /// A digest of the policy in words, once a scrape needs it.
+    pub(super) hash: Arc<OnceLock<Option<String>>>,
 }
 
 impl ActivePolicy {
@@ -40,6 +42,7 @@ impl ActivePolicy {
             image: Arc::new(candidate.image),
             facts: candidate.facts,
             cache: candidate.cache,
+            hash: Arc::default(),
         }
     }
 

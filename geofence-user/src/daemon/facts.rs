@@ -15,6 +15,7 @@ use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
 use crate::model::list::Direction;
+use crate::model::policy::Settings;
 use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
 
@@ -27,15 +28,34 @@ pub struct Snapshot {
     pub tenants: TenantCounts,
     pub lists: ListCounts,
     pub facts: Facts,
+    /// The settings for every destination that is no tenant's.
+    pub settings: Settings,
+    /// A digest of the policy in words; none for the last good image, whose configuration is not known.
+    pub policy_hash: Option<String>,
+    /// The size of the image, and of the slot that holds it.
+    pub image_bytes: ImageBytes,
+    /// Whether the policy is on trial.
+    pub is_on_trial: bool,
     pub reloads: Reloads,
     /// Everything that was asked for and is not in place, except for interfaces.
     pub shortfalls: Vec<Shortfall>,
+    /// How long it took to read all this.
+    pub took: Duration,
+}
+
+/// How large the image is, and may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageBytes {
+    pub size: u64,
+    pub capacity: u64,
 }
 
 /// An interface and its counters.
 #[derive(Clone, Debug)]
 pub struct InterfaceCounters {
     pub name: String,
+    /// The module of its driver, or the kind of a virtual interface; empty if the kernel names none.
+    pub driver: String,
     /// The mode the kernel reported when the program was attached.
     pub mode: &'static str,
     /// Whether the program is attached now.
@@ -144,6 +164,10 @@ pub struct Reloads {
     /// By cause; every cause has an entry.
     pub failed: BTreeMap<Cause, u64>,
     pub last_failure: Option<LastFailure>,
+    /// When the requested policy last became active, at the start or by a reload; none if it has not.
+    pub last_success: Option<UnixSeconds>,
+    /// How long the last reload took, whatever its result.
+    pub last_duration: Option<Duration>,
 }
 
 impl Reloads {
@@ -152,15 +176,19 @@ impl Reloads {
         Self {
             succeeded: 0,
             failed: Cause::ALL.map(|cause| (cause, 0)).into(),
+            last_success: last_failure.is_none().then(UnixSeconds::now),
             last_failure,
+            last_duration: None,
         }
     }
 
-    pub(super) fn count(&mut self, result: &Result<u32, Failure>) {
+    pub(super) fn count(&mut self, result: &Result<u32, Failure>, took: Duration) {
+        self.last_duration = Some(took);
         match result {
             Ok(_) => {
                 self.succeeded += 1;
                 self.last_failure = None;
+                self.last_success = Some(UnixSeconds::now());
             }
             Err(failure) => {
                 *self.failed.entry(failure.cause).or_default() += 1;
@@ -180,6 +208,8 @@ impl Reloads {
             "succeeded": self.succeeded,
             "failed": self.failed.values().sum::<u64>(),
             "trouble": self.last_failure.as_ref().map(LastFailure::to_json),
+            "last_success": self.last_success,
+            "last_seconds": self.last_duration.map(|took| took.as_secs_f64()),
         })
     }
 }

@@ -68,6 +68,8 @@ pub struct InterfaceState {
     pub name: String,
     /// The slot of its counters.
     pub slot: u32,
+    /// The module of its driver, or the kind of a virtual interface, as the kernel named it last.
+    pub driver: Option<String>,
     /// Where the filter is, or was last; nothing before it was attached for the first time.
     pub attached: Option<Attached>,
     pub status: InterfaceStatus,
@@ -86,6 +88,7 @@ impl InterfaceState {
         Self {
             name: placed.interface,
             slot: placed.slot,
+            driver: None,
             attached,
             open_since: status.is_open().then(Instant::now),
             status,
@@ -128,6 +131,16 @@ impl InterfaceState {
         self.open_before + open
     }
 
+    /// Why it is not protected, in words.
+    #[must_use]
+    pub fn missing(&self) -> String {
+        let name = &self.name;
+        match &self.status {
+            InterfaceStatus::Bare(why) => format!("{name} is not protected: {why}"),
+            status => format!("{name} is not protected: {}", status.name()),
+        }
+    }
+
     pub(super) fn to_json(&self) -> Value {
         use InterfaceStatus::{Bare, Detached, Foreign, Gone, Missing, Protected, Renamed};
         let detail = match &self.status {
@@ -138,6 +151,7 @@ impl InterfaceState {
             "interface": self.name,
             "index": self.attached.as_ref().map(|one| one.index),
             "mode": self.mode(),
+            "driver": self.driver,
             "link_type": self.attached.as_ref().map(|one| one.link_type),
             "protected": self.is_protected(),
             "standing": self.status.name(),

@@ -94,6 +94,9 @@ impl Daemon {
             .filter_map(|state| Some((state.name.clone(), state.attached.as_ref()?.index)))
             .collect();
         for state in states.iter_mut() {
+            if let Some(found) = present.iter().find(|one| one.is_named(&state.name)) {
+                state.driver.clone_from(&found.driver);
+            }
             let status = self.status_of(state, &present, &taken, looked);
             state.update(status, looked);
         }

@@ -19,6 +19,7 @@ pub mod recovery;
 mod reload;
 pub mod runtime_exceptions;
 pub mod service_status;
+mod snapshot;
 mod start;
 mod state;
 pub mod state_watch;

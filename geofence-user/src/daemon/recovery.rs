@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tracing::{debug, error, info};
@@ -156,6 +156,7 @@ impl Daemon {
             return;
         }
         let attempted = self.attempted();
+        let begun = Instant::now();
         let taken_up = self.take_up().await;
         if !matches!(taken_up, Ok(Some(_))) {
             // A file that has changed meanwhile is for a reload, whose result is reported.
@@ -164,7 +165,7 @@ impl Daemon {
         match taken_up {
             Ok(None) => {}
             Ok(Some(generation)) => {
-                lock(&self.reloads).count(&Ok(generation));
+                lock(&self.reloads).count(&Ok(generation), begun.elapsed());
                 self.is_start_incomplete.store(false, Ordering::Relaxed);
                 info!("what was missing has come: image {generation} is active");
             }

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
@@ -48,10 +49,11 @@ impl Daemon {
         let _change = self.change.lock().await;
         // A service manager that cannot be reached is reported by the heartbeat.
         let _ = notify::reloading();
+        let begun = Instant::now();
         let result = self.try_reload(options).await;
         let _ = notify::reloaded();
+        lock(&self.reloads).count(&result, begun.elapsed());
         memory::give_back();
-        lock(&self.reloads).count(&result);
         if result.is_ok() {
             self.is_start_incomplete.store(false, Ordering::Relaxed);
         }
@@ -144,6 +146,8 @@ impl Daemon {
             ("xdp-mode", config.xdp_mode != before.xdp_mode),
             ("lookup", config.policy.lookup != before.policy.lookup),
             ("listen", config.listen != before.listen),
+            ("listen-names", config.listen_names != before.listen_names),
+            ("web-config", config.web_config != before.web_config),
             ("instance", config.instance != before.instance),
             (
                 "capacity-mib",

@@ -1,26 +1,21 @@
-//! What the daemon answers when it is asked for its state: `geofence status`, the names behind numbers, and a scrape.
+//! What the daemon answers when it is asked for its state: `geofence status`, the policy, and the names behind
+//! numbers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use geofence_common::action::Action;
-use geofence_common::country::Country;
-use geofence_common::flow::Table;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::active::{ActivePolicy, Trial};
-use super::facts::{InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
 use super::runtime_exceptions::summary;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::checks::diff::Described;
 use crate::config::overrides::Overrides;
 use crate::data::lists::ListReport;
-use crate::kernel::{Filter, KernelError, TableFacts, is_private};
+use crate::kernel::is_private;
 use crate::model::failure::{Cause, Failure};
-use crate::model::policy::Policy;
 use crate::model::shortfall::Shortfall;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
@@ -109,81 +104,6 @@ impl Daemon {
             "protections": protections.map(|one| json!({ "id": one.id, "slot": one.slot })).collect::<Vec<_>>(),
         })
     }
-
-    /// Reads every counter.
-    pub async fn snapshot(&self) -> Result<Snapshot, KernelError> {
-        let states = self.protection().await;
-        let lists = self.list_counts()?;
-        let filter = lock(&self.filter);
-        let mut interfaces = Vec::with_capacity(states.len());
-        for state in states {
-            interfaces.push(InterfaceCounters {
-                counters: filter.counters(state.slot)?,
-                is_protected: state.is_protected(),
-                unprotected: state.unprotected(),
-                mode: state.mode(),
-                name: state.name,
-            });
-        }
-        let mut flows = [TableFacts::default(); Table::ALL.len()];
-        for (facts, table) in flows.iter_mut().zip(Table::ALL) {
-            *facts = filter.table_facts(table)?;
-        }
-        let ActivePolicy { config, .. } = lock(&self.active).clone();
-        let now = self.kernel_time();
-        Ok(Snapshot {
-            interfaces,
-            flows,
-            tenants: tenant_counts(&filter, &config.policy, now)?,
-            lists,
-            facts: self.facts(),
-            reloads: self.reloads(),
-            shortfalls: self.shortfalls(),
-        })
-    }
-
-    /// The packets that have come in and passed, by country; those of an interface whose counters cannot be read are
-    /// left out.
-    pub(super) fn passed(&self) -> BTreeMap<Country, u64> {
-        let states = lock(&self.interfaces).clone();
-        let filter = lock(&self.filter);
-        let mut passed = BTreeMap::new();
-        for counters in states
-            .iter()
-            .filter_map(|state| filter.counters(state.slot).ok())
-        {
-            for ((country, action, _), counter) in counters {
-                if action == Action::Pass {
-                    *passed.entry(country).or_default() += counter.packets;
-                }
-            }
-        }
-        passed
-    }
-
-    fn list_counts(&self) -> Result<ListCounts, KernelError> {
-        let counts = lock(&self.filter).list_counts()?;
-        let names = lock(&self.names);
-        let config = Arc::clone(&lock(&self.active).config);
-        let mut lists: ListCounts = config
-            .lists
-            .iter()
-            .map(|list| {
-                let count = ListCount {
-                    direction: list.direction,
-                    tenants: BTreeMap::from([(String::new(), Default::default())]),
-                };
-                (list.name.clone(), count)
-            })
-            .collect();
-        for (key, counters) in counts {
-            if let Some(list) = lists.get_mut(&names.list(key.list)) {
-                let tenant = names.tenant(key.tenant).unwrap_or_default();
-                *list.tenants.entry(tenant).or_default() += counters;
-            }
-        }
-        Ok(lists)
-    }
 }
 
 /// The answer to `policy`.
@@ -192,31 +112,4 @@ struct PolicyAnswer<'a> {
     described: Option<Described>,
     overrides: &'a Overrides,
     database_types: &'a [String],
-}
-
-fn tenant_counts(
-    filter: &Filter,
-    policy: &Policy,
-    now: UnixSeconds,
-) -> Result<TenantCounts, KernelError> {
-    let mut counts = TenantCounts::default();
-    for tenant in &policy.tenants {
-        let counters = filter.tenant_counters(tenant.number)?;
-        counts.tenants.push((tenant.name.clone(), counters));
-    }
-    let exceptions = policy.exceptions.iter();
-    let exceptions = exceptions.map(|one| ("exception", &one.id, one.slot));
-    let protections = policy.protections.iter();
-    let protections = protections.map(|one| ("protect", &one.id, one.slot));
-    let hits = filter.hits()?;
-    for (kind, id, slot) in exceptions.chain(protections) {
-        let packets = hits.get(slot as usize).map_or(0, |hits| hits.packets);
-        // There may be a hundred thousand exceptions; only those in use get a series.
-        if packets != 0 {
-            counts.hits.push((kind, id.clone(), packets));
-        }
-    }
-    counts.exceptions = policy.live_exceptions(now).count();
-    counts.expiring = policy.expiring_exceptions(now).count();
-    Ok(counts)
 }

@@ -226,6 +226,8 @@ fn others(config: &Config) -> Vec<KeyValue> {
         one("xdp-mode", config.xdp_mode.word()),
         one("lookup", policy.lookup.word()),
         one("listen", config.listen),
+        many("listen-names", config.listen_names.clone()),
+        one("web-config", paths(&config.web_config, "none")),
         one("databases", paths(&config.databases, "the embedded one")),
         many(
             "accept-database-types",

@@ -65,9 +65,31 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
             &mut config.listen
         })
         .meaning("Where the daemon answers /metrics and /healthz.")
-        .details("There is no authentication: an address that others can reach shows them the counters.")
+        .details("Without `web-config`, an address that others can reach shows them the counters.")
         .example(r#"listen = "[::1]:10317""#)
         .refused("Host names, and an address without a port."),
+        K::list("listen-names", "host names", addresses::host_name, |config| {
+            &mut config.listen_names
+        })
+        .meaning("Names by which clients ask this machine for /metrics, besides its own host name.")
+        .details(
+            "A request to another name is refused, because a web site could make browsers in your network read the \
+             counters by DNS rebinding. Addresses and `localhost` always pass. With `web-config`, every name passes.",
+        )
+        .example(r#"listen-names = ["edge1.example.net"]"#)
+        .refused("A port, a URL, and what is no host name; a name given twice."),
+        K::text("web-config", "the path of a YAML file", values::optional_path, |config| {
+            &mut config.web_config
+        })
+        .meaning("The file with TLS and users for the listener; empty for neither.")
+        .details(
+            "The form is that of Prometheus' exporter toolkit: `tls_server_config` with `cert_file`, `key_file`, \
+             `client_ca_file`, `client_auth_type`, `min_version` and `max_version`, and `basic_auth_users` with bcrypt \
+             hashes. A relative path starts at the directory of the configuration file. \
+             [Metrics](metrics.md#who-may-read-them) has an example.",
+        )
+        .example(r#"web-config = "/etc/geofence/web.yml""#)
+        .refused("A URL. What the file says is checked when the address is bound, and when the file changes."),
         K::list("databases", "paths of MMDB files", values::database, |config| {
             &mut config.databases
         })

@@ -57,7 +57,8 @@ pub(super) fn encode(
                 ("unattributed", facts.unattributed),
                 ("table", facts.counters.full),
             ];
-            causes.map(|(cause, count)| ([table, ("cause", cause)], count))
+            // `cause` is the former name of the label.
+            causes.map(|(cause, count)| ([table, ("reason", cause), ("cause", cause)], count))
         }),
     )
 }

@@ -3,25 +3,29 @@
 use std::fmt::Error;
 
 use super::families::Families;
+use super::packet_series::PacketSeries;
 use crate::daemon::facts::InterfaceCounters;
 
 pub(super) fn encode(
     interfaces: &[InterfaceCounters],
+    packets: &[Vec<PacketSeries>],
     families: &mut Families<'_>,
 ) -> Result<(), Error> {
     let packets = || {
-        interfaces.iter().flat_map(|interface| {
-            let counters = interface.counters.iter();
-            counters.map(|((country, action, reason), counter)| {
-                let labels = [
-                    ("interface", interface.name.as_str()),
-                    ("country", country.name()),
-                    ("action", action.name()),
-                    ("reason", reason.name()),
-                ];
-                (labels, counter)
+        interfaces
+            .iter()
+            .zip(packets)
+            .flat_map(|(interface, series)| {
+                series.iter().map(|(country, action, reason, counter)| {
+                    let labels = [
+                        ("interface", interface.name.as_str()),
+                        ("country", *country),
+                        ("action", action.name()),
+                        ("reason", reason.name()),
+                    ];
+                    (labels, counter)
+                })
             })
-        })
     };
     families.counters(
         "geofence_packets",
@@ -43,8 +47,20 @@ pub(super) fn encode(
         each().map(|(labels, one)| (labels, i64::from(one.is_protected))),
     )?;
     families.gauges(
+        "geofence_interface_info",
+        "The driver of the interface, and the XDP mode in which the filter was attached",
+        each().map(|([interface], one)| {
+            let labels = [
+                interface,
+                ("driver", one.driver.clone()),
+                ("mode", one.mode.to_owned()),
+            ];
+            (labels, 1_i64)
+        }),
+    )?;
+    families.gauges(
         "geofence_interface_mode",
-        "The XDP mode in which the filter was attached",
+        "Former name: geofence_interface_info",
         each().map(|([interface], one)| ([interface, ("mode", one.mode.to_owned())], 1_i64)),
     )?;
     families.counters(

@@ -1,14 +1,19 @@
 //! The metrics of a running filter, in OpenMetrics and in Prometheus' text format.
 //!
-//! Labels come from closed sets or from the configuration, never from an address or a port, so no sender can increase
-//! the number of series.
+//! Labels come from closed sets or from the configuration, never from an address or a port, and the number of series
+//! has a bound, so no sender can increase it at will. docs/metrics.md names every series; a test compares the two.
 
-mod encode;
+mod exception_series;
+mod exporter;
 mod families;
 mod flows;
 mod interfaces;
 mod lists;
+mod packet_series;
 mod policy;
+mod process;
 mod tenants;
+#[cfg(test)]
+mod tests;
 
-pub use encode::{OPENMETRICS, TEXT, openmetrics, text};
+pub use exporter::{Exporter, OPENMETRICS, TEXT};

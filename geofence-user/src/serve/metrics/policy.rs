@@ -6,7 +6,7 @@ use geofence_common::action::Mode;
 
 use super::families::Families;
 use crate::compile::{Disagreement, Extent};
-use crate::daemon::facts::{Facts, Reloads};
+use crate::daemon::facts::{Facts, ImageBytes, Reloads, Snapshot};
 use crate::model::shortfall::{Part, Shortfall};
 
 pub(super) fn encode_reloads(
@@ -28,6 +28,23 @@ pub(super) fn encode_reloads(
         causes.map(|(cause, count)| ([("reason", cause.name())], *count)),
     )?;
     families.gauge(
+        "geofence_config_last_reload_successful",
+        "Whether the active policy is the last one requested, by a reload or at the start",
+        i64::from(reloads.last_failure.is_none()),
+    )?;
+    let succeeded = reloads.last_success.unwrap_or_default().0.cast_signed();
+    families.gauge(
+        "geofence_config_last_reload_success_timestamp_seconds",
+        "When the requested policy last became active, in seconds since 1970; 0 for never",
+        succeeded,
+    )?;
+    let took = reloads.last_duration.map_or(0.0, |took| took.as_secs_f64());
+    families.gauges(
+        "geofence_config_last_reload_duration_seconds",
+        "How long the last reload took; 0 if there was none",
+        [([("", ""); 0], took)],
+    )?;
+    families.gauge(
         "geofence_degraded",
         "Whether the active policy is not the last one requested, or a part that was asked for is not in place",
         i64::from(reloads.last_failure.is_some() || !shortfalls.is_empty()),
@@ -40,7 +57,34 @@ pub(super) fn encode_reloads(
     )
 }
 
-pub(super) fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result<(), Error> {
+/// The active policy: whether it drops, what it was made from, and its size.
+pub(super) fn encode(snapshot: &Snapshot, families: &mut Families<'_>) -> Result<(), Error> {
+    let hash = snapshot.policy_hash.as_deref().unwrap_or("unknown");
+    families.gauges(
+        "geofence_policy_info",
+        "The policy: a hash of what its configuration says, and unknown for the last good image",
+        [([("hash", hash)], 1_i64)],
+    )?;
+    families.gauge(
+        "geofence_trial",
+        "Whether the policy is on trial and is replaced by the previous one unless it is confirmed",
+        i64::from(snapshot.is_on_trial),
+    )?;
+    let ImageBytes { size, capacity } = snapshot.image_bytes;
+    families.gauge(
+        "geofence_image_bytes",
+        "Size of the policy image in the kernel",
+        size.cast_signed(),
+    )?;
+    families.gauge(
+        "geofence_image_capacity_bytes",
+        "Size that a policy image may have",
+        capacity.cast_signed(),
+    )?;
+    encode_facts(&snapshot.facts, families)
+}
+
+fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result<(), Error> {
     families.gauge(
         "geofence_enforcing",
         "Whether drops are carried out (1) or only counted (0)",
@@ -51,12 +95,22 @@ pub(super) fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result
         "Generation of the policy image in the kernel",
         i64::from(facts.generation),
     )?;
-    let databases = facts.databases.iter();
-    families.gauges(
-        "geofence_database_build_time_seconds",
-        "When the GeoIP database was built, in seconds since 1970",
-        databases.map(|(name, built)| ([("database", name.as_str())], built.0.cast_signed())),
-    )?;
+    let names = [
+        (
+            "geofence_database_build_timestamp_seconds",
+            "When the GeoIP database was built, in seconds since 1970",
+        ),
+        (
+            "geofence_database_build_time_seconds",
+            "Former name: geofence_database_build_timestamp_seconds",
+        ),
+    ];
+    for (name, help) in names {
+        let databases = facts.databases.iter();
+        let series =
+            databases.map(|(name, built)| ([("database", name.as_str())], built.0.cast_signed()));
+        families.gauges(name, help, series)?;
+    }
     let prefixes = [("ipv4", facts.prefixes_v4), ("ipv6", facts.prefixes_v6)];
     families.gauges(
         "geofence_database_prefixes",

@@ -1,11 +1,17 @@
-//! Metrics of tenants and exceptions. Their names come from the configuration.
+//! Metrics of tenants and exceptions. Their names come from the configuration, and of many exceptions only some have
+//! series.
 
 use std::fmt::Error;
 
+use super::exception_series::ExceptionSeries;
 use super::families::Families;
 use crate::daemon::facts::TenantCounts;
 
-pub(super) fn encode(counts: &TenantCounts, families: &mut Families<'_>) -> Result<(), Error> {
+pub(super) fn encode(
+    counts: &TenantCounts,
+    exceptions: &ExceptionSeries,
+    families: &mut Families<'_>,
+) -> Result<(), Error> {
     let packets = || {
         counts.tenants.iter().flat_map(|(tenant, counters)| {
             counters.iter().map(move |((action, reason), counter)| {
@@ -28,7 +34,7 @@ pub(super) fn encode(counts: &TenantCounts, families: &mut Families<'_>) -> Resu
         "Bytes to a tenant by action and reason",
         packets().map(|(labels, counter)| (labels, counter.bytes)),
     )?;
-    let hits = counts.hits.iter().map(|(kind, name, packets)| {
+    let hits = exceptions.series.iter().map(|(kind, name, packets)| {
         let labels = [("kind", *kind), ("name", name.as_str())];
         (labels, *packets)
     });
@@ -43,8 +49,18 @@ pub(super) fn encode(counts: &TenantCounts, families: &mut Families<'_>) -> Resu
         counts.exceptions as i64,
     )?;
     families.gauge(
-        "geofence_exceptions_lapsing",
+        "geofence_exceptions_in_other",
+        "Exceptions with packets that have no series of their own and are counted under the kind other",
+        exceptions.others as i64,
+    )?;
+    families.gauge(
+        "geofence_exceptions_expiring",
         "Exceptions that expire within a week",
+        counts.expiring as i64,
+    )?;
+    families.gauge(
+        "geofence_exceptions_lapsing",
+        "Former name: geofence_exceptions_expiring",
         counts.expiring as i64,
     )
 }

@@ -1,0 +1,169 @@
+//! The read-only answers: metrics, health for people and for orchestrators, and the page. No request changes anything.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::daemon::facts::LastFailure;
+use crate::daemon::{Daemon, InterfaceState};
+use crate::model::shortfall::Shortfall;
+use crate::serve::metrics::{self, Exporter};
+use crate::serve::page;
+
+/// What the page may load: its own style, and nothing from elsewhere.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'";
+
+/// What every answer is made from.
+pub(super) struct App {
+    daemon: Arc<Daemon>,
+    exporter: Exporter,
+}
+
+/// The paths and their answers.
+pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+    let app = App {
+        daemon,
+        exporter: Exporter::default(),
+    };
+    Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(scrape))
+        .route("/healthz", get(health))
+        .route("/livez", get(live))
+        .route("/-/healthy", get(live))
+        .route("/readyz", get(ready))
+        .route("/-/ready", get(ready))
+        .with_state(Arc::new(app))
+}
+
+async fn scrape(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let snapshot = match app.daemon.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response();
+        }
+    };
+    let (content_type, text) = if wants_openmetrics(&headers) {
+        (metrics::OPENMETRICS, app.exporter.openmetrics(snapshot))
+    } else {
+        (metrics::TEXT, app.exporter.text(snapshot))
+    };
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, content_type)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Whether the client accepts OpenMetrics; a weight of zero refuses it.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts.next() == Some("application/openmetrics-text") && !parts.any(|part| part == "q=0")
+        })
+}
+
+/// 200 if every configured interface is protected, also if the policy is not the one requested; otherwise 503.
+async fn health(State(app): State<Arc<App>>) -> Response {
+    let interfaces = app.daemon.protection().await;
+    let trouble = app.daemon.reloads().last_failure;
+    let shortfalls = app.daemon.shortfalls();
+    let is_protected = interfaces.iter().all(InterfaceState::is_protected);
+    let status = match (is_protected, &trouble, shortfalls.is_empty()) {
+        (false, ..) => "unprotected",
+        (true, None, true) => "ok",
+        (true, ..) => "degraded",
+    };
+    let body = json!({
+        "status": status,
+        "trouble": trouble.as_ref().map(LastFailure::to_json),
+        "shortfalls": shortfalls.iter().map(Shortfall::to_json).collect::<Vec<_>>(),
+        "interfaces": interfaces
+            .iter()
+            .map(|one| json!({
+                "interface": one.name,
+                "protected": one.is_protected(),
+                "mode": one.mode(),
+            }))
+            .collect::<Vec<_>>(),
+    });
+    answer(is_protected, &body)
+}
+
+/// 200 while the daemon's loop runs, whatever it protects; otherwise 503, or no answer at all.
+async fn live(State(app): State<Arc<App>>) -> Response {
+    let heartbeat = &app.daemon.heartbeat;
+    let is_alive = heartbeat.is_alive();
+    let status = if is_alive { "alive" } else { "wedged" };
+    let body = json!({ "status": status, "heartbeat_age_seconds": heartbeat.age().as_secs() });
+    answer(is_alive, &body)
+}
+
+/// 200 if every configured interface is protected; otherwise 503 and what is missing. What else was asked for and is
+/// missing is named as well, because a restart would not bring it.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let interfaces = app.daemon.protection().await;
+    let missing: Vec<String> = interfaces
+        .iter()
+        .filter(|one| !one.is_protected())
+        .map(InterfaceState::missing)
+        .collect();
+    let is_ready = missing.is_empty();
+    let body = json!({
+        "status": if is_ready { "ready" } else { "not ready" },
+        "missing": missing,
+        "degraded": app.daemon.shortfalls().iter().map(|one| &one.text).collect::<Vec<_>>(),
+    });
+    answer(is_ready, &body)
+}
+
+fn answer(is_well: bool, body: &Value) -> Response {
+    let code = if is_well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = format!("{body}\n");
+    (code, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn page(State(app): State<Arc<App>>) -> Response {
+    match app.daemon.snapshot().await {
+        Ok(snapshot) => {
+            let html = Html(page::render(&snapshot));
+            ([(CONTENT_SECURITY_POLICY, PAGE_POLICY)], html).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openmetrics_is_written_if_the_client_accepts_it() {
+        let wants = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            wants_openmetrics(&headers)
+        };
+        assert!(wants(
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+        ));
+        assert!(!wants("text/plain"));
+        assert!(!wants("application/openmetrics-text;q=0, */*"));
+        assert!(!wants_openmetrics(&HeaderMap::new()));
+    }
+}
