@@ -46,8 +46,8 @@ struct Cli {
 enum Command {
     /// Install what a build or a test needs and this machine lacks
     ///
-    /// Looks for the Rust library source, bpf-linker with the right LLVM, a C compiler, iproute2, promtool and the
-    /// like, and installs what is missing, one line for each. Prints nothing when nothing is missing. The other
+    /// Looks for the Rust library source, bpf-linker with the right LLVM, a C compiler, iproute2, Prometheus and
+    /// the like, and installs what is missing, one line for each. Prints nothing when nothing is missing. The other
     /// commands run it first.
     Setup,
     /// Build the geofence command with its eBPF programs and print its path

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::privilege::missing_programs;
-use geofence_tests::{life, machines};
+use geofence_tests::{life, machines, see};
 
 /// Runs whole networks with real software around geofence
 ///
@@ -33,6 +33,8 @@ enum Laboratory {
     Life(Life),
     /// Kernels of Debian under an emulator, with the network cards that it emulates
     Machines(Machines),
+    /// Prometheus and Alertmanager that watch a filter under traffic
+    See(See),
     /// What a machine of the laboratory runs as its first program
     #[command(hide = true)]
     Guest {
@@ -45,6 +47,16 @@ enum Laboratory {
 #[derive(Args)]
 struct Machines {
     /// Only veth and virtio_net
+    #[arg(long)]
+    short: bool,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct See {
+    /// A hundredth of the packets, and alerts that do not wait
     #[arg(long)]
     short: bool,
     /// Print one JSON object a row instead of a table
@@ -96,6 +108,7 @@ fn main() -> ExitCode {
         Laboratory::Mail(arguments) => mail(&arguments),
         Laboratory::Life(arguments) => life(&arguments),
         Laboratory::Machines(arguments) => machines(&arguments),
+        Laboratory::See(arguments) => see(&arguments),
         Laboratory::Guest { short } => machines::guest(short).map(|()| true),
     };
     match result {
@@ -142,6 +155,16 @@ fn machines(arguments: &Machines) -> Result<bool> {
     let kernels = machines::found();
     show(
         &machines::machines(&kernels, scale(arguments.short), &mut progress())?,
+        arguments.json,
+    )
+}
+
+/// Runs the laboratory of what can be seen; answers whether all was as expected.
+fn see(arguments: &See) -> Result<bool> {
+    need_root()?;
+    need(&see::PROGRAMS)?;
+    show(
+        &see::see(scale(arguments.short), &mut progress())?,
         arguments.json,
     )
 }

@@ -21,7 +21,7 @@ mod postfix;
 pub mod report;
 mod scale;
 mod scan;
-mod server;
+pub(crate) mod server;
 mod steps;
 mod witness;
 

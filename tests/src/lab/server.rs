@@ -22,7 +22,7 @@ const QUOTED: usize = 2000;
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     name: String,
     child: Child,
     said: PathBuf,
@@ -30,7 +30,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a program; what it says goes to `NAME.out` in the folder.
-    pub(super) fn start(
+    pub(crate) fn start(
         namespace: &Namespace,
         name: &str,
         folder: &Path,
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Waits until the server accepts connections at an address.
-    pub(super) fn wait_port(&mut self, namespace: &Namespace, at: SocketAddr) -> Result<()> {
+    pub(crate) fn wait_port(&mut self, namespace: &Namespace, at: SocketAddr) -> Result<()> {
         let name = self.name.clone();
         let from = if at.ip().is_loopback() {
             at.ip()
@@ -89,7 +89,7 @@ impl Server {
     }
 
     /// The end of what it said.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let text = fs::read(&self.said).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(QUOTED)..]);
         text.trim().to_owned()

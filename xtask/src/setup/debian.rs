@@ -11,7 +11,7 @@ use crate::{privilege, process, workspace};
 
 /// What the packages are called for a reader who has another system.
 const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
-                         headers and llvm-config, prometheus the program `promtool`";
+                         headers and llvm-config, prometheus the programs `prometheus` and `promtool`, prometheus-alertmanager the program `prometheus-alertmanager`";
 
 /// Installs packages with every service left alone.
 ///
@@ -84,13 +84,10 @@ fn install_by(packages: &[&str], command: impl Fn(privilege::Way) -> Command) ->
     Ok(())
 }
 
-/// Puts one program of a package into a directory. The package itself is not installed: it may bring a service, its
-/// user and its dependencies, of which a test needs none.
-pub(crate) fn unpack(package: &str, member: &str, into: &Path) -> Result<()> {
-    let program = Path::new(member)
-        .file_name()
-        .context("a member of a package has a name")?;
-    let shown = program.display();
+/// Puts programs of a package into a directory. The package itself is not installed: it may bring a service, its user
+/// and its dependencies, of which a test needs none.
+pub(crate) fn unpack(package: &str, members: &[String], into: &Path) -> Result<()> {
+    let shown = members.join(", ");
     if process::find("apt-get").is_none() || process::find("dpkg-deb").is_none() || !is_debian() {
         bail!("this machine lacks {shown} and xtask fetches it on Debian only; {ELSEWHERE}");
     }
@@ -99,19 +96,23 @@ pub(crate) fn unpack(package: &str, member: &str, into: &Path) -> Result<()> {
         into.display()
     );
     let scratch = workspace::scratch(&format!("unpack-{}", std::process::id()))?;
-    let unpacked = unpack_in(&scratch, package, member, &into.join(program));
+    let unpacked = unpack_in(&scratch, package, members, into);
     std::fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))?;
     unpacked
 }
 
-fn unpack_in(scratch: &Path, package: &str, member: &str, program: &Path) -> Result<()> {
+fn unpack_in(scratch: &Path, package: &str, members: &[String], into: &Path) -> Result<()> {
     extract(scratch, package)?;
-    let directory = program.parent().context("a program has a directory")?;
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("creating {}", directory.display()))?;
-    // Renamed, not copied, so that a second xtask at work never sees half a program.
-    std::fs::rename(scratch.join("tree").join(member), program)
-        .with_context(|| format!("taking {member} out of {package}"))
+    std::fs::create_dir_all(into).with_context(|| format!("creating {}", into.display()))?;
+    for member in members {
+        let program = Path::new(member)
+            .file_name()
+            .context("a member of a package has a name")?;
+        // Renamed, not copied, so that a second xtask at work never sees half a program.
+        std::fs::rename(scratch.join("tree").join(member), into.join(program))
+            .with_context(|| format!("taking {member} out of {package}"))?;
+    }
+    Ok(())
 }
 
 /// Fetches a package into a directory and extracts it there, below `tree`.

@@ -88,12 +88,32 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
             installed => installed?,
         }
     }
-    if scope >= Scope::Test && process::find("promtool").is_none() {
-        match debian::unpack("prometheus", "usr/bin/promtool", &process::tools()?) {
+    if scope == Scope::Lab || scope >= Scope::Test {
+        match monitoring() {
             Err(error) if scope == Scope::Test => {
-                eprintln!("setup: tests with promtool will be skipped: {error:#}")
+                eprintln!("setup: tests with Prometheus will be skipped: {error:#}")
             }
             unpacked => unpacked?,
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks Prometheus, its tool and Alertmanager. They are not installed, because their packages bring services.
+fn monitoring() -> Result<()> {
+    let packages = [
+        ("prometheus", ["prometheus", "promtool"].as_slice()),
+        ("prometheus-alertmanager", &["prometheus-alertmanager"]),
+    ];
+    for (package, programs) in packages {
+        let missing = programs
+            .iter()
+            .filter(|program| process::find(program).is_none());
+        let missing: Vec<String> = missing
+            .map(|program| format!("usr/bin/{program}"))
+            .collect();
+        if !missing.is_empty() {
+            debian::unpack(package, &missing, &process::tools()?)?;
         }
     }
     Ok(())

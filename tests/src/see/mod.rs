@@ -1,0 +1,16 @@
+//! The laboratory of what can be seen: a real Prometheus and Alertmanager watch a real geofence under traffic.
+//!
+//! ```text
+//! peer: frames from many countries ---- veth ---- edge: geofence, Prometheus, Alertmanager
+//! ```
+//!
+//! Prometheus reads the rules of deploy/prometheus and is asked every query of the dashboard in deploy/grafana. Grafana
+//! itself is not run: it is no package of Debian.
+
+mod ask;
+mod site;
+mod stack;
+mod steps;
+mod traffic;
+
+pub use steps::{PROGRAMS, see};

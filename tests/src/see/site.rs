@@ -1,0 +1,57 @@
+//! The protected machine: a policy in which everything that the dashboard shows occurs.
+
+use anyhow::Result;
+
+use crate::edge::LISTEN;
+use crate::link::receive_offload;
+use crate::site::{CONFIG, Site};
+
+/// The address of the tenant's host.
+pub(super) const TENANT: &str = "192.0.2.9";
+/// An address on the list.
+pub(super) const LISTED: &str = "84.200.69.81";
+/// An address of a blocked country that an exception names.
+pub(super) const EXCEPTED: &str = "77.88.8.1";
+
+/// The policy. The last line is what a change changes.
+pub(super) fn policy(last: &str) -> String {
+    format!(
+        r#"listen = "{LISTEN}"
+services = ["tcp/443"]
+rate-limit = 100
+{last}
+
+[[tenant]]
+name = "customer-17"
+prefixes = ["{TENANT}/32"]
+
+[[exception]]
+id = "partner"
+from = ["{EXCEPTED}"]
+to = ["any"]
+owner = "noc"
+reason = "a partner"
+
+[[list]]
+name = "findings"
+file = "findings.txt"
+format = "plain"
+action = "block"
+direction = "both"
+"#
+    )
+}
+
+/// Makes the machine; nothing filters yet.
+pub(super) fn open() -> Result<Site> {
+    let site = Site::new(&policy(""))?;
+    site.write("findings.txt", format!("{LISTED}\n"))?;
+    // Or a flood would not reach an interface that has lost its filter.
+    receive_offload(&site.edge.pair.edge, site.edge.interface())?;
+    Ok(site)
+}
+
+/// Writes a configuration that cannot be read.
+pub(super) fn break_policy(site: &Site) -> Result<()> {
+    site.write(CONFIG, "block = [\"UK\"]\n")
+}
