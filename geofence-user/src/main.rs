@@ -1,12 +1,11 @@
 //! The `geofence` command: parse arguments, dispatch, print the error, choose the exit code.
 
-use std::io::{ErrorKind, Write as _, stderr, stdout};
+use std::io::{ErrorKind, Write as _, stdout};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use geofence_user::cli::exit_code::{self, Trouble};
-use geofence_user::cli::log::with_priority;
-use geofence_user::cli::{Arguments, Outcome, Terminal};
+use geofence_user::cli::{Arguments, Outcome, Terminal, log_error};
 use geofence_user::config::ConfigErrors;
 use geofence_user::model::text::printable;
 
@@ -38,9 +37,8 @@ fn main() -> ExitCode {
             let text = if is_marked { text } else { printable(&text) };
             // Errors of a configuration have a heading of their own.
             let prefix = if is_marked { "" } else { "error: " };
-            // If standard error is closed, only the exit code is left.
             let text = format!("{prefix}{}", text.trim_end());
-            let _ = writeln!(stderr(), "{}", with_priority(&text));
+            log_error(&text);
             ExitCode::from(code)
         }
     }

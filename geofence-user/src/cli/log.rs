@@ -1,8 +1,13 @@
-//! The log of `geofence run`, on standard error: text, JSON, or lines with a priority for the journal.
+//! The log of `geofence run`: the journal of systemd if standard error leads there, and standard error otherwise, as text
+//! or JSON.
+//!
+//! The journal is written to directly, because it takes each line of standard error for an entry of its own. Where its
+//! socket cannot be reached, each line of standard error begins with its priority.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use tracing::{Event, Level, Subscriber};
@@ -14,6 +19,9 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::text::printable;
+
+/// Whether the log goes to the journal's own socket.
+static IS_JOURNAL: AtomicBool = AtomicBool::new(false);
 
 /// How to log.
 #[derive(Args, Clone, Debug, Default)]
@@ -62,6 +70,10 @@ impl LogArgs {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match self.log_format {
             Format::Json => layer.json().flatten_event(true).boxed(),
+            Format::Text if is_journal() && let Ok(journal) = tracing_journald::layer() => {
+                IS_JOURNAL.store(true, Ordering::Relaxed);
+                journal.boxed()
+            }
             Format::Text => {
                 // What comes from files or the network must not steer the terminal that shows it.
                 let layer = layer.fmt_fields(debug_fn(|writer, field, value| {
@@ -101,13 +113,19 @@ fn filter(option: Option<Severity>, environment: Option<&str>) -> Targets {
         .unwrap_or_else(|| Targets::new().with_default(Level::INFO))
 }
 
-/// Writes an error, each line with its priority if standard error is the journal.
-pub fn with_priority(text: &str) -> String {
-    if is_journal() {
+/// Writes the error that ends the program: one entry of the journal, or lines of standard error.
+pub fn error(text: &str) {
+    if IS_JOURNAL.load(Ordering::Relaxed) {
+        tracing::error!("{text}");
+        return;
+    }
+    let text = if is_journal() {
         prefixed(Level::ERROR, text)
     } else {
         text.to_owned()
-    }
+    };
+    // If standard error is closed, only the exit code is left.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Whether standard error is the socket that the service manager connected with the journal (systemd.exec(5)).

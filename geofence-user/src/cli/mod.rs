@@ -35,5 +35,6 @@ mod version;
 pub mod watch_sessions;
 
 pub use arguments::Arguments;
+pub use log::error as log_error;
 pub use outcome::Outcome;
 pub use terminal::Terminal;

@@ -28,6 +28,7 @@ use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::heartbeat::keep_beating;
 use crate::daemon::interfaces::watch_interfaces;
+use crate::daemon::rates::sample_counters;
 use crate::daemon::recovery::recover;
 use crate::daemon::service_status::keep_reporting;
 use crate::daemon::state_watch::watch_state;
@@ -206,11 +207,17 @@ async fn protect(
     };
     let _ = notify::stopping(outcome);
     if detach {
-        info!("interrupted: detaching");
+        info!(
+            "interrupted: detaching, nothing is filtered from now on. It was {}",
+            daemon.in_words()
+        );
         pins.detach(&pins.indexes()?).await?;
         pins.remove()?;
     } else {
-        info!("terminated: the filter stays attached; `geofence detach --all` detaches it");
+        info!(
+            "terminated: the filter stays attached and goes on ({}); `geofence detach --all` detaches it",
+            daemon.in_words()
+        );
         if is_private() {
             warn!("{PRIVATE_PINS}");
         }
@@ -295,10 +302,11 @@ async fn serve(
     tokio::spawn(watch_events(events, Arc::clone(daemon)));
     tokio::spawn(recover(Arc::clone(daemon)));
     tokio::spawn(keep_reporting(Arc::clone(daemon)));
+    tokio::spawn(sample_counters(Arc::clone(daemon)));
     let url = listener.as_ref().ok().and_then(|one| one.url("/metrics"));
     match url {
-        Some(url) => info!("ready: metrics on {url}"),
-        None => info!("ready: no metrics yet"),
+        Some(url) => info!("ready: metrics on {url}; {}", daemon.in_words()),
+        None => info!("ready: no metrics yet; {}", daemon.in_words()),
     }
     if let Err(error) = notify::ready(summary) {
         warn!("cannot report to the service manager that the filter is in place: {error}");

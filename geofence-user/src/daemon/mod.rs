@@ -15,6 +15,8 @@ pub mod heartbeat;
 mod interface_state;
 pub mod interfaces;
 mod privilege;
+pub mod rates;
+mod recent_counts;
 pub mod recovery;
 mod reload;
 pub mod runtime_exceptions;

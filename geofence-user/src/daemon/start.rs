@@ -212,7 +212,7 @@ fn with_runtime_exceptions(config: Config) -> (Config, Option<LastFailure>) {
 }
 
 /// The policy in one line: what it blocks, and whether it enforces that.
-fn sentence(policy: &Policy) -> String {
+pub(super) fn sentence(policy: &Policy) -> String {
     let countries = |countries: &BTreeSet<Country>| {
         let names: Vec<_> = countries.iter().map(|country| country.name()).collect();
         names.join(", ")

@@ -17,6 +17,7 @@ use super::facts::{LastFailure, Reloads};
 use super::heartbeat::Heartbeat;
 use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
+use super::recent_counts::RecentCounts;
 use super::runtime_exceptions::{Promises, RuntimeExceptionStore};
 use super::sync::lock;
 use crate::data::lists::store::Store;
@@ -48,6 +49,7 @@ pub struct Daemon {
     pub(super) trial: Mutex<Option<Trial>>,
     pub(super) names: Mutex<EventNames>,
     pub(super) recent: Mutex<RecentEvents>,
+    pub(super) recent_counts: Mutex<RecentCounts>,
     /// How many list events there have been; wakes clients that wait for the next.
     pub(super) event_count: Sender<u64>,
     /// Held by whatever changes the policy, so that one change is made at a time.
@@ -89,6 +91,7 @@ impl Daemon {
             trial: Mutex::new(None),
             names: Mutex::new(names),
             recent: Mutex::new(RecentEvents::default()),
+            recent_counts: Mutex::default(),
             event_count: Sender::new(0),
             change: tokio::sync::Mutex::new(()),
             active: Mutex::new(ActivePolicy::of(candidate)),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::active::{ActivePolicy, Trial};
 use super::runtime_exceptions::summary;
+use super::start::sentence;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::checks::diff::Described;
@@ -48,6 +49,8 @@ impl Daemon {
             "configuration": self.source.file.as_ref().and_then(|file| std::path::absolute(file).ok()),
             "program_version": env!("CARGO_PKG_VERSION"),
             "mode": facts.mode.word(),
+            "policy": (!facts.is_last_good).then(|| sentence(&config.policy)),
+            "rates": self.rates(),
             "generation": facts.generation,
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
@@ -61,6 +64,24 @@ impl Daemon {
             "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(Trial::to_json),
         })
+    }
+
+    /// What is blocked, in which mode, and where, in one sentence.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let ActivePolicy { config, facts, .. } = lock(&self.active).clone();
+        let policy = if facts.is_last_good {
+            format!("{} mode: the last good image filters", facts.mode.word())
+        } else {
+            sentence(&config.policy)
+        };
+        let interfaces = lock(&self.interfaces).clone();
+        let on = interfaces.iter().filter(|one| one.is_protected());
+        let on: Vec<_> = on.map(|one| one.name.as_str()).collect();
+        if on.is_empty() {
+            return format!("{policy}; attached to no interface");
+        }
+        format!("{policy}; attached to {}", on.join(", "))
     }
 
     /// The configuration behind the active image, key by key, if that image was made from it, and the options of the

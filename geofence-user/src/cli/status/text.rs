@@ -1,83 +1,15 @@
-//! `geofence status`: where the filter is attached, which policy is active, and whether it is the one requested.
+//! The status as text: a name in a column of its own, and a value.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write;
 
-use anyhow::bail;
-use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::outcome::Outcome;
-use super::request::DaemonArgs;
-use super::runtime;
-use crate::kernel::{Pins, interfaces};
+use super::attention::Item;
 use crate::model::private_pins::PRIVATE_PINS;
 use crate::model::units::UnixSeconds;
-use crate::os::instance::Instance;
 use crate::os::privilege;
-use crate::serve::control::{Answer, AskError, Request, ask};
 
-/// Show where the filter is attached and which policy is active, also without a daemon
-///
-/// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested and
-/// nothing that was asked for is missing, and with 1 otherwise.
-#[derive(Args, Debug)]
-pub struct Arguments {
-    #[command(flatten)]
-    daemon: DaemonArgs,
-}
-
-pub(super) fn status(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let instance = arguments.daemon.instance.instance()?;
-    let status = match ask(&instance, &Request::Status) {
-        Ok(Answer::Done(status)) => status,
-        Ok(Answer::Refused { error, .. }) => bail!("{error}"),
-        Err(AskError::NotRunning { .. }) => without_daemon(&instance)?,
-        Err(error) => return Err(error.into()),
-    };
-    if arguments.daemon.json {
-        writeln!(out, "{status}")?;
-    } else {
-        out.write_all(text(&status).as_bytes())?;
-    }
-    let is_well = status["process"].is_u64()
-        && status["reloads"]["trouble"].is_null()
-        && list(&status["shortfalls"]).next().is_none()
-        && list(&status["interfaces"]).all(|one| one["protected"] == true);
-    Ok(if is_well { Outcome::Yes } else { Outcome::No })
-}
-
-/// What the kernel keeps of an instance without a daemon.
-fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
-    let pins = Pins::of(instance);
-    let present = runtime::new()?.block_on(interfaces())?;
-    let pinned = pins.indexes()?;
-    let interfaces = pinned
-        .into_iter()
-        .map(|index| {
-            let found = present.iter().find(|one| one.index == index);
-            let is_protected = found.map_or(Ok(false), |one| pins.is_on(one))?;
-            Ok(json!({
-                "interface": found.map(|one| one.name.as_str()),
-                "index": index,
-                "mode": found.and_then(|one| one.mode),
-                "protected": is_protected,
-                "standing": if is_protected { "protected" } else { "gone" },
-            }))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let all = Pins::all()?;
-    let others = all.iter().filter_map(Pins::instance);
-    let others: Vec<_> = others.filter(|name| *name != instance.name()).collect();
-    Ok(json!({
-        "instance": instance.name(),
-        "process": null,
-        "interfaces": interfaces,
-        "other_instances": others,
-    }))
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
@@ -100,7 +32,8 @@ impl Lines {
     }
 }
 
-fn text(status: &Value) -> String {
+/// The status on one screen.
+pub(super) fn text(status: &Value, attention: &[Item]) -> String {
     let mut lines = Lines::default();
     lines.add("instance", word(&status["instance"]));
     let is_attached = list(&status["interfaces"]).next().is_some();
@@ -117,6 +50,7 @@ fn text(status: &Value) -> String {
         }
         let listen = word(&status["listen"]);
         lines.add("metrics", format_args!("http://{listen}/metrics"));
+        add_rates(status, &mut lines);
         add_changes(status, &mut lines);
         add_privilege(&status["privilege"], &mut lines);
     } else if is_attached {
@@ -163,12 +97,29 @@ fn text(status: &Value) -> String {
             );
         }
     }
+    for item in attention {
+        let name = if item.is_trouble {
+            "ATTENTION"
+        } else {
+            "attention"
+        };
+        lines.add(name, &item.text);
+    }
+    if attention.is_empty() {
+        lines.add("attention", "nothing needs any");
+    }
     lines.0
 }
 
 fn add_policy(status: &Value, lines: &mut Lines) {
     let (mode, generation) = (word(&status["mode"]), &status["generation"]);
     lines.add("policy", format_args!("{mode}, image {generation}"));
+    if let Some(sentence) = status["policy"].as_str() {
+        lines.add("", sentence);
+    }
+    if let Some(file) = status["configuration"].as_str() {
+        lines.add("config", file);
+    }
     for database in list(&status["databases"]) {
         let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
         let age = match database["age_days"].as_u64() {
@@ -178,6 +129,49 @@ fn add_policy(status: &Value, lines: &mut Lines) {
         };
         let name = word(&database["name"]);
         lines.add("data", format_args!("{name}, built {built}, {age}"));
+    }
+    let lists = list(&status["lists"]).count();
+    if lists > 0 {
+        let current = list(&status["lists"]).filter(|one| one["standing"] == "current");
+        let current = current.count();
+        lines.add(
+            "lists",
+            format_args!("{current} of {lists} as their sources have them"),
+        );
+    }
+}
+
+/// What passes and is dropped now.
+fn add_rates(status: &Value, lines: &mut Lines) {
+    let rates = &status["rates"];
+    if rates.is_null() {
+        return;
+    }
+    let flow = |name: &str| {
+        let [packets, bits] = ["packets", "bits"].map(|key| rates[name][key].as_f64());
+        let (packets, bits) = (packets.unwrap_or_default(), bits.unwrap_or_default());
+        format!("{packets:.0} packets/s ({:.2} Mbit/s)", bits / 1e6)
+    };
+    let passed = flow("passed");
+    let seconds = rates["seconds"].as_f64().unwrap_or_default();
+    let (blocked, verb) = if status["mode"] == "monitor" {
+        (flow("blocked"), "would be dropped, of which")
+    } else {
+        (flow("dropped"), "dropped, and")
+    };
+    lines.add(
+        "now",
+        format_args!("{blocked} {verb} {passed} passed, in the last {seconds:.0} s"),
+    );
+    for (name, label) in [("countries", "country"), ("reasons", "reason")] {
+        let top = list(&rates[name]).map(|one| {
+            let packets = one["packets"].as_f64().unwrap_or_default();
+            format!("{} {packets:.0}/s", word(&one[label]))
+        });
+        let top: Vec<_> = top.collect();
+        if !top.is_empty() {
+            lines.add(name, top.join(", "));
+        }
     }
 }
 
@@ -216,9 +210,10 @@ fn add_changes(status: &Value, lines: &mut Lines) {
     lines.add(
         "reloads",
         format_args!(
-            "{} succeeded, {} failed",
+            "{} succeeded, {} failed{}",
             word(&reloads["succeeded"]),
-            word(&reloads["failed"])
+            word(&reloads["failed"]),
+            last_success(reloads)
         ),
     );
     let failure = &reloads["trouble"];
@@ -232,6 +227,17 @@ fn add_changes(status: &Value, lines: &mut Lines) {
     }
 }
 
+/// When the requested policy last became active.
+fn last_success(reloads: &Value) -> String {
+    let last = reloads["last_success"].as_u64();
+    last.map_or_else(String::new, |last| {
+        format!(
+            "; the requested policy became active at {}",
+            UnixSeconds(last)
+        )
+    })
+}
+
 fn add_privilege(privilege: &Value, lines: &mut Lines) {
     lines.add("privilege", privilege::sentence(privilege));
     for one in list(&privilege["kept"]) {
@@ -242,11 +248,14 @@ fn add_privilege(privilege: &Value, lines: &mut Lines) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attention;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn problems_are_in_capitals() {
-        let said = text(&json!({
+        let status = json!({
             "instance": "geofence",
             "process": 7,
             "program_version": "0.1.0",
@@ -267,9 +276,34 @@ mod tests {
                 "succeeded": 1,
                 "failed": 2,
                 "trouble": { "cause": "database", "text": "a.mmdb is a web page", "since": 1 },
+                "last_success": 1_780_272_000_u64,
             },
             "shortfalls": [{ "part": "list", "name": "own", "text": "THE LIST own IS EMPTY", "since": 1 }],
-        }));
+            "policy": "enforce mode: packets from RU are dropped; mail passes",
+            "configuration": "/etc/geofence/geofence.toml",
+            "lists": [{ "standing": "current" }, { "standing": "last good" }],
+            "rates": {
+                "seconds": 12.0,
+                "passed": { "packets": 1000.4, "bits": 8_000_000.0 },
+                "dropped": { "packets": 20.0, "bits": 9600.0 },
+                "countries": [{ "country": "RU", "packets": 15.0 }, { "country": "CN", "packets": 5.0 }],
+                "reasons": [{ "reason": "country_blocked", "packets": 20.0 }],
+            },
+        });
+        let said = text(&status, &attention::items(&status));
+        for line in [
+            "           enforce mode: packets from RU are dropped; mail passes\n",
+            "config     /etc/geofence/geofence.toml\n",
+            "lists      1 of 2 as their sources have them\n",
+            "now        20 packets/s (0.01 Mbit/s) dropped, and 1000 packets/s (8.00 Mbit/s) passed, in the last 12 s\n",
+            "countries  RU 15/s, CN 5/s\n",
+            "reasons    country_blocked 20/s\n",
+            "2 failed; the requested policy became active at 2026-06-01T00:00:00Z\n",
+            "ATTENTION  eth1 is not protected\n",
+            "attention  1 exception about to expire\n",
+        ] {
+            assert!(said.contains(line), "{line}{said}");
+        }
         assert!(
             said.contains("DEGRADED   database: a.mmdb is a web page\n"),
             "{said}"
@@ -288,9 +322,10 @@ mod tests {
         );
         assert!(said.contains("eth0: protected, native mode\n"), "{said}");
         assert!(said.contains("eth1: NOT PROTECTED, gone\n"), "{said}");
-        let said = text(&json!({
+        let status = json!({
             "instance": "typo", "process": null, "interfaces": [], "other_instances": ["geofence-lan"],
-        }));
+        });
+        let said = text(&status, &attention::items(&status));
         assert!(
             said.contains(
                 "NOTE       other instances have a filter: geofence-lan; name one with --instance"

@@ -1,0 +1,79 @@
+//! `geofence status`: where the filter is attached, which policy is active, whether it is the one requested, what it does
+//! now, and what needs attention.
+
+mod attention;
+mod text;
+
+use std::io::Write;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::attention::Item;
+use super::outcome::Outcome;
+use super::request::DaemonArgs;
+use super::runtime;
+use crate::kernel::{Pins, interfaces};
+use crate::os::instance::Instance;
+use crate::serve::control::{Answer, AskError, Request, ask};
+
+/// Show what the filter does now, by which policy, and what needs attention; also without a daemon
+///
+/// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested and
+/// nothing that was asked for is missing, and with 1 otherwise. Monitor mode, a trial, exceptions that expire soon and
+/// old GeoIP data are named, and leave the exit code as it is.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+pub(super) fn status(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let instance = arguments.daemon.instance.instance()?;
+    let mut status = match ask(&instance, &Request::Status) {
+        Ok(Answer::Done(status)) => status,
+        Ok(Answer::Refused { error, .. }) => bail!("{error}"),
+        Err(AskError::NotRunning { .. }) => without_daemon(&instance)?,
+        Err(error) => return Err(error.into()),
+    };
+    let attention = attention::items(&status);
+    status["attention"] = attention.iter().map(Item::to_json).collect();
+    if arguments.daemon.json {
+        writeln!(out, "{status}")?;
+    } else {
+        out.write_all(text::text(&status, &attention).as_bytes())?;
+    }
+    let is_well = !attention.iter().any(|item| item.is_trouble);
+    Ok(if is_well { Outcome::Yes } else { Outcome::No })
+}
+
+/// What the kernel keeps of an instance without a daemon.
+fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
+    let pins = Pins::of(instance);
+    let present = runtime::new()?.block_on(interfaces())?;
+    let pinned = pins.indexes()?;
+    let interfaces = pinned
+        .into_iter()
+        .map(|index| {
+            let found = present.iter().find(|one| one.index == index);
+            let is_protected = found.map_or(Ok(false), |one| pins.is_on(one))?;
+            Ok(json!({
+                "interface": found.map(|one| one.name.as_str()),
+                "index": index,
+                "mode": found.and_then(|one| one.mode),
+                "protected": is_protected,
+                "standing": if is_protected { "protected" } else { "gone" },
+            }))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let all = Pins::all()?;
+    let others = all.iter().filter_map(Pins::instance);
+    let others: Vec<_> = others.filter(|name| *name != instance.name()).collect();
+    Ok(json!({
+        "instance": instance.name(),
+        "process": null,
+        "interfaces": interfaces,
+        "other_instances": others,
+    }))
+}
