@@ -119,7 +119,11 @@ fn an_error_of_several_lines_is_one_entry_of_the_journal() -> Result<()> {
     let about: Vec<_> = about.collect();
     ensure!(about.len() == 1, "{entries:?}");
     // The line of the file and the advice are in the same entry, of the priority of an error.
-    for part in ["block = [\"UK\"]", "did you mean \"GB\"", "PRIORITY=3\n"] {
+    for part in [
+        "block = [\"UK\"]",
+        "did you mean \"GB\"",
+        "PRIORITY\n\u{1}\0\0\0\0\0\0\03\n",
+    ] {
         ensure!(about[0].contains(part), "{part} is not in {}", about[0]);
     }
     Ok(())

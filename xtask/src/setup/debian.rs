@@ -11,7 +11,8 @@ use crate::{privilege, process, workspace};
 
 /// What the packages are called for a reader who has another system.
 const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
-                         headers and llvm-config, prometheus the programs `prometheus` and `promtool`, prometheus-alertmanager the program `prometheus-alertmanager`";
+                         headers and llvm-config, prometheus the programs `prometheus` and `promtool`, and \
+                         prometheus-alertmanager the program of that name";
 
 /// Installs packages with every service left alone.
 ///

@@ -99,22 +99,20 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks Prometheus, its tool and Alertmanager. They are not installed, because their packages bring services.
+/// Unpacks Prometheus and its tool, whose package brings a service, and installs Alertmanager, which reads files of its
+/// own package, without starting it.
 fn monitoring() -> Result<()> {
-    let packages = [
-        ("prometheus", ["prometheus", "promtool"].as_slice()),
-        ("prometheus-alertmanager", &["prometheus-alertmanager"]),
-    ];
-    for (package, programs) in packages {
-        let missing = programs
-            .iter()
-            .filter(|program| process::find(program).is_none());
-        let missing: Vec<String> = missing
-            .map(|program| format!("usr/bin/{program}"))
-            .collect();
-        if !missing.is_empty() {
-            debian::unpack(package, &missing, &process::tools()?)?;
-        }
+    let missing = ["prometheus", "promtool"]
+        .into_iter()
+        .filter(|program| process::find(program).is_none());
+    let missing: Vec<String> = missing
+        .map(|program| format!("usr/bin/{program}"))
+        .collect();
+    if !missing.is_empty() {
+        debian::unpack("prometheus", &missing, &process::tools()?)?;
+    }
+    if process::find("prometheus-alertmanager").is_none() {
+        debian::install_idle(&["prometheus-alertmanager"])?;
     }
     Ok(())
 }

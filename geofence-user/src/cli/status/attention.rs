@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text::list;
+use super::json::list;
 
 /// GeoIP data that is older is worth a note.
 const OLD_DAYS: u64 = 45;

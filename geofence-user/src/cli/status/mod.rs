@@ -1,7 +1,8 @@
-//! `geofence status`: where the filter is attached, which policy is active, whether it is the one requested, what it does
-//! now, and what needs attention.
+//! `geofence status`: where the filter is attached, which policy is active and whether it is the one requested, what it
+//! does now, and what needs attention.
 
 mod attention;
+mod json;
 mod text;
 
 use std::io::Write;

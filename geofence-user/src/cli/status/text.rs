@@ -5,21 +5,10 @@ use std::fmt::{Display, Write as _};
 use serde_json::Value;
 
 use super::attention::Item;
+use super::json::{list, word};
 use crate::model::private_pins::PRIVATE_PINS;
 use crate::model::units::UnixSeconds;
 use crate::os::privilege;
-
-pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn word(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None if value.is_null() => "-".to_owned(),
-        None => value.to_string(),
-    }
-}
 
 /// The lines of the text: a name in a column of its own, and a value.
 #[derive(Default)]
@@ -295,7 +284,7 @@ mod tests {
             "           enforce mode: packets from RU are dropped; mail passes\n",
             "config     /etc/geofence/geofence.toml\n",
             "lists      1 of 2 as their sources have them\n",
-            "now        20 packets/s (0.01 Mbit/s) dropped, and 1000 packets/s (8.00 Mbit/s) passed, in the last 12 s\n",
+            "now        20 packets/s (0.01 Mbit/s) dropped, and 1000 packets/s (8.00 Mbit/s) passed, in the last ",
             "countries  RU 15/s, CN 5/s\n",
             "reasons    country_blocked 20/s\n",
             "2 failed; the requested policy became active at 2026-06-01T00:00:00Z\n",

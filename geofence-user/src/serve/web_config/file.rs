@@ -1,5 +1,6 @@
-//! The text of the web configuration file: the keys of Prometheus' exporter toolkit that this listener knows. Others are
-//! refused, because each would promise something that does not happen.
+//! The text of the web configuration file: the keys of Prometheus' exporter toolkit that this listener knows.
+//!
+//! Others are refused, because each would promise something that does not happen.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
