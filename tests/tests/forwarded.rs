@@ -74,7 +74,7 @@ impl Router {
 
     fn refused(&self, cause: &str) -> Result<f64> {
         self.edge.metric(&format!(
-            "geofence_flow_refusals_total{{table=\"mail\",cause=\"{cause}\"}}"
+            "geofence_flow_refusals_total{{table=\"mail\",reason=\"{cause}\",cause=\"{cause}\"}}"
         ))
     }
 }
