@@ -26,7 +26,7 @@ pub(super) struct ActivePolicy {
     /// The database the image was compiled from, where exceptions make another compilation likely.
     pub(super) cache: Option<DatabaseCache>,
     /// A digest of the policy in words, once a scrape needs it.
-    pub(super) hash: Arc<OnceLock<Option<String>>>,
+    pub(super) hash: Arc<OnceLock<String>>,
 }
 
 impl ActivePolicy {

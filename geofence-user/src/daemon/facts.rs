@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub facts: Facts,
     /// The settings for every destination that is no tenant's.
     pub settings: Settings,
-    /// A digest of the policy in words; none for the last good image, whose configuration is not known.
+    /// A digest of the policy in words; none while it is worked out.
     pub policy_hash: Option<String>,
     /// The size of the image, and of the slot that holds it.
     pub image_bytes: ImageBytes,

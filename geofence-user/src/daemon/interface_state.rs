@@ -134,11 +134,16 @@ impl InterfaceState {
     /// Why it is not protected, in words.
     #[must_use]
     pub fn missing(&self) -> String {
-        let name = &self.name;
-        match &self.status {
-            InterfaceStatus::Bare(why) => format!("{name} is not protected: {why}"),
-            status => format!("{name} is not protected: {}", status.name()),
-        }
+        let why = match &self.status {
+            InterfaceStatus::Bare(why) => why,
+            InterfaceStatus::Protected
+            | InterfaceStatus::Renamed(_)
+            | InterfaceStatus::Missing
+            | InterfaceStatus::Gone
+            | InterfaceStatus::Foreign
+            | InterfaceStatus::Detached => self.status.name(),
+        };
+        format!("{} is not protected: {why}", self.name)
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::active::ActivePolicy;
 use super::facts::{ImageBytes, InterfaceCounters, ListCount, ListCounts, Snapshot, TenantCounts};
 use super::state::Daemon;
-use super::sync::{lock, run_blocking};
+use super::sync::lock;
 use crate::checks::diff::Described;
 use crate::config::Config;
 use crate::kernel::{Filter, KernelError, TableFacts};
@@ -31,6 +31,10 @@ const OF_THE_MACHINE: [&str; 7] = [
 ];
 /// How many bytes of the digest are shown: enough to tell policies apart.
 const HASH_BYTES: usize = 8;
+/// The hash of the last good image, whose configuration is not known.
+const UNKNOWN: &str = "unknown";
+/// A scrape waits for the hash of a policy with so many exceptions and tenants.
+const ENTRIES_AT_ONCE: usize = 1000;
 const LINE_BYTES: u64 = size_of::<geofence_common::image::Line>() as u64;
 
 impl Daemon {
@@ -121,18 +125,25 @@ impl Daemon {
     }
 }
 
-/// The hash of the active policy. A hundred thousand exceptions take a while to describe, so it is worked out once.
+/// The hash of the active policy, worked out once. That of many exceptions takes longer than a scrape may, so it comes
+/// with a later one.
 async fn policy_hash(active: &ActivePolicy) -> Option<String> {
     if let Some(known) = active.hash.get() {
-        return known.clone();
+        return Some(known.clone());
     }
     let (config, hash) = (Arc::clone(&active.config), Arc::clone(&active.hash));
     let is_last_good = active.facts.is_last_good;
     let work = move || {
         let new = || (!is_last_good).then(|| hash_of(&config)).flatten();
-        Ok(hash.get_or_init(new).clone())
+        hash.get_or_init(|| new().unwrap_or_else(|| UNKNOWN.to_owned()))
+            .clone()
     };
-    run_blocking(work).await.ok().flatten()
+    let entries = active.config.policy.exceptions.len() + active.config.policy.tenants.len();
+    let working = tokio::task::spawn_blocking(work);
+    if entries > ENTRIES_AT_ONCE {
+        return None;
+    }
+    working.await.ok()
 }
 
 /// A digest of a policy in words.

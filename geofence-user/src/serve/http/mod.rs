@@ -93,7 +93,9 @@ impl ListenError {
                      CAP_NET_BIND_SERVICE: restart it when the address is free, or choose a port above 1023"
                 )
             }
-            _ => format!("NO METRICS, geofence keeps trying: {self}"),
+            Self::Bind { .. } | Self::Web(_) => {
+                format!("NO METRICS, geofence keeps trying: {self}")
+            }
         }
     }
 }

@@ -59,11 +59,11 @@ pub(super) fn encode_reloads(
 
 /// The active policy: whether it drops, what it was made from, and its size.
 pub(super) fn encode(snapshot: &Snapshot, families: &mut Families<'_>) -> Result<(), Error> {
-    let hash = snapshot.policy_hash.as_deref().unwrap_or("unknown");
+    let hash = snapshot.policy_hash.as_deref();
     families.gauges(
         "geofence_policy_info",
         "The policy: a hash of what its configuration says, and unknown for the last good image",
-        [([("hash", hash)], 1_i64)],
+        hash.map(|hash| ([("hash", hash)], 1_i64)),
     )?;
     families.gauge(
         "geofence_trial",
