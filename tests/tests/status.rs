@@ -122,7 +122,7 @@ fn an_error_of_several_lines_is_one_entry_of_the_journal() -> Result<()> {
     for part in [
         "block = [\"UK\"]",
         "did you mean \"GB\"",
-        "PRIORITY\n\u{1}\0\0\0\0\0\0\03\n",
+        "PRIORITY\n\u{1}\0\0\0\0\0\0\x003\n",
     ] {
         ensure!(about[0].contains(part), "{part} is not in {}", about[0]);
     }
