@@ -247,11 +247,12 @@ impl<C: PacketContext, D: Device, const LAZY: bool> Frame for PacketFrame<'_, C,
 
     #[inline(always)]
     fn bytes_behind<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
-        if LAZY && let Some(start) = self.within_reach(at) {
-            if start + N <= self.ctx.end() {
-                // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
-                return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
-            }
+        if LAZY
+            && let Some(start) = self.within_reach(at)
+            && start + N <= self.ctx.end()
+        {
+            // SAFETY: the N bytes at `start` end before `data_end`, as just compared.
+            return Some(Bytes(unsafe { (start as *const [u8; N]).read_unaligned() }));
         }
         self.bytes_in_loop(at)
     }

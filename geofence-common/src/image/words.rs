@@ -7,8 +7,8 @@ use crate::opaque::Barrier;
 
 /// Reads an image.
 pub trait Words: Barrier {
-    /// Whether the reader judges by rules: tenants, exceptions, protected ports, rate limits, third-party lists and host
-    /// tables. The program for policies that have none is smaller and faster.
+    /// Whether the reader judges by rules: tenants, exceptions, protected ports, rate limits, third-party lists and a
+    /// host table. The program for policies that have none is smaller and faster.
     const HAS_RULES: bool = true;
 
     /// The word at this position, or nothing beyond the end.

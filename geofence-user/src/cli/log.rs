@@ -1,5 +1,5 @@
-//! The log of `geofence run`: the journal of systemd if standard error leads there, and standard error otherwise, as text
-//! or JSON.
+//! The log of `geofence run`: the journal of systemd if standard error leads there, and standard error otherwise, as
+//! text or JSON.
 //!
 //! The journal is written to directly, because it takes each line of standard error for an entry of its own. Where its
 //! socket cannot be reached, each line of standard error begins with its priority.
@@ -70,7 +70,10 @@ impl LogArgs {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match self.log_format {
             Format::Json => layer.json().flatten_event(true).boxed(),
-            Format::Text if is_journal() && let Ok(journal) = tracing_journald::layer() => {
+            Format::Text
+                if is_journal()
+                    && let Ok(journal) = tracing_journald::layer() =>
+            {
                 IS_JOURNAL.store(true, Ordering::Relaxed);
                 journal.boxed()
             }
