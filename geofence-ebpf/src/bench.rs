@@ -17,9 +17,9 @@ use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use geofence_common::address::Address;
-use geofence_common::decide::Tables as _;
-use geofence_common::image::Words as _;
+use geofence_common::decide::Tables;
 
+use crate::needs_rules;
 use crate::tables::KernelTables;
 
 /// Every set of addresses, one after the other; the loader sets the size.
@@ -84,6 +84,16 @@ fn words(address: &[u8; 16]) -> [u32; 4] {
 fn lookup<const N: usize>() -> Option<u32> {
     let (address, _) = next()?;
     let tables = KernelTables::<false>::current()?;
+    // As in the filter, only the programs with rules look into a host table.
+    if needs_rules(&tables) {
+        class_of::<N, _>(address, &KernelTables::<true>::current()?)
+    } else {
+        class_of::<N, _>(address, &tables)
+    }
+}
+
+#[inline(always)]
+fn class_of<const N: usize, T: Tables>(address: &[u8; 16], tables: &T) -> Option<u32> {
     let class = tables.class_at(tables.lookup(&family::<N>(address))?)?;
     Some(class.to_word())
 }

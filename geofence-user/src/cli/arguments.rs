@@ -17,7 +17,8 @@ use crate::checks::lockout::watcher;
 #[command(
     name = "geofence",
     version,
-    propagate_version = true,
+    // `version` below prints more on request.
+    disable_version_flag = true,
     max_term_width = 100,
     arg_required_else_help = true,
     args_conflicts_with_subcommands = true
@@ -97,5 +98,15 @@ impl Arguments {
             Command::ManPages(arguments) => man_pages::man_pages(&arguments, Self::command(), out),
             Command::WatchSessions(_) => watch_sessions::watch_sessions(out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_every_command_agree() {
+        Arguments::command().debug_assert();
     }
 }
