@@ -114,7 +114,7 @@ fn interface_that_comes_late_is_protected_within_a_second() -> Result<()> {
 }
 
 #[test]
-fn missing_interface_leaves_the_others_protected_and_reloads_accepted() -> Result<()> {
+fn missing_interface_leaves_the_others_protected_and_reloads_name_it() -> Result<()> {
     require_root!();
     let edge = Edge::new()?;
     let namespace = &edge.pair.edge;
@@ -131,8 +131,14 @@ fn missing_interface_leaves_the_others_protected_and_reloads_accepted() -> Resul
             && status.stdout.contains("edge1: NOT PROTECTED, missing"),
         "{status:?}"
     );
+    // A reload that puts less in place than asked takes the rest up, and fails.
     let reload = edge.ask(&["reload"])?;
-    ensure!(reload.code == Some(0), "{reload:?}");
+    ensure!(
+        reload.code == Some(1)
+            && reload.stdout.contains("image 2 is active")
+            && reload.stdout.contains("edge1 is NOT PROTECTED"),
+        "{reload:?}"
+    );
 
     let second = Link::default()
         .number(1)

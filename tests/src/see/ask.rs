@@ -23,6 +23,11 @@ fn json(namespace: &Namespace, server: &str, path: &str) -> Result<Value> {
     serde_json::from_str(body).with_context(|| body.clone())
 }
 
+/// Whether a server has started as far as to answer queries.
+pub(super) fn is_ready(namespace: &Namespace, server: &str) -> Result<bool> {
+    Ok(http::get(namespace, server.parse()?, "/-/ready", &[])?.status == 200)
+}
+
 /// The series that answer a query now.
 pub(super) fn query(namespace: &Namespace, expr: &str) -> Result<Vec<Value>> {
     let path = format!("/api/v1/query?query={}", encoded(expr));

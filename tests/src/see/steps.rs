@@ -90,6 +90,8 @@ fn row(step: u8, what: &str, expected: &str, begun: Instant) -> Row {
 fn scrapes(lab: &mut Lab) -> Result<Vec<Row>> {
     let begun = Instant::now();
     let edge = &lab.site.edge.pair.edge;
+    let is_ready = || ask::is_ready(edge, ask::PROMETHEUS);
+    poll(PATIENCE, || Ok(is_ready()?.then_some(())))?.context("Prometheus does not get ready")?;
     let is_up = || ask::value(edge, "up{job=\"geofence\"}");
     poll(PATIENCE, || Ok((is_up()? == Some(1.0)).then_some(())))?
         .context("Prometheus does not reach geofence")?;
