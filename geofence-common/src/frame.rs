@@ -41,7 +41,7 @@ pub trait Frame: Barrier {
         self.bytes(at)
     }
 
-    /// The same at an offset that a walk over headers has found, and that is opaque.
+    /// The bytes at the offset where a walk over headers ended, outside of any loop. The offset is opaque.
     #[inline(always)]
     fn bytes_behind<const N: usize>(&self, at: usize) -> Option<Bytes<N>> {
         self.bytes(at)

@@ -157,8 +157,9 @@ impl Device for IpDevice {
     const LINK: Link = Link::Ip;
 }
 
-/// The frame of a context. `LAZY`: its whole length is asked for only where the first buffer is short, where that is a
-/// call. It gives the verifier more ways to follow, so only the programs without rules do it.
+/// The frame of a context. `LAZY` spares helper calls: its whole length is asked for only where the first buffer is
+/// short, and the header behind a walk is read directly. That gives the verifier more ways to follow, so only the
+/// programs without rules do it.
 pub(crate) struct PacketFrame<'a, C: PacketContext, D, const LAZY: bool> {
     ctx: &'a C,
     /// The whole length; if `LAZY`, that of the first buffer until something asked for the whole.
@@ -195,9 +196,7 @@ impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> 
             self.ctx.length()
         }
     }
-}
 
-impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> {
     /// The address of the byte at an offset of which the verifier knows nothing, unless it is beyond `OFFSET_MAX`.
     ///
     /// In assembly, so that the register that is compared is the one that is added to the pointer: see

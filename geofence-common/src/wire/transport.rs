@@ -18,7 +18,6 @@ pub mod tcp {
 }
 
 /// Reads the header that `upper` points at; the datagram ends at `end`.
-///
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, upper: &Upper, end: usize) -> Result<Transport, Reason> {
     let broken = if upper.fragment == Fragment::First {

@@ -15,7 +15,7 @@ use super::host_table::HostTable;
 use super::image::{Image, write_u64};
 use super::list_sets::ListSets;
 use super::parallel::{at_once, for_both};
-use super::port_rules;
+use super::port_rules::{self, when};
 use super::prefix::Family;
 use super::sources;
 use super::target::Target;
@@ -160,8 +160,4 @@ fn flags(policy: &Policy, exceptions: &Exceptions, lists: &ListSets) -> impl Fn(
         | when(lists.has_any(), flag::LISTS)
         | when(lists.has_outbound(), flag::LISTS_OUT);
     move |tenant| all | port_rules::rule_flags(policy, tenant)
-}
-
-const fn when(condition: bool, flag: u32) -> u32 {
-    if condition { flag } else { 0 }
 }

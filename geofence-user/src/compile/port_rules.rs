@@ -57,10 +57,14 @@ pub(super) fn section(policy: &Policy, tenant: u32, protocol: ServiceProtocol) -
     lines
 }
 
+/// A flag that is set on a condition.
+pub(super) const fn when(condition: bool, flag: u32) -> u32 {
+    if condition { flag } else { 0 }
+}
+
 /// The flags for the settings of a tenant.
 pub(super) fn rule_flags(policy: &Policy, tenant: u32) -> u32 {
     let settings = policy.settings_of(tenant);
-    let when = |condition: bool, flag: u32| if condition { flag } else { 0 };
     when(settings.mode == Mode::Monitor, flag::MONITOR)
         | when(
             settings.special_use == Action::Drop,

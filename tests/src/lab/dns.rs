@@ -5,7 +5,7 @@
 //! two servers one cuts its long answers short over UDP and the other sends them whole, in fragments.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -168,17 +168,8 @@ pub(super) fn resolver(
     fs::write(folder.join("hints"), hints)?;
     let (v4, v6, first) = (own.v4, own.v6, *CALLING.start());
     let at = folder.display();
-    let text = format!(
-        "server:
-    directory: \"{at}\"
-    chroot: \"\"
-    username: \"\"
-    pidfile: \"\"
-    use-syslog: no
-    num-threads: 1
-    interface: 127.0.0.1
-    access-control: 127.0.0.0/8 allow
-    outgoing-interface: {v4}
+    let settings = format!(
+        "    outgoing-interface: {v4}
     outgoing-interface: {v6}
     outgoing-port-avoid: 0-{}
     outgoing-range: 256
@@ -188,24 +179,10 @@ pub(super) fn resolver(
     edns-buffer-size: 4096
     max-udp-size: 4096
     target-fetch-policy: \"0 0 0 0 0\"
-remote-control:
-    control-enable: no
 ",
         first - 1
     );
-    let config = folder.join("unbound.conf");
-    fs::write(&config, text)?;
-    let mut server = Server::start(
-        namespace,
-        "unbound",
-        folder,
-        &["unbound", "-d", "-p", "-c", text_of(&config)?],
-    )?;
-    server.wait_port(
-        namespace,
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53),
-    )?;
-    Ok(server)
+    unbound(namespace, folder, &settings)
 }
 
 /// Starts our own authority on the edge, for the domain of the mail host there.
@@ -229,6 +206,27 @@ pub(super) fn senders_resolver(
     ground::make(folder)?;
     let asking = network.countries[0].host(host::CALLERS[0]);
     let yes = |is: bool| if is { "yes" } else { "no" };
+    let settings = format!(
+        "    outgoing-interface: {}
+    do-ip4: yes
+    do-ip6: {}
+    tcp-upstream: {}
+    module-config: \"iterator\"
+    target-fetch-policy: \"0 0 0 0 0\"
+stub-zone:
+    name: \"{domain}\"
+    stub-addr: {}
+",
+        asking.of(v6),
+        yes(v6),
+        yes(tcp),
+        EDGE.of(v6),
+    );
+    unbound(&network.world, folder, &settings)
+}
+
+/// Starts a resolver that answers this namespace alone, with more settings of the server and sections behind them.
+fn unbound(namespace: &Namespace, folder: &Path, settings: &str) -> Result<Server> {
     let at = folder.display();
     let text = format!(
         "server:
@@ -240,29 +238,15 @@ pub(super) fn senders_resolver(
     num-threads: 1
     interface: 127.0.0.1
     access-control: 127.0.0.0/8 allow
-    outgoing-interface: {}
-    do-ip4: yes
-    do-ip6: {}
-    tcp-upstream: {}
-    module-config: \"iterator\"
-    target-fetch-policy: \"0 0 0 0 0\"
-stub-zone:
-    name: \"{domain}\"
-    stub-addr: {}
-remote-control:
+{settings}remote-control:
     control-enable: no
-",
-        asking.of(v6),
-        yes(v6),
-        yes(tcp),
-        EDGE.of(v6),
+"
     );
     let config = folder.join("unbound.conf");
     fs::write(&config, text)?;
     let words = ["unbound", "-d", "-p", "-c", text_of(&config)?];
-    let mut server = Server::start(&network.world, "unbound", folder, &words)?;
-    let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
-    server.wait_port(&network.world, at)?;
+    let mut server = Server::start(namespace, "unbound", folder, &words)?;
+    server.wait_port(namespace, SocketAddr::from((Ipv4Addr::LOCALHOST, 53)))?;
     Ok(server)
 }
 

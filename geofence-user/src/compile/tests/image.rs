@@ -8,7 +8,6 @@ use geofence_common::image::{
     CLASS_WORDS, FREE_LINE, LAYOUT, LINE_WORDS, PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
     Words as _, flag, header,
 };
-
 use ipnet::Ipv4Net;
 
 use super::helpers::*;
