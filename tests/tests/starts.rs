@@ -1,5 +1,7 @@
 //! A start puts in place all the protection that can be had: interfaces that do not exist yet, or take no program.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -111,6 +113,48 @@ fn interface_that_comes_late_is_protected_within_a_second() -> Result<()> {
     let line = daemon.wait_line("privilege: ", PATIENCE)?;
     ensure!(line.contains("no capability"), "{line}");
     Ok(())
+}
+
+#[test]
+fn interface_that_comes_while_many_look_stays_protected() -> Result<()> {
+    const LOOKERS: usize = 4;
+    const ROUNDS: usize = 12;
+    require_root!();
+    let (peer, edge) = (Namespace::new()?, Namespace::new()?);
+    let mut daemon = run(&edge, &["edge0"], &[])?;
+    daemon.wait_line(READY, PATIENCE)?;
+    let done = AtomicBool::new(false);
+    let came = thread::scope(|scope| {
+        // Each look examines the interfaces, as the kernel's news of them do.
+        for _ in 0..LOOKERS {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    // A scrape beyond the bound is refused.
+                    let _ = protected(&edge, "edge0");
+                }
+            });
+        }
+        let came = (0..ROUNDS).try_for_each(|round| -> Result<()> {
+            let _pair = veth(&peer, &edge)?;
+            wait_protected(&edge, "edge0", PATIENCE)?;
+            for look in 0..20 {
+                let is_protected = protected(&edge, "edge0")? == 1.0;
+                let shown = edge.run(&["ip", "-details", "link", "show", "edge0"])?;
+                ensure!(
+                    is_protected && shown.contains("prog/xdp"),
+                    "round {round}, look {look}: protected {is_protected}: {shown}"
+                );
+            }
+            edge.run(&["ip", "link", "del", "edge0"])?;
+            let gone = poll(PATIENCE, || {
+                Ok((protected(&edge, "edge0")? == 0.0).then_some(()))
+            })?;
+            gone.context("the interface is gone")
+        });
+        done.store(true, Ordering::Release);
+        came
+    });
+    came.with_context(|| daemon.stderr())
 }
 
 #[test]

@@ -80,6 +80,7 @@ impl Daemon {
 
     /// Examines every interface, and attaches the filter where it is missing and wanted.
     async fn examine_interfaces(&self) {
+        let _examination = self.examination.lock().await;
         // Listing many interfaces takes a while; one found unfiltered may have been so from the beginning of it.
         let looked = Instant::now();
         let present = match interfaces().await {

@@ -41,6 +41,8 @@ pub struct Daemon {
     pub(super) active: Mutex<ActivePolicy>,
     pub heartbeat: Arc<Heartbeat>,
     pub(super) interfaces: Mutex<Vec<InterfaceState>>,
+    /// Held while interfaces are examined: what was listed before another examination attached is no longer true.
+    pub(super) examination: tokio::sync::Mutex<()>,
     pub(super) reloads: Mutex<Reloads>,
     /// Parts beside the policy that are not in place.
     pub(super) shortfalls: Mutex<Vec<Shortfall>>,
@@ -85,6 +87,7 @@ impl Daemon {
             filter: Mutex::new(filter),
             heartbeat: Arc::default(),
             interfaces: Mutex::new(placed.into_iter().map(InterfaceState::new).collect()),
+            examination: tokio::sync::Mutex::new(()),
             is_start_incomplete: AtomicBool::new(last_failure.is_some()),
             reloads: Mutex::new(Reloads::new(last_failure)),
             shortfalls: Mutex::new(Vec::new()),

@@ -24,7 +24,8 @@ use crate::model::framing::describe;
 use crate::model::interface::Interface;
 
 impl Filter {
-    /// Attaches both programs and pins their links. An error leaves nothing behind.
+    /// Attaches both programs and pins their links. An error leaves nothing behind, and takes nothing away: an interface
+    /// whose ingress link is pinned was attached before.
     pub(super) fn attach(
         &mut self,
         pins: &Pins,
@@ -32,7 +33,7 @@ impl Filter {
         mode: XdpMode,
     ) -> Result<(), AttachError> {
         let attached = self.attach_both(pins, interface, mode);
-        if attached.is_err() {
+        if attached.is_err() && !pins.has(interface.index) {
             // The first error is the one to report.
             let _ = pins.unpin_links(interface.index);
         }
