@@ -12,7 +12,7 @@ fn no_change_of_the_filter_leaks_or_loses_a_packet() -> Result<()> {
     let mut table = Vec::new();
     report::table(&mut table, &rows)?;
     let table = String::from_utf8(table)?;
-    for step in 1..=11 {
+    for step in 1..=12 {
         ensure!(
             rows.iter().any(|row| row.step == step),
             "step {step} says nothing:\n{table}"

@@ -89,7 +89,7 @@ struct Life {
     #[arg(long)]
     json: bool,
     /// Run only this step, which may be given several times
-    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=11))]
+    #[arg(long = "step", value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=12))]
     steps: Vec<u8>,
 }
 

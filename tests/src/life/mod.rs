@@ -13,9 +13,11 @@ mod devices;
 mod faults;
 mod found;
 mod leases;
+mod machines;
 mod returns;
 mod site;
 mod steps;
 mod traffic;
 
+pub(crate) use site::{LISTED, RULES};
 pub use steps::{PROGRAMS, life};

@@ -27,7 +27,7 @@ pub(super) struct Site {
 pub(super) const PROBED: &str = "KP";
 
 /// Rules of every kind that can come and go, about no source that sends.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[tenant]]
 name = "customer-17"
 prefixes = ["203.0.113.0/24", "2001:db8:17::/48"]
@@ -54,7 +54,7 @@ action = "block"
 "#;
 
 /// What is on the list.
-const LISTED: &str = "5.136.9.0/24\n";
+pub(crate) const LISTED: &str = "5.136.9.0/24\n";
 
 /// The countries of the sentinels.
 pub(super) const SIDES: [&str; 2] = ["RU", "DE"];

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::found::Found;
 use super::site::Site;
 use super::traffic::{Seen, Traffic};
-use super::{damage, devices, faults, leases, returns};
+use super::{damage, devices, faults, leases, machines, returns};
 use crate::lab::Scale;
 use crate::lab::report::Row;
 
@@ -26,7 +26,7 @@ const MARGIN: Duration = Duration::from_millis(300);
 type Deed = fn(&mut Site, u32) -> Result<Found>;
 
 /// What is done, how often in the whole form and in the short one, and how often the sentinels change sides each time.
-const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
+const STEPS: [(u8, &str, [u32; 2], u32, Deed); 11] = [
     (
         1,
         "upgrades: SIGTERM, then a new daemon",
@@ -84,6 +84,13 @@ const STEPS: [(u8, &str, [u32; 2], u32, Deed); 10] = [
         [4, 1],
         0,
         faults::each_call,
+    ),
+    (
+        12,
+        "rounds of machines as they are: late, header-less, stacked and returning interfaces",
+        [20, 3],
+        0,
+        machines::as_they_are,
     ),
 ];
 

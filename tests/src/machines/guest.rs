@@ -1,6 +1,7 @@
 //! Inside a machine, as its first program: prepares it, looks at each device, writes the rows and switches it off.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
@@ -18,20 +19,26 @@ use super::agreement::corpus_agrees;
 use super::devices::{DEVICES, Device, mac};
 use super::machine::{END, MODULES};
 use super::rows::row;
+use super::{disk, reboot};
 use crate::call;
+use crate::daemon::Daemon;
 use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::{self, Row};
+use crate::life::{LISTED, RULES};
 use crate::link::Link;
 
 /// The port by which the rows leave.
 const PORT: &str = "/dev/ttyS1";
 
 /// Addresses of a blocked country and of an open one.
-const BLOCKED: &str = "77.88.8.8";
-const OPEN: &str = "84.200.69.80";
+pub(super) const BLOCKED: &str = "77.88.8.8";
+pub(super) const OPEN: &str = "84.200.69.80";
+
+/// Starts by a configuration file, which the rows change.
+const BY_FILE: [&str; 2] = ["--config", "/tmp/geofence.toml"];
 
 /// What the filter must do with a connection to SSH from each.
-const JUDGED: &str = "RU dropped, DE passed";
+pub(super) const JUDGED: &str = "RU dropped, DE passed";
 
 /// Does all that a machine is for. It does not return: the machine is switched off.
 pub fn run(is_short: bool) -> Result<()> {
@@ -39,7 +46,15 @@ pub fn run(is_short: bool) -> Result<()> {
         std::process::id() == 1,
         "this is what a machine of the laboratory runs as its first program"
     );
-    let done = prepare_machine().and_then(|mut port| look(&mut port, is_short));
+    let done = prepare_machine().and_then(|mut port| {
+        let files = disk::saved()?;
+        if files.is_empty() {
+            look(&mut port, is_short)?;
+        } else {
+            report::json(&mut port, &reboot::after(&files))?;
+        }
+        Ok(writeln!(port, "{END}")?)
+    });
     if let Err(error) = &done {
         eprintln!("laboratory: {error:#}");
     }
@@ -105,8 +120,10 @@ fn look(port: &mut File, is_short: bool) -> Result<()> {
             Err(error) => report::json(port, &[row(name, "a link", || Err(error))])?,
         }
     }
-    use std::io::Write as _;
-    Ok(writeln!(port, "{END}")?)
+    if !is_short {
+        report::json(port, &reboot::before())?;
+    }
+    Ok(())
 }
 
 /// Whether the kernel accepts each program.
@@ -167,32 +184,20 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
     let what = |what: &str| format!("{name}: {what}");
     let mut daemon = None;
     let mut rows = Vec::new();
+    rows.push(row(what("an empty configuration"), "written", || {
+        fs::write(BY_FILE[1], "")?;
+        Ok("written".to_owned())
+    }));
     rows.push(row(what("start before the link is up"), mode, || {
-        let interface = edge.interface();
-        let set = |state: &str| {
-            let words = ["ip", "link", "set", interface, state];
-            edge.pair.edge.run(&words)
-        };
-        set("down")?;
-        let started = edge.run(&[])?;
-        set("up")?;
-        edge.pair.wait_up()?;
-        edge.pair.address(false)?;
-        let said = started.stderr();
+        let (started, mode) = before_link(edge, &BY_FILE)?;
         daemon = Some(started);
-        let line = said
-            .lines()
-            .find_map(|line| line.split_once(" in ")?.1.split_once(" mode"));
-        line.map(|(mode, _)| mode.to_owned())
-            .with_context(|| said.clone())
+        Ok(mode)
     }));
     let judges = || {
-        let passed = |source| edge.passes(source);
-        let word = |passes: bool| if passes { "passed" } else { "dropped" };
         anyhow::Ok(format!(
             "RU {}, DE {}",
-            word(passed(BLOCKED)?),
-            word(passed(OPEN)?)
+            verdict_on(edge, BLOCKED)?,
+            verdict_on(edge, OPEN)?
         ))
     };
     rows.push(row(what("frames"), JUDGED, judges));
@@ -202,13 +207,23 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
         ensure!(answer.code == Some(0), "{answer:?}");
         judges()
     }));
+    for (text, rules) in [(RULES, "rules of every kind"), ("", "no rules")] {
+        let what = what(&format!("reload to {rules}"));
+        rows.push(row(what, JUDGED, || {
+            fs::write(BY_FILE[1], text)?;
+            fs::write("/tmp/findings.txt", LISTED)?;
+            let answer = edge.ask(&["reload"])?;
+            ensure!(answer.code == Some(0), "{answer:?}");
+            judges()
+        }));
+    }
     rows.push(row(what("SIGTERM, then a new daemon"), JUDGED, || {
         let mut running = daemon.take().context("no daemon")?;
         running.signal(Signal::SIGTERM)?;
         running.wait(PATIENCE)?;
         let between = judges()?;
         ensure!(between == JUDGED, "without a daemon: {between}");
-        daemon = Some(edge.run(&[])?);
+        daemon = Some(edge.run(&BY_FILE)?);
         judges()
     }));
     rows.push(row(what("mail both ways after it"), "passed", || {
@@ -219,6 +234,34 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
         judges()
     }));
     rows
+}
+
+/// Starts a daemon while the link is down, as the unit does, and takes it up. Returns the mode that was reached as well.
+pub(super) fn before_link(edge: &Edge, words: &[&str]) -> Result<(Daemon, String)> {
+    let set = |state: &str| {
+        let words = ["ip", "link", "set", edge.interface(), state];
+        edge.pair.edge.run(&words)
+    };
+    set("down")?;
+    let started = edge.run(words)?;
+    set("up")?;
+    edge.pair.wait_up()?;
+    edge.pair.address(false)?;
+    let said = started.stderr();
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once(" in ")?.1.split_once(" mode"));
+    let mode = line.map(|(mode, _)| mode.to_owned());
+    Ok((started, mode.with_context(|| said.clone())?))
+}
+
+/// What becomes of a connection to SSH from this address.
+pub(super) fn verdict_on(edge: &Edge, source: &str) -> Result<&'static str> {
+    Ok(if edge.passes(source)? {
+        "passed"
+    } else {
+        "dropped"
+    })
 }
 
 /// Connections from a blocked country to our port 25, and from us to one there.
