@@ -7,6 +7,7 @@
 //! drop                        a bare XDP_DROP
 //! fetch_*                     the next address, and nothing else
 //! lookup_*                    the next address, and its class from the image
+//! both_*                      the next address, and its classes from both images: the world's, and one of rules alone
 //! vary_*  -> NEXT[0]          the next address written into the frame as its source, then another program
 //! send_*  -> an interface     the same, and the frame redirected out of an interface
 //! ```
@@ -18,6 +19,7 @@ use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use geofence_common::address::Address;
 use geofence_common::decide::Tables;
+use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE};
 
 use crate::needs_rules;
 use crate::tables::KernelTables;
@@ -33,13 +35,14 @@ static CURSOR: PerCpuArray<[u32; 8], 1> = PerCpuArray::new();
 static NEXT: ProgramArray<1> = ProgramArray::new();
 
 /// Positions in the cursor: where the set starts, its size less one (a power of two less one), addresses taken, where
-/// in the frame the source stands, the interface to send out of.
+/// in the frame the source stands, the interface to send out of, and how many next to it take turns, less one.
 mod cursor {
     pub(super) const FIRST: usize = 0;
     pub(super) const MASK: usize = 1;
     pub(super) const TAKEN: usize = 2;
     pub(super) const SOURCE: usize = 3;
     pub(super) const INTERFACE: usize = 4;
+    pub(super) const TURNS: usize = 5;
 }
 
 /// Frames are no longer than this up to the source address; the verifier needs a bound.
@@ -92,6 +95,15 @@ fn lookup<const N: usize>() -> Option<u32> {
     }
 }
 
+/// Takes an address and finds its class in the image in use, and in the one before it.
+#[inline(always)]
+fn both<const N: usize>() -> Option<u32> {
+    let (address, _) = next()?;
+    let world = class_of::<N, _>(address, &KernelTables::<false>::at(IMAGE_IN_USE)?)?;
+    let rules = class_of::<N, _>(address, &KernelTables::<true>::at(IMAGE_BEFORE)?)?;
+    Some(world | rules)
+}
+
 #[inline(always)]
 fn class_of<const N: usize, T: Tables>(address: &[u8; 16], tables: &T) -> Option<u32> {
     let class = tables.class_at(tables.lookup(&family::<N>(address))?)?;
@@ -136,8 +148,9 @@ fn send<const N: usize>(ctx: &XdpContext) -> u32 {
         // SAFETY: the six bytes at `at` are inside the frame, as compared where it was read.
         unsafe { (at as *mut u16).write_unaligned(!(sum as u16)) };
     }
+    let turn = cursor[cursor::TAKEN] & cursor[cursor::TURNS];
     // SAFETY: the helper takes any number and refuses one that is no interface.
-    unsafe { bpf_redirect(cursor[cursor::INTERFACE], 0) as u32 }
+    unsafe { bpf_redirect(cursor[cursor::INTERFACE] + turn, 0) as u32 }
 }
 
 /// Where an IPv4 header's checksum stands; the checksum, and the source behind it.
@@ -177,6 +190,16 @@ pub(crate) fn lookup_v4(_: XdpContext) -> u32 {
 #[xdp(frags)]
 pub(crate) fn lookup_v6(_: XdpContext) -> u32 {
     lookup::<16>().unwrap_or(u32::MAX)
+}
+
+#[xdp(frags)]
+pub(crate) fn both_v4(_: XdpContext) -> u32 {
+    both::<4>().unwrap_or(u32::MAX)
+}
+
+#[xdp(frags)]
+pub(crate) fn both_v6(_: XdpContext) -> u32 {
+    both::<16>().unwrap_or(u32::MAX)
 }
 
 #[xdp(frags)]

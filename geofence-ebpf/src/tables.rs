@@ -97,7 +97,7 @@ impl<const RULES: bool> KernelTables<RULES> {
     }
 
     #[inline(always)]
-    fn at(place: u32) -> Option<Self> {
+    pub(crate) fn at(place: u32) -> Option<Self> {
         let words: *const u32 = maps::IMAGES.get(place)?.get_ptr(0)?.cast();
         // SAFETY: every image holds its header.
         let flags: u32 = unsafe { *words.add(header::FLAGS) };

@@ -13,14 +13,19 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("ethtool", "ethtool"),
 ];
 /// Tables of all parts, and how many rows each has.
-const ROWS: [(&str, usize); 20] = [
+const ROWS: [(&str, usize); 26] = [
     ("lookup_v4", 4),
     ("lookup_v6", 4),
+    ("without_world", 10),
+    ("without_list", 10),
     ("program_v4_uniform", 8),
     ("program_v4_prefix", 8),
     ("program_v6_prefix", 8),
+    ("variants", 9),
     ("peers", 6),
     ("peers_ratios", 6),
+    ("load", 3),
+    ("interfaces", 3),
     ("growth_prefixes", 3),
     ("growth_cores", 2),
     ("rules_size", 6),
@@ -28,6 +33,7 @@ const ROWS: [(&str, usize); 20] = [
     ("rules_unnamed", 9),
     ("rules_named", 6),
     ("rules_path", 6),
+    ("two_images", 5),
     ("rules_daemon", 6),
     ("lists_lookup", 6),
     ("lists_daemon", 4),

@@ -34,6 +34,9 @@ pub const CLASS_NUMBER_BITS: u32 = 10;
 
 pub const FILTER_BITS: u32 = INDIRECT.trailing_zeros() - CLASS_NUMBER_BITS;
 
+/// The filter, in a direct leaf.
+pub const FILTER: u32 = POSITION & !CLASS_NUMBER;
+
 /// The bits of a range leaf's position that hold its skip, in units of four address bits.
 pub const SKIP: u32 = LINE_WORDS as u32 - 1;
 

@@ -14,17 +14,29 @@ use super::exceptions::Exceptions;
 use super::host_table::HostTable;
 use super::image::{Image, write_u64};
 use super::list_sets::ListSets;
+use super::mechanisms::Mechanisms;
 use super::parallel::{at_once, for_both};
 use super::port_rules::{self, when};
 use super::prefix::Family;
 use super::sources;
 use super::target::Target;
 use super::trie::{Full, Trie};
+use super::trie_cursor::Cursor;
 use crate::data::geoip::Database;
 use crate::model::policy::{Policy, Replies, ServiceProtocol};
 
 /// Compiles an image.
 pub fn compile(
+    policy: &Policy,
+    database: &Database,
+    target: &Target,
+) -> Result<Image, CompileError> {
+    compile_with(Mechanisms::ALL, policy, database, target)
+}
+
+/// Compiles an image by some of the mechanisms only.
+pub fn compile_with(
+    mechanisms: Mechanisms,
     policy: &Policy,
     database: &Database,
     target: &Target,
@@ -42,7 +54,11 @@ pub fn compile(
     });
     drop(countries);
     let [mut v4, mut v6] = layers.map(|layer| numbers.number(layer));
-    let hosts = HostTable::take([&mut v4, &mut v6], |number| numbers.is_named(number));
+    let hosts = if mechanisms.host_table {
+        HostTable::take([&mut v4, &mut v6], |number| numbers.is_named(number))
+    } else {
+        HostTable::default()
+    };
     let table = ClassTable::new(numbers);
     let flags = flags(policy, &exceptions, &lists);
 
@@ -92,9 +108,8 @@ pub fn compile(
 
     let tries = for_both(|family| {
         let layer = [&v4, &v6][family as usize];
-        Trie::new(family, layer, hosts.addresses(family), |number| {
-            table.leaf(number)
-        })
+        let cursor = Cursor::new(family, layer, hosts.addresses(family), mechanisms);
+        Trie::new(cursor, |number| table.leaf(number))
     });
     let mut fits = Ok(());
     for (root, trie) in [ROOT_V4_LINE, ROOT_V6_LINE].into_iter().zip(tries) {
@@ -105,7 +120,7 @@ pub fn compile(
         roots_at = *roots;
         for (root, (family, layer)) in roots.iter().zip(Family::ALL.into_iter().zip(layers)) {
             let leaf = |key| LEAF | policies.position(key);
-            let trie = Trie::new(family, layer, &[], leaf);
+            let trie = Trie::new(Cursor::new(family, layer, &[], mechanisms), leaf);
             fits = fits.and(trie.and_then(|trie| trie.write(&mut lines, *root)));
         }
     }

@@ -17,7 +17,6 @@ use geofence_common::image::{
 };
 use hashbrown::HashTable;
 
-use super::prefix::Family;
 use super::trie_cursor::{Cursor, RangeLeaf};
 
 /// There are more nodes than an image can hold.
@@ -35,12 +34,10 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    /// The trie of these steps. `leaf` gives the entry of a value; the filter bits of the hosts in its block are added.
-    /// Hosts come in order.
+    /// The trie of the steps that a cursor reads. `leaf` gives the entry of a value; the filter bits of the hosts in its
+    /// block are added.
     pub(super) fn new<T: Copy>(
-        family: Family,
-        steps: &[(u128, T)],
-        hosts: &[u128],
+        mut cursor: Cursor<'_, T>,
         leaf: impl Fn(T) -> u32,
     ) -> Result<Self, Full> {
         let mut trie = Self {
@@ -50,7 +47,6 @@ impl Trie {
             known: HashTable::new(),
             hash: FixedState::default(),
         };
-        let mut cursor = Cursor::new(family, steps, hosts);
         for value in 0..1_usize << ROOT_BITS {
             let base = (value as u128) << (128 - ROOT_BITS);
             let entry = trie.entry(&mut cursor, &leaf, base, ROOT_BITS)?;
@@ -214,12 +210,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compile::mechanisms::Mechanisms;
+    use crate::compile::prefix::Family;
 
     /// The trie of a layer whose values are the positions of its leaves.
     fn trie(steps: &[(u128, u32)]) -> Vec<Line> {
         let mut lines = vec![[0; LINE_WORDS]; FREE_LINE];
         let leaf = |value| LEAF | INDIRECT | value;
-        let trie = Trie::new(Family::V6, steps, &[], leaf);
+        let trie = Trie::new(Cursor::new(Family::V6, steps, &[], Mechanisms::ALL), leaf);
         let written = trie.and_then(|trie| trie.write(&mut lines, ROOT_V6_LINE));
         assert!(written.is_ok());
         lines

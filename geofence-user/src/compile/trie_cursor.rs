@@ -2,9 +2,10 @@
 
 use geofence_common::image::host_table::Fingerprint;
 use geofence_common::image::{
-    INDIRECT, LONG_RANGE_STEPS, SHORT_RANGE_STEPS, STRIDE_MAX, STRIDE_MIN,
+    FILTER, INDIRECT, LONG_RANGE_STEPS, SHORT_RANGE_STEPS, STRIDE_MAX, STRIDE_MIN,
 };
 
+use super::mechanisms::Mechanisms;
 use super::prefix::Family;
 
 /// The strides of a node whose blocks are mostly split again, the widest first.
@@ -26,16 +27,28 @@ pub(super) struct Cursor<'a, T> {
     at: usize,
     /// The hosts at or after the position.
     hosts: &'a [u128],
+    /// The filter bits that every leaf has; none unless leaf filters are left out.
+    filter: u32,
     family: Family,
+    mechanisms: Mechanisms,
 }
 
 impl<'a, T: Copy> Cursor<'a, T> {
-    pub(super) const fn new(family: Family, steps: &'a [(u128, T)], hosts: &'a [u128]) -> Self {
+    /// Hosts come in order.
+    pub(super) const fn new(
+        family: Family,
+        steps: &'a [(u128, T)],
+        hosts: &'a [u128],
+        mechanisms: Mechanisms,
+    ) -> Self {
+        let is_filtered = mechanisms.leaf_filter || hosts.is_empty();
         Self {
             steps,
             at: 0,
             hosts,
+            filter: if is_filtered { 0 } else { FILTER },
             family,
+            mechanisms,
         }
     }
 
@@ -48,10 +61,11 @@ impl<'a, T: Copy> Cursor<'a, T> {
         while self.hosts.first().is_some_and(|host| *host < start) {
             self.hosts = &self.hosts[1..];
         }
-        if self.hosts.first().is_none_or(|host| *host > end) {
+        if leaf & INDIRECT != 0 {
             return leaf;
         }
-        if leaf & INDIRECT != 0 {
+        let leaf = leaf | self.filter;
+        if self.hosts.first().is_none_or(|host| *host > end) {
             return leaf;
         }
         let among = self.hosts.iter().take_while(|host| **host <= end);
@@ -70,6 +84,9 @@ impl<'a, T: Copy> Cursor<'a, T> {
 
     /// The range leaf of the block that starts at the position, if its steps fit into one.
     pub(super) fn range_leaf(&self, bits: u32, end: u128) -> Option<RangeLeaf<'a, T>> {
+        if !self.mechanisms.range_leaves {
+            return None;
+        }
         let ahead = &self.steps[self.at + 1..];
         let first = &ahead[..ahead.len().min(SHORT_RANGE_STEPS + 1)];
         let inside = first.partition_point(|(start, _)| *start <= end);
@@ -96,6 +113,9 @@ impl<'a, T: Copy> Cursor<'a, T> {
     /// The stride of the node for the block that starts at the position: the widest at which at least half of the lines
     /// would exist with narrow nodes as well.
     pub(super) fn stride(&self, bits: u32, end: u128) -> u32 {
+        if !self.mechanisms.strides {
+            return STRIDE_MIN;
+        }
         let ahead = &self.steps[self.at + 1..];
         let inside = &ahead[..ahead.partition_point(|(start, _)| *start <= end)];
         WIDE_STRIDES

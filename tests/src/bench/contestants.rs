@@ -13,15 +13,12 @@ pub(crate) const DRAWN: [(Family, bool, &str); 3] = [
     (Family::V6, false, "IPv6 table prefix"),
 ];
 pub(crate) const FATES: [Fate; 3] = [Fate::PassUnblocked, Fate::DropTcp, Fate::DropUdp];
-/// More than this over the bare policy is too much.
-pub(crate) const WANTED: f64 = 1.05;
 
-/// Those whose ratio to the bare policy is bounded.
-pub(crate) const BOUNDED: [usize; 3] = [1, 2, 3];
+/// Those that differ from the bare policy in what a source's look-up finds.
+pub(crate) const OF_SOURCES: [usize; 3] = [1, 2, 3];
 /// Those that name sources; the third names all.
 pub(crate) const NAMING: [usize; 3] = [1, 2, ALL];
-/// The policy with tenants alone, and the one with everything.
-pub(crate) const TENANTS: usize = 4;
+/// The policy with everything.
 pub(crate) const ALL: usize = 5;
 
 /// Where the sets of those whom rules name start: on a list, excepted here, excepted elsewhere.

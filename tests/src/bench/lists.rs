@@ -36,11 +36,11 @@ const DRAWN: [Distribution; 3] = [
     Distribution::Zipf,
 ];
 /// What a list of a million may cost a look-up, and in MiB the image.
-const WANTED: f64 = 1.2;
+const WANTED: f64 = 2.5;
 const WANTED_MIB: f64 = 128.0;
 
 /// Addresses on the lists that are looked at more closely, and on the longest.
-const fn sizes(smoke: bool) -> [usize; 2] {
+pub(crate) const fn sizes(smoke: bool) -> [usize; 2] {
     if smoke {
         [2_000, 10_000]
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Different addresses that a list may have: of IPv4 any, of IPv6 any in a prefix of the table.
-fn addresses(database: &Database, family: Family, count: usize, seed: u64) -> Result<Vec<IpNet>> {
+pub(crate) fn addresses(database: &Database, family: Family, count: usize, seed: u64) -> Result<Vec<IpNet>> {
     let mut draw = Draw::new(seed);
     let special: Vec<Ipv4Net> = SPECIAL_USE_V4
         .iter()
@@ -93,7 +93,8 @@ fn addresses(database: &Database, family: Family, count: usize, seed: u64) -> Re
     Ok(all)
 }
 
-fn listing(addresses: &[IpNet]) -> Listing {
+/// The list of these addresses.
+pub(crate) fn listing(addresses: &[IpNet]) -> Listing {
     let entries = addresses.iter().zip(1..).map(|(net, line)| Entry {
         net: *net,
         place: Place { line, column: 1 },
@@ -118,12 +119,7 @@ fn lookups(plan: &Plan, million: usize, policies: &[Prepared], report: &mut Repo
         for (seed, distribution) in (51..).zip(DRAWN) {
             let database = &plan.prepared.database;
             let mut set = Set::draw(database, family, distribution, plan.set_size, seed)?;
-            // The few that are on the list give way to their neighbours, which are not.
-            for at in 0..set.addresses.len() {
-                if is_listed(&set.addresses[at]) {
-                    set.addresses[at] = set.addresses[at.wrapping_sub(1) % plan.set_size];
-                }
-            }
+            set.replace(is_listed);
             sets.push(set);
         }
     }

@@ -1,6 +1,6 @@
-//! Where results go besides the terminal: a folder, and the document that quotes them.
+//! Where results go besides the terminal: a folder, and the pages that quote them.
 //!
-//! The document is prose with places for tables, each between a pair of comments that name the table:
+//! A page is prose with places for tables, each between a pair of comments that name the table:
 //!
 //! ```text
 //! <!-- bench: peers -->
@@ -33,17 +33,23 @@ pub(crate) fn write(report: &Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the tables in `performance.md` of a folder, and the plot beside it. Every table must have been measured.
+/// The pages with measured tables.
+const PAGES: [&str; 2] = ["performance.md", "image-format.md"];
+
+/// Replaces the tables in the pages of a folder, and the plot beside them. Every table must have been measured.
 pub(crate) fn document(report: &Report, folder: &Path) -> Result<()> {
-    let path = folder.join("performance.md");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let filled = fill(&text, |name| match name {
-        "facts" => Some(facts(report)),
-        "targets" => Some(report.targets_markdown()),
-        name => Some(report.table(name)?.markdown()),
-    })
-    .with_context(|| format!("filling in {}", path.display()))?;
-    put(&path, &filled)?;
+    for page in PAGES {
+        let path = folder.join(page);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let filled = fill(&text, |name| match name {
+            "facts" => Some(facts(report)),
+            "targets" => Some(report.targets_markdown()),
+            name => Some(report.table(name)?.markdown()),
+        })
+        .with_context(|| format!("filling in {}", path.display()))?;
+        put(&path, &filled)?;
+    }
     let table = report
         .table(PLOTTED)
         .context("the peers were not measured")?;

@@ -9,7 +9,6 @@ use anyhow::{Result, ensure};
 use geofence_tests::namespace::Namespace;
 
 use crate::cases;
-use crate::contestants::{BOUNDED, WANTED};
 use crate::peers::{self, Filter};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
@@ -46,20 +45,6 @@ pub(crate) fn measure(
             ]
         });
         table.row(name.clone(), cells.collect());
-    }
-    for rig in BOUNDED {
-        for (_, drawn) in drawn {
-            report.target(
-                &format!(
-                    "Dropping a frame with {}, {drawn}, against the bare policy",
-                    names[rig]
-                ),
-                true,
-                WANTED,
-                Unit::Times,
-                table.median(&names[rig], &format!("{drawn}, against the bare policy")),
-            );
-        }
     }
     report.tables.push(table);
     Ok(())

@@ -8,7 +8,7 @@ use geofence_common::country::Country;
 use geofence_common::image::class::Class;
 use geofence_common::image::{Lookup as _, Words as _};
 use geofence_tests::oracle::Oracle;
-use geofence_user::compile::{Boot, Target, compile};
+use geofence_user::compile::{Boot, Mechanisms, Target, compile_with};
 use geofence_user::config::Config;
 use geofence_user::data::geoip::Database;
 use geofence_user::data::lists::Loaded;
@@ -69,6 +69,16 @@ impl Plan {
         database: Option<Database>,
         change: impl FnOnce(&mut Policy),
     ) -> Result<Prepared> {
+        self.variant_with(Mechanisms::ALL, database, change)
+    }
+
+    /// As `variant`, with an image of some mechanisms only.
+    pub(crate) fn variant_with(
+        &self,
+        mechanisms: Mechanisms,
+        database: Option<Database>,
+        change: impl FnOnce(&mut Policy),
+    ) -> Result<Prepared> {
         let mut config = self.prepared.config.clone();
         change(&mut config.policy);
         let database = database.unwrap_or_else(|| self.prepared.database.clone());
@@ -79,7 +89,7 @@ impl Plan {
             boot: Boot::default(),
             lines_max: u32::MAX >> 4,
         };
-        let image = compile(&config.policy, &database, &target)?;
+        let image = compile_with(mechanisms, &config.policy, &database, &target)?;
         Ok(Prepared {
             config,
             database,

@@ -11,20 +11,27 @@ use crate::sample::Samples;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Nanoseconds,
+    Microseconds,
     Milliseconds,
     Mebibytes,
     Percent,
     Times,
+    /// Millions of packets a second.
+    Rate,
+    Packets,
 }
 
 impl Unit {
     const fn name(self) -> &'static str {
         match self {
             Self::Nanoseconds => "ns",
+            Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::Percent => "%",
             Self::Times => "x",
+            Self::Rate => "Mpps",
+            Self::Packets => "packets",
         }
     }
 }

@@ -13,7 +13,7 @@ use aya::util::nr_cpus;
 use geofence_common::action::Action;
 use geofence_common::address::Address;
 use geofence_common::flow::Table;
-use geofence_common::maps::name;
+use geofence_common::maps::{INTERFACES_MAX, name};
 use geofence_user::kernel::Filter;
 use geofence_user::model::filter_options::FilterOptions;
 use geofence_user::model::policy::Lookup;
@@ -42,6 +42,7 @@ pub(crate) mod program {
     pub(crate) const DROP: &str = "drop";
     pub(crate) const FETCH: [&str; 2] = ["fetch_v4", "fetch_v6"];
     pub(crate) const LOOKUP: [&str; 2] = ["lookup_v4", "lookup_v6"];
+    pub(crate) const BOTH: [&str; 2] = ["both_v4", "both_v6"];
     pub(crate) const VARY: [&str; 2] = ["vary_v4", "vary_v6"];
     pub(crate) const SEND: [&str; 2] = ["send_v4", "send_v6"];
 }
@@ -133,6 +134,7 @@ impl Rig {
         let names = [
             program::FETCH,
             program::LOOKUP,
+            program::BOTH,
             program::VARY,
             program::SEND,
         ];
@@ -169,9 +171,15 @@ impl Rig {
 
     /// Starts a set from its first address, on every CPU.
     pub(crate) fn aim(&mut self, cursor: &Cursor) -> Result<()> {
+        self.spread(cursor, 1)
+    }
+
+    /// As `aim`; so many interfaces with neighbouring numbers, a power of two, take turns.
+    pub(crate) fn spread(&mut self, cursor: &Cursor, interfaces: u32) -> Result<()> {
         let (first, size) = self.sets[cursor.set];
         let source = u32::try_from(cursor.source)?;
-        let words = [first, size - 1, 0, source, cursor.interface, 0, 0, 0];
+        let turns = interfaces - 1;
+        let words = [first, size - 1, 0, source, cursor.interface, turns, 0, 0];
         let cpus = nr_cpus()
             .map_err(|(_, error)| error)
             .context("counting CPUs")?;
@@ -182,6 +190,16 @@ impl Rig {
             .context("the object has no CURSOR")?;
         let mut array: PerCpuArray<_, [u32; 8]> = map.try_into()?;
         Ok(array.set(0, PerCpuValues::try_from(vec![words; cpus])?, 0)?)
+    }
+
+    /// Gives an interface of some namespace counters of its own.
+    pub(crate) fn count_apart(&mut self, interface: u32, slot: u32) -> Result<()> {
+        let ebpf = self.filter.ebpf();
+        let map = ebpf
+            .map_mut(name::INTERFACES)
+            .context("the object has no INTERFACES")?;
+        let mut array: Array<_, u32> = map.try_into()?;
+        Ok(array.set(interface % INTERFACES_MAX, slot, 0)?)
     }
 
     /// How many addresses were taken since the set was started, on all CPUs.

@@ -23,7 +23,7 @@ use geofence_user::prepare::Prepared;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::cases::{self, Case, Fate};
-use crate::contestants::{ALL, BOUNDED, DRAWN, FATES, NAMED, against, size};
+use crate::contestants::{ALL, DRAWN, FATES, NAMED, OF_SOURCES, against, size};
 use crate::growth::grouped;
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
@@ -32,7 +32,7 @@ use crate::rules_whole::{those_named, unnamed};
 use crate::sample::rounds;
 use crate::sets::{Family, Set};
 use crate::stage::Stage;
-use crate::{path, synthetic, verify};
+use crate::{path, synthetic, two_images, verify};
 
 /// The sets of blocked IPv4 sources that no rule names, and how they are drawn.
 const BLOCKED_V4: [(usize, &str); 2] = [(1, "uniform"), (3, "table prefix")];
@@ -45,6 +45,26 @@ struct Sizes {
     exceptions: usize,
     /// Destinations that exceptions name, and tenants where they name tenants.
     destinations: usize,
+}
+
+impl Sizes {
+    const fn of(plan: &Plan) -> Self {
+        if plan.smoke {
+            Self {
+                lists: 10,
+                entries: 20,
+                exceptions: 1_000,
+                destinations: 10,
+            }
+        } else {
+            Self {
+                lists: 1_000,
+                entries: 250,
+                exceptions: 100_000,
+                destinations: 1_000,
+            }
+        }
+    }
 }
 
 /// What is laid over the bare policy.
@@ -74,6 +94,9 @@ const CONTESTANTS: [Rules; 6] = {
         rules(true, true, true),
     ]
 };
+/// The one with lists and exceptions, and without tenants.
+const LISTS_AND_EXCEPTIONS: usize = 3;
+
 impl Rules {
     fn name(self, sizes: &Sizes) -> String {
         let parts = [
@@ -100,21 +123,7 @@ struct Named {
 }
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
-    let sizes = if plan.smoke {
-        Sizes {
-            lists: 10,
-            entries: 20,
-            exceptions: 1_000,
-            destinations: 10,
-        }
-    } else {
-        Sizes {
-            lists: 1_000,
-            entries: 250,
-            exceptions: 100_000,
-            destinations: 1_000,
-        }
-    };
+    let sizes = Sizes::of(plan);
     let named = named(plan, &sizes)?;
     let mut size_table = Table::new(
         "rules_size",
@@ -149,7 +158,10 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     lookups(plan, &sets, &mut stage, &names, report)?;
     unnamed(plan, &mut stage, &names, report)?;
     those_named(plan, &all, &sets, &mut stage, &names, report)?;
-    path::measure(plan, &mut stage, size(plan), &names, &BLOCKED_V4, report)
+    path::measure(plan, &mut stage, size(plan), &names, &BLOCKED_V4, report)?;
+    let rules = CONTESTANTS[LISTS_AND_EXCEPTIONS];
+    let lay = |policy: &mut Policy| lay(rules, &sizes, &named, policy);
+    two_images::measure(plan, &sets, &lay, &names[LISTS_AND_EXCEPTIONS], report)
 }
 
 /// The prefixes on lists, and the sources of exceptions: addresses of blocked countries, as who is not blocked needs
@@ -355,7 +367,7 @@ fn lookups(
     report: &mut Report,
 ) -> Result<()> {
     // Tenants do not change where a source is found.
-    let contestants = 1 + BOUNDED.len();
+    let contestants = 1 + OF_SOURCES.len();
     let turns = contestants + 1;
     let samples = stage.everywhere(plan.places(), |stage| {
         rounds(DRAWN.len() * turns, turns, plan.place_rounds(), |one| {

@@ -8,7 +8,7 @@ use geofence_user::prepare::Prepared;
 
 use crate::cases::{self, Case, Fate};
 use crate::contestants::{
-    ALL, BOUNDED, DRAWN, FATES, NAMED, NAMING, TENANTS, WANTED, against, size,
+    ALL, DRAWN, FATES, NAMED, NAMING, against, size,
 };
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
@@ -18,6 +18,20 @@ use crate::sets::{Family, Set};
 use crate::stage::Stage;
 use crate::verify;
 
+/// The rows for sources that no rule names: name, set, case. The sets are open and blocked sources for each way of
+/// drawing.
+pub(crate) fn rows() -> Vec<(String, usize, Case)> {
+    let mut rows = Vec::new();
+    for (set, (family, _, from)) in (0..).zip(DRAWN) {
+        for fate in FATES {
+            let set = 2 * set + usize::from(fate != Fate::PassUnblocked);
+            let name = format!("{}, {from}", fate.name());
+            rows.push((name, set, cases::plain(family, fate)));
+        }
+    }
+    rows
+}
+
 /// The whole program for sources that no rule names.
 pub(crate) fn unnamed(
     plan: &Plan,
@@ -25,17 +39,7 @@ pub(crate) fn unnamed(
     names: &[String],
     report: &mut Report,
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    for (set, (family, _, from)) in (0..).zip(DRAWN) {
-        for fate in FATES {
-            let set = 2 * set + usize::from(fate != Fate::PassUnblocked);
-            rows.push((
-                format!("{}, {from}", fate.name()),
-                set,
-                cases::plain(family, fate),
-            ));
-        }
-    }
+    let rows = rows();
     let columns: Vec<_> = names.iter().map(String::as_str).collect();
     let mut table = Table::new(
         "rules_unnamed",
@@ -46,36 +50,12 @@ pub(crate) fn unnamed(
     for (row, samples) in rows.iter().zip(whole(plan, stage, &all, &rows)?) {
         table.row(row.0.clone(), against(&samples));
     }
-    for contestant in BOUNDED {
-        let column = &names[contestant];
-        let worst = rows.iter().filter_map(|row| table.median(&row.0, column));
-        report.target(
-            &format!("{column} against the bare policy, whom they do not name, the worst row"),
-            true,
-            WANTED,
-            Unit::Times,
-            worst.max_by(f64::total_cmp),
-        );
-    }
-    // With tenants, what may not cost more is that there are lists and exceptions besides.
-    let worst = rows.iter().filter_map(|row| {
-        let [tenants, all] =
-            [TENANTS, ALL].map(|contestant| table.median(&row.0, &names[contestant]));
-        Some(all? / tenants?)
-    });
-    report.target(
-        &format!("{} against tenants alone, the worst row", names[ALL]),
-        true,
-        WANTED,
-        Unit::Times,
-        worst.max_by(f64::total_cmp),
-    );
     report.tables.push(table);
     Ok(())
 }
 
 /// What each of these contestants needs for each row, over a bare drop.
-fn whole(
+pub(crate) fn whole(
     plan: &Plan,
     stage: &mut Stage<'_>,
     chosen: &[usize],

@@ -100,6 +100,16 @@ impl Set {
         Ok(Self { family, addresses })
     }
 
+    /// Gives the place of each unwanted address to the one before it.
+    pub(crate) fn replace(&mut self, is_unwanted: impl Fn(&Address) -> bool) {
+        let size = self.addresses.len();
+        for at in 0..size {
+            if is_unwanted(&self.addresses[at]) {
+                self.addresses[at] = self.addresses[(at + size - 1) % size];
+            }
+        }
+    }
+
     /// Draws a set of the addresses that are `wanted`, uniformly or by prefix.
     pub(crate) fn of(
         database: &Database,

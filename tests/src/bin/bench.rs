@@ -14,14 +14,20 @@ mod contestants;
 mod control;
 #[path = "../bench/growth.rs"]
 mod growth;
+#[path = "../bench/interfaces.rs"]
+mod interfaces;
 #[path = "../bench/lists.rs"]
 mod lists;
+#[path = "../bench/load.rs"]
+mod load;
 #[path = "../bench/lookup.rs"]
 mod lookup;
 #[path = "../bench/machine.rs"]
 mod machine;
 #[path = "../bench/many_exceptions.rs"]
 mod many_exceptions;
+#[path = "../bench/mechanisms.rs"]
+mod mechanisms;
 #[path = "../bench/memory.rs"]
 mod memory;
 #[path = "../bench/netfilter.rs"]
@@ -54,6 +60,10 @@ mod sets;
 mod stage;
 #[path = "../bench/synthetic.rs"]
 mod synthetic;
+#[path = "../bench/two_images.rs"]
+mod two_images;
+#[path = "../bench/variants.rs"]
+mod variants;
 #[path = "../bench/verify.rs"]
 mod verify;
 
@@ -66,6 +76,7 @@ use clap::{Parser, ValueEnum};
 use geofence_user::model::policy::Lookup;
 
 use baseline::Build;
+use mechanisms::Mechanism;
 use plan::Plan;
 use report::Report;
 use rig::Rig;
@@ -83,14 +94,17 @@ struct Arguments {
     /// Measure these parts only
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
+    /// Look up also in images without this mechanism; repeat it for several. A run of all parts leaves out each in turn
+    #[arg(long, value_name = "MECHANISM")]
+    without: Vec<Mechanism>,
     /// GeoIP file to look up in instead of the embedded one; repeat it for several
     #[arg(long, value_name = "FILE")]
     mmdb: Vec<PathBuf>,
     /// Folder for bench.json and bench.svg
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
-    /// Rewrite the tables of performance.md in this folder, and the plot beside it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["smoke", "only"])]
+    /// Rewrite the tables of performance.md and image-format.md in this folder, and the plot beside them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["smoke", "only", "without"])]
     docs: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long)]
@@ -119,8 +133,12 @@ enum Part {
     Lookup,
     /// The whole program, by case
     Program,
+    /// A single rule of each kind, against the bare policy
+    Variants,
     /// The filters people use instead, on one path
     Peers,
+    /// A machine under a flood: latency, CPU, packets a second; several interfaces
+    Load,
     /// More prefixes and cores
     Growth,
     /// Lists, exceptions and tenants, against the bare policy
@@ -174,35 +192,53 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Rig::load(&plan.prepared, Lookup::LpmTrie, &sets)?,
         ];
         if wants(Part::Lookup) {
-            progress("part 1 of 7: the look-up alone");
+            progress("part 1 of 9: the look-up alone");
             lookup::measure(&plan, &mut rigs, &lookup_sets, &mut report)?;
         }
         let first = lookup_sets.len();
         if wants(Part::Program) {
-            progress("part 2 of 7: the whole program");
+            progress("part 2 of 9: the whole program");
             let [rig, _] = &mut rigs;
             program::measure(&plan, rig, first, &program_sets, &mut report)?;
         }
         if wants(Part::Peers) {
-            progress("part 3 of 7: other filters on the same path");
+            progress("part 3 of 9: other filters on the same path");
             peers::measure(&plan, &mut rigs, first, &mut report)?;
         }
     }
+    let left_out = if arguments.only.is_empty() && arguments.without.is_empty() {
+        &Mechanism::ALL
+    } else {
+        &arguments.without[..]
+    };
+    if wants(Part::Lookup) && !left_out.is_empty() {
+        progress("part 1 of 9: the look-up in images without one mechanism");
+        mechanisms::measure(&plan, left_out, &mut report)?;
+    }
+    if wants(Part::Variants) {
+        progress("part 4 of 9: one rule of each kind");
+        variants::measure(&plan, &mut report)?;
+    }
+    if wants(Part::Load) {
+        progress("part 5 of 9: under load");
+        load::measure(&plan, &mut report)?;
+        interfaces::measure(&plan, &mut report)?;
+    }
     if wants(Part::Growth) {
-        progress("part 4 of 7: growth");
+        progress("part 6 of 9: growth");
         growth::measure(&plan, &mut report)?;
     }
     if wants(Part::Rules) {
-        progress("part 5 of 7: lists, exceptions, tenants");
+        progress("part 7 of 9: lists, exceptions, tenants");
         rules::measure(&plan, &mut report)?;
         rig::everywhere(|| many_exceptions::measure(&plan, &mut report))?;
     }
     if wants(Part::Lists) {
-        progress("part 6 of 7: a list of a million");
+        progress("part 8 of 9: a list of a million");
         lists::measure(&plan, &mut report)?;
     }
     if wants(Part::Control) {
-        progress("part 7 of 7: control, memory, the daemon");
+        progress("part 9 of 9: control, memory, the daemon");
         control::measure(&plan, &geofence(arguments)?, &mut report)?;
     }
     publish(arguments, &report)?;
@@ -219,6 +255,12 @@ fn compare(arguments: &Arguments, folder: &Path) -> Result<()> {
     for part in &arguments.only {
         let name = part.to_possible_value().context("a part without a name")?;
         same.push(format!("--only={}", name.get_name()));
+    }
+    for mechanism in &arguments.without {
+        let name = mechanism
+            .to_possible_value()
+            .context("a mechanism without a name")?;
+        same.push(format!("--without={}", name.get_name()));
     }
     for path in &arguments.mmdb {
         same.push(format!("--mmdb={}", path.display()));

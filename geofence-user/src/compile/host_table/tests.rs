@@ -8,7 +8,9 @@ use geofence_common::image::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::compile::mechanisms::Mechanisms;
 use crate::compile::trie::Trie;
+use crate::compile::trie_cursor::Cursor;
 
 /// Numbers from here on are of classes that lists or exceptions made.
 const NAMED: u32 = 100;
@@ -32,7 +34,9 @@ fn image(mut layers: [Layer<u32>; 2]) -> (Vec<Line>, HostTable) {
     lines.extend(hosts.lines(position));
     let roots = [ROOT_V4_LINE, ROOT_V6_LINE];
     for ((root, family), layer) in roots.into_iter().zip(Family::ALL).zip(&layers) {
-        let trie = Trie::new(family, layer, hosts.addresses(family), class_leaf);
+        let hosts = hosts.addresses(family);
+        let cursor = Cursor::new(family, layer, hosts, Mechanisms::ALL);
+        let trie = Trie::new(cursor, class_leaf);
         let written = trie.and_then(|trie| trie.write(&mut lines, root));
         assert!(written.is_ok());
     }

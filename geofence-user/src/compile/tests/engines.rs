@@ -9,7 +9,7 @@ use prefix_trie::PrefixMap;
 use proptest::prelude::*;
 
 use super::helpers::*;
-use crate::compile::compile;
+use crate::compile::{Mechanisms, compile_with};
 use crate::data::geoip::Database;
 use crate::model::policy::{AsRule, AutonomousSystem, CountryRule};
 use crate::oracle::{LongestPrefix, Oracle, default_policy, edges_v4, edges_v6};
@@ -64,6 +64,7 @@ proptest! {
         systems in proptest::collection::vec(proptest::collection::vec(dense(), 0..6), 2),
         hosts in prop_oneof![Just(0), 300..400_usize],
         probes in proptest::collection::vec(dense(), 30),
+        mechanisms in prop_oneof![Just([true; 4]), any::<[bool; 4]>()],
     ) {
         let mut policy = default_policy();
         policy.settings.rule = CountryRule::Block((3..7).map(Country::from_number).collect());
@@ -90,7 +91,9 @@ proptest! {
             v4.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
             v6.into_iter().map(|(net, number)| (net, Country::from_number(number))).collect(),
         );
-        let image = compile(&policy, &database, &TARGET).unwrap();
+        let [strides, range_leaves, host_table, leaf_filter] = mechanisms;
+        let mechanisms = Mechanisms { strides, range_leaves, host_table, leaf_filter };
+        let image = compile_with(mechanisms, &policy, &database, &TARGET).unwrap();
         let oracle = Oracle::new(&policy, &database);
 
         let mut lpm_v4 = LongestPrefix::new(32);
