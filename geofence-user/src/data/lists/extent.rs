@@ -40,21 +40,47 @@ pub(super) fn problems(definition: &Definition, entries: &Entries) -> Vec<Sanity
     problems
 }
 
-/// The blocks that IANA has given to the registries of IPv6, of which sites get their addresses. The rest of 2000::/3
-/// is free, and a list that covers all of the internet covers little of that.
-const ALLOCATED_V6: [&str; 12] = [
-    "2001::/16",
-    "2003::/18",
-    "2400::/12",
-    "2410::/12",
-    "2600::/12",
-    "2610::/23",
-    "2620::/23",
-    "2630::/12",
-    "2800::/12",
-    "2a00::/12",
-    "2a10::/12",
-    "2c00::/12",
+/// The blocks that IANA has given to the registries of IPv6, of which sites get their addresses: the lines of
+/// <https://www.iana.org/assignments/ipv6-unicast-address-assignments> that are "ALLOCATED" to a registry, as they were
+/// in 2024, and 2410::/12, which is newer. 2001::/23 (special purposes) and 2002::/16 (6to4) are not given to one.
+///
+/// The rest of 2000::/3 is free, and a list that covers all of the internet covers little of that. Addresses of a block
+/// that is missing here do not count.
+const ALLOCATED_V6: [&str; 34] = [
+    "2001:200::/23",  // APNIC
+    "2001:400::/23",  // ARIN
+    "2001:600::/23",  // RIPE NCC
+    "2001:800::/22",  // RIPE NCC
+    "2001:c00::/23",  // APNIC, with 2001:db8::/32 (documentation)
+    "2001:e00::/23",  // APNIC
+    "2001:1200::/23", // LACNIC
+    "2001:1400::/22", // RIPE NCC
+    "2001:1800::/23", // ARIN
+    "2001:1a00::/23", // RIPE NCC
+    "2001:1c00::/22", // RIPE NCC
+    "2001:2000::/19", // RIPE NCC
+    "2001:4000::/23", // RIPE NCC
+    "2001:4200::/23", // AFRINIC
+    "2001:4400::/23", // APNIC
+    "2001:4600::/23", // RIPE NCC
+    "2001:4800::/23", // ARIN
+    "2001:4a00::/23", // RIPE NCC
+    "2001:4c00::/23", // RIPE NCC
+    "2001:5000::/20", // RIPE NCC
+    "2001:8000::/19", // APNIC
+    "2001:a000::/20", // APNIC
+    "2001:b000::/20", // APNIC
+    "2003::/18",      // RIPE NCC
+    "2400::/12",      // APNIC
+    "2410::/12",      // APNIC
+    "2600::/12",      // ARIN
+    "2610::/23",      // ARIN
+    "2620::/23",      // ARIN
+    "2630::/12",      // ARIN
+    "2800::/12",      // LACNIC
+    "2a00::/12",      // RIPE NCC
+    "2a10::/12",      // RIPE NCC
+    "2c00::/12",      // AFRINIC
 ];
 
 fn size(net: &IpNet) -> f64 {
