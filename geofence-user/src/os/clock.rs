@@ -5,9 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::sys::timerfd::{Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::read;
 use tokio::sync::Notify;
 
 use crate::model::units::UnixSeconds;
@@ -82,10 +84,8 @@ pub fn notify_when_set(notice: Arc<Notify>) -> io::Result<()> {
         TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET,
     )?;
     let wait = move || {
-        // The kernel cancels the timer each time the clock is set, and it goes on.
-        while timer.wait().is_ok() {
-            notice.notify_one();
-        }
+        let mut expirations = [0; 8];
+        follow(|| read(&timer, &mut expirations), &notice);
     };
     std::thread::Builder::new()
         .name("wall clock".to_owned())
@@ -93,9 +93,44 @@ pub fn notify_when_set(notice: Arc<Notify>) -> io::Result<()> {
         .map(drop)
 }
 
+/// Notifies whenever a read of the timer says that the clock was set: the kernel cancels the timer then, and it goes
+/// on. Ends with a timer that expires or cannot be read.
+fn follow(mut read: impl FnMut() -> nix::Result<usize>, notice: &Notify) {
+    loop {
+        match read() {
+            Err(Errno::ECANCELED) => notice.notify_one(),
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
+
+    #[test]
+    fn each_cancelled_timer_is_a_notice_and_an_interrupted_read_is_none() {
+        let has_notice = |results: &[nix::Result<usize>]| {
+            let (notice, mut results) = (Notify::new(), results.iter().copied());
+            follow(|| results.next().unwrap_or(Err(Errno::EBADF)), &notice);
+            assert_eq!(results.next(), None, "it went on after its end");
+            let notified = pin!(notice.notified());
+            let mut context = Context::from_waker(Waker::noop());
+            Future::poll(notified, &mut context).is_ready()
+        };
+        assert!(has_notice(&[Err(Errno::ECANCELED)]));
+        assert!(has_notice(&[
+            Err(Errno::EINTR),
+            Err(Errno::ECANCELED),
+            Err(Errno::ECANCELED)
+        ]));
+        assert!(!has_notice(&[Err(Errno::EINTR)]));
+        assert!(!has_notice(&[Ok(8)]));
+    }
 
     #[test]
     fn offset_differs_when_the_wall_clock_is_set_and_not_while_it_runs() {
