@@ -23,6 +23,7 @@ mod instance;
 pub mod lab;
 pub mod life;
 pub mod link;
+pub mod list_server;
 pub mod machines;
 pub mod mmdb_writer;
 pub mod mutate;

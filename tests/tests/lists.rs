@@ -1,18 +1,15 @@
 //! Lists that others keep, through the real kernel: what is fetched filters, what is bad does not, and commands name
 //! the list and the line that decided.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::edge::PATIENCE;
+use geofence_tests::list_server::{Body, publish, serve};
 use geofence_tests::require_root;
 use geofence_tests::site::Site;
 use geofence_tests::wait::{in_time, poll};
-use nix::sched::{CloneFlags, setns};
 
 /// Addresses of a country that is not blocked.
 const LISTED: &str = "84.200.69.80";
@@ -32,41 +29,6 @@ fn site() -> Result<(Site, Body)> {
     site.write("own.txt", "# none yet\n5.9.0.1\n")?;
     site.write("watched.txt", format!("{LISTED}\n{OTHER}\n"))?;
     Ok((site, body))
-}
-
-/// What the server answers.
-type Body = Arc<Mutex<String>>;
-
-/// Puts this in the server's answers.
-fn publish(body: &Body, text: &str) {
-    text.clone_into(&mut body.lock().expect("no thread panics with it"));
-}
-
-/// Answers every request with the text, from the machine's own loopback, where geofence looks for it.
-fn serve(edge: &Edge, body: Body) -> Result<SocketAddr> {
-    let namespace = File::open(edge.pair.edge.path())?;
-    let listener = std::thread::spawn(move || -> Result<TcpListener> {
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)
-    })
-    .join()
-    .expect("the thread does not panic")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut line = String::new();
-            let mut lines = BufReader::new(&stream);
-            while matches!(lines.read_line(&mut line), Ok(length) if length > 2) {}
-            let text = body.lock().expect("no thread panics with it").clone();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-                text.len()
-            );
-            let _ = stream.write_all((head + &text).as_bytes());
-        }
-    });
-    Ok(address)
 }
 
 #[test]

@@ -69,10 +69,10 @@ pub struct InstanceArgs {
     pub instance: Option<String>,
 }
 
-/// The configuration whose lists a command works on.
+/// The configuration whose lists or interfaces a command works on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListArgs {
-    /// Configuration file with the lists [default: that of the daemon, or /etc/geofence/geofence.toml]
+    /// Configuration file [default: that of the daemon, or /etc/geofence/geofence.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -112,6 +112,14 @@ impl ListArgs {
     }
 }
 
+/// What the daemon of an instance says of itself, if one runs.
+pub(super) fn daemon_status(instance: &Instance) -> Option<Value> {
+    match ask(instance, &Request::Status).ok()? {
+        Answer::Done(status) => Some(status),
+        Answer::Refused { .. } => None,
+    }
+}
+
 impl InstanceArgs {
     /// The configuration of the daemon of this instance, if one runs and has one.
     pub(super) fn daemon_file(&self) -> Option<PathBuf> {
@@ -121,11 +129,7 @@ impl InstanceArgs {
 
     /// What the daemon of this instance says of itself, if one runs.
     fn daemon_status(&self) -> Option<Value> {
-        let instance = self.instance().ok()?;
-        match ask(&instance, &Request::Status).ok()? {
-            Answer::Done(status) => Some(status),
-            Answer::Refused { .. } => None,
-        }
+        daemon_status(&self.instance().ok()?)
     }
 
     /// Sets the instance of a configuration, if one is named.

@@ -10,7 +10,7 @@ use geofence_common::country::Country;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::options::ListArgs;
+use super::options::{ListArgs, daemon_status};
 use super::outcome::Outcome;
 use crate::checks::diff::counters;
 use crate::config::Config;
@@ -50,7 +50,12 @@ pub(super) fn update(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     if !arguments.json {
         writeln!(out, "policy: {policy}")?;
     }
-    run(arguments, &config, &store, traffic(&config, &daemon), out)
+    // The traffic is that of the instance, whichever file names its lists.
+    let traffic = traffic(
+        &config,
+        &daemon_status(&config.instance).unwrap_or_default(),
+    );
+    run(arguments, &config, &store, traffic, out)
 }
 
 /// The traffic that passes the running filter, if one runs and tells.
