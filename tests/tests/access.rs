@@ -8,6 +8,7 @@ use geofence_tests::daemon::{Daemon, binary, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
+use geofence_tests::site::{GERMAN, Site};
 use geofence_tests::{call, require_root};
 
 /// An address that the embedded data has in a country blocked by default.
@@ -204,5 +205,59 @@ fn metadata_service_with_its_own_route_cannot_be_cut_off() -> Result<()> {
         said.contains("metadata service 169.254.169.254: dropped as special_use_blocked"),
         "{said}"
     );
+    Ok(())
+}
+
+#[test]
+fn lockout_that_was_forced_holds_for_automatic_reloads_and_starts_and_a_new_one_does_not()
+-> Result<()> {
+    require_root!();
+    let text = "block = [\"RU\"]\n";
+    let site = Site::new(text)?;
+    let machine = &site.edge.pair.edge;
+    let route = |gateway: &str, metric: &str| -> Result<()> {
+        site.edge.pair.claim(ip(gateway))?;
+        let text = format!("ip route add default via {gateway} dev edge0 onlink metric {metric}");
+        machine.run(&text.split(' ').collect::<Vec<_>>()).map(drop)
+    };
+    route(BLOCKED, "100")?;
+    let mut daemon = site.run(&["--force"])?;
+    daemon.wait_line("forced: the gateway 77.88.8.8", PATIENCE)?;
+    let takes_effect = |text: &str, passes: bool| -> Result<()> {
+        site.configure(text)?;
+        site.wait_passes(GERMAN, passes)
+    };
+    takes_effect("block = [\"RU\", \"DE\"]\n", false)?;
+    takes_effect(text, true)?;
+    let answer = site.edge.ask(&["reload"])?;
+    ensure!(
+        answer.code == Some(1) && answer.stderr.contains("the gateway 77.88.8.8"),
+        "an operator's reload has to be forced: {answer:?}"
+    );
+    // A new finding refuses, and is the only one that is named.
+    route("77.88.8.9", "200")?;
+    site.configure("block = [\"RU\", \"DE\"]\n")?;
+    daemon.wait_line("the gateway 77.88.8.9", PATIENCE)?;
+    let last = daemon.stderr();
+    let last = last.rsplit("would cut off").next().context("a refusal")?;
+    ensure!(!last.contains("77.88.8.8 "), "{last}");
+    ensure!(site.edge.passes(GERMAN)?, "the policy is active");
+    // The service may start again after a boot: what was accepted is stored.
+    machine.run(&["ip", "route", "del", "default", "metric", "200"])?;
+    daemon.kill(PATIENCE)?;
+    site.edge.detach(&["--all"])?;
+    let daemon = site.run(&[])?;
+    ensure!(
+        site.passes()? == [false, false],
+        "not the policy that was asked for"
+    );
+    // A policy that cuts off none of them forgets that they were accepted.
+    daemon.kill(PATIENCE)?;
+    site.configure("block = [\"CN\"]\n")?;
+    site.run(&[])?.kill(PATIENCE)?;
+    site.edge.detach(&["--all"])?;
+    site.configure(text)?;
+    let mut daemon = site.run(&[])?;
+    daemon.wait_line("FILTERING BY THE LAST GOOD IMAGE", PATIENCE)?;
     Ok(())
 }

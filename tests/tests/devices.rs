@@ -289,3 +289,27 @@ fn a_bridge_and_its_port_are_attached_in_the_order_that_the_kernel_takes() -> Re
     )?;
     daemon.wait_healthy(LISTEN.parse()?, PATIENCE)
 }
+
+#[test]
+fn run_and_status_say_what_a_filter_on_a_device_misses() -> Result<()> {
+    require_root!();
+    let machine = Machine::new()?;
+    let run = |words: &str| machine.edge.run(&words.split(' ').collect::<Vec<_>>());
+    run("ip link add base0 type veth peer name base1")?;
+    run("ip link add tun0 link base0 type macvlan mode bridge")?;
+    run("ip link set base0 up")?;
+    run("ip link set tun0 up")?;
+    let mut daemon = machine.run()?;
+    let missed =
+        "tun0 is a macvlan of base0: a filter on it judges only the packets for its MAC address";
+    daemon.wait_line(missed, PATIENCE)?;
+    let status = geofence(&machine.edge)?.arg("status").output()?;
+    let said = String::from_utf8(status.stdout)?;
+    ensure!(
+        said.contains(missed) && said.contains("Advice: interfaces = [\"base0\"]"),
+        "{said}"
+    );
+    // It is no reason to call the filter degraded.
+    ensure!(status.status.code() == Some(0), "{said}");
+    Ok(())
+}

@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::frames::between;
 use geofence_tests::link::{EDGE_MAC, Link, Pair, edge_mac};
@@ -11,6 +12,8 @@ use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_tests::site::{GERMAN, RUSSIAN};
+use geofence_tests::wait::poll;
+use tempfile::TempDir;
 
 const SMTP: u16 = 25;
 /// A host behind the machine's second link.
@@ -170,5 +173,114 @@ fn a_device_that_is_made_above_the_interface_later_opens_no_flow() -> Result<()>
         "a packet from outside opened a flow"
     );
     assert_eq!(router.refused("unattributed")?, 1.0);
+    Ok(())
+}
+
+/// Starts a daemon whose configuration has this text.
+fn run_by(router: &Router, directory: &TempDir, text: &str, more: &[&str]) -> Result<Daemon> {
+    let file = directory.path().join("geofence.toml");
+    std::fs::write(&file, text)?;
+    let file = file.to_str().context("a path that is no text")?;
+    router.edge.run(&[&["--config", file], more].concat())
+}
+
+/// What doctor advises about forwarded packets.
+fn advice(router: &Router) -> Result<Vec<String>> {
+    let report = router.edge.ask(&["doctor", "--json"])?.json()?;
+    let findings = report["machine_findings"].as_array().into_iter().flatten();
+    let lines = findings.filter_map(|one| one["line"].as_str());
+    let lines = lines.filter(|line| line.starts_with("inner-interfaces"));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+#[test]
+fn mail_from_behind_is_answered_when_every_interface_is_protected_and_the_inner_one_is_named()
+-> Result<()> {
+    require_root!();
+    let (router, directory) = (Router::new()?, tempfile::tempdir()?);
+    let outer = "block = [\"RU\"]\n";
+    let both = ["--interface", "edge0", "--interface", "edge1"];
+    let default = "ip route add default via 192.0.2.2 dev edge0";
+    let words: Vec<&str> = default.split(' ').collect();
+    router.edge.pair.edge.run(&words)?;
+    let daemon = run_by(&router, &directory, outer, &both)?;
+    router.forward(&router.behind, edge_mac(1), BEHIND, 50_000)?;
+    ensure!(!router.is_answered(BEHIND, 50_000)?, "a flow was opened");
+    ensure!(
+        advice(&router)? == ["inner-interfaces = [\"edge1\"]"],
+        "{:?}",
+        advice(&router)?
+    );
+    // The key takes effect by a reload.
+    let inner = format!("{outer}inner-interfaces = [\"edge1\"]\n");
+    std::fs::write(directory.path().join("geofence.toml"), inner)?;
+    let answer = router.edge.ask(&["reload"])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    let status = router.edge.ask(&["status"])?;
+    ensure!(
+        status
+            .stdout
+            .contains("edge1: protected, native mode, inner\n")
+            && status.stdout.contains("edge0: protected, native mode\n"),
+        "{status:?}"
+    );
+    router.forward(&router.behind, edge_mac(1), BEHIND, 50_001)?;
+    ensure!(
+        router.is_answered(BEHIND, 50_001)?,
+        "mail from behind gets no answer"
+    );
+    // What comes from outside opens none, as before, and what comes in by the inner interface is judged.
+    let spoofed: Ipv4Addr = GERMAN.parse()?;
+    router.forward(&router.outside, edge_mac(0), spoofed, 50_002)?;
+    ensure!(!router.is_answered(spoofed, 50_002)?, "a flow was opened");
+    let arrivals = PacketSocket::open(&router.edge.pair.edge, "edge1")?;
+    let here = router.inside.edge_address_for(RUSSIAN.parse()?);
+    let frame = between(RUSSIAN.parse()?, here).tcp(40_000, 22).syn();
+    ensure!(
+        !crosses(&router.behind, &arrivals, &frame.build(), PATIENCE)?,
+        "the inner interface is not protected"
+    );
+    ensure!(advice(&router)?.is_empty(), "{:?}", advice(&router)?);
+    // It holds from the first packet after a restart.
+    daemon.kill(PATIENCE)?;
+    let text = std::fs::read_to_string(directory.path().join("geofence.toml"))?;
+    let _daemon = run_by(&router, &directory, &text, &both)?;
+    router.forward(&router.behind, edge_mac(1), BEHIND, 50_003)?;
+    ensure!(router.is_answered(BEHIND, 50_003)?, "mail gets no answer");
+    Ok(())
+}
+
+#[test]
+fn one_armed_router_answers_mail_from_behind_when_its_interface_is_named_as_inner() -> Result<()> {
+    require_root!();
+    let (router, directory) = (Router::new()?, tempfile::tempdir()?);
+    router
+        .edge
+        .pair
+        .edge
+        .run(&["ip", "link", "set", "edge1", "down"])?;
+    let text = "block = [\"RU\"]\n";
+    let daemon = run_by(&router, &directory, text, &[])?;
+    let host: Ipv4Addr = GERMAN.parse()?;
+    router.forward(&router.outside, edge_mac(0), host, 50_000)?;
+    ensure!(!router.is_answered(host, 50_000)?, "a flow was opened");
+    ensure!(
+        advice(&router)? == ["inner-interfaces = [\"edge0\"]"],
+        "{:?}",
+        advice(&router)?
+    );
+    let inner = format!("{text}inner-interfaces = [\"edge0\"]\n");
+    std::fs::write(directory.path().join("geofence.toml"), inner)?;
+    // A changed file is noticed, and the log says what the key opens.
+    let mut daemon = daemon;
+    daemon.wait_line("every protected interface is in inner-interfaces", PATIENCE)?;
+    let inner = poll(PATIENCE, || {
+        let status = router.edge.ask(&["status"])?;
+        Ok(status.stdout.contains("mode, inner").then_some(()))
+    })?;
+    inner.context("it does not become inner")?;
+    router.forward(&router.outside, edge_mac(0), host, 50_001)?;
+    ensure!(router.is_answered(host, 50_001)?, "mail gets no answer");
+    ensure!(advice(&router)?.is_empty(), "{:?}", advice(&router)?);
     Ok(())
 }

@@ -213,7 +213,8 @@ fn failed_reload_changes_nothing_and_is_reported_everywhere() -> Result<()> {
             CONFIG,
             b"lookup = \"lpm-trie\"\n",
             "restart_needed",
-            "lookup cannot change while geofence runs",
+            "lookup cannot change while geofence runs, so the new configuration was rejected as a whole. To use it, \
+             restart geofence with `kill ",
         ),
         ("countries.mmdb", b"", "database", "countries.mmdb"),
         (

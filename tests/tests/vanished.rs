@@ -1,11 +1,14 @@
 //! What vanishes beneath a daemon: the link that it attached, and its state directory. Commands and faces tell what is.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
-use geofence_tests::edge::PATIENCE;
+use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::site::{RUSSIAN, Site};
 use geofence_tests::wait::poll;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -27,12 +30,37 @@ fn reload_after_a_detachment_says_that_nothing_is_filtered() -> Result<()> {
             "{answer:?}"
         );
     }
-    let answer = site.edge.ask(&["apply", "--confirm-within", "60s"])?;
-    ensure!(
-        answer.stdout.contains("edge0 is NOT PROTECTED"),
-        "{answer:?}"
-    );
+    for words in [
+        &["apply", "--confirm-within", "60s"][..],
+        &["revert"],
+        &["apply", "--confirm-within", "60s"],
+        &["confirm"],
+    ] {
+        let answer = site.edge.ask(words)?;
+        ensure!(
+            answer.stdout.contains("edge0 is NOT PROTECTED"),
+            "{words:?}: {answer:?}"
+        );
+    }
     daemon.interrupt(PATIENCE).map(drop)
+}
+
+/// Exchanges two names in one step.
+fn exchange(one: &Path, other: &Path) -> Result<()> {
+    let flags = RenameFlags::RENAME_EXCHANGE;
+    Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, flags)?)
+}
+
+/// Another address of the country that is blocked.
+const EXCEPTED: &str = "77.88.8.9";
+
+fn add_exception(site: &Site, id: &str, from: &str) -> Result<()> {
+    let words = "--to any --owner o --reason r".split(' ');
+    let words: Vec<&str> = ["exception", "add", id, "--from", from]
+        .into_iter()
+        .chain(words)
+        .collect();
+    site.done(&words).map(drop)
 }
 
 /// Ends a daemon whose filter stays.
@@ -53,22 +81,12 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     require_root!();
     let site = Site::new("block = [\"RU\"]\n")?;
     let mut daemon = site.run(&[])?;
-    site.done(&[
-        "exception",
-        "add",
-        "x",
-        "--from",
-        "192.0.2.7",
-        "--to",
-        "any",
-        "--owner",
-        "o",
-        "--reason",
-        "r",
-    ])?;
+    add_exception(&site, "x", "192.0.2.7")?;
     let state = site.edge.state();
-    let away = state.with_added_extension("away");
-    std::fs::rename(&state, &away)?;
+    // A file in its place keeps a daemon from making it again, with and without Landlock.
+    let file = state.with_added_extension("file");
+    std::fs::write(&file, "")?;
+    exchange(&state, &file)?;
     let gone = format!("THE STATE DIRECTORY {} IS GONE", state.display());
     daemon.wait_line(&gone, PATIENCE)?;
     let report = poll(PATIENCE, || {
@@ -79,7 +97,7 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     })?;
     let report = report.context("the faces do not tell that it is gone")?;
     ensure!(report.contains("Restart geofence"), "{report}");
-    std::fs::rename(&away, &state)?;
+    exchange(&state, &file)?;
     daemon.wait_line("the active image is saved", PATIENCE)?;
     let [status, health] = said(&site)?;
     ensure!(
@@ -87,13 +105,33 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
         "{status} {health}"
     );
     terminate(daemon)?;
-    // Removed for good, a restart makes it again and leaves no gap.
+    // Removed for good, it takes a restart by the commands that are named, and the exceptions hold until then.
     let mut daemon = site.run(&[])?;
-    std::fs::remove_dir_all(&state)?;
+    add_exception(&site, "y", EXCEPTED)?;
+    exchange(&state, &file)?;
+    std::fs::remove_dir_all(&file)?;
     daemon.wait_line(&gone, PATIENCE)?;
-    ensure!(!site.edge.passes(RUSSIAN)?, "the filter goes on");
-    terminate(daemon)?;
-    let daemon = site.run(&[])?;
+    let answer = site.edge.ask(&["reload"])?;
+    ensure!(
+        answer.code == Some(1) && answer.stdout.contains(&gone),
+        "{answer:?}"
+    );
+    site.edge
+        .ensure_passes(&[(RUSSIAN, false), (EXCEPTED, true)])?;
+    let [status, _] = said(&site)?;
+    let advice = status.split_once("Restart geofence with `");
+    let advice = advice.context("no advice")?.1;
+    let (end, rest) = advice.split_once("` and then `").context("one command")?;
+    let (begin, _) = rest.split_once('`').context("an end of the command")?;
+    let machine = &site.edge.pair.edge;
+    std::fs::remove_file(&state)?;
+    machine.run(&["sh", "-c", end])?;
+    daemon.wait(PATIENCE)?;
+    ensure!(!site.edge.passes(RUSSIAN)?, "the restart leaves a gap");
+    let mut command = machine.command("sh");
+    command.args(["-c", &format!("exec {begin}")]);
+    let mut daemon = Daemon::spawn(machine, command)?;
+    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
     ensure!(
         state.join("image").is_file(),
         "the image is not saved again"
@@ -103,4 +141,92 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
         "it is still reported"
     );
     daemon.interrupt(PATIENCE).map(drop)
+}
+
+#[test]
+fn removed_state_directory_is_made_again_where_writing_is_not_confined() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let mut daemon = site.run(&[])?;
+    add_exception(&site, "y", EXCEPTED)?;
+    let state = site.edge.state();
+    std::fs::remove_dir_all(&state)?;
+    let status = site.edge.ask(&["status", "--json"])?.json()?;
+    if status["privilege"]["writing_confined"] == true {
+        daemon.wait_line("IS GONE", PATIENCE)?;
+        return Ok(());
+    }
+    daemon.wait_line("geofence has made it again", PATIENCE)?;
+    for name in ["image", "exceptions.toml"] {
+        let is_there = poll(PATIENCE, || Ok(state.join(name).is_file().then_some(())))?;
+        is_there.with_context(|| format!("{name} is not written again"))?;
+    }
+    site.done(&["reload"])?;
+    site.edge
+        .ensure_passes(&[(RUSSIAN, false), (EXCEPTED, true)])?;
+    daemon.interrupt(PATIENCE).map(drop)
+}
+
+#[test]
+fn last_words_tell_whether_the_filter_goes_on() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let end = |mut daemon: Daemon| -> Result<String> {
+        daemon.signal(Signal::SIGTERM)?;
+        let said = daemon.wait(PATIENCE)?.stderr;
+        let (_, last) = said.split_once("terminated").context("no last words")?;
+        Ok(last.to_owned())
+    };
+    let last = end(site.run(&[])?)?;
+    ensure!(last.contains("the filter stays attached"), "{last}");
+    ensure!(!site.edge.passes(RUSSIAN)?, "it does not");
+
+    let daemon = site.run(&[])?;
+    site.edge.detach(&["--interface", "edge0"])?;
+    let last = end(daemon)?;
+    ensure!(
+        last.contains("NOTHING IS FILTERED: edge0 is NOT PROTECTED: the filter was detached")
+            && !last.contains("stays attached"),
+        "{last}"
+    );
+
+    // One of two.
+    let machine = &site.edge.pair.edge;
+    let make = "ip link add spare9 type veth peer name spare8";
+    machine.run(&make.split(' ').collect::<Vec<_>>())?;
+    machine.run(&["ip", "link", "set", "spare9", "up"])?;
+    site.configure("block = [\"RU\"]\nxdp-mode = \"generic\"\n")?;
+    let two = ["--interface", "edge0", "--interface", "spare9"];
+    let daemon = site.run(&two)?;
+    machine.run(&["ip", "link", "del", "spare9"])?;
+    let last = end(daemon)?;
+    ensure!(
+        last.contains("the filter goes on")
+            && last.contains("attached to edge0)")
+            && last.contains("spare9 is NOT PROTECTED: it is gone"),
+        "{last}"
+    );
+    ensure!(!site.edge.passes(RUSSIAN)?, "it does not go on");
+    Ok(())
+}
+
+#[test]
+fn status_without_a_daemon_says_that_a_link_is_gone_whose_pin_is_not() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    site.run(&[])?.kill(PATIENCE)?;
+    let status = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        status.contains("not running; the filter stays attached"),
+        "{status}"
+    );
+    // The interface takes its link along, and the pin stays.
+    let machine = &site.edge.pair.edge;
+    machine.run(&["ip", "link", "del", "edge0"])?;
+    let status = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        status.contains("NOT PROTECTED, gone") && !status.contains("stays attached"),
+        "{status}"
+    );
+    Ok(())
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use super::outcome::Outcome;
-use super::request::{DaemonArgs, ForceArgs, missing};
+use super::request::{DaemonArgs, ForceArgs, in_part};
 use crate::daemon::{ReloadOptions, WINDOW};
 use crate::serve::control::Request;
 
@@ -53,6 +53,7 @@ pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
     let ReloadOptions {
         force,
         required_peers,
+        ..
     } = arguments.daemon.reload_options(&arguments.force)?;
     let seconds = arguments.confirm_within.as_secs();
     let request = Request::Apply {
@@ -62,17 +63,12 @@ pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
         required_peers,
     };
     let words = |result: &serde_json::Value| {
-        let missing = missing(result);
-        let separator = if missing.is_empty() {
-            ""
-        } else {
-            "\nIN PART: "
-        };
-        Ok(format!(
+        let words = format!(
             "image {} is on trial: `geofence confirm` within {seconds} s keeps it, `geofence revert` ends the trial at \
-             once{separator}{missing}",
+             once",
             result["generation"]
-        ))
+        );
+        Ok(words + &in_part(result))
     };
     let refused = "not applied, the active policy stays";
     arguments.daemon.request(&request, refused, words, out)

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::outcome::Outcome;
-use super::request::DaemonArgs;
+use super::request::{DaemonArgs, in_part};
 use crate::serve::control::Request;
 
 /// Keep the policy that `geofence apply` has put on trial
@@ -20,16 +20,13 @@ pub struct Arguments {
 pub(super) fn confirm(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let words = |result: &serde_json::Value| {
         let confirmed = format!("confirmed: image {} stays", result["generation"]);
-        Ok(
-            match (result["configuration"].as_str(), result["before"].as_str()) {
-                (Some(path), Some(before)) => {
-                    format!(
-                        "{confirmed}\n{path} now contains this policy; its previous text is in {before}"
-                    )
-                }
-                _ => confirmed,
-            },
-        )
+        let words = match (result["configuration"].as_str(), result["before"].as_str()) {
+            (Some(path), Some(before)) => format!(
+                "{confirmed}\n{path} now contains this policy; its previous text is in {before}"
+            ),
+            _ => confirmed,
+        };
+        Ok(words + &in_part(result))
     };
     let refused = "not confirmed";
     arguments

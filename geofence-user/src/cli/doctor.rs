@@ -1,5 +1,6 @@
 //! `geofence doctor`: what keeps the filter from working well on this machine, and what to type.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -8,8 +9,11 @@ use clap::Args;
 use geofence_common::frame::Link;
 use serde::Serialize;
 
+use super::options::ListArgs;
 use super::outcome::Outcome;
-use crate::checks::doctor::{Device, Machine, Mode, judge_device, judge_machine, mpls_inputs};
+use crate::checks::doctor::{
+    Device, Forwarding, Machine, Mode, judge_device, judge_forwarding, judge_machine, mpls_inputs,
+};
 use crate::checks::finding::{Finding, Level};
 use crate::checks::topology::{placement, tunnel_findings};
 use crate::config::Config;
@@ -31,6 +35,8 @@ pub struct Arguments {
     /// take the link down while a program is being attached
     #[arg(long, requires = "interface")]
     probe: bool,
+    #[command(flatten)]
+    policy: ListArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -42,6 +48,7 @@ impl Arguments {
         Self {
             interface: Some(interface.to_owned()),
             probe: false,
+            policy: ListArgs::default(),
             json: false,
         }
     }
@@ -71,7 +78,10 @@ struct Examined {
 
 pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let runtime = super::runtime::new()?;
-    let report = runtime.block_on(examine(arguments))?;
+    // A configuration that cannot be read is for `check` to judge.
+    let config = arguments.policy.config().ok();
+    let config = config.map_or_else(Config::default, |(config, _)| config);
+    let report = runtime.block_on(examine(arguments, &config))?;
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
@@ -88,7 +98,7 @@ pub(super) fn doctor(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     }
 }
 
-async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
+async fn examine(arguments: &Arguments, config: &Config) -> anyhow::Result<Report> {
     let machine = Machine {
         private_pins: is_private(),
         ..Machine::read()
@@ -127,9 +137,21 @@ async fn examine(arguments: &Arguments) -> anyhow::Result<Report> {
     }
     let is_protected = |one: &Interface| is_filtered(one);
     let findings = tunnel_findings(&all, is_protected, &mpls_inputs());
+    let mut machine_findings = judge_machine(&machine);
+    let is_named = |one: &Interface, names: &[String]| names.iter().any(|name| one.is_named(name));
+    let protected = all
+        .iter()
+        .filter(|one| is_filtered(one) || is_named(one, &config.interfaces));
+    let inner = all
+        .iter()
+        .filter(|one| is_named(one, &config.inner_interfaces));
+    let protected: BTreeSet<u32> = protected.map(|one| one.index).collect();
+    let inner: BTreeSet<u32> = inner.map(|one| one.index).collect();
+    let forwarding = Forwarding::read().await?;
+    machine_findings.extend(judge_forwarding(&forwarding, &all, &protected, &inner));
     Ok(Report {
         tunnel_findings: findings,
-        machine_findings: judge_machine(&machine),
+        machine_findings,
         machine,
         interfaces: examined,
     })

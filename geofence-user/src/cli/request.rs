@@ -67,7 +67,16 @@ impl DaemonArgs {
         Ok(ReloadOptions {
             force: force.force,
             required_peers: required_peers(&self.instance.instance()?)?,
+            ..ReloadOptions::default()
         })
+    }
+}
+
+/// The same, to be put behind what was done.
+pub(super) fn in_part(result: &Value) -> String {
+    match missing(result).as_str() {
+        "" => String::new(),
+        missing => format!("\nIN PART: {missing}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::outcome::Outcome;
-use super::request::DaemonArgs;
+use super::request::{DaemonArgs, in_part};
 use crate::serve::control::Request;
 
 /// End the trial of a policy at once and return to the previous policy
@@ -21,7 +21,10 @@ pub(super) fn revert(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
     arguments.daemon.request(
         &Request::Revert,
         "nothing changed",
-        |result| Ok(format!("image {} is active again", result["generation"])),
+        |result| {
+            let words = format!("image {} is active again", result["generation"]);
+            Ok(words + &in_part(result))
+        },
         out,
     )
 }

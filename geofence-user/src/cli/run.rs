@@ -167,7 +167,8 @@ async fn protect(
     filter.count_lists(&CounterIds::of(config).lists)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
-    let placed = filter.take_over(survey, config.xdp_mode).await?;
+    let placed = filter.take_over(survey, config.xdp_mode, &config.inner_interfaces);
+    let placed = placed.await?;
     let events = filter.take_events();
     log_placed(&placed);
     let summary = summary(&placed);
@@ -200,29 +201,41 @@ async fn protect(
     };
     // If the socket cannot be removed, the next start removes it.
     let _ = std::fs::remove_file(instance.socket());
-    let outcome = if detach {
-        "detaching"
-    } else {
-        "the filter stays attached"
-    };
-    let _ = notify::stopping(outcome);
     if detach {
-        info!(
-            "interrupted: detaching, nothing is filtered from now on. It was {}",
-            daemon.in_words()
-        );
+        let _ = notify::stopping("detaching");
+        info!("interrupted: detaching. It was {}", daemon.in_words());
         pins.detach(&pins.indexes()?).await?;
         pins.remove()?;
+        info!("detached: nothing is filtered from now on");
     } else {
-        info!(
-            "terminated: the filter stays attached and goes on ({}); `geofence detach --all` detaches it",
-            daemon.in_words()
-        );
-        if is_private() {
-            warn!("{PRIVATE_PINS}");
-        }
+        leave_attached(&daemon).await;
     }
     Ok(())
+}
+
+/// Reports where the filter goes on without this process, as the kernel says: it may have been detached meanwhile.
+async fn leave_attached(daemon: &Daemon) {
+    let gaps = daemon.gaps().await.join("; ");
+    let words = daemon.in_words();
+    let is_attached = daemon.is_attached();
+    let outcome = match (is_attached, gaps.is_empty()) {
+        (true, true) => "the filter stays attached".to_owned(),
+        (true, false) => format!("the filter stays attached, but {gaps}"),
+        (false, _) => format!("NOTHING IS FILTERED: {gaps}"),
+    };
+    let _ = notify::stopping(&outcome);
+    match (is_attached, gaps.is_empty()) {
+        (true, true) => info!(
+            "terminated: the filter stays attached and goes on ({words}); `geofence detach --all` detaches it"
+        ),
+        (true, false) => warn!(
+            "terminated: the filter goes on ({words}); `geofence detach --all` detaches it. {gaps}"
+        ),
+        (false, _) => error!("terminated, and NOTHING IS FILTERED: {gaps}"),
+    }
+    if is_attached && is_private() {
+        warn!("{PRIVATE_PINS}");
+    }
 }
 
 /// Makes this process the only daemon of its name: by the directory below /run, which can be removed or unusable, and

@@ -20,6 +20,8 @@ use crate::os::instance::Instance;
 pub struct Config {
     pub policy: Policy,
     pub interfaces: Vec<String>,
+    /// Those behind which our own machines are.
+    pub inner_interfaces: Vec<String>,
     /// Files to read instead of the embedded database; empty for the embedded one.
     pub databases: Vec<PathBuf>,
     /// A second database to compare the countries of addresses with; empty for none.
@@ -116,6 +118,7 @@ impl Config {
                 lists: Vec::new(),
             },
             interfaces: Vec::new(),
+            inner_interfaces: Vec::new(),
             databases: Vec::new(),
             cross_check_databases: Vec::new(),
             accepted_database_types: Vec::new(),

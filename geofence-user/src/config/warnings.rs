@@ -15,6 +15,14 @@ impl Config {
         let mut warnings = self.former_names.clone();
         let runtime = self.runtime.list.iter();
         warnings.extend(runtime.filter_map(|one| one.warning()));
+        let is_inner = |name| self.inner_interfaces.contains(name);
+        if !self.interfaces.is_empty() && self.interfaces.iter().all(is_inner) {
+            warnings.push(
+                "every protected interface is in inner-interfaces: forwarded packets that strangers send with \
+                 addresses of yours open flows, unless the network in front drops them"
+                    .to_owned(),
+            );
+        }
         if policy.settings.rule == CountryRule::Block(BTreeSet::new()) {
             warnings.push("the block list is empty: no country is blocked".to_owned());
         }

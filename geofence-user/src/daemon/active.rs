@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::candidate::{Base, Candidate};
 use super::facts::Facts;
+use crate::checks::lockout::Dependency;
 use crate::compile::Image;
 use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
@@ -21,6 +22,8 @@ pub(super) struct ActivePolicy {
     pub(super) config: Arc<Config>,
     pub(super) image: Arc<Image>,
     pub(super) facts: Facts,
+    /// The required peers that it locks out and `force` has accepted.
+    pub(super) accepted: Vec<Dependency>,
     /// When the next entry of a list expires, seconds since 1970.
     pub(super) next_expiry: Option<UnixSeconds>,
     /// The database the image was compiled from, where exceptions make another compilation likely.
@@ -41,6 +44,7 @@ impl ActivePolicy {
             config: Arc::new(config),
             image: Arc::new(candidate.image),
             facts: candidate.facts,
+            accepted: candidate.accepted,
             cache: candidate.cache,
             hash: Arc::default(),
         }

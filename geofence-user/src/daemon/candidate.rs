@@ -55,6 +55,8 @@ pub struct Candidate {
     pub warnings: Vec<String>,
     /// Tenants and exceptions that the active policy does not have; their counters start at zero.
     pub new_numbers: NewNumbers,
+    /// The required peers that it locks out and `force` has accepted, now or before.
+    pub accepted: Vec<Dependency>,
     /// The lists that were read, to be stored once they are active.
     pub lists: Loaded,
     /// The database of countries, if the next change should not have to decode it.
@@ -189,6 +191,7 @@ impl Candidate {
             attribution: prepared.database.info().attribution,
             warnings,
             new_numbers: NewNumbers::default(),
+            accepted: Vec::new(),
             lists: prepared.lists,
             cache,
         })
@@ -215,26 +218,38 @@ impl Candidate {
             attribution: None,
             warnings: Vec::new(),
             new_numbers: NewNumbers::default(),
+            accepted: Vec::new(),
             lists: Loaded::default(),
             cache: None,
         }
     }
 
-    /// Refuses a policy that locks out one of these peers, unless it is forced.
+    /// Refuses a policy that locks out one of these peers, unless it is forced. If it `keeps_accepted`, peers whose
+    /// lock-out was accepted before are no reason to refuse.
     ///
     /// # Errors
     /// The peers that it locks out.
-    pub fn check_lockout(&self, required: &[Dependency], force: bool) -> Result<(), Failure> {
+    pub fn check_lockout(
+        &mut self,
+        required: &[Dependency],
+        force: bool,
+        keeps_accepted: bool,
+    ) -> Result<(), Failure> {
         let replies = Replies::of(&self.config.policy);
-        let cut = lockout::cut_off(required, self.image.words(), replies);
-        if cut.is_empty() {
-            return Ok(());
-        }
-        if !force {
+        let cut_off = |peers: &[Dependency]| lockout::cut_off(peers, self.image.words(), replies);
+        // A peer that a policy does not lock out has to be accepted again when one does.
+        let accepted = cut_off(&self.accepted).into_iter();
+        let accepted = accepted.filter(|_| keeps_accepted);
+        let accepted: Vec<Dependency> = accepted.map(|one| one.dependency).collect();
+        let mut cut = cut_off(required);
+        cut.retain(|one| !accepted.contains(&one.dependency));
+        self.accepted = accepted;
+        if !force && !cut.is_empty() {
             return Err(Failure::new(Cause::Lockout, Lockout(cut)));
         }
         for cut in cut {
             warn!("forced: {cut}");
+            self.accepted.push(cut.dependency);
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ impl Daemon {
         }
         drop(change);
         // A failure is logged and counted by the reload. If the clock was set meanwhile, the next look finds that.
-        if self.reload(ReloadOptions::default()).await.is_ok() {
+        if self.reload(ReloadOptions::automatic()).await.is_ok() {
             return Ok(());
         }
         let _change = self.change.lock().await;

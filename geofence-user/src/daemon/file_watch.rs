@@ -55,6 +55,6 @@ pub async fn watch_files(daemon: Arc<Daemon>) {
             );
         }
         // A failure is logged and counted by the reload.
-        let _ = daemon.reload(ReloadOptions::default()).await;
+        let _ = daemon.reload(ReloadOptions::automatic()).await;
     }
 }

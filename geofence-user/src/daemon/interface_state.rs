@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::attempts::Attempts;
+use crate::checks::finding::{Finding, Level};
 use crate::kernel::{AttachError, Attached, Placed};
 
 /// What a look at an interface found.
@@ -70,9 +71,13 @@ pub struct InterfaceState {
     pub slot: u32,
     /// The module of its driver, or the kind of a virtual interface, as the kernel named it last.
     pub driver: Option<String>,
+    /// Whether our own machines are behind it, as the configuration says.
+    pub is_inner: bool,
     /// Where the filter is, or was last; nothing before it was attached for the first time.
     pub attached: Option<Attached>,
     pub status: InterfaceStatus,
+    /// What a filter on this device misses, as the devices are stacked now.
+    pub misses: Vec<Finding>,
     pub(super) attempts: Attempts,
     /// Since when packets can pass unfiltered, if they can, and for how long they could before.
     pub(super) open_since: Option<Instant>,
@@ -89,9 +94,11 @@ impl InterfaceState {
             name: placed.interface,
             slot: placed.slot,
             driver: None,
+            is_inner: false,
             attached,
             open_since: status.is_open().then(Instant::now),
             status,
+            misses: Vec::new(),
             attempts: Attempts::default(),
             open_before: Duration::ZERO,
         }
@@ -157,13 +164,26 @@ impl InterfaceState {
             "index": self.attached.as_ref().map(|one| one.index),
             "mode": self.mode(),
             "driver": self.driver,
+            "inner": self.is_inner,
             "link_type": self.attached.as_ref().map(|one| one.link_type),
             "protected": self.is_protected(),
             "standing": self.status.name(),
             "detail": detail,
+            "misses": self.misses,
             "adopted": self.attached.as_ref().is_some_and(|one| one.is_adopted),
             "unprotected_seconds": self.unprotected().as_secs_f64(),
         })
+    }
+
+    /// Stores what a filter on this device misses, and logs what is news.
+    pub(super) fn update_misses(&mut self, mut misses: Vec<Finding>) {
+        // A device that cannot carry the filter is refused, and notes ask for no change.
+        misses.retain(|one| one.level == Level::Change);
+        for one in misses.iter().filter(|one| !self.misses.contains(one)) {
+            let line = one.line.as_deref().unwrap_or_default();
+            warn!("{}. Advice: {line}", one.text);
+        }
+        self.misses = misses;
     }
 
     /// Stores what a look that began at `looked` found, and logs a change.

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::interface_state::{InterfaceState, InterfaceStatus};
 use super::state::Daemon;
 use super::sync::lock;
+use crate::checks::topology::coverage;
 use crate::kernel::{AttachError, Attached, interfaces};
 use crate::model::interface::Interface;
 
@@ -108,7 +109,17 @@ impl Daemon {
             .iter()
             .filter(|one| states.iter().any(|state| one.is_named(&state.name)));
         outside.extend(named.map(|one| one.index));
-        if let Err(error) = lock(&self.filter).mark_devices(&present, &outside) {
+        let config = Arc::clone(&lock(&self.active).config);
+        let inner = &config.inner_interfaces;
+        let all: Vec<String> = states.iter().map(|state| state.name.clone()).collect();
+        let is_in = |one: &Interface, names: &[String]| names.iter().any(|name| one.is_named(name));
+        for state in states.iter_mut() {
+            let found = present.iter().find(|one| one.is_named(&state.name));
+            state.is_inner = found.is_some_and(|found| is_in(found, inner));
+            let misses = found.map(|found| coverage(&present, found, |one| is_in(one, &all)));
+            state.update_misses(misses.unwrap_or_default());
+        }
+        if let Err(error) = lock(&self.filter).mark_devices(&present, &outside, inner) {
             warn!(
                 "cannot record which devices exist, so forwarded packets may open no flows: {error}"
             );

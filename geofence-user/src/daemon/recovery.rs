@@ -138,7 +138,7 @@ impl Daemon {
             || !lock(&self.active).facts.shortfalls.is_empty()
     }
 
-    fn has_unsaved_image(&self) -> bool {
+    pub(super) fn has_unsaved_image(&self) -> bool {
         lock(&self.shortfalls)
             .iter()
             .any(|one| one.part == Part::State)
@@ -183,7 +183,8 @@ impl Daemon {
         if !is_better {
             return Ok(None);
         }
-        self.check_lockout(&candidate, ReloadOptions::default())
+        let candidate = self
+            .check_lockout(candidate, ReloadOptions::automatic())
             .await?;
         let daemon = Arc::clone(self);
         run_blocking(move || daemon.activate(candidate).map(Some)).await

@@ -26,6 +26,7 @@ use crate::os::file_stamps::FileStamps;
 use crate::os::memory;
 use crate::os::name_servers;
 use crate::os::notify;
+use crate::os::restart;
 use crate::os::state::StateError;
 use crate::prepare::filter_options;
 
@@ -38,6 +39,20 @@ pub struct ReloadOptions {
     /// Peers that the client requires, besides those the daemon finds itself.
     #[serde(rename = "needed")]
     pub required_peers: Vec<Dependency>,
+    /// Accept again that the policy locks out the peers that `force` has accepted before. No client can ask for this.
+    #[serde(skip)]
+    pub keeps_accepted: bool,
+}
+
+impl ReloadOptions {
+    /// For a reload that no operator has asked for.
+    #[must_use]
+    pub fn automatic() -> Self {
+        Self {
+            keeps_accepted: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Daemon {
@@ -91,8 +106,7 @@ impl Daemon {
         for shortfall in &candidate.facts.shortfalls {
             warn!("{}", shortfall.text);
         }
-        self.check_lockout(&candidate, options).await?;
-        Ok(candidate)
+        self.check_lockout(candidate, options).await
     }
 
     pub(super) fn candidate(
@@ -104,8 +118,8 @@ impl Daemon {
         *lock(&self.attempted) = files;
         let config =
             config.map_err(|error| Failure::new(Cause::Configuration, format!("{error:#}")))?;
-        let config = self.exception_store.add_to(config)?;
         let active = lock(&self.active).clone();
+        let config = self.with_runtime_exceptions(config, &active)?;
         self.refuse_fixed(&config, &active)?;
         let mut candidate = self.prepare(config, &active, force)?;
         candidate.check_asn_data(active.facts.asn_data, force)?;
@@ -131,6 +145,7 @@ impl Daemon {
         let candidate = Candidate::prepare(config, base, force, tolerance)?;
         Ok(Candidate {
             new_numbers,
+            accepted: active.accepted.clone(),
             ..candidate
         })
     }
@@ -175,18 +190,21 @@ impl Daemon {
         Err(Failure::new(
             Cause::Restart,
             format!(
-                "{} cannot change while geofence runs, so the new configuration was rejected as a whole. Restart \
-                 geofence to use it; the filter stays attached meanwhile",
-                changed.join(", ")
+                "{} cannot change while geofence runs, so the new configuration was rejected as a whole. To use it, \
+                 restart geofence with {}; the filter stays attached meanwhile",
+                changed.join(", "),
+                restart::how()
             ),
         ))
     }
 
+    /// Refuses a candidate that locks out a required peer, unless the options accept that; returns it with the peers
+    /// that are accepted.
     pub(super) async fn check_lockout(
         &self,
-        candidate: &Candidate,
+        mut candidate: Candidate,
         options: ReloadOptions,
-    ) -> Result<(), Failure> {
+    ) -> Result<Candidate, Failure> {
         let watcher = self.privilege.watcher.as_ref();
         let interfaces = &candidate.config.interfaces;
         let (mut required, unknown) = lockout::dependencies(interfaces, watcher).await;
@@ -196,7 +214,8 @@ impl Daemon {
         required.extend(options.required_peers);
         required.sort_unstable();
         required.dedup();
-        candidate.check_lockout(&required, options.force)
+        candidate.check_lockout(&required, options.force, options.keeps_accepted)?;
+        Ok(candidate)
     }
 
     /// Makes a candidate the active policy; returns the image's generation.
@@ -266,7 +285,9 @@ impl Daemon {
         }
         let saved = self.state.save(&active.image);
         let types = || self.state.save_database_types(&active.facts.database_types);
-        match saved.and_then(|()| types()).and_then(|()| self.save_configuration()) {
+        let accepted = || self.state.save_accepted_peers(&active.accepted);
+        let saved = saved.and_then(|()| types()).and_then(|()| accepted());
+        match saved.and_then(|()| self.save_configuration()) {
             Ok(()) => {
                 if self.make_good(Part::State) {
                     info!("the active image is saved");
@@ -277,8 +298,9 @@ impl Daemon {
                 Part::State,
                 format!(
                     "cannot save the active image, so a boot without a configuration or database filters by an \
-                     earlier one or not at all. geofence keeps trying; if the directory was made anew since the \
-                     start, restart geofence, which leaves no gap: {error}"
+                     earlier one or not at all: {error}. geofence keeps trying. If the directory was made anew since \
+                     the start, geofence may not write to it: restart geofence with {}, which leaves no gap",
+                    restart::how()
                 ),
             ),
         }

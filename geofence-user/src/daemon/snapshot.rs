@@ -20,8 +20,9 @@ use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 
 /// The keys that are about the machine and not about the policy, so that machines with one policy have one hash.
-const OF_THE_MACHINE: [&str; 7] = [
+const OF_THE_MACHINE: [&str; 8] = [
     "interfaces",
+    "inner-interfaces",
     "xdp-mode",
     "listen",
     "listen-names",

@@ -124,12 +124,15 @@ impl Start {
         }
     }
 
-    /// Refuses a requested policy that locks out a required peer, unless it is forced. Then the last good image filters
-    /// if it locks out none. As what was requested, the last good image has filtered before.
+    /// Refuses a requested policy that locks out a required peer, unless that is forced, or was for the policy that was
+    /// saved last. Then the last good image filters if it locks out none. As what was requested, the last good image
+    /// has filtered before.
     ///
     /// # Errors
     /// The peers that are locked out.
     pub async fn check_lockout(mut self, force: bool) -> Result<Self, Failure> {
+        let state = StateDirectory::of(&self.candidate.config.instance);
+        self.candidate.accepted = state.accepted_peers();
         if self.is_last_good {
             return Ok(self);
         }
@@ -138,7 +141,7 @@ impl Start {
         for sentence in unknown {
             warn!("{sentence}");
         }
-        let Err(failure) = self.candidate.check_lockout(&required, force) else {
+        let Err(failure) = self.candidate.check_lockout(&required, force, true) else {
             return Ok(self);
         };
         let Some(image) = self.last_good.take() else {

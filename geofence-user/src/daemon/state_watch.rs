@@ -1,7 +1,10 @@
-//! The state directory can be removed while the daemon runs: that is said at once, and what was in it is written again
-//! when there is a directory.
+//! The state directory can be removed while the daemon runs: that is said at once, the policy and the runtime
+//! exceptions go on, and what was in it is written again when there is a directory.
 //!
-//! The daemon may write to the directory that there was at its start. It cannot always make another one.
+//! The daemon may write to the directory that there was at its start, and Landlock knows that by its inode. A rule that
+//! let the daemon make another one would have to cover everything below the parent, `/var/lib`: with that, a process of
+//! root regains all that it gave up. The systemd unit also shows the daemon its parent read-only. So another directory
+//! takes a restart, and the faces of the daemon say how.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +12,10 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::active::ActivePolicy;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
+use crate::config::Config;
 use crate::model::failure::{Cause, Failure};
 use crate::model::shortfall::Part;
 
@@ -28,23 +33,49 @@ pub async fn watch_state(daemon: Arc<Daemon>) {
         if is_there == was_there {
             continue;
         }
-        was_there = is_there;
+        let before = was_there;
         let _change = daemon.change.lock().await;
-        let daemon = Arc::clone(&daemon);
-        let restored = run_blocking(move || daemon.restore_state(is_there)).await;
+        let restored = {
+            let daemon = Arc::clone(&daemon);
+            run_blocking(move || daemon.restore_state(before)).await
+        };
         if let Err(failure) = restored {
             warn!("{failure}");
         }
+        was_there = daemon.state.exists();
     }
 }
 
 impl Daemon {
-    /// Writes again what the state directory had; says that it is gone, if it was and cannot be made again.
-    fn restore_state(&self, is_there: bool) -> Result<(), Failure> {
-        if !is_there {
-            self.fall_short(Part::State, self.state.loss());
+    /// Adds the runtime exceptions to a configuration. If their file is gone with its directory, these are those that
+    /// are active.
+    pub(super) fn with_runtime_exceptions(
+        &self,
+        config: Config,
+        active: &ActivePolicy,
+    ) -> Result<Config, Failure> {
+        let store = &self.exception_store;
+        let is_lost = !self.state.exists() || self.has_unsaved_image();
+        if !is_lost || store.file().exists() {
+            return store.add_to(config);
         }
+        let internal = |error: &dyn std::fmt::Display| Failure::new(Cause::Internal, error);
+        let text = active.config.runtime.to_file();
+        let text = text.map_err(|error| internal(&error))?;
+        let name = store.file().display().to_string();
+        config
+            .with_runtime_exceptions(&text, &name)
+            .map_err(|errors| internal(&errors.render(false)))
+    }
+
+    /// Writes again what the state directory had; says that it is gone if it cannot be made again.
+    fn restore_state(&self, was_there: bool) -> Result<(), Failure> {
         self.save_image();
+        if !self.state.exists() {
+            self.fall_short(Part::State, self.state.loss());
+        } else if was_there {
+            warn!("the state directory was removed, and geofence has made it again");
+        }
         let runtime = lock(&self.active).config.runtime.clone();
         let store = &self.exception_store;
         if !self.state.exists() || runtime.list.is_empty() || store.file().exists() {
@@ -54,7 +85,7 @@ impl Daemon {
         let written = text.map(|text| store.write(&text));
         let lost = |error: &dyn std::fmt::Display| {
             let text = format!(
-                "the runtime exceptions end with the next reload, because they are no longer stored: {error}"
+                "the runtime exceptions are no longer stored, so they end when geofence ends: {error}"
             );
             Failure::new(Cause::Internal, text)
         };

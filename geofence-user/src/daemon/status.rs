@@ -8,6 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::active::{ActivePolicy, Trial};
+use super::interface_state::InterfaceState;
 use super::runtime_exceptions::summary;
 use super::start::sentence;
 use super::state::Daemon;
@@ -27,6 +28,9 @@ impl Daemon {
         let interfaces = self.protection().await;
         let ActivePolicy { config, .. } = lock(&self.active).clone();
         let facts = self.facts();
+        // What the kernel holds, if it can be read.
+        let generation = lock(&self.filter).generation();
+        let generation = generation.unwrap_or(facts.generation);
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|state| {
@@ -51,7 +55,7 @@ impl Daemon {
             "mode": facts.mode.word(),
             "policy": (!facts.is_last_good).then(|| sentence(&config.policy)),
             "rates": self.rates(),
-            "generation": facts.generation,
+            "generation": generation,
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
@@ -64,6 +68,14 @@ impl Daemon {
             "privilege": self.privilege.to_json(),
             "trial": lock(&self.trial).as_ref().map(Trial::to_json),
         })
+    }
+
+    /// Whether the filter was on any interface when they were examined last.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        lock(&self.interfaces)
+            .iter()
+            .any(InterfaceState::is_protected)
     }
 
     /// What is blocked, in which mode, and where, in one sentence.

@@ -168,8 +168,8 @@ impl Daemon {
     }
 
     fn end_trial(&self, trial: Trial) -> Result<u32, Failure> {
-        lock(&self.filter).go_back()?;
         let generation = trial.before.image.generation();
+        lock(&self.filter).go_back(generation)?;
         *lock(&self.active) = trial.before;
         *lock(&self.trial) = None;
         // A reload that the trial stood in the way of may be asked for again.

@@ -12,6 +12,7 @@ use super::pin_error::PinError;
 use crate::checks::driver_errors::DriverError;
 use crate::model::framing::Unjudged;
 use crate::model::interface::Interface;
+use crate::os::restart;
 
 /// Why an interface is not protected.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,8 @@ pub enum AttachError {
     Misplaced(String),
     #[error(
         "{name} carries {content}, and the program that judges them is not loaded: it is loaded at a start that finds \
-         such an interface. Restart geofence; `systemctl restart geofence` leaves the other interfaces protected"
+         such an interface. Restart geofence with {}: the other interfaces stay protected meanwhile",
+        restart::how()
     )]
     NotLoaded { name: String, content: &'static str },
     #[error(

@@ -12,13 +12,17 @@ use crate::checks::topology::origins;
 use crate::model::interface::Interface;
 
 impl Filter {
-    /// Makes the map say what each device stands for. `protected` are the indexes of the devices that face outside.
+    /// Makes the map say what each device stands for. `protected` are the indexes of the protected devices, of which
+    /// those with an `inner` name, and others with one, have our own machines behind them.
     pub fn mark_devices(
         &mut self,
         present: &[Interface],
         protected: &BTreeSet<u32>,
+        inner: &[String],
     ) -> Result<(), KernelError> {
-        self.write_devices(&origins(present, protected))
+        let is_inner = |one: &&Interface| inner.iter().any(|name| one.is_named(name));
+        let inner = present.iter().filter(is_inner).map(|one| one.index);
+        self.write_devices(&origins(present, protected, &inner.collect()))
     }
 
     /// Writes the devices given, and clears every other one. Of two devices in the same place, the first stays; the

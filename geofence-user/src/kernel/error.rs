@@ -13,6 +13,7 @@ use super::pin_error::PinError;
 use crate::model::failure::{Cause, Failure};
 use crate::model::kernel_version::KERNEL_MIN;
 use crate::os::clock::ClockError;
+use crate::os::restart;
 
 /// Why the kernel did not do what the filter needs.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,18 @@ pub enum KernelError {
         doing: Cow<'static, str>,
         cause: String,
     },
+    #[error(
+        "image {wanted} was written, and the kernel goes by image {found}: another process writes to the maps of this \
+         filter. Restart geofence with {}, which leaves no gap",
+        restart::how()
+    )]
+    OtherImage { wanted: u32, found: u32 },
+    #[error(
+        "the kernel goes by an image that this geofence has not written: another process writes to the maps of this \
+         filter. Restart geofence with {}, which leaves no gap",
+        restart::how()
+    )]
+    ForeignImage,
     #[error("no policy is active yet, so there is none to go back to")]
     NothingBefore,
     #[error(transparent)]

@@ -52,6 +52,11 @@ impl ImageMap {
         &self.0
     }
 
+    /// The kernel's number of the map.
+    pub(super) fn id(&self) -> Result<u32, MapError> {
+        Ok(self.0.info()?.id())
+    }
+
     /// Whether it has the shape that `create` gives it. A map of a running filter may come from another version.
     pub(super) fn has_this_shape(&self) -> Result<bool, MapError> {
         let info = self.0.info()?;

@@ -1,14 +1,17 @@
 //! Puts images in place: writes one where no packet looks, and swaps it in with one call.
 
+use std::os::fd::AsFd as _;
+
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{ArrayOfMaps, MapData};
-use geofence_common::image::{Line, header};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData};
+use geofence_common::image::{Line, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
 use super::filter::Filter;
 use super::retry;
 use crate::compile::{Image, LpmPrefixes};
+use crate::os::clock::boot_now;
 
 impl Filter {
     /// The slot that the next image must be compiled for.
@@ -18,6 +21,47 @@ impl Filter {
             Some(0) => 1,
             Some(_) | None => 0,
         }
+    }
+
+    /// The generation of the image that packets read now, as the kernel has it.
+    pub fn generation(&self) -> Result<u32, KernelError> {
+        let line = self.first_line(IMAGE_IN_USE)?;
+        let now = boot_now()?;
+        let line = if [line].as_slice().is_past_trial(|| now) {
+            self.first_line(IMAGE_BEFORE)?
+        } else {
+            line
+        };
+        Ok(line[header::GENERATION])
+    }
+
+    /// Checks that the image of this generation is in use, whatever else writes to the kernel's maps.
+    fn confirm_generation(&self, wanted: u32) -> Result<(), KernelError> {
+        match self.first_line(IMAGE_IN_USE)?[header::GENERATION] {
+            found if found == wanted => Ok(()),
+            found => Err(KernelError::OtherImage { wanted, found }),
+        }
+    }
+
+    /// The first line of the image in a place that packets read.
+    fn first_line(&self, place: u32) -> Result<Line, KernelError> {
+        let doing = "reading which image is active";
+        let failed = || KernelError::map(doing);
+        let Map::ArrayOfMaps(outer) = self.map(name::IMAGES)? else {
+            return Err(KernelError::NoMap(name::IMAGES));
+        };
+        // A process without capabilities cannot open a map by its number, so the numbers are read and compared.
+        let copy = outer.fd().as_fd().try_clone_to_owned();
+        let copy = MapData::from_fd(copy.map_err(KernelError::io(doing))?).map_err(failed())?;
+        let numbers: Array<_, u32> = Map::Array(copy).try_into().map_err(failed())?;
+        let number = numbers.get(&place, 0).map_err(failed())?;
+        for image in &self.images {
+            if image.id().map_err(failed())? == number {
+                let lines = image.read(1).map_err(KernelError::io(doing))?;
+                return lines.first().copied().ok_or(KernelError::ForeignImage);
+            }
+        }
+        Err(KernelError::ForeignImage)
     }
 
     /// Writes an image to the idle slot and swaps it in.
@@ -32,7 +76,7 @@ impl Filter {
         let idle = self.write_idle(image, tries)?;
         self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
         self.current = Some(idle);
-        Ok(())
+        self.confirm_generation(image.generation())
     }
 
     /// Like `install`, for an image that was read from the kernel and whose own trie is used.
@@ -56,7 +100,7 @@ impl Filter {
         self.use_image(IMAGE_BEFORE, before, "keeping the previous image")?;
         self.use_image(IMAGE_IN_USE, idle, "swapping the image")?;
         self.current = Some(idle);
-        Ok(())
+        self.confirm_generation(image.generation())
     }
 
     /// Ends the trial of an image and keeps it.
@@ -64,15 +108,16 @@ impl Filter {
         let current = self.current.ok_or(KernelError::NothingBefore)?;
         self.images[current]
             .set_word(header::FLAGS, image.flags().0)
-            .map_err(KernelError::io("confirming the image"))
+            .map_err(KernelError::io("confirming the image"))?;
+        self.confirm_generation(image.generation())
     }
 
-    /// Returns to the image from before a trial.
-    pub fn go_back(&mut self) -> Result<(), KernelError> {
+    /// Returns to the image from before a trial, which has this generation.
+    pub fn go_back(&mut self, generation: u32) -> Result<(), KernelError> {
         let before = self.next_slot() as usize;
         self.use_image(IMAGE_IN_USE, before, "swapping the image back")?;
         self.current = Some(before);
-        Ok(())
+        self.confirm_generation(generation)
     }
 
     /// Writes an image to the idle slot, and returns the slot.

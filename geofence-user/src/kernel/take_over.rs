@@ -62,14 +62,18 @@ struct Slot {
 impl Filter {
     /// Runs the program, which must have its image, on every interface of the survey that takes it.
     ///
-    /// After an error, each interface is as it was: without a filter, or with the earlier one.
+    /// Our own machines are behind the interfaces with an `inner` name. After an error, each interface is as it was:
+    /// without a filter, or with the earlier one.
     pub async fn take_over(
         &mut self,
         mut survey: Survey,
         mode: XdpMode,
+        inner: &[String],
     ) -> Result<Vec<Placed>, AttachError> {
         let mut fresh = BTreeSet::new();
-        let placed = self.put_in_place(&mut survey, mode, &mut fresh).await;
+        let placed = self
+            .put_in_place(&mut survey, mode, inner, &mut fresh)
+            .await;
         let pins = &survey.pins;
         if placed.is_err() {
             // The first error is the one to report.
@@ -85,6 +89,7 @@ impl Filter {
         &mut self,
         survey: &mut Survey,
         mode: XdpMode,
+        inner: &[String],
         fresh: &mut BTreeSet<u32>,
     ) -> Result<Vec<Placed>, AttachError> {
         let pins = &survey.pins.clone();
@@ -103,7 +108,7 @@ impl Filter {
                 }
             }
         }
-        self.mark_survey(survey).await?;
+        self.mark_survey(survey, inner).await?;
         let adopted = survey.named.iter().filter_map(NamedInterface::adopted);
         let adopted: Vec<u32> = adopted.map(|interface| interface.index).collect();
         let mut rollback = Rollback::hold(pins, &adopted)?;
@@ -192,7 +197,7 @@ impl Filter {
 
     /// Marks the named interfaces as facing outside, those included that take no program now. So do those that an
     /// earlier program filters until they are detached; the daemon's first look makes them inside.
-    async fn mark_survey(&mut self, survey: &Survey) -> Result<(), AttachError> {
+    async fn mark_survey(&mut self, survey: &Survey, inner: &[String]) -> Result<(), AttachError> {
         let present = interfaces().await?;
         let is_named =
             |one: &&Interface| survey.named.iter().any(|named| one.is_named(&named.name));
@@ -200,7 +205,7 @@ impl Filter {
         let protected = named
             .chain(survey.unnamed_filtering.iter().copied())
             .collect();
-        Ok(self.mark_devices(&present, &protected)?)
+        Ok(self.mark_devices(&present, &protected, inner)?)
     }
 
     /// Chooses the slot of each named interface.

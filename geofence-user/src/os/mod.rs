@@ -1,5 +1,6 @@
 //! What geofence uses of the operating system: clocks and memory, name servers, an instance's directories, the last
-//! good image on disk, file stamps, reading and replacing files, the service manager, and the process's own privileges.
+//! good image on disk, file stamps, reading and replacing files, the service manager, how to restart, and the process's
+//! own privileges.
 
 pub mod clock;
 pub mod file_stamps;
@@ -12,4 +13,5 @@ pub mod name_servers;
 pub mod notify;
 pub mod privilege;
 pub mod replace;
+pub mod restart;
 pub mod state;

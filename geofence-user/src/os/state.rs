@@ -7,9 +7,12 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::compile::{Image, ImageError};
 use crate::os::instance::{Instance, InstanceError, private_directory};
-use crate::os::{input, replace};
+use crate::os::{input, replace, restart};
 
 /// The size of the largest slot.
 const IMAGE_BYTES_MAX: u64 = 4 << 30;
@@ -54,9 +57,13 @@ impl StateDirectory {
     pub fn loss(&self) -> String {
         format!(
             "THE STATE DIRECTORY {} IS GONE, and with it the last good image, the stored texts of lists, the runtime \
-             exceptions and their log. The filter goes on. A boot without a configuration or database filters by \
-             nothing, and no exception can be changed. Restart geofence, which makes the directory and leaves no gap",
-            self.directory.display()
+             exceptions and their log. The filter goes on with the policy and the exceptions that it has. Until the \
+             directory is back, no exception can be changed, and a boot without a configuration or database filters \
+             by nothing. A running geofence may write only to the directories that it was started with, so it cannot \
+             make another one. Restart geofence with {}: this makes the directory and leaves no gap, and it ends the \
+             runtime exceptions",
+            self.directory.display(),
+            restart::how()
         )
     }
 
@@ -108,6 +115,30 @@ impl StateDirectory {
         let text = input::read_text(&self.types()).ok();
         let types = text.and_then(|text| serde_json::from_str(&text).ok());
         types.unwrap_or_default()
+    }
+
+    fn accepted(&self) -> PathBuf {
+        self.directory.join("accepted-lockouts.json")
+    }
+
+    /// Saves the peers that the policy locks out and an operator has accepted to, unless they are saved already.
+    pub fn save_accepted_peers<T>(&self, peers: &[T]) -> Result<(), StateError>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        if self.accepted_peers::<T>() == peers {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(peers).unwrap_or_default();
+        replace(&self.accepted(), &text)
+    }
+
+    /// The peers that were saved last; none if they are not known.
+    #[must_use]
+    pub fn accepted_peers<T: DeserializeOwned>(&self) -> Vec<T> {
+        let text = input::read_text(&self.accepted()).ok();
+        let peers = text.and_then(|text| serde_json::from_str(&text).ok());
+        peers.unwrap_or_default()
     }
 
     /// The image that was saved last, if there is one.

@@ -223,6 +223,7 @@ fn others(config: &Config) -> Vec<KeyValue> {
     };
     vec![
         many("interfaces", config.interfaces.clone()),
+        many("inner-interfaces", config.inner_interfaces.clone()),
         one("xdp-mode", config.xdp_mode.word()),
         one("lookup", policy.lookup.word()),
         one("listen", config.listen),

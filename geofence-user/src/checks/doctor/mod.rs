@@ -5,12 +5,14 @@
 
 mod device;
 mod device_rules;
+mod forwarding;
 mod machine;
 mod machine_rules;
 mod netdev;
 
 pub use device::{Channels, Device, XdpFeatures};
 pub use device_rules::{Mode, judge_device};
+pub use forwarding::{Forwarding, judge_forwarding};
 pub use machine::{Machine, mpls_inputs};
 pub use machine_rules::judge_machine;
 

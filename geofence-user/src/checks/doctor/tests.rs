@@ -253,3 +253,50 @@ fn a_machine_is_judged_by_its_kernel_and_capabilities() {
         Some(Level::Trouble)
     );
 }
+
+#[test]
+fn router_without_an_inside_gets_the_line_that_names_inner_interfaces() {
+    let device = |index, name: &str, controller| Interface {
+        name: name.to_owned(),
+        index,
+        is_up: true,
+        controller,
+        kind: name.starts_with("br").then(|| "bridge".to_owned()),
+        ..Interface::default()
+    };
+    let present = [
+        device(2, "wan0", None),
+        device(3, "lan0", Some(4)),
+        device(4, "br0", None),
+        device(5, "lan1", None),
+    ];
+    let judged = |routes: &[(u32, bool)], protected: &[u32], inner: &[u32], is_on| {
+        let forwarding = Forwarding {
+            is_on,
+            routes: routes.iter().copied().collect(),
+        };
+        let set = |indexes: &[u32]| indexes.iter().copied().collect();
+        let found = judge_forwarding(&forwarding, &present, &set(protected), &set(inner));
+        found.and_then(|found| found.line).unwrap_or_default()
+    };
+    let all = [(2, true), (4, false), (5, false)];
+    // What lan0 receives arrives on the bridge above it.
+    assert_eq!(
+        judged(&all, &[2, 3, 5], &[], true),
+        "inner-interfaces = [\"br0\", \"lan1\"]"
+    );
+    assert_eq!(
+        judged(&[(2, true)], &[2], &[], true),
+        "inner-interfaces = [\"wan0\"]"
+    );
+    // Without forwarding, without a filter, with an inside, and with one that is named.
+    assert_eq!(judged(&all, &[2, 3, 5], &[], false), "");
+    assert_eq!(judged(&all, &[], &[], true), "");
+    assert_eq!(judged(&all, &[2, 3], &[], true), "");
+    assert_eq!(judged(&all, &[2, 3, 5], &[5], true), "");
+    // A device without a route forwards nothing.
+    assert_eq!(
+        judged(&[(2, true), (5, false)], &[2, 5], &[], true),
+        "inner-interfaces = [\"lan1\"]"
+    );
+}

@@ -7,7 +7,7 @@ mod stack;
 mod tunnels;
 
 pub use origins::origins;
-pub use placement::{placement, refusal};
+pub use placement::{coverage, placement, refusal};
 pub use stack::Stack;
 pub use tunnels::tunnel_findings;
 

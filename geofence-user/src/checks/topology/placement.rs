@@ -25,9 +25,24 @@ pub fn refusal(present: &[Interface], interface: &Interface) -> Option<String> {
     })
 }
 
-/// What a filter on this device misses, and where it belongs. `is_named` says which devices are configured.
+/// What a filter on this device misses, where it belongs, and in which mode it can run. `is_named` says which devices
+/// are configured.
 #[must_use]
 pub fn placement(
+    present: &[Interface],
+    interface: &Interface,
+    is_named: impl Fn(&Interface) -> bool,
+) -> Vec<Finding> {
+    let bond = interface.bond.as_ref();
+    let bond = bond.filter(|_| interface.is_kind("bond"));
+    let mut findings = coverage(present, interface, is_named);
+    findings.extend(bond.and_then(|bond| of_bond(&interface.name, bond)));
+    findings
+}
+
+/// What a filter on this device misses, and where it belongs.
+#[must_use]
+pub fn coverage(
     present: &[Interface],
     interface: &Interface,
     is_named: impl Fn(&Interface) -> bool,
@@ -102,7 +117,6 @@ fn as_controller(
             ),
             "name the device of the switch that leads outside",
         )),
-        "bond" => interface.bond.as_ref().and_then(|bond| of_bond(name, bond)),
         _ => None,
     }
 }

@@ -120,13 +120,37 @@ fn every_device_has_an_origin_and_protected_ones_come_first() {
         port(3, nic(2, "wan0")),
     ];
     assert_eq!(
-        origins(&present, &BTreeSet::from([2, 8])),
+        origins(&present, &BTreeSet::from([2, 8]), &BTreeSet::new()),
         [
             (2, Origin::Protected),
             (3, Origin::Above),
             (1, Origin::Inside)
         ]
     );
+}
+
+#[test]
+fn inner_devices_and_those_above_them_are_inside() {
+    let present = [
+        nic(1, "lan0"),
+        device(3, "br0", "bridge"),
+        port(3, nic(2, "wan0")),
+        device(4, "br1", "bridge"),
+        port(4, nic(5, "lan1")),
+    ];
+    let all = BTreeSet::from([1, 2, 5]);
+    assert_eq!(
+        origins(&present, &all, &BTreeSet::from([1, 5])),
+        [
+            (2, Origin::Protected),
+            (3, Origin::Above),
+            (1, Origin::Inside),
+            (4, Origin::Inside),
+            (5, Origin::Inside)
+        ]
+    );
+    // A device above an outer one can be inner: a VLAN of the only interface.
+    assert!(origins(&present, &all, &BTreeSet::from([3])).contains(&(3, Origin::Inside)));
 }
 
 #[test]

@@ -68,14 +68,22 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
         .iter()
         .map(|refusal| format!("`geofence run` takes this data with --force only: {refusal}"));
     effective.warnings.extend(refusals.chain(first.warnings));
-    let interfaces = prepared.config.interfaces.iter();
-    let missing = interfaces.filter(|name| indexes(std::slice::from_ref(*name)).is_empty());
+    let is_missing = |name: &&String| indexes(std::slice::from_ref(*name)).is_empty();
+    let config = &prepared.config;
+    let missing = config.interfaces.iter().filter(is_missing);
     effective.warnings.extend(missing.map(|name| {
         format!(
             "there is no interface {name} here; `geofence run` waits for it, and packets pass unfiltered on whatever \
              was meant. `ip link` lists the interfaces there are"
         )
     }));
+    let inner = config.inner_interfaces.iter().filter(is_missing);
+    let inner = inner.filter(|name| !config.interfaces.contains(name));
+    effective
+        .warnings
+        .extend(inner.map(|name| {
+            format!("there is no interface {name} here, which inner-interfaces names")
+        }));
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&effective)?)?;
     } else {

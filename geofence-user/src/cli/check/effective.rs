@@ -50,6 +50,7 @@ pub(super) struct Effective {
     pub(super) protections: Vec<String>,
     pub(super) lists: Vec<serde_json::Value>,
     pub(super) interfaces: Vec<String>,
+    pub(super) inner_interfaces: Vec<String>,
     pub(super) xdp_mode: &'static str,
     pub(super) lookup: &'static str,
     pub(super) listen: String,
@@ -170,6 +171,7 @@ impl Effective {
                 .map(ListReport::to_json)
                 .collect(),
             interfaces: config.interfaces.clone(),
+            inner_interfaces: config.inner_interfaces.clone(),
             xdp_mode: config.xdp_mode.word(),
             lookup: policy.lookup.word(),
             listen: config.listen.to_string(),

@@ -95,6 +95,9 @@ impl Effective {
             "interfaces",
             &listed(&self.interfaces, "none; `geofence run` needs --interface"),
         );
+        if !self.inner_interfaces.is_empty() {
+            line("inner-interfaces", &self.inner_interfaces.join(", "));
+        }
         line("xdp-mode", &described::<XdpMode>(self.xdp_mode));
         line("lookup", &described::<Lookup>(self.lookup));
         line("listen", &self.listen);

@@ -59,12 +59,18 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
         .map(|index| {
             let found = present.iter().find(|one| one.index == index);
             let is_protected = found.map_or(Ok(false), |one| pins.is_on(one))?;
+            let standing = match (found, is_protected) {
+                (_, true) => "protected",
+                // Its link was detached beneath its pin.
+                (Some(_), false) => "detached",
+                (None, false) => "gone",
+            };
             Ok(json!({
                 "interface": found.map(|one| one.name.as_str()),
                 "index": index,
                 "mode": found.and_then(|one| one.mode),
                 "protected": is_protected,
-                "standing": if is_protected { "protected" } else { "gone" },
+                "standing": standing,
             }))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;

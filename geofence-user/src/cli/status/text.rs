@@ -42,7 +42,7 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
         add_rates(status, &mut lines);
         add_changes(status, &mut lines);
         add_privilege(&status["privilege"], &mut lines);
-    } else if is_attached {
+    } else if list(&status["interfaces"]).any(|one| one["protected"] == true) {
         lines.add("daemon", "not running; the filter stays attached");
     } else {
         lines.add("daemon", "not running");
@@ -53,7 +53,8 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
                 None | Some(1 | 772) => String::new(),
                 Some(number) => format!(", IP packets without a link header (link type {number})"),
             };
-            format!("protected, {} mode{link_type}", word(&one["mode"]))
+            let inner = if one["inner"] == true { ", inner" } else { "" };
+            format!("protected, {} mode{inner}{link_type}", word(&one["mode"]))
         } else {
             format!("NOT PROTECTED, {}", word(&one["standing"]))
         };
@@ -61,6 +62,10 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
         let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
         let name = word(&one["interface"]);
         lines.add("interface", format_args!("{name}: {state}{detail}"));
+        for missed in list(&one["misses"]) {
+            let (text, line) = (word(&missed["text"]), word(&missed["line"]));
+            lines.add("NOTE", format_args!("{text}. Advice: {line}"));
+        }
         let encapsulated = one["encapsulated"].as_u64().unwrap_or(0);
         if encapsulated != 0 {
             lines.add(

@@ -50,6 +50,24 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
             "What the kernel does not accept as a name: empty, longer than 127 bytes, with blanks, `/` or `:`; a name \
              given twice.",
         ),
+        K::list(
+            "inner-interfaces",
+            "names of interfaces",
+            addresses::interface,
+            |config| &mut config.inner_interfaces,
+        )
+        .meaning("The interfaces behind which your own machines are, although they are protected.")
+        .details(
+            "A forwarded packet that came in by a protected interface, or by a device above one, opens no flow, so \
+             answers to it from blocked countries are dropped. If packets of your own machines come in by such an \
+             interface, name it here: a router whose interfaces are all protected, a VLAN towards your machines on a \
+             protected device, or the only interface of a router (one-armed). Packets are judged there as everywhere. \
+             A stranger who can send packets with addresses of yours in by an inner interface can open flows, so \
+             before you name the interface that also leads outside, make the network in front of it drop such packets \
+             (BCP 38). Interfaces that are neither protected nor above a protected one need not be named.",
+        )
+        .example(r#"inner-interfaces = ["eth1"]"#)
+        .refused("As for `interfaces`."),
         K::word::<Mode, _>("mode", |config| &mut config.policy.settings.mode)
             .meaning("Whether drops are carried out or only counted.")
             .details("In either mode every packet is counted under the same reason.")
@@ -227,8 +245,8 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
                 "A reply passes when it belongs to exactly the flow that our side opened, for as long as that flow \
                  lives: two hours after our last packet of a TCP connection, four minutes while it opens or closes, a \
                  minute for DNS. ICMP errors about such flows, and about exempted services, pass from routers of any \
-                 country. Name only the outer interfaces in `interfaces`: a packet that enters by one of them and is \
-                 forwarded opens no flow.",
+                 country. Name only the outer interfaces in `interfaces`, or the others in `inner-interfaces` too: a \
+                 packet that enters by an outer one and is forwarded opens no flow.",
             )
             .example(r#"replies = "all""#),
         K::switch("mta-sts", |config| &mut config.policy.mta_sts)

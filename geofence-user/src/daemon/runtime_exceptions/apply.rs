@@ -22,6 +22,7 @@ use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::Offset;
 use crate::os::memory;
+use crate::os::restart;
 
 /// A change that has passed every check without the kernel.
 struct Plan {
@@ -87,9 +88,9 @@ impl Daemon {
         self.refuse_on_trial()?;
         let lockout_options = change.lockout_options();
         let daemon = Arc::clone(self);
-        let plan = run_blocking(move || daemon.plan(change)).await?;
+        let mut plan = run_blocking(move || daemon.plan(change)).await?;
         if let Some(options) = lockout_options {
-            self.check_lockout(&plan.candidate, options).await?;
+            plan.candidate = self.check_lockout(plan.candidate, options).await?;
         }
         let daemon = Arc::clone(self);
         run_blocking(move || daemon.carry_out(plan, caller)).await
@@ -109,8 +110,9 @@ impl Daemon {
         let room = lock(&self.filter).options().exceptions as usize;
         if config.policy.exceptions.len() + config.policy.protections.len() > room {
             let text = format!(
-                "the running filter has room for {room} exceptions and protections; restart geofence for a larger \
-                 table, which leaves no gap"
+                "the running filter has room for {room} exceptions and protections. For a larger table, restart \
+                 geofence with {}, which leaves no gap",
+                restart::how()
             );
             return Err(Failure::new(Cause::Restart, text));
         }

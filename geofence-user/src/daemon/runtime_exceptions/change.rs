@@ -62,6 +62,7 @@ impl Change {
             } => Some(ReloadOptions {
                 force: *force,
                 required_peers: required_peers.clone(),
+                keeps_accepted: true,
             }),
             Self::Add(_) | Self::Extend { .. } => None,
         }

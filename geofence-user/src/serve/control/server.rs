@@ -20,6 +20,7 @@ use crate::model::failure::{Cause, Failure};
 use crate::model::shortfall::{Part, Shortfall};
 use crate::os::instance::Instance;
 use crate::os::memory;
+use crate::os::restart;
 use crate::serve::connection_limit::{Busy, ConnectionLimit};
 
 /// The longest line that is read.
@@ -85,7 +86,9 @@ pub async fn listen_and_serve(
                     Part::Control,
                     format!(
                         "NO CONTROL SOCKET, so `geofence reload`, `status` and the like do not work: {error}. geofence \
-                         keeps trying; if the directory did not exist at the start, make it and restart geofence"
+                         keeps trying. If the directory was made after the start, geofence may not write to it: \
+                         restart geofence with {}, which makes the directory and leaves no gap",
+                        restart::how()
                     ),
                 );
                 tokio::time::sleep(backoff.pause()).await;
@@ -111,7 +114,8 @@ async fn watch_path(path: &Path, daemon: &Daemon) {
         Part::Control,
         format!(
             "THE CONTROL SOCKET {path} WAS REMOVED, so `geofence reload`, `status` and the like do not work. If \
-             geofence may not make it again, restart geofence; the filter stays attached meanwhile"
+             geofence cannot make it again, restart geofence with {}; the filter stays attached meanwhile",
+            restart::how()
         ),
     );
 }
@@ -234,6 +238,7 @@ async fn carry_out(
             let options = ReloadOptions {
                 force,
                 required_peers,
+                ..ReloadOptions::default()
             };
             let window = Duration::from_secs(seconds);
             let generation = daemon.apply(file, window, options).await?;
@@ -254,9 +259,13 @@ async fn carry_out(
                 "generation": generation,
                 "configuration": replaced.as_ref().map(|(path, _)| path),
                 "before": replaced.as_ref().map(|(_, before)| before),
+                "unprotected": daemon.gaps().await,
             })
         }
-        Request::Revert => json!({ "generation": daemon.revert().await? }),
+        Request::Revert => {
+            let generation = daemon.revert().await?;
+            json!({ "generation": generation, "unprotected": daemon.gaps().await })
+        }
         Request::Exception { change, lasts } => {
             let lasts = lasts.map(Duration::from_secs);
             daemon.change_exceptions(change, lasts, caller).await?

@@ -20,6 +20,7 @@ use self::gate::{Gate, Names};
 use crate::config::Config;
 use crate::daemon::{Backoff, Daemon};
 use crate::model::shortfall::Part;
+use crate::os::restart;
 use crate::serve::connection_limit::ConnectionLimit;
 use crate::serve::web_config::{WebConfig, WebConfigError, WebConfigFile};
 
@@ -90,7 +91,8 @@ impl ListenError {
                 let port = address.port();
                 format!(
                     "NO METRICS: {self}. A running geofence may not bind port {port}, because it has given up \
-                     CAP_NET_BIND_SERVICE: restart it when the address is free, or choose a port above 1023"
+                     CAP_NET_BIND_SERVICE: restart it with {} when the address is free, or choose a port above 1023",
+                    restart::how()
                 )
             }
             Self::Bind { .. } | Self::Web(_) => {
