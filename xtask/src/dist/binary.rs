@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::files::size;
 use super::release::{Release, SOURCE_DATE_EPOCH};
-use super::static_target::StaticTarget;
+use super::static_target;
 use crate::build::GEOFENCE;
 use crate::{process, workspace};
 
@@ -22,20 +22,23 @@ pub(super) struct Binary {
 }
 
 impl Binary {
-    /// Builds it for this machine, or for the static target.
-    pub(super) fn build(release: &Release, target: Option<&StaticTarget>) -> Result<Self> {
+    /// Builds it with the C library of this machine.
+    pub(super) fn build(release: &Release) -> Result<Self> {
+        Self::build_for(release, host()?)
+    }
+
+    /// Builds it for every distribution, with a C library inside.
+    pub(super) fn build_static(release: &Release) -> Result<Self> {
+        Self::build_for(release, static_target::triple())
+    }
+
+    fn build_for(release: &Release, triple: String) -> Result<Self> {
         let (package, name) = GEOFENCE;
-        let triple = match target {
-            Some(target) => target.triple.clone(),
-            None => host()?,
-        };
-        let mut cargo = process::cargo(&["build", "--locked", "--profile", "dist"]);
+        // It notes the crates inside the binary, for scanners of vulnerabilities.
+        let mut cargo = process::cargo(&["auditable", "build", "--locked", "--profile", "dist"]);
         cargo.args(["--package", package, "--bin", name, "--target", &triple]);
-        let mut flags = remapped()?;
-        if let Some(target) = target {
-            target.apply(&mut cargo, &mut flags);
-        }
-        apply(&mut cargo, release, &flags)?;
+        static_target::apply(&mut cargo);
+        apply(&mut cargo, release, &remapped()?)?;
         process::check(&mut cargo)?;
         let built = workspace::target_directory()?.join(&triple).join("dist");
         Self::split(&built.join(name), triple)

@@ -6,10 +6,11 @@
 mod binary;
 mod check;
 mod files;
+mod image;
 mod packages;
 pub(crate) mod part;
 mod release;
-mod static_target;
+pub(crate) mod static_target;
 mod tree;
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         .iter()
         .any(|part| [Part::Deb, Part::Rpm].contains(part))
     {
-        let binary = Binary::build(&release, None)?;
+        let binary = Binary::build(&release)?;
         let stage = tree::stage(&release, &binary, &workspace::scratch("dist/system")?)?;
         made.push(binary.publish_debug_information(&release, &out)?);
         if parts.contains(&Part::Deb) {
@@ -50,11 +51,16 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
             made.push(packages::rpm(&release, &stage, &out)?);
         }
     }
-    if parts.contains(&Part::Tarball) {
-        let target = static_target::prepare()?;
-        let binary = Binary::build(&release, Some(&target))?;
+    if parts.iter().any(|part| part.is_static()) {
+        let binary = Binary::build_static(&release)?;
         let stage = tree::stage(&release, &binary, &workspace::scratch("dist/static")?)?;
-        made.push(packages::tarball(&release, &stage, &out)?);
+        made.push(binary.publish_debug_information(&release, &out)?);
+        if parts.contains(&Part::Tarball) {
+            made.push(packages::tarball(&release, &stage, &out)?);
+        }
+        if parts.contains(&Part::Oci) {
+            made.push(image::make(&release, &stage, &out)?);
+        }
     }
     if parts.contains(&Part::Sbom) {
         made.push(packages::sbom(&release, &out)?);

@@ -11,6 +11,8 @@ pub(crate) enum Part {
     Rpm,
     /// The archive with the static binary, for any distribution
     Tarball,
+    /// The container image with the static binary, as an archive (OCI)
+    Oci,
     /// The bill of materials (CycloneDX)
     Sbom,
 }
@@ -18,4 +20,9 @@ pub(crate) enum Part {
 impl Part {
     /// What is made unless parts are named.
     pub(super) const DEFAULT: [Self; 1] = [Self::Deb];
+
+    /// Whether it contains the binary that needs no C library.
+    pub(crate) fn is_static(self) -> bool {
+        matches!(self, Self::Tarball | Self::Oci)
+    }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::binary::Binary;
-use super::files::recreate;
+use super::files::{copy, copy_folder, recreate, write};
 use super::release::Release;
 use crate::{process, workspace};
 
 /// Files of the repository, and where they go.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     (
         "deploy/geofence.service",
         "usr/lib/systemd/system/geofence.service",
@@ -43,6 +43,7 @@ const FILES: [(&str, &str); 12] = [
     ("README.md", "usr/share/doc/geofence/README.md"),
     ("CHANGELOG.md", "usr/share/doc/geofence/CHANGELOG.md"),
     ("LICENSE-MIT", "usr/share/doc/geofence/LICENSE-MIT"),
+    ("LICENSE-APACHE", "usr/share/doc/geofence/LICENSE-APACHE"),
     (
         "geofence-user/data/README.md",
         "usr/share/doc/geofence/GEOIP.md",
@@ -119,40 +120,6 @@ fn indented(text: &str) -> String {
         line => format!(" {line}"),
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    if !from.is_dir() {
-        return Ok(());
-    }
-    let entries = std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().context("an entry has a name")?;
-        if path.is_dir() {
-            copy_folder(&path, &to.join(name))?;
-        } else {
-            copy(&path, &to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    create_parent(to)?;
-    std::fs::copy(from, to)
-        .map(drop)
-        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    create_parent(path)?;
-    std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
-}
-
-fn create_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().context("a file has a directory")?;
-    std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))
 }
 
 fn read(path: &Path) -> Result<String> {

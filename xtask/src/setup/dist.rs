@@ -1,13 +1,14 @@
-//! What `cargo xtask dist` needs beside the compiler: the makers of packages, and musl for the static binary.
+//! What `cargo xtask dist` needs beside the compiler: the makers of packages, and the static target.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::cargo_tool::Tool;
 use super::debian;
 use crate::dist::part::Part;
-use crate::process;
+use crate::dist::static_target;
+use crate::{process, workspace};
 
 const CARGO_DEB: Tool = Tool {
     name: "cargo-deb",
@@ -18,6 +19,11 @@ const CARGO_GENERATE_RPM: Tool = Tool {
     name: "cargo-generate-rpm",
     version: "0.21.1",
     asks: &["--version"],
+};
+const CARGO_AUDITABLE: Tool = Tool {
+    name: "cargo-auditable",
+    version: "0.7.0",
+    asks: &["auditable", "--version"],
 };
 const CARGO_CYCLONEDX: Tool = Tool {
     name: "cargo-cyclonedx",
@@ -38,7 +44,11 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
         match part {
             // It finds out which libraries the binary needs.
             Part::Deb => need("dpkg-shlibdeps", "dpkg-dev"),
-            Part::Tarball => need("musl-gcc", "musl-tools"),
+            Part::Tarball => need(static_target::C_COMPILER, "musl-tools"),
+            Part::Oci => {
+                need(static_target::C_COMPILER, "musl-tools");
+                need("buildah", "buildah");
+            }
             Part::Rpm | Part::Sbom => {}
         }
     }
@@ -47,27 +57,42 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
         need("mmdebstrap", "mmdebstrap");
         need("rpm", "rpm");
     }
-    if parts.contains(&Part::Tarball) && unwinder().is_none() {
-        packages.push("libunwind-19-dev");
-    }
     if !packages.is_empty() {
         debian::install(&packages)?;
+    }
+    if parts.iter().any(|part| part.is_static()) {
+        static_library()?;
+    }
+    if parts.iter().any(|part| *part != Part::Sbom) {
+        CARGO_AUDITABLE.install()?;
     }
     for part in parts {
         match part {
             Part::Deb => CARGO_DEB.install()?,
             Part::Rpm => CARGO_GENERATE_RPM.install()?,
             Part::Sbom => CARGO_CYCLONEDX.install()?,
-            Part::Tarball => {}
+            Part::Tarball | Part::Oci => {}
         }
     }
     Ok(())
 }
 
-/// The unwinder of LLVM that is installed, of the newest version.
-pub(crate) fn unwinder() -> Option<PathBuf> {
-    let versions = (14..=40).rev();
-    let mut places = versions
-        .map(|version| Path::new("/usr/lib").join(format!("llvm-{version}/lib/libunwind.a")));
-    places.find(|path| path.is_file())
+/// Adds the standard library of the static target to the toolchain.
+fn static_library() -> Result<()> {
+    let triple = static_target::triple();
+    let mut rustc = process::command("rustc");
+    rustc.args(["--print", "target-libdir", "--target", &triple]);
+    let libraries = process::text_of(rustc.current_dir(workspace::root()));
+    if libraries.is_some_and(|path| Path::new(&path).is_dir()) {
+        return Ok(());
+    }
+    if process::find("rustup").is_none() {
+        bail!(
+            "the compiler has no standard library for {triple}, and there is no rustup to fetch it"
+        );
+    }
+    eprintln!("setup: adding the standard library for {triple}");
+    let mut rustup = process::command("rustup");
+    rustup.args(["target", "add", &triple]);
+    process::capture(rustup.current_dir(workspace::root())).map(drop)
 }

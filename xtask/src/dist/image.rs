@@ -1,0 +1,91 @@
+//! The container image, made by buildah without a daemon and without running anything in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::files::{copy, copy_folder, recreate, size};
+use super::release::Release;
+use crate::{process, workspace};
+
+/// What the archive may have at most, in bytes.
+const BYTES_MAX: u64 = 30_000_000;
+
+/// What the image has of the tree: no page, unit or completion is of use in it.
+const PARTS: [&str; 5] = [
+    "usr/sbin/geofence",
+    "usr/share/doc/geofence/LICENSE-MIT",
+    "usr/share/doc/geofence/LICENSE-APACHE",
+    "usr/share/doc/geofence/GEOIP.md",
+    "usr/share/geofence/geofence.toml",
+];
+
+/// Directories that a container is given.
+const DIRECTORIES: [&str; 6] = [
+    "etc/geofence",
+    "proc",
+    "run/geofence",
+    "sys/fs/bpf",
+    "tmp",
+    "var/lib/geofence",
+];
+
+/// Makes the image from the tree with the static binary, and puts it into an archive.
+pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBuf> {
+    let context = workspace::scratch("dist/image")?;
+    recreate(&context)?;
+    let container = workspace::root().join("deploy/container");
+    copy_folder(&container, &context)?;
+    for part in PARTS {
+        copy(
+            &stage.join("root").join(part),
+            &context.join("root").join(part),
+        )?;
+    }
+    for directory in DIRECTORIES {
+        let path = context.join("root").join(directory);
+        std::fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+    }
+    let name = format!("geofence:{}", release.version);
+    let mut build = buildah()?;
+    build.args([
+        "build",
+        "--layers=false",
+        "--isolation=chroot",
+        "--network=none",
+    ]);
+    build.args(["--timestamp", &release.epoch, "--tag", &name]);
+    build.args(["--label", "org.opencontainers.image.title=geofence"]);
+    build.arg(format!(
+        "--label=org.opencontainers.image.version={}",
+        release.version
+    ));
+    build.arg("--label=org.opencontainers.image.licenses=MIT OR Apache-2.0");
+    if let Some(commit) = &release.commit {
+        build.arg(format!(
+            "--label=org.opencontainers.image.revision={commit}"
+        ));
+    }
+    process::capture(build.arg(&context))?;
+    let archive = out.join(format!("geofence-{}-oci.tar", release.version));
+    let mut push = buildah()?;
+    push.args(["push", &name]);
+    process::capture(push.arg(format!("oci-archive:{}:{name}", archive.display())))?;
+    let bytes = std::fs::metadata(&archive)?.len();
+    eprintln!("dist: the image has {}", size(&archive)?);
+    if bytes > BYTES_MAX {
+        bail!("the image has {bytes} bytes; it may have {BYTES_MAX}");
+    }
+    Ok(archive)
+}
+
+/// A command line of buildah that keeps what it stores below cargo's output directory.
+fn buildah() -> Result<Command> {
+    let storage = workspace::scratch("dist/containers")?;
+    let mut buildah = process::command("buildah");
+    buildah.args(["--storage-driver", "vfs", "--root"]);
+    buildah.arg(storage.join("root"));
+    buildah.arg("--runroot").arg(storage.join("run"));
+    Ok(buildah)
+}
