@@ -11,6 +11,7 @@
 mod debug_sections;
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};
@@ -22,7 +23,35 @@ fn main() -> Result<()> {
     let target = std::env::var("TARGET").context("cargo names no TARGET")?;
     println!("cargo:rustc-env=GEOFENCE_TARGET={target}");
     println!("cargo:rustc-env=GEOFENCE_RUST={TOOLCHAIN}");
+    if let Some(commit) = commit() {
+        println!("cargo:rustc-env=GEOFENCE_COMMIT={commit}");
+        println!("cargo:rustc-env=GEOFENCE_REVISION={commit}");
+    }
     build(&[])
+}
+
+/// The commit that is built, as `cargo xtask dist` names it or git knows it. A debug build has none: each commit would
+/// compile the crate anew.
+fn commit() -> Option<String> {
+    println!("cargo:rerun-if-env-changed=GEOFENCE_COMMIT");
+    if let Ok(commit) = std::env::var("GEOFENCE_COMMIT") {
+        return Some(commit);
+    }
+    if std::env::var("PROFILE").ok()? != "release" {
+        return None;
+    }
+    // The log of HEAD grows with each commit and each change of branch.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    println!("cargo:rerun-if-changed={log}");
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let is_changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Some(commit + if is_changed { ", changed" } else { "" })
+}
+
+fn git(words: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(words).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| said.trim().to_owned())
 }
 
 /// Builds the programs that these features of geofence-ebpf name.

@@ -14,7 +14,7 @@ pub(super) fn version(is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<(
     if !is_verbose {
         return Ok(());
     }
-    let commit = COMMIT.unwrap_or("unknown, because `cargo xtask dist` did not build this");
+    let commit = COMMIT.unwrap_or("unknown: this is a debug build, or one without git");
     writeln!(out, "commit      {commit}")?;
     writeln!(
         out,
