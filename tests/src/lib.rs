@@ -33,6 +33,7 @@ pub mod packet_socket;
 pub mod precedence;
 pub mod privilege;
 pub mod probe;
+pub mod python;
 pub mod see;
 mod sent_counters;
 pub mod site;

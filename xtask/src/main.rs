@@ -6,6 +6,7 @@
 //! build, and never on the crates it builds.
 
 mod bench;
+mod book;
 mod build;
 mod demo;
 mod dist;
@@ -152,6 +153,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Make a book of HTML from the documentation, and check every link of it
+    Book,
     /// Refresh the embedded GeoIP database from its newest release
     ///
     /// Needs npm, tar, zstd and sha256sum. Replaces the database and its README in geofence-user/data; commit the
@@ -185,6 +188,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         } => bench::run(docs, baseline.as_deref(), arguments),
         Command::Run { arguments } => run::run(arguments),
         Command::Dist { parts, check } => dist::run(&parts, check),
+        Command::Book => book::run(),
         Command::Geoip => geoip::run(),
     }
 }

@@ -10,11 +10,13 @@ use anyhow::{Context as _, Result, bail};
 use self::version::version_of;
 use crate::{process, workspace};
 
+pub(crate) mod book;
 mod cargo_tool;
 mod debian;
 pub(crate) mod deny;
 pub(crate) mod dist;
 mod machines;
+mod python;
 mod version;
 
 /// The LLVM that the pinned compiler contains; bpf-linker must read the bitcode of that one.
@@ -79,6 +81,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
             installed => installed?,
         }
         machines::install();
+        python::install();
     }
     if scope >= Scope::Bench {
         match peers() {

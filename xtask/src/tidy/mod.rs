@@ -8,6 +8,7 @@ mod finding;
 mod idioms;
 mod imports;
 mod length;
+pub(crate) mod links;
 mod purpose;
 mod root_entries;
 mod source;
@@ -25,7 +26,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let paths = files::list(root)?;
     let mut findings = root_entries::check(&paths);
     let mut sources = Vec::new();
-    for path in paths {
+    let mut pages = Vec::new();
+    for path in &paths {
+        let path = path.clone();
         let bytes = std::fs::read(root.join(&path)).with_context(|| format!("reading {path}"))?;
         // A file that is not UTF-8 is data, and no rule is about data.
         let Ok(text) = String::from_utf8(bytes) else {
@@ -39,9 +42,12 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
             findings.extend(length::columns(&path, &text));
             findings.extend(boundaries::check(&path, &text));
             sources.push((path, text));
+        } else if path.ends_with(".md") {
+            pages.push((path, text));
         }
     }
     findings.extend(imports::check(&sources));
+    findings.extend(links::check(&paths, &pages));
     let read = |path: &str| {
         std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))
     };

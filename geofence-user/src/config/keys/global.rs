@@ -139,7 +139,7 @@ pub(in crate::config) fn keys() -> Vec<Key<Config>> {
         .details(
             "Take it from another vendor, because every database has errors. `cross-check` decides what happens to an \
              address whose country differs. Several files are read together, as with `databases`. \
-             [Cross-check](origins.md#a-second-opinion) has more.",
+             [Cross-check](origins.md#the-cross-check) has more.",
         )
         .example(r#"cross-check-databases = ["/var/lib/geofence/other.mmdb"]"#)
         .refused("As for `databases`."),
