@@ -206,9 +206,15 @@ fn daemon_works_with_what_the_unit_allows() -> Result<()> {
     let proc = setting("ProtectProc=")?;
     let site = Site::new("block = [\"RU\"]\n")?;
     let config = site.word("geofence.toml")?;
-    // As the service manager does: a view of /proc of its own, and no capability beyond the set.
+    let pins = setting("ReadWritePaths=-")?
+        .split(' ')
+        .next()
+        .context("no path")?;
+    // As the service manager does: a view of /proc of its own, no capability beyond the set, and nothing to write to
+    // below /sys but what the unit names. ProtectKernelTunables= makes /sys/fs/bpf itself read-only.
     let script = format!(
-        "mount -t proc -o hidepid={proc} proc /proc && exec setpriv --bounding-set {bounding} --no-new-privs \"$@\""
+        "mkdir -p -m 700 {pins} && mount --bind {pins} {pins} && mount -o remount,bind,ro /sys/fs/bpf && \
+         mount -t proc -o hidepid={proc} proc /proc && exec setpriv --bounding-set {bounding} --no-new-privs \"$@\""
     );
     let namespace = &site.edge.pair.edge;
     let mut command = namespace.command("unshare");
