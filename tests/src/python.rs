@@ -26,6 +26,8 @@ pub fn tool(name: &str) -> Option<Command> {
 /// The environment, below cargo's output directory, where this test program is as well.
 fn environment() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    let target = own.ancestors().find(|place| place.join("xtask/python").is_dir())?;
+    let target = own
+        .ancestors()
+        .find(|place| place.join("xtask/python").is_dir())?;
     Some(target.join("xtask/python"))
 }

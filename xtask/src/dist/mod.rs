@@ -70,7 +70,7 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         process::answer(&format!("{:>9} {}", size(path)?, path.display()));
     }
     if check {
-        check::run(&release, &out)?;
+        check::run(&release, parts, &out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

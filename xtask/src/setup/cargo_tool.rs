@@ -13,7 +13,7 @@ pub(super) struct Tool {
     pub(super) name: &'static str,
     /// The version to install; a later one fits as well.
     pub(super) version: &'static str,
-    /// What makes the program print its version.
+    /// What makes the program print its version; nothing for one that does not, of which any version fits.
     pub(super) asks: &'static [&'static str],
 }
 
@@ -45,6 +45,9 @@ impl Tool {
         let Some(path) = process::find(self.name) else {
             return false;
         };
+        if self.asks.is_empty() {
+            return true;
+        }
         let said = process::text_of(process::command(path).args(self.asks)).unwrap_or_default();
         version_of(&said).is_some_and(|version| Some(version) >= version_of(self.version))
     }

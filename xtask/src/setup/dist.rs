@@ -22,8 +22,8 @@ const CARGO_GENERATE_RPM: Tool = Tool {
 };
 const CARGO_AUDITABLE: Tool = Tool {
     name: "cargo-auditable",
-    version: "0.7.0",
-    asks: &["auditable", "--version"],
+    version: "0.7.7",
+    asks: &[],
 };
 const CARGO_CYCLONEDX: Tool = Tool {
     name: "cargo-cyclonedx",
@@ -56,9 +56,15 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
         need("lintian", "lintian");
         need("mmdebstrap", "mmdebstrap");
         need("rpm", "rpm");
+        need("systemd-nspawn", "systemd-container");
+        need("crun", "crun");
+        need("python3", "python3");
     }
     if !packages.is_empty() {
         debian::install(&packages)?;
+    }
+    if check {
+        super::python::try_install()?;
     }
     if parts.iter().any(|part| part.is_static()) {
         static_library()?;

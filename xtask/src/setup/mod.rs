@@ -16,7 +16,7 @@ mod debian;
 pub(crate) mod deny;
 pub(crate) mod dist;
 mod machines;
-mod python;
+pub(crate) mod python;
 mod version;
 
 /// The LLVM that the pinned compiler contains; bpf-linker must read the bitcode of that one.

@@ -30,7 +30,8 @@ pub(crate) fn environment() -> Result<PathBuf> {
     Ok(workspace::target_directory()?.join("xtask").join("python"))
 }
 
-fn try_install() -> Result<()> {
+/// Installs them, or fails.
+pub(super) fn try_install() -> Result<()> {
     let place = environment()?;
     let installed = place.join("requirements.txt");
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) {

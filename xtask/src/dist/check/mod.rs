@@ -1,6 +1,10 @@
 //! `cargo xtask dist --check`: what only takes too long for every test run.
 //!
-//! Lintian, a second build that must give the same bytes, and the life of the package in a real Debian root.
+//! Lintian, the life of the package in a Debian root, the service under a real systemd, the Ansible role, the container
+//! image, and a second build that must give the same bytes. Each works in namespaces of its own, by a script.
+
+mod guide;
+mod scripts;
 
 use std::path::{Path, PathBuf};
 
@@ -9,17 +13,23 @@ use anyhow::{Context as _, Result, bail};
 use super::binary;
 use super::files::recreate;
 use super::packages::only;
+use super::part::Part;
 use super::release::{Release, SOURCE_DATE_EPOCH};
-use crate::{privilege, process, workspace};
+use crate::{process, workspace};
 
-/// What happens to a package in a Debian root; its arguments are the root and the package.
-const LIFE: &str = include_str!("life_of_a_package.sh");
-
-/// Runs all checks on the Debian package among these packages.
-pub(super) fn run(release: &Release, out: &Path) -> Result<()> {
-    let package = only(out, "deb").context("--check is about the Debian package")?;
+/// Runs all checks on these parts.
+pub(super) fn run(release: &Release, parts: &[Part], out: &Path) -> Result<()> {
+    if parts.contains(&Part::Oci) {
+        scripts::container(release)?;
+    }
+    if !parts.contains(&Part::Deb) {
+        return Ok(());
+    }
+    let package = only(out, "deb")?;
     lintian(&package)?;
-    life(&package)?;
+    scripts::life(&package)?;
+    scripts::service(&package)?;
+    scripts::ansible(&package)?;
     same_bytes(release, out)
 }
 
@@ -79,19 +89,5 @@ fn same(one: &Path, other: &Path) -> Result<()> {
     if read(one)? != read(other)? {
         bail!("{} and {} differ", one.display(), other.display());
     }
-    Ok(())
-}
-
-/// Installs, upgrades, removes and purges the package in a new Debian root, in namespaces of its own.
-fn life(package: &Path) -> Result<()> {
-    let root = workspace::scratch("dist/debian")?;
-    let script = workspace::scratch("dist")?.join("life_of_a_package.sh");
-    std::fs::write(&script, LIFE).with_context(|| format!("writing {}", script.display()))?;
-    let mut unshare = process::command("unshare");
-    unshare
-        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "sh"])
-        .args([&script, &root, package]);
-    process::check(&mut privilege::required("a Debian root", &unshare)?)?;
-    eprintln!("dist: the package was installed, upgraded, removed and purged in a Debian root");
     Ok(())
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The life of the Debian package in a new Debian root: `sh life_of_a_package.sh ROOT PACKAGE`, in mount, network and
+# The life of the Debian package in a new Debian root: `sh life.sh ROOT PACKAGE`, in mount, network and
 # process namespaces of its own. Says what it does, and fails at the first thing that is not as it should be.
 set -eu
 

@@ -1,13 +1,14 @@
 #!/bin/sh
 # The service of the Debian package under a real systemd, which boots in a container: `sh service.sh ROOT PACKAGE
-# PYTHON_TRAFFIC GUIDE`, in mount, network and process namespaces of its own. The guide is a file of commands, those of
+# GUIDE`, in mount, network and process namespaces of its own. The guide is a file of commands, those of
 # docs/getting-started.md. Says what it does, and fails at the first thing that is not as it should be.
 set -eu
 
 root=$1
 package=$2
-traffic=$3
-guide=$4
+guide=$3
+scripts=$(dirname "$0")
+traffic=$scripts/traffic.py
 
 say() { echo "service: $*" >&2; }
 fail() { say "FAILED: $*"; exit 1; }
@@ -27,7 +28,7 @@ mkdir -p "$root/steps"
 cp "$package" "$root/root/"
 cp "$guide" "$root/steps/guide"
 cp "$traffic" "$root/steps/traffic.py"
-cp "$(dirname "$0")/service_steps.sh" "$root/steps/steps.sh"
+cp "$scripts/service_steps.sh" "$root/steps/steps.sh"
 cat /proc/sys/kernel/random/uuid | tr -d - >"$root/etc/machine-id"
 
 # The same package under a higher version, for the upgrade.
@@ -47,7 +48,8 @@ ip address add 192.0.2.1/24 dev eth0
 ip link set eth0 up
 ip link set peer0 up
 ip route add default dev eth0
-mac=$(cat /sys/class/net/eth0/address)
+# Not from /sys, which may show the interfaces of another namespace.
+mac=$(ip -oneline link show eth0 | sed 's/.*link.ether \([^ ]*\) .*/\1/')
 
 # Boots the root; systemd runs the named steps, powers off, and leaves a line `ok` if none failed.
 boot() {
@@ -88,7 +90,7 @@ UNIT
         echo $$ >/sys/fs/cgroup/geofence-service/cgroup.procs
         export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         exec timeout 300 systemd-nspawn --quiet --directory="$root" --keep-unit --register=no --capability=all \
-            --system-call-filter=bpf --bind=/sys/fs/bpf --console=pipe --boot </dev/null >"$root/steps/console" 2>&1
+            --system-call-filter="bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" --bind=/sys/fs/bpf --console=pipe --boot </dev/null >"$root/steps/console" 2>&1
     ) || true
     rm -f "$root/etc/systemd/system/sysinit.target.wants/geofence-witness.service"
     sed 's/^/    /' "$root/steps/log" >&2
