@@ -28,9 +28,11 @@ ip link set eth0 up
 ip link set peer0 up
 
 play() {
-    chroot "$scratch/root" /usr/bin/env -i PATH="$PATH" HOME=/root LC_ALL=C.UTF-8 ANSIBLE_CONFIG="$playbooks/ansible.cfg" \
-        ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=0 "$ansible/ansible-playbook" --connection local --inventory edge, \
-        "$playbooks/playbook.yml" --extra-vars "ansible_become=false geofence_service=false geofence_package=$package" "$@" >"$scratch/log" 2>&1
+    chroot "$scratch/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        ANSIBLE_CONFIG="$playbooks/ansible.cfg" ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=0 \
+        "$ansible/ansible-playbook" --connection local --inventory edge, "$playbooks/playbook.yml" \
+        --extra-vars "ansible_python_interpreter=/usr/bin/python3 ansible_become=false" \
+        --extra-vars "geofence_service=false geofence_package=$package" "$@" >"$scratch/log" 2>&1
 }
 changed() { sed -n 's/.*changed=\([0-9]*\) .*/\1/p' "$scratch/log"; }
 

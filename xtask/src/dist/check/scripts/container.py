@@ -156,6 +156,9 @@ class Pod:
 
 def main(manifests, root, scratch):
     run("mount", "--make-rprivate", "/")
+    # The runtime wants control groups of one version.
+    subprocess.run(["umount", "--recursive", "/sys/fs/cgroup"], capture_output=True)
+    run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
     run("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
