@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use geofence_tests::daemon::binary;
 use geofence_tests::python;
 use serde_json::Value;
 
@@ -196,6 +197,58 @@ fn manifests_are_valid() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The configurations that the manifests and the cloud-init snippet contain.
+fn configurations() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for path in [
+        "kubernetes/base/configmap.yaml",
+        "kubernetes/example/configmap.yaml",
+        "cloud-init/user-data.yml",
+    ] {
+        let text = std::fs::read_to_string(file(path))?;
+        for document in documents(&text)? {
+            let written = document["write_files"][0]["content"].as_str();
+            let config = document["data"]["geofence.toml"].as_str().or(written);
+            found.push(
+                config
+                    .with_context(|| format!("{path} has no configuration"))?
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn configurations_in_manifests_are_valid() -> Result<()> {
+    if python::tool("python").is_none() {
+        return Ok(());
+    }
+    let configurations = configurations()?;
+    assert_eq!(configurations.len(), 3);
+    for config in configurations {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("geofence.toml");
+        std::fs::write(&path, &config)?;
+        let mut check = Command::new(binary()?);
+        let said = output(check.args(["check", "--config"]).arg(&path), "")?;
+        ensure!(said.contains("mode         monitor"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn playbook_is_valid() -> Result<()> {
+    let Some(mut ansible) = python::tool("ansible-playbook") else {
+        return Ok(());
+    };
+    ansible.args(["--syntax-check", "--inventory", "edge,", "playbook.yml"]);
+    ansible
+        .current_dir(file("ansible"))
+        .env("LC_ALL", "C.UTF-8");
+    output(&mut ansible, "").map(drop)
 }
 
 #[test]

@@ -12,11 +12,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::tidy::links;
 use crate::{process, setup, workspace};
 
-/// Pages of the repository's root that are chapters as well, with their titles.
-const CHAPTERS: [(&str, &str); 3] = [
+/// Pages outside of docs that are chapters as well, with their titles.
+const CHAPTERS: [(&str, &str); 6] = [
     ("README.md", "The project"),
     ("ARCHITECTURE.md", "Architecture"),
+    ("CONTRIBUTING.md", "Contributing"),
+    ("SECURITY.md", "Security"),
     ("CHANGELOG.md", "Changelog"),
+    ("geofence-user/data/README.md", "The embedded database"),
 ];
 
 /// Where the copies of other files are.
@@ -84,9 +87,9 @@ fn prepare(source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a page of the root is called in the book, where another page has the name README.md.
+/// What such a page is called in the book, where another page has the name README.md.
 fn chapter(page: &str) -> String {
-    format!("repository-{}", page.to_lowercase())
+    format!("repository-{}", page.to_lowercase().replace('/', "-"))
 }
 
 /// A page whose links lead to chapters or to copies; what has to be copied is noted.
@@ -104,7 +107,8 @@ fn rewritten(page: &str, text: &str, copied: &mut BTreeSet<String>) -> String {
         } else if CHAPTERS.iter().any(|(chapter, _)| *chapter == path) {
             chapter(&path)
         } else if let Some(own) = path.strip_prefix("docs/").filter(|own| !own.contains('/')) {
-            own.to_owned()
+            // mdBook makes the index of this one.
+            own.replace("README.md", "index.html")
         } else {
             copied.insert(path.clone());
             let is_directory = workspace::root().join(&path).is_dir();

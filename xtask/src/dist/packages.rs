@@ -76,8 +76,14 @@ pub(super) fn sbom(release: &Release, out: &Path) -> Result<PathBuf> {
             continue;
         }
         if member == "geofence-user" {
-            std::fs::copy(&written, &bill)
-                .with_context(|| format!("writing {}", bill.display()))?;
+            let text = std::fs::read_to_string(&written)
+                .with_context(|| format!("reading {}", written.display()))?;
+            // Where the repository lies is no matter of the bill.
+            let text = text.replace(
+                &workspace::root().display().to_string(),
+                "/usr/src/geofence",
+            );
+            std::fs::write(&bill, text).with_context(|| format!("writing {}", bill.display()))?;
         }
         std::fs::remove_file(&written)
             .with_context(|| format!("removing {}", written.display()))?;
