@@ -4,7 +4,7 @@
 //! put.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -229,11 +229,13 @@ fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
-            std::path::Component::ParentDir => {
+            Component::ParentDir => {
                 out.pop();
             }
-            std::path::Component::CurDir => {}
-            part => out.push(part),
+            Component::CurDir => {}
+            part @ (Component::Prefix(_) | Component::RootDir | Component::Normal(_)) => {
+                out.push(part);
+            }
         }
     }
     out
