@@ -72,8 +72,14 @@ fn prepare(source: &Path) -> Result<()> {
             continue;
         }
         let text = std::fs::read_to_string(&from).with_context(|| format!("reading {page}"))?;
-        let mut text = rewritten(&page, &text, &mut copied);
-        if name == "SUMMARY.md" {
+        // The links of the summary are chapters already.
+        let is_summary = name == "SUMMARY.md";
+        let mut text = if is_summary {
+            text
+        } else {
+            rewritten(&page, &text, &mut copied)
+        };
+        if is_summary {
             text.push_str("\n# The repository\n\n");
             for (page, title) in CHAPTERS {
                 text.push_str(&format!("- [{title}]({})\n", chapter(page)));
