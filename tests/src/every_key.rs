@@ -24,7 +24,7 @@ pub struct Variant {
 type Lines = BTreeMap<(Option<&'static str>, &'static str), String>;
 
 /// The lines of the base that its variants change. Every other key is left out.
-const BASE: [(Option<&str>, &str, &str); 16] = [
+const BASE: [(Option<&str>, &str, &str); 21] = [
     (None, "block", r#"block = ["RU"]"#),
     (None, "databases", r#"databases = ["base.mmdb"]"#),
     (Some("tenant"), "name", r#"name = "base-tenant""#),
@@ -38,6 +38,11 @@ const BASE: [(Option<&str>, &str, &str); 16] = [
     (Some("protect"), "services", r#"services = ["tcp/3389"]"#),
     (Some("protect"), "from", r#"from = ["198.51.100.7"]"#),
     (Some("protect"), "to", r#"to = ["any"]"#),
+    (Some("geo-override"), "prefix", r#"prefix = "5.0.0.0/24""#),
+    (Some("geo-override"), "country", r#"country = "FR""#),
+    (Some("geo-override"), "reason", r#"reason = "base""#),
+    (Some("geoip-source"), "file", r#"file = "base.mmdb""#),
+    (Some("geoip-source"), "vendor", r#"vendor = "db-ip""#),
     (Some("list"), "name", r#"name = "base-list""#),
     (Some("list"), "file", r#"file = "list.txt""#),
     (Some("list"), "format", r#"format = "plain""#),
@@ -58,6 +63,34 @@ const OTHERS: [(Option<&str>, &str, &str); 8] = [
     (Some("list"), "action", r#"action = "alert""#),
     (Some("list"), "direction", r#"direction = "in""#),
 ];
+
+/// Where a list comes from whose key needs a server.
+const URL: &str = "url = \"https://lists.example/other\"";
+
+/// The keys without which a key of a database's source is refused.
+fn needed(key: &str) -> &'static [(&'static str, &'static str)] {
+    match key {
+        "vendor" => &[
+            ("account", "account = \"1\""),
+            ("license-key", "license-key = { credential = \"base\" }"),
+        ],
+        "account" | "license-key" => &[
+            ("vendor", "vendor = \"maxmind\""),
+            ("account", "account = \"1\""),
+            ("license-key", "license-key = { credential = \"base\" }"),
+        ],
+        "token" => &[
+            ("vendor", "vendor = \"ipinfo\""),
+            ("token", "token = { credential = \"base\" }"),
+        ],
+        "url" | "header" | "basic" | "bearer" => &[
+            ("vendor", "vendor = \"url\""),
+            ("url", "url = \"https://data.example/base\""),
+        ],
+        "from" => &[("vendor", "vendor = \"copy\"")],
+        _ => &[],
+    }
+}
 
 /// A second tenant, which the examples of other tables name.
 const NAMED: &str = "[[tenant]]\nname = \"customer-17\"\nprefixes = [\"192.0.2.128/25\"]\n";
@@ -99,11 +132,26 @@ pub fn write(directory: &Path, global: &[(&'static str, &str)]) -> (String, Vec<
             .find(|(table, key, _)| (*table, *key) == place);
         let line = other.map_or(example.line.trim_start_matches("# "), |(_, _, line)| line);
         let mut lines = base.clone();
+        let place_of_file = (example.table, "file");
         // Of two keys that exclude each other, one goes.
         match place {
             (_, "allow-only") => _ = lines.remove(&(example.table, "block")),
-            (_, "url") => _ = lines.remove(&(example.table, "file")),
+            (Some("list"), "url" | "header" | "basic" | "bearer" | "api") => {
+                lines.remove(&place_of_file);
+                lines.insert((example.table, "url"), URL.to_owned());
+            }
             _ => {}
+        }
+        if place.1 == "api" {
+            lines.insert(
+                (example.table, "format"),
+                "format = \"crowdsec\"".to_owned(),
+            );
+        }
+        if place.0 == Some("geoip-source") {
+            for (key, line) in needed(place.1) {
+                lines.insert((place.0, key), (*line).to_owned());
+            }
         }
         let before = lines.insert(place, line.to_owned());
         assert_ne!(before.as_deref(), Some(line), "{place:?} stays the same");

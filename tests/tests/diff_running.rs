@@ -132,7 +132,9 @@ fn change_of_every_key_is_named_against_the_running_filter() -> Result<()> {
             }
             (None, "block" | "allow-only") => ("countries", ""),
             (None, key) => (key, ""),
-            (Some(table), "name" | "id") => (table, "added: "),
+            (Some(table), "name" | "id")
+            | (Some(table @ "geo-override"), "prefix")
+            | (Some(table @ "geoip-source"), "file") => (table, "added: "),
             (Some(table), key) => (table, key),
         };
         let mut lines = said.lines();

@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use geofence_user::data::lists::store::Store;
 use geofence_user::data::lists::{LocalAddresses, load};
 use geofence_user::model::list::{
-    Action, Definition, Direction, Format, Source, SpecialUseEntries,
+    Action, Api, Definition, Direction, Format, Source, SpecialUseEntries,
 };
+use geofence_user::model::secret::Access;
 use geofence_user::model::shortfall::Tolerance;
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::os::memory;
@@ -39,6 +40,8 @@ fn reading_a_list_takes_at_most_twice_the_memory_that_stays() -> Result<()> {
         expires: Some(std::time::Duration::from_secs(86_400)),
         special_use: SpecialUseEntries::Skip,
         max_share: None,
+        api: Api::None,
+        access: Access::default(),
     };
     memory::give_back();
     // The peak counts from now on.

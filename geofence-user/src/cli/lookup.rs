@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use clap::Args;
 use geofence_common::address::Address;
+use geofence_common::country::Country;
 use geofence_common::decide::classify;
 use geofence_common::explain::Step;
 use geofence_common::image::class::Class;
@@ -15,10 +16,10 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::options::{InstanceArgs, PolicyArgs};
 use super::outcome::Outcome;
-use crate::explain::{Names, Recorder, class_of, describe, system_to_json};
+use crate::explain::{Names, Recorder, class_of, describe, override_to_json, system_to_json};
 use crate::model::countries;
 use crate::model::listing::{Entry, Listing, naming};
-use crate::model::policy::AutonomousSystem;
+use crate::model::policy::{AutonomousSystem, GeoOverride};
 use crate::prepare::{CrossCheckAnswer, Prepared};
 
 /// Show the database record, the class and the country of addresses
@@ -69,6 +70,8 @@ struct Found<'a> {
     steps: Vec<Step>,
     lists: Vec<(&'a Listing, &'a Entry)>,
     systems: Vec<(&'a AutonomousSystem, IpNet)>,
+    /// The overrides that give the addresses their country, and what the database says instead.
+    overrides: Vec<(&'a GeoOverride, Country)>,
     asn: Option<(IpNet, u32, String)>,
     cross_check: Option<CrossCheckAnswer>,
     /// The record of each database, with its name and network.
@@ -108,6 +111,10 @@ impl<'a> Found<'a> {
                 .iter()
                 .flat_map(|address| names.systems(*address))
                 .collect(),
+            overrides: addresses
+                .iter()
+                .filter_map(|address| names.override_of(*address))
+                .collect(),
             asn: asn.map(|data| data.find(ip)).transpose()?.flatten(),
             cross_check: prepared.cross_check(ip)?,
             records,
@@ -117,6 +124,7 @@ impl<'a> Found<'a> {
     fn to_json(&self) -> Value {
         let lists = self.lists.iter().map(|(list, entry)| list.to_json(entry));
         let systems = self.systems.iter().copied().map(system_to_json);
+        let overrides = self.overrides.iter().copied().map(override_to_json);
         let asn = self.asn.as_ref().map(
             |(network, number, name)| json!({ "number": number, "name": name, "network": network }),
         );
@@ -133,6 +141,7 @@ impl<'a> Found<'a> {
             "class": self.class.to_word(),
             "lists": lists.collect::<Vec<_>>(),
             "systems": systems.collect::<Vec<_>>(),
+            "overrides": overrides.collect::<Vec<_>>(),
             "asn": asn,
             "opinions": self.cross_check.map(|answer| answer.to_json()),
             "records": records.collect::<Vec<_>>(),
@@ -152,6 +161,11 @@ impl<'a> Found<'a> {
         }
         for (system, net) in &self.systems {
             writeln!(out, "  rule    {} {system}: {net}", system.rule)?;
+        }
+        for step in self.steps.iter().filter_map(class_of) {
+            if let Some(said) = names.geo_override(step) {
+                writeln!(out, "  country {}", said.trim_start_matches("country "))?;
+            }
         }
         if let Some(answer) = self.cross_check {
             writeln!(out, "  check   {answer}")?;

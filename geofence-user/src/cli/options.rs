@@ -113,7 +113,7 @@ impl ListArgs {
 }
 
 /// What the daemon of an instance says of itself, if one runs.
-pub(super) fn daemon_status(instance: &Instance) -> Option<Value> {
+pub(in crate::cli) fn daemon_status(instance: &Instance) -> Option<Value> {
     match ask(instance, &Request::Status).ok()? {
         Answer::Done(status) => Some(status),
         Answer::Refused { .. } => None,

@@ -2,9 +2,35 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use geofence_common::country::Country;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::layer::{Layer, spans};
 use super::prefix::Family;
+
+/// Prefixes of each family with their countries.
+#[derive(Default)]
+pub(super) struct CountryPrefixes {
+    pub(super) v4: Vec<(Ipv4Net, Country)>,
+    pub(super) v6: Vec<(Ipv6Net, Country)>,
+}
+
+impl CountryPrefixes {
+    /// Adds the prefixes that cover exactly the addresses with a country.
+    pub(super) fn add(&mut self, family: Family, countries: &Layer<Country>) {
+        for (start, end, country) in spans(countries) {
+            if country == Country::UNKNOWN {
+                continue;
+            }
+            for net in prefixes(family, start, end) {
+                match net {
+                    IpNet::V4(net) => self.v4.push((net, country)),
+                    IpNet::V6(net) => self.v6.push((net, country)),
+                }
+            }
+        }
+    }
+}
 
 /// The prefixes that cover exactly the addresses from `start` to the last before `end`.
 pub fn prefixes(family: Family, start: u128, end: u128) -> impl Iterator<Item = IpNet> {

@@ -7,10 +7,9 @@
 
 use geofence_common::country::Country;
 use geofence_common::image::class::Class;
-use ipnet::IpNet;
 use serde::Serialize;
 
-use super::cover::prefixes;
+use super::cover::CountryPrefixes;
 use super::extents::Extents;
 use super::layer::{Layer, combine, layer, spans};
 use super::prefix::{self, Family};
@@ -63,7 +62,7 @@ pub fn cross_check(
     second: &Database,
 ) -> (Database, Disagreement) {
     let mut disagreement = Disagreement::default();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    let mut countries = CountryPrefixes::default();
     for family in Family::ALL {
         let [one, two] = [first, second]
             .map(|database| layer(prefix::countries(database, family), Country::UNKNOWN));
@@ -82,19 +81,10 @@ pub fn cross_check(
             extents.add(family, start, end);
         }
         let decided: Layer<Country> = combine(&one, &two, |one, two| decide(policy, one, two));
-        for (start, end, country) in spans(&decided) {
-            if country == Country::UNKNOWN {
-                continue;
-            }
-            for net in prefixes(family, start, end) {
-                match net {
-                    IpNet::V4(net) => v4.push((net, country)),
-                    IpNet::V6(net) => v6.push((net, country)),
-                }
-            }
-        }
+        countries.add(family, &decided);
     }
-    let decided = Database::from_prefixes(v4, v6).with_info(first.info().clone());
+    let decided =
+        Database::from_prefixes(countries.v4, countries.v6).with_info(first.info().clone());
     (decided, disagreement)
 }
 

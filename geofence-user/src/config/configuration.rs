@@ -8,6 +8,7 @@ use geofence_common::action::Mode;
 
 use super::asn::AsMention;
 use super::runtime_exceptions::RuntimeExceptions;
+use crate::model::geoip_source::GeoipSource;
 use crate::model::list::Definition;
 use crate::model::policy::{
     Action, CountryRule, CrossCheckRule, Lookup, Mail, MailDns, Policy, Replies, Settings,
@@ -44,6 +45,8 @@ pub struct Config {
     pub instance: Instance,
     /// The lists to read; the policy has their entries once they have been read.
     pub lists: Vec<Definition>,
+    /// Where `geofence update` gets the databases.
+    pub geoip_sources: Vec<GeoipSource>,
     pub runtime: RuntimeExceptions,
     /// A warning for each key that was given by its former name.
     pub former_names: Vec<String>,
@@ -87,6 +90,12 @@ impl Word for XdpMode {
 }
 
 impl Config {
+    /// The files of all databases.
+    pub fn database_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let countries = self.databases.iter().chain(&self.cross_check_databases);
+        countries.chain(&self.asn_database)
+    }
+
     /// What holds before anything is read.
     pub(super) fn blank() -> Self {
         Self {
@@ -111,6 +120,7 @@ impl Config {
                 deny: Vec::new(),
                 autonomous_systems: Vec::new(),
                 cross_check: CrossCheckRule::Any,
+                geo_overrides: Vec::new(),
                 tenants: Vec::new(),
                 exceptions: Vec::new(),
                 protections: Vec::new(),
@@ -132,6 +142,7 @@ impl Config {
             flows: FlowCapacity::default(),
             instance: Instance::default(),
             lists: Vec::new(),
+            geoip_sources: Vec::new(),
             runtime: RuntimeExceptions::default(),
             former_names: Vec::new(),
         }

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::key_doc::{KeyDoc, Kind};
+use super::key_doc::{KeyDoc, Kind, Shape};
 use super::parse::DEFAULT;
 use super::schema::{KEYS, TABLES};
 
@@ -97,6 +97,12 @@ fn of_key(key: &KeyDoc) -> Map<String, Value> {
         Kind::Switch => {
             set("type", json!("boolean"));
         }
+        Kind::Inline(text, shape) => {
+            for (name, value) in of_shape(*shape) {
+                set(&name, value);
+            }
+            form = Some(*text);
+        }
     }
     let description = match form {
         Some(form) => format!("{} Takes {form}.", key.meaning),
@@ -104,4 +110,30 @@ fn of_key(key: &KeyDoc) -> Map<String, Value> {
     };
     set("description", json!(description));
     schema
+}
+
+/// The schema of an inline table.
+fn of_shape(shape: Shape) -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let secret = json!({
+        "type": "object",
+        "properties": { "credential": text, "file": text },
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+    });
+    let schema = match shape {
+        Shape::Secret => secret,
+        Shape::Secrets => json!({ "type": "object", "additionalProperties": secret }),
+        Shape::Login => json!({
+            "type": "object",
+            "properties": { "user": text, "password": secret },
+            "additionalProperties": false,
+            "required": ["user", "password"],
+        }),
+    };
+    match schema {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    }
 }

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::error::{Fault, Problem};
-use super::key_doc::{KeyDoc, Kind};
-use super::value::{Spanned, Value};
+use super::key_doc::{KeyDoc, Kind, Shape};
+use super::value::{Inline, Spanned, Value};
 use super::values;
 use crate::model::word::Word;
 
@@ -119,6 +119,20 @@ impl<T: 'static> Key<T> {
                     let label = format!("expected {} to {}", range.start(), range.end());
                     faults.push(Problem::new(title, label, help).at(span.clone()));
                 }
+            }
+        })
+    }
+
+    /// An inline table that is read once the whole table is known.
+    pub(super) fn inline(
+        name: &'static str,
+        form: &'static str,
+        shape: Shape,
+        field: Field<T, Option<Inline>>,
+    ) -> Self {
+        Self::new(name, Kind::Inline(form, shape), move |target, value, _| {
+            if let Value::Inline(inline) = value {
+                *field(target) = Some(inline.clone());
             }
         })
     }

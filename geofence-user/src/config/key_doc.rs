@@ -37,6 +37,19 @@ pub(super) enum Kind {
     Number(RangeInclusive<u32>),
     /// True or false.
     Switch,
+    /// An inline table of this form.
+    Inline(&'static str, Shape),
+}
+
+/// What an inline table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Where a secret is kept.
+    Secret,
+    /// A user, and where the password is kept.
+    Login,
+    /// Names, and where the secret of each is kept.
+    Secrets,
 }
 
 impl Kind {
@@ -61,6 +74,7 @@ impl Kind {
             Self::List(form) => format!("a list of strings: {form}"),
             Self::Number(_) => "an integer".to_owned(),
             Self::Switch => "true or false".to_owned(),
+            Self::Inline(form, _) => format!("an inline table: {form}"),
         }
     }
 
@@ -75,6 +89,7 @@ impl Kind {
             Self::List(form) => format!("list of {form}"),
             Self::Number(_) => "integer".to_owned(),
             Self::Switch => "boolean".to_owned(),
+            Self::Inline(form, _) => format!("inline table: {form}"),
         }
     }
 }

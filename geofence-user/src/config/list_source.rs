@@ -1,6 +1,5 @@
 //! From one spelling to one value of `[[list]]`: its name, its source, and when its entries expire.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,8 @@ use ureq::http::Uri;
 
 use super::error::{Problem, quoted};
 use crate::model::duration;
-use crate::model::list::{NAME_BYTES_MAX, is_name};
+use crate::model::list::{NAME_BYTES_MAX, Source, is_name};
+use crate::model::server_url;
 
 /// The longest time after which entries expire; for a longer one, there is no expiry.
 const EXPIRES_MAX: Duration = Duration::from_secs(3660 * 86_400);
@@ -67,17 +67,32 @@ pub(super) fn url(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-/// Whether another machine could answer in place of the list's server, because the URL is plain HTTP.
+/// Whether another machine could answer in place of the server of a URL, because it is plain HTTP.
 pub(super) fn is_exposed(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else {
-        return false;
-    };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    uri.scheme_str() == Some("http") && !is_here
+    url.parse::<Uri>()
+        .is_ok_and(|uri| server_url::is_exposed(&uri))
+}
+
+/// Why no secret is sent to a source.
+pub(super) fn unfit_for_secrets(source: &Source) -> Option<Problem> {
+    match source {
+        Source::File(_) => Some(Problem::new(
+            "a list in a file has no server that wants a secret",
+            "in this table",
+            "remove `header`, `basic` and `bearer`, or replace `file` by `url`",
+        )),
+        Source::Url(url) if is_exposed(url) => Some(exposed()),
+        Source::Url(_) => None,
+    }
+}
+
+/// A secret that others on the way could read.
+pub(super) fn exposed() -> Problem {
+    Problem::new(
+        "a secret would be sent over plain http, where others can read it",
+        "in this table",
+        "write https:// in `url`",
+    )
 }
 
 /// Reads the path of a list.

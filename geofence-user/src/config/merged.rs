@@ -13,6 +13,7 @@ use super::error::ConfigErrors;
 use super::load;
 use super::sources::Sources;
 use super::{parse, toml_text};
+use crate::model::geoip_source::GeoipOrigin;
 use crate::model::list::Source;
 
 /// The directory beside a configuration file whose files are merged over it.
@@ -60,6 +61,12 @@ impl Config {
                 .chain(&mut config.web_config)
             {
                 *database = directory.join(&*database);
+            }
+            for source in &mut config.geoip_sources {
+                source.file = directory.join(&source.file);
+                if let GeoipOrigin::File(path) = &mut source.origin {
+                    *path = directory.join(&*path);
+                }
             }
             for list in &mut config.lists {
                 if let Source::File(path) = &mut list.source {

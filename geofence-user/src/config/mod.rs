@@ -3,6 +3,7 @@
 //! The shipped file `deploy/geofence.toml` is the default; a key that a file leaves out keeps the value it has there.
 //! Nothing here touches the kernel, an interface or a database, and nothing is fetched.
 
+mod access;
 mod addresses;
 mod asn;
 mod asn_mentions;

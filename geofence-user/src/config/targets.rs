@@ -51,7 +51,7 @@ pub(super) fn words(text: &str) -> Result<String, Problem> {
     Err(Problem::new(
         "this text is empty, or has line breaks",
         "expected some words, on one line",
-        "write who answers for the exception, or why there is one: \"ticket 4711, branch in Almaty\"",
+        "write who answers for it, or why it exists: \"ticket 4711, branch in Almaty\"",
     ))
 }
 

@@ -25,6 +25,33 @@ pub(super) enum Value<'a> {
     Number(i64, Range<usize>),
     Switch(bool),
     List(Vec<Spanned<'a>>, Range<usize>),
+    Inline(Inline),
+}
+
+/// A value of or in an inline table. It may be a secret that does not belong there, so it has no place by which an
+/// error could show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Inline {
+    Text(String),
+    Table(Vec<(String, Self)>),
+    Other,
+}
+
+impl Inline {
+    fn from_toml(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Table(table) => {
+                let members = table.iter();
+                let members = members.map(|(name, value)| {
+                    let name = name.get_ref().to_string();
+                    (name, Self::from_toml(value.get_ref()))
+                });
+                Self::Table(members.collect())
+            }
+            _ => Self::Other,
+        }
+    }
 }
 
 impl<'a> Value<'a> {
@@ -41,6 +68,7 @@ impl<'a> Value<'a> {
                 let text = Cow::Borrowed(text.as_ref());
                 Some(Self::Text(Spanned { text, span }))
             }
+            (value, Kind::Inline(..)) => Some(Self::Inline(Inline::from_toml(value))),
             (DeValue::Boolean(on), Kind::Switch) => Some(Self::Switch(*on)),
             (DeValue::Integer(number), Kind::Number(_)) => {
                 // What is too large for the type is too large for the key as well, and refused there.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::configuration::Config;
 use super::list_source::is_exposed;
 use crate::model::list::Source;
-use crate::model::policy::{CountryRule, Tenant};
+use crate::model::policy::{CountryRule, GeoOverride, Tenant};
+use crate::model::special_use::is_special_use;
 
 impl Config {
     /// What is legal but seldom meant, one sentence each.
@@ -57,6 +60,16 @@ impl Config {
                     .to_owned(),
             );
         }
+        for source in &self.geoip_sources {
+            if !self.database_files().any(|file| *file == source.file) {
+                warnings.push(format!(
+                    "geoip-source {} keeps a file current that no key names; name it in `databases`, \
+                     `cross-check-databases` or `asn-database`",
+                    source.file.display()
+                ));
+            }
+        }
+        warnings.extend(overrides(&policy.geo_overrides));
         if !self.listen.ip().is_loopback() && self.web_config.is_none() {
             warnings.push(format!(
                 "{} can be reached from other machines: they can read the counters. `web-config` asks for a password",
@@ -65,4 +78,39 @@ impl Config {
         }
         warnings
     }
+}
+
+/// Overrides of the country data that are too short, overlap another, or have no effect.
+fn overrides(all: &[GeoOverride]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut prefixes: Vec<IpNet> = all.iter().map(|one| one.prefix).collect();
+    prefixes.sort_unstable();
+    // The prefixes that contain the current one, longest last.
+    let mut outer: Vec<IpNet> = Vec::new();
+    for prefix in prefixes {
+        let (shortest, family) = match prefix {
+            IpNet::V4(_) => (8, "IPv4"),
+            IpNet::V6(_) => (16, "IPv6"),
+        };
+        if prefix.prefix_len() < shortest {
+            warnings.push(format!(
+                "geo-override {prefix} is shorter than /{shortest} of {family}: it gives one country to a large part \
+                 of the internet; write the prefixes that you know about"
+            ));
+        }
+        if is_special_use(prefix) {
+            warnings.push(format!(
+                "geo-override {prefix} has no effect: special-use space has no country; the key `special-use` decides \
+                 about it"
+            ));
+        }
+        while outer.pop_if(|one| !one.contains(&prefix)).is_some() {}
+        if let Some(outer) = outer.last() {
+            warnings.push(format!(
+                "geo-override {prefix} lies in geo-override {outer}: the longer prefix decides"
+            ));
+        }
+        outer.push(prefix);
+    }
+    warnings
 }

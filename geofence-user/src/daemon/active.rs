@@ -24,7 +24,7 @@ pub(super) struct ActivePolicy {
     pub(super) facts: Facts,
     /// The required peers that it locks out and `force` has accepted.
     pub(super) accepted: Vec<Dependency>,
-    /// When the next entry of a list expires, seconds since 1970.
+    /// When the next entry of a list or override of the country data expires, seconds since 1970.
     pub(super) next_expiry: Option<UnixSeconds>,
     /// The database the image was compiled from, where exceptions make another compilation likely.
     pub(super) cache: Option<DatabaseCache>,
@@ -33,11 +33,19 @@ pub(super) struct ActivePolicy {
 }
 
 impl ActivePolicy {
-    /// Drops list entries and prefixes of autonomous systems from the configuration: the image has them.
+    /// Drops list entries, and the prefixes of autonomous systems and overrides, from the configuration: the image has
+    /// them.
     pub(super) fn of(candidate: Candidate) -> Self {
         let mut config = candidate.config;
         let lists = config.policy.lists.drain(..);
-        let next_expiry = lists.filter_map(|list| list.entries().next_expiry()).min();
+        let entries = lists.filter_map(|list| list.entries().next_expiry()).min();
+        // An override that had expired already when the data was read replaces nothing.
+        let overrides = config.policy.geo_overrides.iter();
+        let overrides = overrides.filter(|one| !one.replaced.is_empty());
+        let next_expiry = overrides.filter_map(|one| one.until).chain(entries).min();
+        for one in &mut config.policy.geo_overrides {
+            one.replaced = Vec::new();
+        }
         config.policy.autonomous_systems.clear();
         Self {
             next_expiry,

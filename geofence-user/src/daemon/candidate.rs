@@ -25,7 +25,8 @@ use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
 use crate::prepare::{
-    CountryData, DatabaseCache, DatabaseFiles, PrepareError, Prepared, filter_options, prepare_from,
+    CountryData, DatabaseCache, DatabaseFiles, PrepareError, Prepared, filter_options,
+    is_database_alone, prepare_from,
 };
 
 /// What a candidate is compared with, and where it goes.
@@ -112,7 +113,7 @@ impl Candidate {
         } = base;
         let files = DatabaseFiles::look(&config);
         let known = cache.and_then(|cache| cache.database(&files));
-        let is_known = known.is_some() && config.cross_check_databases.is_empty();
+        let is_known = known.is_some() && is_database_alone(&config);
         let prepared = match known {
             Some(database) => Ok(CountryData {
                 database,
@@ -170,6 +171,11 @@ impl Candidate {
                 .autonomous_systems
                 .as_ref()
                 .map(as_database_extents),
+            geo_overrides: prepared
+                .config
+                .policy
+                .overrides_in_force(UnixSeconds::now())
+                .count(),
             lists: prepared.lists.reports.clone(),
             shortfalls: prepared.shortfalls,
             ..Facts::of(&prepared.image)
@@ -289,6 +295,7 @@ fn check_data(
         // Embedded data of the same build time is the same; a comparison would take as long as the compilation.
         Some(image)
             if prepared.config.databases.is_empty()
+                && prepared.config.policy.geo_overrides.is_empty()
                 && image.data_built() == prepared.image.data_built() =>
         {
             Vec::new()

@@ -103,6 +103,8 @@ pub struct Facts {
     pub disagreement: Option<Disagreement>,
     /// What the ASN database contains, where there is one.
     pub asn_data: Option<Extents>,
+    /// How many overrides of the country data are in force.
+    pub geo_overrides: usize,
     pub lists: Vec<ListReport>,
     /// What the policy goes without.
     pub shortfalls: Vec<Shortfall>,
@@ -123,6 +125,7 @@ impl Facts {
             database_types: Vec::new(),
             disagreement: None,
             asn_data: None,
+            geo_overrides: 0,
             lists: Vec::new(),
             shortfalls: Vec::new(),
             prefixes_v4: v4 as usize,

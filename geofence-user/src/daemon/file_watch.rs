@@ -1,4 +1,4 @@
-//! Reloads when a file has changed, or when entries of a list have expired.
+//! Reloads when a file has changed, or when entries of a list or an override of the country data have expired.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(60);
 /// How often name servers are looked for.
 const NAME_SERVER_PERIOD: Duration = Duration::from_secs(10);
 
-/// Reloads when a changed file has been unchanged for a second, or when entries of a list have expired; never ends.
+/// Reloads when a changed file has been unchanged for a second, or when something has expired; never ends.
 ///
 /// Polling sees through links, mounts and replaced files, which notifications do not, and costs a few system calls a
 /// second. Files that a reload has rejected are not tried again until they change.
@@ -38,7 +38,7 @@ pub async fn watch_files(daemon: Arc<Daemon>) {
         let is_due = || last_expiry.is_none_or(|last| last.elapsed() >= EXPIRY_PERIOD);
         if daemon.has_expired_entries() && is_due() {
             last_expiry = Some(Instant::now());
-            info!("entries of a list have expired: reloading");
+            info!("entries of a list, or an override of the country data, have expired: reloading");
         } else if last_look.elapsed() >= NAME_SERVER_PERIOD && {
             last_look = Instant::now();
             daemon.has_other_name_servers()

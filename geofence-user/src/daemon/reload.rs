@@ -261,7 +261,7 @@ impl Daemon {
         lock(&self.attempted).clone()
     }
 
-    /// Whether the active image has an entry of a list that has expired.
+    /// Whether the active image has an entry of a list, or an override of the country data, that has expired.
     pub(super) fn has_expired_entries(&self) -> bool {
         let next = lock(&self.active).next_expiry;
         next.is_some_and(|next| next <= UnixSeconds::now())

@@ -13,5 +13,5 @@ pub use decide::{
     Recorder, addresses, class_of, explain, explain_egress, explain_next, explain_with,
 };
 pub use describe::{describe, endpoint, tcp_flags};
-pub use names::{Names, system_to_json};
+pub use names::{Names, override_to_json, system_to_json};
 pub use question::{Protocol, Question, QuestionError};

@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
+use geofence_common::country::Country;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::model::listing::Listing;
-use crate::model::policy::{AutonomousSystem, Destination, Policy, Protection, Service};
+use crate::model::policy::{
+    AutonomousSystem, Destination, GeoOverride, Policy, Protection, Service,
+};
 
 /// The policy that gives the numbers their names.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +28,28 @@ impl<'a> Names<'a> {
         systems
             .iter()
             .filter_map(move |system| Some((system, system.find(address)?)))
+    }
+
+    /// The override that gives an address its country, and what the database says instead.
+    #[must_use]
+    pub fn override_of(&self, address: IpAddr) -> Option<(&'a GeoOverride, Country)> {
+        self.0?.override_of(address)
+    }
+
+    /// The override that gives an address its country, in words, and what the database says instead.
+    #[must_use]
+    pub fn geo_override(&self, address: IpAddr) -> Option<String> {
+        let (one, database) = self.override_of(address)?;
+        let until = one
+            .until
+            .map_or_else(String::new, |until| format!(", until {until}"));
+        Some(format!(
+            "country {} by your geo-override {} ({}{until}); the database says {}",
+            one.country.name(),
+            one.prefix,
+            one.reason,
+            database.name()
+        ))
     }
 
     /// The name of a tenant, or its number.
@@ -88,5 +113,17 @@ pub fn system_to_json((system, prefix): (&AutonomousSystem, IpNet)) -> Value {
         "number": system.number,
         "name": system.name,
         "prefix": prefix,
+    })
+}
+
+/// An override of the country data, as JSON, with what the database says of the address.
+#[must_use]
+pub fn override_to_json((one, database): (&GeoOverride, Country)) -> Value {
+    json!({
+        "prefix": one.prefix,
+        "country": one.country.name(),
+        "reason": one.reason,
+        "until": one.until,
+        "database": database.name(),
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use geofence_common::action::Direction as Way;
 
+use super::secret::Access;
 use super::word::Word;
 
 /// A list as the configuration has it.
@@ -14,6 +15,8 @@ pub struct Definition {
     pub name: String,
     pub source: Source,
     pub format: Format,
+    /// The interface that its server has.
+    pub api: Api,
     pub action: Action,
     pub direction: Direction,
     /// How long entries stay when the list is not refreshed.
@@ -22,6 +25,8 @@ pub struct Definition {
     pub special_use: SpecialUseEntries,
     /// The most that the list may cover of the public addresses of a family, in percent.
     pub max_share: Option<u8>,
+    /// How its server learns who asks.
+    pub access: Access,
 }
 
 /// The share of the public addresses of a family, and of the traffic that passes, that a list covers at most, unless
@@ -51,6 +56,51 @@ impl fmt::Display for Source {
             Self::Url(url) => f.write_str(url),
         }
     }
+}
+
+/// The interface by which a server gives a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Api {
+    /// The URL is the list.
+    #[default]
+    None,
+    Crowdsec,
+    Taxii,
+    Misp,
+}
+
+impl Api {
+    /// The format of what the interface gives, if it is one.
+    #[must_use]
+    pub const fn format(self) -> Option<Format> {
+        match self {
+            Self::None => None,
+            Self::Crowdsec => Some(Format::Crowdsec),
+            Self::Taxii => Some(Format::Stix),
+            Self::Misp => Some(Format::Misp),
+        }
+    }
+}
+
+impl Word for Api {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        ("none", Self::None, "the URL is that of the list itself"),
+        (
+            "crowdsec",
+            Self::Crowdsec,
+            "the local API of CrowdSec, from which all decisions and then their changes are read",
+        ),
+        (
+            "taxii",
+            Self::Taxii,
+            "a collection of a TAXII 2.1 server, which is read page by page",
+        ),
+        (
+            "misp",
+            Self::Misp,
+            "a MISP server, which is searched for attributes about addresses",
+        ),
+    ];
 }
 
 /// What happens to packets that match a list.

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -53,6 +53,12 @@ impl Input {
     #[must_use]
     pub fn modified(&self) -> Option<SystemTime> {
         self.facts.modified().ok()
+    }
+
+    /// The user that the file belongs to, and who may do what with it.
+    #[must_use]
+    pub fn owner_and_mode(&self) -> (u32, u32) {
+        (self.facts.uid(), self.facts.mode() & 0o7777)
     }
 
     /// The bytes, in a buffer of their size.

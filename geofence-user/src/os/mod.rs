@@ -3,6 +3,7 @@
 //! own privileges.
 
 pub mod clock;
+pub mod credentials;
 pub mod file_stamps;
 pub mod input;
 pub mod instance;

@@ -15,6 +15,12 @@ pub struct DatabaseCache {
     database: Database,
 }
 
+/// Whether the filter has the countries of the database as they are.
+#[must_use]
+pub(crate) fn is_database_alone(config: &Config) -> bool {
+    config.cross_check_databases.is_empty() && config.policy.geo_overrides.is_empty()
+}
+
 /// The files of a database, as they were before it was read.
 pub(crate) struct DatabaseFiles {
     files: FileStamps,
@@ -34,10 +40,9 @@ impl DatabaseFiles {
     /// The cache of a database that was read since, for a filter with this configuration.
     ///
     /// Nothing is cached without exceptions, because a rare reload may take its time and the memory is better spared;
-    /// nor with a cross-check, because the database alone is then not what the filter uses.
+    /// nor with a cross-check or overrides, because the database alone is then not what the filter uses.
     pub(crate) fn cache(self, config: &Config, database: Database) -> Option<DatabaseCache> {
-        let is_useful =
-            !config.policy.exceptions.is_empty() && config.cross_check_databases.is_empty();
+        let is_useful = !config.policy.exceptions.is_empty() && is_database_alone(config);
         (is_useful && self.is_settled).then_some(DatabaseCache {
             files: self.files,
             database,

@@ -14,7 +14,7 @@ pub use asn::{UnknownAs, UnknownAsErrors};
 pub use clock::boot;
 pub use cross_check::CrossCheckAnswer;
 pub use database_cache::DatabaseCache;
-pub(crate) use database_cache::DatabaseFiles;
+pub(crate) use database_cache::{DatabaseFiles, is_database_alone};
 pub use filter_options::filter_options;
 pub use prepared::{
     CountryData, CrossCheckData, OtherData, PrepareError, Prepared, prepare, prepare_from,

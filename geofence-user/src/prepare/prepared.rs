@@ -6,7 +6,8 @@ use super::asn::{self, UnknownAsErrors};
 use super::clock::boot;
 use super::filter_options::{CAPACITY_MAX_BYTES, filter_options, lines};
 use crate::compile::{
-    CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, compile, cross_check,
+    CompileError, Disagreement, ForeignImage, Image, LpmPrefixes, Target, apply_overrides, compile,
+    cross_check,
 };
 use crate::config::Config;
 use crate::data::asn::AsDatabase;
@@ -139,6 +140,8 @@ pub fn prepare_from(
             Err(error) => return Err(error.under("cross-check-databases").into()),
         }
     }
+    let now = UnixSeconds::now();
+    database = apply_overrides(&mut config.policy.geo_overrides, &database, now);
     if let Some(path) = &config.asn_database {
         let read = AsDatabase::open(path).map_err(|error| error.under("asn-database").into());
         let resolved = read.and_then(|data| {
@@ -165,7 +168,7 @@ pub fn prepare_from(
             ..LocalAddresses::of_this_machine(&config.policy.management)
         };
         let store = Store::of(&config.instance);
-        lists = lists::load(&config.lists, &local, &store, UnixSeconds::now(), tolerance)?;
+        lists = lists::load(&config.lists, &local, &store, now, tolerance)?;
         shortfalls.append(&mut lists.shortfalls);
         config.policy.lists = std::mem::take(&mut lists.listings);
     }

@@ -1,6 +1,7 @@
 //! What an operator should know about the data and the exceptions before they are used.
 
 use super::prepared::Prepared;
+use crate::model::policy::GeoOverride;
 use crate::model::units::UnixSeconds;
 
 /// Older data causes a warning: within two months, registries move a noticeable number of prefixes.
@@ -16,8 +17,8 @@ impl Prepared {
         let age = info.age_days(now);
         if age > DATA_AGE_MAX_DAYS {
             warnings.push(format!(
-                "the GeoIP data is {age} days old; addresses move between countries, so name a newer file with \
-                 --database or `databases`, or upgrade geofence"
+                "the GeoIP data is {age} days old, and addresses move between countries; {}",
+                self.renewal()
             ));
         }
         for source in self.others.sources() {
@@ -47,7 +48,11 @@ impl Prepared {
                 exception.id
             ))
         });
-        push_some(&mut warnings, expired, "more exceptions have expired");
+        push_some(
+            &mut warnings,
+            expired,
+            "more exceptions have expired; `geofence exception list` shows them all",
+        );
         let expiring = policy.expiring_exceptions(now).map(|exception| {
             format!(
                 "exception {} expires at {}; its owner is {}",
@@ -59,8 +64,11 @@ impl Prepared {
         push_some(
             &mut warnings,
             expiring,
-            "more exceptions expire within a week",
+            "more exceptions expire within a week; `geofence exception list` shows them all",
         );
+        let overrides = policy.geo_overrides.iter();
+        let settled = overrides.filter_map(|one| settled_override(one, now));
+        push_some(&mut warnings, settled, "more overrides can be removed");
         if info.conflicts > 0 {
             warnings.push(format!(
                 "the databases disagree about {} networks; the first file named decides",
@@ -71,14 +79,40 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// How to get current data, within the licences of those who give it.
+    fn renewal(&self) -> &'static str {
+        if self.config.geoip_sources.is_empty() {
+            "get a current database: a `[[geoip-source]]` with vendor = \"db-ip\" is free and needs no account, \
+             \"maxmind\" and \"ipinfo\" a free one (docs/geoip.md), and `geofence update` fetches it"
+        } else {
+            "fetch a current database: `geofence update` (geofence-update.timer runs it every hour)"
+        }
+    }
+}
+
+/// Why an override of the country data can be removed.
+fn settled_override(one: &GeoOverride, now: UnixSeconds) -> Option<String> {
+    let (prefix, country) = (one.prefix, one.country.name());
+    if let Some(until) = one.until.filter(|_| !one.is_in_force(now)) {
+        return Some(format!(
+            "geo-override {prefix} ({country}) expired at {until}; remove it, or set a later `until`"
+        ));
+    }
+    one.is_agreed().then(|| {
+        format!(
+            "the database agrees by now that {prefix} is {country}; remove the geo-override ({})",
+            one.reason
+        )
+    })
+}
+
 /// Adds the first of these warnings and the number of the rest: there may be a hundred thousand.
 fn push_some(warnings: &mut Vec<String>, mut all: impl Iterator<Item = String>, rest: &str) {
     const SHOWN: usize = 20;
     warnings.extend(all.by_ref().take(SHOWN));
     let count = all.count();
     if count > 0 {
-        warnings.push(format!(
-            "{count} {rest}; `geofence exception list` shows them all"
-        ));
+        warnings.push(format!("{count} {rest}"));
     }
 }

@@ -14,8 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ExceptionSpec};
 use crate::data::lists::ListReport;
+use crate::model::geoip_source::{GeoipOrigin, GeoipSource};
 use crate::model::list::{Definition, Source};
-use crate::model::policy::{AsRule, CountryRule, Destination, Overrides, Policy, Settings};
+use crate::model::policy::{
+    AsRule, CountryRule, Destination, GeoOverride, Overrides, Policy, Settings,
+};
+use crate::model::secret::{Access, Login, SecretSource};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word;
 
@@ -98,6 +102,8 @@ impl Described {
                 many("to", destinations(&one.to, policy)),
             ],
         });
+        let overrides = policy.geo_overrides.iter().map(geo_override);
+        let sources = config.geoip_sources.iter().map(geoip_source);
         let lists = config.lists.iter().map(|list| {
             let report = lists.iter().find(|report| report.name == list.name);
             self::list(list, report)
@@ -107,7 +113,9 @@ impl Described {
             entries: tenants
                 .chain(exceptions)
                 .chain(protections)
+                .chain(overrides)
                 .chain(lists)
+                .chain(sources)
                 .collect(),
         }
     }
@@ -277,12 +285,33 @@ fn exception(spec: ExceptionSpec, until: Option<UnixSeconds>) -> Entry {
             services,
             one("owner", spec.owner),
             one("reason", spec.reason),
-            one(
-                "until",
-                until.map_or_else(|| "it is removed".to_owned(), |until| until.to_string()),
-            ),
+            one("until", end(until)),
         ],
     }
+}
+
+fn geo_override(corrected: &GeoOverride) -> Entry {
+    let GeoOverride {
+        prefix,
+        country,
+        reason,
+        until,
+        replaced: _,
+    } = corrected;
+    Entry {
+        table: "geo-override".into(),
+        name: prefix.to_string(),
+        number: None,
+        keys: vec![
+            one("country", country.name()),
+            one("reason", reason),
+            one("until", end(*until)),
+        ],
+    }
+}
+
+fn end(until: Option<UnixSeconds>) -> String {
+    until.map_or_else(|| "it is removed".to_owned(), |until| until.to_string())
 }
 
 fn destinations(to: &[Destination], policy: &Policy) -> Vec<String> {
@@ -307,6 +336,7 @@ fn list(list: &Definition, report: Option<&ListReport>) -> Entry {
         one("url", url),
         one("file", file),
         one("format", list.format.word()),
+        one("api", list.api.word()),
         one("action", list.action.word()),
         one("direction", list.direction.word()),
         one(
@@ -320,6 +350,7 @@ fn list(list: &Definition, report: Option<&ListReport>) -> Entry {
                 .map_or_else(|| "as usual".to_owned(), |percent| format!("{percent} %")),
         ),
     ];
+    keys.extend(access(&list.access));
     keys.extend(report.map(|report| one("entries", report.entries)));
     Entry {
         table: "list".into(),
@@ -337,4 +368,66 @@ fn paths<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, none: &str) -> String
     } else {
         paths.join(", ")
     }
+}
+
+/// Where the secrets of a request are kept.
+fn access(access: &Access) -> Vec<KeyValue> {
+    let headers = access.headers.iter();
+    let headers = headers.map(|(name, secret)| format!("{name} from {secret}"));
+    let (basic, bearer) = match &access.login {
+        Some(Login::Basic { user, password }) => (format!("{user} from {password}"), none()),
+        Some(Login::Bearer(token)) => (none(), format!("from {token}")),
+        None => (none(), none()),
+    };
+    vec![
+        many("header", headers.collect()),
+        one("basic", basic),
+        one("bearer", bearer),
+    ]
+}
+
+fn geoip_source(source: &GeoipSource) -> Entry {
+    let secret = |place: Option<&SecretSource>| place.map_or_else(none, ToString::to_string);
+    let text = |text: Option<&str>| text.map_or_else(none, ToOwned::to_owned);
+    let nothing = Access::default();
+    let (mut account, mut license_key, mut token) = (None, None, None);
+    let (mut server, mut url, mut from, mut secrets) = (None, None, none(), &nothing);
+    match &source.origin {
+        GeoipOrigin::MaxMind {
+            server: asked,
+            account: number,
+            license_key: key,
+            ..
+        } => (server, account, license_key) = (Some(asked), Some(number), Some(key)),
+        GeoipOrigin::DbIp { server: asked, .. } => server = Some(asked),
+        GeoipOrigin::IpInfo {
+            server: asked,
+            token: kept,
+            ..
+        } => (server, token) = (Some(asked), Some(kept)),
+        GeoipOrigin::Url { url: asked, access } => (url, secrets) = (Some(asked), access),
+        GeoipOrigin::File(path) => from = path.display().to_string(),
+    }
+    let edition = source.origin.edition();
+    let mut keys = vec![
+        one("vendor", source.origin.vendor().word()),
+        one("edition", edition.unwrap_or("the free one")),
+        one("account", text(account.map(String::as_str))),
+        one("license-key", secret(license_key)),
+        one("token", secret(token)),
+        one("server", text(server.map(String::as_str))),
+        one("url", text(url.map(String::as_str))),
+        one("from", from),
+    ];
+    keys.extend(access(secrets));
+    Entry {
+        table: "geoip-source".into(),
+        name: source.file.display().to_string(),
+        number: None,
+        keys,
+    }
+}
+
+fn none() -> String {
+    "none".to_owned()
 }

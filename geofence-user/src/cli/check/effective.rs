@@ -48,6 +48,8 @@ pub(super) struct Effective {
     #[serde(rename = "lapsing")]
     pub(super) expiring: Vec<String>,
     pub(super) protections: Vec<String>,
+    /// The overrides of the country data that are in force.
+    pub(super) geo_overrides: Vec<String>,
     pub(super) lists: Vec<serde_json::Value>,
     pub(super) interfaces: Vec<String>,
     pub(super) inner_interfaces: Vec<String>,
@@ -58,6 +60,8 @@ pub(super) struct Effective {
     #[serde(rename = "second_opinion")]
     pub(super) cross_check: Option<CrossCheck>,
     pub(super) asn_database: Option<Source>,
+    /// Where `geofence update` gets databases.
+    pub(super) geoip_sources: Vec<String>,
     pub(super) attribution: Option<&'static str>,
     pub(super) image_bytes: usize,
     pub(super) slot_bytes: u64,
@@ -164,6 +168,10 @@ impl Effective {
                 .map(|one| one.id.clone())
                 .collect(),
             protections: policy.protections.iter().map(protection).collect(),
+            geo_overrides: policy
+                .overrides_in_force(UnixSeconds::now())
+                .map(|one| format!("{} is {} ({})", one.prefix, one.country.name(), one.reason))
+                .collect(),
             lists: prepared
                 .lists
                 .reports
@@ -193,6 +201,11 @@ impl Effective {
                     ..Source::of(systems.info())
                 }
             }),
+            geoip_sources: config
+                .geoip_sources
+                .iter()
+                .map(|one| format!("{} from {}", one.file.display(), one.origin))
+                .collect(),
             attribution: info.attribution,
             image_bytes: prepared.image.size(),
             slot_bytes: u64::from(prepared.options(false).image_lines) * line_bytes,

@@ -76,6 +76,9 @@ impl Effective {
         for protection in &self.protections {
             line("protect", protection);
         }
+        for geo_override in &self.geo_overrides {
+            line("geo-override", geo_override);
+        }
         for list in &self.lists {
             let word = |key: &str| list[key].as_str().unwrap_or_default().to_owned();
             line(
@@ -125,6 +128,9 @@ impl Effective {
         }
         if let Some(source) = &self.asn_database {
             line("asn-database", &source.in_words());
+        }
+        for source in &self.geoip_sources {
+            line("geoip-source", source);
         }
         line("image", &self.image_in_words());
         if !self.blocked.is_empty() {

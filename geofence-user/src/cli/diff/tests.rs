@@ -309,7 +309,9 @@ fn change_of_every_key_is_named() {
         let (table, named) = match (variant.table, variant.key) {
             (table, "block" | "allow-only") if table.is_none() => ("countries", ""),
             (None, key) => (key, ""),
-            (Some(table), "name" | "id") => (table, "added: "),
+            (Some(table), "name" | "id")
+            | (Some(table @ "geo-override"), "prefix")
+            | (Some(table @ "geoip-source"), "file") => (table, "added: "),
             (Some(table), key) => (table, key),
         };
         let is_named = text

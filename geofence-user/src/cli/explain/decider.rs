@@ -79,6 +79,7 @@ impl Decider {
         if let Ok(prepared) = prepared {
             policy.lists = prepared.config.policy.lists;
             policy.autonomous_systems = prepared.config.policy.autonomous_systems;
+            policy.geo_overrides = prepared.config.policy.geo_overrides;
         }
         Ok(Self::Image(Box::new(Seen::by(running)?), Box::new(policy)))
     }

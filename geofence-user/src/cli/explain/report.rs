@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::decider::Decider;
 use crate::cli::outcome::Outcome;
-use crate::explain::{Names, addresses, class_of, describe, system_to_json};
+use crate::explain::{Names, addresses, class_of, describe, override_to_json, system_to_json};
 use crate::model::countries;
 use crate::model::listing::naming;
 use crate::prepare::CrossCheckAnswer;
@@ -38,6 +38,7 @@ pub(super) fn to_json(
     let addresses = addresses(steps);
     let looked_up = || steps.iter().filter_map(class_of);
     let systems = looked_up().flat_map(|address| names.systems(address));
+    let overrides = looked_up().filter_map(|address| names.override_of(address));
     let mut opinions = Vec::new();
     for step in steps {
         if let Some((address, one)) = opinions_on(step, decider)? {
@@ -55,6 +56,7 @@ pub(super) fn to_json(
         "tenant": (verdict.tenant != 0).then(|| names.tenant(verdict.tenant)),
         "exception": verdict.exception.checked_sub(1).map(|slot| names.exception(slot)),
         "lists": lists_to_json(steps, names),
+        "overrides": overrides.map(override_to_json).collect::<Vec<_>>(),
         "opinions": opinions,
         "systems": systems.map(system_to_json).collect::<Vec<_>>(),
     });
@@ -106,6 +108,9 @@ pub(super) fn write(
         write_step(out, number, step, names)?;
         if let Some((_, opinions)) = opinions_on(step, decider)? {
             writeln!(out, "     {opinions}")?;
+        }
+        if let Some(said) = class_of(step).and_then(|address| names.geo_override(address)) {
+            writeln!(out, "     {said}")?;
         }
         let systems = class_of(step).into_iter();
         for (system, net) in systems.flat_map(|address| names.systems(address)) {

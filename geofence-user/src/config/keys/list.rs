@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::access::{self, AccessDraft};
 use crate::config::configuration::Config;
 use crate::config::error::{Fault, Problem, quoted};
 use crate::config::key::Key;
 use crate::config::list_source;
 use crate::config::table::{Places, Table};
-use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::list::{Action, Api, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::word::Word as _;
 
 /// An entry that is being read.
 pub(in crate::config) struct Draft {
@@ -21,6 +23,8 @@ pub(in crate::config) struct Draft {
     expires: Option<Duration>,
     special_use: SpecialUseEntries,
     max_share: Option<u8>,
+    api: Api,
+    access: AccessDraft,
 }
 
 impl Default for Draft {
@@ -35,6 +39,8 @@ impl Default for Draft {
             expires: None,
             special_use: SpecialUseEntries::default(),
             max_share: None,
+            api: Api::None,
+            access: AccessDraft::default(),
         }
     }
 }
@@ -50,7 +56,13 @@ pub(in crate::config) fn table() -> Table<Draft> {
         details: "There may be any number of lists, each in a `[[list]]` of its own at the end of the file. \
                   [Lists](lists.md) says how they are fetched, how a broken list is kept out, and which formats there \
                   are.",
-        keys: vec![
+        keys: keys(),
+        finish,
+    }
+}
+
+fn keys() -> Vec<K> {
+    let mut keys = vec![
             K::text("name", "a name", list_source::name, |draft| &mut draft.name)
                 .required()
                 .meaning("The name of the list in messages, metrics and commands.")
@@ -75,6 +87,16 @@ pub(in crate::config) fn table() -> Table<Draft> {
                 .required()
                 .meaning("The format of the list.")
                 .example(r#"format = "feodo""#),
+            K::word::<Api, _>("api", |draft| &mut draft.api)
+                .default("`\"none\"`")
+                .meaning("The interface of the server, where the URL is not that of a list.")
+                .details(
+                    "`url` is then the address of the server or collection, and `format` the format of what the \
+                     interface gives: `\"crowdsec\"`, `\"stix\"` for TAXII, `\"misp\"`. \
+                     [Lists](lists.md#servers-with-an-interface) has examples.",
+                )
+                .example(r#"# api = "crowdsec""#)
+                .refused("Other words, with the nearest; an interface without `url`, or with another format."),
             K::word::<Action, _>("action", |draft| &mut draft.action)
                 .default("`\"block\"`")
                 .meaning("What happens to packets that match the list.")
@@ -125,9 +147,9 @@ pub(in crate::config) fn table() -> Table<Draft> {
             )
             .example("max-share = 25")
             .refused("What is not 1 to 100."),
-        ],
-        finish,
-    }
+    ];
+    keys.extend(access::keys(|draft: &mut Draft| &mut draft.access));
+    keys
 }
 
 fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<Fault>) {
@@ -154,6 +176,35 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
             return;
         }
     };
+    let has_access = !draft.access.is_empty();
+    let access = match draft.access.read() {
+        Ok(access) => access,
+        Err(problem) => {
+            faults.push(problem.at(places.entry.clone()));
+            return;
+        }
+    };
+    if has_access && let Some(problem) = list_source::unfit_for_secrets(&source) {
+        faults.push(problem.at(places.entry.clone()));
+        return;
+    }
+    if let Some(format) = draft.api.format() {
+        let problem = if matches!(source, Source::File(_)) {
+            Some((
+                "a list in a file has no interface",
+                "remove `api`, or replace `file` by `url`".to_owned(),
+            ))
+        } else if draft.format != format {
+            let help = format!("write format = \"{}\"", format.word());
+            Some(("the interface gives another format", help))
+        } else {
+            None
+        };
+        if let Some((title, help)) = problem {
+            faults.push(Problem::new(title, "not with this interface", help).at(places.of("api")));
+            return;
+        }
+    }
     config.lists.push(Definition {
         name: draft.name,
         source,
@@ -163,5 +214,7 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
         expires: draft.expires,
         special_use: draft.special_use,
         max_share: draft.max_share,
+        api: draft.api,
+        access,
     });
 }

@@ -4,6 +4,8 @@
 
 mod country_rule;
 pub(super) mod exception;
+pub(super) mod geo_override;
+pub(super) mod geoip_source;
 pub(super) mod global;
 pub(super) mod list;
 pub(super) mod protect;

@@ -16,7 +16,7 @@ const KEYS_AND_TYPES: &[Row] = &[
     ("Mode = \"enforce\"", "1:1", "Mode", "did you mean `mode`?"),
     ("zzz = 1", "1:1", "zzz", "the keys are interfaces, inner-interfaces, mode,"),
     ("\"\" = 1", "1:1", "\"\"", "there is no key an empty text"),
-    ("\n\n  [policy]\nx = 1", "3:4", "policy", "the only tables are [[tenant]], [[exception]], [[protect]], [[list]]"),
+    ("\n\n  [policy]\nx = 1", "3:4", "policy", "the only tables are [[tenant]], [[exception]], [[protect]],"),
     ("mode = 1", "1:8", "1", "expected \"enforce\" or \"monitor\", found an integer"),
     ("mode = true", "1:8", "true", "found a boolean"),
     ("mode = [\"enforce\"]", "1:8", "[\"enforce\"]", "found a list"),
@@ -226,6 +226,64 @@ const SERVICES: &[Row] = &[
     ("services = [\"tcp/1\", \"tcp/1\"]", "1:22", "\"tcp/1\"", "is given twice"),
 ];
 
+macro_rules! list {
+    ($rest:literal) => {
+        concat!(
+            "[[list]]\nname = \"a\"\nurl = \"https://a.example\"\nformat = \"plain\"\n",
+            $rest
+        )
+    };
+}
+
+macro_rules! source {
+    ($rest:literal) => {
+        concat!("[[geoip-source]]\nfile = \"a.mmdb\"\n", $rest)
+    };
+}
+
+macro_rules! correction {
+    ($rest:literal) => {
+        concat!("[[geo-override]]\nreason = \"a\"\n", $rest)
+    };
+}
+
+const LIST: (&str, &str) = ("1:1", "[[list]]");
+const SOURCE: (&str, &str) = ("1:1", "[[geoip-source]]");
+
+#[rustfmt::skip] // one row a line
+const DATA: &[Row] = &[
+    (correction!("prefix = \"5.0.0.1/24\"\ncountry = \"DE\""), "3:10", "\"5.0.0.1/24\"", "did you mean the network"),
+    (correction!("prefix = \"5.0.0.0/24\"\ncountry = \"EU\""), "4:11", "\"EU\"", "is a group of countries"),
+    (correction!("prefix = \"5.0.0.0/24\"\ncountry = \"UK\""), "4:11", "\"UK\"", "did you mean \"GB\""),
+    (correction!("prefix = \"5.0.0.0/24\""), "1:1", "[[geo-override]]", "needs the key `country`"),
+    (list!("bearer = \"key\""), LIST.0, LIST.1, "where the secret is kept"),
+    (list!("bearer = 5"), LIST.0, LIST.1, "where the secret is kept"),
+    (list!("bearer = { token = \"key\" }"), LIST.0, LIST.1, "where the secret is kept"),
+    (list!("bearer = { file = \"key\" }"), LIST.0, LIST.1, "by its whole path"),
+    (list!("bearer = { credential = \"../key\" }"), LIST.0, LIST.1, "names no credential"),
+    (list!("header = { \"a b\" = { credential = \"a\" } }"), LIST.0, LIST.1, "no header can have"),
+    (list!("basic = { user = \"a\" }"), LIST.0, LIST.1, "is a user and where"),
+    (list!("api = \"taxii\""), "5:1", "api", "write format = \"stix\""),
+    (source!("vendor = \"dbip\""), "3:10", "\"dbip\"", "did you mean \"db-ip\"?"),
+    (source!("vendor = \"maxmind\"\naccount = \"1\""), SOURCE.0, SOURCE.1, "needs `license-key`"),
+    (source!("vendor = \"db-ip\"\naccount = \"1\""), "4:1", "account", "says nothing to the vendor"),
+    (source!("vendor = \"ipinfo\"\ntoken = \"key\""), SOURCE.0, SOURCE.1, "where the secret is kept"),
+    (source!("vendor = \"copy\""), SOURCE.0, SOURCE.1, "needs `from`"),
+    (
+        "[[list]]\nname = \"a\"\nurl = \"http://a.example\"\nformat = \"plain\"\nbearer = { credential = \"a\" }",
+        LIST.0, LIST.1, "sent over plain http"
+    ),
+    (
+        "[[list]]\nname = \"a\"\nfile = \"a\"\nformat = \"plain\"\nbearer = { credential = \"a\" }",
+        LIST.0, LIST.1, "has no server that wants"
+    ),
+    ("[[list]]\nname = \"a\"\nfile = \"a\"\nformat = \"misp\"\napi = \"misp\"", "5:1", "api", "has no interface"),
+    (
+        source!("vendor = \"ipinfo\"\ntoken = { credential = \"a\" }\nserver = \"http://a.example\""),
+        SOURCE.0, SOURCE.1, "sent over plain http"
+    ),
+];
+
 #[test]
 fn each_broken_file_is_refused_at_the_right_place_with_the_way_out() {
     let rows = [
@@ -237,6 +295,7 @@ fn each_broken_file_is_refused_at_the_right_place_with_the_way_out() {
         NETWORK,
         SYSTEMS,
         SERVICES,
+        DATA,
     ]
     .concat();
     let mut wrong = Vec::new();

@@ -21,11 +21,12 @@ use super::schema::{KEYS, TABLES};
 use super::sources::Sources;
 use super::{docs, overrides};
 use crate::model::list::{
-    Action as ListAction, Definition, Direction, Format, Source, SpecialUseEntries,
+    Action as ListAction, Api, Definition, Direction, Format, Source, SpecialUseEntries,
 };
 use crate::model::policy::{
     Action, AsRule, CountryRule, CrossCheckRule, Lookup, Mail, Service, ServiceProtocol,
 };
+use crate::model::secret::Access;
 
 fn parse(text: &str) -> Config {
     Config::parse(text, "geofence.toml").unwrap_or_else(|errors| panic!("{}", errors.render(false)))
@@ -218,6 +219,8 @@ fn lists_are_read_with_their_defaults() {
         expires: None,
         special_use: SpecialUseEntries::Refuse,
         max_share: None,
+        api: Api::None,
+        access: Access::default(),
     };
     let expected = [
         list("one", Source::File("/etc/one.txt".into()), Format::Plain),

@@ -5,9 +5,9 @@
 use ipnet::IpNet;
 
 use super::sanity::SanityProblem;
-use super::special_use::special_use;
 use crate::model::list::Definition;
 use crate::model::listing::{Entries, Entry};
+use crate::model::special_use::special_use;
 
 /// An entry is out of place if it is this short, per family, and shorter than the usual entry by so many bits.
 const WIDE_LENGTHS: [u8; 2] = [9, 20];

@@ -6,10 +6,10 @@
 mod address;
 mod check;
 mod extent;
-mod fetch;
 mod formats;
 mod load;
 mod local_addresses;
+mod obtain;
 mod parser;
 mod problem;
 mod read;
@@ -30,4 +30,4 @@ pub use problem::{Fault, Problem};
 pub use read::{Contents, ListError, read};
 pub use report::{ListReport, ListState};
 pub use traffic::Traffic;
-pub use update::{UpdateOutcome, update};
+pub use update::{UpdateOptions, UpdateOutcome, update};

@@ -9,9 +9,9 @@ use geofence_common::country::Country;
 use ipnet::IpNet;
 
 use super::local_addresses::LocalAddresses;
-use super::special_use::special_use;
 use crate::model::countries;
 use crate::model::listing::{Entries, Entry};
+use crate::model::special_use::special_use;
 
 /// A list that grows to this many times its size is another list.
 pub(super) const GROWTH_MAX: usize = 10;

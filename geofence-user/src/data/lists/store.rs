@@ -46,6 +46,11 @@ pub struct StoredHeader {
     /// What the server recognises it by.
     pub etag: Option<String>,
     pub last_modified: Option<String>,
+    /// Where the changes go on that an interface gives, and when it last gave everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced: Option<UnixSeconds>,
     pub length: usize,
     pub checksum: u32,
 }
@@ -63,6 +68,12 @@ pub struct SourceStatus {
     /// When the source last gave or confirmed the stored text.
     pub confirmed: Option<UnixSeconds>,
     pub refused: Option<Rejection>,
+    /// Until when the server asked to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<UnixSeconds>,
+    /// Whether changes were asked for that may have been lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_asking: bool,
 }
 
 /// Why a text is not used, and when its source gave it.
@@ -88,6 +99,8 @@ impl SourceStatus {
         Self {
             confirmed: Some(when),
             refused: None,
+            retry: None,
+            is_asking: false,
         }
     }
 

@@ -1,11 +1,11 @@
 //! One list brought up to date: fetched or read, checked, and stored or rejected.
 
 use super::check::{header_of, read_checked};
-use super::fetch::{Fetched, Validators, fetch};
 use super::local_addresses::LocalAddresses;
-use super::source_file::read_file;
+use super::obtain::{Failure, Obtained, base, obtain};
 use super::store::{Rejection, SourceStatus, Store, StoreError, StoredHeader, StoredList};
-use crate::model::list::{Definition, Source};
+use crate::data::fetch::Secrets;
+use crate::model::list::{Api, Definition};
 use crate::model::units::UnixSeconds;
 
 /// The result of an update.
@@ -18,13 +18,27 @@ pub enum UpdateOutcome {
     },
     /// Its source gives the stored text.
     Unchanged { entries: usize },
+    /// Its server asked to be left alone until then, and the update did not name the list.
+    Postponed {
+        until: UnixSeconds,
+        entries: Option<usize>,
+    },
     /// What its source gives is not a list or fails the sanity check; the last good text stays, if there is one.
     Rejected { why: String, entries: Option<usize> },
     /// Its source gives nothing; the last good text stays, if there is one.
     Failed { why: String, entries: Option<usize> },
 }
 
-/// Brings a list up to date. With `force`, the sanity check is skipped.
+/// How a list is brought up to date.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UpdateOptions {
+    /// Skip the sanity check.
+    pub force: bool,
+    /// Ask a server that wants to be left alone all the same.
+    pub is_named: bool,
+}
+
+/// Brings a list up to date.
 ///
 /// # Errors
 /// If the store cannot be read or written. A problem with the list itself is an outcome.
@@ -32,30 +46,56 @@ pub fn update(
     definition: &Definition,
     local: &LocalAddresses,
     store: &Store,
-    force: bool,
+    options: UpdateOptions,
     now: UnixSeconds,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<UpdateOutcome, StoreError> {
     let list = &definition.name;
+    let force = options.force;
     let stored = store.load_intact(list)?;
     let entries = stored.as_ref().map(|stored| stored.header.entries);
+    let status = store.status(list)?;
+    if let Some(until) = status.retry.filter(|until| *until > now)
+        && !options.is_named
+    {
+        return Ok(UpdateOutcome::Postponed { until, entries });
+    }
     let save_status = |status: SourceStatus| {
         let _lock = store.lock()?;
         store.save_status(list, &status)
     };
-    let reject = |why: &str| {
+    let reject = |why: &str, retry: Option<UnixSeconds>| {
         let why = why.to_owned();
-        save_status(store.status(list)?.rejected(Rejection { when: now, why }))
+        let status = store.status(list)?.rejected(Rejection { when: now, why });
+        save_status(SourceStatus { retry, ..status })
     };
-    let obtained = match obtain(definition, stored.as_ref(), force, now, progress) {
+    let secrets = match Secrets::of(&definition.access) {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            let why = format!("{}: {error}", definition.source);
+            reject(&why, None)?;
+            return Ok(UpdateOutcome::Failed { why, entries });
+        }
+    };
+    // Changes that were rejected or lost on the way are not given again, so everything is asked for.
+    let fresh = force || status.refused.is_some() || status.is_asking;
+    if definition.api != Api::None && !fresh && base(definition, stored.as_ref(), now).is_some() {
+        save_status(SourceStatus {
+            is_asking: true,
+            ..status
+        })?;
+    }
+    let obtained = obtain(definition, &secrets, stored.as_ref(), fresh, now, progress);
+    let obtained = match obtained {
         Ok(Some(obtained)) => obtained,
         Ok(None) => {
             save_status(SourceStatus::confirmed(now))?;
             let entries = entries.unwrap_or(0);
             return Ok(UpdateOutcome::Unchanged { entries });
         }
-        Err(why) => {
-            reject(&why)?;
+        Err(Failure { why, retry_after }) => {
+            let why = secrets.hide_in(&why);
+            reject(&why, retry_after.map(|wait| now.plus(wait)))?;
             return Ok(UpdateOutcome::Failed { why, entries });
         }
     };
@@ -63,11 +103,14 @@ pub fn update(
         text,
         validators,
         since,
+        cursor,
+        synced,
     } = obtained;
     let contents = match read_checked(definition, &text, since, stored.as_ref(), local, force) {
         Ok(contents) => contents,
         Err(why) => {
-            reject(&why)?;
+            let why = secrets.hide_in(&why);
+            reject(&why, None)?;
             return Ok(UpdateOutcome::Rejected { why, entries });
         }
     };
@@ -78,6 +121,8 @@ pub fn update(
         forced: force,
         etag: validators.etag,
         last_modified: validators.last_modified,
+        cursor,
+        synced,
         ..header_of(definition, &contents, since, stored.as_ref())
     };
     let found = header.entries;
@@ -92,52 +137,4 @@ pub fn update(
             before: entries,
         }
     })
-}
-
-/// A text from a source.
-struct Obtained {
-    text: Vec<u8>,
-    /// What the server recognises the text by.
-    validators: Validators,
-    /// When the source gave it.
-    since: UnixSeconds,
-}
-
-/// Asks the source; `None` if it still gives the stored text.
-fn obtain(
-    definition: &Definition,
-    stored: Option<&StoredList>,
-    force: bool,
-    now: UnixSeconds,
-    progress: &mut dyn FnMut(u64, Option<u64>),
-) -> Result<Option<Obtained>, String> {
-    let url = match &definition.source {
-        Source::File(path) => {
-            let (text, since) = read_file(path)?;
-            return Ok(Some(Obtained {
-                text,
-                validators: Validators::default(),
-                since,
-            }));
-        }
-        Source::Url(url) => url,
-    };
-    // With `force` the text is read anew, and a text from another URL says nothing about this one.
-    let known = stored.filter(|stored| !force && stored.header.source == *url);
-    let known = known.map(|stored| Validators {
-        etag: stored.header.etag.clone(),
-        last_modified: stored.header.last_modified.clone(),
-    });
-    match fetch(url, &known.unwrap_or_default(), progress) {
-        Ok(Fetched::Unchanged) if stored.is_some() => Ok(None),
-        Ok(Fetched::Unchanged) => Err(format!(
-            "{url}: the server says that nothing has changed, but nothing was fetched before; ask its operator"
-        )),
-        Ok(Fetched::Text { bytes, validators }) => Ok(Some(Obtained {
-            text: bytes,
-            validators,
-            since: now,
-        })),
-        Err(error) => Err(error.to_string()),
-    }
 }

@@ -1,17 +1,19 @@
 //! The policy itself, and its tenants.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use geofence_common::country::Country;
 use geofence_common::image::Replies;
 use geofence_common::image::class::Class;
 use ipnet::{IpNet, Ipv6Net};
 
 use super::autonomous_system::{AsRule, AutonomousSystem};
 use super::exception::{Exception, Protection};
+use super::geo_override::GeoOverride;
 use super::service::{Mail, MailDns};
 use super::settings::{Overrides, Settings};
 use crate::model::listing::Listing;
@@ -38,6 +40,8 @@ pub struct Policy {
     pub autonomous_systems: Vec<AutonomousSystem>,
     /// Which database decides that an address is blocked, if there are two.
     pub cross_check: CrossCheckRule,
+    /// Prefixes whose country is another than the database's.
+    pub geo_overrides: Vec<GeoOverride>,
     /// Third-party lists, in the order of the configuration.
     pub lists: Vec<Listing>,
     pub tenants: Vec<Tenant>,
@@ -139,6 +143,19 @@ impl Policy {
         let soon = now.plus(WEEK);
         self.live_exceptions(now)
             .filter(move |exception| exception.until.is_some_and(|until| until <= soon))
+    }
+
+    /// The overrides of the country data that have not expired.
+    pub fn overrides_in_force(&self, now: UnixSeconds) -> impl Iterator<Item = &GeoOverride> {
+        let overrides = self.geo_overrides.iter();
+        overrides.filter(move |one| one.is_in_force(now))
+    }
+
+    /// The override that gives an address its country, with what the database says instead.
+    #[must_use]
+    pub fn override_of(&self, address: IpAddr) -> Option<(&GeoOverride, Country)> {
+        let mut overrides = self.geo_overrides.iter();
+        overrides.find_map(|one| Some((one, one.replaced(address)?)))
     }
 
     /// The prefixes of the autonomous systems that the rule names.

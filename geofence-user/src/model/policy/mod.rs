@@ -5,6 +5,7 @@
 mod autonomous_system;
 mod definition;
 mod exception;
+mod geo_override;
 mod numbering;
 mod service;
 mod settings;
@@ -12,6 +13,7 @@ mod settings;
 pub use autonomous_system::{AsRule, AutonomousSystem};
 pub use definition::{CrossCheckRule, Lookup, Policy, Tenant};
 pub use exception::{Destination, Exception, Origin, Protection, Traffic};
+pub use geo_override::GeoOverride;
 pub use geofence_common::action::Action;
 pub use geofence_common::image::Replies;
 pub use numbering::NewNumbers;

@@ -117,6 +117,11 @@ fn encode_facts(facts: &Facts, families: &mut Families<'_>) -> Result<(), Error>
         "Prefixes in the GeoIP databases",
         prefixes.map(|(family, count)| ([("family", family)], count as i64)),
     )?;
+    families.gauge(
+        "geofence_geo_overrides",
+        "Overrides of the country data that are in force",
+        facts.geo_overrides as i64,
+    )?;
     if let Some(disagreement) = facts.disagreement {
         encode_disagreement(disagreement, families)?;
     }

@@ -62,6 +62,7 @@ fn snapshot() -> Snapshot {
             generation: 1,
             databases: vec![("a \"quoted\" name".into(), UnixSeconds(1_780_272_000))],
             asn_data: None,
+            geo_overrides: 0,
             database_types: Vec::new(),
             shortfalls: Vec::new(),
             disagreement: Some(Disagreement {

@@ -1,61 +1,14 @@
 //! Lists from a server on the loopback: what is requested, what is stored, and what a bad answer changes.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use crate::data::lists::store::Store;
-use crate::data::lists::{LocalAddresses, UpdateOutcome as Outcome, update};
-use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::data::lists::{LocalAddresses, UpdateOptions, UpdateOutcome as Outcome, update};
+use crate::data::test_server::{Server, answer};
+use crate::model::list::{Action, Api, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::secret::Access;
 use crate::model::units::UnixSeconds;
-
-/// A server that gives its answers in order, one a connection, and records the requests.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<String>>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    fn new(answers: Vec<Vec<u8>>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let url = format!("http://{}/list", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let recorded = Arc::clone(&requests);
-        let thread = std::thread::spawn(move || {
-            for answer in answers {
-                let (stream, _) = listener.accept().unwrap();
-                let mut request = String::new();
-                let mut lines = BufReader::new(&stream);
-                while lines.read_line(&mut request).unwrap() > 2 {}
-                recorded.lock().unwrap().push(request.to_lowercase());
-                // A client that has read enough closes the connection.
-                let _ = (&stream).write_all(&answer);
-            }
-        });
-        Self {
-            url,
-            requests,
-            thread: Some(thread),
-        }
-    }
-
-    /// The requests, once all answers have been given.
-    fn requests(mut self) -> Vec<String> {
-        self.thread.take().unwrap().join().unwrap();
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body = body.as_ref();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}
 
 fn definition(url: &str) -> Definition {
     Definition {
@@ -67,6 +20,8 @@ fn definition(url: &str) -> Definition {
         expires: None,
         special_use: SpecialUseEntries::Refuse,
         max_share: None,
+        api: Api::None,
+        access: Access::default(),
     }
 }
 
@@ -94,7 +49,10 @@ impl Fixture {
             &self.definition,
             &local,
             &self.store,
-            force,
+            UpdateOptions {
+                force,
+                is_named: true,
+            },
             UnixSeconds(now),
             quiet,
         )

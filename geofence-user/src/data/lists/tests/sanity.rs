@@ -9,8 +9,9 @@ use crate::data::lists::read::read_at_most;
 use crate::data::lists::sanity::{SanityProblem, problems};
 use crate::data::lists::special_use::without_special_use;
 use crate::data::lists::{LocalAddresses, Traffic};
-use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::list::{Action, Api, Definition, Direction, Format, Source, SpecialUseEntries};
 use crate::model::listing::Entries;
+use crate::model::secret::Access;
 use crate::model::units::UnixSeconds;
 
 #[test]
@@ -121,6 +122,8 @@ fn with(special_use: SpecialUseEntries, max_share: Option<u8>) -> Definition {
         expires: None,
         special_use,
         max_share,
+        api: Api::None,
+        access: Access::default(),
     }
 }
 

@@ -7,9 +7,11 @@ use crate::data::lists::store::{
     Rejection, SourceStatus, Store, StoreError, StoredHeader, StoredList,
 };
 use crate::data::lists::{
-    ListState, LoadError, Loaded, LocalAddresses, UpdateOutcome as Outcome, load, update,
+    ListState, LoadError, Loaded, LocalAddresses, UpdateOptions, UpdateOutcome as Outcome, load,
+    update,
 };
-use crate::model::list::{Action, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::list::{Action, Api, Definition, Direction, Format, Source, SpecialUseEntries};
+use crate::model::secret::Access;
 use crate::model::shortfall::{Part, Tolerance};
 use crate::model::units::UnixSeconds;
 
@@ -44,6 +46,8 @@ impl Fixture {
             expires: None,
             special_use: SpecialUseEntries::Refuse,
             max_share: None,
+            api: Api::None,
+            access: Access::default(),
         }
     }
 
@@ -70,7 +74,10 @@ impl Fixture {
             &self.definition(),
             &local(),
             &self.store,
-            force,
+            UpdateOptions {
+                force,
+                is_named: true,
+            },
             now(),
             quiet,
         )
@@ -354,8 +361,8 @@ fn list_with_a_url_is_read_from_the_store() {
         why: "it is a web page".to_owned(),
     });
     let status = SourceStatus {
-        confirmed: None,
         refused,
+        ..SourceStatus::default()
     };
     fixture.store.save_status("bad", &status).unwrap();
     let loaded = load(&definition);
