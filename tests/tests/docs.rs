@@ -15,7 +15,7 @@ use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "README.md",
     "docs/ansible.md",
     "docs/clouds.md",
@@ -27,6 +27,7 @@ const PAGES: [&str; 23] = [
     "docs/flows.md",
     "docs/frames.md",
     "docs/geoip-limits.md",
+    "docs/geoip.md",
     "docs/getting-started.md",
     "docs/kubernetes.md",
     "docs/labs.md",
