@@ -132,8 +132,9 @@ fn of_shape(shape: Shape) -> Map<String, Value> {
             "required": ["user", "password"],
         }),
     };
-    match schema {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
+    if let Value::Object(schema) = schema {
+        schema
+    } else {
+        Map::new()
     }
 }

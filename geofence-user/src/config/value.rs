@@ -49,7 +49,11 @@ impl Inline {
                 });
                 Self::Table(members.collect())
             }
-            _ => Self::Other,
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => Self::Other,
         }
     }
 }

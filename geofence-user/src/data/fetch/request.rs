@@ -106,9 +106,10 @@ pub(in crate::data) enum FetchError {
 impl FetchError {
     /// How long the server asks to be left alone, if it does.
     pub(in crate::data) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
+        if let Self::Status { retry_after, .. } = self {
+            *retry_after
+        } else {
+            None
         }
     }
 

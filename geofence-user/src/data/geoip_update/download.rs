@@ -100,7 +100,9 @@ pub fn obtain(
                 sha256: None,
             }]
         }
-        origin => vendor_places(origin, role, now).map_err(|error| error.to_string())?,
+        GeoipOrigin::MaxMind { .. } | GeoipOrigin::DbIp { .. } | GeoipOrigin::IpInfo { .. } => {
+            vendor_places(origin, role, now).map_err(|error| error.to_string())?
+        }
     };
     let last = places.len().saturating_sub(1);
     for (number, place) in places.iter().enumerate() {

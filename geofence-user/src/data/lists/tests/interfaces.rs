@@ -61,10 +61,11 @@ impl Fixture {
     }
 
     fn why(&self, after: u64) -> String {
-        match self.update(after) {
-            Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => why,
-            outcome => panic!("it was accepted: {outcome:?}"),
-        }
+        let (Outcome::Rejected { why, .. } | Outcome::Failed { why, .. }) = self.update(after)
+        else {
+            panic!("it was accepted")
+        };
+        why
     }
 }
 
