@@ -41,3 +41,4 @@ pub mod sources;
 pub mod supervisor;
 pub mod tun;
 pub mod wait;
+pub mod web;
