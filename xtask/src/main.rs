@@ -22,6 +22,7 @@ mod setup;
 mod test;
 mod tidy;
 mod workspace;
+mod world;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -160,6 +161,10 @@ enum Command {
     /// Needs npm, tar, zstd and sha256sum. Replaces the database and its README in geofence-user/data; commit the
     /// two together.
     Geoip,
+    /// Make the world map of the status page again
+    ///
+    /// Needs npm, node and tar. Replaces the map and its README in geofence-user/data/world; commit the two together.
+    World,
 }
 
 fn main() -> ExitCode {
@@ -190,6 +195,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Dist { parts, check } => dist::run(&parts, check),
         Command::Book => book::run(),
         Command::Geoip => geoip::run(),
+        Command::World => world::run(),
     }
 }
 
