@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::outcome::Outcome;
 use super::{
     apply, check, completions, confirm, detach, diff, doctor, events, exception, explain, flows,
-    init, list, lookup, man_pages, reload, revert, run, schema, status, update, version,
-    watch_sessions,
+    init, list, lookup, man_pages, reload, report, revert, run, schema, status, top, update,
+    version, watch_sessions,
 };
 use crate::checks::lockout::watcher;
 
@@ -43,6 +43,8 @@ enum Command {
     Confirm(confirm::Arguments),
     Revert(revert::Arguments),
     Status(status::Arguments),
+    Top(top::Arguments),
+    Report(report::Arguments),
     Detach(detach::Arguments),
     Check(check::Arguments),
     Diff(diff::Arguments),
@@ -80,6 +82,8 @@ impl Arguments {
             Command::Confirm(arguments) => confirm::confirm(&arguments, out),
             Command::Revert(arguments) => revert::revert(&arguments, out),
             Command::Status(arguments) => status::status(&arguments, out),
+            Command::Top(arguments) => top::top(&arguments, out),
+            Command::Report(arguments) => report::report(&arguments, out),
             Command::Detach(arguments) => detach::detach(&arguments, out),
             Command::Check(arguments) => check::check(&arguments, out),
             Command::Diff(arguments) => diff::diff(&arguments, out),

@@ -27,6 +27,7 @@ use crate::daemon::event_names::CounterIds;
 use crate::daemon::event_watch::watch_events;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::heartbeat::keep_beating;
+use crate::daemon::history::keep_history;
 use crate::daemon::interfaces::watch_interfaces;
 use crate::daemon::rates::sample_counters;
 use crate::daemon::recovery::recover;
@@ -199,6 +200,7 @@ async fn protect(
         () = diagnostics => bail!("the log of the eBPF program ended"),
         detach = follow_signals(&mut signals, &daemon) => detach,
     };
+    daemon.end_history();
     // If the socket cannot be removed, the next start removes it.
     let _ = std::fs::remove_file(instance.socket());
     if detach {
@@ -316,6 +318,7 @@ async fn serve(
     tokio::spawn(recover(Arc::clone(daemon)));
     tokio::spawn(keep_reporting(Arc::clone(daemon)));
     tokio::spawn(sample_counters(Arc::clone(daemon)));
+    tokio::spawn(keep_history(Arc::clone(daemon)));
     let url = listener.as_ref().ok().and_then(|one| one.url("/metrics"));
     match url {
         Some(url) => info!("ready: metrics on {url}; {}", daemon.in_words()),

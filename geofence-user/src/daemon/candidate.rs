@@ -50,8 +50,6 @@ pub struct Candidate {
     /// The content of the reference lookup's tries, where it is used.
     pub tries: Option<LpmPrefixes>,
     pub facts: Facts,
-    /// The attribution that the licence of the data requires.
-    pub attribution: Option<&'static str>,
     /// What the operator should know, in sentences.
     pub warnings: Vec<String>,
     /// Tenants and exceptions that the active policy does not have; their counters start at zero.
@@ -177,6 +175,7 @@ impl Candidate {
                 .overrides_in_force(UnixSeconds::now())
                 .count(),
             lists: prepared.lists.reports.clone(),
+            attribution: prepared.database.info().attribution,
             shortfalls: prepared.shortfalls,
             ..Facts::of(&prepared.image)
         };
@@ -194,7 +193,6 @@ impl Candidate {
             image: prepared.image,
             tries,
             facts,
-            attribution: prepared.database.info().attribution,
             warnings,
             new_numbers: NewNumbers::default(),
             accepted: Vec::new(),
@@ -221,7 +219,6 @@ impl Candidate {
             },
             image,
             tries: None,
-            attribution: None,
             warnings: Vec::new(),
             new_numbers: NewNumbers::default(),
             accepted: Vec::new(),

@@ -106,6 +106,8 @@ pub struct Facts {
     /// How many overrides of the country data are in force.
     pub geo_overrides: usize,
     pub lists: Vec<ListReport>,
+    /// The attribution that the licence of the data requires.
+    pub attribution: Option<&'static str>,
     /// What the policy goes without.
     pub shortfalls: Vec<Shortfall>,
     pub prefixes_v4: usize,
@@ -127,6 +129,7 @@ impl Facts {
             asn_data: None,
             geo_overrides: 0,
             lists: Vec::new(),
+            attribution: None,
             shortfalls: Vec::new(),
             prefixes_v4: v4 as usize,
             prefixes_v6: v6 as usize,

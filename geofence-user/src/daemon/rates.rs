@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
-use super::recent_counts::{Counted, Sample};
+use super::recent_counts::{Counted, NewCounts, Sample};
 use super::state::Daemon;
 use super::sync::lock;
 use crate::kernel::KernelError;
@@ -21,6 +21,9 @@ pub async fn sample_counters(daemon: Arc<Daemon>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if let Err(error) = daemon.count_refusals() {
+            debug!("cannot read the counters of flows: {error}");
+        }
         match daemon.count() {
             Ok(sample) => lock(&daemon.recent_counts).push(sample),
             // A scrape and `status` report the same error.
@@ -30,7 +33,8 @@ pub async fn sample_counters(daemon: Arc<Daemon>) {
 }
 
 impl Daemon {
-    fn count(&self) -> Result<Sample, KernelError> {
+    /// The packet counters of this moment.
+    pub fn count(&self) -> Result<Sample, KernelError> {
         let slots: Vec<u32> = lock(&self.interfaces).iter().map(|one| one.slot).collect();
         let filter = lock(&self.filter);
         let mut counted = Counted::new();
@@ -49,5 +53,12 @@ impl Daemon {
     pub(super) fn rates(&self) -> Value {
         let now = self.count();
         now.map_or(Value::Null, |now| lock(&self.recent_counts).rates(&now))
+    }
+
+    /// What was counted in the last seconds; none if it cannot be known.
+    #[must_use]
+    pub fn new_counts(&self) -> Option<NewCounts> {
+        let now = self.count().ok()?;
+        lock(&self.recent_counts).until(&now)
     }
 }

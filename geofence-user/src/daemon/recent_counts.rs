@@ -13,13 +13,48 @@ const SPAN_MIN: Duration = Duration::from_millis(500);
 /// How many countries and reasons are named.
 const TOP: usize = 5;
 
-pub(super) type Counted = BTreeMap<(Country, Action, Reason), Counter>;
+/// What was counted, by country, action and reason.
+pub type Counted = BTreeMap<(Country, Action, Reason), Counter>;
 
 /// The counters of all interfaces at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) at: Instant,
-    pub(super) counted: Counted,
+pub struct Sample {
+    pub at: Instant,
+    pub counted: Counted,
+}
+
+/// What was counted between two moments.
+#[derive(Clone, Debug)]
+pub struct NewCounts {
+    pub seconds: f64,
+    pub counted: Counted,
+}
+
+impl Sample {
+    /// What was counted since an earlier moment.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> NewCounts {
+        let new = self.counted.iter().map(|(key, counter)| {
+            let earlier = before.counted.get(key).copied().unwrap_or_default();
+            let new = Counter {
+                packets: counter.packets.saturating_sub(earlier.packets),
+                bytes: counter.bytes.saturating_sub(earlier.bytes),
+            };
+            (*key, new)
+        });
+        NewCounts {
+            seconds: self.at.duration_since(before.at).as_secs_f64(),
+            counted: new.filter(|(_, new)| new.packets > 0).collect(),
+        }
+    }
+}
+
+impl NewCounts {
+    /// So many packets or bits as a rate.
+    #[must_use]
+    pub fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.seconds
+    }
 }
 
 /// The last two readings.
@@ -35,8 +70,12 @@ impl RecentCounts {
     /// Packets and bits a second up to now, and the countries and reasons of which most is dropped; null if too little
     /// time has passed since the start.
     pub(super) fn rates(&self, now: &Sample) -> Value {
-        let before = self.before(now.at);
-        before.map_or(Value::Null, |before| rates(before, now))
+        self.until(now).as_ref().map_or(Value::Null, rates)
+    }
+
+    /// What was counted up to now; none if too little time has passed since the start.
+    pub(super) fn until(&self, now: &Sample) -> Option<NewCounts> {
+        Some(now.since(self.before(now.at)?))
     }
 
     /// The newest reading that is old enough for a rate.
@@ -46,24 +85,18 @@ impl RecentCounts {
     }
 }
 
-fn rates(before: &Sample, now: &Sample) -> Value {
-    let seconds = now.at.duration_since(before.at).as_secs_f64();
-    let rate = |count: u64| count as f64 / seconds;
+fn rates(counts: &NewCounts) -> Value {
+    let rate = |count| counts.per_second(count);
     let mut all = [Counter::default(); 2];
     let mut blocked = Counter::default();
     let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-    for (key, counter) in &now.counted {
-        let earlier = before.counted.get(key).copied().unwrap_or_default();
-        let new = Counter {
-            packets: counter.packets.saturating_sub(earlier.packets),
-            bytes: counter.bytes.saturating_sub(earlier.bytes),
-        };
+    for (key, new) in &counts.counted {
         let (country, action, reason) = key;
-        all[*action as usize] += new;
+        all[*action as usize] += *new;
         // In monitor mode the reasons of drops count as passed.
-        if reason.action() == Action::Drop && new.packets > 0 {
-            blocked += new;
+        if reason.action() == Action::Drop {
+            blocked += *new;
             *countries.entry(country.name()).or_default() += new.packets;
             *reasons.entry(reason.name()).or_default() += new.packets;
         }
@@ -77,7 +110,7 @@ fn rates(before: &Sample, now: &Sample) -> Value {
     };
     let flow = |counter: Counter| json!({ "packets": rate(counter.packets), "bits": rate(8 * counter.bytes) });
     json!({
-        "seconds": seconds,
+        "seconds": counts.seconds,
         "passed": flow(all[Action::Pass as usize]),
         "dropped": flow(all[Action::Drop as usize]),
         "blocked": flow(blocked),
@@ -118,7 +151,7 @@ mod tests {
                 ]),
             }
         };
-        let rates = rates(&sample(0, [1000, 7, 0]), &sample(10, [1100, 507, 20]));
+        let rates = rates(&sample(10, [1100, 507, 20]).since(&sample(0, [1000, 7, 0])));
         assert_eq!(rates["dropped"]["packets"], 60.0);
         assert_eq!(rates["dropped"]["bits"], 48_000.0);
         assert_eq!(rates["passed"]["packets"], 2.0);

@@ -101,7 +101,7 @@ impl Daemon {
         passed
     }
 
-    fn list_counts(&self) -> Result<ListCounts, KernelError> {
+    pub(super) fn list_counts(&self) -> Result<ListCounts, KernelError> {
         let counts = lock(&self.filter).list_counts()?;
         let names = lock(&self.names);
         let config = Arc::clone(&lock(&self.active).config);

@@ -161,7 +161,6 @@ impl Start {
             config,
             image,
             facts,
-            attribution,
             warnings,
             ..
         } = &self.candidate;
@@ -177,7 +176,7 @@ impl Start {
             names.join(", "),
             if days == 1 { "" } else { "s" }
         );
-        if let Some(attribution) = attribution {
+        if let Some(attribution) = facts.attribution {
             info!("{attribution}");
         }
         for warning in warnings {

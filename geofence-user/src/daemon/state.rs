@@ -15,11 +15,13 @@ use super::event_names::{CounterIds, EventNames};
 use super::events::RecentEvents;
 use super::facts::{LastFailure, Reloads};
 use super::heartbeat::Heartbeat;
+use super::history::History;
 use super::interface_state::InterfaceState;
 use super::privilege::Privilege;
 use super::recent_counts::RecentCounts;
 use super::runtime_exceptions::{Promises, RuntimeExceptionStore};
 use super::sync::lock;
+use super::unanswered::Refusals;
 use crate::data::lists::store::Store;
 use crate::kernel::{Filter, Pins, Placed};
 use crate::model::shortfall::{Part, Shortfall};
@@ -52,6 +54,8 @@ pub struct Daemon {
     pub(super) names: Mutex<EventNames>,
     pub(super) recent: Mutex<RecentEvents>,
     pub(super) recent_counts: Mutex<RecentCounts>,
+    pub(super) history: Mutex<History>,
+    pub(super) refusals: Mutex<Refusals>,
     /// How many list events there have been; wakes clients that wait for the next.
     pub(super) event_count: Sender<u64>,
     /// Held by whatever changes the policy, so that one change is made at a time.
@@ -95,6 +99,8 @@ impl Daemon {
             names: Mutex::new(names),
             recent: Mutex::new(RecentEvents::default()),
             recent_counts: Mutex::default(),
+            refusals: Mutex::default(),
+            history: Mutex::new(History::of(&StateDirectory::of(instance))),
             event_count: Sender::new(0),
             change: tokio::sync::Mutex::new(()),
             active: Mutex::new(ActivePolicy::of(candidate)),

@@ -55,6 +55,7 @@ impl Daemon {
             "mode": facts.mode.word(),
             "policy": (!facts.is_last_good).then(|| sentence(&config.policy)),
             "rates": self.rates(),
+            "unanswered": self.unanswered(config.policy.replies),
             "generation": generation,
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
@@ -94,6 +95,25 @@ impl Daemon {
             return format!("{policy}; attached to no interface");
         }
         format!("{policy}; attached to {}", on.join(", "))
+    }
+
+    /// A text that is another one when what the status says has changed, apart from rates and counts.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let ActivePolicy { facts, .. } = lock(&self.active).clone();
+        let states = lock(&self.interfaces);
+        let protected: String = states
+            .iter()
+            .map(|one| if one.is_protected() { '1' } else { '0' })
+            .collect();
+        let failures = self.reloads().failed.values().sum::<u64>();
+        let shortfalls = self.shortfalls().len();
+        let is_on_trial = lock(&self.trial).is_some();
+        format!(
+            "{} {} {protected} {failures} {shortfalls} {is_on_trial}",
+            facts.mode.word(),
+            facts.generation
+        )
     }
 
     /// The configuration behind the active image, key by key, if that image was made from it, and the options of the

@@ -1,6 +1,6 @@
 //! The packet that an operator asks about, built from a few words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::PacketBuilder;
 use geofence_common::wire::dns;
@@ -42,6 +42,15 @@ pub enum QuestionError {
 }
 
 impl Question {
+    /// A destination of documentation, for a packet of which only the source matters.
+    #[must_use]
+    pub const fn any_destination(source: IpAddr) -> IpAddr {
+        match source {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        }
+    }
+
     /// The packet from this side that the packet would reply to.
     #[must_use]
     pub const fn reversed(&self) -> Self {

@@ -1,6 +1,7 @@
 //! Reads the flow tables, for `flows`, metrics and `explain`. Only the egress program writes them.
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Flow, FlowKey, Table};
 use geofence_common::maps::{FlowCounters, name};
 
@@ -32,8 +33,20 @@ impl Filter {
         read_flows(self.map(name::FLOWS[table as usize])?)
     }
 
-    /// The state of a table.
-    pub fn table_facts(&self, table: Table) -> Result<TableFacts, KernelError> {
+    /// One flow of a table, also if it has expired.
+    pub fn flow(&self, table: Table, key: &FlowKey) -> Result<Option<Flow>, KernelError> {
+        let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
+        found(flows.get(key, 0), "reading a flow")
+    }
+
+    /// The state of a source's rate limit.
+    pub fn bucket(&self, key: &RateLimitKey) -> Result<Option<u64>, KernelError> {
+        let buckets: HashMap<_, RateLimitKey, u64> = self.open(name::BUCKETS)?;
+        found(buckets.get(key, 0), "reading a rate limit")
+    }
+
+    /// What became of the packets that consulted a table.
+    pub fn flow_counters(&self, table: Table) -> Result<FlowCounters, KernelError> {
         let counters: PerCpuArray<_, FlowCounters> = self.open(name::FLOW_COUNTERS)?;
         let cpus = counters
             .get(&(table as u32), 0)
@@ -45,17 +58,32 @@ impl Filter {
             sum.forwarded += one.forwarded;
             sum.full += one.full;
         }
+        Ok(sum)
+    }
+
+    /// The state of a table.
+    pub fn table_facts(&self, table: Table) -> Result<TableFacts, KernelError> {
+        let counters = self.flow_counters(table)?;
         let unattributed: PerCpuArray<_, u64> = self.open(name::UNATTRIBUTED)?;
         let unattributed = unattributed
             .get(&(table as u32), 0)
             .map_err(KernelError::map("reading UNATTRIBUTED"))?;
         let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
         Ok(TableFacts {
-            counters: sum,
+            counters,
             unattributed: unattributed.iter().sum(),
             entries: flows.keys().filter(Result::is_ok).count() as u64,
             capacity: self.options().flows[table as usize],
         })
+    }
+}
+
+/// An entry of a map, if there is one.
+fn found<T>(entry: Result<T, MapError>, doing: &'static str) -> Result<Option<T>, KernelError> {
+    match entry {
+        Ok(entry) => Ok(Some(entry)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(KernelError::map(doing)(error)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plain types that every other folder may use. They know neither files nor the kernel.
 
+pub mod attention;
 pub mod countries;
 pub mod duration;
 pub mod failure;
@@ -7,6 +8,7 @@ pub mod filter_options;
 pub mod framing;
 pub mod geoip_source;
 pub mod interface;
+pub mod json;
 pub mod kernel_version;
 pub mod link_type;
 pub mod list;
@@ -14,6 +16,7 @@ pub mod listing;
 pub mod policy;
 mod policy_words;
 pub mod private_pins;
+pub mod quantity;
 pub mod secret;
 pub mod server_url;
 pub mod shortfall;

@@ -1,5 +1,5 @@
 //! The last good image on disk, by which a machine filters after a boot at which its configuration or database cannot
-//! be read, and a copy of the configuration that the image came with.
+//! be read, a copy of the configuration that the image came with, and the history of packets.
 //!
 //! An image is written under another name and renamed, so a reader finds the old image or the new one. The checksum
 //! reveals a damaged file.
@@ -16,6 +16,8 @@ use crate::os::{input, replace, restart};
 
 /// The size of the largest slot.
 const IMAGE_BYTES_MAX: u64 = 4 << 30;
+/// The largest history: its rows have a bound.
+const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
 /// The state directory of an instance.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ impl StateDirectory {
     pub fn loss(&self) -> String {
         format!(
             "THE STATE DIRECTORY {} IS GONE, and with it the last good image, the stored texts of lists, the runtime \
-             exceptions and their log. The filter goes on with the policy and the exceptions that it has. Until the \
+             exceptions and their log, and the history of packets. The filter goes on with the policy and the exceptions that it has. Until the \
              directory is back, no exception can be changed, and a boot without a configuration or database filters \
              by nothing. A running geofence may write only to the directories that it was started with, so it cannot \
              make another one. Restart geofence with {}: this makes the directory and leaves no gap, and it ends the \
@@ -139,6 +141,20 @@ impl StateDirectory {
         let text = input::read_text(&self.accepted()).ok();
         let peers = text.and_then(|text| serde_json::from_str(&text).ok());
         peers.unwrap_or_default()
+    }
+
+    fn history(&self) -> PathBuf {
+        self.directory.join("history.json")
+    }
+
+    /// Saves the history of packets in place of the previous one.
+    pub fn save_history(&self, bytes: &[u8]) -> Result<(), StateError> {
+        replace(&self.history(), bytes)
+    }
+
+    /// The history that was saved last.
+    pub fn load_history(&self) -> std::io::Result<Vec<u8>> {
+        input::read(&self.history(), HISTORY_BYTES_MAX)
     }
 
     /// The image that was saved last, if there is one.

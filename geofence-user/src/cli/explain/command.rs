@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -83,10 +83,7 @@ impl Arguments {
     }
 
     fn question(&self, source: IpAddr) -> Question {
-        let destination = self.dst.unwrap_or(match source {
-            IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
-            IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-        });
+        let destination = self.dst.unwrap_or(Question::any_destination(source));
         Question {
             source,
             destination,

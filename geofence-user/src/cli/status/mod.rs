@@ -1,8 +1,6 @@
 //! `geofence status`: where the filter is attached, which policy is active and whether it is the one requested, what it
 //! does now, and what needs attention.
 
-mod attention;
-mod json;
 mod text;
 
 use std::io::Write;
@@ -11,19 +9,20 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::attention::Item;
 use super::outcome::Outcome;
 use super::request::DaemonArgs;
 use super::runtime;
 use crate::kernel::{Pins, interfaces};
+use crate::model::attention::{self, Item};
 use crate::os::instance::Instance;
 use crate::serve::control::{Answer, AskError, Request, ask};
 
 /// Show what the filter does now, by which policy, and what needs attention; also without a daemon
 ///
-/// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested and
-/// nothing that was asked for is missing, and with 1 otherwise. Monitor mode, a trial, exceptions that expire soon and
-/// old GeoIP data are named, and leave the exit code as it is.
+/// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested, nothing
+/// that was asked for is missing, and the flow tables take what this machine asks; with 1 otherwise. Monitor mode, a
+/// trial, replies that are off, exceptions that expire soon and old GeoIP data are named, and leave the exit code as it
+/// is.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]

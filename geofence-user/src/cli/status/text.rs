@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use serde_json::Value;
 
-use super::attention::Item;
-use super::json::{list, word};
+use crate::model::attention::Item;
+use crate::model::json::{list, word};
 use crate::model::private_pins::PRIVATE_PINS;
 use crate::model::units::UnixSeconds;
 use crate::os::privilege;
@@ -242,10 +242,10 @@ fn add_privilege(privilege: &Value, lines: &mut Lines) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::attention;
     use serde_json::json;
 
     use super::*;
+    use crate::model::attention;
 
     #[test]
     fn problems_are_in_capitals() {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::checks::lockout::Dependency;
 use crate::daemon::{Change, ReloadOptions};
+use crate::model::units::UnixSeconds;
 
 /// The version of the protocol. A request of another version is answered with an error that names this one.
 pub const VERSION: u32 = 1;
@@ -51,6 +52,12 @@ pub enum Request {
         /// Whether to wait for the next event if there is none.
         #[serde(default)]
         wait: bool,
+    },
+    /// Every packet counter, for rates.
+    Counters,
+    /// What was counted since a moment, by country, reason and tenant.
+    Report {
+        since: UnixSeconds,
     },
     /// Every exception, or one.
     Exceptions {

@@ -276,6 +276,8 @@ async fn carry_out(
             let _place = if wait { Some(place(followers)?) } else { None };
             daemon.events_since(since, wait).await
         }
+        Request::Counters => daemon.counters()?,
+        Request::Report { since } => daemon.report(since)?,
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::extract::{Query, State};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response, Sse};
 use axum::routing::get;
 use serde_json::{Value, json};
 
@@ -14,26 +16,38 @@ use crate::daemon::facts::LastFailure;
 use crate::daemon::{Daemon, InterfaceState};
 use crate::model::shortfall::Shortfall;
 use crate::serve::metrics::{self, Exporter};
-use crate::serve::page;
-
-/// What the page may load: its own style, and nothing from elsewhere.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-                           frame-ancestors 'none'";
+use crate::serve::page::live::Live;
+use crate::serve::page::{self, Query as Asked};
 
 /// What every answer is made from.
 pub(super) struct App {
     daemon: Arc<Daemon>,
     exporter: Exporter,
+    live: Live,
 }
 
 /// The paths and their answers.
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
     let app = App {
+        live: Live::start(&daemon),
         daemon,
         exporter: Exporter::default(),
     };
     Router::new()
         .route("/", get(page))
+        .route("/page/live", get(live_figures))
+        .route(
+            "/page/style.css",
+            get(|| async { asset("text/css", page::STYLE) }),
+        )
+        .route(
+            "/page/script.js",
+            get(|| async { asset("text/javascript", page::SCRIPT) }),
+        )
+        .route(
+            "/page/icon.svg",
+            get(|| async { asset("image/svg+xml", page::ICON) }),
+        )
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
         .route("/livez", get(live))
@@ -138,14 +152,40 @@ fn answer(is_well: bool, body: &Value) -> Response {
     (code, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn page(State(app): State<Arc<App>>) -> Response {
-    match app.daemon.snapshot().await {
-        Ok(snapshot) => {
-            let html = Html(page::render(&snapshot));
-            ([(CONTENT_SECURITY_POLICY, PAGE_POLICY)], html).into_response()
+async fn page(State(app): State<Arc<App>>, Query(asked): Query<Asked>) -> Response {
+    match page::render(&app.daemon, &asked).await {
+        Ok(html) => {
+            let headers = [
+                (CONTENT_SECURITY_POLICY, page::POLICY),
+                (CACHE_CONTROL, "no-store"),
+                (REFERRER_POLICY, "no-referrer"),
+            ];
+            (headers, Html(html)).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
     }
+}
+
+/// The figures of the page as they change.
+async fn live_figures(State(app): State<Arc<App>>) -> Response {
+    match app.live.stream() {
+        Some(stream) => Sse::new(stream).into_response(),
+        None => {
+            let text =
+                "503: too many pages follow the figures; this one is current when it is reloaded\n";
+            let retry = [(RETRY_AFTER, "30")];
+            (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+        }
+    }
+}
+
+/// A file of the page; its address names the version.
+fn asset(content_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "max-age=3600"),
+    ];
+    (headers, text).into_response()
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ fn snapshot() -> Snapshot {
             asn_data: None,
             geo_overrides: 0,
             database_types: Vec::new(),
+            attribution: None,
             shortfalls: Vec::new(),
             disagreement: Some(Disagreement {
                 second_alone: Extents {

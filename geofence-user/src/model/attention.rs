@@ -1,4 +1,5 @@
-//! What an operator should look at: trouble, and what is easily forgotten.
+//! What an operator should look at: trouble, and what is easily forgotten, found in the status as JSON. The command
+//! `status` and the page show the same.
 
 use serde_json::{Value, json};
 
@@ -9,10 +10,10 @@ const OLD_DAYS: u64 = 45;
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) text: String,
+pub struct Item {
+    pub text: String,
     /// Whether it is not as it was asked for. Otherwise it was asked for, or is not yet trouble.
-    pub(super) is_trouble: bool,
+    pub is_trouble: bool,
 }
 
 impl Item {
@@ -30,13 +31,15 @@ impl Item {
         }
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         json!({ "text": self.text, "trouble": self.is_trouble })
     }
 }
 
 /// What needs attention, the worst first. Each is a few words; the other lines have the details.
-pub(super) fn items(status: &Value) -> Vec<Item> {
+#[must_use]
+pub fn items(status: &Value) -> Vec<Item> {
     let mut items = Vec::new();
     if !status["process"].is_u64() {
         items.push(Item::trouble("no daemon runs"));
@@ -55,6 +58,25 @@ pub(super) fn items(status: &Value) -> Vec<Item> {
         let name = one["name"].as_str().filter(|name| !name.is_empty());
         let name = name.map_or_else(String::new, |name| format!(" {name}"));
         items.push(Item::trouble(format!("missing: {part}{name}")));
+    }
+    let unanswered = &status["unanswered"];
+    for (table, packets) in unanswered["no_flow"].as_object().into_iter().flatten() {
+        if let Some(packets) = packets.as_u64().filter(|packets| *packets > 0) {
+            let what = match table.as_str() {
+                "dns" => "DNS",
+                "other" => "traffic",
+                table => table,
+            };
+            items.push(Item::trouble(format!(
+                "our own {what} to blocked countries goes unanswered: {packets} packets of the last minute found no \
+                 place in the table of {table} flows"
+            )));
+        }
+    }
+    if unanswered["replies_off"] == true {
+        items.push(Item::note(
+            "replies are off: what this machine asks blocked countries goes unanswered, mail as well",
+        ));
     }
     if status["mode"] == "monitor" {
         items.push(Item::note("monitor mode drops nothing"));
@@ -91,6 +113,7 @@ mod tests {
             "exceptions": { "lapsing": [{ "id": "x-1" }] },
             "databases": [{ "age_days": 4 }, { "age_days": 46 }],
             "trial": { "seconds_left": 9 },
+            "unanswered": { "replies_off": true, "no_flow": { "dns": 0, "mail": 12, "other": 0 } },
         }));
         let said: Vec<_> = items
             .iter()
@@ -103,6 +126,15 @@ mod tests {
                 ("the active policy is not the last one requested", true),
                 ("missing: list own", true),
                 ("missing: session helper", true),
+                (
+                    "our own mail to blocked countries goes unanswered: 12 packets of the last minute found no place \
+                     in the table of mail flows",
+                    true
+                ),
+                (
+                    "replies are off: what this machine asks blocked countries goes unanswered, mail as well",
+                    false
+                ),
                 ("monitor mode drops nothing", false),
                 ("a policy is on trial", false),
                 ("1 exception about to expire", false),
