@@ -8,6 +8,7 @@
 
 pub mod affinity;
 pub mod bpf;
+pub mod browser;
 pub mod budget;
 pub mod call;
 pub mod corpus;

@@ -15,7 +15,7 @@ use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 25] = [
     "README.md",
     "docs/ansible.md",
     "docs/clouds.md",
@@ -34,6 +34,7 @@ const PAGES: [&str; 24] = [
     "docs/lifecycle.md",
     "docs/lists.md",
     "docs/metrics.md",
+    "docs/monitoring.md",
     "docs/operations.md",
     "docs/origins.md",
     "docs/packages.md",
@@ -43,7 +44,7 @@ const PAGES: [&str; 24] = [
 ];
 
 /// Commands that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 6] = [
+const NOT_RUN: [(&str, &str); 8] = [
     (
         "geofence doctor eth0",
         "it is about the network card of a machine",
@@ -55,6 +56,14 @@ const NOT_RUN: [(&str, &str); 6] = [
     (
         "geofence run",
         "it runs until it is stopped; the suites of the daemon run it",
+    ),
+    (
+        "geofence top",
+        "it shows traffic until a key ends it; the suite of reports runs it",
+    ),
+    (
+        "geofence report",
+        "it shows traffic of the last hours; a suite of its own runs it",
     ),
     (
         "geofence events --follow",

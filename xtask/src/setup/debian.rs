@@ -12,7 +12,7 @@ use crate::{privilege, process, workspace};
 /// What the packages are called for a reader who has another system.
 const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
                          headers and llvm-config, prometheus the programs `prometheus` and `promtool`, and \
-                         prometheus-alertmanager the program of that name";
+                         prometheus-alertmanager and chromium-headless-shell the programs of these names";
 
 /// Installs packages with every service left alone.
 ///

@@ -24,6 +24,8 @@ const LLVM: u32 = 22;
 /// The variable that tells llvm-sys, and so bpf-linker, where that LLVM is.
 const LLVM_SYS_PREFIX: &str = "LLVM_SYS_221_PREFIX";
 const BPF_LINKER: &str = "0.13.0";
+/// The browsers that can show the page to tests; the first is Debian's package of that name as well.
+const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
 
 /// What the machine is prepared for. Each scope includes the ones before it, except that `Bench` does not include
 /// `Lab`.
@@ -97,6 +99,19 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
                 eprintln!("setup: tests with Prometheus will be skipped: {error:#}")
             }
             unpacked => unpacked?,
+        }
+    }
+    let has_browser = || {
+        BROWSERS
+            .iter()
+            .any(|program| process::find(program).is_some())
+    };
+    if scope >= Scope::Test && !has_browser() {
+        match debian::install(&BROWSERS[..1]) {
+            Err(error) if scope == Scope::Test => {
+                eprintln!("setup: tests with a browser will be skipped: {error:#}");
+            }
+            installed => installed?,
         }
     }
     Ok(())

@@ -1,0 +1,163 @@
+//! What `geofence report` and `geofence top` say of a running filter, and that the history outlives its daemon.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::{Daemon, binary};
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::frames::between;
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::require_root;
+use geofence_tests::site::{RUSSIAN, Site};
+use geofence_tests::wait::poll;
+use nix::sys::stat::Mode;
+use serde_json::Value;
+
+/// Sends connection attempts from Russia: to SSH, and to mail.
+fn send(edge: &Edge, [ssh, mail]: [usize; 2]) -> Result<()> {
+    let pair = &edge.pair;
+    let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
+    let source: IpAddr = RUSSIAN.parse()?;
+    for (port, times) in [(22, ssh), (25, mail)] {
+        let frame = between(source, pair.edge_address_for(source))
+            .tcp(40_000, port)
+            .syn();
+        outside.send_many(&vec![frame.build(); times])?;
+    }
+    Ok(())
+}
+
+fn report(edge: &Edge) -> Result<Value> {
+    let answer = edge.ask(&["report", "--since", "1h", "--json"])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    answer.json()
+}
+
+/// Waits until the report has so many packets from Russia: dropped, would be dropped, passed.
+fn wait_for(edge: &Edge, expected: [u64; 3]) -> Result<Value> {
+    let mut last = Value::Null;
+    let found = poll(PATIENCE, || {
+        last = report(edge)?;
+        let countries = last["countries"].as_array().cloned().unwrap_or_default();
+        let russia = countries.into_iter().find(|one| one["country"] == "RU");
+        let russia = russia.unwrap_or_default();
+        let seen = ["dropped", "would_drop", "passed"]
+            .map(|key| russia[key]["packets"].as_u64().unwrap_or_default());
+        Ok((seen == expected).then_some(()))
+    })?;
+    found.with_context(|| format!("{expected:?} are not in {last}"))?;
+    Ok(last)
+}
+
+#[test]
+fn the_report_outlives_the_daemon_and_a_broken_file_is_dropped() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let mut daemon = edge.run(&[])?;
+    send(&edge, [30, 4])?;
+    let said = wait_for(&edge, [30, 0, 4])?;
+    ensure!(
+        said["doors"][0]["door"] == "mail" && said["doors"][0]["packets"] == 4,
+        "{said}"
+    );
+    let text = edge.ask(&["report"])?.stdout;
+    ensure!(
+        text.contains("RU (Russia)") && text.contains("country_blocked"),
+        "{text}"
+    );
+    // What arrives while no daemon runs is counted too, because the filter goes on.
+    daemon.signal(nix::sys::signal::Signal::SIGTERM)?;
+    daemon.wait(PATIENCE)?;
+    send(&edge, [5, 0])?;
+    let mut daemon = edge.run(&[])?;
+    wait_for(&edge, [35, 0, 4])?;
+    daemon.signal(nix::sys::signal::Signal::SIGTERM)?;
+    daemon.wait(PATIENCE)?;
+    let file = edge.state().join("history.json");
+    ensure!(fs::read(&file)?.starts_with(b"{\"version\":1"));
+    fs::write(&file, "half of a hist")?;
+    let mut daemon = edge.run(&[])?;
+    let line = daemon.wait_line("the history of packets starts again", PATIENCE)?;
+    ensure!(line.contains("cannot be used"), "{line}");
+    report(&edge)?;
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn monitor_mode_reports_what_it_would_drop() -> Result<()> {
+    require_root!();
+    let site = Site::new(&format!("listen = \"{LISTEN}\"\nmode = \"monitor\"\n"))?;
+    let daemon = site.run(&[])?;
+    send(&site.edge, [7, 0])?;
+    wait_for(&site.edge, [0, 7, 0])?;
+    let text = site.edge.ask(&["report"])?.stdout;
+    ensure!(text.contains("would be dropped"), "{text}");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn top_prints_one_measurement_and_leaves_a_terminal_as_it_was() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let daemon = edge.run(&[])?;
+    send(&edge, [30, 4])?;
+    wait_for(&edge, [30, 0, 4])?;
+    let answer = edge.ask(&["top", "--json", "--interval", "200ms"])?;
+    let said = answer.json()?;
+    let reasons = said["reasons"].as_array().context("no reasons")?;
+    let blocked = reasons
+        .iter()
+        .find(|one| one["reason"] == "country_blocked");
+    let blocked = blocked.with_context(|| said.to_string())?;
+    ensure!(
+        blocked["blocked_packets"] == 30 && blocked["blocked"] == 0.0,
+        "{said}"
+    );
+    let once = edge.ask(&["top", "--once", "--interval", "200ms"])?;
+    ensure!(
+        once.code == Some(0) && once.stdout.contains("enforce mode:"),
+        "{once:?}"
+    );
+    let piped = edge.ask(&["top"])?;
+    ensure!(
+        piped.code == Some(2) && piped.stderr.contains("needs a terminal"),
+        "{piped:?}"
+    );
+    // On a terminal of its own: the screen, a view, an explanation, and the end.
+    let directory = tempfile::tempdir()?;
+    let keys = directory.path().join("keys");
+    nix::unistd::mkfifo(&keys, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    let mut typed = File::options().read(true).write(true).open(&keys)?;
+    let script = "exec script --quiet --return --flush --command \"$0\" /dev/null <\"$1\"";
+    let binary = binary()?.display().to_string();
+    let mut terminal = edge.pair.edge.command("sh");
+    terminal
+        .args(["-c", script])
+        .arg(format!(
+            "stty rows 30 cols 110; {binary} top --interval 200ms"
+        ))
+        .arg(&keys)
+        .env("TERM", "xterm-256color");
+    let mut terminal = Daemon::spawn(&edge.pair.edge, terminal)?;
+    let mut wait_for = |text: &'static str| {
+        terminal.wait_for(text, PATIENCE, |one| {
+            Ok(one.stdout().contains(text).then_some(()))
+        })
+    };
+    wait_for("enforcing")?;
+    typed.write_all(b"2\r")?;
+    wait_for("any key closes")?;
+    typed.write_all(b" q")?;
+    let ended = terminal.wait(PATIENCE)?;
+    let said = ended.stdout;
+    ensure!(ended.status.success(), "{}: {said}", ended.status);
+    // The other screen was entered, and left.
+    let (entered, left) = (said.rfind("\u{1b}[?1049h"), said.rfind("\u{1b}[?1049l"));
+    ensure!(entered.is_some() && entered < left, "{said:?}");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
