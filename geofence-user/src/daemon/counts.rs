@@ -1,6 +1,5 @@
 //! Every packet counter at one moment, for the history and for `geofence top`, which works out rates itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use geofence_common::action::{Action, Direction, Reason};
@@ -9,21 +8,14 @@ use geofence_common::maps::{Counter, list_counter};
 use serde_json::{Value, json};
 
 use super::facts::{ListCount, ListCounts};
-use super::recent_counts::Counted;
+use super::recent_counts::Counts;
 use super::start::sentence;
 use super::state::Daemon;
 use super::sync::lock;
-use crate::kernel::{KernelError, TenantCounters};
+use crate::kernel::KernelError;
 use crate::model::failure::{Cause, Failure};
 use crate::model::word::Word as _;
 use crate::os::clock::boot_now;
-
-/// The counters at one moment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) interfaces: BTreeMap<String, Counted>,
-    pub(super) tenants: BTreeMap<String, TenantCounters>,
-}
 
 impl Daemon {
     pub(super) fn counts(&self) -> Result<Counts, KernelError> {

@@ -21,6 +21,7 @@ mod privilege;
 pub mod rates;
 mod recent_counts;
 pub mod recovery;
+mod refusals;
 mod reload;
 pub mod runtime_exceptions;
 pub mod service_status;

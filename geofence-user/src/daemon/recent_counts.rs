@@ -8,6 +8,8 @@ use geofence_common::country::Country;
 use geofence_common::maps::Counter;
 use serde_json::{Value, json};
 
+use crate::kernel::TenantCounters;
+
 /// Counters that are closer together say nothing.
 const SPAN_MIN: Duration = Duration::from_millis(500);
 /// How many countries and reasons are named.
@@ -15,6 +17,13 @@ const TOP: usize = 5;
 
 /// What was counted, by country, action and reason.
 pub type Counted = BTreeMap<(Country, Action, Reason), Counter>;
+
+/// The counters of each interface and tenant at one moment, by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) interfaces: BTreeMap<String, Counted>,
+    pub(super) tenants: BTreeMap<String, TenantCounters>,
+}
 
 /// The counters of all interfaces at one moment.
 #[derive(Clone, Debug)]

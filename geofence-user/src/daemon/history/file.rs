@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::Row;
 use super::rows_since::History;
-use crate::daemon::counts::Counts;
+use crate::daemon::recent_counts::Counts;
 use crate::model::units::UnixSeconds;
 
 /// A file of another version is dropped.

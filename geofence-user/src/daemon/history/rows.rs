@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use geofence_common::action::{Action, Reason};
 use geofence_common::maps::Counter;
 
-use crate::daemon::counts::Counts;
+use crate::daemon::recent_counts::Counts;
 use crate::model::units::UnixSeconds;
 
 /// Packets by country, action and reason. The country is a name, because a row has one for "all others".

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::rows::{Row, new_since};
-use crate::daemon::counts::Counts;
+use crate::daemon::recent_counts::Counts;
 use crate::model::units::UnixSeconds;
 
 const MINUTES_MAX: usize = 6 * 60;

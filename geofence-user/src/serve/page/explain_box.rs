@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use geofence_common::action::Action;
 
-use super::Query;
+use super::query::Query;
 use crate::daemon::{Daemon, Explanation};
 use crate::explain::{Protocol, Question};
 

@@ -7,11 +7,13 @@ mod explain_box;
 mod figures;
 pub mod live;
 mod map;
+mod query;
 mod tables;
 mod view;
 
 use askama::Template as _;
-use serde::Deserialize;
+
+pub use self::query::Query;
 
 use crate::daemon::Daemon;
 use crate::model::text::printable;
@@ -22,22 +24,6 @@ pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self
 pub const STYLE: &str = include_str!("../../../templates/page.css");
 pub const SCRIPT: &str = include_str!("../../../templates/page.js");
 pub const ICON: &str = include_str!("../../../templates/icon.svg");
-
-/// What a request asks of the page. A parameter that is not known is passed over.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Query {
-    /// The country whose packets are shown.
-    country: String,
-    /// "passed": the map is about packets that passed.
-    map: String,
-    /// The packet to explain.
-    from: String,
-    from_port: String,
-    to: String,
-    to_port: String,
-    protocol: String,
-}
 
 /// Writes the page.
 ///

@@ -5,10 +5,10 @@ use geofence_common::action::Mode;
 use geofence_common::country::Country;
 use serde_json::Value;
 
-use super::Query;
 use super::explain_box::Explain;
 use super::figures::{Sums, by_country, total};
 use super::map::{LEVELS, MAP, level};
+use super::query::Query;
 use super::tables::{
     self, CountryRow, ExceptionRow, InterfaceRow, ListRow, PacketRow, TenantRow, shown,
 };
