@@ -1,4 +1,5 @@
-//! Events: packets from or to an address on a list, as the kernel reports them to the daemon.
+//! Events: packets from or to an address on a list, as the kernel reports them to the daemon; and a verdict as programs
+//! hand it on.
 
 use crate::action::{Action, Direction};
 use crate::address::Address;
@@ -62,4 +63,21 @@ impl Event {
             Action::Drop
         }
     }
+}
+
+/// A verdict: the last one on a CPU, which only a program that is loaded for test runs writes, or that of an observed
+/// frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TracedVerdict {
+    pub reason: u8,
+    pub country: u8,
+    pub dropped: u8,
+    pub padding: u8,
+    pub tenant: u32,
+    pub exception: u32,
+    /// As in `Peer`.
+    pub class: u32,
+    pub records: [u32; 2],
+    pub policy: u32,
 }

@@ -33,6 +33,7 @@ pub mod frame;
 pub mod image;
 mod l4;
 pub mod maps;
+pub mod observe;
 pub mod opaque;
 pub mod packet;
 pub mod wire;

@@ -10,6 +10,7 @@ use crate::action::{Action, COUNTERS, Direction, REASONS_MAX, Reason};
 use crate::country::COUNTRIES_MAX;
 use crate::decide::origin::Origin;
 use crate::event::Event;
+pub use crate::event::TracedVerdict;
 use crate::flow::cache::CacheLine;
 use crate::flow::fragments::{Datagram, DatagramKey};
 use crate::flow::key::FlowKey;
@@ -165,6 +166,16 @@ pub mod name {
     pub const LISTS: &str = "LISTS";
     pub const EVENTS: &str = "EVENTS";
     pub const EVENT_LIMITS: &str = "EVENT_LIMITS";
+    /// The programs that observe, by the kind of device.
+    pub const PROGRAM_OBSERVE: &str = "geofence_observe";
+    pub const PROGRAM_IP_OBSERVE: &str = "geofence_ip_observe";
+    pub const OBSERVERS: &str = "OBSERVERS";
+    /// What is observed, how far a capture is, what was counted, and the records.
+    pub const OBSERVATION: &str = "OBSERVATION";
+    pub const CAPTURE: &str = "CAPTURE";
+    pub const OBSERVATION_COUNTERS: &str = "OBSERVATION_COUNTERS";
+    pub const SAMPLES: &str = "SAMPLES";
+    pub const CAPTURED: &str = "CAPTURED";
     /// The tables that a new program inherits from the one it replaces.
     pub const KEPT: [&str; 11] = [
         INTERFACES,
@@ -180,7 +191,7 @@ pub mod name {
         EVENTS,
     ];
     /// The arrays of programs. The kernel empties an array that no process and no pin holds.
-    pub const PROGRAM_ARRAYS: [&str; 2] = [RULES, RULES_EGRESS];
+    pub const PROGRAM_ARRAYS: [&str; 3] = [RULES, RULES_EGRESS, OBSERVERS];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.
@@ -271,22 +282,6 @@ pub const LIST_KEYS_MAX: usize = 16_384;
 /// Bytes of the ring buffer of events.
 pub const EVENTS_BYTES: usize = 256 << 10;
 
-/// The last verdict on a CPU. Only a program that is loaded for test runs writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct TracedVerdict {
-    pub reason: u8,
-    pub country: u8,
-    pub dropped: u8,
-    pub padding: u8,
-    pub tenant: u32,
-    pub exception: u32,
-    /// As in `Peer`.
-    pub class: u32,
-    pub records: [u32; 2],
-    pub policy: u32,
-}
-
 const _: () = assert!(size_of::<Counter>() == 16);
 
 const _: () = assert!(size_of::<CountryCounters>() == 16 * COUNTERS);
@@ -321,6 +316,7 @@ mod pod {
     use crate::flow::key::FlowKey;
     use crate::flow::rate_limit::RateLimitKey;
     use crate::flow::state::Flow;
+    use crate::observe::{CaptureProgress, Observation, ObservationCounters};
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
@@ -352,4 +348,10 @@ mod pod {
     unsafe impl aya::Pod for ListCounters {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for Event {}
+    // SAFETY: repr(C), integers only, no padding but what is named (asserted in `observe`), every bit pattern valid.
+    unsafe impl aya::Pod for Observation {}
+    // SAFETY: as for `Observation`.
+    unsafe impl aya::Pod for CaptureProgress {}
+    // SAFETY: as for `Observation`.
+    unsafe impl aya::Pod for ObservationCounters {}
 }

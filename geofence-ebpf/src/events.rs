@@ -148,7 +148,7 @@ fn is_due(list: List, now: u64) -> bool {
 /// Compare and exchange: writes `new` if the number is `expected`, and returns the previous number. `core` has no such
 /// operation for this target.
 #[inline(always)]
-fn replace(number: *mut u64, expected: u64, new: u64) -> u64 {
+pub(crate) fn replace(number: *mut u64, expected: u64, new: u64) -> u64 {
     let found;
     // SAFETY: the pointer is to a whole number in a map; the instruction reads and writes nothing else.
     unsafe {

@@ -18,6 +18,7 @@ mod egress;
 mod events;
 mod frame;
 mod maps;
+mod observe;
 mod tables;
 
 use aya_ebpf::bindings::xdp_action;
@@ -94,6 +95,9 @@ fn judge<D: Device, const RULES: bool, const LAZY: bool>(ctx: &XdpContext) -> u3
             verdict.action,
             &tables,
         );
+    }
+    if RULES {
+        observe::hand_over::<D>(ctx, &verdict, &tables);
     }
     match verdict.action {
         Action::Pass => xdp_action::XDP_PASS,

@@ -22,6 +22,15 @@
 //! CLOCK          the time since boot when it was read last, per CPU
 //! FAULTS         packets without an image, and without the program that it needs, per CPU, for the log
 //! RULES*         the programs for policies with rules, by the kind of device
+//! OBSERVERS      the programs that observe, by the kind of device
+//! OBSERVATION    what is observed
+//! OBSERVED       what a program with rules notes for a program that observes, per CPU
+//! OBSERVATION_COUNTERS   samples and captured frames that were sent, and those that were not, per CPU
+//! SAMPLES        samples of drops on their way to the daemon
+//! SAMPLE_LIMITS  states of the rate limits of each reason's samples
+//! CAPTURE        how far a capture is
+//! CAPTURED       captured frames on their way to the daemon
+//! CAPTURED_FRAME a captured frame on its way to that buffer, per CPU
 //! VERDICT        the last verdict, for test runs
 //! ```
 
@@ -30,6 +39,7 @@ use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
 };
 use aya_ebpf::macros::btf_map;
+use geofence_common::action::REASONS_MAX;
 use geofence_common::decide::CASE_SIZE;
 use geofence_common::event::Event;
 use geofence_common::flow::cache::{CACHE_LINES, CacheLine, ChecksumKey};
@@ -39,6 +49,10 @@ use geofence_common::image::list_set::RATE_LIMITS;
 use geofence_common::maps::{
     CountryCounters, DEVICES_MAX, Device, EVENTS_BYTES, FlowCounters, Hits,
     IMAGE_WORDS_PLACEHOLDER, INTERFACES_MAX, LIST_KEYS_MAX, ListCounters, ListKey, TracedVerdict,
+};
+use geofence_common::observe::{
+    CAPTURED_BYTES, CaptureProgress, CapturedHeader, Observation, ObservationCounters, Observed,
+    SAMPLES_BYTES, SNAP_MAX, Sample,
 };
 
 /// Kinds of devices, by `Link`.
@@ -104,6 +118,32 @@ pub(crate) static BUCKETS: LruHashMap<RateLimitKey, u64, SIZED_BY_LOADER> = LruH
 pub(crate) static RULES: ProgramArray<LINKS> = ProgramArray::new();
 #[btf_map]
 pub(crate) static RULES_EGRESS: ProgramArray<LINKS> = ProgramArray::new();
+
+#[btf_map]
+pub(crate) static OBSERVERS: ProgramArray<LINKS> = ProgramArray::new();
+#[btf_map]
+pub(crate) static OBSERVATION: Array<Observation, 1> = Array::new();
+#[btf_map]
+pub(crate) static OBSERVED: PerCpuArray<Observed, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static OBSERVATION_COUNTERS: PerCpuArray<ObservationCounters, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SAMPLES: RingBuf<Sample, SAMPLES_BYTES> = RingBuf::new();
+#[btf_map]
+pub(crate) static SAMPLE_LIMITS: Array<u64, { REASONS_MAX }> = Array::new();
+#[btf_map]
+pub(crate) static CAPTURE: Array<CaptureProgress, 1> = Array::new();
+#[btf_map]
+pub(crate) static CAPTURED: RingBuf<CapturedHeader, CAPTURED_BYTES> = RingBuf::new();
+/// A captured frame on its way to the ring buffer.
+#[repr(C)]
+pub(crate) struct CapturedFrame {
+    pub(crate) header: CapturedHeader,
+    pub(crate) bytes: [u8; SNAP_MAX],
+}
+
+#[btf_map]
+pub(crate) static CAPTURED_FRAME: PerCpuArray<CapturedFrame, 1> = PerCpuArray::new();
 
 /// The time since boot that a CPU read last, and in which tick.
 #[derive(Clone, Copy)]

@@ -15,13 +15,14 @@ use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
 
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 26] = [
     "README.md",
     "docs/ansible.md",
     "docs/clouds.md",
     "docs/comparison.md",
     "docs/configuration.md",
     "docs/devices.md",
+    "docs/events.md",
     "docs/exceptions.md",
     "docs/faq.md",
     "docs/flows.md",
@@ -44,7 +45,7 @@ const PAGES: [&str; 25] = [
 ];
 
 /// Commands that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 9] = [
     (
         "geofence doctor eth0",
         "it is about the network card of a machine",
@@ -68,6 +69,10 @@ const NOT_RUN: [(&str, &str); 8] = [
     (
         "geofence events --follow",
         "it waits for traffic; the suite of lists reads events",
+    ),
+    (
+        "geofence capture",
+        "it waits for traffic; a suite of its own runs it",
     ),
     (
         "geofence update drop",

@@ -1,5 +1,6 @@
 //! Rate limits, by the generic cell rate algorithm (GCRA, ITU-T I.371): one for each source of a blocked country that
-//! uses an exempted service, one for DHCP from public space, and one for the events of each list.
+//! uses an exempted service, one for DHCP from public space, one for the events of each list, and one for the samples
+//! of each reason.
 //!
 //! The state is one number, the moment at which the whole burst is available again. Each packet moves it on by its
 //! share of a second. A state in the past allows the whole burst, as no state does, so a table may evict it. Of two
@@ -39,6 +40,7 @@ impl RateLimitKey {
 
 /// A limit: a rate, and how much may come at once. Both are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct RateLimit {
     /// The time one packet takes at the rate.
     interval: u64,
@@ -52,6 +54,28 @@ impl RateLimit {
         interval: SECOND / 50,
         burst: SECOND,
     };
+
+    /// Nothing at all. `try_acquire` is not to be asked.
+    pub const OFF: Self = Self {
+        interval: 0,
+        burst: 0,
+    };
+
+    /// So many a second, of which a second's worth may come at once.
+    #[must_use]
+    pub const fn per_second(rate: u32) -> Self {
+        let rate = if rate == 0 { 1 } else { rate as u64 };
+        Self {
+            interval: SECOND / rate,
+            burst: SECOND,
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_off(self) -> bool {
+        self.interval == 0
+    }
 
     /// DHCP answers from public space: ten a second, twenty at once. A lease takes two.
     pub(crate) const DHCP: Self = Self {

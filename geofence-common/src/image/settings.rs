@@ -40,6 +40,13 @@ pub mod flag {
     pub const LISTS: u32 = 1 << 15;
     /// There is a host table.
     pub const HOSTS: u32 = 1 << 16;
+    /// Frames that are dropped, or would be in monitor mode, are observed. This flag and the next are no part of the
+    /// policy: the daemon sets and clears them in the image that filters.
+    pub const OBSERVE_DROPS: u32 = 1 << 17;
+    /// Frames that pass are observed.
+    pub const OBSERVE_PASSES: u32 = 1 << 18;
+    /// What is observed.
+    pub const OBSERVE: u32 = OBSERVE_DROPS | OBSERVE_PASSES;
     /// What only the programs with rules can judge.
     pub const RULES: u32 = TENANTS
         | TARGETS
@@ -105,11 +112,11 @@ impl Flags {
         self.0 & flag != 0
     }
 
-    /// Whether only a program with rules can judge by this image.
+    /// Whether only a program with rules can judge by this image: by its policy, or because it is observed.
     #[must_use]
     #[inline(always)]
     pub const fn need_rules(self) -> bool {
-        self.has(flag::RULES)
+        self.has(flag::RULES | flag::OBSERVE)
     }
 
     #[must_use]

@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::outcome::Outcome;
 use super::{
-    apply, check, completions, confirm, detach, diff, doctor, events, exception, explain, flows,
-    init, list, lookup, man_pages, reload, report, revert, run, schema, status, top, update,
+    apply, capture, check, completions, confirm, detach, diff, doctor, events, exception, explain,
+    flows, init, list, lookup, man_pages, reload, report, revert, run, schema, status, top, update,
     version, watch_sessions,
 };
 use crate::checks::lockout::watcher;
@@ -54,6 +54,7 @@ enum Command {
     Exception(exception::Arguments),
     Flows(flows::Arguments),
     Events(events::Arguments),
+    Capture(capture::Arguments),
     Update(update::Arguments),
     List(list::Arguments),
     Schema(schema::Arguments),
@@ -93,6 +94,7 @@ impl Arguments {
             Command::Exception(arguments) => exception::exception(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),
             Command::Events(arguments) => events::events(&arguments, out),
+            Command::Capture(arguments) => capture::capture(&arguments, out),
             Command::Update(arguments) => update::update(&arguments, out),
             Command::List(arguments) => list::list(&arguments, out),
             Command::Schema(_) => schema::schema(out),

@@ -83,6 +83,8 @@ impl LogArgs {
                     let value = printable(&format!("{value:?}"));
                     match field.name() {
                         "message" => write!(writer, "{value}"),
+                        // The message says the same.
+                        name if name.starts_with("event.") => Ok(()),
                         name => write!(writer, " {name}={value}"),
                     }
                 }));

@@ -4,8 +4,10 @@
 pub mod apply;
 mod arguments;
 mod asked;
+pub mod capture;
 pub mod check;
 pub mod completions;
+mod conditions;
 pub mod confirm;
 pub mod detach;
 pub mod diff;

@@ -24,17 +24,18 @@ use crate::config::Config;
 use crate::config::overrides::Overrides;
 use crate::daemon::clock_watch::watch_clock;
 use crate::daemon::event_names::CounterIds;
-use crate::daemon::event_watch::watch_events;
+use crate::daemon::event_watch::watch_records;
 use crate::daemon::file_watch::watch_files;
 use crate::daemon::heartbeat::keep_beating;
 use crate::daemon::history::keep_history;
 use crate::daemon::interfaces::watch_interfaces;
+use crate::daemon::observation::watch_observers;
 use crate::daemon::rates::sample_counters;
 use crate::daemon::recovery::recover;
 use crate::daemon::service_status::keep_reporting;
 use crate::daemon::state_watch::watch_state;
 use crate::daemon::{ConfigSource, Daemon, Privilege, ReloadOptions, Start};
-use crate::kernel::{Events, Filter, KernelError, Pins, Placed, Survey, is_private};
+use crate::kernel::{AllRecords, Filter, Pins, Placed, Survey, is_private};
 use crate::model::private_pins::PRIVATE_PINS;
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, InstanceError, Lock};
@@ -170,12 +171,12 @@ async fn protect(
     let diagnostics = filter.diagnostics();
     let placed = filter.take_over(survey, config.xdp_mode, &config.inner_interfaces);
     let placed = placed.await?;
-    let events = filter.take_events();
+    let records = filter.take_records();
     log_placed(&placed);
     let summary = summary(&placed);
     let is_as_requested = last_failure.is_none();
     let unbound = listener.is_err().then_some(config.listen);
-    let privilege = Privilege::drop(&instance, &source, &files, unbound);
+    let privilege = Privilege::drop(&instance, &source, &files, unbound, &config.events);
     let daemon = Arc::new(Daemon::new(
         filter,
         placed,
@@ -184,6 +185,7 @@ async fn protect(
         last_failure,
         privilege,
     ));
+    daemon.start_sinks();
     // An image without the runtime exceptions is not the last good one.
     if is_as_requested {
         daemon.save_image();
@@ -194,13 +196,14 @@ async fn protect(
         instance.clone(),
         Arc::clone(&daemon),
     ));
-    let serving = serve((listener, site), events, &summary, &daemon);
+    let serving = serve((listener, site), records, &summary, &daemon);
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
         () = diagnostics => bail!("the log of the eBPF program ended"),
         detach = follow_signals(&mut signals, &daemon) => detach,
     };
     daemon.end_history();
+    daemon.end_observation();
     // If the socket cannot be removed, the next start removes it.
     let _ = std::fs::remove_file(instance.socket());
     if detach {
@@ -305,7 +308,7 @@ fn summary(placed: &[Placed]) -> String {
 /// Starts the daemon's tasks, reports that the filter is in place, and serves HTTP; never ends without an error.
 async fn serve(
     (listener, site): (Result<Bound, ListenError>, Site),
-    events: Result<Events, KernelError>,
+    records: AllRecords,
     summary: &str,
     daemon: &Arc<Daemon>,
 ) -> std::io::Result<()> {
@@ -314,7 +317,8 @@ async fn serve(
     tokio::spawn(watch_clock(Arc::clone(daemon)));
     tokio::spawn(watch_state(Arc::clone(daemon)));
     tokio::spawn(watch_interfaces(Arc::clone(daemon)));
-    tokio::spawn(watch_events(events, Arc::clone(daemon)));
+    tokio::spawn(watch_records(records, Arc::clone(daemon)));
+    tokio::spawn(watch_observers(Arc::clone(daemon)));
     tokio::spawn(recover(Arc::clone(daemon)));
     tokio::spawn(keep_reporting(Arc::clone(daemon)));
     tokio::spawn(sample_counters(Arc::clone(daemon)));

@@ -8,6 +8,7 @@ use geofence_common::action::Mode;
 
 use super::asn::AsMention;
 use super::runtime_exceptions::RuntimeExceptions;
+use crate::model::event_settings::EventSettings;
 use crate::model::geoip_source::GeoipSource;
 use crate::model::list::Definition;
 use crate::model::policy::{
@@ -42,6 +43,7 @@ pub struct Config {
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
     pub flows: FlowCapacity,
+    pub events: EventSettings,
     pub instance: Instance,
     /// The lists to read; the policy has their entries once they have been read.
     pub lists: Vec<Definition>,
@@ -140,6 +142,7 @@ impl Config {
             xdp_mode: XdpMode::Native,
             image_capacity: None,
             flows: FlowCapacity::default(),
+            events: EventSettings::default(),
             instance: Instance::default(),
             lists: Vec::new(),
             geoip_sources: Vec::new(),

@@ -59,6 +59,7 @@ impl Config {
             for database in databases
                 .chain(&mut config.asn_database)
                 .chain(&mut config.web_config)
+                .chain(&mut config.events.file)
             {
                 *database = directory.join(&*database);
             }

@@ -78,6 +78,7 @@ impl ListEvent {
         let event = &self.event;
         let has_ports = event.ports != [0; 2];
         json!({
+            "event": "list",
             "number": self.number,
             "time": timestamp(self.time),
             "direction": event.direction().name(),
@@ -108,6 +109,23 @@ pub fn event_line(event: &Value) -> String {
         let value = event[key].as_str();
         value.map_or_else(String::new, |value| format!("{before}{value}"))
     };
+    if event["event"] == "drop" {
+        // In monitor mode the packet passes.
+        return format!(
+            "{} {}: {} -> {}, {}{}, country {}, {}, {} bytes{}{}",
+            text("action"),
+            text("reason"),
+            end("src", "src_port"),
+            end("dst", "dst_port"),
+            text("protocol"),
+            optional(" ", "tcp_flags"),
+            text("country"),
+            text("interface"),
+            event["length"],
+            optional(", tenant ", "tenant"),
+            optional(", list ", "list"),
+        );
+    }
     format!(
         "list {}, {}, {}: {} -> {}, {}{}, country {}{}",
         text("list"),
@@ -123,12 +141,12 @@ pub fn event_line(event: &Value) -> String {
 }
 
 /// Milliseconds since 1970 in RFC 3339.
-fn timestamp(milliseconds: i64) -> String {
+pub(super) fn timestamp(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())
 }
 
-fn protocol_name(number: u8) -> String {
+pub(super) fn protocol_name(number: u8) -> String {
     match number {
         protocol::TCP => "tcp".to_owned(),
         protocol::UDP => "udp".to_owned(),

@@ -8,6 +8,7 @@ use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::country::Country;
 use geofence_common::flow::Table;
 use geofence_common::maps::{Counter, ListCounters};
+use geofence_common::observe::ObservationCounters;
 use serde_json::{Value, json};
 
 use crate::compile::{Disagreement, Extents, Image};
@@ -27,6 +28,7 @@ pub struct Snapshot {
     pub flows: [TableFacts; Table::ALL.len()],
     pub tenants: TenantCounts,
     pub lists: ListCounts,
+    pub observed: Observed,
     pub facts: Facts,
     /// The settings for every destination that is no tenant's.
     pub settings: Settings,
@@ -41,6 +43,16 @@ pub struct Snapshot {
     pub shortfalls: Vec<Shortfall>,
     /// How long it took to read all this.
     pub took: Duration,
+}
+
+/// What is observed beside the counters.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub counters: ObservationCounters,
+    /// Whether anything is observed now.
+    pub is_on: bool,
+    /// Events that each sink has lost.
+    pub lost: Vec<(&'static str, u64)>,
 }
 
 /// How large the image is, and may become.

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::config_source::ConfigSource;
 use crate::checks::lockout::watcher::Watcher;
 use crate::kernel::{Pins, has_tcx};
+use crate::model::event_settings::EventSettings;
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, private_directory};
 use crate::os::privilege::{
-    DroppedPrivileges, PrivilegeStatus, RetainedPrivilege, drop_privileges,
+    DroppedPrivileges, PrivilegeStatus, RetainedPrivilege, TcpPorts, drop_privileges,
 };
 
 /// What the daemon may still do.
@@ -28,13 +29,15 @@ impl Privilege {
     /// Drops every privilege that an attached filter does not need. From then on the daemon loads no program, attaches
     /// only where it has a pin, and writes only to the directories of its instance and of its configuration.
     ///
-    /// If the metrics address is still to be bound, that stays possible.
+    /// If the metrics address is still to be bound, that stays possible; so does what events need that go to a file or
+    /// a server.
     #[must_use]
     pub fn drop(
         instance: &Instance,
         source: &ConfigSource,
         files: &FileStamps,
         unbound: Option<SocketAddr>,
+        events: &EventSettings,
     ) -> Self {
         let (watcher, helper_error) = match Watcher::start() {
             Ok(watcher) => (Some(watcher), None),
@@ -47,8 +50,14 @@ impl Privilege {
         Self {
             dropped: drop_privileges(
                 retained,
-                &writable_directories(instance, source),
-                unbound.map(|address| address.port()),
+                &writable_directories(instance, source, events),
+                TcpPorts {
+                    listen: unbound.map(|address| address.port()),
+                    connect: events
+                        .syslog
+                        .filter(|one| one.is_tcp)
+                        .map(|one| one.address.port()),
+                },
             ),
             watcher,
             helper_error,
@@ -65,11 +74,22 @@ impl Privilege {
     }
 }
 
-fn writable_directories(instance: &Instance, source: &ConfigSource) -> Vec<PathBuf> {
+fn writable_directories(
+    instance: &Instance,
+    source: &ConfigSource,
+    events: &EventSettings,
+) -> Vec<PathBuf> {
     let state = instance.state_directory();
     // If it cannot be created, the first write to it reports that.
     let _ = private_directory(&state);
     let mut directories = vec![state, instance.run_directory(), Pins::root().to_owned()];
+    directories.extend(
+        events
+            .file
+            .as_ref()
+            .and_then(|file| file.parent())
+            .map(Path::to_owned),
+    );
     // `geofence confirm` replaces the configuration file, by its name and behind a link.
     if let Some(file) = &source.file {
         let target = file.canonicalize().ok();

@@ -154,6 +154,7 @@ impl Daemon {
     fn refuse_fixed(&self, config: &Config, active: &ActivePolicy) -> Result<(), Failure> {
         let before = &active.config;
         let flows = |config: &Config| filter_options(config, &active.image, false).flows;
+        let file_bounds = |config: &Config| (config.events.file_mib, config.events.file_count);
         let room = lock(&self.filter).options();
         let exceptions = config.policy.exceptions.len() + config.policy.protections.len();
         let fixed = [
@@ -164,6 +165,13 @@ impl Daemon {
             ("listen-names", config.listen_names != before.listen_names),
             ("web-config", config.web_config != before.web_config),
             ("instance", config.instance != before.instance),
+            ("event-file", config.events.file != before.events.file),
+            (
+                "event-file-mib or event-file-count",
+                file_bounds(config) != file_bounds(before),
+            ),
+            ("event-syslog", config.events.syslog != before.events.syslog),
+            ("event-ipfix", config.events.ipfix != before.events.ipfix),
             (
                 "capacity-mib",
                 config.image_capacity != before.image_capacity,
@@ -253,6 +261,8 @@ impl Daemon {
         lock(&self.names).add(&active.config);
         let before = std::mem::replace(&mut *lock(&self.active), active);
         store_lists(lists, &instance);
+        // What fails is tried again, and reported, by the task that watches the observers.
+        let _ = self.refresh_observation();
         before
     }
 

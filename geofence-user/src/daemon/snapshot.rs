@@ -20,7 +20,7 @@ use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 
 /// The keys that are about the machine and not about the policy, so that machines with one policy have one hash.
-const OF_THE_MACHINE: [&str; 8] = [
+const OF_THE_MACHINE: [&str; 15] = [
     "interfaces",
     "inner-interfaces",
     "xdp-mode",
@@ -29,6 +29,13 @@ const OF_THE_MACHINE: [&str; 8] = [
     "web-config",
     "instance",
     "capacity-mib",
+    "drop-events",
+    "drop-event-rate",
+    "event-file",
+    "event-file-mib",
+    "event-file-count",
+    "event-syslog",
+    "event-ipfix",
 ];
 /// How many bytes of the digest are shown: enough to tell policies apart.
 const HASH_BYTES: usize = 8;
@@ -46,6 +53,7 @@ impl Daemon {
         let active = lock(&self.active).clone();
         let policy_hash = policy_hash(&active).await;
         let lists = self.list_counts()?;
+        let observed = self.observed()?;
         let filter = lock(&self.filter);
         let mut interfaces = Vec::with_capacity(states.len());
         for state in states {
@@ -68,6 +76,7 @@ impl Daemon {
             flows,
             tenants: tenant_counts(&filter, &config.policy, self.kernel_time())?,
             lists,
+            observed,
             facts: self.facts(),
             settings: config.policy.settings.clone(),
             policy_hash,

@@ -4,7 +4,7 @@
 //! everything it needs there.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch::Sender;
 
@@ -17,10 +17,12 @@ use super::facts::{LastFailure, Reloads};
 use super::heartbeat::Heartbeat;
 use super::history::History;
 use super::interface_state::InterfaceState;
+use super::observation_state::ObservationState;
 use super::privilege::Privilege;
 use super::recent_counts::RecentCounts;
 use super::refusals::Refusals;
 use super::runtime_exceptions::{Promises, RuntimeExceptionStore};
+use super::sinks::Sinks;
 use super::sync::lock;
 use crate::data::lists::store::Store;
 use crate::kernel::{Filter, Pins, Placed};
@@ -58,6 +60,12 @@ pub struct Daemon {
     pub(super) refusals: Mutex<Refusals>,
     /// How many list events there have been; wakes clients that wait for the next.
     pub(super) event_count: Sender<u64>,
+    /// The same of samples of drops, and of captured frames.
+    pub(super) sample_count: Sender<u64>,
+    pub(super) frame_count: Sender<u64>,
+    pub(super) observation: Mutex<ObservationState>,
+    /// Where events go, once that is set up.
+    pub(super) sinks: OnceLock<Sinks>,
     /// Held by whatever changes the policy, so that one change is made at a time.
     pub(super) change: tokio::sync::Mutex<()>,
 }
@@ -102,6 +110,10 @@ impl Daemon {
             refusals: Mutex::default(),
             history: Mutex::new(History::of(&StateDirectory::of(instance))),
             event_count: Sender::new(0),
+            sample_count: Sender::new(0),
+            frame_count: Sender::new(0),
+            observation: Mutex::default(),
+            sinks: OnceLock::new(),
             change: tokio::sync::Mutex::new(()),
             active: Mutex::new(ActivePolicy::of(candidate)),
         };

@@ -6,6 +6,7 @@ mod decide;
 mod describe;
 mod names;
 pub mod pcap;
+pub mod pcapng;
 mod question;
 pub mod simulated_tables;
 

@@ -25,6 +25,8 @@ pub struct Filter {
     pub(super) images: [ImageMap; 2],
     /// Which image the kernel reads; none before the first.
     pub(super) current: Option<usize>,
+    /// The flags of observation, which every image carries.
+    pub(super) observed: u32,
     /// What is in the map of devices, by place. Only this process writes it.
     pub(super) devices: BTreeMap<u32, Device>,
     options: FilterOptions,
@@ -67,6 +69,7 @@ impl Filter {
             inherited,
             images: [image()?, image()?],
             current: None,
+            observed: 0,
             devices: BTreeMap::new(),
             options,
             are_pins_private: pins.is_some() && is_private(),

@@ -107,7 +107,7 @@ impl Filter {
     pub fn confirm(&mut self, image: &Image) -> Result<(), KernelError> {
         let current = self.current.ok_or(KernelError::NothingBefore)?;
         self.images[current]
-            .set_word(header::FLAGS, image.flags().0)
+            .set_word(header::FLAGS, image.flags().0 | self.observed)
             .map_err(KernelError::io("confirming the image"))?;
         self.confirm_generation(image.generation())
     }
@@ -153,6 +153,11 @@ impl Filter {
         self.images[idle]
             .write(lines)
             .map_err(KernelError::io("writing the image"))?;
+        if let Some(head) = lines.first() {
+            self.images[idle]
+                .set_word(header::FLAGS, head[header::FLAGS] | self.observed)
+                .map_err(KernelError::io("writing the image"))?;
+        }
         Ok(idle)
     }
 

@@ -16,7 +16,7 @@ use super::error::KernelError;
 use super::inherited_tables::{InheritedTables, Sizes};
 use super::object;
 use super::pins::Pins;
-use super::program_names::{programs, programs_with_rules};
+use super::program_names::{called, programs};
 use super::version;
 use crate::model::filter_options::FilterOptions;
 use crate::model::policy::Lookup;
@@ -100,11 +100,12 @@ fn checksum_key() -> ChecksumKey {
     ChecksumKey(std::array::from_fn(|at| state.hash_one(at) | 1))
 }
 
-/// Loads the programs for devices of a link at once, and puts those for policies with rules where the others find them.
+/// Loads the programs for devices of a link at once, and puts those that others call where these find them.
 /// Nearly all of a start is the verifier's time, which runs on the calling thread.
 pub(super) fn load_programs(ebpf: &mut Ebpf, link: Link) -> Result<(), KernelError> {
-    let names = programs(link).into_iter().chain(programs_with_rules(link));
-    let names: Vec<_> = names.collect();
+    let called = called(link);
+    let names = called.map(|(_, program)| program);
+    let names: Vec<_> = programs(link).into_iter().chain(names).collect();
     let chosen = ebpf
         .programs_mut()
         .filter(|(name, _)| names.contains(name))
@@ -127,10 +128,7 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, link: Link) -> Result<(), KernelErr
             .into_iter()
             .collect::<Result<(), _>>()
     })?;
-    for (array, program) in name::PROGRAM_ARRAYS
-        .into_iter()
-        .zip(programs_with_rules(link))
-    {
+    for (array, program) in called {
         let program = ebpf.program(program).ok_or(KernelError::NoMap(program))?;
         let program = program
             .fd()?
@@ -140,7 +138,7 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, link: Link) -> Result<(), KernelErr
         let mut array: ProgramArray<_> = map.try_into().map_err(KernelError::opening(array))?;
         array
             .set(link as u32, &program, 0)
-            .map_err(KernelError::map("putting the program for rules in place"))?;
+            .map_err(KernelError::map("putting a program in its array"))?;
     }
     Ok(())
 }

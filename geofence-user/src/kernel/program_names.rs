@@ -18,3 +18,21 @@ pub(super) const fn programs(link: Link) -> [&'static str; 2] {
         Link::Ip => [name::PROGRAM_IP, name::EGRESS_IP],
     }
 }
+
+/// The program that observes what the ingress program with rules has judged.
+pub(super) const fn observer(link: Link) -> &'static str {
+    match link {
+        Link::Ethernet => name::PROGRAM_OBSERVE,
+        Link::Ip => name::PROGRAM_IP_OBSERVE,
+    }
+}
+
+/// The arrays of programs, and the program for devices of this link in each.
+pub(super) const fn called(link: Link) -> [(&'static str, &'static str); 3] {
+    let [ingress, egress] = programs_with_rules(link);
+    [
+        (name::RULES, ingress),
+        (name::RULES_EGRESS, egress),
+        (name::OBSERVERS, observer(link)),
+    ]
+}

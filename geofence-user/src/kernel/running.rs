@@ -9,7 +9,7 @@ use aya::programs::{ProgramInfo, loaded_programs};
 use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::frame::Link;
-use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, header};
+use geofence_common::image::{LAYOUT, Line, MAGIC, Words as _, flag, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
 
 use super::error::KernelError;
@@ -171,7 +171,13 @@ fn read_one(image: &ImageMap) -> Result<Vec<Line>, KernelError> {
     // The header says how many lines are in use.
     match image.read(1).map_err(&memory)?.first() {
         Some(line) if line[header::MAGIC] == MAGIC && line[header::LAYOUT] == LAYOUT => {
-            image.read(line[header::LINES] as usize).map_err(&memory)
+            let read = image.read(line[header::LINES] as usize);
+            let mut lines = read.map_err(&memory)?;
+            // Whether it is observed is no part of the policy.
+            if let Some(head) = lines.first_mut() {
+                head[header::FLAGS] &= !flag::OBSERVE;
+            }
+            Ok(lines)
         }
         _ => Err(KernelError::OtherVersion),
     }

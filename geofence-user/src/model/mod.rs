@@ -3,8 +3,10 @@
 pub mod attention;
 pub mod countries;
 pub mod duration;
+pub mod event_settings;
 pub mod failure;
 pub mod filter_options;
+pub mod frame_conditions;
 pub mod framing;
 pub mod geoip_source;
 pub mod interface;

@@ -25,6 +25,8 @@ pub enum Part {
     Control,
     /// Events of list matches.
     Events,
+    /// Samples of drops, or captures.
+    Samples,
     /// The SSH session helper.
     SessionHelper,
     /// What the next boot falls back on.
@@ -32,7 +34,7 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::List,
         Self::Database,
         Self::CrossCheck,
@@ -40,6 +42,7 @@ impl Part {
         Self::Metrics,
         Self::Control,
         Self::Events,
+        Self::Samples,
         Self::SessionHelper,
         Self::State,
     ];
@@ -55,6 +58,7 @@ impl Part {
             Self::Metrics => "metrics",
             Self::Control => "control",
             Self::Events => "events",
+            Self::Samples => "samples",
             Self::SessionHelper => "session_helper",
             Self::State => "state",
         }

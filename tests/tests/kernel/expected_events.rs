@@ -159,7 +159,7 @@ impl ExpectedEvents {
             .map(|((country, action, _), counter)| ((country, action), counter.packets))
             .collect();
         assert_eq!(blocked, self.blocked, "seed {seed}");
-        let mut arrived = filter.take_events().expect("opens");
+        let mut arrived = filter.take_records().events.expect("opens");
         let arrived: Vec<Event> = std::iter::from_fn(|| arrived.take()).collect();
         assert!(arrived.len() as u64 <= events, "seed {seed}");
         assert_eq!(arrived.is_empty(), self.packets.is_empty(), "seed {seed}");

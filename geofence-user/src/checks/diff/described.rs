@@ -222,7 +222,7 @@ fn overrides(own: &Overrides) -> Vec<KeyValue> {
 
 /// The keys of the top level that no tenant has.
 fn others(config: &Config) -> Vec<KeyValue> {
-    let policy = &config.policy;
+    let (policy, events) = (&config.policy, &config.events);
     let members = |key: &str, prefixes: &[IpNet], rule: &AsRule| {
         let systems = config.as_mentions.iter().filter(|one| one.rule == *rule);
         let mut members = sorted(prefixes);
@@ -266,6 +266,13 @@ fn others(config: &Config) -> Vec<KeyValue> {
         many("management", sorted(&policy.management)),
         members("allow", &policy.allow, &AsRule::Allow),
         members("deny", &policy.deny, &AsRule::Deny),
+        one("drop-events", events.drops),
+        one("drop-event-rate", events.rate),
+        one("event-file", paths(&events.file, "none")),
+        one("event-file-mib", events.file_mib),
+        one("event-file-count", events.file_count),
+        one("event-syslog", or_none(events.syslog)),
+        one("event-ipfix", or_none(events.ipfix)),
     ]
 }
 
@@ -358,6 +365,10 @@ fn list(list: &Definition, report: Option<&ListReport>) -> Entry {
         number: None,
         keys,
     }
+}
+
+fn or_none(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 fn paths<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, none: &str) -> String {

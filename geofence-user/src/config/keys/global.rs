@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use geofence_common::action::Mode;
 use geofence_common::maps::IMAGE_MIB_MAX;
 
-use super::country_rule;
+use super::{country_rule, events};
 use crate::config::configuration::{Config, XdpMode};
 use crate::config::key::Key;
 use crate::config::key_doc::Kind;
@@ -35,6 +35,12 @@ type K = Key<Config>;
 
 /// The keys, in the order of the documentation.
 pub(in crate::config) fn keys() -> Vec<Key<Config>> {
+    let mut keys = own_keys();
+    keys.extend(events::keys());
+    keys
+}
+
+fn own_keys() -> Vec<Key<Config>> {
     vec![
         K::list("interfaces", "names of interfaces", addresses::interface, |config| {
             &mut config.interfaces

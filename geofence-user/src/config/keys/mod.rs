@@ -3,6 +3,7 @@
 //! A key that is not declared here does not exist. Readers and documentation both use these declarations.
 
 mod country_rule;
+mod events;
 pub(super) mod exception;
 pub(super) mod geo_override;
 pub(super) mod geoip_source;

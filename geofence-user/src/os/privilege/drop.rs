@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use rustix::thread::CapabilitySet;
 use tracing::{info, warn};
 
+use super::files::TcpPorts;
 use super::retained::{DroppedPrivileges, RetainedPrivilege};
 use super::status::PrivilegeStatus;
 use super::{calls, capabilities, files};
 
-/// Drops every privilege except those retained, writing below these directories, and listening on this TCP port. If the
-/// kernel lacks a mechanism, the filter runs without it, and the log says so.
+/// Drops every privilege except those retained, writing below these directories, and these TCP ports. If the kernel
+/// lacks a mechanism, the filter runs without it, and the log says so.
 pub fn drop_privileges(
     retained: Vec<RetainedPrivilege>,
     directories: &[PathBuf],
-    port: Option<u16>,
+    ports: TcpPorts,
 ) -> DroppedPrivileges {
     let mut set = CapabilitySet::empty();
     for one in &retained {
@@ -26,7 +27,7 @@ pub fn drop_privileges(
         set |= one.capability;
     }
     // This opens the directories, which may need the capabilities that are dropped below.
-    let confined = match files::confine(directories, port) {
+    let confined = match files::confine(directories, ports) {
         Ok(confined) => confined,
         Err(error) => {
             warn!("cannot confine where the daemon writes: {error}");

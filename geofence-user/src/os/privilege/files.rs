@@ -10,13 +10,20 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
+/// The TCP ports that the daemon may still listen on, and connect to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpPorts {
+    pub listen: Option<u16>,
+    pub connect: Option<u16>,
+}
+
 /// The newest version of Landlock that is used; an older kernel restricts what it can.
 const KNOWN: ABI = ABI::V6;
 
-/// Confines writing to these directories and listening to this port, and forbids running programs, opening TCP
-/// connections and signalling other processes; returns whether the kernel supports it. Writing to a directory that does
+/// Confines writing to these directories and TCP to these ports, and forbids running programs and signalling other
+/// processes; returns whether the kernel supports it. Writing to a directory that does
 /// not exist stays forbidden.
-pub(super) fn confine(directories: &[PathBuf], port: Option<u16>) -> Result<bool, RulesetError> {
+pub(super) fn confine(directories: &[PathBuf], ports: TcpPorts) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(KNOWN);
     let mut rules = Ruleset::default()
         .handle_access(write | AccessFs::Execute)?
@@ -28,8 +35,14 @@ pub(super) fn confine(directories: &[PathBuf], port: Option<u16>) -> Result<bool
             rules = rules.add_rule(PathBeneath::new(directory, write))?;
         }
     }
-    if let Some(port) = port {
-        rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+    let access = [
+        (ports.listen, AccessNet::BindTcp),
+        (ports.connect, AccessNet::ConnectTcp),
+    ];
+    for (port, access) in access {
+        if let Some(port) = port {
+            rules = rules.add_rule(NetPort::new(port, access))?;
+        }
     }
     Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }
@@ -48,7 +61,8 @@ mod tests {
         let places = [own.path().to_owned(), other.path().to_owned()];
         let done = thread::spawn(move || {
             let [own, other] = places;
-            let is_confined = confine(&[own.clone(), own.join("absent")], None).unwrap();
+            let is_confined =
+                confine(&[own.clone(), own.join("absent")], TcpPorts::default()).unwrap();
             std::fs::write(own.join("new"), "new").unwrap();
             std::fs::rename(own.join("new"), own.join("kept")).unwrap();
             std::fs::remove_file(own.join("kept")).unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checks::lockout::Dependency;
-use crate::daemon::{Change, ReloadOptions};
+use crate::daemon::{CaptureRequest, Change, ReloadOptions};
 use crate::model::units::UnixSeconds;
 
 /// The version of the protocol. A request of another version is answered with an error that names this one.
@@ -58,6 +58,24 @@ pub enum Request {
     /// What was counted since a moment, by country, reason and tenant.
     Report {
         since: UnixSeconds,
+    },
+    /// List events and samples of drops, each from its number on.
+    Observed {
+        #[serde(default)]
+        since: u64,
+        #[serde(default)]
+        drops: u64,
+        /// Whether to sample drops from now on, and to wait for the next of either if there is none.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Starts a capture of frames.
+    Capture(CaptureRequest),
+    /// Frames of a capture; ends it first, if so asked.
+    Captured {
+        session: u32,
+        #[serde(default)]
+        end: bool,
     },
     /// Every exception, or one.
     Exceptions {

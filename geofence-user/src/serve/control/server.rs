@@ -278,6 +278,24 @@ async fn carry_out(
         }
         Request::Counters => daemon.counters()?,
         Request::Report { since } => daemon.report(since)?,
+        Request::Observed {
+            since,
+            drops,
+            follow,
+        } => {
+            let _place = if follow {
+                Some(place(followers)?)
+            } else {
+                None
+            };
+            daemon.all_since([since, drops], follow).await?
+        }
+        Request::Capture(request) => daemon.start_capture(request)?,
+        Request::Captured { session, end: true } => daemon.end_capture(session).await?,
+        Request::Captured {
+            session,
+            end: false,
+        } => daemon.captured(session).await?,
         Request::Exceptions { id } => return daemon.exceptions(id).await,
     };
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))

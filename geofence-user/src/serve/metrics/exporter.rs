@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use super::exception_series::{ExceptionSeries, OwnExceptions};
 use super::families::Families;
 use super::packet_series::{OwnSeries, PacketSeries};
-use super::{flows, interfaces, lists, policy, process, tenants};
+use super::{flows, interfaces, lists, observation, policy, process, tenants};
 use crate::daemon::facts::Snapshot;
 
 pub use prometheus_text::CONTENT_TYPE as TEXT;
@@ -102,6 +102,7 @@ impl Collector for Scrape {
         tenants::encode(&snapshot.tenants, &self.exceptions, families)?;
         lists::encode_counters(&snapshot.lists, families)?;
         lists::encode_reports(&snapshot.facts.lists, families)?;
+        observation::encode(&snapshot.observed, families)?;
         policy::encode_reloads(&snapshot.reloads, &snapshot.shortfalls, families)?;
         policy::encode(snapshot, families)?;
         families.gauges(

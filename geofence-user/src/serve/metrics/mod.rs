@@ -9,6 +9,7 @@ mod families;
 mod flows;
 mod interfaces;
 mod lists;
+mod observation;
 mod packet_series;
 mod policy;
 mod process;

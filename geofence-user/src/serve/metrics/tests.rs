@@ -6,12 +6,14 @@ use std::time::Duration;
 use geofence_common::action::{Action, Mode, Reason};
 use geofence_common::country::Country;
 use geofence_common::maps::Counter;
+use geofence_common::observe::ObservationCounters;
 
 use super::*;
 use crate::compile::{Disagreement, Extent, Extents};
 use crate::config::Config;
 use crate::daemon::facts::{
-    Facts, ImageBytes, InterfaceCounters, ListCount, ListCounts, Reloads, Snapshot, TenantCounts,
+    Facts, ImageBytes, InterfaceCounters, ListCount, ListCounts, Observed, Reloads, Snapshot,
+    TenantCounts,
 };
 use crate::data::lists::{ListReport, ListState};
 use crate::model::list::{Action as ListAction, Direction};
@@ -56,6 +58,11 @@ fn snapshot() -> Snapshot {
                 tenants: [(String::new(), Default::default())].into(),
             },
         )]),
+        observed: Observed {
+            counters: ObservationCounters::ZERO,
+            is_on: false,
+            lost: vec![("file", 0)],
+        },
         facts: Facts {
             is_last_good: false,
             mode: Mode::Enforce,
