@@ -256,7 +256,7 @@ fn secret_is_sent_over_tls_and_shown_nowhere() -> Result<()> {
     })?;
     let secret = secret(&site)?;
     site.configure(&format!(
-        "[[list]]\nname = \"crowd\"\nurl = \"https://{address}\"\napi = \"crowdsec\"\nformat = \"crowdsec\"\n\
+        "[[list]]\nname = \"decisions\"\nurl = \"https://{address}\"\napi = \"crowdsec\"\nformat = \"crowdsec\"\n\
          header = {{ X-Api-Key = {{ file = \"{secret}\" }} }}\n"
     ))?;
     let mut daemon = site.run(&[])?;
@@ -279,7 +279,7 @@ fn secret_is_sent_over_tls_and_shown_nowhere() -> Result<()> {
     );
     let (code, said) = ask(&["update", "--config", &config], true)?;
     ensure!(
-        code == Some(0) && said.contains("crowd: 1 entries"),
+        code == Some(0) && said.contains("decisions: 1 entries"),
         "{code:?} {said}"
     );
     site.wait_passes(GERMAN, false)?;

@@ -34,8 +34,8 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    /// The trie of the steps that a cursor reads. `leaf` gives the entry of a value; the filter bits of the hosts in its
-    /// block are added.
+    /// The trie of the steps that a cursor reads. `leaf` gives the entry of a value; the filter bits of the hosts in
+    /// its block are added.
     pub(super) fn new<T: Copy>(
         mut cursor: Cursor<'_, T>,
         leaf: impl Fn(T) -> u32,

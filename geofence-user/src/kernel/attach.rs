@@ -24,8 +24,8 @@ use crate::model::framing::describe;
 use crate::model::interface::Interface;
 
 impl Filter {
-    /// Attaches both programs and pins their links. An error leaves nothing behind, and takes nothing away: an interface
-    /// whose ingress link is pinned was attached before.
+    /// Attaches both programs and pins their links. An error leaves nothing behind, and takes nothing away: an
+    /// interface whose ingress link is pinned was attached before.
     pub(super) fn attach(
         &mut self,
         pins: &Pins,

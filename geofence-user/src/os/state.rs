@@ -61,9 +61,9 @@ impl StateDirectory {
             "THE STATE DIRECTORY {} IS GONE, and with it the last good image, the stored texts of lists, the runtime \
              exceptions and their log, and the history of packets. The filter goes on with the policy and the \
              exceptions that it has. Until the directory is back, no exception can be changed, and a boot without a \
-             configuration or database filters by nothing. A running geofence may write only to the directories that it was started with, so it cannot \
-             make another one. Restart geofence with {}: this makes the directory and leaves no gap, and it ends the \
-             runtime exceptions",
+             configuration or database filters by nothing. A running geofence may write only to the directories that \
+             it was started with, so it cannot make another one. Restart geofence with {}: this makes the directory \
+             and leaves no gap, and it ends the runtime exceptions",
             self.directory.display(),
             restart::how()
         )

@@ -62,7 +62,12 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Different addresses that a list may have: of IPv4 any, of IPv6 any in a prefix of the table.
-pub(crate) fn addresses(database: &Database, family: Family, count: usize, seed: u64) -> Result<Vec<IpNet>> {
+pub(crate) fn addresses(
+    database: &Database,
+    family: Family,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<IpNet>> {
     let mut draw = Draw::new(seed);
     let special: Vec<Ipv4Net> = SPECIAL_USE_V4
         .iter()

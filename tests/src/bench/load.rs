@@ -172,9 +172,7 @@ struct Site {
 impl Site {
     fn build(plan: &Plan, filter: Filter, number: u8, rig: &mut Rig) -> Result<Self> {
         let (sender, receiver) = (Namespace::new()?, Namespace::new()?);
-        let pair = Link::default()
-            .number(number)
-            .connect(&sender, &receiver)?;
+        let pair = Link::default().number(number).connect(&sender, &receiver)?;
         let edge = pair.edge_interface.as_str();
         match filter {
             Filter::Absent => link::receive_offload(&receiver, edge)?,

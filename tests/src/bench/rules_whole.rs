@@ -7,9 +7,7 @@ use geofence_user::explain::simulated_tables::{PacketHistory, SimulatedTables};
 use geofence_user::prepare::Prepared;
 
 use crate::cases::{self, Case, Fate};
-use crate::contestants::{
-    ALL, DRAWN, FATES, NAMED, NAMING, against, size,
-};
+use crate::contestants::{ALL, DRAWN, FATES, NAMED, NAMING, against, size};
 use crate::plan::Plan;
 use crate::report::{Cell, Report, Table, Unit};
 use crate::rig::{Cursor, program};

@@ -48,7 +48,9 @@ pub(crate) fn measure(
     }
     let mut table = Table::new(
         "two_images",
-        format!("{name}: one look-up of a source that no rule names, over a program that only takes the address"),
+        format!(
+            "{name}: one look-up of a source that no rule names, over a program that only takes the address"
+        ),
         &COLUMNS,
     );
     let (samples, _) = all.as_chunks::<3>();
@@ -56,7 +58,8 @@ pub(crate) fn measure(
         let cells = [one, two].map(|samples| Cell::new(Unit::Nanoseconds, samples.less(fetch)));
         table.row(*from, cells.into());
     }
-    let mebibytes = [&one, &rules].map(|prepared| prepared.image.size() as f64 / f64::from(1 << 20));
+    let mebibytes =
+        [&one, &rules].map(|prepared| prepared.image.size() as f64 / f64::from(1 << 20));
     let cells = mebibytes.map(|size| Cell::once(Unit::Mebibytes, size));
     table.row("written for a change of rules", cells.into());
     let mut compiled = [Samples::default(), Samples::default()];
@@ -116,7 +119,7 @@ fn race(
             check(rig, &sets[set], program, [bare, rules])?;
             rig.aim(&cursor)?;
             let cost = rig.cost(program, &[0; FRAME_MIN], size(plan))?;
-            rig.filter().go_back()?;
+            rig.filter().go_back(rules.image.generation())?;
             cost
         } else {
             rig.cost(program, &[0; FRAME_MIN], size(plan))?

@@ -49,7 +49,10 @@ struct Tally {
 
 pub(super) fn as_they_are(site: &mut Site, times: u32) -> Result<Found> {
     let mut tally = Tally::default();
-    restart(site, &[site.edge.interface().to_owned(), LATE.into(), TUN.into()])?;
+    restart(
+        site,
+        &[site.edge.interface().to_owned(), LATE.into(), TUN.into()],
+    )?;
     for _ in 0..times {
         round(site, &mut tally)?;
     }
@@ -66,7 +69,9 @@ pub(super) fn as_they_are(site: &mut Site, times: u32) -> Result<Found> {
          in; protected {slowest:.1?} after an interface came, at most"
     ));
     found.expect(leaked == 0 && sent > 0, || {
-        format!("expected that none of {sent} packets from a blocked source gets in, but {leaked} did")
+        format!(
+            "expected that none of {sent} packets from a blocked source gets in, but {leaked} did"
+        )
     });
     found.expect(lost == 0, || {
         format!("expected that every packet from an open source gets in, but {lost} did not")
@@ -79,14 +84,17 @@ fn round(site: &Site, tally: &mut Tally) -> Result<()> {
     let edge = &site.edge.pair.edge;
     // Late: it did not exist when the daemon started.
     tally.appears(site, LATE, || {
-        site.on_edge(&["ip", "link", "add", LATE, "type", "veth", "peer", "name", SENDER])?;
+        site.on_edge(&[
+            "ip", "link", "add", LATE, "type", "veth", "peer", "name", SENDER,
+        ])?;
         rise(edge)
     })?;
     tally.probe(edge, LATE, &Frame::ethernet())?;
     // Stacked: what the upper device receives was judged at the lower one.
     let address = UPPER_MAC.map(|byte| format!("{byte:02x}")).join(":");
     site.on_edge(&[
-        "ip", "link", "add", "link", LATE, "name", UPPER, "address", &address, "up", "type", "macvlan",
+        "ip", "link", "add", "link", LATE, "name", UPPER, "address", &address, "up", "type",
+        "macvlan",
     ])?;
     let frame = Frame::ethernet().destination_mac(UPPER_MAC);
     tally.probe(edge, UPPER, &frame)?;
@@ -130,13 +138,17 @@ fn round(site: &Site, tally: &mut Tally) -> Result<()> {
 /// An interface that leaves the configuration is no longer protected, and the others stay so.
 fn leave(site: &mut Site, found: &mut Found) -> Result<()> {
     let edge = site.edge.pair.edge.clone();
-    edge.run(&["ip", "link", "add", LATE, "type", "veth", "peer", "name", SENDER])?;
+    edge.run(&[
+        "ip", "link", "add", LATE, "type", "veth", "peer", "name", SENDER,
+    ])?;
     rise(&edge)?;
     wait_protected(site, LATE)?;
     restart(site, &[site.edge.interface().to_owned()])?;
     let program = site.edge.program(LATE)?;
     found.expect(program.is_none(), || {
-        format!("expected no program on {LATE}, which left the configuration, but it has {program:?}")
+        format!(
+            "expected no program on {LATE}, which left the configuration, but it has {program:?}"
+        )
     });
     found.expect(is_protected(site, site.edge.interface())?, || {
         "expected that the other interface stays protected, but it is not".to_owned()
@@ -247,7 +259,10 @@ fn wait_gone(site: &Site, interface: &str) -> Result<()> {
 }
 
 fn wait_protected(site: &Site, interface: &str) -> Result<()> {
-    let seen = poll(PATIENCE, || Ok(is_protected(site, interface)?.then_some(())))?;
+    let seen = poll(
+        PATIENCE,
+        || Ok(is_protected(site, interface)?.then_some(())),
+    )?;
     seen.with_context(|| format!("{interface} is not protected after {PATIENCE:?}"))?;
     ensure!(
         site.edge.program(interface)?.is_some(),

@@ -19,9 +19,9 @@ use super::agreement::corpus_agrees;
 use super::devices::{DEVICES, Device, mac};
 use super::machine::{END, MODULES};
 use super::rows::row;
+use super::verdicts::{BLOCKED, JUDGED, OPEN, before_link, verdict_on};
 use super::{disk, reboot};
 use crate::call;
-use crate::daemon::Daemon;
 use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::{self, Row};
 use crate::life::{LISTED, RULES};
@@ -30,15 +30,8 @@ use crate::link::Link;
 /// The port by which the rows leave.
 const PORT: &str = "/dev/ttyS1";
 
-/// Addresses of a blocked country and of an open one.
-pub(super) const BLOCKED: &str = "77.88.8.8";
-pub(super) const OPEN: &str = "84.200.69.80";
-
 /// Starts by a configuration file, which the rows change.
 const BY_FILE: [&str; 2] = ["--config", "/tmp/geofence.toml"];
-
-/// What the filter must do with a connection to SSH from each.
-pub(super) const JUDGED: &str = "RU dropped, DE passed";
 
 /// Does all that a machine is for. It does not return: the machine is switched off.
 pub fn run(is_short: bool) -> Result<()> {
@@ -234,34 +227,6 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
         judges()
     }));
     rows
-}
-
-/// Starts a daemon while the link is down, as the unit does, and takes it up. Returns the mode that was reached as well.
-pub(super) fn before_link(edge: &Edge, words: &[&str]) -> Result<(Daemon, String)> {
-    let set = |state: &str| {
-        let words = ["ip", "link", "set", edge.interface(), state];
-        edge.pair.edge.run(&words)
-    };
-    set("down")?;
-    let started = edge.run(words)?;
-    set("up")?;
-    edge.pair.wait_up()?;
-    edge.pair.address(false)?;
-    let said = started.stderr();
-    let line = said
-        .lines()
-        .find_map(|line| line.split_once(" in ")?.1.split_once(" mode"));
-    let mode = line.map(|(mode, _)| mode.to_owned());
-    Ok((started, mode.with_context(|| said.clone())?))
-}
-
-/// What becomes of a connection to SSH from this address.
-pub(super) fn verdict_on(edge: &Edge, source: &str) -> Result<&'static str> {
-    Ok(if edge.passes(source)? {
-        "passed"
-    } else {
-        "dropped"
-    })
 }
 
 /// Connections from a blocked country to our port 25, and from us to one there.

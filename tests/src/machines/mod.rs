@@ -2,7 +2,8 @@
 //!
 //! Each kernel boots from a file system in memory that holds geofence, this laboratory and the modules. Inside,
 //! each device is two cards that a hub of the emulator joins; nothing leaves the emulator. What is looked at is written
-//! to a serial port, a row a line. In the whole form the kernel boots again, and finds on a disk what was kept. A machine that stops early is an error that shows the end of its console.
+//! to a serial port, a row a line. In the whole form the kernel boots again, and finds on a disk what was kept. A
+//! machine that stops early is an error that shows the end of its console.
 
 mod agreement;
 mod archive;
@@ -13,6 +14,7 @@ mod kernels;
 mod machine;
 mod reboot;
 mod rows;
+mod verdicts;
 
 pub use agreement::corpus_agrees;
 pub use guest::run as guest;

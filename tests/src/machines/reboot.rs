@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::disk;
-use super::guest::{BLOCKED, JUDGED, OPEN, before_link, verdict_on};
 use super::rows::row;
+use super::verdicts::{BLOCKED, JUDGED, OPEN, before_link, verdict_on};
 use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::Row;
 use crate::link::Link;
@@ -18,7 +18,19 @@ pub(super) fn before() -> Vec<Row> {
         let edge = Edge::on(&Link::default())?;
         let daemon = edge.run(&[])?;
         let words = [
-            "exception", "add", "kept", "--from", EXCEPTED, "--to", "any", "--owner", "lab", "--reason", "reboot", "--expires", "1h",
+            "exception",
+            "add",
+            "kept",
+            "--from",
+            EXCEPTED,
+            "--to",
+            "any",
+            "--owner",
+            "lab",
+            "--reason",
+            "reboot",
+            "--expires",
+            "1h",
         ];
         let answer = edge.ask(&words)?;
         ensure!(answer.code == Some(0), "{answer:?}");
@@ -48,18 +60,14 @@ pub(super) fn after(files: &[(String, Vec<u8>)]) -> Vec<Row> {
             Ok(mode)
         },
     ));
-    rows.push(row(
-        "after the reboot: frames".to_owned(),
-        JUDGED,
-        || {
-            let (edge, _) = site.as_ref().context("no start")?;
-            Ok(format!(
-                "RU {}, DE {}",
-                verdict_on(edge, BLOCKED)?,
-                verdict_on(edge, OPEN)?
-            ))
-        },
-    ));
+    rows.push(row("after the reboot: frames".to_owned(), JUDGED, || {
+        let (edge, _) = site.as_ref().context("no start")?;
+        Ok(format!(
+            "RU {}, DE {}",
+            verdict_on(edge, BLOCKED)?,
+            verdict_on(edge, OPEN)?
+        ))
+    }));
     rows.push(row(
         "after the reboot: the excepted source".to_owned(),
         "passed",

@@ -140,7 +140,7 @@ fn finish(config: &mut Config, draft: Draft, places: &Places, faults: &mut Vec<F
     }
     match origin(draft, places) {
         Ok(origin) => config.geoip_sources.push(GeoipSource { file, origin }),
-        Err(fault) => faults.push(fault),
+        Err(fault) => faults.push(*fault),
     }
 }
 
@@ -155,7 +155,7 @@ const fn keys_of(vendor: Vendor) -> &'static [&'static str] {
     }
 }
 
-fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Fault> {
+fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Box<Fault>> {
     let vendor = draft.vendor.unwrap_or(Vendor::Url);
     let taken = keys_of(vendor);
     let is_foreign = |key: &&&str| !taken.contains(*key) && !["file", "vendor"].contains(*key);
@@ -165,7 +165,7 @@ fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Fault> {
             "a key of another vendor",
             format!("remove it; this vendor takes {}", taken.join(", ")),
         );
-        return Err(problem.at(places.of(key)));
+        return Err(problem.at(places.of(key)).into());
     }
     let missing = |key: &str, example: &str| {
         Problem::new(
@@ -176,14 +176,11 @@ fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Fault> {
         .at(places.entry.clone())
     };
     // A line with a secret is never shown, so what is wrong with it is reported at the heading.
-    let secret = |key: &str, inline: Option<Inline>| -> Result<SecretSource, Fault> {
+    let secret = |key: &str, inline: Option<Inline>| -> Result<SecretSource, Box<Fault>> {
         let Some(inline) = inline else {
-            return Err(missing(
-                key,
-                &format!("{key} = {{ credential = \"NAME\" }}"),
-            ));
+            return Err(missing(key, &format!("{key} = {{ credential = \"NAME\" }}")).into());
         };
-        access::secret(key, &inline).map_err(|problem| problem.at(places.entry.clone()))
+        access::secret(key, &inline).map_err(|problem| problem.at(places.entry.clone()).into())
     };
     let Draft {
         edition, server, ..
@@ -196,7 +193,7 @@ fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Fault> {
             .flatten()
             .any(|url| list_source::is_exposed(url))
     {
-        return Err(list_source::exposed().at(places.entry.clone()));
+        return Err(list_source::exposed().at(places.entry.clone()).into());
     }
     let server = |vendors: &str| server.clone().unwrap_or_else(|| vendors.to_owned());
     Ok(match vendor {

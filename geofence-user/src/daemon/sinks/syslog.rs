@@ -111,7 +111,9 @@ fn message(event: &Value, host: &str) -> String {
         let value = match value {
             Value::Null => continue,
             Value::String(value) => value.clone(),
-            other => other.to_string(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                value.to_string()
+            }
         };
         if !LEFT_OUT.contains(&key.as_str()) {
             let mut escaped = String::with_capacity(value.len());
