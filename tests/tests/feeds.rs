@@ -259,7 +259,7 @@ fn secret_is_sent_over_tls_and_shown_nowhere() -> Result<()> {
         "[[list]]\nname = \"decisions\"\nurl = \"https://{address}\"\napi = \"crowdsec\"\nformat = \"crowdsec\"\n\
          header = {{ X-Api-Key = {{ file = \"{secret}\" }} }}\n"
     ))?;
-    let mut daemon = site.run(&[])?;
+    let daemon = site.run(&[])?;
     site.wait_both([false, true])?;
     let config = site.word(CONFIG)?;
     let ask = |words: &[&str], trusted: bool| -> Result<(Option<i32>, String)> {

@@ -45,8 +45,11 @@ fn start(seen: &Seen, words: &[&str]) -> Result<Daemon> {
     Ok(capture)
 }
 
+/// A frame and its comment.
+type Commented = (Vec<u8>, String);
+
 /// Waits for the end of a capture; returns what it said, and the frames.
-fn end(seen: &Seen, capture: Daemon) -> Result<(Value, Vec<(Vec<u8>, String)>)> {
+fn end(seen: &Seen, capture: Daemon) -> Result<(Value, Vec<Commented>)> {
     let ended = capture.wait(PATIENCE)?;
     ensure!(ended.status.success(), "{ended:?}");
     let path = seen.site.path("out.pcapng");
