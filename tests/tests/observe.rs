@@ -11,7 +11,7 @@ use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::between;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::require_root;
-use geofence_tests::site::Site;
+use geofence_tests::site::{CONFIG, Site};
 use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -340,7 +340,8 @@ fn observation_ends_with_its_follower_and_is_no_part_of_the_policy() -> Result<(
     require_root!();
     let mut seen = Seen::new(BLOCKING)?;
     let follower = seen.follow(&[])?;
-    let diff = seen.site.json(&["diff"])?;
+    let config = seen.site.word(CONFIG)?;
+    let diff = seen.site.json(&["diff", &config])?;
     ensure!(
         diff["equal"] == true,
         "that it is observed is no difference of policy: {diff}"

@@ -112,7 +112,7 @@ fn run_drops_blocked_countries_passes_mail_and_counts_both() -> Result<()> {
     );
     let page = http::get(&edge, listen(), "/", &[])?.body;
     assert!(
-        page.contains("country_blocked") && page.contains("enforcing"),
+        page.contains("country_blocked") && page.contains("Enforcing"),
         "{page}"
     );
 

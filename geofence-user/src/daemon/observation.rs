@@ -20,6 +20,7 @@ use super::sync::lock;
 use super::verdict_names::VerdictNames;
 use crate::kernel::KernelError;
 use crate::model::failure::{Cause, Failure};
+use crate::model::policy::Lookup;
 use crate::os::clock::boot_now;
 
 /// How often it is examined whether a client still observes.
@@ -114,8 +115,19 @@ impl Daemon {
         }
     }
 
+    /// Refuses where the programs hand no frame over: those that ask the kernel's tries.
+    fn ensure_observable(&self) -> Result<(), Failure> {
+        if lock(&self.active).config.policy.lookup == Lookup::LpmTrie {
+            let text = "with `lookup = \"lpm-trie\"` nothing can be observed; set it to \"array-trie\", the default, and \
+                        restart geofence";
+            return Err(Failure::new(Cause::Request, text));
+        }
+        Ok(())
+    }
+
     /// Samples are wanted for another while.
     pub(super) fn follow_samples(&self) -> Result<(), Failure> {
+        self.ensure_observable()?;
         {
             let mut state = lock(&self.observation);
             if !state.can_sample {
@@ -171,6 +183,7 @@ impl Daemon {
                 "a capture has a count, a time and a rate above zero, and keeps from 1 to {SNAP_MAX} bytes of a frame"
             )));
         }
+        self.ensure_observable()?;
         let boot = boot_now().map_err(KernelError::from)?;
         let before = self.observation_counters()?.frames;
         let names = self.verdict_names();

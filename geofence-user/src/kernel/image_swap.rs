@@ -6,6 +6,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData};
 use geofence_common::image::{Line, Words as _, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE, name};
+use tracing::warn;
 
 use super::error::KernelError;
 use super::filter::Filter;
@@ -35,9 +36,20 @@ impl Filter {
         Ok(line[header::GENERATION])
     }
 
-    /// Checks that the image of this generation is in use, whatever else writes to the kernel's maps.
+    /// Checks that the image of this generation is in use, whatever else writes to the kernel's maps. The swap before it
+    /// has succeeded, so a question that fails is logged and undoes nothing.
     fn confirm_generation(&self, wanted: u32) -> Result<(), KernelError> {
-        match self.first_line(IMAGE_IN_USE)?[header::GENERATION] {
+        let line = match self.first_line(IMAGE_IN_USE) {
+            Ok(line) => line,
+            Err(error @ KernelError::ForeignImage) => return Err(error),
+            Err(error) => {
+                warn!(
+                    "image {wanted} was put in place, and the kernel does not confirm it: {error}"
+                );
+                return Ok(());
+            }
+        };
+        match line[header::GENERATION] {
             found if found == wanted => Ok(()),
             found => Err(KernelError::OtherImage { wanted, found }),
         }
