@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::geofence;
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::mmdb_writer::{Schema, Writer};
@@ -88,8 +88,9 @@ fn database(german: &str) -> Result<Vec<u8>> {
     for (network, code) in [
         ("77.88.0.0/16", "RU"),
         ("5.0.0.0/16", "RU"),
-        ("84.200.69.0/24", german),
+        // The writer lets a later prefix cover an earlier one.
         ("84.0.0.0/8", "DE"),
+        ("84.200.69.0/24", german),
         ("2a00::/32", "RU"),
         ("2003::/19", "DE"),
     ] {
@@ -143,7 +144,8 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
         "the token is sent: {head}"
     );
     // The running geofence notices the new file.
-    site.wait_both([false, false])?;
+    site.wait_both([false, false])
+        .with_context(|| daemon.stderr())?;
     publish("304 Not Modified", "", b"");
     let (code, said) = site.ask(&["update"])?;
     ensure!(

@@ -118,8 +118,8 @@ impl Daemon {
     /// Refuses where the programs hand no frame over: those that ask the kernel's tries.
     fn ensure_observable(&self) -> Result<(), Failure> {
         if lock(&self.active).config.policy.lookup == Lookup::LpmTrie {
-            let text = "with `lookup = \"lpm-trie\"` nothing can be observed; set it to \"array-trie\", the default, and \
-                        restart geofence";
+            let text = "with `lookup = \"lpm-trie\"` nothing can be observed; set it to \"array-trie\", the default, \
+                        and restart geofence";
             return Err(Failure::new(Cause::Request, text));
         }
         Ok(())

@@ -36,8 +36,8 @@ impl Filter {
         Ok(line[header::GENERATION])
     }
 
-    /// Checks that the image of this generation is in use, whatever else writes to the kernel's maps. The swap before it
-    /// has succeeded, so a question that fails is logged and undoes nothing.
+    /// Checks that the image of this generation is in use, whatever else writes to the kernel's maps. The swap before
+    /// it has succeeded, so a question that fails is logged and undoes nothing.
     fn confirm_generation(&self, wanted: u32) -> Result<(), KernelError> {
         let line = match self.first_line(IMAGE_IN_USE) {
             Ok(line) => line,
