@@ -46,7 +46,8 @@ const ASKING: [&str; 9] = [
 ];
 
 /// Calls that a change makes when it is in place, for its answer and to tidy up.
-const READING: [&str; 3] = [
+const READING: [&str; 4] = [
+    "BPF_OBJ_GET_INFO_BY_FD",
     "BPF_MAP_LOOKUP_ELEM",
     "BPF_MAP_LOOKUP_BATCH",
     "BPF_MAP_GET_NEXT_KEY",
