@@ -164,7 +164,7 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
             "200 OK",
             "",
             without_russia.finish(),
-            "it has no prefix of RU",
+            "it has no prefix of Russia (RU)",
         ),
         ("200 OK", "", Vec::new(), "is empty"),
         (
