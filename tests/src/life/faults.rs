@@ -100,9 +100,10 @@ pub(super) fn each_call(site: &mut Site, errnos: u32) -> Result<Found> {
         tally.refused, tally.absent
     ));
     found.faults = tally.wrong;
-    // A supervisor that had nothing fail would see nothing wrong.
-    found.expect(tally.refused > tally.absent + harmless, || {
-        "expected that most failed calls are refused and named".to_owned()
+    // A supervisor that had nothing fail would see nothing wrong. Each swap is read back, which may fail harmlessly, so
+    // no more than a part of the calls is refused.
+    found.expect(tally.refused * 2 > tally.absent + harmless, || {
+        "expected that a third of the failed calls or more are refused and named".to_owned()
     });
     Ok(found)
 }
