@@ -111,9 +111,12 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     exchange(&state, &file)?;
     std::fs::remove_dir_all(&file)?;
     daemon.wait_line(&gone, PATIENCE)?;
-    // A reload changes the policy all the same; `status` says what is missing.
+    // A reload changes the policy all the same, and says what is missing.
     let answer = site.edge.ask(&["reload"])?;
-    ensure!(answer.code == Some(0), "{answer:?}");
+    ensure!(
+        answer.code == Some(1) && answer.stdout.contains(&gone),
+        "{answer:?}"
+    );
     site.edge
         .ensure_passes(&[(RUSSIAN, false), (EXCEPTED, true)])?;
     let [status, _] = said(&site)?;

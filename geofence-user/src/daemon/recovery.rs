@@ -63,6 +63,17 @@ impl Daemon {
         all.len() < before
     }
 
+    /// What a change of policy should have put in place and did not: parts of the policy, and the image on disk.
+    pub fn change_shortfalls(&self) -> Vec<Shortfall> {
+        let mut all = self.shortfalls();
+        let of_start = |part| {
+            use Part::{Control, Events, Metrics, Samples, SessionHelper};
+            matches!(part, Control | Events | Metrics | Samples | SessionHelper)
+        };
+        all.retain(|one| !of_start(one.part));
+        all
+    }
+
     /// Everything that was asked for and is not in place, except for interfaces. Status, health, metrics, the page and
     /// the log all show this.
     pub fn shortfalls(&self) -> Vec<Shortfall> {

@@ -82,6 +82,9 @@ impl Daemon {
         privilege: Privilege,
     ) -> Self {
         let instance = &candidate.config.instance;
+        let is_new = |one: &&Placed| one.attached.as_ref().is_ok_and(|one| !one.is_adopted);
+        let attached = placed.iter().filter(is_new);
+        let attached = attached.map(|one| one.interface.clone()).collect();
         StateDirectory::of(instance).remove_unfinished();
         Store::of(instance).remove_unfinished();
         store_lists(std::mem::take(&mut candidate.lists), instance);
@@ -118,6 +121,7 @@ impl Daemon {
             active: Mutex::new(ActivePolicy::of(candidate)),
         };
         daemon.remove_other_counters(&ids);
+        daemon.begin_history(&attached);
         if let Some(error) = &daemon.privilege.helper_error {
             daemon.fall_short(
                 Part::SessionHelper,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -42,26 +43,39 @@ pub(super) const MODULES: [&str; 9] = [
 pub(super) const END: &str = "end";
 
 /// How long a machine may take, in seconds: without hardware support a start of geofence takes some ten.
-const SECONDS_MAX: &str = "600";
+const SECONDS_MAX: &str = "1200";
 
-/// Boots each kernel and returns what its machine has seen; `say` hears which one is next.
+/// Boots the kernels side by side and returns what their machines have seen; `say` hears which ones they are.
 pub fn machines(kernels: &[Kernel], scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     ensure!(
         !kernels.is_empty(),
         "there are no kernels to boot; `cargo xtask lab machines` fetches them"
     );
-    let mut rows = Vec::new();
-    for (step, kernel) in (1..).zip(kernels) {
-        say(&format!("step {step}: Linux {}", kernel.release));
-        let folder = tempfile::tempdir()?;
-        let disk = folder.path().join("disk");
-        File::create(&disk)?.set_len(disk::BYTES)?;
-        // What the first boot leaves on the disk, the second one finds.
-        let boots = if scale == Scale::Short { 1 } else { 2 };
-        for _ in 0..boots {
-            let seen = boot(kernel, step, scale, &disk);
-            rows.extend(seen.with_context(|| format!("Linux {}", kernel.release))?);
+    let rows = thread::scope(|scope| {
+        let mut machines = Vec::new();
+        for (step, kernel) in (1..).zip(kernels) {
+            say(&format!("step {step}: Linux {}", kernel.release));
+            machines.push(scope.spawn(move || machine(kernel, step, scale)));
         }
+        let rows = machines.into_iter().map(|machine| match machine.join() {
+            Ok(rows) => rows,
+            Err(_) => bail!("the thread of a machine panicked"),
+        });
+        rows.collect::<Result<Vec<_>>>()
+    })?;
+    Ok(rows.concat())
+}
+
+/// Boots a kernel, in the long form twice: what the first boot leaves on the disk, the second one finds.
+fn machine(kernel: &Kernel, step: u8, scale: Scale) -> Result<Vec<Row>> {
+    let folder = tempfile::tempdir()?;
+    let disk = folder.path().join("disk");
+    File::create(&disk)?.set_len(disk::BYTES)?;
+    let mut rows = Vec::new();
+    let boots = if scale == Scale::Short { 1 } else { 2 };
+    for _ in 0..boots {
+        let seen = boot(kernel, step, scale, &disk);
+        rows.extend(seen.with_context(|| format!("Linux {}", kernel.release))?);
     }
     Ok(rows)
 }

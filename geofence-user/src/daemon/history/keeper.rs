@@ -1,10 +1,11 @@
 //! The task that adds a row a minute, and the file that outlives the daemon.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
 
 use super::rows_since::History;
@@ -43,7 +44,7 @@ impl History {
 
 /// Adds a row a minute, and saves them; never ends.
 pub async fn keep_history(daemon: Arc<Daemon>) {
-    let mut ticks = interval(PERIOD);
+    let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unsaved = 0;
     loop {
@@ -66,6 +67,16 @@ pub async fn keep_history(daemon: Arc<Daemon>) {
 }
 
 impl Daemon {
+    /// Takes the first reading, before anybody is told that the filter is in place.
+    pub(in crate::daemon) fn begin_history(&self, attached: &BTreeSet<String>) {
+        match self.counts() {
+            Ok(counts) => {
+                lock(&self.history).begin(UnixSeconds::now(), boot().id, counts, attached)
+            }
+            Err(error) => warn!("the history of packets begins later: {error}"),
+        }
+    }
+
     pub(super) fn add_to_history(&self) -> Result<(), KernelError> {
         let counts = self.counts()?;
         let now = UnixSeconds::now();

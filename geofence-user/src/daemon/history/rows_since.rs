@@ -1,6 +1,6 @@
 //! The rows of the last hours and days, and what they add up to since a moment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::rows::{Row, new_since};
 use crate::daemon::recent_counts::Counts;
@@ -8,6 +8,7 @@ use crate::model::units::UnixSeconds;
 
 const MINUTES_MAX: usize = 6 * 60;
 const HOURS_MAX: usize = 7 * 24;
+const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 
 /// The rows, and the counters by which the next one is worked out.
@@ -17,12 +18,28 @@ pub(in crate::daemon) struct History {
     pub(super) last: Option<(UnixSeconds, Counts)>,
     /// The kernel's identifier of the boot of that reading.
     pub(super) boot: u32,
+    /// The last row is of a minute that is not over.
     pub(super) minutes: VecDeque<Row>,
-    /// The last one is not over.
+    /// The last row is of an hour that is not over.
     pub(super) hours: VecDeque<Row>,
 }
 
 impl History {
+    /// Takes the first reading of a daemon. Without an earlier one, what the counters say was before the history
+    /// began, but for those of interfaces that this start attached to: they began at zero.
+    pub(super) fn begin(
+        &mut self,
+        now: UnixSeconds,
+        boot: u32,
+        mut counts: Counts,
+        attached: &BTreeSet<String>,
+    ) {
+        if self.last.is_none() {
+            counts.interfaces.retain(|name, _| !attached.contains(name));
+        }
+        self.add(now, boot, counts);
+    }
+
     /// Adds what was counted up to now.
     pub(super) fn add(&mut self, now: UnixSeconds, boot: u32, counts: Counts) {
         if let Some((then, before)) = &self.last {
@@ -31,11 +48,8 @@ impl History {
             // The clock may have been set back.
             let start = (*then).min(now);
             let row = Row::new(start, now, &new_since(before, &counts));
-            match self.hours.back_mut() {
-                Some(hour) if hour.start.0 / HOUR == start.0 / HOUR => hour.extend(&row),
-                _ => push(&mut self.hours, HOURS_MAX, row.clone()),
-            }
-            push(&mut self.minutes, MINUTES_MAX, row);
+            push(&mut self.hours, (HOUR, HOURS_MAX), row.clone());
+            push(&mut self.minutes, (MINUTE, MINUTES_MAX), row);
         }
         self.last = Some((now, counts));
         self.boot = boot;
@@ -71,7 +85,14 @@ impl History {
     }
 }
 
-fn push(rows: &mut VecDeque<Row>, max: usize, row: Row) {
+/// Adds a row to the one of the same minute or hour, or as a new one.
+fn push(rows: &mut VecDeque<Row>, (period, max): (u64, usize), row: Row) {
+    if let Some(last) = rows.back_mut()
+        && last.start.0 / period == row.start.0 / period
+    {
+        last.extend(&row);
+        return;
+    }
     if rows.len() == max {
         rows.pop_front();
     }
@@ -144,6 +165,27 @@ pub(super) mod tests {
         let whole = history.since(UnixSeconds(0));
         assert_eq!(packets(&whole), 7 * 24 * 60);
         assert_eq!(whole.end, UnixSeconds(now));
+    }
+
+    #[test]
+    fn what_an_interface_counted_before_the_first_reading_is_new_if_this_start_attached_to_it() {
+        for (attached, expected) in [(BTreeSet::new(), 7), (["eth0".to_owned()].into(), 12)] {
+            let mut history = History::default();
+            history.begin(UnixSeconds(60), 7, counts(5), &attached);
+            history.add(UnixSeconds(61), 7, counts(12));
+            assert_eq!(packets(&history.since(UnixSeconds(0))), expected);
+        }
+    }
+
+    #[test]
+    fn readings_of_one_minute_are_one_row() {
+        let mut history = History::default();
+        for second in 0..=3 * 60 {
+            history.add(UnixSeconds(second), 7, counts(second));
+        }
+        assert_eq!(history.minutes.len(), 3);
+        assert_eq!(packets(&history.since(UnixSeconds(0))), 180);
+        assert_eq!(packets(&history.since(UnixSeconds(120))), 60);
     }
 
     #[test]

@@ -193,7 +193,7 @@ async fn answer_client(
 
 /// What the policy that is active now lacks of the one that was asked for.
 fn shortfalls(daemon: &Daemon) -> Vec<Value> {
-    let all = daemon.policy_shortfalls();
+    let all = daemon.change_shortfalls();
     all.iter().map(Shortfall::to_json).collect()
 }
 
