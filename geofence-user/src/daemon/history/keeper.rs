@@ -67,7 +67,7 @@ pub async fn keep_history(daemon: Arc<Daemon>) {
 }
 
 impl Daemon {
-    /// Takes the first reading, before anybody is told that the filter is in place.
+    /// Takes the first reading, before the filter is reported to be in place.
     pub(in crate::daemon) fn begin_history(&self, attached: &BTreeSet<String>) {
         match self.counts() {
             Ok(counts) => {
