@@ -219,32 +219,9 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
 fn secret_is_sent_over_tls_and_shown_nowhere() -> Result<()> {
     require_root!(missing_programs(&[("openssl", "openssl")]));
     let site = Site::new("")?;
-    let (certificate, key) = (site.word("cert.pem")?, site.word("key.pem")?);
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args([
-            "-subj",
-            "/CN=edge1",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-days",
-            "2",
-        ])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output()?;
-    ensure!(made.status.success(), "{made:?}");
-    let (tls, tls_key) = (site.path("cert.pem"), site.path("key.pem"));
-    let address = web::serve_tls(&site.edge.pair.edge, &tls, &tls_key, |head| {
+    let (certificate, key) = (site.path("cert.pem"), site.path("key.pem"));
+    web::certificate(&certificate, &key)?;
+    let address = web::serve_tls(&site.edge.pair.edge, &certificate, &key, |head| {
         let sent = head
             .to_lowercase()
             .contains(&format!("x-api-key: {SECRET}\r\n"));

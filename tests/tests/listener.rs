@@ -2,14 +2,14 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::privilege::missing_programs;
 use geofence_tests::site::Site;
 use geofence_tests::wait::poll;
-use geofence_tests::{http, require_root};
+use geofence_tests::{http, require_root, web};
 use serde_json::Value;
 
 /// A bcrypt hash of "sesame", with the least cost that there is.
@@ -128,38 +128,6 @@ fn only_users_of_the_web_configuration_read_the_metrics() -> Result<()> {
     Ok(())
 }
 
-/// Makes a key and a certificate for 127.0.0.1.
-fn certificate(site: &Site) -> Result<()> {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args([
-            "-subj",
-            "/CN=edge1",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-days",
-            "2",
-        ])
-        .args([
-            "-keyout",
-            &site.word("key.pem")?,
-            "-out",
-            &site.word("cert.pem")?,
-        ])
-        .output()?;
-    let said = String::from_utf8_lossy(&made.stderr);
-    ensure!(made.status.success(), "{said}");
-    Ok(())
-}
-
 /// What `openssl s_client` receives for a request over TLS.
 fn over_tls(site: &Site, more: &[&str]) -> Result<String> {
     let mut client = site
@@ -199,7 +167,7 @@ fn the_web_configuration_turns_the_listener_to_tls() -> Result<()> {
     let site = Site::new(&format!(
         "listen = \"{LISTEN}\"\nweb-config = \"web.yml\"\n"
     ))?;
-    certificate(&site)?;
+    web::certificate(&site.path("cert.pem"), &site.path("key.pem"))?;
     let tls = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n";
     site.write("web.yml", format!("{tls}  min_version: TLS13\n"))?;
     let config = site.word("geofence.toml")?;

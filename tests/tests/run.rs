@@ -323,16 +323,21 @@ fn explain_answers_by_exit_code_and_each_frame_of_a_capture() -> Result<()> {
 
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("two.pcap");
-    let frames = [tcp("77.88.8.8", 22), tcp("84.200.69.80", 22)];
-    let mut file = Vec::from([
-        0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0,
-    ]);
-    for frame in &frames {
-        let length = u32::try_from(frame.len())?.to_le_bytes();
-        file.extend([[0; 4], [0; 4], length, length].concat());
-        file.extend(frame);
+    /// A capture of frames, each with the length that it had.
+    fn capture(frames: &[(&[u8], usize)]) -> Result<Vec<u8>> {
+        let mut file = Vec::from([
+            0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0,
+        ]);
+        for (frame, whole) in frames {
+            let [length, whole] = [frame.len(), *whole].map(u32::try_from);
+            file.extend([[0; 4], [0; 4], length?.to_le_bytes(), whole?.to_le_bytes()].concat());
+            file.extend(*frame);
+        }
+        Ok(file)
     }
-    std::fs::write(&path, file)?;
+    let frames = [tcp("77.88.8.8", 22), tcp("84.200.69.80", 22)];
+    let whole = frames.each_ref().map(|frame| (&frame[..], frame.len()));
+    std::fs::write(&path, capture(&whole)?)?;
     let (status, said) = code(&["explain", "--json", "--pcap", &path.to_string_lossy()])?;
     assert_eq!(status, Some(1), "one frame is dropped");
     let lines: Vec<serde_json::Value> = said
@@ -359,6 +364,26 @@ fn explain_answers_by_exit_code_and_each_frame_of_a_capture() -> Result<()> {
     assert_eq!(
         (&object["country"], &object["blocked"]),
         (&"RU".into(), &true.into())
+    );
+    // How long the extension header is decides what is behind it, and that byte was not captured.
+    let [theirs, ours] = ["2a02:6b8::1", "2001:db8::1"].map(ip);
+    let options = geofence_tests::frames::between(theirs, ours)
+        .destination_options(&[1, 4, 0, 0, 0, 0])
+        .tcp(40_000, 25)
+        .syn()
+        .build();
+    let cut = (&options[..14 + 40 + 1], options.len());
+    std::fs::write(&path, capture(&[cut, (&frames[1], frames[1].len())])?)?;
+    let (_, said) = code(&["explain", "--pcap", &path.to_string_lossy()])?;
+    let cut: Vec<bool> = said.lines().map(|line| line.contains("(cut:")).collect();
+    assert_eq!(cut, [false, true, false], "{said}");
+    // Of frames that cannot be read there is no verdict.
+    let mut other = capture(&whole)?;
+    other[20] = 147;
+    std::fs::write(&path, other)?;
+    assert_eq!(
+        code(&["explain", "--pcap", &path.to_string_lossy()])?.0,
+        Some(2)
     );
     Ok(())
 }

@@ -82,5 +82,9 @@ fn names_that_steer_a_terminal_are_escaped_by_every_command_and_the_log() -> Res
         ensure_escaped(path, &site.edge.get(path)?.body, None)?;
     }
     ensure_escaped("the log", &daemon.stderr(), None)?;
-    daemon.interrupt(PATIENCE).map(drop)
+    daemon.interrupt(PATIENCE)?;
+    site.configure(&config())?;
+    let daemon = site.run(&["--log-format", "json"])?;
+    let log = daemon.interrupt(PATIENCE)?.stderr;
+    ensure_escaped("the log as JSON", &log, Some(r"u202e"))
 }

@@ -5,7 +5,7 @@
 //! socket cannot be reached, each line of standard error begins with its priority.
 
 use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,7 +69,11 @@ impl LogArgs {
     pub(super) fn start(&self) {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match self.log_format {
-            Format::Json => layer.json().flatten_event(true).boxed(),
+            Format::Json => layer
+                .with_writer(|| Printable)
+                .json()
+                .flatten_event(true)
+                .boxed(),
             Format::Text
                 if is_journal()
                     && let Ok(journal) = tracing_journald::layer() =>
@@ -103,6 +107,21 @@ impl LogArgs {
         let _ = tracing_subscriber::registry()
             .with(layer.with_filter(filter))
             .try_init();
+    }
+}
+
+/// Standard error, by lines of JSON, in which letters that steer a terminal are escaped.
+struct Printable;
+
+impl Write for Printable {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = printable(&String::from_utf8_lossy(line));
+        io::stderr().write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

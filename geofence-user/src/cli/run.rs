@@ -220,6 +220,13 @@ async fn protect(
 
 /// Reports where the filter goes on without this process, as the kernel says: it may have been detached meanwhile.
 async fn leave_attached(daemon: &Daemon) {
+    if daemon.is_attached() && is_private() {
+        let _ = notify::stopping("the filter ends with the last process of this mount namespace");
+        return error!(
+            "terminated: the filter ends with the last process of this mount namespace, and NOTHING IS FILTERED from \
+             then on. {PRIVATE_PINS}"
+        );
+    }
     let gaps = daemon.gaps().await.join("; ");
     let words = daemon.in_words();
     let is_attached = daemon.is_attached();
@@ -237,9 +244,6 @@ async fn leave_attached(daemon: &Daemon) {
             "terminated: the filter goes on ({words}); `geofence detach --all` detaches it. {gaps}"
         ),
         (false, _) => error!("terminated, and NOTHING IS FILTERED: {gaps}"),
-    }
-    if is_attached && is_private() {
-        warn!("{PRIVATE_PINS}");
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::sources::{Sources, position};
+use super::sources::{LineStarts, Sources};
 use crate::model::text::printable;
 
 /// What is wrong with one value, wherever it stands.
@@ -163,9 +163,10 @@ impl ConfigErrors {
     /// The faults as positions and words: source, line, column, offending text, problem.
     pub fn faults(&self) -> impl Iterator<Item = Located<'_>> {
         self.reports.iter().flat_map(|report| {
-            report.faults.iter().map(|fault| {
+            let lines = LineStarts::of(&report.text);
+            report.faults.iter().map(move |fault| {
                 let span = fault.span.clone().unwrap_or(0..0);
-                let (line, column) = position(&report.text, span.start);
+                let (line, column) = lines.position(&report.text, span.start);
                 Located {
                     source: &report.name,
                     line,

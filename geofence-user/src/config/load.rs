@@ -32,6 +32,21 @@ pub(super) fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     }
 }
 
+/// Whether the files of a directory can be found. Without the directory there are none.
+pub(super) fn directory(path: &Path, name: &str) -> Result<(), ConfigErrors> {
+    match std::fs::read_dir(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let problem = Problem::new(
+                format!("cannot list the directory {name}: {error}"),
+                "",
+                "make it a directory that this user may read, or remove it",
+            );
+            ConfigErrors::of(name, "", vec![Fault::whole(problem)])
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unreadable(name: &str, error: &std::io::Error) -> Problem {
     let kind = error.kind();
     if kind == ErrorKind::NotFound {

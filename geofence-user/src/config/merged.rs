@@ -86,7 +86,8 @@ impl ConfigText {
     /// When one of them cannot be read.
     pub fn read(file: &Path) -> Result<Self, ConfigErrors> {
         let mut sources = Sources::default();
-        let mut result = Ok(());
+        let directory = file.parent().unwrap_or(Path::new("")).join(DIRECTORY);
+        let mut result = load::directory(&directory, &directory.display().to_string());
         for path in std::iter::once(file.to_owned()).chain(drop_ins(file)) {
             let name = path.display().to_string();
             match load::text(&path, &name) {

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::interface_state::{InterfaceState, InterfaceStatus};
 use super::state::Daemon;
 use super::sync::lock;
-use crate::checks::topology::coverage;
+use crate::checks::topology::{coverage, refusal};
 use crate::kernel::{AttachError, Attached, interfaces};
 use crate::model::interface::Interface;
 
@@ -100,7 +100,7 @@ impl Daemon {
                 state.driver.clone_from(&found.driver);
             }
             let status = self.status_of(state, &present, &taken, looked);
-            state.update(status, looked);
+            state.update(judging(status, &state.name, &present), looked);
         }
         // A configured interface faces outside, whether or not the filter is on it at this moment.
         let attached = states.iter().filter_map(|state| state.attached.as_ref());
@@ -167,7 +167,7 @@ impl Daemon {
         }
         let others = taken.iter().filter(|(name, _)| *name != state.name);
         let others: Vec<u32> = others.map(|(_, index)| *index).collect();
-        match self.attach(state, found, &others) {
+        match self.attach(state, found, present, &others) {
             Ok(attached) => {
                 self.note_attached(state, found, attached, present);
                 InterfaceStatus::Protected
@@ -216,8 +216,12 @@ impl Daemon {
         &self,
         state: &InterfaceState,
         found: &Interface,
+        present: &[Interface],
         others: &[u32],
     ) -> Result<Attached, AttachError> {
+        if let Some(why) = refusal(present, found) {
+            return Err(AttachError::Misplaced(why));
+        }
         AttachError::if_clashing(found.index, others.iter().copied())?;
         let mode = lock(&self.active).config.xdp_mode;
         lock(&self.filter).attach_again(&self.pins, found, state.slot, mode)
@@ -250,5 +254,15 @@ impl Daemon {
             "{} returned with index {} and is protected again",
             found.name, found.index
         );
+    }
+}
+
+/// Attached is not protected: a filter on a device that hands its packets to others first judges nothing.
+fn judging(status: InterfaceStatus, name: &str, present: &[Interface]) -> InterfaceStatus {
+    let found = present.iter().find(|one| one.is_named(name));
+    let why = found.and_then(|found| refusal(present, found));
+    match (status, why) {
+        (InterfaceStatus::Protected, Some(why)) => InterfaceStatus::Bare(why),
+        (status, _) => status,
     }
 }

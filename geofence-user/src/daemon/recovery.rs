@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::active::ActivePolicy;
 use super::attempts::Backoff;
@@ -157,7 +157,14 @@ impl Daemon {
 
     async fn try_again(self: &Arc<Self>) {
         if self.has_unsaved_image() {
-            self.save_image();
+            let daemon = Arc::clone(self);
+            let saving = run_blocking(move || {
+                daemon.save_image();
+                Ok(())
+            });
+            if let Err(failure) = saving.await {
+                warn!("{failure}");
+            }
         }
         if !self.is_policy_incomplete() {
             return;

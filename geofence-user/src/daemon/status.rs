@@ -30,6 +30,7 @@ impl Daemon {
         let facts = self.facts();
         // What the kernel holds, if it can be read.
         let generation = lock(&self.filter).generation();
+        let confirmed = generation.is_ok();
         let generation = generation.unwrap_or(facts.generation);
         let interfaces: Vec<_> = interfaces
             .iter()
@@ -57,6 +58,7 @@ impl Daemon {
             "rates": self.rates(),
             "unanswered": self.unanswered(config.policy.replies),
             "generation": generation,
+            "generation_confirmed": confirmed,
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),

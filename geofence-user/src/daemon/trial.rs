@@ -4,7 +4,8 @@
 //! not this process runs. The daemon then only updates its own state; one that is restarted has no trial and uses its
 //! configuration. The kernel has room for two images, so nothing else may change the image during a trial.
 
-use std::io::Write as _;
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use super::state::Daemon;
 use super::sync::{lock, run_blocking};
 use crate::model::failure::{Cause, Failure};
 use crate::os::clock::boot_now;
-use crate::os::{input, memory};
+use crate::os::input::{self, TEXT_BYTES_MAX};
+use crate::os::memory;
+use crate::os::replace::create;
 
 /// The shortest and the longest trial: enough for a telephone call, too short to be forgotten.
 pub const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
@@ -103,32 +106,43 @@ impl Daemon {
         // The policy that was asked for last is in force.
         lock(&self.reloads).clear(|_| true);
         self.is_start_incomplete.store(false, Ordering::Relaxed);
-        self.save_image();
-        let replaced = match (&trial.file, &self.source.file) {
-            (Some((file, text)), Some(configuration)) if file != configuration => {
-                let before = replace(configuration, text).map_err(|error| {
-                    Failure::new(
-                        Cause::Configuration,
-                        format!(
-                            "the policy is active, but {} could not be replaced: {error}. Copy {} over it; otherwise \
-                             the next reload activates the previous policy",
-                            configuration.display(),
-                            file.display()
-                        ),
-                    )
-                })?;
-                // The image is saved without it if that fails.
-                let _ = self.save_configuration();
-                Some((configuration.clone(), before))
-            }
-            _ => None,
-        };
+        let daemon = Arc::clone(self);
+        let replaced = run_blocking(move || daemon.write_down(trial.file)).await?;
         let generation = image.generation();
         info!("image {generation} is confirmed");
         Ok(Confirmation {
             generation,
             replaced,
         })
+    }
+
+    /// Saves the active image, and replaces the configuration file by the file that was on trial; returns the
+    /// configuration file and the copy of its previous text.
+    fn write_down(
+        &self,
+        file: Option<(PathBuf, String)>,
+    ) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        self.save_image();
+        let (Some((file, text)), Some(configuration)) = (file, &self.source.file) else {
+            return Ok(None);
+        };
+        if file == *configuration {
+            return Ok(None);
+        }
+        let before = replace(configuration, &text).map_err(|error| {
+            Failure::new(
+                Cause::Configuration,
+                format!(
+                    "the policy is active, but {} could not be replaced: {error}. Copy {} over it; otherwise the next \
+                     reload activates the previous policy",
+                    configuration.display(),
+                    file.display()
+                ),
+            )
+        })?;
+        // The image is saved without it if that fails.
+        let _ = self.save_configuration();
+        Ok(Some((configuration.clone(), before)))
     }
 
     /// Ends a trial before its deadline; returns the generation of the image that is active again.
@@ -221,7 +235,7 @@ fn nothing_on_trial() -> Failure {
 }
 
 /// The directory that holds a name, without links.
-fn real_directory(path: &Path) -> std::io::Result<PathBuf> {
+fn real_directory(path: &Path) -> io::Result<PathBuf> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new(".")).canonicalize()
 }
@@ -230,23 +244,36 @@ fn real_directory(path: &Path) -> std::io::Result<PathBuf> {
 const UNFINISHED: &str = "geofence-unfinished";
 
 /// Checks that files can be created beside the one that this path leads to, with a file that is removed again.
-fn writable_beside(path: &Path) -> std::io::Result<()> {
+fn writable_beside(path: &Path) -> io::Result<()> {
     let new = path.canonicalize()?.with_added_extension(UNFINISHED);
-    std::fs::File::create(&new)?;
-    std::fs::remove_file(new)
+    create(&new)?;
+    fs::remove_file(new)
 }
 
 /// Replaces a file's text in one step; returns the path of a copy of the previous text. A link stays, and the file that
 /// it leads to is replaced in its own directory.
-fn replace(path: &Path, text: &str) -> std::io::Result<PathBuf> {
+fn replace(path: &Path, text: &str) -> io::Result<PathBuf> {
     let path = &path.canonicalize()?;
+    let previous = input::read(path, TEXT_BYTES_MAX)?;
+    let permissions = fs::metadata(path)?.permissions();
     let before = path.with_added_extension("before");
+    write(&before, &previous, permissions.clone())?;
     let new = path.with_added_extension(UNFINISHED);
-    std::fs::copy(path, &before)?;
-    let mut file = std::fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.set_permissions(std::fs::metadata(path)?.permissions())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
+    write(&new, text.as_bytes(), permissions)?;
+    fs::rename(&new, path)?;
     Ok(before)
+}
+
+/// Writes a file anew, or leaves nothing.
+fn write(path: &Path, bytes: &[u8], permissions: Permissions) -> io::Result<()> {
+    let mut file = create(path)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.set_permissions(permissions))
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // On a full disk it takes no room from others.
+        let _ = fs::remove_file(path);
+    }
+    written
 }

@@ -124,7 +124,7 @@ pub fn for_each_frame<R: Read>(
             number += 1;
             each(number, Captured::new(link, data, length))?;
         }
-        return Ok(());
+        return ensure_frames(number);
     }
     let mut reader = PcapReader::new(file)
         .context("the file is not a capture; make one with tcpdump -w or Wireshark")?;
@@ -138,7 +138,11 @@ pub fn for_each_frame<R: Read>(
             Captured::new(Some(link), &packet.data, packet.orig_len),
         )?;
     }
-    if number == 0 {
+    ensure_frames(number)
+}
+
+fn ensure_frames(count: u64) -> anyhow::Result<()> {
+    if count == 0 {
         bail!("the capture has no frame");
     }
     Ok(())

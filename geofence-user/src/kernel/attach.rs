@@ -3,13 +3,19 @@
 //! Only by bpf_link, and each link is pinned at once: no other process can remove or replace it, and it outlives this
 //! one. A program that geofence did not attach is named and never touched.
 
+use std::os::fd::AsFd as _;
+
 use aya::programs::links::FdLink;
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, XdpMode as AyaMode};
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode as AyaMode,
+};
 use geofence_common::frame::Link;
+use tracing::info;
 
 use super::attach_error::AttachError;
 use super::call::{describe_error, errno, is_permission};
+use super::extack::explanation;
 use super::filter::Filter;
 use super::hook::Hook;
 use super::interface::{find_interface, interfaces};
@@ -22,6 +28,7 @@ use crate::checks::driver_errors::driver_error;
 use crate::config::XdpMode;
 use crate::model::framing::describe;
 use crate::model::interface::Interface;
+use crate::model::text::printable;
 
 impl Filter {
     /// Attaches both programs and pins their links. An error leaves nothing behind, and takes nothing away: an
@@ -52,7 +59,14 @@ impl Filter {
             XdpMode::Native => self.attach_ingress(interface, AyaMode::Driver)?,
             XdpMode::Generic => self.attach_ingress(interface, AyaMode::Skb)?,
             XdpMode::Auto => match self.attach_ingress(interface, AyaMode::Driver) {
-                Err(AttachError::Refused { .. }) => self.attach_ingress(interface, AyaMode::Skb)?,
+                // Whatever the driver means by it: a packet that is judged late is judged.
+                Err(refused @ (AttachError::Refused { .. } | AttachError::Program { .. })) => {
+                    let link = self.attach_ingress(interface, AyaMode::Skb)?;
+                    let why = refused.to_string();
+                    let why = why.split(". Try these").next().unwrap_or_default();
+                    info!("generic mode for {}: {why}", interface.name);
+                    link
+                }
                 other => other?,
             },
         };
@@ -164,7 +178,7 @@ impl Filter {
         let program = self.ingress(link)?;
         let id = program
             .attach_to_if_index(interface.index, mode)
-            .map_err(|error| refusal(interface, mode, error))?;
+            .map_err(|error| refusal(interface, mode, program, error))?;
         let link = program
             .take_link(id)
             .map_err(|error| AttachError::Program {
@@ -223,17 +237,27 @@ pub(super) fn remove_egress(interface: &str) {
 }
 
 /// Turns a refusal into what the operator can do about it.
-fn refusal(interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachError {
+fn refusal(
+    interface: &Interface,
+    mode: AyaMode,
+    program: &Xdp,
+    error: ProgramError,
+) -> AttachError {
     if is_permission(&error) {
         return AttachError::privilege(&interface.name, &error);
     }
     let name = interface.name.clone();
+    let program = program.fd().ok();
+    let said = program.and_then(|fd| explanation(interface.index, mode, fd.as_fd()));
+    let said = said.map_or_else(String::new, |said| {
+        format!(" (the kernel says: \"{}\")", printable(&said))
+    });
     let errno = errno(&error);
     let meaning = errno.and_then(|errno| driver_error(&name, interface.driver.as_deref(), errno));
     let (Some(errno), Some(meaning)) = (errno, meaning) else {
         return AttachError::Program {
             name,
-            cause: describe_error(&error),
+            cause: describe_error(&error) + &said,
         };
     };
     AttachError::Refused {
@@ -244,6 +268,7 @@ fn refusal(interface: &Interface, mode: AyaMode, error: ProgramError) -> AttachE
             "native"
         },
         cause: std::io::Error::from_raw_os_error(errno),
+        said,
         meaning,
     }
 }

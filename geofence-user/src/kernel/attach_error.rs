@@ -44,12 +44,14 @@ pub enum AttachError {
     )]
     Privilege { name: String, call: String },
     #[error(
-        "interface {name} refused the program in {mode} mode: BPF_LINK_CREATE: {cause}. {meaning}"
+        "interface {name} refused the program in {mode} mode: BPF_LINK_CREATE: {cause}{said}. {meaning}"
     )]
     Refused {
         name: String,
         mode: &'static str,
         cause: std::io::Error,
+        /// The driver's own words in brackets, if it has any.
+        said: String,
         meaning: DriverError,
     },
     #[error("cannot attach to {name}: {cause}")]

@@ -13,6 +13,7 @@ mod data_path_log;
 mod detach;
 mod devices;
 mod error;
+mod extack;
 mod filter;
 mod flows;
 mod hook;

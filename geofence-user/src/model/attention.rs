@@ -59,6 +59,11 @@ pub fn items(status: &Value) -> Vec<Item> {
         let name = name.map_or_else(String::new, |name| format!(" {name}"));
         items.push(Item::trouble(format!("missing: {part}{name}")));
     }
+    if status["generation_confirmed"] == false {
+        items.push(Item::trouble(
+            "the kernel does not say which image is active",
+        ));
+    }
     let unanswered = &status["unanswered"];
     for (table, packets) in unanswered["no_flow"].as_object().into_iter().flatten() {
         if let Some(packets) = packets.as_u64().filter(|packets| *packets > 0) {

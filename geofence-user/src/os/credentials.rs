@@ -80,17 +80,20 @@ fn read_private(path: &Path) -> Result<Vec<u8>, CredentialError> {
         cause,
     };
     let input = Input::open(path, SECRET_BYTES_MAX).map_err(failed)?;
-    let (owner, mode) = input.owner_and_mode();
-    if owner != 0 && owner != geteuid().as_raw() {
-        return Err(CredentialError::Stranger {
-            path: name(),
-            owner,
-        });
+    ensure_private(path, input.owner_and_mode(), geteuid().as_raw())?;
+    input.read().map_err(failed)
+}
+
+/// Refuses a file that another user than root and this one owns, or that others may read.
+fn ensure_private(path: &Path, (owner, mode): (u32, u32), own: u32) -> Result<(), CredentialError> {
+    let path = path.display().to_string();
+    if owner != 0 && owner != own {
+        return Err(CredentialError::Stranger { path, owner });
     }
     if mode & 0o077 != 0 {
-        return Err(CredentialError::Exposed { path: name(), mode });
+        return Err(CredentialError::Exposed { path, mode });
     }
-    input.read().map_err(failed)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -141,16 +144,13 @@ mod tests {
 
     #[test]
     fn secret_of_another_user_is_refused() {
-        if !geteuid().is_root() {
-            return;
+        let ensure = |owner, own| ensure_private(Path::new("key"), (owner, 0o600), own);
+        for (owner, own) in [(0, 0), (0, 1000), (1000, 1000)] {
+            assert!(ensure(owner, own).is_ok(), "{owner} {own}");
         }
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("key");
-        fs::write(&path, "hunter2").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        nix::unistd::chown(&path, Some(1234.into()), None).unwrap();
-        let refused = read_from(&SecretSource::File(path), None).unwrap_err();
-        let refused = refused.to_string();
-        assert!(refused.contains("belongs to user 1234"), "{refused}");
+        for own in [0, 1000] {
+            let refused = ensure(1234, own).unwrap_err().to_string();
+            assert!(refused.contains("belongs to user 1234"), "{refused}");
+        }
     }
 }

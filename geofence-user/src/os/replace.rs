@@ -29,13 +29,25 @@ pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     input::directory(directory).and_then(|directory| directory.sync_all())
 }
 
-fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::options()
+/// Makes a file of this name anew, for its owner only. What has the name goes: a pipe would block the process
+/// that opens it, and a link leads elsewhere.
+///
+/// # Errors
+/// Also if a directory has the name.
+pub fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(path)
+}
+
+fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = create(path)?;
     for part in parts {
         file.write_all(part)?;
     }
@@ -49,7 +61,7 @@ pub fn remove_unfinished(directory: &Path) {
     };
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let is_file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
         if is_file && path.extension().is_some_and(|end| end == UNFINISHED) {
             let _ = fs::remove_file(path);
         }
@@ -74,5 +86,22 @@ mod tests {
         remove_unfinished(place.path());
         assert!(!place.path().join("image.new").exists());
         assert!(path.exists());
+    }
+
+    #[test]
+    fn pipe_and_link_of_that_name_are_replaced_and_not_opened() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let new = path("image.new");
+        nix::unistd::mkfifo(&new, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        replace(&path("image"), &[b"one"]).unwrap();
+        fs::write(path("other"), "theirs").unwrap();
+        std::os::unix::fs::symlink(path("other"), &new).unwrap();
+        replace(&path("image"), &[b"two"]).unwrap();
+        assert_eq!(fs::read(path("image")).unwrap(), b"two");
+        assert_eq!(fs::read(path("other")).unwrap(), b"theirs");
+        nix::unistd::mkfifo(&new, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        remove_unfinished(place.path());
+        assert!(!new.exists());
     }
 }

@@ -217,32 +217,44 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     if wants(Part::Variants) {
         progress("part 4 of 9: one rule of each kind");
-        variants::measure(&plan, &mut report)?;
+        attempt(&mut report, |report| variants::measure(&plan, report));
     }
     if wants(Part::Load) {
         progress("part 5 of 9: under load");
-        load::measure(&plan, &mut report)?;
-        interfaces::measure(&plan, &mut report)?;
+        attempt(&mut report, |report| load::measure(&plan, report));
+        attempt(&mut report, |report| interfaces::measure(&plan, report));
     }
     if wants(Part::Growth) {
         progress("part 6 of 9: growth");
-        growth::measure(&plan, &mut report)?;
+        attempt(&mut report, |report| growth::measure(&plan, report));
     }
     if wants(Part::Rules) {
         progress("part 7 of 9: lists, exceptions, tenants");
-        rules::measure(&plan, &mut report)?;
-        rig::everywhere(|| many_exceptions::measure(&plan, &mut report))?;
+        attempt(&mut report, |report| rules::measure(&plan, report));
+        attempt(&mut report, |report| {
+            rig::everywhere(|| many_exceptions::measure(&plan, report))
+        });
     }
     if wants(Part::Lists) {
         progress("part 8 of 9: a list of a million");
-        lists::measure(&plan, &mut report)?;
+        attempt(&mut report, |report| lists::measure(&plan, report));
     }
     if wants(Part::Control) {
         progress("part 9 of 9: control, memory, the daemon");
-        control::measure(&plan, &geofence(arguments)?, &mut report)?;
+        let geofence = geofence(arguments)?;
+        attempt(&mut report, |report| {
+            control::measure(&plan, &geofence, report)
+        });
     }
     publish(arguments, &report)?;
     Ok(report.refused.is_empty())
+}
+
+/// Measures a part. One that cannot be measured leaves the others what they are.
+fn attempt(report: &mut Report, measure: impl FnOnce(&mut Report) -> Result<()>) {
+    if let Err(error) = measure(report) {
+        report.refused.push(format!("{error:#}"));
+    }
 }
 
 /// Runs another build and this one in turns.

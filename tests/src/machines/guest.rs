@@ -19,8 +19,8 @@ use super::agreement::corpus_agrees;
 use super::devices::{DEVICES, Device, mac};
 use super::machine::{END, MODULES};
 use super::rows::row;
-use super::verdicts::{BLOCKED, JUDGED, OPEN, before_link, verdict_on};
-use super::{disk, reboot};
+use super::verdicts::{AUTO, BLOCKED, JUDGED, OPEN, before_link, queues, verdict_on};
+use super::{disk, reboot, stacks, tunnels};
 use crate::call;
 use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::{self, Row};
@@ -114,6 +114,8 @@ fn look(port: &mut File, is_short: bool) -> Result<()> {
         }
     }
     if !is_short {
+        report::json(port, &tunnels::rows())?;
+        report::json(port, &stacks::rows())?;
         report::json(port, &reboot::before())?;
     }
     Ok(())
@@ -177,14 +179,21 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
     let what = |what: &str| format!("{name}: {what}");
     let mut daemon = None;
     let mut rows = Vec::new();
-    rows.push(row(what("an empty configuration"), "written", || {
-        fs::write(BY_FILE[1], "")?;
-        Ok("written".to_owned())
-    }));
+    rows.push(row(
+        what("a configuration without rules"),
+        "written",
+        || {
+            fs::write(BY_FILE[1], AUTO)?;
+            Ok("written".to_owned())
+        },
+    ));
     rows.push(row(what("start before the link is up"), mode, || {
         let (started, mode) = before_link(edge, &BY_FILE)?;
         daemon = Some(started);
-        Ok(mode)
+        Ok(match queues(edge) {
+            Some(queues) => format!("{mode}, receive queues: {queues}"),
+            None => mode,
+        })
     }));
     let judges = || {
         anyhow::Ok(format!(
@@ -203,7 +212,7 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
     for (text, rules) in [(RULES, "rules of every kind"), ("", "no rules")] {
         let what = what(&format!("reload to {rules}"));
         rows.push(row(what, JUDGED, || {
-            fs::write(BY_FILE[1], text)?;
+            fs::write(BY_FILE[1], format!("{AUTO}{text}"))?;
             fs::write("/tmp/findings.txt", LISTED)?;
             let answer = edge.ask(&["reload"])?;
             ensure!(answer.code == Some(0), "{answer:?}");

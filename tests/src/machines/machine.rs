@@ -17,17 +17,18 @@ use crate::lab::Scale;
 use crate::lab::report::Row;
 
 /// The programs that the laboratory needs, with Debian's names of their packages.
-pub const PROGRAMS: [(&str, &str); 3] = [
+pub const PROGRAMS: [(&str, &str); 4] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("ethtool", "ethtool"),
+    ("wg", "wireguard-tools"),
 ];
 
 /// The programs that a machine has, besides ours.
-const TOOLS: [&str; 5] = ["ip", "ethtool", "setpriv", "nsenter", "modprobe"];
+const TOOLS: [&str; 6] = ["ip", "ethtool", "setpriv", "nsenter", "modprobe", "wg"];
 
 /// The modules that a machine may load.
-pub(super) const MODULES: [&str; 9] = [
+pub(super) const MODULES: [&str; 17] = [
     "veth",
     "virtio_pci",
     "virtio_blk",
@@ -37,6 +38,14 @@ pub(super) const MODULES: [&str; 9] = [
     "e1000e",
     "sch_ingress",
     "cls_bpf",
+    "ip_gre",
+    "ipip",
+    "sit",
+    "wireguard",
+    "8021q",
+    "bonding",
+    "macvlan",
+    "vrf",
 ];
 
 /// The line that ends a machine's rows.

@@ -14,6 +14,8 @@ mod kernels;
 mod machine;
 mod reboot;
 mod rows;
+mod stacks;
+mod tunnels;
 mod verdicts;
 
 pub use agreement::corpus_agrees;

@@ -9,6 +9,9 @@ use crate::edge::Edge;
 pub(super) const BLOCKED: &str = "77.88.8.8";
 pub(super) const OPEN: &str = "84.200.69.80";
 
+/// Not every device has native XDP.
+pub(super) const AUTO: &str = "xdp-mode = \"auto\"\n";
+
 /// What the filter must do with a connection to SSH from each.
 pub(super) const JUDGED: &str = "RU dropped, DE passed";
 
@@ -24,12 +27,32 @@ pub(super) fn before_link(edge: &Edge, words: &[&str]) -> Result<(Daemon, String
     set("up")?;
     edge.pair.wait_up()?;
     edge.pair.address(false)?;
-    let said = started.stderr();
+    let mode = mode(&started)?;
+    Ok((started, mode))
+}
+
+/// The mode that a daemon has reached, as its log says.
+pub(super) fn mode(daemon: &Daemon) -> Result<String> {
+    let said = daemon.stderr();
     let line = said
         .lines()
+        .filter(|line| line.contains("protecting "))
         .find_map(|line| line.split_once(" in ")?.1.split_once(" mode"));
     let mode = line.map(|(mode, _)| mode.to_owned());
-    Ok((started, mode.with_context(|| said.clone())?))
+    mode.with_context(|| said.clone())
+}
+
+/// How many queues an interface receives by, as its driver says.
+pub(super) fn queues(edge: &Edge) -> Option<u32> {
+    let words = ["ethtool", "--show-channels", edge.interface()];
+    let said = edge.pair.edge.run(&words).ok()?;
+    let (_, now) = said.split_once("Current hardware settings")?;
+    let counts = now.lines().filter_map(|line| {
+        let (kind, count) = line.split_once(':')?;
+        let is_receiving = matches!(kind.trim(), "RX" | "Combined");
+        is_receiving.then(|| count.trim().parse::<u32>().unwrap_or(0))
+    });
+    Some(counts.sum())
 }
 
 /// What becomes of a connection to SSH from this address.

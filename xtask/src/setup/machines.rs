@@ -28,6 +28,7 @@ fn try_install() -> Result<()> {
     let programs = [
         ("qemu-system-x86_64", "qemu-system-x86"),
         ("modprobe", "kmod"),
+        ("wg", "wireguard-tools"),
     ];
     let missing = programs
         .into_iter()

@@ -13,8 +13,9 @@ const HALVED: [&str; 2] = ["ena", "gve"];
 const STACKED: [&str; 6] = ["bridge", "vlan", "macvlan", "ipvlan", "team", "vxlan"];
 
 /// Drivers that have had native XDP since before Linux 6.0, for kernels that do not report it.
-const KNOWN_NATIVE: [&str; 18] = [
+const KNOWN_NATIVE: [&str; 20] = [
     "bnxt_en",
+    "bond",
     "ena",
     "gve",
     "hv_netvsc",
@@ -24,6 +25,7 @@ const KNOWN_NATIVE: [&str; 18] = [
     "igc",
     "ixgbe",
     "ixgbevf",
+    "mana",
     "mlx4_en",
     "mlx5_core",
     "mvneta",

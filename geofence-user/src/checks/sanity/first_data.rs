@@ -3,6 +3,8 @@
 //! Vendors differ by more than the rules allow between two releases of one vendor, so amounts are not compared. But a
 //! listed country that is in the embedded data and missing from the new data would not be filtered at all.
 
+use std::collections::BTreeSet;
+
 use geofence_common::country::Country;
 
 use super::address_counts::AddressCounts;
@@ -57,7 +59,9 @@ impl FirstData {
             let Extents { v4, v6 } = first.of(country);
             v4.addresses > 0 && v6.addresses > 0
         };
-        if listed(policy).all(is_whole) {
+        // A policy may list no country for everyone, and some for a tenant.
+        let has_families = Family::ALL.iter().all(|family| has(&first, *family));
+        if has_families && listed(policy).all(is_whole) {
             return Ok(Self::default());
         }
         let target = Target {
@@ -87,10 +91,6 @@ impl FirstData {
         let mut refusals: Vec<_> = vanished
             .map(|country| Refusal::Vanished { country })
             .collect();
-        let has = |counts: &AddressCounts, family| {
-            let mut all = counts.iter();
-            all.any(|(_, extents)| extents.of(family).addresses > 0)
-        };
         let missing = |family: &Family| has(embedded, *family) && !has(first, *family);
         let missing: Vec<Family> = Family::ALL.into_iter().filter(missing).collect();
         refusals.extend(
@@ -126,7 +126,19 @@ impl FirstData {
     }
 }
 
+/// The countries that the rules name, for everyone or for a tenant.
 fn listed(policy: &Policy) -> impl Iterator<Item = Country> {
-    let (CountryRule::Block(listed) | CountryRule::AllowOnly(listed)) = &policy.settings.rule;
-    listed.iter().copied()
+    let tenants = policy.tenants.iter();
+    let rules = tenants.filter_map(|tenant| tenant.own.rule.as_ref());
+    let rules = rules.chain([&policy.settings.rule]);
+    let listed = rules.flat_map(|rule| match rule {
+        CountryRule::Block(listed) | CountryRule::AllowOnly(listed) => listed.iter().copied(),
+    });
+    listed.collect::<BTreeSet<_>>().into_iter()
+}
+
+/// Whether there is any address of a family.
+fn has(counts: &AddressCounts, family: Family) -> bool {
+    let mut all = counts.iter();
+    all.any(|(_, extents)| extents.of(family).addresses > 0)
 }

@@ -16,6 +16,7 @@ use crate::model::policy::{CountryRule, Policy};
 use crate::model::units::UnixSeconds;
 use crate::oracle::default_policy;
 
+mod families;
 mod systems;
 mod vendor;
 

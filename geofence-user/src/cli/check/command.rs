@@ -16,6 +16,9 @@ use crate::os::interface_names::indexes;
 use crate::prepare::prepare;
 
 /// Check a configuration and its databases, and print the policy they amount to
+///
+/// Exits with 0 if `geofence run` would take both, with 1 if it would take the data with --force only, and with 2 if
+/// the configuration cannot be read.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Configuration file, the same as with --config
@@ -63,6 +66,7 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
     let prepared = prepare(config)?;
     let mut effective = Effective::of(&prepared, policy.describe());
     let first = FirstData::of(&prepared)?;
+    let is_refused = !first.refusals.is_empty();
     let refusals = first
         .refusals
         .iter()
@@ -89,5 +93,9 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
     } else {
         out.write_all(effective.text().as_bytes())?;
     }
-    Ok(Outcome::Yes)
+    Ok(if is_refused {
+        Outcome::No
+    } else {
+        Outcome::Yes
+    })
 }

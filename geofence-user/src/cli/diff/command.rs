@@ -174,6 +174,7 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
         block: arguments.block.clone(),
         default: arguments.default.clone(),
     };
+    let name = new.describe();
     let mut new = new.config()?;
     arguments.instance.apply(&mut new)?;
     let old = Old::find(arguments)?;
@@ -204,6 +205,7 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
     if arguments.json {
         let mut object = serde_json::to_value(&diff)?;
         object["equal"] = is_equal.into();
+        object["policy"] = name.into();
         object["against"] = old.name(arguments).into();
         let affected = traffic.as_ref().map(|traffic| traffic.affected.as_ref());
         object["traffic"] = json!(affected.and_then(Result::ok));
@@ -211,8 +213,9 @@ pub fn diff(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcom
         object["traffic_unknown"] = json!(unknown);
         writeln!(out, "{object}")?;
     } else {
-        let name = old.name(arguments);
-        let text = text(&diff, &new.config.policy, &name, arguments.all);
+        let old = old.name(arguments);
+        writeln!(out, "policy: {name}, compared with {old}")?;
+        let text = text(&diff, &new.config.policy, arguments.all);
         out.write_all(text.as_bytes())?;
         if let Some(traffic) = &traffic {
             write!(out, "{traffic}")?;

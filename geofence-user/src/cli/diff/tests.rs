@@ -84,10 +84,11 @@ fn equal_policies_change_nothing() {
     std::fs::copy(files.path("old.toml"), files.path("new.toml")).unwrap();
     let (outcome, text) = output(&files.arguments());
     assert_eq!(outcome, Outcome::Yes);
-    let old = files.path("old.toml");
+    let [old, new] = ["old.toml", "new.toml"].map(|name| files.path(name));
+    let [old, new] = [old.display(), new.display()];
     assert_eq!(
         text,
-        format!("nothing changes compared with {}\n", old.display())
+        format!("policy: {new}, compared with {old}\nnothing changes\n")
     );
     assert_eq!(json(files.arguments())["equal"], true);
 }

@@ -10,18 +10,15 @@ use crate::model::countries;
 use crate::model::policy::{CountryRule, Policy, Service};
 use crate::model::text::grouped;
 
-/// Everything that differs from the policy named `against`. With `all`, also the data of countries that are not listed.
-pub(super) fn text(diff: &Diff, policy: &Policy, against: &str, all: bool) -> String {
+/// Everything that differs between two policies. With `all`, also the data of countries that are not listed.
+pub(super) fn text(diff: &Diff, policy: &Policy, all: bool) -> String {
     let mut out = Lines::default();
-    if diff.is_empty() {
-        out.0 = if diff.not_compared.is_empty() {
-            format!("nothing changes compared with {against}\n")
-        } else {
-            format!("nothing that can be compared changes compared with {against}\n")
-        };
-    } else {
-        out.add("against", against);
+    if !diff.is_empty() {
         out.differences(diff);
+    } else if diff.not_compared.is_empty() {
+        out.0 = "nothing changes\n".to_owned();
+    } else {
+        out.0 = "nothing that can be compared changes\n".to_owned();
     }
     for missing in &diff.not_compared {
         out.add("NOT COMPARED", missing);

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use geofence_common::decide::Verdict;
+use geofence_common::explain::Step;
 use serde_json::json;
 
 use super::decider::Decider;
@@ -15,7 +17,8 @@ use super::report::{outcome, to_json, write};
 use crate::cli::asked::Asked;
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
-use crate::explain::{Protocol, Question, addresses, pcap};
+use crate::explain::pcap::{self, Captured};
+use crate::explain::{Protocol, Question, addresses};
 
 /// Explain what the filter does with a packet, or with every frame of a capture
 ///
@@ -136,33 +139,28 @@ fn explain_capture(
         writeln!(out, "policy: {policy}")?;
     }
     let mut worst = Outcome::Yes;
+    let mut is_judged = false;
     pcap::for_each_frame(file, |number, captured| {
-        let captured = match captured {
-            Ok(captured) => captured,
+        let judged = captured.and_then(|captured| {
+            let judged = judge(&mut decider, &captured).map_err(|error| format!("{error:#}"))?;
+            Ok((captured.is_cut(), judged))
+        });
+        let (is_cut, (verdict, steps, matters)) = match judged {
+            Ok(judged) => judged,
             Err(why) if arguments.json => {
                 let object = json!({ "frame": number, "policy": policy, "not_judged": why });
                 return Ok(writeln!(out, "{object}")?);
             }
             Err(why) => return Ok(writeln!(out, "{number:>6}  not judged: {why}")?),
         };
-        let asking = || format!("frame {number}");
-        let (verdict, steps) = decider
-            .decide(&captured.filled(0), None)
-            .with_context(asking)?;
-        // What was not captured matters if other bytes in its place change the verdict.
-        let matters = captured.is_cut()
-            && decider
-                .decide(&captured.filled(0xff), None)
-                .with_context(asking)?
-                .0
-                != verdict;
+        is_judged = true;
         if outcome(verdict.action) == Outcome::No {
             worst = Outcome::No;
         }
         if arguments.json {
             let mut object = to_json(Some(number), verdict, &steps, &decider)?;
             object["policy"] = policy.as_str().into();
-            object["cut"] = captured.is_cut().into();
+            object["cut"] = is_cut.into();
             object["cut_matters"] = matters.into();
             writeln!(out, "{object}")?;
         } else {
@@ -186,5 +184,16 @@ fn explain_capture(
         Ok(())
     })
     .with_context(|| format!("reading the capture {name}"))?;
+    if !is_judged {
+        bail!("none of the frames of {name} could be judged");
+    }
     Ok(worst)
+}
+
+/// The verdict about a captured frame, the steps that led to it, and whether what was not captured matters: whether
+/// other bytes in its place change the verdict. The kernel does not take every frame for a test run.
+fn judge(decider: &mut Decider, captured: &Captured) -> anyhow::Result<(Verdict, Vec<Step>, bool)> {
+    let (verdict, steps) = decider.decide(&captured.filled(0), None)?;
+    let matters = captured.is_cut() && decider.decide(&captured.filled(0xff), None)?.0 != verdict;
+    Ok((verdict, steps, matters))
 }

@@ -107,7 +107,12 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
 
 fn add_policy(status: &Value, lines: &mut Lines) {
     let (mode, generation) = (word(&status["mode"]), &status["generation"]);
-    lines.add("policy", format_args!("{mode}, image {generation}"));
+    let source = if status["generation_confirmed"] == false {
+        " as far as the daemon knows"
+    } else {
+        ""
+    };
+    lines.add("policy", format_args!("{mode}, image {generation}{source}"));
     if let Some(sentence) = status["policy"].as_str() {
         lines.add("", sentence);
     }

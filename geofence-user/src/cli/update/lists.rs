@@ -1,13 +1,14 @@
 //! Lists: fetched from their URL or read from their file, and stored if they are good.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{Write as _, stderr};
 
 use geofence_common::action::Action;
 use geofence_common::country::Country;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use crate::checks::diff::counters;
 use crate::config::Config;
 use crate::daemon::candidate::traffic_of;
 use crate::data::lists::store::{Store, StoreError};
@@ -16,6 +17,7 @@ use crate::kernel::Running;
 use crate::model::list::Definition;
 use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
+use crate::serve::control::{Answer, Request, ask};
 
 /// What lists are compared with.
 pub(super) struct Lists {
@@ -62,17 +64,39 @@ pub(super) fn is_good(updated: &UpdateOutcome) -> bool {
 
 /// The traffic that passes the running filter, if one runs and tells.
 fn traffic(config: &Config, daemon: &Value) -> Option<Traffic> {
-    let listen = daemon["listen"].as_str()?;
-    let counted = counters(&format!("http://{listen}/metrics")).ok()?;
-    let running = Running::find(&config.instance).ok()??;
+    if daemon.is_null() {
+        return None;
+    }
+    // The metrics may be for named users only, or not served at all.
+    let counters = match ask(&config.instance, &Request::Counters) {
+        Ok(Answer::Done(counters)) => counters,
+        Ok(Answer::Refused { error, .. }) => return unknown(error),
+        Err(error) => return unknown(error),
+    };
+    let running = match Running::find(&config.instance) {
+        Ok(running) => running?,
+        Err(error) => return unknown(error),
+    };
     let mut passed = BTreeMap::new();
-    for ((code, action, _), packets) in counted.countries {
-        let code = code.as_bytes().try_into().ok().and_then(Country::from_code);
-        if let Some(country) = code.filter(|_| action == Action::Pass.name()) {
-            *passed.entry(country).or_default() += packets;
+    let interfaces = counters["interfaces"].as_array().into_iter().flatten();
+    for one in interfaces.flat_map(|one| one["packets"].as_array().into_iter().flatten()) {
+        let code = one["country"].as_str().unwrap_or_default().as_bytes();
+        let country = code.try_into().ok().and_then(Country::from_code);
+        if let Some(country) = country.filter(|_| one["action"] == Action::Pass.name()) {
+            *passed.entry(country).or_default() += one["packets"].as_u64().unwrap_or_default();
         }
     }
     traffic_of(running.words(), &passed)
+}
+
+/// Without the counters, lists are judged by their entries and the space that they cover alone.
+fn unknown(why: impl Display) -> Option<Traffic> {
+    // Where standard error is closed, the warning has no reader.
+    let _ = writeln!(
+        stderr(),
+        "warning: lists are not compared with the traffic that passes now: {why}"
+    );
+    None
 }
 
 pub(super) fn object(name: &str, updated: &UpdateOutcome) -> Value {
@@ -127,10 +151,9 @@ pub(super) fn line(definition: &Definition, updated: &UpdateOutcome) -> String {
              geofence update {name}",
             stays(entries)
         ),
-        UpdateOutcome::Rejected { why, entries } => format!(
-            "{name}: REJECTED, {}:\n{why}\nIf the new text is right, accept it: geofence update {name} --force",
-            stays(entries)
-        ),
+        UpdateOutcome::Rejected { why, entries } => {
+            format!("{name}: REJECTED, {}:\n{why}", stays(entries))
+        }
         UpdateOutcome::Failed { why, entries } => {
             format!("{name}: FAILED, {}:\n{why}", stays(entries))
         }

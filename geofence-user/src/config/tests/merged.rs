@@ -143,3 +143,13 @@ fn the_merged_text_is_the_same_configuration_with_the_origin_of_each_key() {
     let again = Config::parse(&merged, "merged.toml").unwrap();
     assert_eq!(again, Config::load(&file).unwrap());
 }
+
+#[test]
+fn conf_d_that_cannot_be_listed_is_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("geofence.toml");
+    std::fs::write(&file, "").unwrap();
+    std::fs::write(place.path().join("conf.d"), "no directory").unwrap();
+    let said = Config::load(&file).unwrap_err().render(false);
+    assert!(said.contains("cannot list the directory"), "{said}");
+}

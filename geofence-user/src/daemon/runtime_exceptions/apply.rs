@@ -249,6 +249,7 @@ impl Daemon {
         let config = (*lock(&self.active).config).clone();
         let (mut config, mut text) = self.exception_store.add_with_text(config)?;
         let reason = "the wall clock was set; it lasts as long as it was added for";
+        let mut records = Vec::new();
         for (id, end) in promises.iter() {
             let mut all = config.runtime.list.iter();
             let Some(at) = all.position(|one| one.spec.id == *id) else {
@@ -268,9 +269,16 @@ impl Daemon {
                 error: None,
             };
             let recorded = self.exception_store.record(&entry);
-            recorded.map_err(internal)?;
+            records.push(recorded.map_err(internal)?);
         }
         let written = self.exception_store.write(&text);
+        if written.is_err() {
+            for record in records {
+                if let Err(error) = self.exception_store.retract(record) {
+                    error!("{error}: it records the change as done, and it was not made");
+                }
+            }
+        }
         written.map_err(internal)
     }
 

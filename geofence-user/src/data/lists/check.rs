@@ -43,7 +43,7 @@ pub(super) fn read_checked(
         if !matches!(error, ListError::TooMany { .. }) {
             error.to_string()
         } else if grown == Some(entries_max) {
-            format!("{error}, {GROWN}")
+            format!("{error}, {GROWN}{}", acceptance(definition))
         } else if entries_max == room {
             no_room(&error)
         } else {
@@ -76,7 +76,15 @@ pub(super) fn read_checked(
     let lines = problems
         .iter()
         .map(|problem| format!("{source}: {problem}"));
-    Err(lines.collect::<Vec<_>>().join("\n"))
+    Err(lines.collect::<Vec<_>>().join("\n") + &acceptance(definition))
+}
+
+/// How to accept a text that can be read and is doubted. A text that cannot be read is not accepted by force either.
+fn acceptance(definition: &Definition) -> String {
+    format!(
+        "\nIf the new text is right, accept it: geofence update {} --force",
+        definition.name
+    )
 }
 
 /// How many entries there is memory for under the limit of the control group: as they are read, in the image that they

@@ -42,7 +42,7 @@ pub(super) fn problems(definition: &Definition, entries: &Entries) -> Vec<Sanity
 
 /// The blocks that IANA has given to the registries of IPv6, of which sites get their addresses: the lines of
 /// <https://www.iana.org/assignments/ipv6-unicast-address-assignments> that are "ALLOCATED" to a registry, as they were
-/// in 2024, and 2410::/12, which is newer. 2001::/23 (special purposes) and 2002::/16 (6to4) are not given to one.
+/// at the end of 2024. 2001::/23 (special purposes) and 2002::/16 (6to4) are not given to one.
 ///
 /// The rest of 2000::/3 is free, and a list that covers all of the internet covers little of that. Addresses of a block
 /// that is missing here do not count.

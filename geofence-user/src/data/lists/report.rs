@@ -71,8 +71,7 @@ impl ListReport {
                 "the last update of the list {name} failed, and its last good text is used instead:\n{why}"
             ),
             ListState::LastGood => format!(
-                "the list {name} is rejected, and its last good text is used instead:\n{why}\nIf the new text is \
-                 right, accept it: geofence update {name} --force"
+                "the list {name} is rejected, and its last good text is used instead:\n{why}"
             ),
             ListState::Absent => {
                 let tried = if why.is_empty() {

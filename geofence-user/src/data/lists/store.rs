@@ -11,7 +11,10 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +131,16 @@ pub enum StoreError {
     },
     #[error("{path} is damaged; remove it, and fetch the list again with `geofence update`")]
     Damaged { path: String },
+    #[error(
+        "another process holds the lock of {path} and does not let go; `lsof +D {path}` shows which. Nothing is \
+         stored meanwhile"
+    )]
+    Busy { path: String },
 }
+
+/// How often, and after which time, the lock is tried again while another process has it.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The version of the layout.
 const VERSION: u32 = 1;
@@ -171,8 +183,19 @@ impl Store {
             .mode(0o700)
             .create(&self.directory)
             .map_err(failed)?;
-        let directory = input::directory(&self.directory).map_err(failed)?;
-        Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
+        let mut directory = input::directory(&self.directory).map_err(failed)?;
+        // Another update holds it while it writes. A process that holds it longer must not stop this one.
+        for _ in 0..LOCK_TRIES {
+            match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((back, Errno::EWOULDBLOCK)) => directory = back,
+                Err((_, errno)) => return Err(failed(errno.into())),
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
+        Err(StoreError::Busy {
+            path: self.directory.display().to_string(),
+        })
     }
 
     /// The stored text, if there is one.

@@ -60,6 +60,19 @@ pub(super) fn read(parser: &mut Parser<'_>) {
     }
 }
 
+/// Reads a time. A server may write more digits of a second than there are nanoseconds (STIX 2.1, section 2.16); what
+/// is beyond counts for nothing.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    const DIGITS: usize = 9;
+    let Some((whole, rest)) = text.split_once('.') else {
+        return text.parse().ok();
+    };
+    let end = rest.find(|one: char| !one.is_ascii_digit());
+    let (fraction, zone) = rest.split_at(end.unwrap_or(rest.len()));
+    let kept = fraction.get(..DIGITS).unwrap_or(fraction);
+    format!("{whole}.{kept}{zone}").parse().ok()
+}
+
 /// For each object, whether it is the latest version of its id. Of equal versions, the last one counts.
 fn latest_versions(objects: &[&RawValue]) -> Vec<bool> {
     let mut is_latest = vec![true; objects.len()];
@@ -73,7 +86,7 @@ fn latest_versions(objects: &[&RawValue]) -> Vec<bool> {
         else {
             continue;
         };
-        let modified: Option<Timestamp> = modified.and_then(|time| time.parse().ok());
+        let modified = modified.and_then(|time| timestamp(&time));
         match by_id.get_mut(&id) {
             Some((before, _)) if modified < *before => is_latest[number] = false,
             Some(before) => {
