@@ -138,6 +138,8 @@ reasons! {
     RateLimit = 34, "pressure", Drop;
     /// A packet that leaves, to an address on a list that blocks what goes there.
     ListedDestination = 35, "listed_destination", Drop;
+    /// The source is banned for a time.
+    Banned = 36, "banned", Drop;
 }
 
 /// Whether drops are enforced or only counted.

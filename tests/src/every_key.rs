@@ -49,7 +49,7 @@ const BASE: [(Option<&str>, &str, &str); 21] = [
 ];
 
 /// Changes that the examples cannot make: they name files, or entries of which there is one of that name.
-const OTHERS: [(Option<&str>, &str, &str); 8] = [
+const OTHERS: [(Option<&str>, &str, &str); 9] = [
     (None, "databases", r#"databases = ["other.mmdb"]"#),
     (
         None,
@@ -58,6 +58,7 @@ const OTHERS: [(Option<&str>, &str, &str); 8] = [
     ),
     (None, "asn-database", r#"asn-database = "asn.mmdb""#),
     (Some("tenant"), "name", r#"name = "other-tenant""#),
+    (Some("exception"), "action", r#"action = "drop""#),
     (Some("list"), "file", r#"file = "other.txt""#),
     (Some("list"), "format", r#"format = "netset""#),
     (Some("list"), "action", r#"action = "alert""#),
@@ -136,6 +137,11 @@ pub fn write(directory: &Path, global: &[(&'static str, &str)]) -> (String, Vec<
         // Of two keys that exclude each other, one goes.
         match place {
             (_, "allow-only") => _ = lines.remove(&(example.table, "block")),
+            // A ban is for everything.
+            (Some("exception"), "action") => {
+                lines.insert((example.table, "to"), "to = [\"any\"]".to_owned());
+                lines.remove(&(example.table, "services"));
+            }
             (Some("list"), "url" | "header" | "basic" | "bearer" | "api") => {
                 lines.remove(&place_of_file);
                 lines.insert((example.table, "url"), URL.to_owned());

@@ -47,6 +47,10 @@ pub enum Grant {
     Expired,
     /// All traffic, to other networks.
     Elsewhere,
+    /// The source is banned, and all traffic is excepted as well.
+    Banned,
+    /// It was banned; the time is over.
+    BannedBefore,
 }
 
 /// What a port is.
@@ -90,7 +94,7 @@ const PLACES: [Place; 5] = [
     Place::Unknown,
     Place::Special,
 ];
-const GRANTS: [Grant; 7] = [
+const GRANTS: [Grant; 9] = [
     Grant::None,
     Grant::All,
     Grant::Protocol,
@@ -98,6 +102,8 @@ const GRANTS: [Grant; 7] = [
     Grant::OtherProtocol,
     Grant::Expired,
     Grant::Elsewhere,
+    Grant::Banned,
+    Grant::BannedBefore,
 ];
 const PORTS: [Port; 8] = [
     Port::Plain,
@@ -163,6 +169,9 @@ impl Situation {
         if self.is_management {
             return vec![Reason::Management];
         }
+        if self.grant == Grant::Banned {
+            return vec![Reason::Banned];
+        }
         let is_protected = match self.port {
             Port::Protected | Port::Unnamed => true,
             Port::TenantProtected => self.is_tenant,
@@ -175,7 +184,12 @@ impl Situation {
         let is_excepted = match self.grant {
             Grant::All | Grant::Protocol => !is_protected,
             Grant::Named => names_port,
-            Grant::None | Grant::OtherProtocol | Grant::Expired | Grant::Elsewhere => false,
+            Grant::None
+            | Grant::OtherProtocol
+            | Grant::Expired
+            | Grant::Elsewhere
+            | Grant::Banned
+            | Grant::BannedBefore => false,
         } || (self.place == Place::Excepted && self.port == Port::Named);
         let mut passing = Vec::new();
         if is_excepted {
@@ -383,25 +397,34 @@ pub fn policy() -> Policy {
         ),
     ];
     let exceptions = grants.into_iter().map(|(grant, traffic, to, until)| {
+        let is_all = grant == Grant::All;
+        let from = sources(|one| one.grant == grant || is_all && one.grant == Grant::Banned);
+        let from = from.into_iter().map(Origin::Prefix);
+        (from.collect(), to, traffic, until, false)
+    });
+    let bans = [
+        (Grant::Banned, None),
+        (Grant::BannedBefore, Some(UnixSeconds(1))),
+    ];
+    let bans = bans.into_iter().map(|(grant, until)| {
         let from = sources(|one| one.grant == grant);
-        (
-            from.into_iter().map(Origin::Prefix).collect(),
-            to,
-            traffic,
-            until,
-        )
+        let from = from.into_iter().map(Origin::Prefix);
+        let (to, traffic) = (vec![Destination::Anywhere], vec![Traffic::Any]);
+        (from.collect(), to, traffic, until, true)
     });
     let for_country = (
         vec![Origin::Country(country(b"IR"))],
         vec![Destination::Anywhere],
         vec![Traffic::Service(tcp(Port::Named))],
         None,
+        false,
     );
     policy.exceptions = (0..)
-        .zip(exceptions.chain([for_country]))
-        .map(|(slot, (from, to, traffic, until))| Exception {
+        .zip(exceptions.chain(bans).chain([for_country]))
+        .map(|(slot, (from, to, traffic, until, is_ban))| Exception {
             id: format!("exception-{slot}"),
             slot,
+            is_ban,
             from,
             to,
             traffic,

@@ -74,7 +74,10 @@ fn assert_expected(situation: &Situation, verdict: Verdict, reasons: &mut BTreeM
         u32::from(situation.is_tenant),
         "{situation:?}"
     );
-    let by_exception = matches!(verdict.reason, Reason::Exception | Reason::ProtectedAccess);
+    let by_exception = matches!(
+        verdict.reason,
+        Reason::Exception | Reason::ProtectedAccess | Reason::Banned
+    );
     assert_eq!(verdict.exception != 0, by_exception, "{situation:?}");
     *reasons.entry(verdict.reason).or_default() += 1;
 }

@@ -1,18 +1,18 @@
-//! Exceptions and protected ports, which come before lists and countries.
+//! Bans, exceptions and protected ports, which come before lists and countries.
 
 use crate::action::{Action, Reason};
 use crate::decide::case::{Case, NO_REASON, reason_of};
-use crate::decide::endpoint::find_endpoint;
+use crate::decide::endpoint::{Endpoint, find_endpoint};
 use crate::decide::tables::Tables;
 use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
-use crate::image::exceptions::{ANYWHERE, EXCEPTION_WORDS, RUN_MAX, pair, traffic};
+use crate::image::exceptions::{ANYWHERE, BANNED, EXCEPTION_WORDS, RUN_MAX, pair, traffic};
 use crate::image::settings::{PortRule, flag};
 use crate::opaque::{Opaque, opaque};
 use crate::wire::protocol;
 
-/// The reason that an exception or a protected port gives, and the exception's slot plus one (0 for none).
+/// The reason that a ban, an exception or a protected port gives, and the slot of the first two plus one (0 for none).
 #[inline(always)]
 pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
     frame: &F,
@@ -31,6 +31,9 @@ pub(crate) fn check_exceptions<F: Frame, T: Tables, O: Observer>(
         return None;
     }
     let is_excepted = source.class.is_excepted();
+    if let Some(slot) = find_ban(frame, source, tables, observer) {
+        return Some((Reason::Banned, slot.wrapping_add(1)));
+    }
     let has_protected_ports = policy.flags.has(flag::PROTECTED);
     if let Some(later) = reason_of(case.later_fragment)
         && (is_excepted || (has_protected_ports && later.action() == Action::Drop))
@@ -210,6 +213,36 @@ pub(crate) fn find<F: Frame, T: Tables, O: Observer>(
         let found = run(frame, at, count, traffic, tables, observer);
         if found.is_some() {
             return found;
+        }
+    }
+    None
+}
+
+/// The slot of a ban of a source.
+#[inline(always)]
+fn find_ban<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    source: &Endpoint,
+    tables: &T,
+    observer: &mut O,
+) -> Option<u32> {
+    if !source.class.has_excepted_prefix() {
+        return None;
+    }
+    let all = Traffic::of(NO_PROTOCOL, NO_PORT, false);
+    let names = source.exception_names(tables).opaque(frame);
+    for number in 0..2 {
+        let name = if number == 0 { names[0] } else { names[1] };
+        let name = name.opaque(frame);
+        if name == 0 {
+            continue;
+        }
+        let [at, count] = pair(frame, name, BANNED, tables).opaque(frame);
+        if count == 0 {
+            continue;
+        }
+        if let Some(found) = run(frame, at, count, &all, tables, observer) {
+            return Some(found.slot);
         }
     }
     None

@@ -6,6 +6,8 @@
 //! exceptions. So a packet costs at most nine probes, however many exceptions there are, and one bit test if no
 //! exception names its source.
 //!
+//! Bans are in the same table, for destinations that no packet has by its address: see [`BANNED`].
+//!
 //! The table has lines of four pairs. A pair is in the line that its hash selects or in one of the few behind it; the
 //! compiler makes the table large enough for that. An exception has a deadline, which is compared with the time since
 //! boot.
@@ -17,6 +19,9 @@ use crate::opaque::Opaque as _;
 
 /// The destination name of exceptions for every destination.
 pub const ANYWHERE: u32 = u32::MAX;
+
+/// The destination name of bans, which are exceptions the other way round: packets from these sources are dropped.
+pub const BANNED: u32 = u32::MAX - 1;
 
 /// Source names below this are country numbers, the others are groups of prefixes.
 pub const FIRST_SOURCE_GROUP: u32 = 1 << 8;

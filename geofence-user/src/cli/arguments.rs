@@ -6,9 +6,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::outcome::Outcome;
 use super::{
-    apply, capture, check, completions, confirm, detach, diff, doctor, events, exception, explain,
-    flows, init, list, lookup, man_pages, reload, report, revert, run, schema, status, top, update,
-    version, watch_sessions,
+    apply, ban, capture, check, completions, confirm, detach, diff, doctor, events, exception,
+    explain, flows, init, list, lookup, man_pages, reload, report, revert, run, schema, status,
+    top, update, version, watch_sessions,
 };
 use crate::checks::lockout::watcher;
 
@@ -52,6 +52,9 @@ enum Command {
     Lookup(lookup::Arguments),
     Explain(explain::Arguments),
     Exception(exception::Arguments),
+    Ban(ban::Arguments),
+    Unban(ban::UnbanArguments),
+    Bans(ban::ListArguments),
     Flows(flows::Arguments),
     Events(events::Arguments),
     Capture(capture::Arguments),
@@ -92,6 +95,9 @@ impl Arguments {
             Command::Lookup(arguments) => lookup::lookup(&arguments, out),
             Command::Explain(arguments) => explain::explain(&arguments, out),
             Command::Exception(arguments) => exception::exception(&arguments, out),
+            Command::Ban(arguments) => ban::ban(&arguments, out),
+            Command::Unban(arguments) => ban::unban(&arguments, out),
+            Command::Bans(arguments) => ban::bans(&arguments, out),
             Command::Flows(arguments) => flows::flows(&arguments, out),
             Command::Events(arguments) => events::events(&arguments, out),
             Command::Capture(arguments) => capture::capture(&arguments, out),

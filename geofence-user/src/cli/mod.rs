@@ -4,6 +4,7 @@
 pub mod apply;
 mod arguments;
 mod asked;
+pub mod ban;
 pub mod capture;
 pub mod check;
 pub mod completions;

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::FixedState;
 use geofence_common::country::Country;
 use geofence_common::image::exceptions::{
-    ANYWHERE, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, NEVER, PAIR_WORDS,
+    ANYWHERE, BANNED, EXCEPTION_WORDS, FIRST_SOURCE_GROUP, FIRST_TARGET_GROUP, NEVER, PAIR_WORDS,
     PROBES_MAX, RUN_MAX, first_line, traffic,
 };
 use geofence_common::image::{LINE_WORDS, Line};
@@ -41,10 +41,11 @@ pub enum ExceptionError {
     TooManyServices { id: String, count: usize },
 }
 
-/// What may pass: an exception, or the access to a protected port.
+/// What an exception, a ban or the access to a protected port says.
 struct Permit<'a> {
     id: &'a str,
     slot: u32,
+    is_ban: bool,
     from: Cow<'a, [Origin]>,
     to: &'a [Destination],
     traffic: Cow<'a, [Traffic]>,
@@ -114,7 +115,10 @@ impl Exceptions {
                     from.push(country.number().into());
                 }
             }
-            for aim in permit.to {
+            if permit.is_ban {
+                to.push(BANNED);
+            }
+            for aim in permit.to.iter().filter(|_| !permit.is_ban) {
                 match aim {
                     Destination::Anywhere => {
                         this.is_anywhere = true;
@@ -265,6 +269,7 @@ fn permits<'a>(policy: &'a Policy, target: &Target) -> Vec<Permit<'a>> {
         Some(Permit {
             id: &exception.id,
             slot: exception.slot,
+            is_ban: exception.is_ban,
             from,
             to: &exception.to,
             traffic: Cow::Borrowed(&exception.traffic),
@@ -275,6 +280,7 @@ fn permits<'a>(policy: &'a Policy, target: &Target) -> Vec<Permit<'a>> {
     let protections = policy.protections.iter().map(|protection| Permit {
         id: &protection.id,
         slot: protection.slot,
+        is_ban: false,
         from: protection
             .from
             .iter()

@@ -18,6 +18,9 @@ pub struct ExceptionSpec {
     /// Empty for all traffic.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
+    /// "pass" if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     pub owner: String,
     pub reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +36,32 @@ struct File<'a> {
     exception: &'a [ExceptionSpec],
 }
 
+/// What happens to the packets of an exception, and of a ban.
+pub(crate) const PASS: &str = "pass";
+pub(crate) const DROP: &str = "drop";
+
 impl ExceptionSpec {
+    /// A ban of a prefix: what `geofence ban` asks for. Its name is that of the prefix, so that it is found by it.
+    #[must_use]
+    pub fn ban(prefix: &IpNet, reason: &str, owner: &str, until: String) -> Self {
+        Self {
+            id: ban_name(prefix),
+            from: vec![shortest(prefix)],
+            to: vec![targets::ANY.to_owned()],
+            services: Vec::new(),
+            action: Some(DROP.to_owned()),
+            owner: owner.to_owned(),
+            reason: reason.to_owned(),
+            until: Some(until),
+        }
+    }
+
+    /// Whether it is a ban.
+    #[must_use]
+    pub fn is_ban(&self) -> bool {
+        self.action.as_deref() == Some(DROP)
+    }
+
     /// The text of a file that stores these.
     ///
     /// # Errors
@@ -53,11 +81,12 @@ impl ExceptionSpec {
     /// # Errors
     /// Those of the serializer.
     pub fn serialize_whole<S: Serializer>(this: &Self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ExceptionSpec", 7)?;
+        let mut fields = serializer.serialize_struct("ExceptionSpec", 8)?;
         fields.serialize_field("id", &this.id)?;
         fields.serialize_field("from", &this.from)?;
         fields.serialize_field("to", &this.to)?;
         fields.serialize_field("services", &this.services)?;
+        fields.serialize_field("action", this.action.as_deref().unwrap_or(PASS))?;
         fields.serialize_field("owner", &this.owner)?;
         fields.serialize_field("reason", &this.reason)?;
         fields.serialize_field("until", &this.until)?;
@@ -92,11 +121,21 @@ impl ExceptionSpec {
             from: from.collect(),
             to: to.collect(),
             services: services.collect(),
+            action: exception.is_ban.then(|| DROP.to_owned()),
             owner: exception.owner.clone(),
             reason: exception.reason.clone(),
             until: exception.until.map(|until| until.to_string()),
         }
     }
+}
+
+/// The name of a ban. Names have neither colons nor slashes.
+#[must_use]
+pub fn ban_name(prefix: &IpNet) -> String {
+    format!(
+        "ban-{}",
+        shortest(prefix).replace(':', "-").replace('/', "_")
+    )
 }
 
 /// A prefix, or its address alone if it holds no other.

@@ -82,11 +82,13 @@ pub struct InterfaceCounters {
 pub struct TenantCounts {
     /// Each tenant's counters, by name.
     pub tenants: Vec<(String, TenantCounters)>,
-    /// The packets that exceptions and protections passed, by kind and name.
+    /// The packets that exceptions and protections passed and bans dropped, by kind and name.
     pub hits: Vec<(&'static str, String, u64)>,
     /// How many exceptions are live, and how many of them expire within a week.
     pub exceptions: usize,
     pub expiring: usize,
+    /// How many bans are live.
+    pub bans: usize,
 }
 
 /// The counters of each list, by name.

@@ -182,7 +182,10 @@ fn tenant_counts(
         counts.tenants.push((tenant.name.clone(), counters));
     }
     let exceptions = policy.exceptions.iter();
-    let exceptions = exceptions.map(|one| ("exception", &one.id, one.slot));
+    let exceptions = exceptions.map(|one| {
+        let kind = if one.is_ban { "ban" } else { "exception" };
+        (kind, &one.id, one.slot)
+    });
     let protections = policy.protections.iter();
     let protections = protections.map(|one| ("protect", &one.id, one.slot));
     let hits = filter.hits()?;
@@ -194,6 +197,7 @@ fn tenant_counts(
         }
     }
     counts.exceptions = policy.live_exceptions(now).count();
+    counts.bans = policy.live_bans(now).count();
     counts.expiring = policy.expiring_exceptions(now).count();
     Ok(counts)
 }

@@ -147,6 +147,7 @@ impl Daemon {
             json!({
                 "id": one.id,
                 "slot": one.slot,
+                "ban": one.is_ban,
                 "owner": one.owner,
                 "reason": one.reason,
                 "until": one.until,

@@ -93,8 +93,13 @@ impl<'a> Names<'a> {
             let until = exception
                 .until
                 .map_or_else(|| "no end".to_owned(), |until| format!("until {until}"));
+            let kind = if exception.is_ban {
+                "the ban"
+            } else {
+                "exception"
+            };
             format!(
-                "exception {} ({}, owner {}, {until})",
+                "{kind} {} ({}, owner {}, {until})",
                 exception.id, exception.reason, exception.owner
             )
         } else if let Some(protection) = protections.iter().find(|one| one.slot == slot) {

@@ -75,6 +75,7 @@ mod tests {
         config.policy.exceptions = vec![Arc::new(Exception {
             id: "x".into(),
             slot: 0,
+            is_ban: false,
             from: Vec::new(),
             to: Vec::new(),
             traffic: Vec::new(),

@@ -41,7 +41,9 @@ impl Prepared {
             ));
         }
         let policy = &self.config.policy;
-        let expired = policy.exceptions.iter().filter_map(|exception| {
+        // Bans expire all the time, and the next one takes the old ones away.
+        let lasting = policy.exceptions.iter().filter(|one| !one.is_ban);
+        let expired = lasting.filter_map(|exception| {
             let until = exception.until.filter(|until| *until <= now)?;
             Some(format!(
                 "exception {} expired at {until}; remove it, or set a later `until`",

@@ -258,6 +258,7 @@ fn lay(rules: Rules, sizes: &Sizes, named: &Named, policy: &mut Policy) {
                 Arc::new(Exception {
                     id: format!("x-{slot}"),
                     slot: slot as u32,
+                    is_ban: false,
                     from: vec![Origin::Prefix(*net)],
                     to: vec![to],
                     traffic: vec![traffic],

@@ -104,6 +104,7 @@ fn lay(kind: usize, policy: &mut Policy) -> Result<()> {
         policy.exceptions = vec![Arc::new(Exception {
             id: "one".to_owned(),
             slot: 0,
+            is_ban: false,
             from: vec![Origin::Prefix(named)],
             to: vec![Destination::Prefix(destination)],
             traffic: vec![Traffic::Any],

@@ -28,6 +28,7 @@ fn very_many() -> Policy {
         .map(|slot| Exception {
             id: format!("exception-{slot}"),
             slot,
+            is_ban: false,
             from: vec![Origin::Prefix(host(slot).into())],
             to: vec![Destination::Prefix(network(slot))],
             traffic: vec![Traffic::Any],

@@ -290,6 +290,7 @@ fn exception(spec: ExceptionSpec, until: Option<UnixSeconds>) -> Entry {
             many("from", spec.from),
             many("to", spec.to),
             services,
+            one("action", spec.action.unwrap_or_else(|| "pass".to_owned())),
             one("owner", spec.owner),
             one("reason", spec.reason),
             one("until", end(until)),

@@ -376,8 +376,8 @@ fn protected_port_and_exception_are_named_with_the_traffic_they_cut_off() {
     let text = squeezed(&output(&arguments).1);
     for expected in [
         "protected only named sources reach: tcp/443",
-        "exception added: t-1; from: KZ; to: any; services: all traffic, except protected ports; owner: noc; \
-         reason: branch",
+        "exception added: t-1; from: KZ; to: any; services: all traffic, except protected ports; action: \
+         pass; owner: noc; reason: branch",
         "protect added: web; services: tcp/443; from: 192.0.2.7/32; to: any",
         "DE Germany passes -> dropped, in part - 50",
     ] {

@@ -104,9 +104,9 @@ pub(super) struct Remove {
     pub(super) daemon: DaemonArgs,
 }
 
-/// When an exception expires.
+/// When an exception or a ban expires.
 #[derive(Args, Debug)]
-pub(super) struct End {
+pub(in crate::cli) struct End {
     /// Expires this long from now: 30d, 12h, 90m
     #[arg(long, value_name = "TIME", value_parser = span, conflicts_with = "until")]
     expires: Option<Duration>,
@@ -117,13 +117,13 @@ pub(super) struct End {
 
 impl End {
     /// The time as the configuration writes it.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(in crate::cli) fn text(&self) -> Option<String> {
         let at = |lasts| UnixSeconds::now().plus(lasts).to_string();
         self.expires.map(at).or_else(|| self.until.clone())
     }
 
     /// How long it lasts, in seconds, if that is what was asked for.
-    pub(super) fn lasts(&self) -> Option<u64> {
+    pub(in crate::cli) fn lasts(&self) -> Option<u64> {
         self.expires.map(|lasts| lasts.as_secs())
     }
 }
@@ -142,6 +142,7 @@ impl Add {
             from: self.from.clone(),
             to: self.to.clone(),
             services: services.collect(),
+            action: None,
             owner: self.owner.clone(),
             reason: self.reason.clone(),
             until: self.end.text(),

@@ -40,8 +40,8 @@ pub(in crate::cli) fn exception(
             };
             change(&remove.daemon, (removal, None), "removed", out)
         }
-        Verb::List(list) => show(&list.daemon, None, view::table, out),
-        Verb::Show(one) => show(&one.daemon, Some(&one.id), view::details, out),
+        Verb::List(list) => show(&list.daemon, &question(None), view::table, out),
+        Verb::Show(one) => show(&one.daemon, &question(Some(&one.id)), view::details, out),
     }
 }
 
@@ -71,24 +71,31 @@ struct All {
     exceptions: Vec<ExceptionView>,
 }
 
-fn show(
+/// Asks for every exception, or one.
+fn question(id: Option<&str>) -> Request {
+    Request::Exceptions {
+        id: id.map(ToOwned::to_owned),
+        bans: false,
+    }
+}
+
+/// Shows what the daemon answers: all that was asked for, or the one that was named.
+pub(in crate::cli) fn show(
     daemon: &DaemonArgs,
-    id: Option<&str>,
+    request: &Request,
     words: fn(&[ExceptionView]) -> String,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let instance = daemon.instance.instance()?;
-    let request = Request::Exceptions {
-        id: id.map(ToOwned::to_owned),
-    };
+    let is_one = matches!(request, Request::Exceptions { id: Some(_), .. });
     // There may be a hundred thousand, so JSON is printed as the daemon wrote it.
-    let result: Box<RawValue> = match ask_for(&instance, &request)? {
+    let result: Box<RawValue> = match ask_for(&instance, request)? {
         Answer::Done(result) => result,
         Answer::Refused { cause, error } => {
             return refused(daemon.json, "not shown", &cause, &error, out);
         }
     };
-    if daemon.json && id.is_none() {
+    if daemon.json && !is_one {
         writeln!(out, "{result}")?;
         return Ok(Outcome::Yes);
     }

@@ -5,4 +5,5 @@ mod command;
 mod view;
 
 pub use arguments::Arguments;
-pub(super) use command::exception;
+pub(super) use arguments::End;
+pub(super) use command::{exception, show};

@@ -219,6 +219,7 @@ fn policy_of_names(names: &Value) -> Policy {
         Arc::new(Exception {
             id: text(&one["id"]),
             slot: number(&one["slot"]),
+            is_ban: one["ban"] == true,
             owner: text(&one["owner"]),
             reason: text(&one["reason"]),
             until: one["until"].as_u64().map(UnixSeconds),

@@ -179,6 +179,10 @@ fn add_exceptions(exceptions: &Value, lines: &mut Lines) {
         "exceptions",
         format_args!("{} in force", word(&exceptions["live"])),
     );
+    let bans = exceptions["bans"].as_u64().unwrap_or_default();
+    if bans != 0 {
+        lines.add("bans", format_args!("{bans} in force"));
+    }
     for one in list(&exceptions["lapsing"]) {
         let (id, until, owner) = (word(&one["id"]), word(&one["until"]), word(&one["owner"]));
         lines.add("expiring", format_args!("{id} on {until}, owner {owner}"));

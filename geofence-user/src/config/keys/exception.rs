@@ -8,14 +8,14 @@ use geofence_common::image::exceptions::SLOTS_MAX;
 use crate::config::asn::{self, AsMention};
 use crate::config::configuration::Config;
 use crate::config::error::{Fault, Problem};
-use crate::config::exception_spec::ExceptionSpec;
+use crate::config::exception_spec::{DROP, ExceptionSpec};
 use crate::config::key::Key;
 use crate::config::key_doc::Kind;
 use crate::config::runtime_exceptions::RuntimeException;
 use crate::config::table::{Places, Table};
 use crate::config::targets;
 use crate::config::value::{Spanned, Value};
-use crate::model::policy::{AsRule, Exception, Traffic};
+use crate::model::policy::{Action, AsRule, Destination, Exception, Origin, Traffic};
 
 /// An entry that is being read: what needs no other entry is in `exception` already.
 #[derive(Default)]
@@ -24,6 +24,7 @@ pub(in crate::config) struct Draft {
     from: Vec<Spanned<'static>>,
     to: Vec<Spanned<'static>>,
     services: Vec<Spanned<'static>>,
+    action: Option<Action>,
     until: Option<String>,
 }
 
@@ -81,6 +82,15 @@ pub(in crate::config) fn table(
             )
             .example(r#"services = ["tcp/443", "tcp/9000-9010"]"#)
             .refused("As for `services` above; an empty list."),
+            K::word::<Action, _>("action", |draft| &mut draft.action)
+                .meaning("What happens to the packets.")
+                .details(
+                    "With `drop` the entry is a ban, such as `geofence ban` makes: all packets of the sources are \
+                     dropped, whatever exceptions and `allow` say; only `management` comes before. A ban names prefixes \
+                     and autonomous systems, goes to `\"any\"`, and has no `services`.",
+                )
+                .default(r#""pass""#)
+                .example(r#"action = "pass""#),
             K::text("owner", "some words", targets::words, |draft| &mut draft.exception.owner)
                 .required()
                 .meaning("The person or team responsible for the exception.")
@@ -117,7 +127,9 @@ pub(in crate::config) fn finish(
     places: &Places,
     faults: &mut Vec<Fault>,
 ) {
+    let is_ban = draft.is_ban();
     let mut exception = draft.exception;
+    exception.is_ban = is_ban;
     let before = faults.len();
     let (origins, systems) = targets::origins(&draft.from, faults);
     exception.from = origins;
@@ -146,6 +158,9 @@ pub(in crate::config) fn finish(
             faults.push(Problem::new(title, "the list is empty", help).at(places.of(key)));
         }
     }
+    if exception.is_ban {
+        refuse_partial_ban(&exception, places, faults);
+    }
     if let Some(slot) = free_slot(config, places, faults)
         && faults.len() == before
     {
@@ -155,6 +170,33 @@ pub(in crate::config) fn finish(
         };
         config.as_mentions.extend(systems.into_iter().map(mention));
         config.policy.exceptions.push(Arc::new(exception));
+    }
+}
+
+/// Refuses a ban that is for a country, or not for everything.
+fn refuse_partial_ban(ban: &Exception, places: &Places, faults: &mut Vec<Fault>) {
+    let has_country = ban.from.iter().any(|one| matches!(one, Origin::Country(_)));
+    for (key, is_wrong, help) in [
+        (
+            "from",
+            has_country,
+            "name prefixes; a country is blocked by `block`",
+        ),
+        (
+            "to",
+            ban.to != [Destination::Anywhere],
+            "write to = [\"any\"]",
+        ),
+        (
+            "services",
+            ban.traffic != [Traffic::Any],
+            "leave the line out",
+        ),
+    ] {
+        if is_wrong {
+            let title = "a ban is for all packets of its sources";
+            faults.push(Problem::new(title, "not for some", help).at(places.of(key)));
+        }
     }
 }
 
@@ -191,6 +233,10 @@ pub(in crate::config) fn finish_runtime(
 }
 
 impl Draft {
+    fn is_ban(&self) -> bool {
+        self.action == Some(Action::Drop)
+    }
+
     /// The entry in its own words.
     fn spec(&self) -> ExceptionSpec {
         ExceptionSpec {
@@ -198,6 +244,7 @@ impl Draft {
             from: texts(self.from.iter().cloned()),
             to: texts(self.to.iter().cloned()),
             services: texts(self.services.iter().cloned()),
+            action: self.is_ban().then(|| DROP.to_owned()),
             owner: self.exception.owner.clone(),
             reason: self.exception.reason.clone(),
             until: self.until.clone(),

@@ -64,7 +64,7 @@ impl Daemon {
             let (verb, id) = (requested.verb(), requested.id());
             warn!("{verb} {id}: refused: {failure}");
             let spec = match &requested {
-                Change::Add(spec) => Some(spec),
+                Change::Add(spec) | Change::Ban { ban: spec, .. } => Some(spec),
                 Change::Extend { .. } | Change::Remove { .. } => None,
             };
             let entry = AuditEntry {
@@ -104,6 +104,7 @@ impl Daemon {
             .add_with_text((*active.config).clone())?;
         let (config, spec, at, text) = match &mut change {
             Change::Add(spec) => self.added(config, text, spec)?,
+            Change::Ban { ban, .. } => self.banned(config, text, ban)?,
             Change::Extend { id, until } => self.extended(config, &text, id, until)?,
             Change::Remove { id, .. } => self.removed(config, &text, id)?,
         };
@@ -149,6 +150,49 @@ impl Daemon {
             .add_runtime_exception(spec, text, &name)
             .map_err(internal)?;
         Ok((config, spec.clone(), at, text))
+    }
+
+    /// A ban that is there already lasts until the time that was asked for now.
+    fn banned(
+        &self,
+        config: Config,
+        text: String,
+        ban: &mut ExceptionSpec,
+    ) -> Result<Changed, Failure> {
+        if !ban.is_ban() {
+            return Err(refuse("a ban has the action \"drop\""));
+        }
+        let (config, text) = self.without_old_bans(config, text, &ban.id)?;
+        let mut known = config.runtime.list.iter();
+        match (&ban.until, known.find(|one| one.spec.id == ban.id)) {
+            (Some(until), Some(known)) if known.spec.is_ban() => {
+                self.extended(config, &text, &ban.id, until)
+            }
+            _ => self.added(config, text, ban),
+        }
+    }
+
+    /// Takes the bans away that have expired, but for one: nobody misses them, and there would be more and more.
+    fn without_old_bans(
+        &self,
+        mut config: Config,
+        mut text: String,
+        but: &str,
+    ) -> Result<(Config, String), Failure> {
+        let now = self.kernel_time();
+        loop {
+            let is_old = |one: &ExceptionSpec| {
+                let until = one.expiry().unwrap_or_default();
+                one.is_ban() && one.id != but && until.is_some_and(|until| until <= now)
+            };
+            let mut all = config.runtime.list.iter();
+            let Some(at) = all.position(|one| is_old(&one.spec)) else {
+                return Ok((config, text));
+            };
+            (config, text) = config
+                .remove_runtime_exception(at, &text)
+                .map_err(internal)?;
+        }
     }
 
     fn extended(
@@ -223,7 +267,7 @@ impl Daemon {
             spec.until.as_deref().unwrap_or("it is removed")
         );
         let view = match &change {
-            Change::Add(_) | Change::Extend { .. } => self.exception(&spec.id),
+            Change::Add(_) | Change::Ban { .. } | Change::Extend { .. } => self.exception(&spec.id),
             Change::Remove { .. } => Ok(None),
         };
         let exception = match view {

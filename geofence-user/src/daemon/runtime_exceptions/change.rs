@@ -12,6 +12,15 @@ use crate::daemon::reload::ReloadOptions;
 pub enum Change {
     /// Adds one. The daemon chooses a name if there is none.
     Add(ExceptionSpec),
+    /// Adds a ban, or changes when that of the same name expires.
+    Ban {
+        ban: ExceptionSpec,
+        #[serde(default)]
+        force: bool,
+        /// Peers that the client requires.
+        #[serde(default, rename = "needed")]
+        required_peers: Vec<Dependency>,
+    },
     /// Changes when one expires.
     Extend { id: String, until: String },
     /// Removes one.
@@ -31,6 +40,7 @@ impl Change {
     pub(super) const fn verb(&self) -> &'static str {
         match self {
             Self::Add(_) => "exception add",
+            Self::Ban { .. } => "ban",
             Self::Extend { .. } => "exception extend",
             Self::Remove { .. } => "exception remove",
         }
@@ -39,6 +49,10 @@ impl Change {
     pub(super) fn id(&self) -> &str {
         match self {
             Self::Add(ExceptionSpec { id, .. })
+            | Self::Ban {
+                ban: ExceptionSpec { id, .. },
+                ..
+            }
             | Self::Extend { id, .. }
             | Self::Remove { id, .. } => id,
         }
@@ -48,14 +62,19 @@ impl Change {
     pub(super) fn reason(&self) -> Option<&str> {
         match self {
             Self::Remove { reason, .. } => reason.as_deref(),
-            Self::Add(_) | Self::Extend { .. } => None,
+            Self::Add(_) | Self::Ban { .. } | Self::Extend { .. } => None,
         }
     }
 
-    /// The options of the lock-out check, which only a removal can fail.
+    /// The options of the lock-out check, which only a ban or a removal can fail.
     pub(super) fn lockout_options(&self) -> Option<ReloadOptions> {
         match self {
-            Self::Remove {
+            Self::Ban {
+                force,
+                required_peers,
+                ..
+            }
+            | Self::Remove {
                 force,
                 required_peers,
                 ..

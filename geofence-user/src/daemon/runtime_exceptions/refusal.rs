@@ -39,6 +39,9 @@ pub(super) fn not_found(config: &Config, source: &ConfigSource, id: &str) -> Fai
     if own.clone().any(|one| one == id) {
         return of_configuration(source, id);
     }
+    if id.starts_with("ban-") {
+        return refuse(format!("there is no {id}; `geofence bans` shows all bans"));
+    }
     let runtime = config.runtime.list.iter().map(|one| one.spec.id.as_str());
     let help = match nearest(id, own.chain(runtime)) {
         Some(near) => format!("did you mean {near}?"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::model::units::UnixSeconds;
 
-/// How many exceptions are live at this time of the kernel's, which expire soon, and which runtime exceptions are not
+/// How many exceptions and bans are live at this time of the kernel's, which expire soon, and which runtime exceptions are not
 /// fully in force.
 pub(in crate::daemon) fn summary(config: &Config, now: UnixSeconds) -> Value {
     let expiring = config.policy.expiring_exceptions(now).map(|one| {
@@ -17,6 +17,7 @@ pub(in crate::daemon) fn summary(config: &Config, now: UnixSeconds) -> Value {
     });
     json!({
         "live": config.policy.live_exceptions(now).count(),
+        "bans": config.policy.live_bans(now).count(),
         "lapsing": expiring.collect::<Vec<_>>(),
         "noted": noted.collect::<Vec<_>>(),
     })

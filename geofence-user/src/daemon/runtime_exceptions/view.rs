@@ -48,24 +48,28 @@ pub struct ExceptionView {
 }
 
 impl Daemon {
-    /// Every exception, or one, as `{"exceptions":[...]}`.
+    /// Every exception, or every ban, or one of either, as `{"exceptions":[...]}`.
     ///
     /// # Errors
     /// When no exception has the name, or the kernel's counters cannot be read.
     pub async fn exceptions(
         self: &Arc<Self>,
         id: Option<String>,
+        are_bans: bool,
     ) -> Result<Box<RawValue>, Failure> {
         let daemon = Arc::clone(self);
-        run_blocking(move || daemon.write_exceptions(id.as_deref())).await
+        run_blocking(move || daemon.write_exceptions(id.as_deref(), are_bans)).await
     }
 
-    fn write_exceptions(&self, id: Option<&str>) -> Result<Box<RawValue>, Failure> {
+    fn write_exceptions(&self, id: Option<&str>, are_bans: bool) -> Result<Box<RawValue>, Failure> {
         const START: &str = "{\"exceptions\":[";
         let config = Arc::clone(&lock(&self.active).config);
         let mut text = START.to_owned();
         let internal = |error| Failure::new(Cause::Internal, error);
         self.show_exceptions(&config, id, |view| {
+            if id.is_none() && view.spec.is_ban() != are_bans {
+                return Ok(());
+            }
             if text.len() > START.len() {
                 text.push(',');
             }

@@ -133,6 +133,15 @@ impl Policy {
 
     /// The exceptions that have not expired.
     pub fn live_exceptions(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
+        self.live(now).filter(|exception| !exception.is_ban)
+    }
+
+    /// The bans that have not expired.
+    pub fn live_bans(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
+        self.live(now).filter(|exception| exception.is_ban)
+    }
+
+    fn live(&self, now: UnixSeconds) -> impl Iterator<Item = &Exception> {
         let exceptions = self.exceptions.iter().map(Arc::as_ref);
         exceptions.filter(move |exception| exception.until.is_none_or(|until| until > now))
     }

@@ -6,13 +6,15 @@ use ipnet::IpNet;
 use super::service::Service;
 use crate::model::units::UnixSeconds;
 
-/// Sources that may reach destinations although a list or a country rule blocks them.
+/// Sources that may reach destinations although a list or a country rule blocks them, or that are banned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exception {
     /// The name that people and counters know it by.
     pub id: String,
     /// The position of its counter, which no other exception or protection has.
     pub slot: u32,
+    /// Whether it is a ban: all packets of the sources are dropped.
+    pub is_ban: bool,
     pub from: Vec<Origin>,
     pub to: Vec<Destination>,
     pub traffic: Vec<Traffic>,

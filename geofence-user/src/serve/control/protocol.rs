@@ -77,9 +77,11 @@ pub enum Request {
         #[serde(default)]
         end: bool,
     },
-    /// Every exception, or one.
+    /// Every exception, or every ban, or one of either.
     Exceptions {
         id: Option<String>,
+        #[serde(default)]
+        bans: bool,
     },
 }
 

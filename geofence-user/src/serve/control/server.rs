@@ -296,7 +296,7 @@ async fn carry_out(
             session,
             end: false,
         } => daemon.captured(session).await?,
-        Request::Exceptions { id } => return daemon.exceptions(id).await,
+        Request::Exceptions { id, bans } => return daemon.exceptions(id, bans).await,
     };
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
 }

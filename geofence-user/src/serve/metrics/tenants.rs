@@ -40,13 +40,18 @@ pub(super) fn encode(
     });
     families.counters(
         "geofence_exception_packets",
-        "Packets that an exception, or the access to protected ports, passed",
+        "Packets that an exception, or the access to protected ports, passed, or a ban dropped",
         hits,
     )?;
     families.gauge(
         "geofence_exceptions",
         "Exceptions that have not expired",
         counts.exceptions as i64,
+    )?;
+    families.gauge(
+        "geofence_bans",
+        "Bans that have not expired",
+        counts.bans as i64,
     )?;
     families.gauge(
         "geofence_exceptions_in_other",

@@ -50,6 +50,7 @@ fn snapshot() -> Snapshot {
             hits: vec![("exception", "ticket-4711".into(), 5)],
             exceptions: 2,
             expiring: 1,
+            bans: 1,
         },
         lists: ListCounts::from([(
             "feodo".into(),

@@ -17,6 +17,7 @@ fn any_spec() -> impl Strategy<Value = ExceptionSpec> {
             from: vec!["5.136.0.77".into()],
             to: vec![to.into()],
             services: has_service.then(|| "tcp/443".into()).into_iter().collect(),
+            action: None,
             owner: "noc".into(),
             reason: reason.into(),
             until: until.map(Into::into),

@@ -29,6 +29,7 @@ pub(super) fn spec() -> ExceptionSpec {
         from: vec!["5.136.0.77".into(), "EU".into()],
         to: vec!["customer-17".into()],
         services: vec!["tcp/443".into(), "udp".into()],
+        action: None,
         owner: "support, \"A. Berg\"".into(),
         reason: "back\\slash and 'quotes'".into(),
         until: Some("2099-03-31".into()),

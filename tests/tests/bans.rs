@@ -1,0 +1,121 @@
+//! `geofence ban`: a source is dropped at once and for a time, whatever else would let it in.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use geofence_tests::edge::{Edge, PATIENCE};
+use geofence_tests::require_root;
+use geofence_tests::site::{GERMAN, Site};
+use geofence_tests::wait::poll;
+
+const NEIGHBOUR: &str = "84.200.69.81";
+
+fn ban(edge: &Edge, source: &str, expires: &str) -> Result<()> {
+    let words = ["ban", source, "--expires", expires, "--reason", "guesses"];
+    let answer = edge.ask(&words)?;
+    let expected = format!("banned: {source}, until ");
+    ensure!(
+        answer.code == Some(0) && answer.stdout.starts_with(&expected),
+        "{answer:?}"
+    );
+    Ok(())
+}
+
+/// The sources of all bans.
+fn banned(edge: &Edge) -> Result<Vec<String>> {
+    let said = edge.ask(&["bans", "--json"])?.json()?;
+    let bans = said["exceptions"].as_array().cloned().unwrap_or_default();
+    let sources = bans.iter().filter_map(|one| one["from"][0].as_str());
+    Ok(sources.map(str::to_owned).collect())
+}
+
+#[test]
+fn banned_source_is_dropped_whatever_lets_it_in_until_it_is_unbanned() -> Result<()> {
+    require_root!();
+    let site = Site::new(&format!("allow = [\"{GERMAN}\"]\n"))?;
+    let edge = &site.edge;
+    let daemon = site.run(&[])?;
+    let words = [
+        "--from", GERMAN, "--to", "any", "--owner", "a", "--reason", "b",
+    ];
+    let answer = edge.ask(&[&["exception", "add", "x"][..], &words].concat())?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    edge.ensure_passes(&[(GERMAN, true)])?;
+    ban(edge, GERMAN, "1h")?;
+    edge.ensure_passes(&[(GERMAN, false), (NEIGHBOUR, true)])?;
+    ensure!(banned(edge)? == [GERMAN]);
+    ensure!(edge.metric("geofence_bans")? == 1.0);
+    let series = format!("geofence_exception_packets_total{{kind=\"ban\",name=\"ban-{GERMAN}\"}}");
+    ensure!(edge.metric(&series)? == 1.0, "the ban counts what it drops");
+    let said = edge.ask(&["explain", "--kernel", GERMAN])?.stdout;
+    ensure!(
+        said.contains("drop: banned") && said.contains("the ban ban-84.200.69.80 (guesses, owner"),
+        "{said}"
+    );
+    // A ban is no exception.
+    let said = edge.ask(&["exception", "list", "--json"])?.stdout;
+    ensure!(said.contains("\"x\"") && !said.contains("ban-"), "{said}");
+    // It outlives the daemon, and the later time holds.
+    daemon.kill(PATIENCE)?;
+    edge.ensure_passes(&[(GERMAN, false)])?;
+    let daemon = site.run(&[])?;
+    edge.ensure_passes(&[(GERMAN, false)])?;
+    let answer = edge.ask(&["ban", GERMAN, "--until", "2099-01-01"])?;
+    ensure!(answer.stdout.contains("until 2099-01-02T"), "{answer:?}");
+    ensure!(banned(edge)? == [GERMAN]);
+    let answer = edge.ask(&["unban", GERMAN])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    edge.ensure_passes(&[(GERMAN, true)])?;
+    let answer = edge.ask(&["unban", GERMAN])?;
+    ensure!(
+        answer.code == Some(1) && answer.stderr.contains("`geofence bans` shows all bans"),
+        "{answer:?}"
+    );
+    let audit = fs::read_to_string(edge.state().join("audit.jsonl"))?;
+    ensure!(audit.matches("\"verb\":\"ban\"").count() == 2, "{audit}");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn ban_ends_without_a_daemon_and_is_forgotten_with_the_next_one() -> Result<()> {
+    require_root!();
+    let site = Site::new("")?;
+    let edge = &site.edge;
+    let daemon = site.run(&[])?;
+    ban(edge, "84.200.69.0/24", "2s")?;
+    edge.ensure_passes(&[(NEIGHBOUR, false)])?;
+    daemon.kill(PATIENCE)?;
+    let passes = poll(PATIENCE, || Ok(edge.passes(GERMAN)?.then_some(())))?;
+    ensure!(passes.is_some(), "the ban has no end");
+    let daemon = site.run(&[])?;
+    edge.ensure_passes(&[(GERMAN, true)])?;
+    ban(edge, NEIGHBOUR, "1h")?;
+    ensure!(banned(edge)? == [NEIGHBOUR]);
+    let file = fs::read_to_string(edge.state().join("exceptions.toml"))?;
+    ensure!(!file.contains("84.200.69.0/24"), "{file}");
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn ban_that_locks_out_a_gateway_is_refused_unless_it_is_forced() -> Result<()> {
+    require_root!();
+    let site = Site::new("")?;
+    let edge = &site.edge;
+    let daemon = site.run(&[])?;
+    edge.pair
+        .edge
+        .run(&["ip", "route", "add", "default", "via", "192.0.2.2"])?;
+    let answer = edge.ask(&["ban", "192.0.2.2"])?;
+    ensure!(
+        answer.code == Some(1) && answer.stderr.contains("192.0.2.2"),
+        "{answer:?}"
+    );
+    ensure!(banned(edge)?.is_empty());
+    let answer = edge.ask(&["ban", "192.0.2.2", "--force"])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    ensure!(banned(edge)? == ["192.0.2.2"]);
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
