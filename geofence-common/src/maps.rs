@@ -153,6 +153,7 @@ pub mod name {
     pub const RULES_EGRESS: &str = "RULES_EGRESS";
     pub const DEVICES: &str = "DEVICES";
     pub const UNATTRIBUTED: &str = "UNATTRIBUTED";
+    pub const UNANSWERED: &str = "UNANSWERED";
     /// The flow tables, by `Table`.
     pub const FLOWS: [&str; 3] = ["FLOWS_MAIL", "FLOWS_DNS", "FLOWS_OTHER"];
     pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
@@ -177,7 +178,7 @@ pub mod name {
     pub const SAMPLES: &str = "SAMPLES";
     pub const CAPTURED: &str = "CAPTURED";
     /// The tables that a new program inherits from the one it replaces.
-    pub const KEPT: [&str; 11] = [
+    pub const KEPT: [&str; 12] = [
         INTERFACES,
         COUNTERS,
         FLOWS[0],
@@ -185,6 +186,7 @@ pub mod name {
         FLOWS[2],
         FLOW_COUNTERS,
         UNATTRIBUTED,
+        UNANSWERED,
         DATAGRAMS,
         BUCKETS,
         LISTS,

@@ -94,15 +94,23 @@ pub(crate) fn count_tracking(tracking: Tracking) {
     | Tracking::Updated(table)
     | Tracking::Forwarded(table)
     | Tracking::Unattributed(table)
-    | Tracking::Full(table)) = tracking
+    | Tracking::Full(table)
+    | Tracking::Unanswered(table)) = tracking
     else {
         return;
     };
-    if let Tracking::Unattributed(table) = tracking {
-        if let Some(counter) = maps::UNATTRIBUTED.get_ptr_mut(table as u32) {
-            // SAFETY: the element is this CPU's own.
-            unsafe { *counter += 1 };
-        }
+    let alone = match tracking {
+        Tracking::Unattributed(_) => maps::UNATTRIBUTED.get_ptr_mut(table as u32),
+        Tracking::Unanswered(_) => maps::UNANSWERED.get_ptr_mut(table as u32),
+        Tracking::Opened(_)
+        | Tracking::Updated(_)
+        | Tracking::Forwarded(_)
+        | Tracking::Full(_)
+        | Tracking::Nothing => None,
+    };
+    if let Some(counter) = alone {
+        // SAFETY: the element is this CPU's own.
+        unsafe { *counter += 1 };
         return;
     }
     let Some(counters) = maps::FLOW_COUNTERS.get_ptr_mut(table as u32) else {
@@ -114,7 +122,8 @@ pub(crate) fn count_tracking(tracking: Tracking) {
         Tracking::Opened(_) => counters.opened += 1,
         Tracking::Updated(_) => counters.updated += 1,
         Tracking::Forwarded(_) => counters.forwarded += 1,
-        Tracking::Full(_) | Tracking::Unattributed(_) | Tracking::Nothing => counters.full += 1,
+        Tracking::Full(_) => counters.full += 1,
+        Tracking::Unattributed(_) | Tracking::Unanswered(_) | Tracking::Nothing => {}
     }
 }
 

@@ -11,6 +11,7 @@
 //! FLOW_CACHE     the last written state of a flow, in one cache line
 //! FLOW_COUNTERS  what packets of our side did to each flow table, per CPU
 //! UNATTRIBUTED   packets that opened no flow because nothing shows where they came in, per CPU
+//! UNANSWERED     packets of mail and DNS of ours that go unanswered because the policy passes no replies, per CPU
 //! DATAGRAMS      accepted first fragments
 //! TENANTS        tenant -> packets and bytes for each reason and action, per CPU
 //! HITS           packets that each exception passed, per CPU
@@ -104,6 +105,8 @@ pub(crate) static FLOW_COUNTERS: PerCpuArray<FlowCounters, { Table::ALL.len() }>
     PerCpuArray::new();
 #[btf_map]
 pub(crate) static UNATTRIBUTED: PerCpuArray<u64, { Table::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static UNANSWERED: PerCpuArray<u64, { Table::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> = LruHashMap::new();
 

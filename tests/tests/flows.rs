@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::edge::{LISTEN, PATIENCE};
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
+use geofence_tests::wait::poll;
 use geofence_user::explain::{Protocol, Question};
 
 /// An edge that the daemon protects, and both ends of its link.
@@ -140,4 +141,66 @@ impl Answered for Question {
         };
         Ok(answer.frame()?)
     }
+}
+
+#[test]
+fn mail_and_dns_of_ours_are_counted_as_unanswered_where_replies_are_off() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let place = tempfile::tempdir()?;
+    let config = place.path().join("geofence.toml");
+    std::fs::write(&config, "replies = \"none\"\n")?;
+    let _daemon = edge.run(&["--config", config.to_str().context("a path")?])?;
+    let inside = PacketSocket::open(&edge.pair.edge, edge.interface())?;
+    let outside = PacketSocket::open(&edge.pair.peer, &edge.pair.peer_interface)?;
+    let send = |there: &str, here: &str, protocol, port| -> Result<()> {
+        let answer = question(there, here, protocol, port, 40_000, true);
+        let frame = answer.reversed().frame()?;
+        inside.send(&frame)?;
+        outside
+            .receive_until(PATIENCE, |seen| seen == frame)
+            .map(|_| ())
+    };
+    let unanswered = |table: &str| {
+        edge.metric(&format!(
+            "geofence_flow_refusals_total{{table=\"{table}\",reason=\"replies_off\",cause=\"replies_off\"}}"
+        ))
+    };
+    let tables = || {
+        Ok::<_, anyhow::Error>([
+            unanswered("mail")?,
+            unanswered("dns")?,
+            unanswered("other")?,
+        ])
+    };
+    ensure!(
+        tables()? == [0.0; 3],
+        "{:?} before the first packet",
+        tables()?
+    );
+    for (there, here) in [
+        ("77.88.8.8", "192.0.2.1"),
+        ("2a02:6b8::feed:ff", "2001:db8::1"),
+    ] {
+        send(there, here, Protocol::Tcp, 25)?;
+        send(there, here, Protocol::Tcp, 993)?;
+        send(there, here, Protocol::Udp, 53)?;
+        // The operator did not ask for replies to other traffic.
+        send(there, here, Protocol::Tcp, 443)?;
+    }
+    // Replies from a country that is not blocked come in.
+    send("8.8.8.8", "192.0.2.1", Protocol::Tcp, 25)?;
+    ensure!(tables()? == [4.0, 2.0, 0.0], "counted {:?}", tables()?);
+    let said = poll(PATIENCE, || {
+        send("77.88.8.8", "192.0.2.1", Protocol::Tcp, 25)?;
+        let answer = edge.ask(&["status"])?;
+        let says = answer
+            .stdout
+            .contains("our own mail to blocked countries goes unanswered: ");
+        Ok(says.then_some(answer))
+    })?;
+    let said = said.context("status does not say that mail goes unanswered")?;
+    // The operator has asked for it.
+    ensure!(said.code == Some(0), "{said:?}");
+    Ok(())
 }

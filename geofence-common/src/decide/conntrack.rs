@@ -40,6 +40,8 @@ pub enum Tracking {
     Unattributed(Table),
     /// The table had no room.
     Full(Table),
+    /// Nothing: the policy passes no replies, so nothing that comes back gets in.
+    Unanswered(Table),
 }
 
 /// A transport header as plain numbers, so that it can be made opaque.
@@ -130,9 +132,6 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     tables: &T,
     observer: &mut O,
 ) -> Tracking {
-    if flags.replies() == Replies::None {
-        return Tracking::Nothing;
-    }
     let Ok(upper) = find_upper(frame, packet, observer) else {
         return Tracking::Nothing;
     };
@@ -181,6 +180,9 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
         Origin::Protected => return Tracking::Forwarded(table),
         Origin::Above | Origin::Unknown => return Tracking::Unattributed(table),
     }
+    if flags.replies() == Replies::None {
+        return Tracking::Unanswered(table);
+    }
     let key = FlowKey::new(
         &packet.source,
         &packet.destination,
@@ -202,11 +204,11 @@ pub(crate) fn conntrack<F: Frame, T: Conntrack, O: Observer>(
     tracking
 }
 
-/// What a packet means for a flow and the table of that flow, if replies to it are tracked.
+/// What a packet means for a flow and the table of that flow, if replies to it are tracked, or counted as missing.
 #[inline(always)]
 fn intent_of(segment: &Segment, flags: Flags) -> Option<(Intent, Table)> {
     let intent = Intent::of(segment)?;
-    let table = Table::of(intent.protocol, intent.remote_port, flags)?;
+    let table = Table::of(intent.protocol, intent.remote_port, flags.at_least_mail())?;
     Some((intent, table))
 }
 

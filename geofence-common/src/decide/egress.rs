@@ -15,7 +15,7 @@ use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
 use crate::image::list_set::Peer;
-use crate::image::settings::{Flags, PortRule, Replies, flag};
+use crate::image::settings::{Flags, PortRule, flag};
 use crate::opaque::{Opaque, opaque};
 use crate::packet::Packet;
 use crate::wire::parse::{parse, ports};
@@ -90,9 +90,6 @@ pub fn egress<F: Frame, T: Conntrack, O: Observer>(
         return EgressVerdict::PASS;
     };
     let is_watched = T::HAS_RULES && flags.has(flag::LISTS_OUT);
-    if !is_watched && flags.replies() == Replies::None {
-        return EgressVerdict::PASS;
-    }
     let Ok(packet) = parse(frame, observer) else {
         return EgressVerdict::PASS;
     };

@@ -100,6 +100,16 @@ impl Flags {
         }
     }
 
+    /// The same flags, with replies to mail and DNS where no replies pass.
+    #[must_use]
+    #[inline(always)]
+    pub const fn at_least_mail(self) -> Self {
+        match self.replies() {
+            Replies::None => Self(self.0 | flag::REPLIES_MAIL),
+            Replies::Mail | Replies::All => self,
+        }
+    }
+
     #[must_use]
     #[inline(always)]
     pub const fn fetches_mta_sts(self) -> bool {

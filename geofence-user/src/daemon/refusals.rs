@@ -10,8 +10,16 @@ const SPAN: Duration = Duration::from_secs(60);
 /// More readings than there are in that time.
 const READINGS_MAX: usize = 16;
 
-/// Packets that opened no flow because their table took none, by table.
-pub(super) type Refused = [u64; Table::ALL.len()];
+/// Packets that opened no flow, by table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Because the table took none.
+    pub(super) full: ByTable,
+    /// Because the policy passes no replies.
+    pub(super) unanswered: ByTable,
+}
+
+pub(super) type ByTable = [u64; Table::ALL.len()];
 
 /// The last readings.
 #[derive(Debug, Default)]
@@ -30,8 +38,16 @@ impl Refusals {
         let is_recent = |then: &Instant| at.duration_since(*then) <= SPAN;
         let first = self.0.iter().find(|(then, _)| is_recent(then));
         let (_, before) = first.copied().unwrap_or((at, now));
-        std::array::from_fn(|table| now[table].saturating_sub(before[table]))
+        Refused {
+            full: more(now.full, before.full),
+            unanswered: more(now.unanswered, before.unanswered),
+        }
     }
+}
+
+/// How much the numbers have grown.
+fn more(now: ByTable, before: ByTable) -> ByTable {
+    std::array::from_fn(|table| now[table].saturating_sub(before[table]))
 }
 
 #[cfg(test)]
@@ -42,13 +58,19 @@ mod tests {
     fn only_packets_of_the_last_minute_count() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
+        let refused = |full, unanswered| Refused { full, unanswered };
         let mut refusals = Refusals::default();
-        assert_eq!(refusals.recent(at(0), [9, 0, 0]), [0; 3]);
+        let none = Refused::default();
+        assert_eq!(refusals.recent(at(0), refused([9, 0, 0], [0, 7, 0])), none);
         for tick in 0..30 {
-            refusals.push(at(10 * tick), [tick, 0, 5]);
+            refusals.push(at(10 * tick), refused([tick, 0, 5], [0, 2 * tick, 0]));
         }
         assert!(refusals.0.len() <= READINGS_MAX);
-        assert_eq!(refusals.recent(at(295), [40, 0, 5]), [40 - 24, 0, 0]);
-        assert_eq!(refusals.recent(at(1000), [40, 0, 5]), [0; 3]);
+        let now = refused([40, 0, 5], [0, 60, 0]);
+        assert_eq!(
+            refusals.recent(at(295), now),
+            refused([40 - 24, 0, 0], [0, 60 - 48, 0])
+        );
+        assert_eq!(refusals.recent(at(1000), now), none);
     }
 }

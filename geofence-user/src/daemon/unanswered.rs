@@ -1,4 +1,5 @@
-//! What this side asks blocked countries and is not answered, because the kernel could not record that it asked.
+//! What this side asks blocked countries and is not answered, because the kernel did not record that it asked: the table
+//! of flows took none, or the policy passes no replies.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use geofence_common::flow::Table;
 use geofence_common::image::Replies;
 use serde_json::{Value, json};
 
-use super::refusals::Refused;
+use super::refusals::{ByTable, Refused};
 use super::state::Daemon;
 use super::sync::lock;
 use crate::kernel::KernelError;
@@ -23,22 +24,26 @@ impl Daemon {
     fn refused(&self) -> Result<Refused, KernelError> {
         let filter = lock(&self.filter);
         let mut refused = Refused::default();
-        for (count, table) in refused.iter_mut().zip(Table::ALL) {
-            *count = filter.flow_counters(table)?.full;
+        for table in Table::ALL {
+            refused.full[table as usize] = filter.flow_counters(table)?.full;
+            refused.unanswered[table as usize] = filter.unanswered(table)?;
         }
         Ok(refused)
     }
 
     /// What goes unanswered now, as JSON: whether replies are off, and the packets of the last minute that opened no
-    /// flow, by table.
+    /// flow, by table: where the table took none, and where replies are off.
     pub(super) fn unanswered(&self, replies: Replies) -> Value {
         let refused = self.refused().unwrap_or_default();
         let recent = lock(&self.refusals).recent(Instant::now(), refused);
-        let recent: BTreeMap<_, _> = Table::ALL
-            .into_iter()
-            .map(Table::name)
-            .zip(recent)
-            .collect();
-        json!({ "replies_off": replies == Replies::None, "no_flow": recent })
+        let named = |counts: ByTable| -> BTreeMap<_, _> {
+            let names = Table::ALL.into_iter().map(Table::name);
+            names.zip(counts).collect()
+        };
+        json!({
+            "replies_off": replies == Replies::None,
+            "no_flow": named(recent.full),
+            "no_replies": named(recent.unanswered),
+        })
     }
 }

@@ -14,6 +14,8 @@ pub struct TableFacts {
     pub counters: FlowCounters,
     /// Packets that opened no flow because they may have come in by a protected interface.
     pub unattributed: u64,
+    /// Packets that opened no flow because the policy passes no replies.
+    pub unanswered: u64,
     /// Flows in the table, including expired ones that no other flow has displaced yet.
     pub entries: u64,
     pub capacity: u32,
@@ -61,17 +63,28 @@ impl Filter {
         Ok(sum)
     }
 
+    /// Packets to blocked countries that go unanswered because the policy passes no replies.
+    pub fn unanswered(&self, table: Table) -> Result<u64, KernelError> {
+        self.sum(name::UNANSWERED, table)
+    }
+
+    /// A number of a table, over all CPUs.
+    fn sum(&self, map: &'static str, table: Table) -> Result<u64, KernelError> {
+        let counts: PerCpuArray<_, u64> = self.open(map)?;
+        let cpus = counts
+            .get(&(table as u32), 0)
+            .map_err(KernelError::map("reading the counters of a flow table"))?;
+        Ok(cpus.iter().sum())
+    }
+
     /// The state of a table.
     pub fn table_facts(&self, table: Table) -> Result<TableFacts, KernelError> {
         let counters = self.flow_counters(table)?;
-        let unattributed: PerCpuArray<_, u64> = self.open(name::UNATTRIBUTED)?;
-        let unattributed = unattributed
-            .get(&(table as u32), 0)
-            .map_err(KernelError::map("reading UNATTRIBUTED"))?;
         let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
         Ok(TableFacts {
             counters,
-            unattributed: unattributed.iter().sum(),
+            unattributed: self.sum(name::UNATTRIBUTED, table)?,
+            unanswered: self.unanswered(table)?,
             entries: flows.keys().filter(Result::is_ok).count() as u64,
             capacity: self.options().flows[table as usize],
         })

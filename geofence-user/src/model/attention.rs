@@ -64,25 +64,7 @@ pub fn items(status: &Value) -> Vec<Item> {
             "the kernel does not say which image is active",
         ));
     }
-    let unanswered = &status["unanswered"];
-    for (table, packets) in unanswered["no_flow"].as_object().into_iter().flatten() {
-        if let Some(packets) = packets.as_u64().filter(|packets| *packets > 0) {
-            let what = match table.as_str() {
-                "dns" => "DNS",
-                "other" => "traffic",
-                table => table,
-            };
-            items.push(Item::trouble(format!(
-                "our own {what} to blocked countries goes unanswered: {packets} packets of the last minute found no \
-                 place in the table of {table} flows"
-            )));
-        }
-    }
-    if unanswered["replies_off"] == true {
-        items.push(Item::note(
-            "replies are off: what this machine asks blocked countries goes unanswered, mail as well",
-        ));
-    }
+    items.extend(unanswered(status));
     if status["mode"] == "monitor" {
         items.push(Item::note("monitor mode drops nothing"));
     }
@@ -103,6 +85,50 @@ pub fn items(status: &Value) -> Vec<Item> {
     items
 }
 
+/// What this machine asks blocked countries and is not answered. In monitor mode, nothing is dropped.
+fn unanswered(status: &Value) -> Vec<Item> {
+    let unanswered = &status["unanswered"];
+    let mut items = Vec::new();
+    let (goes, item): (&str, fn(String) -> Item) = if status["mode"] == "monitor" {
+        ("would go unanswered in enforce mode", Item::note)
+    } else {
+        ("goes unanswered", Item::trouble)
+    };
+    for (table, what, packets) in counted(&unanswered["no_flow"]) {
+        items.push(item(format!(
+            "our own {what} to blocked countries {goes}: {packets} packets of the last minute found no place in the \
+             table of {table} flows"
+        )));
+    }
+    if unanswered["replies_off"] == true {
+        items.push(Item::note(format!(
+            "replies are off: what this machine asks blocked countries {goes}, mail as well"
+        )));
+        // It was asked for, and may be a surprise all the same.
+        for (_, what, packets) in counted(&unanswered["no_replies"]) {
+            items.push(Item::note(format!(
+                "our own {what} to blocked countries {goes}: {packets} packets of the last minute, because replies are \
+                 off"
+            )));
+        }
+    }
+    items
+}
+
+/// The tables with packets: the name of each, what is in it, and how many there were.
+fn counted(tables: &Value) -> impl Iterator<Item = (&str, &str, u64)> {
+    let tables = tables.as_object().into_iter().flatten();
+    tables.filter_map(|(table, packets)| {
+        let packets = packets.as_u64().filter(|packets| *packets > 0)?;
+        let what = match table.as_str() {
+            "dns" => "DNS",
+            "other" => "traffic",
+            table => table,
+        };
+        Some((table.as_str(), what, packets))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +144,11 @@ mod tests {
             "exceptions": { "lapsing": [{ "id": "x-1" }] },
             "databases": [{ "age_days": 4 }, { "age_days": 46 }],
             "trial": { "seconds_left": 9 },
-            "unanswered": { "replies_off": true, "no_flow": { "dns": 0, "mail": 12, "other": 0 } },
+            "unanswered": {
+                "replies_off": true,
+                "no_flow": { "dns": 0, "mail": 12, "other": 0 },
+                "no_replies": { "dns": 3, "mail": 0, "other": 0 },
+            },
         }));
         let said: Vec<_> = items
             .iter()
@@ -132,12 +162,18 @@ mod tests {
                 ("missing: list own", true),
                 ("missing: session helper", true),
                 (
-                    "our own mail to blocked countries goes unanswered: 12 packets of the last minute found no place \
-                     in the table of mail flows",
-                    true
+                    "our own mail to blocked countries would go unanswered in enforce mode: 12 packets of the last \
+                     minute found no place in the table of mail flows",
+                    false
                 ),
                 (
-                    "replies are off: what this machine asks blocked countries goes unanswered, mail as well",
+                    "replies are off: what this machine asks blocked countries would go unanswered in enforce mode, \
+                     mail as well",
+                    false
+                ),
+                (
+                    "our own DNS to blocked countries would go unanswered in enforce mode: 3 packets of the last \
+                     minute, because replies are off",
                     false
                 ),
                 ("monitor mode drops nothing", false),
@@ -146,6 +182,29 @@ mod tests {
                 ("the GeoIP data is 46 days old", false),
             ]
         );
+    }
+
+    #[test]
+    fn a_full_table_is_trouble_and_replies_that_are_off_are_not() {
+        let status = |replies_off: bool, full: u64, off: u64| {
+            json!({
+                "process": 7,
+                "mode": "enforce",
+                "unanswered": {
+                    "replies_off": replies_off, "no_flow": { "mail": full }, "no_replies": { "mail": off },
+                },
+            })
+        };
+        let said = |status: &Value| -> Vec<(String, bool)> {
+            let items = items(status).into_iter();
+            items.map(|one| (one.text, one.is_trouble)).collect()
+        };
+        let full = said(&status(false, 12, 0));
+        assert!(full[0].0.contains("goes unanswered: 12 packets") && full[0].1);
+        assert_eq!(full.len(), 1);
+        let off = said(&status(true, 0, 5));
+        assert!(off[1].0.contains("goes unanswered: 5 packets"), "{off:?}");
+        assert!(off.len() == 2 && off.iter().all(|(_, is_trouble)| !is_trouble));
     }
 
     #[test]

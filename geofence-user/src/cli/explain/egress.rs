@@ -29,7 +29,8 @@ pub(super) fn explain(
         | Tracking::Updated(_)
         | Tracking::Forwarded(_)
         | Tracking::Unattributed(_)
-        | Tracking::Full(_) => None,
+        | Tracking::Full(_)
+        | Tracking::Unanswered(_) => None,
     };
     if let Some(policy) = json_policy {
         let addresses = addresses(&steps);
@@ -62,6 +63,13 @@ pub(super) fn explain(
     }
     if let Some(table) = opened {
         writeln!(out, "  opens a {table} flow, so that replies pass")?;
+    }
+    if let Tracking::Unanswered(table) = egress.tracking {
+        writeln!(
+            out,
+            "  opens no {table} flow, because replies are off: what comes back is dropped",
+            table = table.name()
+        )?;
     }
     if refusal.is_some() && action == Action::Pass {
         writeln!(out, "{MONITORED}")?;

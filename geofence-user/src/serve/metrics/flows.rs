@@ -50,12 +50,13 @@ pub(super) fn encode(
     families.counters(
         "geofence_flow_refusals",
         "Outbound packets that opened no flow: forwarded from a protected interface (foreign), perhaps \
-         forwarded from one (unattributed), or the table failed (table)",
+         forwarded from one (unattributed), the table failed (table), or the policy passes no replies (replies_off)",
         tables().flat_map(|(table, facts)| {
             let causes = [
                 ("foreign", facts.counters.forwarded),
                 ("unattributed", facts.unattributed),
                 ("table", facts.counters.full),
+                ("replies_off", facts.unanswered),
             ];
             // `cause` is the former name of the label.
             causes.map(|(cause, count)| ([table, ("reason", cause), ("cause", cause)], count))
