@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, and how it is shown: file, line, column, the text itself, the way out.
+//! What is wrong with a configuration, and how it is shown: file, line, column, the text itself without what may be a
+//! secret, the way out.
 //!
 //! A `Fault` knows its place in one source, a file or an option of the command line. All faults are kept and shown
 //! together, so that a file is corrected in one go. Nothing here decides what is wrong.
@@ -10,7 +11,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::shown_text::ShownText;
 use super::sources::{LineStarts, Sources};
+use crate::model::server_url::hide_secrets;
 use crate::model::text::printable;
 
 /// What is wrong with one value, wherever it stands.
@@ -76,6 +79,7 @@ impl Fault {
 struct Report {
     /// The path of the file, or the option.
     name: String,
+    /// Without what may be a secret; the places of faults are counted in it.
     text: String,
     faults: Vec<Fault>,
 }
@@ -94,15 +98,17 @@ impl ConfigErrors {
         if faults.is_empty() {
             return Ok(());
         }
+        let shown = ShownText::of(text);
         for fault in &mut faults {
-            if let Some(span) = &mut fault.span {
-                *span = inside(text, span);
+            let other = fault.other.as_mut().map(|(other, _)| other);
+            for span in fault.span.as_mut().into_iter().chain(other) {
+                *span = shown.place(&inside(text, span));
             }
         }
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
         let report = Report {
             name: name.to_owned(),
-            text: text.to_owned(),
+            text: shown.text,
             faults,
         };
         Err(Self {
@@ -228,8 +234,8 @@ impl Report {
                         .label(problem.label.as_str()),
                 );
             if let Some((other, label)) = &fault.other {
-                let other = inside(&self.text, other);
-                snippet = snippet.annotation(AnnotationKind::Context.span(other).label(*label));
+                let context = AnnotationKind::Context.span(other.clone());
+                snippet = snippet.annotation(context.label(*label));
             }
             group = group.element(snippet);
         }
@@ -257,11 +263,11 @@ fn inside(text: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// A text from outside as titles show it: empty ones visible, control characters spelled out.
+/// A text from outside as titles show it: empty ones visible, control characters spelled out, no secret of a URL.
 pub(super) fn quoted(text: &str) -> String {
     if text.is_empty() {
         "an empty text".to_owned()
     } else {
-        format!("`{}`", text.escape_debug())
+        format!("`{}`", hide_secrets(text).escape_debug())
     }
 }

@@ -8,7 +8,7 @@ use ureq::http::Uri;
 use super::error::{Problem, quoted};
 use crate::model::duration;
 use crate::model::list::{NAME_BYTES_MAX, Source, is_name};
-use crate::model::server_url;
+use crate::model::server_url::{self, hide_secrets};
 
 /// The longest time after which entries expire; for a longer one, there is no expiry.
 const EXPIRES_MAX: Duration = Duration::from_secs(3660 * 86_400);
@@ -102,7 +102,7 @@ pub(super) fn file(text: &str) -> Result<PathBuf, Problem> {
     } else if text.contains("://") {
         (
             "this is a URL",
-            format!("write url = \"{}\"", text.escape_debug()),
+            format!("write url = \"{}\"", hide_secrets(text).escape_debug()),
         )
     } else if text.contains('\0') {
         (

@@ -22,6 +22,7 @@ pub mod overrides;
 mod parse;
 mod runtime_exceptions;
 mod schema;
+mod shown_text;
 mod sources;
 mod table;
 mod targets;

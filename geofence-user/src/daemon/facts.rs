@@ -12,6 +12,7 @@ use geofence_common::observe::ObservationCounters;
 use serde_json::{Value, json};
 
 use crate::compile::{Disagreement, Extents, Image};
+use crate::data::geoip_update::FileState;
 use crate::data::lists::ListReport;
 use crate::kernel::{TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub flows: [TableFacts; Table::ALL.len()],
     pub tenants: TenantCounts,
     pub lists: ListCounts,
+    /// How `geofence update` fared with each database that has a source, by its file.
+    pub database_updates: Vec<(String, FileState)>,
     pub observed: Observed,
     pub facts: Facts,
     /// The settings for every destination that is no tenant's.

@@ -15,7 +15,9 @@ use super::state::Daemon;
 use super::sync::lock;
 use crate::checks::diff::Described;
 use crate::config::Config;
+use crate::data::geoip_update::{FileState, StateFile};
 use crate::kernel::{Filter, KernelError, TableFacts};
+use crate::model::geoip_source::GeoipSource;
 use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 
@@ -76,6 +78,7 @@ impl Daemon {
             flows,
             tenants: tenant_counts(&filter, &config.policy, self.kernel_time())?,
             lists,
+            database_updates: database_updates(&config),
             observed,
             facts: self.facts(),
             settings: config.policy.settings.clone(),
@@ -169,6 +172,16 @@ fn hash_of(config: &Config) -> Option<String> {
     let digest = Sha256::digest(serde_json::to_vec(&described).ok()?);
     let bytes = digest.iter().take(HASH_BYTES);
     Some(bytes.map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What `geofence update` noted about each database that has a source. Another process writes it, so it is read anew.
+pub(super) fn database_updates(config: &Config) -> Vec<(String, FileState)> {
+    let directory = config.instance.state_directory();
+    let state = |source: &GeoipSource| {
+        let state = StateFile::of(&directory, &source.file).load();
+        (source.file.display().to_string(), state)
+    };
+    config.geoip_sources.iter().map(state).collect()
 }
 
 fn tenant_counts(

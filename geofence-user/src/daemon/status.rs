@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::active::{ActivePolicy, Trial};
 use super::interface_state::InterfaceState;
 use super::runtime_exceptions::summary;
+use super::snapshot::database_updates;
 use super::start::sentence;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
@@ -48,6 +49,15 @@ impl Daemon {
                 "age_days": UnixSeconds::now().days_since(*built),
             })
         });
+        let updates = database_updates(&config).into_iter().map(|(file, state)| {
+            json!({
+                "file": file,
+                "confirmed": state.confirmed,
+                "failed": state.failed,
+                "refused": state.refused,
+                "retry": state.retry,
+            })
+        });
         json!({
             "instance": config.instance.name(),
             "process": std::process::id(),
@@ -62,6 +72,7 @@ impl Daemon {
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
             "databases": databases.collect::<Vec<_>>(),
+            "database_updates": updates.collect::<Vec<_>>(),
             "lists": lists,
             "exceptions": summary(&config, self.kernel_time()),
             "interfaces": interfaces,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::secret::{Access, SecretSource};
+use super::server_url::hide_secrets;
 use super::word::Word;
 
 /// A database file that is kept current.
@@ -107,7 +108,7 @@ impl fmt::Display for GeoipOrigin {
             Self::MaxMind { .. } => "MaxMind",
             Self::DbIp { .. } => "DB-IP Lite",
             Self::IpInfo { .. } => "IPinfo",
-            Self::Url { url, .. } => url,
+            Self::Url { url, .. } => return f.write_str(&hide_secrets(url)),
             Self::File(path) => return path.display().fmt(f),
         };
         f.write_str(name)?;

@@ -6,6 +6,36 @@ use std::path::PathBuf;
 /// What stands for a secret wherever it could be seen.
 pub const HIDDEN: &str = "***";
 
+/// What a name contains by which secrets go, without the characters between its words.
+const SECRET_WORDS: [&str; 15] = [
+    "accesskey",
+    "apikey",
+    "authorisation",
+    "authorization",
+    "bearer",
+    "cookie",
+    "licencekey",
+    "licensekey",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "secret",
+    "signature",
+    "token",
+];
+/// Names that are one of those words as a whole, or end in one.
+const SECRET_ENDINGS: [&str; 6] = ["auth", "credential", "key", "login", "pass", "pwd"];
+
+/// Whether secrets go by this name: the name of a key, of a header or of a parameter.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+        || SECRET_ENDINGS.iter().any(|word| name.ends_with(word))
+}
+
 /// A password, a token or a key. It is never written anywhere but into a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -98,5 +128,30 @@ mod tests {
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
         assert_eq!(secret.hide_in("key hunter2!"), "key ***!");
         assert_eq!(Secret::new(String::new()).hide_in("ab"), "ab");
+    }
+
+    #[test]
+    fn names_of_secrets_are_recognised_however_they_are_spelled() {
+        for name in [
+            "X-Api-Key",
+            "license_key",
+            "TOKEN",
+            "access-token",
+            "x-auth",
+            "key",
+            "passwd",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in [
+            "url",
+            "format",
+            "author",
+            "keyboard",
+            "edition_id",
+            "passive",
+        ] {
+            assert!(!is_secret_name(name), "{name}");
+        }
     }
 }

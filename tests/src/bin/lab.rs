@@ -152,6 +152,9 @@ fn life(arguments: &Life) -> Result<bool> {
 /// Runs the laboratory of machines, which needs no root; answers whether all was as expected.
 fn machines(arguments: &Machines) -> Result<bool> {
     need(&machines::PROGRAMS)?;
+    if !arguments.short {
+        need(&machines::PROGRAMS_OF_WHOLE)?;
+    }
     let kernels = machines::found();
     show(
         &machines::machines(&kernels, scale(arguments.short), &mut progress())?,

@@ -17,15 +17,17 @@ use crate::lab::Scale;
 use crate::lab::report::Row;
 
 /// The programs that the laboratory needs, with Debian's names of their packages.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 3] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("ethtool", "ethtool"),
-    ("wg", "wireguard-tools"),
 ];
 
+/// Those that only the whole form needs.
+pub const PROGRAMS_OF_WHOLE: [(&str, &str); 1] = [("wg", "wireguard-tools")];
+
 /// The programs that a machine has, besides ours.
-const TOOLS: [&str; 6] = ["ip", "ethtool", "setpriv", "nsenter", "modprobe", "wg"];
+const TOOLS: [&str; 5] = ["ip", "ethtool", "setpriv", "nsenter", "modprobe"];
 
 /// The modules that a machine may load.
 pub(super) const MODULES: [&str; 17] = [
@@ -92,7 +94,7 @@ fn machine(kernel: &Kernel, step: u8, scale: Scale) -> Result<Vec<Row>> {
 fn boot(kernel: &Kernel, step: u8, scale: Scale, disk: &Path) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let [initrd, console] = ["initrd", "console"].map(|name| folder.path().join(name));
-    std::fs::write(&initrd, archive(kernel)?)?;
+    std::fs::write(&initrd, archive(kernel, scale)?)?;
     let form = if scale == Scale::Short { "--short" } else { "" };
     let mut emulator = Command::new("timeout");
     emulator.args(["--kill-after=5", SECONDS_MAX, "qemu-system-x86_64"]);
@@ -148,7 +150,7 @@ fn boot(kernel: &Kernel, step: u8, scale: Scale, disk: &Path) -> Result<Vec<Row>
     Ok(seen)
 }
 
-fn archive(kernel: &Kernel) -> Result<Vec<u8>> {
+fn archive(kernel: &Kernel, scale: Scale) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["proc", "sys", "dev", "tmp", "run", "var/lib", "usr/bin"] {
         archive.directory(directory)?;
@@ -157,7 +159,9 @@ fn archive(kernel: &Kernel) -> Result<Vec<u8>> {
     let lab = geofence.with_file_name("geofence-lab");
     archive.program(&geofence, "usr/bin/geofence")?;
     archive.program(&lab, "usr/bin/geofence-lab")?;
-    for tool in TOOLS {
+    let more = PROGRAMS_OF_WHOLE.iter().map(|(program, _)| *program);
+    let more = more.filter(|_| scale != Scale::Short);
+    for tool in TOOLS.into_iter().chain(more) {
         archive.program(&find(tool)?, &format!("usr/bin/{tool}"))?;
     }
     let folder = format!("lib/modules/{}", kernel.release);

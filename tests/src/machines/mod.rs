@@ -21,4 +21,4 @@ mod verdicts;
 pub use agreement::corpus_agrees;
 pub use guest::run as guest;
 pub use kernels::{Kernel, found};
-pub use machine::{PROGRAMS, machines};
+pub use machine::{PROGRAMS, PROGRAMS_OF_WHOLE, machines};

@@ -14,6 +14,9 @@ use crate::{process, workspace};
 /// What the binary may have at most, in bytes.
 const BYTES_MAX: u64 = 20_000_000;
 
+/// The section with the crates, as cargo-auditable names it.
+const CRATES: &str = ".dep-v0";
+
 pub(super) struct Binary {
     /// Without debug information.
     pub(super) path: PathBuf,
@@ -66,6 +69,17 @@ impl Binary {
                 ))
                 .args([whole, &path]),
         )?;
+        let sections = process::capture(
+            process::command("objdump")
+                .arg("--section-headers")
+                .arg(&path),
+        )?;
+        if !String::from_utf8_lossy(&sections).contains(CRATES) {
+            bail!(
+                "{} lists no crates; is cargo-auditable at work?",
+                path.display()
+            );
+        }
         let bytes = std::fs::metadata(&path)?.len();
         eprintln!(
             "dist: {target}: {} as it is built, {} stripped",
@@ -106,18 +120,22 @@ pub(super) fn host() -> Result<String> {
 
 /// Flags that replace the directories of this machine by names that are the same everywhere.
 fn remapped() -> Result<Vec<String>> {
+    let remap =
+        |(from, to): &(PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
+    Ok(directories()?.iter().map(remap).collect())
+}
+
+/// The directories of this machine whose names a compiler could write down, and what stands for each.
+fn directories() -> Result<[(PathBuf, &'static str); 4]> {
     let sysroot = process::capture(process::command("rustc").args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());
     // Of several that match, the last counts.
-    let directories = [
+    Ok([
         (cargo_home()?, "/usr/src/cargo"),
         (sysroot.join("lib/rustlib/src/rust"), "/usr/src/rust"),
         (workspace::root(), "/usr/src/geofence"),
         (workspace::target_directory()?, "/usr/src/geofence/target"),
-    ];
-    let remap =
-        |(from, to): &(PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
-    Ok(directories.iter().map(remap).collect())
+    ])
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -130,12 +148,10 @@ fn cargo_home() -> Result<PathBuf> {
 fn apply(cargo: &mut Command, release: &Release, flags: &[String]) -> Result<()> {
     // One character that no flag contains separates them.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    let from = cargo_home()?;
-    // The C sources of dependencies are compiled below the same directory.
-    cargo.env(
-        "CFLAGS",
-        format!("-ffile-prefix-map={}=/usr/src/cargo", from.display()),
-    );
+    // The C sources of dependencies are below the same directories.
+    let map = |(from, to): &(PathBuf, &str)| format!("-ffile-prefix-map={}={to}", from.display());
+    let maps: Vec<_> = directories()?.iter().map(map).collect();
+    cargo.env("CFLAGS", maps.join(" "));
     cargo.env(SOURCE_DATE_EPOCH, &release.epoch);
     if let Some(commit) = &release.commit {
         cargo.env("GEOFENCE_COMMIT", commit);

@@ -47,7 +47,14 @@ pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBu
         let path = context.join("root").join(directory);
         std::fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
     }
-    let name = name(release);
+    // Whatever files of a new clone may be for others, everyone may read the image.
+    let mut modes = process::command("chmod");
+    process::capture(
+        modes
+            .args(["--recursive", "u=rwX,go=rX"])
+            .arg(context.join("root")),
+    )?;
+    let name = format!("localhost/geofence:{}", release.version);
     let mut build = buildah()?;
     build.args([
         "build",
@@ -78,26 +85,6 @@ pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBu
         bail!("the image has {bytes} bytes; it may have {BYTES_MAX}");
     }
     Ok(archive)
-}
-
-/// The directory with the content of the image that was made last.
-pub(super) fn unpack(release: &Release) -> Result<PathBuf> {
-    const CONTAINER: &str = "geofence-check";
-    // One of an earlier check may be left.
-    let _ = process::capture(buildah()?.args(["rm", CONTAINER]));
-    process::capture(buildah()?.args([
-        "from",
-        "--pull-never",
-        "--name",
-        CONTAINER,
-        &name(release),
-    ]))?;
-    let path = process::capture(buildah()?.args(["mount", CONTAINER]))?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&path).trim()))
-}
-
-fn name(release: &Release) -> String {
-    format!("localhost/geofence:{}", release.version)
 }
 
 /// A command line of buildah that keeps what it stores below cargo's output directory.

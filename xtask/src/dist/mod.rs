@@ -31,9 +31,12 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
     } else {
         parts
     };
+    let release = Release::read()?;
+    if check {
+        check::prepare(&release, parts)?;
+    }
     setup::run(setup::Scope::Build)?;
     setup::dist::install(parts, check)?;
-    let release = Release::read()?;
     let out = directory()?;
     recreate(&out)?;
     let mut made = Vec::new();
@@ -63,7 +66,7 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         }
     }
     if parts.contains(&Part::Sbom) {
-        made.push(packages::sbom(&release, &out)?);
+        made.extend(packages::sbom(&release, &out)?);
     }
     made.push(packages::checksums(&out, &made)?);
     for path in &made {

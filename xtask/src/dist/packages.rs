@@ -13,16 +13,17 @@ pub(super) fn deb(release: &Release, stage: &Path, out: &Path) -> Result<PathBuf
     let mut cargo = process::cargo(&["deb", "--no-build", "--no-strip", "--quiet"]);
     cargo.arg("--output").arg(out);
     process::capture(in_stage(&mut cargo, release, stage))?;
-    only(out, "deb")
+    only(out, ".deb")
 }
 
 /// Makes the RPM package.
 pub(super) fn rpm(release: &Release, stage: &Path, out: &Path) -> Result<PathBuf> {
-    let mut cargo = process::cargo(&["generate-rpm", "--auto-req", "disabled"]);
+    // The libraries of the C library and their versions, so that no system takes a package that it cannot run.
+    let mut cargo = process::cargo(&["generate-rpm", "--auto-req", "builtin"]);
     cargo.args(["--source-date", &release.epoch]);
     cargo.arg("--output").arg(out);
     process::capture(in_stage(&mut cargo, release, stage))?;
-    only(out, "rpm")
+    only(out, ".rpm")
 }
 
 /// Packs the tree into an archive, for distributions without a package.
@@ -53,51 +54,63 @@ pub(super) fn tarball(release: &Release, stage: &Path, out: &Path) -> Result<Pat
     Ok(archive)
 }
 
-/// Writes the bill of materials: every crate that the binary contains.
-pub(super) fn sbom(release: &Release, out: &Path) -> Result<PathBuf> {
+/// Writes the bill of materials: every crate that the binary contains. That of the eBPF object, which the binary
+/// contains as bytes, is a file of its own.
+pub(super) fn sbom(release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
+    let name = &release.version;
+    let bills = [
+        ("geofence-user", format!("geofence-{name}.cdx.json")),
+        ("geofence-ebpf", format!("geofence-ebpf-{name}.cdx.json")),
+    ];
+    bills
+        .map(|(member, name)| bill(release, member, &out.join(name)))
+        .into_iter()
+        .collect()
+}
+
+fn bill(release: &Release, member: &str, path: &Path) -> Result<PathBuf> {
+    /// What the tool calls its files.
+    const NAME: &str = "bom";
+    let root = workspace::root();
     let mut cargo = process::cargo(&["cyclonedx", "--format", "json", "--spec-version", "1.5"]);
     cargo
-        .args(["--all", "--no-build-deps", "--override-filename", "bom"])
+        .args(["--all", "--no-build-deps", "--override-filename", NAME])
         .arg("--manifest-path")
-        .arg(workspace::root().join("geofence-user/Cargo.toml"))
+        .arg(root.join(member).join("Cargo.toml"))
+        .current_dir(&root)
         .env(SOURCE_DATE_EPOCH, &release.epoch);
     process::capture(&mut cargo)?;
+    let own = root.join(member).join(format!("{NAME}.json"));
+    let text = std::fs::read_to_string(&own)
+        .with_context(|| format!("reading {}, which cargo-cyclonedx writes", own.display()))?;
     // The tool writes beside the manifest of every member of the workspace.
-    let bill = out.join(format!("geofence-{}.cdx.json", release.version));
-    for member in [
-        "geofence-common",
-        "geofence-ebpf",
-        "geofence-user",
-        "tests",
-        "xtask",
-    ] {
-        let written = workspace::root().join(member).join("bom.json");
-        if !written.exists() {
-            continue;
+    let entries =
+        std::fs::read_dir(&root).with_context(|| format!("reading {}", root.display()))?;
+    for entry in entries {
+        let written = entry?.path().join(format!("{NAME}.json"));
+        if written.is_file() {
+            std::fs::remove_file(&written)
+                .with_context(|| format!("removing {}", written.display()))?;
         }
-        if member == "geofence-user" {
-            let text = std::fs::read_to_string(&written)
-                .with_context(|| format!("reading {}", written.display()))?;
-            // Where the repository lies is no matter of the bill.
-            let text = text.replace(
-                &workspace::root().display().to_string(),
-                "/usr/src/geofence",
-            );
-            std::fs::write(&bill, text).with_context(|| format!("writing {}", bill.display()))?;
-        }
-        std::fs::remove_file(&written)
-            .with_context(|| format!("removing {}", written.display()))?;
     }
-    Ok(bill)
+    // Where the repository lies is no matter of the bill.
+    let text = text.replace(&root.display().to_string(), "/usr/src/geofence");
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path.to_owned())
 }
 
 /// Writes the checksums of these files.
 pub(super) fn checksums(out: &Path, files: &[PathBuf]) -> Result<PathBuf> {
     let names = files.iter().filter_map(|file| file.file_name());
-    let sums = process::capture(process::command("sha256sum").args(names).current_dir(out))?;
-    let path = out.join("SHA256SUMS");
-    std::fs::write(&path, sums).with_context(|| format!("writing {}", path.display()))?;
+    let text = process::capture(process::command("sha256sum").args(names).current_dir(out))?;
+    let path = sums(out);
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
+}
+
+/// The file with the checksums of what is in a directory.
+pub(super) fn sums(out: &Path) -> PathBuf {
+    out.join("SHA256SUMS")
 }
 
 fn in_stage<'a>(cargo: &'a mut Command, release: &Release, stage: &Path) -> &'a mut Command {
@@ -111,11 +124,13 @@ fn in_stage<'a>(cargo: &'a mut Command, release: &Release, stage: &Path) -> &'a 
 }
 
 /// The file in a directory whose name ends so.
-pub(super) fn only(directory: &Path, extension: &str) -> Result<PathBuf> {
+pub(super) fn only(directory: &Path, end: &str) -> Result<PathBuf> {
     let entries = std::fs::read_dir(directory)
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
         .with_context(|| format!("reading {}", directory.display()))?;
-    let mut paths = entries.into_iter().map(|entry| entry.path());
-    let found = paths.find(|path| path.extension().is_some_and(|end| end == extension));
-    found.with_context(|| format!("there is no .{extension} in {}", directory.display()))
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(end));
+    paths.sort_by_key(|path| path.as_os_str().len());
+    let found = paths.into_iter().next();
+    found.with_context(|| format!("no file in {} ends in {end}", directory.display()))
 }

@@ -21,8 +21,32 @@ impl Part {
     /// What is made unless parts are named.
     pub(super) const DEFAULT: [Self; 1] = [Self::Deb];
 
+    /// The word for it on the command line.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+            Self::Tarball => "tarball",
+            Self::Oci => "oci",
+            Self::Sbom => "sbom",
+        }
+    }
+
     /// Whether it contains the binary that needs no C library.
     pub(crate) fn is_static(self) -> bool {
         matches!(self, Self::Tarball | Self::Oci)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_command_line() {
+        for part in Part::value_variants() {
+            let value = part.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), part.name());
+        }
     }
 }

@@ -51,19 +51,31 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
             }
             Part::Rpm | Part::Sbom => {}
         }
+        if check {
+            need("ip", "iproute2");
+            match part {
+                Part::Deb => {
+                    need("lintian", "lintian");
+                    need("mmdebstrap", "mmdebstrap");
+                    need("systemd-nspawn", "systemd-container");
+                    need("python3", "python3");
+                }
+                Part::Rpm => {
+                    need("mmdebstrap", "mmdebstrap");
+                    need("rpm", "rpm");
+                }
+                Part::Oci => need("crun", "crun"),
+                Part::Tarball | Part::Sbom => {}
+            }
+        }
     }
-    if check {
-        need("lintian", "lintian");
-        need("mmdebstrap", "mmdebstrap");
-        need("rpm", "rpm");
-        need("systemd-nspawn", "systemd-container");
-        need("crun", "crun");
-        need("python3", "python3");
-    }
+    packages.sort_unstable();
+    packages.dedup();
     if !packages.is_empty() {
         debian::install(&packages)?;
     }
-    if check {
+    let uses_python = |part: &Part| [Part::Deb, Part::Oci].contains(part);
+    if check && parts.iter().any(uses_python) {
         super::python::try_install()?;
     }
     if parts.iter().any(|part| part.is_static()) {

@@ -20,6 +20,7 @@ use crate::model::policy::{
     AsRule, CountryRule, Destination, GeoOverride, Overrides, Policy, Settings,
 };
 use crate::model::secret::{Access, Login, SecretSource};
+use crate::model::server_url::hide_secrets;
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word;
 
@@ -336,7 +337,7 @@ fn destinations(to: &[Destination], policy: &Policy) -> Vec<String> {
 
 fn list(list: &Definition, report: Option<&ListReport>) -> Entry {
     let (url, file) = match &list.source {
-        Source::Url(url) => (url.clone(), "none".to_owned()),
+        Source::Url(url) => (hide_secrets(url), "none".to_owned()),
         Source::File(path) => ("none".to_owned(), path.display().to_string()),
     };
     let seconds = |expires: Duration| format!("{} s", expires.as_secs());
@@ -400,7 +401,7 @@ fn access(access: &Access) -> Vec<KeyValue> {
 
 fn geoip_source(source: &GeoipSource) -> Entry {
     let secret = |place: Option<&SecretSource>| place.map_or_else(none, ToString::to_string);
-    let text = |text: Option<&str>| text.map_or_else(none, ToOwned::to_owned);
+    let text = |text: Option<&str>| text.map_or_else(none, hide_secrets);
     let nothing = Access::default();
     let (mut account, mut license_key, mut token) = (None, None, None);
     let (mut server, mut url, mut from, mut secrets) = (None, None, none(), &nothing);

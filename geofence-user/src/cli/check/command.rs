@@ -12,6 +12,7 @@ use crate::checks::sanity::FirstData;
 use crate::cli::options::{InstanceArgs, PolicyArgs};
 use crate::cli::outcome::Outcome;
 use crate::config::{ConfigText, DEFAULT};
+use crate::model::server_url::hide_secrets;
 use crate::os::interface_names::indexes;
 use crate::prepare::prepare;
 
@@ -60,7 +61,7 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
             Some(file) => ConfigText::read(file)?.merged()?,
             None => DEFAULT.to_owned(),
         };
-        out.write_all(merged.as_bytes())?;
+        out.write_all(hide_secrets(&merged).as_bytes())?;
         return Ok(Outcome::Yes);
     }
     let prepared = prepare(config)?;

@@ -98,22 +98,18 @@ impl<'a> Databases<'a> {
         } = match obtained {
             Ok(Some(downloaded)) => downloaded,
             Ok(None) => {
-                save(&FileState {
-                    confirmed: Some(now),
-                    refused: None,
-                    retry: None,
-                    ..state
-                })?;
+                save(&state.after_confirmation(now))?;
                 return Ok(DatabaseOutcome::Unchanged);
             }
             Err(ObtainError { why, retry_after }) => {
-                save(&FileState {
-                    refused: Some(why.clone()),
-                    retry: retry_after.map(|wait| now.plus(wait)),
-                    ..state
-                })?;
+                let retry = retry_after.map(|wait| now.plus(wait));
+                save(&state.after_failure(&why, now, retry))?;
                 return Ok(DatabaseOutcome::Failed(why));
             }
+        };
+        let installed = FileState {
+            failed: state.failed,
+            ..installed
         };
         if is_intact && installed.file_sha256 == state.file_sha256 {
             save(&installed)?;
@@ -133,11 +129,7 @@ impl<'a> Databases<'a> {
             Err(why) => {
                 // The staged file is gone, so it is named as what it was to become.
                 let why = why.replace(&staged.display().to_string(), &name);
-                save(&FileState {
-                    refused: Some(why.clone()),
-                    retry: None,
-                    ..state
-                })?;
+                save(&state.after_failure(&why, now, None))?;
                 Ok(DatabaseOutcome::Rejected(why))
             }
         }

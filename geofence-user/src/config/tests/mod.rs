@@ -5,6 +5,7 @@ mod json_schema;
 mod merged;
 mod mutated;
 mod rendered;
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderName, HeaderValue};
 
 use crate::model::secret::{Access, Login, Secret};
+use crate::model::server_url::hide_secrets;
 use crate::os::credentials::{CredentialError, read};
 
 /// What a request has to say to the server it is meant for, and to no other.
@@ -81,10 +82,10 @@ impl Secrets {
         self.hidden.is_empty()
     }
 
-    /// A text in which none of the secrets can be read: a server may repeat what it was sent.
+    /// A text in which none of the secrets can be read, nor those of a URL: a server may repeat what it was sent.
     pub(in crate::data) fn hide_in(&self, text: &str) -> String {
         let hide = |text: String, secret: &Secret| secret.hide_in(&text);
-        self.hidden.iter().fold(text.to_owned(), hide)
+        self.hidden.iter().fold(hide_secrets(text), hide)
     }
 }
 

@@ -277,8 +277,7 @@ fn from(
             vendor_sha256: expected,
             file_sha256: sha256(&bytes),
             confirmed: Some(now),
-            refused: None,
-            retry: None,
+            ..FileState::default()
         },
         bytes,
     }))

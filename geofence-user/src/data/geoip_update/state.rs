@@ -30,10 +30,36 @@ pub struct FileState {
     pub file_sha256: String,
     /// When its source last gave or confirmed it.
     pub confirmed: Option<UnixSeconds>,
-    /// Why the last try failed.
+    /// Why the last try failed; nothing if it succeeded.
     pub refused: Option<String>,
+    /// When a try last failed.
+    pub failed: Option<UnixSeconds>,
     /// Until when the server asked to be left alone.
     pub retry: Option<UnixSeconds>,
+}
+
+impl FileState {
+    /// The same after a try that failed.
+    #[must_use]
+    pub fn after_failure(self, why: &str, now: UnixSeconds, retry: Option<UnixSeconds>) -> Self {
+        Self {
+            refused: Some(why.to_owned()),
+            failed: Some(now),
+            retry,
+            ..self
+        }
+    }
+
+    /// The same after its source confirmed the file.
+    #[must_use]
+    pub fn after_confirmation(self, now: UnixSeconds) -> Self {
+        Self {
+            confirmed: Some(now),
+            refused: None,
+            retry: None,
+            ..self
+        }
+    }
 }
 
 /// Where the state of a database file is kept.
@@ -79,6 +105,24 @@ impl StateFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_success_and_last_failure_outlive_each_other() {
+        let failed = FileState {
+            confirmed: Some(UnixSeconds(1)),
+            ..FileState::default()
+        }
+        .after_failure("no route", UnixSeconds(2), Some(UnixSeconds(9)));
+        assert_eq!(failed.confirmed, Some(UnixSeconds(1)));
+        assert_eq!(
+            (failed.failed, failed.retry),
+            (Some(UnixSeconds(2)), Some(UnixSeconds(9)))
+        );
+        let confirmed = failed.after_confirmation(UnixSeconds(3));
+        let times = (confirmed.confirmed, confirmed.failed, confirmed.retry);
+        assert_eq!(times, (Some(UnixSeconds(3)), Some(UnixSeconds(2)), None));
+        assert_eq!(confirmed.refused, None);
+    }
 
     #[test]
     fn state_is_read_back_and_a_damaged_one_is_empty() {

@@ -17,6 +17,7 @@ use super::special_use::without_special_use;
 use super::store::{Rejection, SourceStatus, Store, StoreError, StoredList};
 use crate::model::list::{Definition, Format, Source};
 use crate::model::listing::{Entries, Entry, Listing};
+use crate::model::server_url::hide_secrets;
 use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
@@ -103,7 +104,7 @@ impl Loaded {
         let entries = unexpired(contents.entries, definition, list.since, now);
         let report = ListReport {
             name: name.clone(),
-            source: definition.source.to_string(),
+            source: hide_secrets(&definition.source.to_string()),
             action: definition.action,
             direction: definition.direction,
             state: list.state,
@@ -282,9 +283,10 @@ fn from_store(
         None
     } else if stored.header.source != source {
         Some(format!(
-            "the list {list} was fetched from {}, and its source is now {source}: the fetched text is used until \
+            "the list {list} was fetched from {}, and its source is now {}: the fetched text is used until \
              `geofence update {list}`",
-            stored.header.source
+            hide_secrets(&stored.header.source),
+            hide_secrets(&source)
         ))
     } else if stored.header.forced || contents.entries.is_empty() {
         None
@@ -364,7 +366,8 @@ fn stored_contents(list: &str, stored: &StoredList) -> Result<Contents, LoadErro
         return Ok(contents);
     }
     let room = Some(entries_in_memory());
-    let read = read_at_most(&stored.text, format, &header.source, header.since, room);
+    let source = hide_secrets(&header.source);
+    let read = read_at_most(&stored.text, format, &source, header.since, room);
     read.map_err(|error| LoadError::Unusable {
         list: list.to_owned(),
         why: if matches!(error, ListError::TooMany { .. }) {

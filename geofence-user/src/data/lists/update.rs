@@ -6,6 +6,7 @@ use super::obtain::{Failure, Obtained, base, obtain};
 use super::store::{Rejection, SourceStatus, Store, StoreError, StoredHeader, StoredList};
 use crate::data::fetch::Secrets;
 use crate::model::list::{Api, Definition};
+use crate::model::server_url::hide_secrets;
 use crate::model::units::UnixSeconds;
 
 /// The result of an update.
@@ -73,6 +74,7 @@ pub fn update(
         Ok(secrets) => secrets,
         Err(error) => {
             let why = format!("{}: {error}", definition.source);
+            let why = hide_secrets(&why);
             reject(&why, None)?;
             return Ok(UpdateOutcome::Failed { why, entries });
         }

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use super::exception_series::{ExceptionSeries, OwnExceptions};
 use super::families::Families;
 use super::packet_series::{OwnSeries, PacketSeries};
-use super::{flows, interfaces, lists, observation, policy, process, tenants};
+use super::{database_updates, flows, interfaces, lists, observation, policy, process, tenants};
 use crate::daemon::facts::Snapshot;
 
 pub use prometheus_text::CONTENT_TYPE as TEXT;
@@ -105,6 +105,7 @@ impl Collector for Scrape {
         observation::encode(&snapshot.observed, families)?;
         policy::encode_reloads(&snapshot.reloads, &snapshot.shortfalls, families)?;
         policy::encode(snapshot, families)?;
+        database_updates::encode(&snapshot.database_updates, families)?;
         families.gauges(
             "geofence_build_info",
             "The running program: its version, and the commit it was built from",

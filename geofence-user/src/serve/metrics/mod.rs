@@ -3,6 +3,7 @@
 //! Labels come from closed sets or from the configuration, never from an address or a port, and the number of series
 //! has a bound, so no sender can increase it at will. docs/metrics.md names every series; a test compares the two.
 
+mod database_updates;
 mod exception_series;
 mod exporter;
 mod families;

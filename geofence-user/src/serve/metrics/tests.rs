@@ -15,6 +15,7 @@ use crate::daemon::facts::{
     Facts, ImageBytes, InterfaceCounters, ListCount, ListCounts, Observed, Reloads, Snapshot,
     TenantCounts,
 };
+use crate::data::geoip_update::FileState;
 use crate::data::lists::{ListReport, ListState};
 use crate::model::list::{Action as ListAction, Direction};
 use crate::model::shortfall::{Part, Shortfall};
@@ -59,6 +60,16 @@ fn snapshot() -> Snapshot {
                 tenants: [(String::new(), Default::default())].into(),
             },
         )]),
+        database_updates: vec![(
+            "/var/lib/geofence/country.mmdb".into(),
+            FileState {
+                source: "https://data.example/?token=secret".into(),
+                confirmed: Some(UnixSeconds(1_780_272_000)),
+                refused: Some("a secret reason".into()),
+                failed: Some(UnixSeconds(1_780_275_600)),
+                ..FileState::default()
+            },
+        )],
         observed: Observed {
             counters: ObservationCounters::ZERO,
             is_on: false,
@@ -135,6 +146,10 @@ fn openmetrics_names_counters_without_suffix_and_ends() {
         r#"geofence_list_entries{list="feodo"} 7"#,
         r#"geofence_list_confirmed_timestamp_seconds{list="feodo"} 1780272000"#,
         r#"geofence_list_degraded{list="feodo"} 1"#,
+        r#"geofence_database_update_success_timestamp_seconds{file="/var/lib/geofence/country.mmdb"} 1780272000"#,
+        r#"geofence_database_update_failure_timestamp_seconds{file="/var/lib/geofence/country.mmdb"} 1780275600"#,
+        r#"geofence_database_update_failing{file="/var/lib/geofence/country.mmdb"} 1"#,
+        r#"geofence_database_update_retry_timestamp_seconds{file="/var/lib/geofence/country.mmdb"} 0"#,
         "geofence_degraded 1",
         r#"geofence_shortfalls{part="list"} 1"#,
         r#"geofence_shortfalls{part="metrics"} 0"#,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::model::secret::HIDDEN;
 use crate::os::input;
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,13 +68,40 @@ impl File {
     }
 }
 
+fn parse(text: &str) -> Result<File, String> {
+    // An error shows no lines: there may be a password in them.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
+/// A message about the file in which nothing stands that could be the password of a user, or its hash.
+fn without_passwords(message: &str, text: &str) -> String {
+    /// What is shorter is no password, and its letters may be anywhere in a message.
+    const PASSWORD_BYTES_MIN: usize = 4;
+    let mut message = message.to_owned();
+    let users = text.lines().skip_while(|line| !line.contains("basic_auth"));
+    for line in users.take_while(|line| !line.starts_with("tls_server_config")) {
+        let words = line.split(|c: char| c.is_whitespace() || "\"',{}[]".contains(c));
+        let value = line.split_once(": ").map_or("", |(_, value)| value);
+        let names = ["basic_auth_users", "basic_auth"];
+        for part in words.chain([value]) {
+            let part = part.trim().trim_matches(['"', '\'']);
+            let is_name = part.ends_with(':') || names.contains(&part);
+            if part.len() >= PASSWORD_BYTES_MIN && !is_name {
+                message = message.replace(part, HIDDEN);
+            }
+        }
+    }
+    message
+}
+
 /// Reads the file. Relative paths in it start at its directory.
 pub(super) fn read(path: &Path) -> Result<File, String> {
     let text = input::read_text(path).map_err(|error| error.to_string())?;
     if text.trim().is_empty() {
         return Ok(File::default());
     }
-    let mut file: File = serde_saphyr::from_str(&text).map_err(|error| error.to_string())?;
+    let mut file = parse(&text).map_err(|why| without_passwords(&why, &text))?;
     if let (Some(tls), Some(directory)) = (&mut file.tls_server_config, path.parent()) {
         let paths = [&mut tls.cert_file, &mut tls.key_file];
         for path in paths.into_iter().chain(&mut tls.client_ca_file) {

@@ -175,6 +175,31 @@ mod tests {
     }
 
     #[test]
+    fn errors_show_no_password_and_no_hash() {
+        const SECRET: &str = "hunter2-hunter2";
+        for text in [
+            "basic_auth_users: SECRET\n",
+            "basic_auth_users: [SECRET]\n",
+            "basic_auth_users: { alice: SECRET\n",
+            "basic_auth_users:\n  alice: SECRET\n",
+            "basic_auth_users:\n  alice: \"SECRET\n",
+            "basic_auth_users:\n  alice: { password: SECRET }\n",
+            "basic_auth_users:\n  - alice: SECRET\n",
+            "basic_auth_users:\n  alice: SECRET\n  alice: SECRET\n",
+            "basic_auth_user:\n  alice: SECRET\n",
+            "basic_auth_users:\n  alice: SECRET\ntls: x\n",
+            "basic_auth_users:\n  alice SECRET\n",
+            "basic_auth_users:\n  alice: SECRET SECRET\n bob: x\n",
+        ] {
+            let refused = read(&text.replace("SECRET", SECRET)).unwrap_err();
+            assert!(
+                !refused.contains(SECRET) && !refused.is_empty(),
+                "{text}: {refused}"
+            );
+        }
+    }
+
+    #[test]
     fn a_changed_file_is_read_again_and_a_broken_one_leaves_the_last_good() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("web.yml");

@@ -1,36 +1,65 @@
 //! `cargo xtask dist --check`: what only takes too long for every test run.
 //!
-//! Lintian, the life of the package in a Debian root, the service under a real systemd, the Ansible role, the container
-//! image, and a second build that must give the same bytes. Each works in namespaces of its own, by a script.
+//! The checksums, lintian, the life of the packages in Debian roots, the service under a real systemd, the Ansible
+//! role, the static binary in an empty root, the container image, the bill of materials, and a second build that must
+//! give the same bytes. Each works in namespaces of its own, by a script. What takes longest comes last.
 
 mod guide;
+mod same_bytes;
+mod sbom;
 mod scripts;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
-use super::binary;
-use super::files::recreate;
-use super::packages::only;
+use super::packages::{only, sums};
 use super::part::Part;
-use super::release::{Release, SOURCE_DATE_EPOCH};
-use crate::{process, workspace};
+use super::release::Release;
+use crate::process;
+
+/// Fails if the checks cannot end well, whatever is built.
+pub(super) fn prepare(release: &Release, parts: &[Part]) -> Result<()> {
+    if parts.contains(&Part::Deb) {
+        same_bytes::prepare(release)?;
+    }
+    Ok(())
+}
 
 /// Runs all checks on these parts.
 pub(super) fn run(release: &Release, parts: &[Part], out: &Path) -> Result<()> {
+    checksums(out)?;
+    if parts.contains(&Part::Sbom) {
+        sbom::check(out)?;
+    }
+    if parts.contains(&Part::Tarball) {
+        scripts::tarball(&only(out, ".tar.gz")?)?;
+    }
     if parts.contains(&Part::Oci) {
-        scripts::container(release)?;
+        scripts::container(release, &only(out, "-oci.tar")?)?;
+    }
+    if parts.contains(&Part::Rpm) {
+        scripts::rpm(&only(out, ".rpm")?)?;
     }
     if !parts.contains(&Part::Deb) {
         return Ok(());
     }
-    let package = only(out, "deb")?;
+    let package = only(out, ".deb")?;
     lintian(&package)?;
     scripts::life(&package)?;
     scripts::service(&package)?;
     scripts::ansible(&package)?;
-    same_bytes(release, out)
+    same_bytes::check(release, parts, out)
+}
+
+fn checksums(out: &Path) -> Result<()> {
+    let mut sha256sum = process::command("sha256sum");
+    sha256sum
+        .args(["--check", "--quiet", "--strict"])
+        .arg(sums(out));
+    process::check(sha256sum.current_dir(out))?;
+    eprintln!("dist: the checksums are those of the files");
+    Ok(())
 }
 
 fn lintian(package: &Path) -> Result<()> {
@@ -44,50 +73,5 @@ fn lintian(package: &Path) -> Result<()> {
     ]);
     process::check(lintian.arg(package))?;
     eprintln!("dist: lintian has no errors");
-    Ok(())
-}
-
-/// Builds from a fresh clone in another directory, and compares the eBPF object and the package.
-fn same_bytes(release: &Release, out: &Path) -> Result<()> {
-    if release
-        .commit
-        .as_ref()
-        .is_none_or(|commit| commit.contains(','))
-    {
-        bail!("files differ from the commit: commit them, so that a clone can build the same");
-    }
-    let clone = workspace::scratch("dist/clone")?;
-    recreate(&clone)?;
-    let mut git = process::command("git");
-    git.args(["clone", "--quiet", "--no-hardlinks"]);
-    process::check(git.arg(workspace::root()).arg(&clone))?;
-    let target = clone.join("target");
-    let mut cargo = process::cargo(&["run", "--quiet", "--package", "xtask", "--", "dist", "deb"]);
-    cargo
-        .current_dir(&clone)
-        .env("CARGO_TARGET_DIR", &target)
-        .env(SOURCE_DATE_EPOCH, &release.epoch)
-        .env_remove("CARGO_MANIFEST_DIR");
-    process::check(&mut cargo)?;
-    let here = workspace::target_directory()?;
-    let objects = [&here, &target].map(|target| object(target));
-    let [one, other] = objects;
-    same(&one?, &other?)?;
-    same(&only(out, "deb")?, &only(&target.join("packages"), "deb")?)?;
-    eprintln!("dist: a second build from a clone gave the same eBPF object and the same package");
-    Ok(())
-}
-
-/// The eBPF object of the build in this directory of cargo.
-fn object(target: &Path) -> Result<PathBuf> {
-    binary::newest_object(&target.join(binary::host()?).join("dist"))
-}
-
-fn same(one: &Path, other: &Path) -> Result<()> {
-    let read =
-        |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
-    if read(one)? != read(other)? {
-        bail!("{} and {} differ", one.display(), other.display());
-    }
     Ok(())
 }

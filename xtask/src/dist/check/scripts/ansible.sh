@@ -1,18 +1,19 @@
 #!/bin/sh
 # The Ansible role against a copy of this machine's root, which ends with the script: `sh ansible.sh PLAYBOOKS PACKAGE
-# ANSIBLE SCRATCH`, in mount and network namespaces of its own. What is written goes to an overlay. Ansible works on the
-# copy as on the machine it runs on, because the connection to it is local.
+# PYTHON SCRATCH`, in mount and network namespaces of its own. What is written goes to an overlay. Ansible works on the
+# copy as on the machine it runs on, because the connection to it is local. No service runs in it; service.sh has one.
 set -eu
 
 playbooks=$1
 package=$2
-ansible=$3
+python=$3
 scratch=$4
 
 say() { echo "ansible: $*" >&2; }
 fail() { say "FAILED: $*"; exit 1; }
 
 mount --make-rprivate /
+rm -rf "${scratch:?}"/*
 mkdir -p "$scratch/upper" "$scratch/work" "$scratch/root"
 mount -t tmpfs tmpfs "$scratch/upper"
 mkdir "$scratch/upper/data" "$scratch/upper/work"
@@ -22,6 +23,15 @@ for name in proc sys dev; do
 done
 mount -t bpf bpf "$scratch/root/sys/fs/bpf"
 mount -t tmpfs tmpfs "$scratch/root/run"
+# What the copy needs may be in other file systems than the root.
+for place in "$playbooks" "$(dirname "$package")" "$(dirname "$(dirname "$python")")" \
+    "$("$python" -c 'import sys; print(sys.base_prefix)')"; do
+    if [ -z "$(ls -A "$scratch/root$place" 2>/dev/null)" ]; then
+        mkdir -p "$scratch/root$place"
+        mount --bind "$place" "$scratch/root$place"
+        mount -o remount,bind,ro "$scratch/root$place"
+    fi
+done
 ip link set lo up
 ip link add eth0 type veth peer name peer0
 ip link set eth0 up
@@ -30,7 +40,7 @@ ip link set peer0 up
 play() {
     chroot "$scratch/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         ANSIBLE_CONFIG="$playbooks/ansible.cfg" ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=0 \
-        "$ansible/ansible-playbook" --connection local --inventory edge, "$playbooks/playbook.yml" \
+        "$python" -m ansible playbook --connection local --inventory edge, "$playbooks/playbook.yml" \
         --extra-vars "ansible_python_interpreter=/usr/bin/python3 ansible_become=false" \
         --extra-vars "geofence_service=false geofence_package=$package" "$@" >"$scratch/log" 2>&1
 }

@@ -1,10 +1,11 @@
-"""The container image under an OCI runtime, as the DaemonSet would run it: `container.py MANIFESTS ROOT SCRATCH`, in mount
-and network namespaces of its own. Capabilities, privileges, arguments and mounts are those of the manifests; ROOT is the
-image, unpacked. Says what it does, and fails at the first thing that is not as it should be.
+"""The container image under an OCI runtime, as the DaemonSet would run it: `container.py MANIFESTS ARCHIVE SCRATCH COMMIT`,
+in mount and network namespaces of its own. Capabilities, privileges, arguments and mounts are those of the manifests, and
+the program is that of the image. Says what it does, and fails at the first thing that is not as it should be.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,7 +63,28 @@ def seccomp(capabilities):
     }
 
 
-def specification(manifests, root, places):
+def unpack(archive, scratch):
+    """Unpacks the image as a runtime would; returns its root and its configuration."""
+    layout, root = f"{scratch}/layout", f"{scratch}/root"
+    for place in [layout, root]:
+        os.makedirs(place)
+    run("tar", "--extract", "--directory", layout, "--file", archive)
+
+    def blob(descriptor):
+        return f"{layout}/blobs/" + descriptor["digest"].replace(":", "/")
+
+    def read(path):
+        with open(path) as file:
+            return json.load(file)
+
+    [manifest] = read(f"{layout}/index.json")["manifests"]
+    manifest = read(blob(manifest))
+    for layer in manifest["layers"]:
+        run("tar", "--extract", "--directory", root, "--file", blob(layer))
+    return root, read(blob(manifest["config"]))["config"]
+
+
+def specification(manifests, root, image, places):
     with open(f"{manifests}/daemonset.yaml") as file:
         pod = yaml.safe_load(file)["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -81,8 +103,8 @@ def specification(manifests, root, places):
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "args": ["/usr/sbin/geofence", *arguments],
-            "env": ["PATH=/usr/sbin"],
+            "args": [*image["Entrypoint"], *arguments],
+            "env": image["Env"],
             "cwd": "/",
             "user": {"uid": context["runAsUser"], "gid": context["runAsGroup"]},
             "capabilities": {name: sorted(capabilities) for name in sets},
@@ -154,8 +176,15 @@ class Pod:
         self.process.wait(30)
 
 
-def main(manifests, root, scratch):
+def main(manifests, archive, scratch, commit):
     run("mount", "--make-rprivate", "/")
+    shutil.rmtree(scratch)
+    os.makedirs(scratch)
+    root, image = unpack(archive, scratch)
+    labels = image.get("Labels") or {}
+    say(", ".join(f"{name.rsplit('.', 1)[-1]} {labels[name]}" for name in sorted(labels)))
+    if labels.get("org.opencontainers.image.revision", "") != commit:
+        fail(f"the label of the image does not name the commit {commit}")
     # The runtime wants control groups of one version.
     subprocess.run(["umount", "--recursive", "/sys/fs/cgroup"], capture_output=True)
     run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
@@ -173,13 +202,17 @@ def main(manifests, root, scratch):
     config = ConfigMap(places["config"])
     config.write(text)
     with open(f"{scratch}/config.json", "w") as file:
-        json.dump(specification(manifests, root, places), file)
+        json.dump(specification(manifests, root, image, places), file)
 
     say("starting")
     pod = Pod(scratch)
     pod.wait_ready()
     if program() is None:
         fail("nothing is attached")
+    version = asks("--version", "--verbose")
+    say(version.strip().replace("\n", "\ncontainer:   "))
+    if commit not in version:
+        fail(f"the program does not name the commit {commit}")
     status = asks("status")
     say(next((line for line in status.splitlines() if line.startswith("privilege")), status))
     if "no capability, no new privileges, system calls filtered, writing confined" not in status:

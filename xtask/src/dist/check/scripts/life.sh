@@ -1,6 +1,6 @@
 #!/bin/sh
-# The life of the Debian package in a new Debian root: `sh life.sh ROOT PACKAGE`, in mount, network and
-# process namespaces of its own. Says what it does, and fails at the first thing that is not as it should be.
+# The life of the Debian package in a Debian root: `sh life.sh ROOT PACKAGE`, in mount, network and process namespaces of
+# its own. Says what it does, and fails at the first thing that is not as it should be.
 set -eu
 
 root=$1
@@ -14,14 +14,6 @@ program() { ip -details link show eth0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\
 until_true() { for _ in $(seq 300); do if "$@"; then return; fi; sleep 0.1; done; fail "not within 30 s: $*"; }
 is_attached() { [ -n "$(program)" ]; }
 
-if [ ! -e "$root/made" ]; then
-    say "making a Debian root"
-    rm -rf "${root:?}"/*
-    sources=$(ls /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
-    . /etc/os-release
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates,iproute2,systemd "$VERSION_CODENAME" "$root" "$sources"
-    touch "$root/made"
-fi
 rm -rf "$root/etc/geofence" "$root/var/lib/geofence" "$root/run/geofence"
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
@@ -58,22 +50,26 @@ until_true inside geofence status >/dev/null
 first=$(program)
 
 say "stopping the daemon and upgrading"
-kill -TERM "$(inside pidof geofence | tr ' ' '\n' | sort -n | head -n 1)"
+daemon() { inside geofence status --json | sed -n 's/.*"process": *\([0-9]*\).*/\1/p' | head -n 1; }
+kill -TERM "$(daemon)"
 wait || true
 is_attached || fail "the filter went with the daemon"
 inside dpkg --install ./geofence.deb >/dev/null
 [ "$(program)" = "$first" ] || fail "the upgrade replaced the filter without a daemon"
 
 say "removing"
-inside systemctl --quiet enable geofence.service
+inside systemctl --quiet enable geofence.service geofence@lan.service
+mkdir -p "$root/var/log/geofence"
 inside dpkg --remove geofence
 is_attached && fail "the filter outlived the package"
-[ -e "$root/etc/systemd/system/multi-user.target.wants/geofence.service" ] && fail "the service is still enabled"
+for unit in geofence.service geofence@lan.service; do
+    [ -L "$root/etc/systemd/system/multi-user.target.wants/$unit" ] && fail "$unit is still enabled"
+done
 [ -e "$root/etc/geofence/geofence.toml" ] || fail "removing took the configuration along"
 
 say "purging"
 inside dpkg --purge geofence
-for left in /etc/geofence /var/lib/geofence /run/geofence /usr/sbin/geofence /usr/share/geofence; do
+for left in /etc/geofence /var/lib/geofence /var/log/geofence /run/geofence /usr/sbin/geofence /usr/share/geofence; do
     [ -e "$root$left" ] && fail "$left is left"
 done
 say "done"

@@ -1,27 +1,21 @@
 #!/bin/sh
-# The service of the Debian package under a real systemd, which boots in a container: `sh service.sh ROOT PACKAGE
-# GUIDE`, in mount, network and process namespaces of its own. The guide is a file of commands, those of
-# docs/getting-started.md. Says what it does, and fails at the first thing that is not as it should be.
+# The service of the Debian package under a real systemd, which boots in a container: `sh service.sh ROOT PACKAGE GUIDE
+# PLAYBOOKS PYTHON`, in mount, network and process namespaces of its own. The guide is a file of commands, those of
+# docs/getting-started.md; the Python has Ansible. Says what it does, and fails at the first thing that is not as it should
+# be.
 set -eu
 
 root=$1
 package=$2
 guide=$3
+playbooks=$4
+python=$5
 scripts=$(dirname "$0")
 traffic=$scripts/traffic.py
 
 say() { echo "service: $*" >&2; }
 fail() { say "FAILED: $*"; exit 1; }
 
-if [ ! -e "$root/made" ]; then
-    say "making a Debian root"
-    rm -rf "${root:?}"/*
-    sources=$(ls /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
-    . /etc/os-release
-    mmdebstrap --quiet --variant=minbase \
-        --include=ca-certificates,dbus,iproute2,procps,python3,systemd,systemd-sysv "$VERSION_CODENAME" "$root" "$sources"
-    touch "$root/made"
-fi
 rm -rf "$root/etc/geofence" "$root/var/lib/geofence" "$root"/root/geofence_* "$root"/steps
 chroot "$root" dpkg --purge geofence >/dev/null 2>&1 || true
 mkdir -p "$root/steps"
@@ -29,6 +23,14 @@ cp "$package" "$root/root/"
 cp "$guide" "$root/steps/guide"
 cp "$traffic" "$root/steps/traffic.py"
 cp "$scripts/service_steps.sh" "$root/steps/steps.sh"
+cp -R "$playbooks" "$root/steps/ansible"
+# Ansible is at a place of its own there; the Python that it is made for is where it is here, unless Debian's is meant.
+tools=$(dirname "$(dirname "$python")")
+base=$("$python" -c 'import sys; print(sys.base_prefix)')
+binds="--bind-ro=$tools:/opt/ansible"
+if [ -z "$(ls -A "$root$base" 2>/dev/null)" ]; then
+    binds="$binds --bind-ro=$base"
+fi
 cat /proc/sys/kernel/random/uuid | tr -d - >"$root/etc/machine-id"
 
 # The same package under a higher version, for the upgrade.
@@ -89,8 +91,10 @@ UNIT
     (
         echo $$ >/sys/fs/cgroup/geofence-service/cgroup.procs
         export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+        # The words of $binds are meant to be several.
         exec timeout 300 systemd-nspawn --quiet --directory="$root" --keep-unit --register=no --capability=all \
-            --system-call-filter="bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" --bind=/sys/fs/bpf --console=pipe --boot </dev/null >"$root/steps/console" 2>&1
+            --system-call-filter="bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" --bind=/sys/fs/bpf \
+            $binds --console=pipe --boot </dev/null >"$root/steps/console" 2>&1
     ) || true
     rm -f "$root/etc/systemd/system/sysinit.target.wants/geofence-witness.service"
     sed 's/^/    /' "$root/steps/log" >&2
@@ -118,4 +122,8 @@ read -r blocked open <"$root/steps/counts"
 say "during the upgrade, the socket saw $blocked datagrams of a blocked country and $open of another"
 [ "$blocked" = 0 ] || fail "datagrams of a blocked country reached the socket"
 [ "$open" -gt 0 ] || fail "no datagram reached the socket, so the count says nothing"
+
+say "the Ansible role, with the service"
+boot ansible
+ip -details link show eth0 | grep -q 'prog/xdp' && fail "the filter outlived its pins"
 say "done"

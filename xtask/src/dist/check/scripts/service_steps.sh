@@ -1,4 +1,4 @@
-# What happens inside the booted root; sourced by no one: `sh -eu service_steps.sh guide|boot|upgrade`.
+# What happens inside the booted root; sourced by no one: `sh -eu service_steps.sh guide|boot|upgrade|ansible`.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive SYSTEMD_PAGER=cat SYSTEMD_COLORS=0
 fail() {
@@ -75,6 +75,32 @@ upgrade() {
     wait
     dpkg-query --show geofence
     state
+}
+
+# The role installs the package on a machine that has none, starts the service, and changes the mode.
+ansible() {
+    dpkg --purge geofence
+    play() {
+        ANSIBLE_CONFIG=/steps/ansible/ansible.cfg ANSIBLE_NOCOLOR=1 HOME=/root LC_ALL=C.UTF-8 \
+            /opt/ansible/bin/python -m ansible playbook --connection local --inventory edge, /steps/ansible/playbook.yml \
+            --extra-vars "ansible_python_interpreter=/usr/bin/python3 ansible_become=false" \
+            --extra-vars "geofence_package=$(ls /root/geofence_*.deb)" "$@" >/steps/ansible.log 2>&1 ||
+            { cat /steps/ansible.log; fail "the role"; }
+        grep 'ok=' /steps/ansible.log
+    }
+    changed() { sed -n 's/.*changed=\([0-9]*\) .*/\1/p' /steps/ansible.log; }
+    play
+    [ "$(changed)" -ge 3 ] || fail "the first run changed too little"
+    systemctl is-active --quiet geofence || fail "the service does not run"
+    systemctl is-enabled --quiet geofence || fail "the service is not enabled"
+    state | grep -q '^monitoring, nothing is dropped, 1 interface' || fail "the state is $(state)"
+    play
+    [ "$(changed)" = 0 ] || fail "the second run changed something"
+    before=$(main_process)
+    play --extra-vars geofence_mode=enforce
+    [ "$(changed)" = 2 ] || fail "more or less than the configuration and the policy changed"
+    state | grep -q '^enforcing, 1 interface' || fail "the state is $(state)"
+    [ "$(main_process)" = "$before" ] || fail "a change of the configuration restarted the service"
 }
 
 "$1"
