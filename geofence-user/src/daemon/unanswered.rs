@@ -1,5 +1,5 @@
-//! What this side asks blocked countries and is not answered, because the kernel did not record that it asked: the table
-//! of flows took none, or the policy passes no replies.
+//! What this side asks blocked countries and is not answered, because the kernel did not record that it asked: the
+//! table of flows took none, or the policy passes no replies.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -71,12 +71,14 @@ fn request(index: u32, program: RawFd, flags: u32) -> io::Result<Answer> {
     socket.send(&bytes, 0)?;
     let (bytes, _) = socket.recv_from_full()?;
     let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes);
-    match answer.map_err(io::Error::other)?.payload {
-        NetlinkPayload::Error(error) if error.code.is_some() => {
-            Ok(Answer::Refused(text_of(&error.header)))
-        }
-        _ => Ok(Answer::Taken),
-    }
+    let payload = answer.map_err(io::Error::other)?.payload;
+    let refused = if let NetlinkPayload::Error(error) = payload {
+        // Without a number it is an acknowledgement.
+        error.code.map(|_| Answer::Refused(text_of(&error.header)))
+    } else {
+        None
+    };
+    Ok(refused.unwrap_or(Answer::Taken))
 }
 
 /// The text among the attributes of an answer.

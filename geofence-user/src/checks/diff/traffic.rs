@@ -163,7 +163,8 @@ impl Change {
             return false;
         };
         let (is_passed, is_cut) = (action == Action::Pass.name(), self.after < self.before);
-        // No policy decides about these, or a ban does, which lasts whatever the policy; or they leave, and their country is that of the destination.
+        // No policy decides about these, or a ban does, which lasts whatever the policy; or they leave, and their
+        // country is that of the destination.
         let is_beyond_policy = matches!(
             reason,
             Reason::NonIp

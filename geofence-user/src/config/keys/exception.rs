@@ -86,8 +86,8 @@ pub(in crate::config) fn table(
                 .meaning("What happens to the packets.")
                 .details(
                     "With `drop` the entry is a ban, such as `geofence ban` makes: all packets of the sources are \
-                     dropped, whatever exceptions and `allow` say; only `management` comes before. A ban names prefixes \
-                     and autonomous systems, goes to `\"any\"`, and has no `services`.",
+                     dropped, whatever exceptions and `allow` say; only `management` comes before. A ban names \
+                     prefixes and autonomous systems, goes to `\"any\"`, and has no `services`.",
                 )
                 .default(r#""pass""#)
                 .example(r#"action = "pass""#),

@@ -172,7 +172,7 @@ impl Daemon {
         }
     }
 
-    /// Takes the bans away that have expired, but for one: nobody misses them, and there would be more and more.
+    /// Takes the bans away that have expired, but for one: there would be more and more.
     fn without_old_bans(
         &self,
         mut config: Config,

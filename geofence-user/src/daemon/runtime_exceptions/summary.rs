@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::model::units::UnixSeconds;
 
-/// How many exceptions and bans are live at this time of the kernel's, which expire soon, and which runtime exceptions are not
-/// fully in force.
+/// How many exceptions and bans are live at this time of the kernel's, which exceptions expire soon, and which runtime
+/// exceptions are not fully in force.
 pub(in crate::daemon) fn summary(config: &Config, now: UnixSeconds) -> Value {
     let expiring = config.policy.expiring_exceptions(now).map(|one| {
         let until = one.until.map(|until| until.to_string());
