@@ -1,4 +1,4 @@
-//! A machine under a flood from blocked sources: what other traffic sees of it, and what it takes of a core.
+//! A machine under a flood from blocked sources: what other traffic sees of it, and how much of it one core drops.
 //!
 //! The flood is sent by the kernel on one core, and goes through a veth pair into the filter. On the other core a
 //! client and a server exchange datagrams through the same filter, one at a time, or the client numbers its datagrams
@@ -19,7 +19,6 @@ use geofence_tests::link::{self, Link, Pair};
 use geofence_tests::namespace::Namespace;
 use geofence_user::model::policy::Lookup;
 use nix::net::if_::if_nametoindex;
-use procfs::{CurrentSI as _, KernelStats};
 
 use crate::netfilter::Peer;
 use crate::peers::blocked_prefixes;
@@ -66,8 +65,6 @@ impl Filter {
 enum Figure {
     /// The exchange of two datagrams, by the part of exchanges that take no longer.
     Exchange { part: f64, is_flooded: bool },
-    /// The part of the flood's core that is spent in soft interrupts, at the pace above.
-    SoftInterrupts,
     /// The flood without a pace.
     Rate,
     /// Numbered datagrams that such a flood costs.
@@ -75,7 +72,7 @@ enum Figure {
 }
 
 impl Figure {
-    const ALL: [Self; 7] = {
+    const ALL: [Self; 6] = {
         const fn exchange(part: f64, is_flooded: bool) -> Figure {
             Figure::Exchange { part, is_flooded }
         }
@@ -84,18 +81,16 @@ impl Figure {
             exchange(0.99, false),
             exchange(0.5, true),
             exchange(0.99, true),
-            Self::SoftInterrupts,
             Self::Rate,
             Self::Lost,
         ]
     };
 
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 6] = [
         "exchange, p50",
         "exchange, p99",
         "the same at 1 Mpps, p50",
         "the same at 1 Mpps, p99",
-        "soft interrupts at 1 Mpps",
         "dropped by one core",
         "lost meanwhile",
     ];
@@ -103,7 +98,6 @@ impl Figure {
     const fn unit(self) -> Unit {
         match self {
             Self::Exchange { .. } => Unit::Microseconds,
-            Self::SoftInterrupts => Unit::Percent,
             Self::Rate => Unit::Rate,
             Self::Lost => Unit::Packets,
         }
@@ -224,21 +218,6 @@ impl Site {
                     Ok(times[at].as_nanos() as f64 / 1e3)
                 })
             }
-            Figure::SoftInterrupts => {
-                let done = AtomicBool::new(false);
-                let (before, begun) = (soft_interrupts()?, Instant::now());
-                let length = PERIOD * (frames / PACE);
-                let sent = thread::scope(|scope| {
-                    let flood = scope.spawn(|| self.pour(&done));
-                    thread::sleep(length);
-                    done.store(true, Ordering::Release);
-                    joined(flood)
-                })?;
-                let (after, took) = (soft_interrupts()?, begun.elapsed());
-                let reached = f64::from(sent) / took.as_secs_f64() / 1e6;
-                // At another pace the share is another; it grows with the pace.
-                Ok((after - before) / took.as_secs_f64() * 100.0 / reached)
-            }
             Figure::Rate => Ok(self.press(frames)?.0),
             Figure::Lost => Ok(self.press(frames)?.1),
         }
@@ -336,14 +315,4 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread
         .join()
         .map_err(|_| anyhow!("a thread of the benchmark panicked"))?
-}
-
-/// Seconds that the flood's core has spent in soft interrupts.
-fn soft_interrupts() -> Result<f64> {
-    let kernel = KernelStats::current().context("reading /proc/stat")?;
-    let core = kernel.cpu_time.get(CORES[1]).context("the flood's core")?;
-    let ticks = core
-        .softirq
-        .context("this kernel does not count soft interrupts")?;
-    Ok(ticks as f64 / procfs::ticks_per_second() as f64)
 }
