@@ -14,7 +14,7 @@
 //! UNANSWERED     packets of mail and DNS of ours that go unanswered because the policy passes no replies, per CPU
 //! DATAGRAMS      accepted first fragments
 //! TENANTS        tenant -> packets and bytes for each reason and action, per CPU
-//! HITS           packets that each exception passed, per CPU
+//! HITS           packets that each exception passed and each ban dropped, per CPU
 //! BUCKETS        states of the sources' rate limits
 //! LISTS          list x tenant -> packets for each direction and action, and their events, per CPU
 //! EVENTS         events on their way to the daemon

@@ -83,7 +83,8 @@ fn ban_ends_without_a_daemon_and_is_forgotten_with_the_next_one() -> Result<()> 
     let site = Site::new("")?;
     let edge = &site.edge;
     let daemon = site.run(&[])?;
-    ban(edge, "84.200.69.0/24", "2s")?;
+    // Long enough for a busy machine to see it hold; the daemon is gone when it ends.
+    ban(edge, "84.200.69.0/24", "15s")?;
     edge.ensure_passes(&[(NEIGHBOUR, false)])?;
     daemon.kill(PATIENCE)?;
     let passes = poll(PATIENCE, || Ok(edge.passes(GERMAN)?.then_some(())))?;
@@ -113,6 +114,21 @@ fn ban_that_locks_out_a_gateway_is_refused_unless_it_is_forced() -> Result<()> {
         "{answer:?}"
     );
     ensure!(banned(edge)?.is_empty());
+    // By such a name `unban` would take an exception for a ban.
+    let words = [
+        "exception",
+        "add",
+        "ban-9.9.9.9",
+        "--from",
+        "9.9.9.9",
+        "--to",
+        "any",
+    ];
+    let answer = edge.ask(&[&words[..], &["--owner", "a", "--reason", "b"]].concat())?;
+    ensure!(
+        answer.code == Some(1) && answer.stderr.contains("is the name of a ban"),
+        "{answer:?}"
+    );
     let answer = edge.ask(&["ban", "192.0.2.2", "--force"])?;
     ensure!(answer.code == Some(0), "{answer:?}");
     ensure!(banned(edge)? == ["192.0.2.2"]);

@@ -12,7 +12,7 @@ pub struct Verdict {
     pub action: Action,
     /// The number of the tenant it was sent to, 0 for none.
     pub tenant: u32,
-    /// The slot plus one of the exception or access that passed it, 0 for none.
+    /// The slot plus one of the exception or access that passed it, or of the ban that dropped it; 0 for none.
     pub exception: u32,
     /// The source as lists see it.
     pub peer: Peer,

@@ -85,18 +85,18 @@ pub(super) fn ban(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         force: arguments.force,
         required_peers: required_peers(&arguments.daemon.instance.instance()?)?,
     };
-    let words = |result: &Value| {
-        let ban = ExceptionView::deserialize(&result["exception"])?.spec;
-        Ok(format!(
-            "banned: {}, until {}\nimage {} is active",
-            ban.from.join(", "),
-            ban.until.unwrap_or_default(),
-            result["generation"]
-        ))
+    let words = |ban: &ExceptionSpec| {
+        let until = ban.until.as_deref().unwrap_or_default();
+        format!("banned: {}, until {until}", ban.from.join(", "))
     };
-    let request = Request::Exception { change, lasts };
-    let refusal = "not banned, nothing changed";
-    arguments.daemon.request(&request, refusal, words, out)
+    let asked = (change, lasts);
+    request(
+        &arguments.daemon,
+        asked,
+        "not banned, nothing changed",
+        words,
+        out,
+    )
 }
 
 pub(super) fn unban(arguments: &UnbanArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -106,20 +106,31 @@ pub(super) fn unban(arguments: &UnbanArguments, out: &mut dyn Write) -> anyhow::
         force: false,
         required_peers: required_peers(&arguments.daemon.instance.instance()?)?,
     };
-    let words = |result: &Value| {
+    let words = |ban: &ExceptionSpec| format!("not banned any more: {}", ban.from.join(", "));
+    request(
+        &arguments.daemon,
+        (change, None),
+        "nothing changed",
+        words,
+        out,
+    )
+}
+
+/// Asks the daemon for a change, and says what became of the ban in these words.
+fn request(
+    daemon: &DaemonArgs,
+    (change, lasts): (Change, Option<u64>),
+    refusal: &str,
+    words: impl Fn(&ExceptionSpec) -> String,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let text = |result: &Value| {
         let ban = ExceptionView::deserialize(&result["exception"])?.spec;
-        Ok(format!(
-            "not banned any more: {}\nimage {} is active",
-            ban.from.join(", "),
-            result["generation"]
-        ))
+        let generation = &result["generation"];
+        Ok(format!("{}\nimage {generation} is active", words(&ban)))
     };
-    let request = Request::Exception {
-        change,
-        lasts: None,
-    };
-    let refusal = "nothing changed";
-    arguments.daemon.request(&request, refusal, words, out)
+    let request = Request::Exception { change, lasts };
+    daemon.request(&request, refusal, text, out)
 }
 
 pub(super) fn bans(arguments: &ListArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {

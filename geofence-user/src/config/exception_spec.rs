@@ -37,8 +37,8 @@ struct File<'a> {
 }
 
 /// What happens to the packets of an exception, and of a ban.
-pub(crate) const PASS: &str = "pass";
-pub(crate) const DROP: &str = "drop";
+const PASS: &str = "pass";
+pub(super) const DROP: &str = "drop";
 
 impl ExceptionSpec {
     /// A ban of a prefix: what `geofence ban` asks for. Its name is that of the prefix, so that it is found by it.
@@ -56,10 +56,16 @@ impl ExceptionSpec {
         }
     }
 
+    /// What happens to the packets.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        self.action.as_deref().unwrap_or(PASS)
+    }
+
     /// Whether it is a ban.
     #[must_use]
     pub fn is_ban(&self) -> bool {
-        self.action.as_deref() == Some(DROP)
+        self.action() == DROP
     }
 
     /// The text of a file that stores these.
@@ -86,7 +92,7 @@ impl ExceptionSpec {
         fields.serialize_field("from", &this.from)?;
         fields.serialize_field("to", &this.to)?;
         fields.serialize_field("services", &this.services)?;
-        fields.serialize_field("action", this.action.as_deref().unwrap_or(PASS))?;
+        fields.serialize_field("action", this.action())?;
         fields.serialize_field("owner", &this.owner)?;
         fields.serialize_field("reason", &this.reason)?;
         fields.serialize_field("until", &this.until)?;
@@ -129,13 +135,14 @@ impl ExceptionSpec {
     }
 }
 
+/// What the names of bans begin with.
+pub(crate) const BAN: &str = "ban-";
+
 /// The name of a ban. Names have neither colons nor slashes.
 #[must_use]
 pub fn ban_name(prefix: &IpNet) -> String {
-    format!(
-        "ban-{}",
-        shortest(prefix).replace(':', "-").replace('/', "_")
-    )
+    let source = shortest(prefix).replace(':', "-").replace('/', "_");
+    format!("{BAN}{source}")
 }
 
 /// A prefix, or its address alone if it holds no other.

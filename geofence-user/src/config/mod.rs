@@ -38,6 +38,7 @@ pub use asn::{AsMention, AsName};
 pub use configuration::{Config, FlowCapacity, XdpMode};
 pub use docs::{Example, docs, examples};
 pub use error::{ConfigErrors, Located, Problem};
+pub(crate) use exception_spec::BAN;
 pub use exception_spec::{ExceptionSpec, ban_name};
 pub use json_schema::json_schema;
 pub use merged::{ConfigText, drop_ins};

@@ -157,6 +157,8 @@ impl Daemon {
 
     async fn try_again(self: &Arc<Self>) {
         if self.has_unsaved_image() {
+            // A change saves the image too, under the same name.
+            let _change = self.change.lock().await;
             let daemon = Arc::clone(self);
             let saving = run_blocking(move || {
                 daemon.save_image();

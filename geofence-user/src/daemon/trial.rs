@@ -4,8 +4,8 @@
 //! not this process runs. The daemon then only updates its own state; one that is restarted has no trial and uses its
 //! configuration. The kernel has room for two images, so nothing else may change the image during a trial.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::model::failure::{Cause, Failure};
 use crate::os::clock::boot_now;
 use crate::os::input::{self, TEXT_BYTES_MAX};
 use crate::os::memory;
-use crate::os::replace::create;
+use crate::os::replace::{create, put};
 
 /// The shortest and the longest trial: enough for a telephone call, too short to be forgotten.
 pub const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
@@ -257,23 +257,8 @@ fn replace(path: &Path, text: &str) -> io::Result<PathBuf> {
     let previous = input::read(path, TEXT_BYTES_MAX)?;
     let permissions = fs::metadata(path)?.permissions();
     let before = path.with_added_extension("before");
-    write(&before, &previous, permissions.clone())?;
     let new = path.with_added_extension(UNFINISHED);
-    write(&new, text.as_bytes(), permissions)?;
-    fs::rename(&new, path)?;
+    put(&before, &new, &[&previous], Some(permissions.clone()))?;
+    put(path, &new, &[text.as_bytes()], Some(permissions))?;
     Ok(before)
-}
-
-/// Writes a file anew, or leaves nothing.
-fn write(path: &Path, bytes: &[u8], permissions: Permissions) -> io::Result<()> {
-    let mut file = create(path)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.set_permissions(permissions))
-        .and_then(|()| file.sync_all());
-    if written.is_err() {
-        // On a full disk it takes no room from others.
-        let _ = fs::remove_file(path);
-    }
-    written
 }

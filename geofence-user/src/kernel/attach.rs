@@ -59,15 +59,19 @@ impl Filter {
             XdpMode::Native => self.attach_ingress(interface, AyaMode::Driver)?,
             XdpMode::Generic => self.attach_ingress(interface, AyaMode::Skb)?,
             XdpMode::Auto => match self.attach_ingress(interface, AyaMode::Driver) {
+                Ok(link) => link,
                 // Whatever the driver means by it: a packet that is judged late is judged.
-                Err(refused @ (AttachError::Refused { .. } | AttachError::Program { .. })) => {
+                Err(error) => {
+                    let Some(refusal) = error.refusal() else {
+                        return Err(error);
+                    };
                     let link = self.attach_ingress(interface, AyaMode::Skb)?;
-                    let why = refused.to_string();
-                    let why = why.split(". Try these").next().unwrap_or_default();
-                    info!("generic mode for {}: {why}", interface.name);
+                    info!(
+                        "{} takes no program in native mode: {refusal}",
+                        interface.name
+                    );
                     link
                 }
-                other => other?,
             },
         };
         Ok(pins.pin_link(Hook::Ingress, interface.index, link)?)

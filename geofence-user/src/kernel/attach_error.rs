@@ -119,6 +119,17 @@ impl AttachError {
         }
     }
 
+    /// What the kernel answered, if it was about the program and this interface.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if let Self::Refused { cause, said, .. } = self {
+            return Some(format!("{cause}{said}"));
+        }
+        if let Self::Program { cause, .. } = self {
+            return Some(cause.clone());
+        }
+        None
+    }
+
     /// Whether the interface does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {

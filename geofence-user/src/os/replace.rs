@@ -2,7 +2,7 @@
 //!
 //! A new text that cannot be written whole is removed at once, so that on a full disk it takes no room from others.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -17,13 +17,7 @@ const UNFINISHED: &str = "new";
 /// # Errors
 /// When the file cannot be written; what was there before then stays.
 pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let new = path.with_added_extension(UNFINISHED);
-    let written = write(&new, parts).and_then(|()| fs::rename(&new, path));
-    if let Err(error) = written {
-        // Best effort: the next start removes it.
-        let _ = fs::remove_file(&new);
-        return Err(error);
-    }
+    put(path, &path.with_added_extension(UNFINISHED), parts, None)?;
     // The rename has to survive a power cut as well.
     let directory = path.parent().unwrap_or(Path::new("/"));
     input::directory(directory).and_then(|directory| directory.sync_all())
@@ -46,10 +40,32 @@ pub fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+/// Writes these parts under the name `new` and gives them the name of the file. Of a text that cannot be put there
+/// nothing stays.
+///
+/// # Errors
+/// When the file cannot be written; what was there before then stays.
+pub fn put(
+    path: &Path,
+    new: &Path,
+    parts: &[&[u8]],
+    permissions: Option<Permissions>,
+) -> io::Result<()> {
+    let written = write(new, parts, permissions).and_then(|()| fs::rename(new, path));
+    if written.is_err() {
+        // On a full disk it takes no room from others. If this fails as well, the next start removes it.
+        let _ = fs::remove_file(new);
+    }
+    written
+}
+
+fn write(path: &Path, parts: &[&[u8]], permissions: Option<Permissions>) -> io::Result<()> {
     let mut file = create(path)?;
     for part in parts {
         file.write_all(part)?;
+    }
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
     }
     file.sync_all()
 }
@@ -61,8 +77,8 @@ pub fn remove_unfinished(directory: &Path) {
     };
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
-        let is_file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
-        if is_file && path.extension().is_some_and(|end| end == UNFINISHED) {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_directory && path.extension().is_some_and(|end| end == UNFINISHED) {
             let _ = fs::remove_file(path);
         }
     }

@@ -278,6 +278,7 @@ fn others(config: &Config) -> Vec<KeyValue> {
 }
 
 fn exception(spec: ExceptionSpec, until: Option<UnixSeconds>) -> Entry {
+    let action = one("action", spec.action());
     let services = if spec.services.is_empty() {
         one("services", "all traffic, except protected ports")
     } else {
@@ -291,7 +292,7 @@ fn exception(spec: ExceptionSpec, until: Option<UnixSeconds>) -> Entry {
             many("from", spec.from),
             many("to", spec.to),
             services,
-            one("action", spec.action.unwrap_or_else(|| "pass".to_owned())),
+            action,
             one("owner", spec.owner),
             one("reason", spec.reason),
             one("until", end(until)),

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::audit_log::{AuditEntry, Caller};
 use super::change::Change;
-use super::refusal::{not_found, of_configuration, refuse, refuse_taken_name};
+use super::refusal::{not_found, of_configuration, refuse, refuse_name_of_ban, refuse_taken_name};
 use crate::config::{Config, ExceptionSpec};
 use crate::daemon::candidate::Candidate;
 use crate::daemon::state::Daemon;
@@ -141,6 +141,7 @@ impl Daemon {
         if spec.id.is_empty() {
             spec.id = free_name(&config);
         }
+        refuse_name_of_ban(spec)?;
         refuse_taken_name(&config, &self.source, &spec.id)?;
         spec.check(&config, UnixSeconds::now())
             .map_err(|errors| refuse(errors.render(false)))?;

@@ -1,6 +1,6 @@
 //! Why a change of an exception is refused because of the exceptions there are.
 
-use crate::config::{Config, ExceptionSpec};
+use crate::config::{BAN, Config, ExceptionSpec};
 use crate::daemon::config_source::ConfigSource;
 use crate::model::failure::{Cause, Failure};
 use crate::model::text::nearest;
@@ -33,13 +33,24 @@ pub(super) fn refuse_taken_name(
     Ok(())
 }
 
+/// Refuses a name by which `geofence unban` would take an exception for a ban.
+pub(super) fn refuse_name_of_ban(spec: &ExceptionSpec) -> Result<(), Failure> {
+    if spec.id.starts_with(BAN) && !spec.is_ban() {
+        return Err(refuse(format!(
+            "{} is the name of a ban: choose another name, or none to be given one",
+            spec.id
+        )));
+    }
+    Ok(())
+}
+
 /// No runtime exception has this name.
 pub(super) fn not_found(config: &Config, source: &ConfigSource, id: &str) -> Failure {
     let own = config.policy.exceptions.iter().map(|one| one.id.as_str());
     if own.clone().any(|one| one == id) {
         return of_configuration(source, id);
     }
-    if id.starts_with("ban-") {
+    if id.starts_with(BAN) {
         return refuse(format!("there is no {id}; `geofence bans` shows all bans"));
     }
     let runtime = config.runtime.list.iter().map(|one| one.spec.id.as_str());

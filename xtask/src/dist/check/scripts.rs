@@ -10,7 +10,7 @@ use crate::dist::release::Release;
 use crate::{privilege, process, setup, workspace};
 
 /// The scripts by name. They lie in one directory when one of them runs.
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 10] = [
     ("ansible.sh", include_str!("scripts/ansible.sh")),
     ("container.py", include_str!("scripts/container.py")),
     ("life.sh", include_str!("scripts/life.sh")),
@@ -18,6 +18,7 @@ const SCRIPTS: [(&str, &str); 9] = [
     ("rpm.sh", include_str!("scripts/rpm.sh")),
     ("service.sh", include_str!("scripts/service.sh")),
     ("service_steps.sh", include_str!("scripts/service_steps.sh")),
+    ("shared.sh", include_str!("scripts/shared.sh")),
     ("tarball.sh", include_str!("scripts/tarball.sh")),
     ("traffic.py", include_str!("scripts/traffic.py")),
 ];

@@ -5,25 +5,12 @@ set -eu
 
 root=$1
 package=$2
+. "$(dirname "$0")/shared.sh"
 
-say() { echo "life: $*" >&2; }
-fail() { say "FAILED: $*"; exit 1; }
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
-# The identity of the XDP program on the interface; nothing if there is none.
-program() { ip -details link show eth0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
-until_true() { for _ in $(seq 300); do if "$@"; then return; fi; sleep 0.1; done; fail "not within 30 s: $*"; }
-is_attached() { [ -n "$(program)" ]; }
 
 rm -rf "$root/etc/geofence" "$root/var/lib/geofence" "$root/run/geofence"
-mount --make-rprivate /
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount -t bpf bpf "$root/sys/fs/bpf"
-mount --rbind /dev "$root/dev"
-ip link set lo up
-ip link add eth0 type veth peer name peer0
-ip link set eth0 up
-ip link set peer0 up
+furnish
 cp "$package" "$root/geofence.deb"
 
 say "installing"

@@ -6,27 +6,15 @@ set -eu
 
 root=$1
 package=$2
+. "$(dirname "$0")/shared.sh"
 
-say() { echo "rpm: $*" >&2; }
-fail() { say "FAILED: $*"; exit 1; }
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C "$@"; }
-program() { ip -details link show eth0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
-until_true() { for _ in $(seq 300); do if "$@"; then return; fi; sleep 0.1; done; fail "not within 30 s: $*"; }
-is_attached() { [ -n "$(program)" ]; }
 manage() { rpm --root "$root" --dbpath /var/lib/rpm --nodeps "$@"; }
 daemon() { inside geofence status --json | sed -n 's/.*"process": *\([0-9]*\).*/\1/p' | head -n 1; }
 
 rm -rf "$root/etc/geofence" "$root/var/lib/geofence" "$root/run/geofence" "$root/var/lib/rpm"
 mkdir -p "$root/var/lib/rpm"
-mount --make-rprivate /
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount -t bpf bpf "$root/sys/fs/bpf"
-mount --rbind /dev "$root/dev"
-ip link set lo up
-ip link add eth0 type veth peer name peer0
-ip link set eth0 up
-ip link set peer0 up
+furnish
 
 say "reading"
 rpm --checksig --nosignature "$package" >&2

@@ -5,12 +5,8 @@ set -eu
 
 root=$1
 archive=$2
+. "$(dirname "$0")/shared.sh"
 
-say() { echo "tarball: $*" >&2; }
-fail() { say "FAILED: $*"; exit 1; }
-program() { ip -details link show eth0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
-until_true() { for _ in $(seq 300); do if "$@"; then return; fi; sleep 0.1; done; fail "not within 30 s: $*"; }
-is_attached() { [ -n "$(program)" ]; }
 geofence() { chroot "$root" /usr/sbin/geofence "$@"; }
 
 mount --make-rprivate /
