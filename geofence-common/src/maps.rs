@@ -139,6 +139,10 @@ pub mod name {
     pub const PROGRAM_RULES: &str = "geofence_rules";
     pub const PROGRAM_IP_RULES: &str = "geofence_ip_rules";
     pub const RULES: &str = "RULES";
+    /// The same for packets that no rule concerns, which hand the others to those above.
+    pub const PROGRAM_FAST: &str = "geofence_fast";
+    pub const PROGRAM_IP_FAST: &str = "geofence_ip_fast";
+    pub const FAST_PATH: &str = "FAST_PATH";
     pub const IMAGES: &str = "IMAGES";
     pub const INTERFACES: &str = "INTERFACES";
     pub const COUNTERS: &str = "COUNTERS";
@@ -193,7 +197,7 @@ pub mod name {
         EVENTS,
     ];
     /// The arrays of programs. The kernel empties an array that no process and no pin holds.
-    pub const PROGRAM_ARRAYS: [&str; 3] = [RULES, RULES_EGRESS, OBSERVERS];
+    pub const PROGRAM_ARRAYS: [&str; 4] = [FAST_PATH, RULES, RULES_EGRESS, OBSERVERS];
     /// Global: non-zero when look-ups go to the kernel's tries.
     pub const LPM: &str = "LPM";
     /// Global: how many words an image has room for.

@@ -19,10 +19,10 @@ use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use geofence_common::address::Address;
 use geofence_common::decide::Tables;
+use geofence_common::image::{Words as _, flag};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE};
 
-use crate::needs_rules;
-use crate::tables::KernelTables;
+use crate::tables::{Bare, KernelTables, Rules};
 
 /// Every set of addresses, one after the other; the loader sets the size.
 #[btf_map]
@@ -86,10 +86,10 @@ fn words(address: &[u8; 16]) -> [u32; 4] {
 #[inline(always)]
 fn lookup<const N: usize>() -> Option<u32> {
     let (address, _) = next()?;
-    let tables = KernelTables::<false>::current()?;
+    let tables = KernelTables::<Bare>::current()?;
     // As in the filter, only the programs with rules look into a host table.
-    if needs_rules(&tables) {
-        class_of::<N, _>(address, &KernelTables::<true>::current()?)
+    if tables.flags()?.has(flag::HOSTS) {
+        class_of::<N, _>(address, &KernelTables::<Rules>::current()?)
     } else {
         class_of::<N, _>(address, &tables)
     }
@@ -99,8 +99,8 @@ fn lookup<const N: usize>() -> Option<u32> {
 #[inline(always)]
 fn both<const N: usize>() -> Option<u32> {
     let (address, _) = next()?;
-    let world = class_of::<N, _>(address, &KernelTables::<false>::at(IMAGE_IN_USE)?)?;
-    let rules = class_of::<N, _>(address, &KernelTables::<true>::at(IMAGE_BEFORE)?)?;
+    let world = class_of::<N, _>(address, &KernelTables::<Bare>::at(IMAGE_IN_USE)?)?;
+    let rules = class_of::<N, _>(address, &KernelTables::<Rules>::at(IMAGE_BEFORE)?)?;
     Some(world | rules)
 }
 

@@ -11,43 +11,44 @@ use geofence_common::decide::{Origin, egress};
 use geofence_common::maps::DEVICES_MAX;
 
 use crate::frame::{Device, EthernetDevice, IpDevice, PacketFrame};
-use crate::{counters, events, maps, needs_rules, tables};
+use crate::tables::{Bare, KernelTables, Rules, Variant};
+use crate::{counters, events, maps, needs_rules};
 
 /// Egress of Ethernet devices.
 #[classifier]
 // For the stack, as in `main`.
 #[inline(always)]
 pub(crate) fn geofence_egress(ctx: TcContext) -> i32 {
-    leave::<EthernetDevice, false>(&ctx)
+    leave::<EthernetDevice, Bare>(&ctx)
 }
 
 /// The same, where the policy has rules.
 #[classifier]
 #[inline(always)]
 pub(crate) fn geofence_egress_rules(ctx: TcContext) -> i32 {
-    leave::<EthernetDevice, true>(&ctx)
+    leave::<EthernetDevice, Rules>(&ctx)
 }
 
 /// Egress of devices whose frames start with the IP header.
 #[classifier]
 #[inline(always)]
 pub(crate) fn geofence_egress_ip(ctx: TcContext) -> i32 {
-    leave::<IpDevice, false>(&ctx)
+    leave::<IpDevice, Bare>(&ctx)
 }
 
 /// The same, where the policy has rules.
 #[classifier]
 #[inline(always)]
 pub(crate) fn geofence_egress_ip_rules(ctx: TcContext) -> i32 {
-    leave::<IpDevice, true>(&ctx)
+    leave::<IpDevice, Rules>(&ctx)
 }
 
 #[inline(always)]
-fn leave<D: Device, const RULES: bool>(ctx: &TcContext) -> i32 {
-    let Some(tables) = tables::KernelTables::<RULES>::current() else {
+fn leave<D: Device, V: Variant>(ctx: &TcContext) -> i32 {
+    let Some(tables) = KernelTables::<V>::current() else {
         return TC_ACT_UNSPEC;
     };
-    if !RULES && needs_rules(&tables) {
+    if !V::HAS_RULES && needs_rules(&tables, Direction::Out) {
         // SAFETY: nothing here waits to be dropped.
         unsafe { maps::RULES_EGRESS.tail_call(ctx, D::LINK as u32) };
         // As in `main`: without it, flows are still recorded. Ingress reports it.
@@ -61,7 +62,7 @@ fn leave<D: Device, const RULES: bool>(ctx: &TcContext) -> i32 {
     if let Some(verdict) = verdict.list_verdict() {
         counters::count_egress(ctx, frame.counted_length(), verdict);
     }
-    if RULES && verdict.peer.class.is_listed(Direction::Out) {
+    if V::HAS_RULES && verdict.peer.class.is_listed(Direction::Out) {
         events::record(&frame, &verdict.peer, Direction::Out, action, &tables);
     }
     match action {

@@ -17,7 +17,7 @@ use geofence_common::packet::FiveTuple;
 use geofence_common::wire::parse::read_five_tuple;
 
 use crate::maps;
-use crate::tables::KernelTables;
+use crate::tables::{KernelTables, Variant};
 
 static ZERO: ListCounters = ListCounters::ZERO;
 
@@ -35,12 +35,12 @@ struct ListRecord {
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub(crate) fn record<F: Frame, const RULES: bool>(
+pub(crate) fn record<F: Frame, V: Variant>(
     frame: &F,
     peer: &Peer,
     direction: Direction,
     action: Action,
-    tables: &KernelTables<RULES>,
+    tables: &KernelTables<V>,
 ) {
     // Opaque, so that the verifier follows the rest once, whatever the verdict.
     let peer = peer.opaque(frame);

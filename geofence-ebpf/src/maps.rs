@@ -22,6 +22,7 @@
 //! CASE           what a decision rests on when the addresses do not decide, per CPU
 //! CLOCK          the time since boot when it was read last, per CPU
 //! FAULTS         packets without an image, and without the program that it needs, per CPU, for the log
+//! FAST_PATH      the programs for packets that no rule concerns, in policies with rules, by the kind of device
 //! RULES*         the programs for policies with rules, by the kind of device
 //! OBSERVERS      the programs that observe, by the kind of device
 //! OBSERVATION    what is observed
@@ -117,6 +118,8 @@ pub(crate) static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static BUCKETS: LruHashMap<RateLimitKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 
+#[btf_map]
+pub(crate) static FAST_PATH: ProgramArray<LINKS> = ProgramArray::new();
 #[btf_map]
 pub(crate) static RULES: ProgramArray<LINKS> = ProgramArray::new();
 #[btf_map]

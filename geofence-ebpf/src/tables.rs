@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::hint::black_box;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
@@ -76,8 +77,34 @@ fn cache_flow(table: Table, key: &FlowKey, flow: &Flow) {
     }
 }
 
-/// The tables of one image, for a program with or without rules. The image is looked up once a packet.
-pub(crate) struct KernelTables<const RULES: bool> {
+/// Which rules a program has.
+pub(crate) trait Variant {
+    const HAS_RULES: bool = false;
+    const IS_FAST_PATH: bool = false;
+}
+
+/// None: for policies without rules.
+pub(crate) struct Bare;
+
+impl Variant for Bare {}
+
+/// None: for packets that no rule concerns, in policies with rules.
+pub(crate) struct FastPath;
+
+impl Variant for FastPath {
+    const IS_FAST_PATH: bool = true;
+}
+
+/// All of them.
+pub(crate) struct Rules;
+
+impl Variant for Rules {
+    const HAS_RULES: bool = true;
+}
+
+/// The tables of one image, as a variant of the program reads them. The image is looked up once a packet.
+pub(crate) struct KernelTables<V> {
+    variant: PhantomData<V>,
     words: *const u32,
     /// The number of words, in the 64 bits that are compared.
     room: u64,
@@ -85,7 +112,7 @@ pub(crate) struct KernelTables<const RULES: bool> {
     flags: Flags,
 }
 
-impl<const RULES: bool> KernelTables<RULES> {
+impl<V: Variant> KernelTables<V> {
     #[inline(always)]
     pub(crate) fn current() -> Option<Self> {
         let image = Self::at(IMAGE_IN_USE)?;
@@ -102,6 +129,7 @@ impl<const RULES: bool> KernelTables<RULES> {
         // SAFETY: every image holds its header.
         let flags: u32 = unsafe { *words.add(header::FLAGS) };
         Some(Self {
+            variant: PhantomData,
             words,
             // The verifier sees a constant, and so what the pointer may reach.
             room: maps::image_words(),
@@ -144,15 +172,16 @@ impl<const RULES: bool> KernelTables<RULES> {
     }
 }
 
-impl<const RULES: bool> Barrier for KernelTables<RULES> {
+impl<V> Barrier for KernelTables<V> {
     #[inline(always)]
     fn hide(&self, number: u64) -> u64 {
         frame::hide(number, frame::zero())
     }
 }
 
-impl<const RULES: bool> Words for KernelTables<RULES> {
-    const HAS_RULES: bool = RULES;
+impl<V: Variant> Words for KernelTables<V> {
+    const HAS_RULES: bool = V::HAS_RULES;
+    const IS_FAST_PATH: bool = V::IS_FAST_PATH;
 
     #[inline(always)]
     fn word(&self, at: u32) -> Option<u32> {
@@ -178,7 +207,7 @@ impl<const RULES: bool> Words for KernelTables<RULES> {
     }
 }
 
-impl<const RULES: bool> Tables for KernelTables<RULES> {
+impl<V: Variant> Tables for KernelTables<V> {
     #[inline(always)]
     fn lookup(&self, address: &Address) -> Option<u32> {
         if !maps::global(&maps::LPM) {
@@ -295,7 +324,7 @@ impl<const RULES: bool> Tables for KernelTables<RULES> {
     }
 }
 
-impl<const RULES: bool> Conntrack for KernelTables<RULES> {
+impl<V: Variant> Conntrack for KernelTables<V> {
     #[inline(always)]
     fn update(&self, table: Table, key: &FlowKey, change: impl FnOnce(Flow) -> Flow) -> bool {
         // In place, because updating an existing key of a full table would evict others.

@@ -147,7 +147,7 @@ fn is_within_rate_limit<T: Tables, O: Observer>(
 
 /// The reason by which a packet passes that is for an exempted service.
 #[inline(always)]
-fn service<W: Words>(policy: &DestinationPolicy, l4: &L4, words: &W) -> Option<Reason> {
+pub(crate) fn service<W: Words>(policy: &DestinationPolicy, l4: &L4, words: &W) -> Option<Reason> {
     let transport = match (l4.kind(), l4.bits()) {
         (Kind::Tcp, _) => protocol::TCP,
         (Kind::Udp, _) => protocol::UDP,

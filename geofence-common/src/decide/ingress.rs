@@ -10,6 +10,7 @@ use crate::decide::case::{Case, NO_REASON, number, reason_of};
 use crate::decide::endpoint::{Endpoint, find_endpoint, verdict_by_addresses};
 use crate::decide::exceptions::check_exceptions;
 use crate::decide::exemptions::{by_ports, exemption, later_fragment, mark_first_fragment};
+use crate::decide::fast_path::{BY_CONTENT, concerns_content};
 use crate::decide::link_control::is_link_control;
 use crate::decide::tables::Tables;
 use crate::decide::verdict::Verdict;
@@ -17,7 +18,7 @@ use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::image::class::Class;
 use crate::image::destination::DestinationPolicy;
-use crate::image::settings::flag;
+use crate::image::settings::{Flags, flag};
 use crate::opaque::Opaque as _;
 use crate::packet::Packet;
 use crate::wire::parse::{parse, read_l4, read_quoted};
@@ -29,34 +30,65 @@ pub fn filter<F: Frame, T: Tables, O: Observer>(
     tables: &T,
     observer: &mut O,
 ) -> Verdict {
+    judge(frame, tables, observer).0
+}
+
+/// Decides about a frame on the fast path. An error is the class of the source, if rules may concern the frame; then
+/// nothing has changed by it.
+#[inline(always)]
+pub fn filter_fast<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    tables: &T,
+    observer: &mut O,
+) -> Result<Verdict, Class> {
+    let (verdict, is_of_rules) = judge(frame, tables, observer);
+    if is_of_rules {
+        return Err(verdict.peer.class.opaque(frame));
+    }
+    Ok(verdict)
+}
+
+/// The verdict, and whether it is none because only the rules can decide, which the fast path does not have.
+#[inline(always)]
+fn judge<F: Frame, T: Tables, O: Observer>(
+    frame: &F,
+    tables: &T,
+    observer: &mut O,
+) -> (Verdict, bool) {
     let Some(flags) = tables.flags() else {
-        return no_policy(observer);
+        return (no_policy(observer), false);
     };
     let packet = match parse(frame, observer) {
         Ok(packet) => packet,
         Err(reason) => {
             observer.step(Step::Decided(reason));
-            return Verdict::new(reason, Country::NONE, flags.mode());
+            return (Verdict::new(reason, Country::NONE, flags.mode()), false);
         }
     };
     let Some(source) = find_endpoint(&packet.source, tables, observer) else {
-        return no_policy(observer);
+        return (no_policy(observer), false);
     };
     let is_excepted = source.class.is_excepted();
     let Some(policy) =
         DestinationPolicy::of(&packet.destination, is_excepted, flags, tables, observer)
     else {
-        return no_policy(observer);
+        return (no_policy(observer), false);
     };
     let Decision {
         reason,
         policy,
         exception,
-    } = decide(frame, &packet, &source, &policy, tables, observer);
+        is_of_rules,
+    } = if T::IS_FAST_PATH && source.class.is_named() {
+        Decision::of_rules(&policy)
+    } else {
+        decide(frame, &packet, &source, &policy, tables, observer)
+    };
     observer.step(Step::Decided(reason));
-    Verdict::new(reason, source.class.country(), policy.flags.mode())
+    let verdict = Verdict::new(reason, source.class.country(), policy.flags.mode())
         .with_tenant_and_exception(policy.tenant(tables), exception)
-        .with_peer(source.peer(&policy))
+        .with_peer(source.peer(&policy));
+    (verdict, is_of_rules)
 }
 
 #[inline(always)]
@@ -74,7 +106,13 @@ fn decide<F: Frame, T: Tables, O: Observer>(
     tables: &T,
     observer: &mut O,
 ) -> Decision {
-    let class = source.class;
+    // Opaque copies on the fast path, which goes on behind more of these questions: what the verifier learns here must
+    // not follow it.
+    let class = if T::IS_FAST_PATH {
+        source.class.opaque(frame)
+    } else {
+        source.class
+    };
     let by_addresses = if is_link_control(frame, packet, class, tables) {
         return Decision::new(Reason::LinkControl, policy);
     } else if class.is_mapped() {
@@ -85,11 +123,7 @@ fn decide<F: Frame, T: Tables, O: Observer>(
         verdict_by_addresses(class, policy, tables)
     };
     match by_addresses {
-        Some(reason)
-            if !T::HAS_RULES || !(class.is_excepted() || policy.flags.has(flag::PROTECTED)) =>
-        {
-            Decision::new(reason, policy)
-        }
+        Some(reason) if !asks_for_ports::<T>(class, policy.flags) => Decision::new(reason, policy),
         by_addresses => decide_case(
             frame,
             packet,
@@ -100,6 +134,13 @@ fn decide<F: Frame, T: Tables, O: Observer>(
             observer,
         ),
     }
+}
+
+/// Whether the reason that the addresses give depends on the port as well.
+#[inline(always)]
+fn asks_for_ports<T: Tables>(class: Class, flags: Flags) -> bool {
+    T::HAS_RULES && class.is_excepted()
+        || (T::HAS_RULES || T::IS_FAST_PATH) && flags.has(flag::PROTECTED)
 }
 
 /// Decides about a packet that the addresses alone do not decide.
@@ -121,6 +162,15 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
     );
     let by_addresses = number(by_addresses).opaque(frame);
     let l4 = read_l4(frame, &packet, observer);
+    if T::IS_FAST_PATH {
+        let (policy, l4) = (policy.opaque(frame), l4.opaque(frame));
+        if policy.flags.has(BY_CONTENT) && concerns_content(&policy, &l4, tables) {
+            return Decision::of_rules(&policy);
+        }
+        if let Some(settled) = reason_of(by_addresses.opaque(frame)) {
+            return Decision::new(settled, &policy);
+        }
+    }
     let has_rules = T::HAS_RULES
         && (source.class.is_excepted() || policy.flags.has(flag::PROTECTED | flag::RATE_LIMIT));
     if !has_rules && by_addresses == NO_REASON {
@@ -157,6 +207,7 @@ fn decide_case<F: Frame, T: Tables, O: Observer>(
             } else {
                 0
             },
+            is_of_rules: false,
         }
     });
     decided.unwrap_or(Decision::new(Reason::NoPolicy, &policy))
@@ -188,6 +239,8 @@ struct Decision {
     policy: DestinationPolicy,
     /// The exception's slot plus one, 0 for none.
     exception: u32,
+    /// Whether only the rules can decide, which the fast path does not have.
+    is_of_rules: bool,
 }
 
 impl Decision {
@@ -197,6 +250,16 @@ impl Decision {
             reason,
             policy: *policy,
             exception: 0,
+            is_of_rules: false,
+        }
+    }
+
+    /// There is no decision on the fast path.
+    #[inline(always)]
+    const fn of_rules(policy: &DestinationPolicy) -> Self {
+        Self {
+            is_of_rules: true,
+            ..Self::new(Reason::NoPolicy, policy)
         }
     }
 }

@@ -45,7 +45,11 @@ const LISTED_OUT: u32 = 1 << 19;
 /// At least one of those blocks.
 const DENIED_OUT: u32 = 1 << 20;
 
-const LISTS: u32 = MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT;
+/// The host table may have another class. Never in an image, and only where no host table is read.
+const HOST: u32 = 1 << 21;
+
+const LISTS: u32 =
+    MANAGEMENT | ALLOWED | DENIED | EXCEPTED | LISTED_IN | LISTED_OUT | DENIED_OUT | HOST;
 
 /// A list of the operator, which overrides countries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +207,20 @@ impl Class {
     #[inline(always)]
     pub const fn is_denied_out(self) -> bool {
         self.0 & DENIED_OUT != 0
+    }
+
+    /// This class, found without the host table. 1 if that may have another one, 0 if not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_host(self, may_be_host: u32) -> Self {
+        Self(self.0 | may_be_host << HOST.trailing_zeros())
+    }
+
+    /// Whether an exception or a third-party list may decide about packets from this class.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_named(self) -> bool {
+        self.0 & (EXCEPTED | COUNTRY_EXCEPTED | LISTED_IN | HOST) != 0
     }
 
     /// Whether there may be an exception for an address of this class.

@@ -7,8 +7,8 @@ use crate::address::Address;
 use crate::image::host_table::{self, Fingerprint};
 use crate::image::layout::{LINE_SHIFT, ROOT_V4_LINE, ROOT_V6_LINE, header};
 use crate::image::node::{
-    INDIRECT, LEAF, LONG_RANGE_STEPS, Node, POSITION, RANGE_LEAF, ROOT_BITS, SHORT_RANGE_STEPS,
-    SKIP, STRIDE_MIN, class_position,
+    FILTER, INDIRECT, LEAF, LONG_RANGE_STEPS, MAY_BE_HOST, Node, POSITION, RANGE_LEAF, ROOT_BITS,
+    SHORT_RANGE_STEPS, SKIP, STRIDE_MIN, class_position,
 };
 use crate::image::words::Words;
 use crate::opaque::Opaque as _;
@@ -23,6 +23,9 @@ const NODES_V6_LOW: u32 = 64 / STRIDE_MIN;
 /// Longest-prefix look-ups in an image.
 pub trait Lookup: Words {
     /// The position of the class of the longest prefix that holds the address.
+    ///
+    /// Without rules, no host table is read. On the fast path, `MAY_BE_HOST` is set beside the position if the address
+    /// may be in it.
     #[inline(always)]
     fn class_lookup(&self, address: &Address) -> Option<u32> {
         let [high, low] = address.words();
@@ -33,6 +36,13 @@ pub trait Lookup: Words {
         };
         // The verifier must not follow each way through the walk.
         let leaf = leaf.opaque(self);
+        if Self::IS_FAST_PATH {
+            let named = leaf.opaque(self);
+            let may_be_host = named & (FILTER | INDIRECT) != 0
+                && named & (Fingerprint::of(address).leaf_bit() | INDIRECT) != 0;
+            let may_be_host = if may_be_host { MAY_BE_HOST } else { 0 };
+            return Some(class_position(leaf) | may_be_host);
+        }
         if !Self::HAS_RULES {
             return Some(class_position(leaf));
         }

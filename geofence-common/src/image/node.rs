@@ -26,6 +26,9 @@ pub const INDIRECT: u32 = 1 << 29;
 /// The position of a range leaf, a class record or a destination policy, in an entry that ends the walk.
 pub const POSITION: u32 = INDIRECT - 1;
 
+/// Beside the position of a class that a look-up found: the host table may have another class for the address.
+pub const MAY_BE_HOST: u32 = 1 << 31;
+
 /// The number of the class, in a direct leaf.
 pub const CLASS_NUMBER: u32 = (1 << CLASS_NUMBER_BITS) - 1;
 

@@ -1,6 +1,6 @@
 //! Settings that an image holds: the header's flags, which replies pass, and the rule of a port.
 
-use crate::action::Mode;
+use crate::action::{Direction, Mode};
 use crate::opaque::opaque;
 
 /// Bits of the header's flags.
@@ -57,6 +57,10 @@ pub mod flag {
         | LISTS_OUT
         | LISTS
         | HOSTS;
+    /// What concerns every packet that enters. Each other rule concerns some, and the fast path tells which.
+    pub const EVERY_PACKET_IN: u32 = TENANTS | OBSERVE;
+    /// What concerns packets that leave.
+    pub const RULES_OUT: u32 = TENANTS | LISTS_OUT | HOSTS;
 }
 
 /// The settings in the header that a verdict depends on.
@@ -122,11 +126,22 @@ impl Flags {
         self.0 & flag != 0
     }
 
-    /// Whether only a program with rules can judge by this image: by its policy, or because it is observed.
+    /// Whether only a program with rules can judge some packets of this direction: by the policy, or because they are
+    /// observed.
     #[must_use]
     #[inline(always)]
-    pub const fn need_rules(self) -> bool {
-        self.has(flag::RULES | flag::OBSERVE)
+    pub const fn need_rules(self, direction: Direction) -> bool {
+        self.has(match direction {
+            Direction::In => flag::RULES | flag::OBSERVE,
+            Direction::Out => flag::RULES_OUT,
+        })
+    }
+
+    /// Whether rules concern every packet that enters, so that the fast path would judge none.
+    #[must_use]
+    #[inline(always)]
+    pub const fn concern_every_packet(self) -> bool {
+        self.has(flag::EVERY_PACKET_IN)
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 
 use crate::image::class::Class;
 use crate::image::layout::{LINE_SHIFT, LINE_WORDS, Line, header};
+use crate::image::node::MAY_BE_HOST;
 use crate::image::settings::{Flags, PortRule};
 use crate::opaque::Barrier;
 
@@ -10,6 +11,9 @@ pub trait Words: Barrier {
     /// Whether the reader judges by rules: tenants, exceptions, protected ports, rate limits, third-party lists and a
     /// host table. The program for policies that have none is smaller and faster.
     const HAS_RULES: bool = true;
+
+    /// Whether the reader, which has no rules, judges only the packets that none concerns, and tells the others apart.
+    const IS_FAST_PATH: bool = false;
 
     /// The word at this position, or nothing beyond the end.
     fn word(&self, at: u32) -> Option<u32>;
@@ -67,7 +71,11 @@ pub trait Words: Barrier {
     /// The class at a position that a look-up returned.
     #[inline(always)]
     fn class_at(&self, position: u32) -> Option<Class> {
-        self.word(position).map(Class::from_word)
+        if !Self::IS_FAST_PATH {
+            return self.word(position).map(Class::from_word);
+        }
+        let class = self.word(position & !MAY_BE_HOST).map(Class::from_word)?;
+        Some(class.with_host(position >> MAY_BE_HOST.trailing_zeros()))
     }
 }
 

@@ -19,6 +19,14 @@ pub(super) const fn programs(link: Link) -> [&'static str; 2] {
     }
 }
 
+/// The ingress program for packets that no rule concerns, in policies with rules.
+pub(super) const fn fast_path(link: Link) -> &'static str {
+    match link {
+        Link::Ethernet => name::PROGRAM_FAST,
+        Link::Ip => name::PROGRAM_IP_FAST,
+    }
+}
+
 /// The program that observes what the ingress program with rules has judged.
 pub(super) const fn observer(link: Link) -> &'static str {
     match link {
@@ -28,9 +36,10 @@ pub(super) const fn observer(link: Link) -> &'static str {
 }
 
 /// The arrays of programs, and the program for devices of this link in each.
-pub(super) const fn called(link: Link) -> [(&'static str, &'static str); 3] {
+pub(super) const fn called(link: Link) -> [(&'static str, &'static str); 4] {
     let [ingress, egress] = programs_with_rules(link);
     [
+        (name::FAST_PATH, fast_path(link)),
         (name::RULES, ingress),
         (name::RULES_EGRESS, egress),
         (name::OBSERVERS, observer(link)),

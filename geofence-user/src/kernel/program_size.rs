@@ -4,13 +4,13 @@ use geofence_common::frame::Link;
 
 use super::error::KernelError;
 use super::filter::Filter;
-use super::program_names::{called, programs};
+use super::program_names::{called, fast_path, programs};
 
 /// The size of a loaded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgramSize {
     pub name: &'static str,
-    /// Whether others call it: it judges by rules, or observes.
+    /// Whether it judges by rules, or observes.
     pub has_rules: bool,
     /// Instructions that the verifier processed.
     pub verified: u32,
@@ -26,7 +26,7 @@ impl Filter {
         let mut sizes = Vec::new();
         for link in [Link::Ethernet, Link::Ip] {
             let bare = programs(link).map(|name| (name, false));
-            let rules = called(link).map(|(_, name)| (name, true));
+            let rules = called(link).map(|(_, name)| (name, name != fast_path(link)));
             for (name, has_rules) in bare.into_iter().chain(rules) {
                 let program = self.ebpf.program(name).ok_or(KernelError::NoMap(name))?;
                 // The programs of a link that no device has are not loaded.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use geofence_common::action::Mode;
+use geofence_common::action::{Direction, Mode};
 use geofence_common::image::{
     CLASS_WORDS, FREE_LINE, LAYOUT, LINE_WORDS, PortRule, TCP_SERVICES_LINE, UDP_SERVICES_LINE,
     Words as _, flag, header,
@@ -54,7 +54,8 @@ fn image_with_a_host_table_needs_the_programs_with_rules() {
         let image = compile(&policy, &database, &TARGET).unwrap();
         assert_eq!(image.words()[header::HOST_LINES] != 0, is_needed);
         assert_eq!(image.flags().has(flag::HOSTS), is_needed);
-        assert_eq!(image.flags().need_rules(), is_needed);
+        assert_eq!(image.flags().need_rules(Direction::In), is_needed);
+        assert!(!image.flags().concern_every_packet());
     }
 }
 
