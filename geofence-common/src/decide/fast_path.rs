@@ -1,6 +1,6 @@
 //! The fast path: tells which packets no rule concerns, where a policy has rules.
 //!
-//! Most packets come from sources that no exception and no list names, for ports that nobody protects. They are judged
+//! Most packets come from sources that no exception and no list names, for ports that no rule protects. They are judged
 //! as by the bare policy. The others go to the program with rules, which judges them from the beginning.
 
 use crate::action::Reason;
