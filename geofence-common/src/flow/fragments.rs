@@ -9,7 +9,8 @@ use crate::packet::{Packet, Upper};
 pub const PLACES: u32 = 64;
 
 /// The part of an address's first word that tells sources apart: all of an IPv4 address, and the first 48 bits of an
-/// IPv6 address, which is the most that one site gets (RFC 6177). A /64 as the source would give one site 65,536 shares.
+/// IPv6 address, which is the most that one site gets (RFC 6177). A /64 as the source would give one site 65,536
+/// shares.
 const SOURCE: u64 = !0xffff;
 
 /// The place of a fragmented datagram: its source (an IPv4 address or an IPv6 /48), and one of the source's places.

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn drivers_of_clouds_and_bonds_are_told_what_their_sources_refuse() {
+    fn drivers_of_clouds_and_bonds_get_advice_about_what_their_sources_refuse() {
         for (driver, errno, expected) in [
             ("mana", EOPNOTSUPP, &["no multi-buffer XDP", "mtu 3498"][..]),
             (

@@ -71,7 +71,7 @@ struct Look {
     present: Vec<Interface>,
     /// The names and indexes of the interfaces that were protected before.
     taken: Vec<(String, u32)>,
-    /// The indexes of those that run the egress program, if that can be told.
+    /// The indexes of those that run the egress program, if the kernel says.
     with_egress: Option<BTreeSet<u32>>,
     began: Instant,
 }
