@@ -361,3 +361,25 @@ mod pod {
     // SAFETY: as for `Observation`.
     unsafe impl aya::Pod for ObservationCounters {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_answers_for_its_own_index_only() {
+        for origin in [Origin::Inside, Origin::Protected, Origin::Above] {
+            let device = Device {
+                index: 7,
+                origin: origin as u32,
+            };
+            assert_eq!(device.origin(7), origin);
+            // The same place, and another device.
+            assert_eq!(device.origin(7 + DEVICES_MAX), Origin::Unknown);
+            // An index of another network namespace that no device here has.
+            assert_eq!(device.origin(8), Origin::Unknown);
+        }
+        // A place that is empty.
+        assert_eq!(Device::default().origin(7), Origin::Unknown);
+    }
+}

@@ -75,6 +75,40 @@ fn what_our_name_server_answers_opens_no_flow() {
 }
 
 #[test]
+fn what_our_name_server_answers_extends_no_flow() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let of = |source, destination, is_response| {
+        let datagram = between(source, destination).udp(DNS, DNS);
+        datagram.payload(message(7, is_response))
+    };
+    send(&tables, of(OURS, BLOCKED, false));
+    tables.set_now(50 * SECOND);
+    send(&tables, of(OURS, BLOCKED, true));
+    assert_eq!(reason(&tables, of(BLOCKED, OURS, true)), Reason::Reply);
+    tables.set_now(61 * SECOND);
+    assert_eq!(
+        reason(&tables, of(BLOCKED, OURS, true)),
+        Reason::UnprovenReply,
+        "a minute after the query"
+    );
+}
+
+#[test]
+fn each_datagram_to_dns_over_quic_has_sixty_four_answers_at_most() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let answer = || between(BLOCKED, OURS).udp(853, RESOLVER).payload([7; 1200]);
+    for _ in 0..2 {
+        send(&tables, between(OURS, BLOCKED).udp(RESOLVER, 853));
+        for _ in 0..64 {
+            assert_eq!(reason(&tables, answer()), Reason::Reply);
+        }
+        assert_eq!(reason(&tables, answer()), Reason::UnprovenReply);
+    }
+}
+
+#[test]
 fn error_about_a_dns_query_passes_by_its_identifier() {
     let prepared = prepared("");
     let tables = tables(&prepared);
@@ -166,6 +200,25 @@ fn one_source_has_sixty_four_places_for_fragments() {
 }
 
 #[test]
+fn one_site_of_ipv6_has_sixty_four_places_for_fragments() {
+    let prepared = prepared(r#"services = ["udp/5000"]"#);
+    let tables = tables(&prepared);
+    let first = |source: &str, identification| {
+        let fragment = between(source, OURS_V6).fragment(0, true, identification);
+        fragment.udp(DNS, 5000).payload([0; 56])
+    };
+    // A /48 has 65,536 subnets.
+    for subnet in 0..2000 {
+        let source = format!("2a02:6b8:1:{subnet:x}::1");
+        assert_eq!(reason(&tables, first(&source, subnet)), Reason::Service);
+    }
+    assert_eq!(tables.history().datagrams.len(), 64);
+    let other = "2a02:6b8:2::1";
+    assert_eq!(reason(&tables, first(other, 1)), Reason::Service);
+    assert_eq!(tables.history().datagrams.len(), 65);
+}
+
+#[test]
 fn lone_later_fragment_is_dropped_where_ports_are_protected() {
     let protected = prepared(
         r#"
@@ -191,6 +244,31 @@ fn lone_later_fragment_is_dropped_where_ports_are_protected() {
         .udp(DNS, 26)
         .payload([0; 56]);
     assert_eq!(reason(&tables, first), Reason::CountryAllowed);
+    assert_eq!(reason(&tables, later()), Reason::CountryAllowed);
+}
+
+#[test]
+fn lone_later_fragment_of_ipv6_is_dropped_where_ports_are_protected() {
+    let protected = prepared(
+        r#"
+        [[protect]]
+        id = "admin"
+        services = ["tcp/8443"]
+        from = []
+        "#,
+    );
+    let tables = tables(&protected);
+    let open = "2001:4860:4860::8888";
+    let later = || {
+        let later = between(open, OURS_V6).fragment(8, true, 7);
+        later.next(number::TCP).payload([0; 64])
+    };
+    assert_eq!(reason(&tables, later()), Reason::ProtectedService);
+    let first = between(open, OURS_V6).fragment(0, true, 7).tcp(40_000, 443);
+    assert_eq!(
+        reason(&tables, first.payload([0; 44])),
+        Reason::CountryAllowed
+    );
     assert_eq!(reason(&tables, later()), Reason::CountryAllowed);
 }
 
@@ -230,4 +308,36 @@ fn dhcp_with_options_fragments_or_a_group_is_judged_by_its_country() {
     assert_eq!(reason(&tables, fragment), Reason::CountryBlocked);
     let to_group = between(BLOCKED, "224.0.0.1").udp(67, 68).payload([2; 240]);
     assert_eq!(reason(&tables, to_group), Reason::CountryBlocked);
+}
+
+#[test]
+fn link_control_behind_ip_options_is_judged_by_its_country() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let of = |group: &str, ttl, protocol, options: &[u8]| {
+        let frame = between(BLOCKED, group).ttl(ttl).options(options);
+        reason(&tables, frame.protocol(protocol, [0; 16]))
+    };
+    /// No operation, three times, and the end of the list (RFC 791).
+    const PADDING: [u8; 4] = [1, 1, 1, 0];
+    for (group, ttl, protocol) in [
+        ("224.0.0.1", 1, number::IGMP),
+        ("224.0.0.5", 1, number::OSPF),
+        ("224.0.0.18", 255, number::VRRP),
+    ] {
+        let plain = of(group, ttl, protocol, &[]);
+        assert_eq!(plain, Reason::LinkControl, "protocol {protocol}");
+        let padded = of(group, ttl, protocol, &PADDING);
+        assert_eq!(
+            padded,
+            Reason::CountryBlocked,
+            "protocol {protocol}, options"
+        );
+        let routed = of(group, ttl, protocol, &[0x83, 7, 4, 192, 0, 2, 9, 0]);
+        assert_eq!(
+            routed,
+            Reason::SourceRoute,
+            "protocol {protocol}, source route"
+        );
+    }
 }

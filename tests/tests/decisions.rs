@@ -103,6 +103,55 @@ fn error_about_a_protected_port_passes_only_about_a_named_source() {
 }
 
 #[test]
+fn error_of_ipv6_about_a_protected_port_passes_only_about_a_named_source() {
+    let prepared = prepared(
+        r#"
+        [[protect]]
+        id = "admin"
+        services = ["tcp/8443"]
+        from = ["2001:4860::/32"]
+        "#,
+    );
+    let tables = tables(&prepared);
+    let (ours, router) = ("2001:db8::2", "2a02:6b8::1");
+    let about = |peer: &str| {
+        let [peer, from]: [IpAddr; 2] = [peer, ours].map(|text| text.parse().expect("an address"));
+        let quoted = Frame::packet().ip(from, peer).tcp(8443, 50_000).ack();
+        between(router, ours).icmp(1, 4).payload(quoted.build())
+    };
+    assert_eq!(
+        reason(&tables, about("2001:4860:4860::8888")),
+        Reason::IcmpError
+    );
+    assert_eq!(
+        reason(&tables, about("2a02:6b8::feed:ff")),
+        Reason::UnprovenIcmpError
+    );
+}
+
+#[test]
+fn reply_in_a_pppoe_session_passes_once_it_was_asked_for() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let in_session = |source: &str, destination: &str, change: fn(Frame) -> Frame| {
+        let [source, destination]: [IpAddr; 2] =
+            [source, destination].map(|text| text.parse().expect("an address"));
+        let packet = change(Frame::packet().ip(source, destination)).build();
+        let protocol: u8 = if source.is_ipv4() { 0x21 } else { 0x57 };
+        let length = (packet.len() as u16 + 2).to_be_bytes();
+        let header = [&[0x11, 0, 0, 7][..], &length, &[0, protocol]].concat();
+        Frame::ethernet().raw(0x8864, [header, packet].concat())
+    };
+    for (there, here) in [(BLOCKED, OURS), ("2a02:6b8::feed:ff", "2001:db8::2")] {
+        let answer = || in_session(there, here, |packet| packet.tcp(25, 40_000).syn().ack());
+        assert_eq!(reason(&tables, answer()), Reason::UnprovenReply, "{there}");
+        let opening = in_session(here, there, |packet| packet.tcp(40_000, 25).syn());
+        send(&tables, opening);
+        assert_eq!(reason(&tables, answer()), Reason::Reply, "{there}");
+    }
+}
+
+#[test]
 fn translated_source_is_judged_by_its_ipv4_address() {
     let prepared = prepared(r#"translation-prefixes = ["2001:db8:64::/96", "2001:db8:48::/48"]"#);
     let tables = tables(&prepared);

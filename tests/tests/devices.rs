@@ -84,6 +84,12 @@ impl Machine {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// What doctor says of an interface and of the machine.
+    fn doctor(&self, interface: &str) -> Result<String> {
+        let output = geofence(&self.edge)?.args(["doctor", interface]).output()?;
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Waits until the status of the interface is as it should be.
     fn wait_status(&self, what: &str, is_right: impl Fn(&Value) -> bool) -> Result<Value> {
         let mut last = Value::Null;
@@ -114,7 +120,15 @@ fn packets_without_link_header_are_judged_and_replies_pass() -> Result<()> {
     require_root!();
     let machine = Machine::new()?;
     let tun = machine.tun(Carries::Packets)?;
+    let ended = "this machine ends tunnels: tun0 (tun)";
+    let said = machine.doctor("tun0")?;
+    ensure!(said.contains(ended), "{said}");
     let daemon = machine.run()?;
+    let said = machine.doctor("tun0")?;
+    ensure!(
+        !said.contains(ended),
+        "protected, and named as open: {said}"
+    );
     let blocked = [ssh(RUSSIAN, HERE)?, ssh(RUSSIAN_V6, HERE_V6.parse()?)?];
     let seen = machine.passed(
         &tun,
@@ -170,6 +184,21 @@ fn an_interface_that_returns_with_another_link_type_gets_the_program_for_it() ->
     })?;
     let seen = machine.passed(&tap, &[ssh_frame(RUSSIAN)?, ssh_frame(GERMAN)?])?;
     ensure!(seen == [false, true], "frames that pass: {seen:?}");
+    // What is not read passes, and the status says that there was some.
+    let status = geofence(&machine.edge)?.arg("status").output()?;
+    let said = String::from_utf8(status.stdout)?;
+    ensure!(!said.contains("encapsulations"), "{said}");
+    let label = [&[0, 1, 1, 64][..], &ssh(RUSSIAN, HERE)?].concat();
+    let mpls = Frame::ethernet().raw(0x8847, label).build();
+    let seen = machine.passed(&tap, &[mpls])?;
+    ensure!(seen == [true], "MPLS that passes: {seen:?}");
+    machine.wait_status("saw MPLS", |one| one["encapsulated"] == 1)?;
+    let status = geofence(&machine.edge)?.arg("status").output()?;
+    let said = String::from_utf8(status.stdout)?;
+    ensure!(
+        said.contains("NOTE       tun0 received 1 packets in encapsulations that are not read"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -303,12 +332,27 @@ fn run_and_status_say_what_a_filter_on_a_device_misses() -> Result<()> {
     let missed =
         "tun0 is a macvlan of base0: a filter on it judges only the packets for its MAC address";
     daemon.wait_line(missed, PATIENCE)?;
+    // It got generic mode, and the log has the kernel's reason.
+    let refusal = "(the kernel says: \"Underlying driver does not support XDP in native mode\")";
+    let said = daemon.stderr();
+    ensure!(
+        said.contains("tun0 takes no program in native mode: ") && said.contains(refusal),
+        "{said}"
+    );
     let status = geofence(&machine.edge)?.arg("status").output()?;
     let said = String::from_utf8(status.stdout)?;
     ensure!(
         said.contains(missed) && said.contains("Advice: interfaces = [\"base0\"]"),
         "{said}"
     );
+    // Doctor says the same of either device.
+    let said = machine.doctor("tun0")?;
+    ensure!(
+        said.contains(missed) && said.contains("interfaces = [\"base0\"]"),
+        "{said}"
+    );
+    let said = machine.doctor("base0")?;
+    ensure!(!said.contains("macvlan"), "base0 misses nothing: {said}");
     // It is no reason to call the filter degraded.
     ensure!(status.status.code() == Some(0), "{said}");
     Ok(())

@@ -1,8 +1,13 @@
 //! Replies through a real interface: what our side opened is answered, and nothing else is.
 
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::{Context as _, Result, ensure};
+use geofence_tests::call;
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::frames::{between, number};
 use geofence_tests::link::{Pair, veth};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
@@ -202,5 +207,68 @@ fn mail_and_dns_of_ours_are_counted_as_unanswered_where_replies_are_off() -> Res
     let said = said.context("status does not say that mail goes unanswered")?;
     // The operator has asked for it.
     ensure!(said.code == Some(0), "{said:?}");
+    Ok(())
+}
+
+/// Where an Ethernet frame without tags has the ports, the sequence number and the flags of TCP over IPv4.
+const TCP_AT: usize = 14 + 20;
+
+/// The flags of a TCP segment over IPv4 from the edge to this mail server; nothing for any other frame.
+fn flags_to(frame: &[u8], server: Ipv4Addr) -> Option<u8> {
+    let is_tcp = frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&6);
+    let is_to = frame.get(30..34) == Some(&server.octets()) && frame.get(36..38) == Some(&[0, 25]);
+    (is_tcp && is_to).then(|| frame[TCP_AT + 13])
+}
+
+#[test]
+fn connection_comes_about_though_our_kernel_answers_a_forged_ack_with_a_reset() -> Result<()> {
+    require_root!();
+    let lab = Lab::new(&[])?;
+    let server: Ipv4Addr = "77.88.8.8".parse()?;
+    let here = lab.pair.edge_address_for(server.into());
+    // The peer does not have the address, so nothing answers but this test.
+    let route = "ip route add 77.88.8.8 via 192.0.2.2 dev edge0";
+    lab.pair.edge.run(&route.split(' ').collect::<Vec<_>>())?;
+    let edge = lab.pair.edge.clone();
+    let to = SocketAddr::new(server.into(), 25);
+    let calling = std::thread::spawn(move || call::tcp(&edge, here, to, PATIENCE));
+
+    let syn = RefCell::new(Vec::new());
+    lab.outside.receive_until(PATIENCE, |frame| {
+        *syn.borrow_mut() = frame.to_vec();
+        flags_to(frame, server) == Some(number::SYN)
+    })?;
+    let syn = syn.into_inner();
+    let port = u16::from_be_bytes([syn[TCP_AT], syn[TCP_AT + 1]]);
+    let number: [u8; 4] = syn[TCP_AT + 4..TCP_AT + 8].try_into()?;
+    let first = u32::from_be_bytes(number);
+    let answer = || {
+        between(server.into(), here)
+            .tcp(25, port)
+            .sequence(7_000_000)
+    };
+
+    // A stranger's segment acknowledges what was never sent.
+    let forged = answer()
+        .ack()
+        .acknowledgement(first.wrapping_add(1_000_000));
+    ensure!(lab.passes(&forged.build())?, "it does not reach our kernel");
+    let resets =
+        |frame: &[u8]| flags_to(frame, server).is_some_and(|flags| flags & number::RST != 0);
+    lab.outside.receive_until(PATIENCE, resets)?;
+    // A flow that is closed by a RST of ours has 10 seconds.
+    let left = |state: &str| -> Result<u64> {
+        let flows = lab.flows()?;
+        let flow = &flows["flows"][0];
+        ensure!(flow["state"] == state, "{flows}");
+        flow["left"].as_u64().with_context(|| flows.to_string())
+    };
+    ensure!(left("opening")? > 60, "{}", lab.flows()?);
+
+    let real = answer().syn().ack().acknowledgement(first.wrapping_add(1));
+    lab.outside.send(&real.build())?;
+    let called = calling.join().map_err(|_| anyhow::anyhow!("a panic"))??;
+    ensure!(called.is_some(), "the connection does not come about");
+    ensure!(left("established")? > 3600, "{}", lab.flows()?);
     Ok(())
 }

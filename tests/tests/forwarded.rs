@@ -4,9 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result, ensure};
+use geofence_common::maps::DEVICES_MAX;
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, PATIENCE};
-use geofence_tests::frames::between;
+use geofence_tests::frames::{Frame, between};
 use geofence_tests::link::{EDGE_MAC, Link, Pair, edge_mac};
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::probe::crosses;
@@ -16,6 +17,7 @@ use geofence_tests::wait::poll;
 use tempfile::TempDir;
 
 const SMTP: u16 = 25;
+const DNS: u16 = 53;
 /// A host behind the machine's second link.
 const BEHIND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 18);
 /// Where an Ethernet frame without tags and options has its IPv4 addresses and its ports.
@@ -56,7 +58,12 @@ impl Router {
     /// router has forwarded it.
     fn forward(&self, by: &PacketSocket, mac: [u8; 6], from: Ipv4Addr, port: u16) -> Result<()> {
         let to: IpAddr = RUSSIAN.parse()?;
-        let mut frame = between(from.into(), to).tcp(port, SMTP).syn().build();
+        self.pass_on(by, mac, &between(from.into(), to).tcp(port, SMTP).syn())
+    }
+
+    /// Sends a packet to this MAC address of the router, and waits until the router has forwarded it.
+    fn pass_on(&self, by: &PacketSocket, mac: [u8; 6], packet: &Frame) -> Result<()> {
+        let mut frame = packet.build();
         frame[..6].copy_from_slice(&mac);
         by.send(&frame)?;
         self.outside
@@ -67,18 +74,44 @@ impl Router {
     /// Whether the mail server's answer gets in.
     fn is_answered(&self, to: Ipv4Addr, port: u16) -> Result<bool> {
         let answer = between(RUSSIAN.parse()?, to.into()).tcp(SMTP, port);
-        crosses(
-            &self.outside,
-            &self.arrivals,
-            &answer.syn().ack().build(),
-            PATIENCE,
-        )
+        self.gets_in(&answer.syn().ack())
+    }
+
+    /// Whether a packet from outside gets in.
+    fn gets_in(&self, packet: &Frame) -> Result<bool> {
+        crosses(&self.outside, &self.arrivals, &packet.build(), PATIENCE)
     }
 
     fn refused(&self, cause: &str) -> Result<f64> {
+        self.refused_in("mail", cause)
+    }
+
+    fn refused_in(&self, table: &str, cause: &str) -> Result<f64> {
         self.edge.metric(&format!(
-            "geofence_flow_refusals_total{{table=\"mail\",reason=\"{cause}\",cause=\"{cause}\"}}"
+            "geofence_flow_refusals_total{{table=\"{table}\",reason=\"{cause}\",cause=\"{cause}\"}}"
         ))
+    }
+
+    /// Runs commands of the router.
+    fn on_router(&self, commands: &[&str]) -> Result<()> {
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').collect();
+            self.edge.pair.edge.run(&words)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the status says this, about a packet that is forwarded again and again.
+    fn wait_said(&self, text: &str, forward: impl Fn() -> Result<()>) -> Result<()> {
+        let mut last = String::new();
+        let said = poll(PATIENCE, || {
+            forward()?;
+            let answer = self.edge.ask(&["status"])?;
+            ensure!(answer.code == Some(0), "{answer:?}");
+            last = answer.stdout;
+            Ok(last.contains(text).then_some(()))
+        })?;
+        said.with_context(|| format!("status does not say {text:?}: {last}"))
     }
 }
 
@@ -94,6 +127,10 @@ fn an_interface_that_left_the_configuration_is_inside_again() -> Result<()> {
         "a packet from outside opened a flow"
     );
     assert_eq!(router.refused("foreign")?, 1.0);
+    let said = "forwarded mail to blocked countries goes unanswered, because it came in by a protected interface";
+    router.wait_said(said, || {
+        router.forward(&router.behind, edge_mac(1), BEHIND, 50_002)
+    })?;
     daemon.kill(PATIENCE)?;
 
     let _daemon = router.edge.run(&["--interface", "edge0"])?;
@@ -106,14 +143,19 @@ fn an_interface_that_left_the_configuration_is_inside_again() -> Result<()> {
     Ok(())
 }
 
+/// A message of DNS with an identifier: a header and the start of a name.
+fn message(is_response: bool) -> [u8; 24] {
+    let mut message = [7; 24];
+    message[2] = u8::from(is_response) << 7;
+    message
+}
+
 /// A packet from outside that comes in by a device above the protected one, and leaves where it came from.
-fn hairpin(commands: &[&str], mac: [u8; 6]) -> Result<()> {
+fn hairpin(commands: &[&str], mac: [u8; 6], rp_filter: &str) -> Result<()> {
     let router = Router::new()?;
-    let machine = &router.edge.pair.edge;
-    for command in commands {
-        let words: Vec<&str> = command.split(' ').collect();
-        machine.run(&words)?;
-    }
+    router.on_router(commands)?;
+    let all = "net/ipv4/conf/all/rp_filter";
+    router.edge.pair.edge.set(all, rp_filter)?;
     let _daemon = router.edge.run(&["--interface", "edge0"])?;
     let spoofed: Ipv4Addr = GERMAN.parse()?;
     router.forward(&router.outside, mac, spoofed, 50_000)?;
@@ -122,48 +164,70 @@ fn hairpin(commands: &[&str], mac: [u8; 6]) -> Result<()> {
         "a packet from outside opened a flow"
     );
     assert_eq!(router.refused("unattributed")?, 1.0);
+    // A query in the name of a host would open every UDP port of it to the answers of port 53.
+    let there: IpAddr = RUSSIAN.parse()?;
+    let query = between(spoofed.into(), there).udp(50_002, DNS);
+    router.pass_on(&router.outside, mac, &query.payload(message(false)))?;
+    let answer = between(there, spoofed.into()).udp(DNS, 50_002);
+    ensure!(
+        !router.gets_in(&answer.payload(message(true)))?,
+        "a query from outside opened a flow"
+    );
+    assert_eq!(router.refused_in("dns", "unattributed")?, 1.0);
     // What comes in elsewhere opens flows as before.
     router.forward(&router.behind, edge_mac(1), BEHIND, 50_001)?;
     ensure!(router.is_answered(BEHIND, 50_001)?, "mail gets no answer");
-    Ok(())
+    let said =
+        "forwarded mail to blocked countries goes unanswered, because it came in by a device above";
+    router.wait_said(said, || {
+        router.forward(&router.outside, mac, spoofed, 50_000)
+    })
 }
 
 #[test]
 fn a_packet_that_came_in_by_a_macvlan_of_the_interface_opens_no_flow() -> Result<()> {
     require_root!();
-    hairpin(
-        &[
-            "ip link add mac0 link edge0 address 02:00:00:00:07:07 type macvlan mode bridge",
-            "ip link set mac0 up",
-        ],
-        [2, 0, 0, 0, 7, 7],
-    )
+    let macvlan = "ip link add mac0 link edge0 address 02:00:00:00:07:07 type macvlan mode bridge";
+    hairpin(&[macvlan, "ip link set mac0 up"], [2, 0, 0, 0, 7, 7], "0")
 }
+
+const BRIDGE: [&str; 5] = [
+    "ip link add br0 address 02:00:00:00:00:01 type bridge",
+    "ip link set edge0 master br0",
+    "ip link set br0 up",
+    "ip neighbor add 192.0.2.2 lladdr 02:00:00:00:00:02 dev br0 nud permanent",
+    "ip route replace 77.88.8.8 via 192.0.2.2 dev br0 onlink",
+];
 
 #[test]
 fn a_packet_that_came_in_by_a_bridge_over_the_interface_opens_no_flow() -> Result<()> {
     require_root!();
-    hairpin(
-        &[
-            "ip link add br0 address 02:00:00:00:00:01 type bridge",
-            "ip link set edge0 master br0",
-            "ip link set br0 up",
-            "ip neighbor add 192.0.2.2 lladdr 02:00:00:00:00:02 dev br0 nud permanent",
-            "ip route replace 77.88.8.8 via 192.0.2.2 dev br0 onlink",
-        ],
-        EDGE_MAC,
-    )
+    hairpin(&BRIDGE, EDGE_MAC, "0")
+}
+
+#[test]
+fn a_bridge_with_loose_filtering_of_sources_opens_no_flow_either() -> Result<()> {
+    require_root!();
+    // Loose: a source may come in by any interface if there is a route to it.
+    let route = "ip route add default via 192.0.2.2 dev br0 onlink";
+    hairpin(&[&BRIDGE[..], &[route]].concat(), EDGE_MAC, "2")
 }
 
 #[test]
 fn a_device_that_is_made_above_the_interface_later_opens_no_flow() -> Result<()> {
     require_root!();
     let router = Router::new()?;
+    // It gets the index that a device of the inside had.
+    router.on_router(&[
+        "ip link add old0 index 9001 type veth peer name old1",
+        "ip link set old0 up",
+    ])?;
     let _daemon = router.edge.run(&["--interface", "edge0"])?;
-    let machine = &router.edge.pair.edge;
-    let make = "ip link add mac0 link edge0 address 02:00:00:00:07:07 type macvlan mode bridge";
-    machine.run(&make.split(' ').collect::<Vec<_>>())?;
-    machine.run(&["ip", "link", "set", "mac0", "up"])?;
+    router.on_router(&[
+        "ip link del old0",
+        "ip link add mac0 link edge0 index 9001 address 02:00:00:00:07:07 type macvlan mode bridge",
+        "ip link set mac0 up",
+    ])?;
     // A scrape examines the interfaces first.
     router.refused("unattributed")?;
     let spoofed: Ipv4Addr = GERMAN.parse()?;
@@ -172,6 +236,29 @@ fn a_device_that_is_made_above_the_interface_later_opens_no_flow() -> Result<()>
         !router.is_answered(spoofed, 50_000)?,
         "a packet from outside opened a flow"
     );
+    assert_eq!(router.refused("unattributed")?, 1.0);
+    Ok(())
+}
+
+#[test]
+fn a_device_whose_index_is_equal_modulo_the_table_is_not_taken_for_the_protected_one() -> Result<()>
+{
+    require_root!();
+    let router = Router::new()?;
+    let machine = &router.edge.pair.edge;
+    let line = machine.run(&["ip", "-oneline", "link", "show", "edge0"])?;
+    let index = line.split(':').next().context("no index")?;
+    let far = index.trim().parse::<u32>()? + DEVICES_MAX;
+    router.on_router(&[
+        &format!("ip link add far0 index {far} address 02:00:00:00:08:08 type veth peer name far1"),
+        "ip link set far0 up",
+        "ip link set far1 up",
+    ])?;
+    let _daemon = router.edge.run(&["--interface", "edge0"])?;
+    let beyond = PacketSocket::open(machine, "far1")?;
+    router.forward(&beyond, [2, 0, 0, 0, 8, 8], BEHIND, 50_000)?;
+    ensure!(!router.is_answered(BEHIND, 50_000)?, "it opened a flow");
+    assert_eq!(router.refused("foreign")?, 0.0);
     assert_eq!(router.refused("unattributed")?, 1.0);
     Ok(())
 }

@@ -23,6 +23,8 @@ use geofence_user::prepare::{Prepared, prepare};
 
 #[path = "kernel/expected_events.rs"]
 mod expected_events;
+#[path = "kernel/fragments.rs"]
+mod fragments;
 #[path = "kernel/generations.rs"]
 mod generations;
 #[path = "kernel/ip_devices.rs"]

@@ -1,8 +1,12 @@
-//! What the pages about trouble quote from the program is in its source: messages, and the drivers with their lines.
+//! What the pages about trouble quote from the program is in its source: messages, and the drivers with their lines. So
+//! is the table of encapsulations that are not read.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use geofence_common::action::Reason;
+use geofence_common::wire::ethernet::unjudged;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -135,6 +139,33 @@ fn each_driver_of_the_page_about_clouds_is_one_that_doctor_knows() -> Result<()>
     ensure!(
         page.contains(shown) && known.contains(plain),
         "{shown} is not the limit"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_table_of_encapsulations_names_each_type_that_is_not_read() -> Result<()> {
+    let page = read("docs/frames.md")?;
+    let (_, table) = page
+        .split_once("| EtherType | encapsulation |")
+        .context("no table")?;
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let first = rows.filter_map(|row| row.split('|').nth(1));
+    let numbers = first.flat_map(|cell| cell.split(','));
+    let named = numbers
+        .map(|number| {
+            let digits = number.trim().strip_prefix("0x").context("no number")?;
+            Ok(u16::from_str_radix(digits, 16)?)
+        })
+        .collect::<Result<BTreeSet<u16>>>()?;
+    let is_encapsulated = |number: &u16| unjudged(*number) == Reason::Encapsulated;
+    let known: BTreeSet<u16> = (0..=u16::MAX).filter(is_encapsulated).collect();
+    ensure!(
+        named == known,
+        "the page has {named:x?}, the code {known:x?}"
     );
     Ok(())
 }

@@ -104,3 +104,21 @@ fn doctor_reports_a_private_mount_namespace() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn last_words_tell_that_the_filter_ends_with_the_mount_namespace() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let mut daemon = start(&edge, &[])?;
+    edge.ensure_passes(&[("77.88.8.8", false)])?;
+    daemon.signal(Signal::SIGTERM)?;
+    let said = daemon.wait(PATIENCE)?.stderr;
+    let (_, last) = said.split_once("terminated: ").context("no last words")?;
+    ensure!(
+        last.contains("ends with the last process of this mount namespace")
+            && last.contains("NOTHING IS FILTERED")
+            && !last.contains("stays attached"),
+        "{last}"
+    );
+    edge.ensure_passes(&[("77.88.8.8", true)])
+}

@@ -60,6 +60,37 @@ fn systemd_accepts_every_unit_without_a_warning() -> Result<()> {
     Ok(())
 }
 
+/// What makes the service manager keep the daemon running, or give it up.
+#[test]
+fn units_never_give_up_except_for_a_configuration_without_a_last_good_image() {
+    for unit in [
+        include_str!("../../deploy/geofence.service"),
+        include_str!("../../deploy/geofence@.service"),
+    ] {
+        let values = |key: &str| -> Vec<&str> {
+            let lines = unit.lines().filter_map(|line| line.split_once('='));
+            let of_key = lines.filter(|(name, _)| *name == key);
+            of_key.map(|(_, value)| value).collect()
+        };
+        assert_eq!(values("StartLimitIntervalSec"), ["0"]);
+        assert_eq!(values("Restart"), ["always"]);
+        assert_eq!(values("RestartPreventExitStatus"), ["78"]);
+        assert_eq!(values("WatchdogSec"), ["30"]);
+        assert_eq!(values("OOMScoreAdjust"), ["-500"]);
+        // What ends the job of a start for good, or counts starts.
+        for key in [
+            "StartLimitBurst",
+            "StartLimitAction",
+            "Requisite",
+            "BindsTo",
+        ] {
+            assert_eq!(values(key), [""; 0], "{key}");
+        }
+        let ends = unit.lines().filter(|line| line.starts_with("Assert"));
+        assert_eq!(ends.count(), 0, "an assertion ends a start for good");
+    }
+}
+
 #[test]
 fn exposure_of_every_service_is_bounded() -> Result<()> {
     let (_place, units) = units()?;

@@ -1,10 +1,15 @@
 //! What vanishes beneath a daemon: the link that it attached, and its state directory. Commands and faces tell what is.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use geofence_tests::bpf::detach_link;
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{LISTEN, PATIENCE};
+use geofence_tests::frames::between;
+use geofence_tests::packet_socket::PacketSocket;
+use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
 use geofence_tests::site::{RUSSIAN, Site};
 use geofence_tests::wait::poll;
@@ -85,7 +90,7 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     let state = site.edge.state();
     // A file in its place keeps a daemon from making it again, with and without Landlock.
     let file = state.with_added_extension("file");
-    std::fs::write(&file, "")?;
+    fs::write(&file, "")?;
     exchange(&state, &file)?;
     let gone = format!("THE STATE DIRECTORY {} IS GONE", state.display());
     daemon.wait_line(&gone, PATIENCE)?;
@@ -109,7 +114,7 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     let mut daemon = site.run(&[])?;
     add_exception(&site, "y", EXCEPTED)?;
     exchange(&state, &file)?;
-    std::fs::remove_dir_all(&file)?;
+    fs::remove_dir_all(&file)?;
     daemon.wait_line(&gone, PATIENCE)?;
     // A reload changes the policy all the same, and says what is missing.
     let answer = site.edge.ask(&["reload"])?;
@@ -125,7 +130,7 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     let (end, rest) = advice.split_once("` and then `").context("one command")?;
     let (begin, _) = rest.split_once('`').context("an end of the command")?;
     let machine = &site.edge.pair.edge;
-    std::fs::remove_file(&state)?;
+    fs::remove_file(&state)?;
     machine.run(&["sh", "-c", end])?;
     daemon.wait(PATIENCE)?;
     ensure!(!site.edge.passes(RUSSIAN)?, "the restart leaves a gap");
@@ -151,7 +156,7 @@ fn removed_state_directory_is_made_again_where_writing_is_not_confined() -> Resu
     let mut daemon = site.run(&[])?;
     add_exception(&site, "y", EXCEPTED)?;
     let state = site.edge.state();
-    std::fs::remove_dir_all(&state)?;
+    fs::remove_dir_all(&state)?;
     let status = site.edge.ask(&["status", "--json"])?.json()?;
     if status["privilege"]["writing_confined"] == true {
         daemon.wait_line("IS GONE", PATIENCE)?;
@@ -229,5 +234,88 @@ fn status_without_a_daemon_says_that_a_link_is_gone_whose_pin_is_not() -> Result
         status.contains("NOT PROTECTED, gone") && !status.contains("stays attached"),
         "{status}"
     );
+    Ok(())
+}
+
+/// The pin of the egress link.
+fn egress_pin(site: &Site) -> Result<PathBuf> {
+    for entry in fs::read_dir(site.edge.pins().join("links"))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a name")?.to_string_lossy();
+        if name.starts_with("egress-") {
+            return Ok(path);
+        }
+    }
+    bail!("no egress link is pinned")
+}
+
+/// Whether a mail server in Russia is answered to, which the egress program records.
+fn is_mail_answered(site: &Site, port: u16) -> Result<bool> {
+    let pair = &site.edge.pair;
+    let inside = PacketSocket::open(&pair.edge, &pair.edge_interface)?;
+    let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
+    let (here, there) = (pair.edge_address_for(RUSSIAN.parse()?), RUSSIAN.parse()?);
+    let opening = between(here, there).tcp(port, 25).syn().build();
+    inside.send(&opening)?;
+    outside.receive_until(PATIENCE, |frame| frame == opening)?;
+    let answer = between(there, here).tcp(25, port).syn().ack();
+    crosses(&outside, &inside, &answer.build(), PATIENCE)
+}
+
+#[test]
+fn egress_program_that_another_tool_takes_off_is_noticed_and_attached_again() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let mut daemon = site.run(&[])?;
+    ensure!(is_mail_answered(&site, 50_000)?, "before");
+    let pin = egress_pin(&site)?;
+    detach_link(&pin)?;
+    daemon.wait_line("took the egress program off edge0", PATIENCE)?;
+    ensure!(is_mail_answered(&site, 50_001)?, "after a detachment");
+
+    // Where it cannot be attached again, every face says so: a directory has the name of the pin.
+    let blocked = poll(PATIENCE, || {
+        fs::remove_file(&pin)?;
+        Ok(fs::create_dir(&pin).ok())
+    })?;
+    blocked.context("the pin returns at once")?;
+    let protected = "geofence_interface_protected{interface=\"edge0\"}";
+    let lost = poll(PATIENCE, || {
+        Ok((site.edge.metric(protected)? == 0.0).then_some(()))
+    })?;
+    lost.context("it counts as protected")?;
+    let reason = "another program took the egress program off, and it cannot be attached again";
+    let reload = site.edge.ask(&["reload"])?;
+    ensure!(
+        reload.code == Some(1) && reload.stdout.contains(reason),
+        "{reload:?}"
+    );
+    let status = site.edge.ask(&["status"])?;
+    ensure!(
+        status.code == Some(1)
+            && status.stdout.contains("edge0: NOT PROTECTED")
+            && status.stdout.contains(reason),
+        "{status:?}"
+    );
+    let health = site.edge.get("/healthz")?;
+    ensure!(health.status == 503, "{}", health.body);
+    ensure!(!site.edge.passes(RUSSIAN)?, "ingress still judges");
+    fs::remove_dir(&pin)?;
+    let back = poll(PATIENCE, || {
+        Ok((site.edge.metric(protected)? == 1.0).then_some(()))
+    })?;
+    back.context("it is not attached again")?;
+    ensure!(is_mail_answered(&site, 50_002)?, "after it came back");
+
+    // Without a daemon, the status says it, and the next start puts it back.
+    terminate(daemon)?;
+    detach_link(&pin)?;
+    let status = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        status.contains("NOT PROTECTED, bare (another program took the egress program off"),
+        "{status}"
+    );
+    let _daemon = site.run(&[])?;
+    ensure!(is_mail_answered(&site, 50_003)?, "after a restart");
     Ok(())
 }

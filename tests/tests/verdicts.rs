@@ -8,11 +8,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use geofence_common::action::{Action, Reason};
+use geofence_common::wire::ethernet::unjudged;
 use geofence_tests::corpus::corpus;
-use geofence_tests::machines::corpus_agrees;
+use geofence_tests::machines::{corpus_agrees, largest};
 use geofence_tests::require_root;
 use geofence_user::config::Config;
 use geofence_user::explain::explain;
+use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::{Prepared, prepare};
 
 fn prepared() -> Prepared {
@@ -109,7 +111,37 @@ fn odd_frames_from_an_allowed_country_pass() {
 }
 
 #[test]
+fn every_encapsulation_has_a_frame_with_a_tag_and_without() {
+    /// Where a frame has its EtherType, without a tag and behind one.
+    const PLACES: [usize; 2] = [12, 16];
+    let (prepared, frames) = (prepared(), frames("77.88.8.8"));
+    let is_encapsulated = |number: &u16| unjudged(*number) == Reason::Encapsulated;
+    for number in (0..=u16::MAX).filter(is_encapsulated) {
+        for place in PLACES {
+            let has_it = |frame: &&Vec<u8>| {
+                let has_type = frame.get(place..place + 2) == Some(&number.to_be_bytes());
+                has_type && (place == 12 || frame.get(12..14) == Some(&[0x81, 0]))
+            };
+            let mut found = frames.iter().map(|(_, frame)| frame).filter(has_it);
+            let is_counted = found.any(|frame| {
+                let (verdict, _) = explain(frame, prepared.image.words());
+                verdict.reason == Reason::Encapsulated
+            });
+            assert!(is_counted, "no frame of type {number:#06x} at {place}");
+        }
+    }
+}
+
+#[test]
 fn kernel_gives_every_corpus_frame_the_same_reason() {
     require_root!();
-    corpus_agrees(&prepared()).expect("one verdict for each frame");
+    corpus_agrees(&prepared(), true).expect("one verdict for each frame");
+}
+
+#[test]
+fn kernel_judges_by_the_largest_configuration_as_the_host_does() {
+    require_root!();
+    let prepared = largest(Lookup::ArrayTrie).expect("it is valid");
+    let cases = corpus_agrees(&prepared, true).expect("one verdict for each frame");
+    assert!(cases > 1000, "{cases}");
 }

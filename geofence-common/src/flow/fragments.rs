@@ -8,8 +8,12 @@ use crate::packet::{Packet, Upper};
 /// Datagrams of one source that are remembered at once. They are under way for as long as their fragments are.
 pub const PLACES: u32 = 64;
 
-/// The place of a fragmented datagram: its source (an IPv4 address, or the first half of an IPv6 address, which is the
-/// least that one subscriber has), and one of the source's places.
+/// The part of an address's first word that tells sources apart: all of an IPv4 address, and the first 48 bits of an
+/// IPv6 address, which is the most that one site gets (RFC 6177). A /64 as the source would give one site 65,536
+/// shares.
+const SOURCE: u64 = !0xffff;
+
+/// The place of a fragmented datagram: its source (an IPv4 address or an IPv6 /48), and one of the source's places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct DatagramKey {
@@ -50,7 +54,7 @@ impl DatagramId {
         // Any mixture will do: a source that makes its own datagrams meet displaces its own.
         let mixed = (addresses ^ datagram ^ datagram >> 32).wrapping_mul(MIX);
         DatagramKey {
-            network,
+            network: network & SOURCE,
             place: (mixed >> 32) as u32 & (PLACES - 1),
             is_v6: source.is_v6().into(),
         }

@@ -91,12 +91,12 @@ const ROWS: &[Row] = &[
         drivers: &["gve"],
         errnos: &[EINVAL, EOPNOTSUPP],
         meaning: "the driver needs at most half of its queues in use, as many tx as rx queues, no LRO, no header \
-                  split, packets that fit its receive buffers, and on older kernels the queue format GQI instead of \
-                  DQO; the kernel log says which",
+                  split, receive buffers of 2,048 bytes and packets that fit them, Linux 6.4, and on older kernels the \
+                  queue format GQI instead of DQO; the kernel log says which",
         lines: &[
             "ethtool -L {if} rx N tx N, N at most half of what `ethtool -l {if}` has as maximum",
             LRO_OFF,
-            "ethtool -G {if} tcp-data-split off",
+            "ethtool -G {if} tcp-data-split off rx-buf-len 2048",
             "ip link set dev {if} mtu 1500",
             AUTO,
         ],
@@ -285,6 +285,40 @@ mod tests {
                     let found = driver_error("eth0", driver, *errno).unwrap();
                     assert_eq!(found.meaning, row.meaning, "{driver:?} {errno}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn drivers_of_clouds_and_bonds_get_advice_about_what_their_sources_refuse() {
+        for (driver, errno, expected) in [
+            ("mana", EOPNOTSUPP, &["no multi-buffer XDP", "mtu 3498"][..]),
+            (
+                "gve",
+                EOPNOTSUPP,
+                &[
+                    "GQI instead of DQO",
+                    "lro off",
+                    "tcp-data-split off rx-buf-len 2048",
+                    "mtu 1500",
+                ],
+            ),
+            ("gve", EINVAL, &["at most half", "as many tx as rx queues"]),
+            (
+                "bond",
+                EOPNOTSUPP,
+                &[
+                    "balance-rr, active-backup, balance-xor and 802.3ad",
+                    "reads no VLAN tag",
+                    "ip link set dev PORT xdp off",
+                ],
+            ),
+        ] {
+            let said = driver_error("eth0", Some(driver), errno)
+                .unwrap()
+                .to_string();
+            for part in expected {
+                assert!(said.contains(part), "{driver}: {said}");
             }
         }
     }

@@ -17,7 +17,7 @@ use super::interface_state::{InterfaceState, InterfaceStatus};
 use super::state::Daemon;
 use super::sync::lock;
 use crate::checks::topology::{coverage, refusal};
-use crate::kernel::{AttachError, Attached, interfaces};
+use crate::kernel::{AttachError, Attached, interfaces, with_egress};
 use crate::model::interface::Interface;
 
 /// How often interfaces are examined when the kernel reports no change.
@@ -66,6 +66,22 @@ pub async fn watch_interfaces(daemon: Arc<Daemon>) {
     }
 }
 
+/// What a look at the kernel found.
+struct Look {
+    present: Vec<Interface>,
+    /// The names and indexes of the interfaces that were protected before.
+    taken: Vec<(String, u32)>,
+    /// The indexes of those that run the egress program, if the kernel says.
+    with_egress: Option<BTreeSet<u32>>,
+    began: Instant,
+}
+
+impl Look {
+    fn find(&self, name: &str) -> Option<&Interface> {
+        self.present.iter().find(|one| one.is_named(name))
+    }
+}
+
 impl Daemon {
     /// Where the filter is attached, as the kernel says now.
     pub async fn protection(&self) -> Vec<InterfaceState> {
@@ -83,24 +99,37 @@ impl Daemon {
     async fn examine_interfaces(&self) {
         let _examination = self.examination.lock().await;
         // Listing many interfaces takes a while; one found unfiltered may have been so from the beginning of it.
-        let looked = Instant::now();
+        let began = Instant::now();
         let present = match interfaces().await {
             Ok(present) => present,
             // The states from before hold until the next attempt.
             Err(error) => return warn!("{error}"),
         };
-        let mut states = lock(&self.interfaces);
-        let taken: Vec<(String, u32)> = states
-            .iter()
-            .filter(|state| state.is_protected())
+        let before = lock(&self.interfaces).clone();
+        let taken = before.iter().filter(|state| state.is_protected());
+        let taken = taken
             .filter_map(|state| Some((state.name.clone(), state.attached.as_ref()?.index)))
             .collect();
+        let is_named = |one: &&Interface| before.iter().any(|state| one.is_named(&state.name));
+        let indexes = present.iter().filter(is_named).map(|one| one.index);
+        let with_egress = with_egress(&self.pins, &indexes.collect::<Vec<_>>()).await;
+        let with_egress = with_egress.inspect_err(|error| {
+            warn!("cannot tell whether the egress programs are attached: {error}");
+        });
+        let look = Look {
+            with_egress: with_egress.ok(),
+            present,
+            taken,
+            began,
+        };
+        let present = &look.present;
+        let mut states = lock(&self.interfaces);
         for state in states.iter_mut() {
-            if let Some(found) = present.iter().find(|one| one.is_named(&state.name)) {
+            if let Some(found) = look.find(&state.name) {
                 state.driver.clone_from(&found.driver);
             }
-            let status = self.status_of(state, &present, &taken, looked);
-            state.update(judging(status, &state.name, &present), looked);
+            let status = self.status_of(state, &look);
+            state.update(judging(status, &state.name, present), began);
         }
         // A configured interface faces outside, whether or not the filter is on it at this moment.
         let attached = states.iter().filter_map(|state| state.attached.as_ref());
@@ -116,32 +145,30 @@ impl Daemon {
         for state in states.iter_mut() {
             let found = present.iter().find(|one| one.is_named(&state.name));
             state.is_inner = found.is_some_and(|found| is_in(found, inner));
-            let misses = found.map(|found| coverage(&present, found, |one| is_in(one, &all)));
+            let misses = found.map(|found| coverage(present, found, |one| is_in(one, &all)));
             state.update_misses(misses.unwrap_or_default());
         }
-        if let Err(error) = lock(&self.filter).mark_devices(&present, &outside, inner) {
+        if let Err(error) = lock(&self.filter).mark_devices(present, &outside, inner) {
             warn!(
                 "cannot record which devices exist, so forwarded packets may open no flows: {error}"
             );
         }
     }
 
-    fn status_of(
-        &self,
-        state: &mut InterfaceState,
-        present: &[Interface],
-        taken: &[(String, u32)],
-        looked: Instant,
-    ) -> InterfaceStatus {
-        let Some(found) = present.iter().find(|one| one.is_named(&state.name)) else {
-            return self.status_of_absent(state, present);
+    fn status_of(&self, state: &mut InterfaceState, look: &Look) -> InterfaceStatus {
+        let Some(found) = look.find(&state.name) else {
+            return self.status_of_absent(state, &look.present);
         };
         match (found.program, &mut state.attached) {
             (Some(program), Some(attached)) if program == attached.program => {
                 attached.index = found.index;
                 attached.mode = found.mode.unwrap_or(attached.mode);
+                let status = self.follow_link_type(attached, found);
+                if status == InterfaceStatus::Protected {
+                    return self.keep_egress(state, found, look);
+                }
                 state.attempts.succeed();
-                return self.follow_link_type(attached, found);
+                return status;
             }
             // It has got the name of another interface of this filter.
             (Some(program), attached) if self.pins.is_on(found).unwrap_or(false) => {
@@ -161,20 +188,54 @@ impl Daemon {
             (None, _) if !self.pins.is_prepared() => return InterfaceStatus::Detached,
             (None, _) => {}
         }
-        state.open_since.get_or_insert(looked);
-        if !state.attempts.is_due(found, looked) {
+        state.open_since.get_or_insert(look.began);
+        if !state.attempts.is_due(found, look.began) {
             return state.status.clone();
         }
-        let others = taken.iter().filter(|(name, _)| *name != state.name);
-        let others: Vec<u32> = others.map(|(_, index)| *index).collect();
-        match self.attach(state, found, present, &others) {
+        match self.attach(state, found, look) {
             Ok(attached) => {
-                self.note_attached(state, found, attached, present);
+                self.note_attached(state, found, attached, &look.present);
                 InterfaceStatus::Protected
             }
             Err(error) => {
-                state.attempts.fail(found, looked);
+                state.attempts.fail(found, look.began);
                 InterfaceStatus::Bare(error.to_string())
+            }
+        }
+    }
+
+    /// Attaches the egress program again to an interface that has lost it and runs the ingress program. `geofence
+    /// detach` removes the ingress pin first, so what it takes off stays off.
+    fn keep_egress(
+        &self,
+        state: &mut InterfaceState,
+        found: &Interface,
+        look: &Look,
+    ) -> InterfaceStatus {
+        let has_egress = |all: &BTreeSet<u32>| all.contains(&found.index);
+        if look.with_egress.as_ref().is_none_or(has_egress) || !self.pins.has(found.index) {
+            state.attempts.succeed();
+            return InterfaceStatus::Protected;
+        }
+        state.open_since.get_or_insert(look.began);
+        if !state.attempts.is_due(found, look.began) {
+            return state.status.clone();
+        }
+        match lock(&self.filter).attach_egress(&self.pins, found) {
+            Ok(()) => {
+                state.attempts.succeed();
+                warn!(
+                    "another program took the egress program off {}; it is attached again. Meanwhile no packet of \
+                     ours opened a flow, and lists about outgoing packets blocked nothing",
+                    state.name
+                );
+                InterfaceStatus::Protected
+            }
+            Err(error) => {
+                state.attempts.fail(found, look.began);
+                InterfaceStatus::Bare(format!(
+                    "another program took the egress program off, and it cannot be attached again: {error}"
+                ))
             }
         }
     }
@@ -216,13 +277,13 @@ impl Daemon {
         &self,
         state: &InterfaceState,
         found: &Interface,
-        present: &[Interface],
-        others: &[u32],
+        look: &Look,
     ) -> Result<Attached, AttachError> {
-        if let Some(why) = refusal(present, found) {
+        if let Some(why) = refusal(&look.present, found) {
             return Err(AttachError::Misplaced(why));
         }
-        AttachError::if_clashing(found.index, others.iter().copied())?;
+        let others = look.taken.iter().filter(|(name, _)| *name != state.name);
+        AttachError::if_clashing(found.index, others.map(|(_, index)| *index))?;
         let mode = lock(&self.active).config.xdp_mode;
         lock(&self.filter).attach_again(&self.pins, found, state.slot, mode)
     }

@@ -17,6 +17,10 @@ pub(super) struct Refused {
     pub(super) full: ByTable,
     /// Because the policy passes no replies.
     pub(super) unanswered: ByTable,
+    /// Because they came in by an interface that faces outside.
+    pub(super) foreign: ByTable,
+    /// Because they may have come in by one.
+    pub(super) unattributed: ByTable,
 }
 
 pub(super) type ByTable = [u64; Table::ALL.len()];
@@ -41,6 +45,8 @@ impl Refusals {
         Refused {
             full: more(now.full, before.full),
             unanswered: more(now.unanswered, before.unanswered),
+            foreign: more(now.foreign, before.foreign),
+            unattributed: more(now.unattributed, before.unattributed),
         }
     }
 }
@@ -58,7 +64,12 @@ mod tests {
     fn only_packets_of_the_last_minute_count() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let refused = |full, unanswered| Refused { full, unanswered };
+        let refused = |full, unanswered| Refused {
+            full,
+            unanswered,
+            foreign: unanswered,
+            unattributed: full,
+        };
         let mut refusals = Refusals::default();
         let none = Refused::default();
         assert_eq!(refusals.recent(at(0), refused([9, 0, 0], [0, 7, 0])), none);

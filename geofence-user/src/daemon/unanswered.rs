@@ -1,5 +1,5 @@
 //! What this side asks blocked countries and is not answered, because the kernel did not record that it asked: the
-//! table of flows took none, or the policy passes no replies.
+//! table of flows took none, the policy passes no replies, or the packet was forwarded and may come from outside.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -25,14 +25,17 @@ impl Daemon {
         let filter = lock(&self.filter);
         let mut refused = Refused::default();
         for table in Table::ALL {
-            refused.full[table as usize] = filter.flow_counters(table)?.full;
+            let counted = filter.flow_counters(table)?;
+            refused.full[table as usize] = counted.full;
+            refused.foreign[table as usize] = counted.forwarded;
             refused.unanswered[table as usize] = filter.unanswered(table)?;
+            refused.unattributed[table as usize] = filter.unattributed(table)?;
         }
         Ok(refused)
     }
 
     /// What goes unanswered now, as JSON: whether replies are off, and the packets of the last minute that opened no
-    /// flow, by table: where the table took none, and where replies are off.
+    /// flow, by table: where the table took none, where replies are off, and where they were forwarded.
     pub(super) fn unanswered(&self, replies: Replies) -> Value {
         let refused = self.refused().unwrap_or_default();
         let recent = lock(&self.refusals).recent(Instant::now(), refused);
@@ -44,6 +47,8 @@ impl Daemon {
             "replies_off": replies == Replies::None,
             "no_flow": named(recent.full),
             "no_replies": named(recent.unanswered),
+            "foreign": named(recent.foreign),
+            "unattributed": named(recent.unattributed),
         })
     }
 }

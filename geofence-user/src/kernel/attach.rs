@@ -90,11 +90,7 @@ impl Filter {
     }
 
     /// Attaches the egress program and pins its link, if there is one.
-    pub(super) fn attach_egress(
-        &mut self,
-        pins: &Pins,
-        interface: &Interface,
-    ) -> Result<(), AttachError> {
+    pub fn attach_egress(&mut self, pins: &Pins, interface: &Interface) -> Result<(), AttachError> {
         let name = &interface.name;
         let failed = |error: ProgramError| {
             if is_permission(&error) {
@@ -194,13 +190,26 @@ impl Filter {
     }
 }
 
+/// A place among the egress filters of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EgressPlace {
+    pub(super) priority: u16,
+    pub(super) handle: u32,
+}
+
+/// Our place among the filters of the clsact qdisc, for kernels without TCX: a handle that no one gets by counting from
+/// one, as the kernel does.
+pub(super) const EGRESS_PLACE: EgressPlace = EgressPlace {
+    priority: 0xbf00,
+    handle: 0x6765_6f66,
+};
+
 /// Puts an egress program in the place of the clsact qdisc that is ours, which replaces the one of an earlier daemon in
 /// one call. For kernels without TCX.
 fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), ProgramError> {
-    /// A handle that no one gets by counting from one, as the kernel does.
-    const PLACE: NlOptions = NlOptions {
-        priority: 0xbf00,
-        handle: TcHandle::new(0x6765, 0x6f66),
+    let place = NlOptions {
+        priority: EGRESS_PLACE.priority,
+        handle: TcHandle::from(EGRESS_PLACE.handle),
         classid: None,
     };
     match tc::qdisc_add_clsact(interface) {
@@ -212,15 +221,15 @@ fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), P
     let before = SchedClassifierLink::attached(
         interface,
         TcAttachType::Egress,
-        PLACE.priority,
-        PLACE.handle,
-        PLACE.classid,
+        place.priority,
+        place.handle,
+        place.classid,
     )?;
     let id = match program.attach_to_link(before) {
         Err(error) if errno(&error) == Some(libc::ENOENT) => {
             // An earlier version let the kernel choose the place.
             remove_egress(interface);
-            let options = TcAttachOptions::Netlink(PLACE);
+            let options = TcAttachOptions::Netlink(place);
             program.attach_with_options(interface, TcAttachType::Egress, options)?
         }
         replaced => replaced?,

@@ -58,7 +58,7 @@ pub enum AttachError {
     Program { name: String, cause: String },
     #[error(
         "interface {name} refused the egress program, which records what this machine sends: {cause}. Without it, no \
-         reply from a blocked country could pass, so the interface is not attached at all"
+         reply from a blocked country could pass, so the interface counts as not protected"
     )]
     Egress { name: String, cause: String },
     #[error(

@@ -68,6 +68,11 @@ impl Filter {
         self.sum(name::UNANSWERED, table)
     }
 
+    /// Packets that opened no flow because they may have been forwarded from outside.
+    pub fn unattributed(&self, table: Table) -> Result<u64, KernelError> {
+        self.sum(name::UNATTRIBUTED, table)
+    }
+
     /// A number of a table, over all CPUs.
     fn sum(&self, map: &'static str, table: Table) -> Result<u64, KernelError> {
         let counts: PerCpuArray<_, u64> = self.open(map)?;
@@ -83,7 +88,7 @@ impl Filter {
         let flows: HashMap<_, FlowKey, Flow> = self.open(name::FLOWS[table as usize])?;
         Ok(TableFacts {
             counters,
-            unattributed: self.sum(name::UNATTRIBUTED, table)?,
+            unattributed: self.unattributed(table)?,
             unanswered: self.unanswered(table)?,
             entries: flows.keys().filter(Result::is_ok).count() as u64,
             capacity: self.options().flows[table as usize],

@@ -108,7 +108,7 @@ impl Pins {
         self.directory.join(format!("tables-{TABLES_LAYOUT}"))
     }
 
-    fn link(&self, hook: Hook, index: u32) -> PathBuf {
+    pub(super) fn link(&self, hook: Hook, index: u32) -> PathBuf {
         self.links().join(format!("{}-{index}", hook.name()))
     }
 

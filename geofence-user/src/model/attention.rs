@@ -65,6 +65,7 @@ pub fn items(status: &Value) -> Vec<Item> {
         ));
     }
     items.extend(unanswered(status));
+    items.extend(forwarded(&status["unanswered"]));
     if status["mode"] == "monitor" {
         items.push(Item::note("monitor mode drops nothing"));
     }
@@ -115,6 +116,28 @@ fn unanswered(status: &Value) -> Vec<Item> {
     items
 }
 
+/// Packets that this machine forwards to blocked countries, and that open no flow. Strangers can send such packets, so
+/// they are no trouble.
+fn forwarded(unanswered: &Value) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (cause, by) in [
+        ("foreign", "a protected interface"),
+        (
+            "unattributed",
+            "a device above a protected one, or one that geofence does not know",
+        ),
+    ] {
+        for (_, what, packets) in counted(&unanswered[cause]) {
+            items.push(Item::note(format!(
+                "forwarded {what} to blocked countries goes unanswered, because it came in by {by} (packets of the \
+                 last minute: {packets}). If machines of yours send it, name the interface that leads to them in \
+                 inner-interfaces"
+            )));
+        }
+    }
+    items
+}
+
 /// The tables with packets: the name of each, what is in it, and how many there were.
 fn counted(tables: &Value) -> impl Iterator<Item = (&str, &str, u64)> {
     let tables = tables.as_object().into_iter().flatten();
@@ -148,6 +171,8 @@ mod tests {
                 "replies_off": true,
                 "no_flow": { "dns": 0, "mail": 12, "other": 0 },
                 "no_replies": { "dns": 3, "mail": 0, "other": 0 },
+                "foreign": { "dns": 0, "mail": 2, "other": 0 },
+                "unattributed": { "dns": 1, "mail": 0, "other": 0 },
             },
         }));
         let said: Vec<_> = items
@@ -174,6 +199,18 @@ mod tests {
                 (
                     "our own DNS to blocked countries would go unanswered in enforce mode: 3 packets of the last \
                      minute, because replies are off",
+                    false
+                ),
+                (
+                    "forwarded mail to blocked countries goes unanswered, because it came in by a protected interface \
+                     (packets of the last minute: 2). If machines of yours send it, name the interface that leads to \
+                     them in inner-interfaces",
+                    false
+                ),
+                (
+                    "forwarded DNS to blocked countries goes unanswered, because it came in by a device above a \
+                     protected one, or one that geofence does not know (packets of the last minute: 1). If machines \
+                     of yours send it, name the interface that leads to them in inner-interfaces",
                     false
                 ),
                 ("monitor mode drops nothing", false),

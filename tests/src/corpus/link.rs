@@ -5,6 +5,25 @@ use std::net::Ipv4Addr;
 use super::entry::Named;
 use crate::frames::Frame;
 
+/// Encapsulations behind VLAN tags: the name of the frame, how many tags, and the EtherType.
+const ENCAPSULATED_BEHIND_TAGS: [(&str, u8, u16); 14] = [
+    ("vlan_batman_adv", 1, 0x4305),
+    ("vlan_trill", 1, 0x22f3),
+    ("vlan_mpls", 1, 0x8847),
+    ("vlan_mpls_multicast", 1, 0x8848),
+    ("vlan_ppp", 1, 0x880b),
+    ("vlan_macsec", 1, 0x88e5),
+    ("vlan_provider_backbone", 1, 0x88e7),
+    ("vlan_hsr", 1, 0x892f),
+    ("vlan_prp", 1, 0x88fb),
+    ("vlan_service_header", 1, 0x894f),
+    ("vlan_bridge_port_extension", 1, 0x893f),
+    // The first byte of the packet is taken for a protocol that compresses.
+    ("vlan_pppoe_other", 1, 0x8864),
+    ("vlan_two_mpls", 2, 0x8847),
+    ("vlan_two_macsec", 2, 0x88e5),
+];
+
 pub(super) fn frames(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {
     let of_type = |ethertype: u16, bytes: &[u8]| Frame::ethernet().raw(ethertype, bytes).build();
     let packet = Frame::packet()
@@ -63,6 +82,33 @@ pub(super) fn frames(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {
         (
             "mpls_multicast",
             of_type(0x8848, &[&[0, 1, 0x01, 64][..], &packet].concat()),
+        ),
+        (
+            "batman_adv",
+            of_type(0x4305, &[&[0x40, 15, 50][..], &packet].concat()),
+        ),
+        (
+            "provider_backbone",
+            of_type(0x88e7, &[&[0, 0, 0, 5][..], &packet].concat()),
+        ),
+        (
+            "hsr",
+            of_type(0x892f, &[&[0, 40, 0, 1, 0x08, 0][..], &packet].concat()),
+        ),
+        (
+            "prp_supervision",
+            of_type(0x88fb, &[0, 1, 0, 1, 20, 6, 2, 0]),
+        ),
+        (
+            "bridge_port_extension",
+            of_type(
+                0x893f,
+                &[&[0, 1, 0, 0, 0, 0, 0x08, 0][..], &packet].concat(),
+            ),
+        ),
+        (
+            "ppp_without_session",
+            of_type(0x880b, &[&[0, 0x21][..], &packet].concat()),
         ),
         (
             "pppoe_discovery",
@@ -126,6 +172,17 @@ pub(super) fn frames(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {
         ),
     ] {
         frames.push((name, frame.build()));
+    }
+    // What is not read without a tag is not read behind one.
+    for (name, tagged, ether_type) in ENCAPSULATED_BEHIND_TAGS {
+        let frame = Frame::ethernet().vlan(0x8100, 5);
+        let frame = if tagged == 2 {
+            frame.vlan(0x8100, 6)
+        } else {
+            frame
+        };
+        let payload = [&[0, 1, 0x01, 64][..], &packet].concat();
+        frames.push((name, frame.ethertype(ether_type).payload(payload).build()));
     }
     let tagged = Frame::ethernet().vlan(0x8100, 5).ethertype(0x0800);
     frames.push(("vlan_tag_cut_to_14", tagged.cut(14)));

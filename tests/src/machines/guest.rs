@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,11 +17,14 @@ use nix::sys::signal::Signal;
 
 use super::agreement::corpus_agrees;
 use super::devices::{DEVICES, Device, mac};
+use super::largest::largest;
 use super::machine::{END, MODULES};
 use super::rows::row;
 use super::verdicts::{AUTO, BLOCKED, JUDGED, OPEN, before_link, queues, verdict_on};
 use super::{disk, reboot, stacks, tunnels};
+use crate::bpf::detach_link;
 use crate::call;
+use crate::daemon::Daemon;
 use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::{self, Row};
 use crate::life::{LISTED, RULES};
@@ -90,8 +93,11 @@ fn look(port: &mut File, is_short: bool) -> Result<()> {
         report::json(port, &[load(lookup)])?;
         // Filling the kernel's tries takes long without hardware support.
         if lookup == Lookup::ArrayTrie || !is_short {
-            report::json(port, &[cases(lookup)])?;
+            report::json(port, &[cases(lookup, is_short)])?;
         }
+    }
+    if !is_short {
+        report::json(port, &[cases_of_largest()])?;
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let devices = DEVICES.iter().filter(|device| device.is_short || !is_short);
@@ -135,9 +141,19 @@ fn load(lookup: Lookup) -> Row {
 }
 
 /// Whether the kernel judges each frame of the corpus as the host does.
-fn cases(lookup: Lookup) -> Row {
+fn cases(lookup: Lookup, is_short: bool) -> Row {
     row(format!("frames of the corpus, {lookup:?}"), "agree", || {
-        Ok(format!("agree: {}", corpus_agrees(&config(lookup)?)?))
+        let cases = corpus_agrees(&config(lookup)?, !is_short)?;
+        Ok(format!("agree: {cases}"))
+    })
+}
+
+/// The same by the largest configuration, which the programs with rules judge.
+fn cases_of_largest() -> Row {
+    let what = "frames of the corpus, the largest configuration".to_owned();
+    row(what, "agree", || {
+        let cases = corpus_agrees(&largest(Lookup::ArrayTrie)?, true)?;
+        Ok(format!("agree: {cases}"))
     })
 }
 
@@ -219,6 +235,14 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
             judges()
         }));
     }
+    // The way of the kernel, not that of the device, so once is enough.
+    if name.starts_with("veth") {
+        let what = what("the egress program is taken off");
+        rows.push(row(what, "attached again", || {
+            let running = daemon.as_mut().context("no daemon")?;
+            egress_returns(edge, running)
+        }));
+    }
     rows.push(row(what("SIGTERM, then a new daemon"), JUDGED, || {
         let mut running = daemon.take().context("no daemon")?;
         running.signal(Signal::SIGTERM)?;
@@ -236,6 +260,26 @@ fn judged(name: &str, mode: &str, edge: &Edge) -> Vec<Row> {
         judges()
     }));
     rows
+}
+
+/// Takes the egress program off, which the daemon notices.
+fn egress_returns(edge: &Edge, daemon: &mut Daemon) -> Result<String> {
+    let links = fs::read_dir(edge.pins().join("links"))?.flatten();
+    let mut links = links.map(|entry| entry.path());
+    let is_egress = |path: &PathBuf| path.to_string_lossy().contains("/egress-");
+    let by = match links.find(is_egress) {
+        Some(pin) => {
+            detach_link(&pin)?;
+            "link"
+        }
+        None => {
+            let words = ["tc", "qdisc", "del", "dev", edge.interface(), "clsact"];
+            edge.pair.edge.run(&words)?;
+            "clsact"
+        }
+    };
+    daemon.wait_line("took the egress program off", PATIENCE)?;
+    Ok(format!("attached again by {by}, mail {}", mail(edge)?))
 }
 
 /// Connections from a blocked country to our port 25, and from us to one there.

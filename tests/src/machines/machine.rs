@@ -27,7 +27,7 @@ pub const PROGRAMS: [(&str, &str); 3] = [
 pub const PROGRAMS_OF_WHOLE: [(&str, &str); 1] = [("wg", "wireguard-tools")];
 
 /// The programs that a machine has, besides ours.
-const TOOLS: [&str; 5] = ["ip", "ethtool", "setpriv", "nsenter", "modprobe"];
+const TOOLS: [&str; 6] = ["ip", "tc", "ethtool", "setpriv", "nsenter", "modprobe"];
 
 /// The modules that a machine may load.
 pub(super) const MODULES: [&str; 17] = [
@@ -99,9 +99,15 @@ fn boot(kernel: &Kernel, step: u8, scale: Scale, disk: &Path) -> Result<Vec<Row>
     let mut emulator = Command::new("timeout");
     emulator.args(["--kill-after=5", SECONDS_MAX, "qemu-system-x86_64"]);
     emulator.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
+    // The largest configuration has two images of 511 MiB.
+    let memory = if scale == Scale::Short {
+        "2048"
+    } else {
+        "3584"
+    };
     emulator.args([
         "-m",
-        "2048",
+        memory,
         "-display",
         "none",
         "-monitor",

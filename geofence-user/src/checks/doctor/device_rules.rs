@@ -13,11 +13,10 @@ const HALVED: [&str; 2] = ["ena", "gve"];
 const STACKED: [&str; 6] = ["bridge", "vlan", "macvlan", "ipvlan", "team", "vxlan"];
 
 /// Drivers that have had native XDP since before Linux 6.0, for kernels that do not report it.
-const KNOWN_NATIVE: [&str; 20] = [
+const KNOWN_NATIVE: [&str; 19] = [
     "bnxt_en",
     "bond",
     "ena",
-    "gve",
     "hv_netvsc",
     "i40e",
     "ice",

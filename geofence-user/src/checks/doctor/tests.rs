@@ -137,6 +137,24 @@ fn each_hindrance_of_native_mode_has_a_line_that_removes_it() {
 }
 
 #[test]
+fn kernels_that_report_no_modes_are_known_by_the_driver() {
+    let on_old_kernel = |driver: &str| {
+        let device = Device {
+            xdp_features: None,
+            ..nic(driver)
+        };
+        judge_device(&device, false).0
+    };
+    for driver in ["virtio_net", "ena", "mana", "bond", "hv_netvsc", "igb"] {
+        assert_eq!(on_old_kernel(driver), Mode::Native, "{driver}");
+    }
+    // These came with Linux 6.4 and 6.6, and kernels from 6.3 on report their modes.
+    for driver in ["gve", "vmxnet3", "unknown_driver"] {
+        assert_eq!(on_old_kernel(driver), Mode::Unknown, "{driver}");
+    }
+}
+
+#[test]
 fn a_device_without_native_mode_suggests_xdp_mode_auto() {
     let none = Some(XdpFeatures {
         native: false,

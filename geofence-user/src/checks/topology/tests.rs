@@ -282,6 +282,63 @@ fn a_filter_below_macsec_and_its_like_reads_nothing_of_it() {
 }
 
 #[test]
+fn devices_that_unpack_what_the_filter_below_does_not_read_are_named() {
+    for (kind, is_port, header) in [
+        ("hsr", true, "HSR or PRP"),
+        ("dsa", false, "the tag of a switch chip"),
+        ("rmnet", false, "the QMAP multiplexing header"),
+    ] {
+        let lower = nic(2, "eth0");
+        let upper = device(3, "upper0", kind);
+        let present = if is_port {
+            [port(3, lower), upper]
+        } else {
+            [lower, child(2, upper)]
+        };
+        let (level, text) = first(&present, "eth0", &["eth0"]).unwrap();
+        assert!(
+            level == Level::Change
+                && text.starts_with(&format!("upper0 takes its packets out of {header} on eth0"))
+                && text.ends_with("interfaces = [\"upper0\"]"),
+            "{kind}: {text}"
+        );
+        assert_eq!(first(&present, "eth0", &["eth0", "upper0"]), None, "{kind}");
+    }
+}
+
+#[test]
+fn tunnels_that_end_here_and_inputs_of_mpls_are_found() {
+    let present = [
+        nic(2, "eth0"),
+        device(3, "ppp0", "ppp"),
+        device(4, "gre1", "gre"),
+        Interface {
+            is_up: false,
+            ..device(5, "sit0", "sit")
+        },
+    ];
+    let said = |protected: &str, mpls: &[String]| -> Vec<String> {
+        let findings = tunnel_findings(&present, |one| one.name == protected, mpls);
+        assert!(findings.iter().all(|one| one.level == Level::Note));
+        findings.into_iter().map(|one| one.text).collect()
+    };
+    let found = said("ppp0", &["eth0".to_owned()]);
+    assert!(
+        found.len() == 2
+            && found[0].starts_with("this machine ends tunnels: gre1 (GRE). ")
+            && found[1].starts_with("this machine takes MPLS packets on eth0: "),
+        "{found:?}"
+    );
+    let found = said("gre1", &[]);
+    assert!(
+        found.len() == 1 && found[0].starts_with("this machine ends tunnels: ppp0 (PPP). "),
+        "{found:?}"
+    );
+    let none = tunnel_findings(&present, |_| true, &[]);
+    assert_eq!(none, []);
+}
+
+#[test]
 fn link_types_that_are_not_judged_are_refused() {
     let ib = Interface {
         link_type: LinkType(32),

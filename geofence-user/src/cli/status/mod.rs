@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 use super::outcome::Outcome;
 use super::request::DaemonArgs;
 use super::runtime;
-use crate::kernel::{Pins, interfaces};
+use crate::kernel::{Pins, interfaces, with_egress};
 use crate::model::attention::{self, Item};
 use crate::os::instance::Instance;
 use crate::serve::control::{Answer, AskError, Request, ask};
+
+/// What is wrong with an interface that runs the ingress program alone.
+const WITHOUT_EGRESS: &str =
+    "another program took the egress program off; `geofence run` attaches it again";
 
 /// Show what the filter does now, by which policy, and what needs attention; also without a daemon
 ///
@@ -51,15 +55,20 @@ pub(super) fn status(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
 /// What the kernel keeps of an instance without a daemon.
 fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
     let pins = Pins::of(instance);
-    let present = runtime::new()?.block_on(interfaces())?;
+    let runtime = runtime::new()?;
+    let present = runtime.block_on(interfaces())?;
     let pinned = pins.indexes()?;
+    let indexes: Vec<u32> = pinned.iter().copied().collect();
+    let with_egress = runtime.block_on(with_egress(&pins, &indexes))?;
     let interfaces = pinned
         .into_iter()
         .map(|index| {
             let found = present.iter().find(|one| one.index == index);
-            let is_protected = found.map_or(Ok(false), |one| pins.is_on(one))?;
+            let judges = found.map_or(Ok(false), |one| pins.is_on(one))?;
+            let is_protected = judges && with_egress.contains(&index);
             let standing = match (found, is_protected) {
                 (_, true) => "protected",
+                (Some(_), false) if judges => "bare",
                 // Its link was detached beneath its pin.
                 (Some(_), false) => "detached",
                 (None, false) => "gone",
@@ -70,6 +79,7 @@ fn without_daemon(instance: &Instance) -> anyhow::Result<Value> {
                 "mode": found.and_then(|one| one.mode),
                 "protected": is_protected,
                 "standing": standing,
+                "detail": (standing == "bare").then_some(WITHOUT_EGRESS),
             }))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;

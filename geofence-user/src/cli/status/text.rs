@@ -290,8 +290,14 @@ mod tests {
                 "noted": [{ "id": "x-2", "holds": false, "note": "there is no tenant a any more" }],
             },
             "interfaces": [
-                { "interface": "eth0", "mode": "native", "protected": true, "standing": "protected" },
-                { "interface": "eth1", "mode": "native", "protected": false, "standing": "gone" },
+                {
+                    "interface": "eth0", "mode": "native", "protected": true, "standing": "protected",
+                    "encapsulated": 3,
+                },
+                {
+                    "interface": "eth1", "mode": "native", "protected": false, "standing": "gone",
+                    "encapsulated": 0,
+                },
             ],
             "reloads": {
                 "succeeded": 1,
@@ -344,6 +350,11 @@ mod tests {
         );
         assert!(said.contains("eth0: protected, native mode\n"), "{said}");
         assert!(said.contains("eth1: NOT PROTECTED, gone\n"), "{said}");
+        assert!(
+            said.contains("NOTE       eth0 received 3 packets in encapsulations that are not read"),
+            "{said}"
+        );
+        assert!(!said.contains("eth1 received"), "{said}");
         assert!(!said.contains("b.mmdb"), "{said}");
         let status = json!({
             "instance": "typo", "process": null, "interfaces": [], "other_instances": ["geofence-lan"],
