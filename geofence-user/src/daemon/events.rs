@@ -109,10 +109,15 @@ pub fn event_line(event: &Value) -> String {
         let value = event[key].as_str();
         value.map_or_else(String::new, |value| format!("{before}{value}"))
     };
+    let system = match (event["as_number"].as_u64(), event["as_name"].as_str()) {
+        (Some(number), Some(name)) if !name.is_empty() => format!(", AS{number} ({name})"),
+        (Some(number), _) => format!(", AS{number}"),
+        (None, _) => String::new(),
+    };
     if event["event"] == "drop" {
         // In monitor mode the packet passes.
         return format!(
-            "{} {}: {} -> {}, {}{}, country {}, {}, {} bytes{}{}",
+            "{} {}: {} -> {}, {}{}, country {}{system}, {}, {} bytes{}{}",
             text("action"),
             text("reason"),
             end("src", "src_port"),
@@ -127,7 +132,7 @@ pub fn event_line(event: &Value) -> String {
         );
     }
     format!(
-        "list {}, {}, {}: {} -> {}, {}{}, country {}{}",
+        "list {}, {}, {}: {} -> {}, {}{}, country {}{system}{}",
         text("list"),
         text("direction"),
         text("action"),
