@@ -20,6 +20,8 @@ use serde_json::Value;
 mod capture;
 #[path = "observe/sinks.rs"]
 mod sinks;
+#[path = "observe/syslog_tls.rs"]
+mod syslog_tls;
 #[path = "observe/systems.rs"]
 mod systems;
 

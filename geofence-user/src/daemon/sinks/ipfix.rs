@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sink::Sink;
-use super::syslog::udp;
+use super::sockets::udp;
 use crate::model::frame_conditions::parse_protocol;
 
 const VERSION: u16 = 10;
