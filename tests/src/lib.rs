@@ -40,6 +40,7 @@ mod sent_counters;
 pub mod site;
 pub mod sources;
 pub mod supervisor;
+pub mod terminal;
 pub mod tun;
 pub mod wait;
 pub mod web;
