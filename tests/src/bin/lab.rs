@@ -4,6 +4,7 @@
 //! not, 2 when the laboratory could not run.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -59,6 +60,9 @@ struct See {
     /// A hundredth of the packets, and alerts that do not wait
     #[arg(long)]
     short: bool,
+    /// Draw the dashboard's maps to this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// Print one JSON object a row instead of a table
     #[arg(long)]
     json: bool,
@@ -167,7 +171,11 @@ fn see(arguments: &See) -> Result<bool> {
     need_root()?;
     need(&see::PROGRAMS)?;
     show(
-        &see::see(scale(arguments.short), &mut progress())?,
+        &see::see(
+            scale(arguments.short),
+            arguments.picture.as_deref(),
+            &mut progress(),
+        )?,
         arguments.json,
     )
 }

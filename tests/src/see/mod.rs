@@ -8,6 +8,8 @@
 //! itself is not run: it is no package of Debian.
 
 mod ask;
+mod load;
+mod picture;
 mod site;
 mod stack;
 mod steps;

@@ -1,15 +1,16 @@
 //! The steps of the laboratory, in order.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
+use super::load::followed;
 use super::stack::Stack;
 use super::traffic::{Traffic, flood};
-use super::{ask, site};
+use super::{ask, picture, site};
 use crate::counters::Counters;
 use crate::daemon::Daemon;
 use crate::dashboard::Dashboard;
@@ -34,16 +35,18 @@ const SERIES_MAX: usize = 1500;
 const ALERT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machine, and what watches it.
-struct Lab {
+pub(super) struct Lab {
     // Stopped before what it protects is gone.
-    daemon: Option<Daemon>,
-    site: Site,
-    scale: Scale,
+    pub(super) daemon: Option<Daemon>,
+    pub(super) site: Site,
+    pub(super) scale: Scale,
+    /// Where the dashboard's maps are drawn.
+    picture: Option<PathBuf>,
     _stack: Stack,
 }
 
-/// Runs the laboratory; `say` is given what is done next.
-pub fn see(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
+/// Runs the laboratory; `say` is given what is done next. If a file is named, the dashboard's maps are drawn there.
+pub fn see(scale: Scale, picture: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     say("starting geofence, Prometheus and Alertmanager");
     let site = site::open()?;
     let daemon = site.run(&[])?;
@@ -52,6 +55,7 @@ pub fn see(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
         daemon: Some(daemon),
         site,
         scale,
+        picture: picture.map(Path::to_owned),
         _stack: stack,
     };
     let mut rows = Vec::new();
@@ -68,14 +72,15 @@ pub fn see(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
 
 type Step = fn(&mut Lab) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 4] = [
+const STEPS: [(&str, Step); 5] = [
     ("step 1: the first scrapes", scrapes),
     ("step 2: a flood from many sources", totals),
     ("step 3: the queries of the dashboard", dashboard),
     ("step 4: alerts", alerts),
+    ("step 5: a flood that is followed", followed),
 ];
 
-fn row(step: u8, what: &str, expected: &str, begun: Instant) -> Row {
+pub(super) fn row(step: u8, what: &str, expected: &str, begun: Instant) -> Row {
     Row {
         step,
         what: what.to_owned(),
@@ -190,6 +195,10 @@ fn dashboard(lab: &mut Lab) -> Result<Vec<Row>> {
     });
     traffic.stop()?;
     asked?;
+    let drawn = picture::draw(&edge.pair.edge, &queries)?;
+    if let Some(path) = &lab.picture {
+        std::fs::write(path, drawn).with_context(|| path.display().to_string())?;
+    }
     Ok(vec![Row {
         seen: if empty.is_empty() {
             format!("{} queries have data", queries.len())
