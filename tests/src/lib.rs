@@ -21,6 +21,7 @@ pub mod frames;
 pub mod host;
 pub mod http;
 mod instance;
+pub mod journal;
 pub mod lab;
 pub mod life;
 pub mod link;

@@ -18,6 +18,8 @@ use serde_json::Value;
 
 #[path = "observe/capture.rs"]
 mod capture;
+#[path = "observe/journal.rs"]
+mod journal;
 #[path = "observe/sinks.rs"]
 mod sinks;
 #[path = "observe/syslog_tls.rs"]

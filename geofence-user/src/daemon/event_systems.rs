@@ -1,6 +1,7 @@
 //! The autonomous systems of events: of the remote address, if the configuration names a database that has it.
 //!
-//! Looked up when an event is shown or sent on, in the database that is in memory, so the data path knows nothing of it.
+//! Looked up when an event is shown or sent on, in the database that is in memory, so the data path knows nothing of
+//! it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

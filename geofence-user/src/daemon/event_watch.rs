@@ -52,6 +52,7 @@ macro_rules! with_fields {
             event.country = text("country"),
             event.as_number = number("as_number"),
             event.as_name = text("as_name"),
+            event.exception = text("exception"),
             event.list = text("list"),
             event.tenant = text("tenant"),
             event.direction = text("direction"),

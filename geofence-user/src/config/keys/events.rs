@@ -79,7 +79,10 @@ pub(super) fn keys() -> Vec<Key<Config>> {
             &mut config.events.syslog_ca
         })
         .meaning("The authorities by which a syslog server over TLS is trusted; empty for those of the system.")
-        .details("A relative path starts at the directory of the configuration file. The daemon reads it when it connects.")
+        .details(
+            "A relative path starts at the directory of the configuration file. The daemon reads the file when it \
+             connects.",
+        )
         .example(r#"event-syslog-ca = "/etc/geofence/syslog-ca.pem""#)
         .refused("A URL. Whether the file has certificates is found out when it is read."),
         K::text("event-ipfix", "an IP address and a port", ipfix, |config| {
