@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::privilege::missing_programs;
-use geofence_tests::{life, machines, see};
+use geofence_tests::{browser, life, machines, see};
 
 /// Runs whole networks with real software around geofence
 ///
@@ -60,9 +60,9 @@ struct See {
     /// A hundredth of the packets, and alerts that do not wait
     #[arg(long)]
     short: bool,
-    /// Draw the dashboard's maps to this file, as SVG
-    #[arg(long, value_name = "FILE")]
-    picture: Option<PathBuf>,
+    /// Write pictures of the page, of `geofence top` and of the dashboard's maps into this folder; needs Chromium
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
     /// Print one JSON object a row instead of a table
     #[arg(long)]
     json: bool,
@@ -170,10 +170,15 @@ fn machines(arguments: &Machines) -> Result<bool> {
 fn see(arguments: &See) -> Result<bool> {
     need_root()?;
     need(&see::PROGRAMS)?;
+    if arguments.pictures.is_some()
+        && let Some(package) = browser::missing()
+    {
+        bail!("the pictures need a browser: install Debian's package {package}");
+    }
     show(
         &see::see(
             scale(arguments.short),
-            arguments.picture.as_deref(),
+            arguments.pictures.as_deref(),
             &mut progress(),
         )?,
         arguments.json,

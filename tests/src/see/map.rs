@@ -37,8 +37,15 @@ const LEVELS: [(f64, &str); 4] = [
 const TITLE: u32 = 90;
 const EMPTY: &str = "#e6e6e6";
 
-/// Asks the maps' queries, and draws what they return as SVG.
-pub(super) fn draw(namespace: &Namespace, queries: &[Query]) -> Result<String> {
+/// A picture and its size in units of its own.
+pub(super) struct Maps {
+    pub(super) svg: String,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Asks the maps' queries, and draws what they return.
+pub(super) fn draw(namespace: &Namespace, queries: &[Query]) -> Result<Maps> {
     let (view_box, shapes) = WORLD.split_once('\n').context("no shapes")?;
     let size: Vec<u32> = view_box
         .split(' ')
@@ -98,7 +105,11 @@ pub(super) fn draw(namespace: &Namespace, queries: &[Query]) -> Result<String> {
         svg.push_str("</g>\n");
     }
     svg.push_str("</svg>\n");
-    Ok(svg)
+    Ok(Maps {
+        svg,
+        width,
+        height: whole,
+    })
 }
 
 /// The packets that a query returns, by country.

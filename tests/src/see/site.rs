@@ -10,6 +10,8 @@ use crate::site::{CONFIG, Site};
 pub(super) const TENANT: &str = "192.0.2.9";
 /// An address on the list.
 pub(super) const LISTED: &str = "84.200.69.81";
+/// Where events go as flow records.
+pub(super) const COLLECTOR: &str = "127.0.0.1:4739";
 /// An address of a blocked country that an exception names.
 pub(super) const EXCEPTED: &str = "77.88.8.1";
 
@@ -17,6 +19,7 @@ pub(super) const EXCEPTED: &str = "77.88.8.1";
 pub(super) fn policy(last: &str) -> String {
     format!(
         r#"listen = "{LISTEN}"
+event-ipfix = "{COLLECTOR}"
 services = ["tcp/443"]
 rate-limit = 100
 {last}
