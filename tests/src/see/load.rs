@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use nix::net::if_::if_nametoindex;
 
 use super::laboratory::{Lab, row};
@@ -20,8 +20,11 @@ use crate::wait::poll;
 
 /// The flood's sources are in this /16, which is Russian.
 const SOURCES: [u8; 4] = [5, 136, 0, 0];
-/// Frames in each period, for a million a second. A call takes tens of milliseconds, however little it sends.
-const PACE: u32 = 200_000;
+/// Senders, each on a core and for a queue of its own where there are as many.
+const SENDERS: u32 = 2;
+/// Frames of each sender in each period, for a million a second. A call takes tens of milliseconds, however little it
+/// sends.
+const PACE: u32 = 100_000;
 const PERIOD: Duration = Duration::from_millis(200);
 /// How much more memory the daemon may have afterwards: the last samples, which it keeps, and what it read them with.
 const MORE_MIB_MAX: f64 = 8.0;
@@ -134,17 +137,27 @@ pub(super) fn followed(lab: &mut Lab) -> Result<Vec<Row>> {
 /// Sends a million frames a second for this time, or as many as this machine can.
 fn pour(edge: &Edge, length: Duration) -> Result<()> {
     let pair = &edge.pair;
-    let opening = between(IpAddr::from(SOURCES), pair.edge_addresses()[0]).tcp(40_000, 22);
+    let own = pair.edge_addresses()[0];
     pair.peer.enter(|| {
         let index = if_nametoindex(pair.peer_interface.as_str())?;
-        let flood = Flood::new(opening.syn(), index)?;
-        let begun = Instant::now();
-        let mut due = begun;
-        while begun.elapsed() < length {
-            flood.send(PACE)?;
-            due += PERIOD;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-        }
-        Ok(())
+        let send = || -> Result<()> {
+            let opening = between(IpAddr::from(SOURCES), own).tcp(40_000, 22).syn();
+            let flood = Flood::new(opening, index)?;
+            let begun = Instant::now();
+            let mut due = begun;
+            while begun.elapsed() < length {
+                flood.send(PACE)?;
+                due += PERIOD;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(send)).collect();
+            senders.into_iter().try_for_each(|sender| {
+                let ended = sender.join();
+                ended.map_err(|_| anyhow!("a sender of the flood panicked"))?
+            })
+        })
     })?
 }

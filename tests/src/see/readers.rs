@@ -26,30 +26,29 @@ pub(super) fn read(lab: &mut Lab) -> Result<Vec<Row>> {
     let traffic = Traffic::start(edge)?;
     let follower = follow(edge)?;
     let captured = capture(lab);
+    let took = begun.elapsed();
     traffic.stop()?;
     drop(follower);
-    let mut rows = vec![collected(lab, begun)?];
-    let begun = Instant::now();
     let (comments, verdicts) = captured?;
     let agreeing = comments.iter().zip(&verdicts);
     let agreeing = agreeing.filter(|(comment, verdict)| comment.starts_with(verdict.as_str()));
     let agreeing = agreeing.count();
-    rows.push(Row {
+    let read = Row {
         seen: format!(
             "{} comments, {} verdicts, {agreeing} agree",
             comments.len(),
             verdicts.len()
         ),
         ok: [comments.len(), verdicts.len(), agreeing] == [FRAMES; 3],
-        took: begun.elapsed(),
+        took,
         ..row(
             6,
             &format!("tshark reads a capture of {FRAMES} frames"),
             "each comment is the verdict of explain --pcap",
             begun,
         )
-    });
-    Ok(rows)
+    };
+    Ok(vec![collected(lab, Instant::now())?, read])
 }
 
 /// Captures what goes to SSH. Returns the comments that tshark reads, and the verdicts of `explain --pcap`.

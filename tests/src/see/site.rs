@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::edge::LISTEN;
-use crate::link::receive_offload;
+use crate::edge::{Edge, LISTEN};
+use crate::link::{Link, receive_offload};
 use crate::site::{CONFIG, Site};
 
 /// The address of the tenant's host.
@@ -47,7 +47,12 @@ direction = "both"
 
 /// Makes the machine; nothing filters yet.
 pub(super) fn open() -> Result<Site> {
-    let site = Site::new(&policy(""))?;
+    let site = Site {
+        // A queue for each sender of the flood.
+        edge: Edge::on(&Link::default().queues(2))?,
+        directory: tempfile::tempdir()?,
+    };
+    site.configure(&policy(""))?;
     site.write("findings.txt", format!("{LISTED}\n"))?;
     // Or a flood would not reach an interface that has lost its filter.
     receive_offload(&site.edge.pair.edge, site.edge.interface())?;
