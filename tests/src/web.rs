@@ -47,17 +47,7 @@ pub fn serve_tls(
     key: &Path,
     handler: impl Fn(&str) -> Vec<u8> + Send + 'static,
 ) -> Result<SocketAddr> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
-        .map_err(|error| anyhow!("{error}"))?
-        .collect();
-    let certificates = certificates.map_err(|error| anyhow!("{error}"))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| anyhow!("{error}"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    let config = Arc::new(config);
+    let config = tls_config(certificate, key)?;
     let listener = listen(namespace)?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
@@ -86,6 +76,21 @@ pub fn certificate(certificate: &Path, key: &Path) -> Result<()> {
     let said = String::from_utf8_lossy(&made.stderr);
     ensure!(made.status.success(), "{said}");
     Ok(())
+}
+
+/// A server over TLS, with a certificate and a key in PEM.
+pub fn tls_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+        .map_err(|error| anyhow!("{error}"))?
+        .collect();
+    let certificates = certificates.map_err(|error| anyhow!("{error}"))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| anyhow!("{error}"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)?;
+    Ok(Arc::new(config))
 }
 
 /// A listener on the loopback of a namespace.

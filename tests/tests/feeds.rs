@@ -201,6 +201,27 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
         "what was staged is gone"
     );
 
+    let file = site.word("country.mmdb")?;
+    let updates = |what: &str| {
+        site.edge.metric(&format!(
+            "geofence_database_update_{what}{{file=\"{file}\"}}"
+        ))
+    };
+    ensure!(updates("failing")? == 1.0, "the last update failed");
+    let times =
+        ["success", "failure", "retry"].map(|what| updates(&format!("{what}_timestamp_seconds")));
+    let [success, failure, retry] = times;
+    let (success, failure, retry) = (success?, failure?, retry?);
+    ensure!(
+        success > 0.0 && success <= failure && failure + 3000.0 < retry,
+        "{success} {failure} {retry}"
+    );
+    let said = site.edge.ask(&["status"])?.stdout;
+    ensure!(
+        said.contains(&format!("the update of {file} failed at")),
+        "{said}"
+    );
+
     // The timer names nothing, and leaves the server alone.
     publish("200 OK", "", &whole);
     let (code, said) = site.ask(&["update"])?;
@@ -211,6 +232,15 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
     let (code, said) = site.ask(&["update", "country.mmdb"])?;
     ensure!(code == Some(0), "{said}");
     site.wait_both([false, true])?;
+    ensure!(updates("failing")? == 0.0, "the last update succeeded");
+    ensure!(
+        updates("retry_timestamp_seconds")? == 0.0,
+        "the next one asks the server"
+    );
+    ensure!(
+        updates("failure_timestamp_seconds")? == failure,
+        "one failed before"
+    );
     drop(daemon);
     Ok(())
 }
@@ -304,5 +334,74 @@ fn secret_is_sent_over_tls_and_shown_nowhere() -> Result<()> {
     let ended = daemon.interrupt(PATIENCE)?;
     let said = ended.stdout + &ended.stderr;
     ensure!(!said.contains(SECRET), "{said}");
+    Ok(())
+}
+
+#[test]
+fn secret_at_a_wrong_place_is_shown_nowhere() -> Result<()> {
+    require_root!();
+    let site = Site::new("")?;
+    let daemon = site.run(&[])?;
+    site.wait_both([false, true])?;
+    let config = site.word(CONFIG)?;
+    let ask = |words: &[&str], expected: &str| -> Result<()> {
+        let output = geofence(&site.edge.pair.edge)?.args(words).output()?;
+        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
+        ensure!(
+            said.contains(expected) && !said.contains(SECRET),
+            "{words:?}: {said}"
+        );
+        Ok(())
+    };
+
+    // In a URL, it is of use; no server answers at this one.
+    let list = format!(
+        "[[list]]\nname = \"a\"\nurl = \"https://us:{SECRET}@127.0.0.1:9/x?token={SECRET}\"\nformat = \"plain\"\n"
+    );
+    site.configure(&list)?;
+    for (words, expected) in [
+        (&["reload"][..], ""),
+        (
+            &["update", "--config", &config],
+            "https://***@127.0.0.1:9/x?token=***",
+        ),
+        (&["update", "--config", &config, "--json"], "token=***"),
+        (&["list", "--config", &config], "token=***"),
+        (&["list", "--config", &config, "--json"], "token=***"),
+        (&["check", "--config", &config], ""),
+        (&["check", "--config", &config, "--show"], "token=***"),
+        (&["check", "--config", &config, "--json"], "token=***"),
+        (&["status"], "a was never fetched"),
+        (&["status", "--json"], "token=***"),
+    ] {
+        ask(words, expected)?;
+    }
+
+    // Below a wrong key, the configuration is refused.
+    site.configure(&format!("{list}x-api-key = \"{SECRET}\" # {SECRET}\n"))?;
+    let shown = "x-api-key = \"***\" # ***";
+    for words in [
+        &["reload"][..],
+        &["check", &config],
+        &["check", "--json", &config],
+        &["check", "--show", "--config", &config],
+        &["diff", "--over", "0", &config],
+        &["diff", "--over", "0", "--json", &config],
+        &["apply", "--confirm-within", "60s", &config],
+        &["list", "--config", &config],
+        &["explain", "--config", &config, GERMAN],
+        &["run", "--config", &config, "--interface", "lo"],
+        &["status"],
+    ] {
+        ask(words, shown)?;
+    }
+    ask(&["status", "--json"], "x-api-key")?;
+    for path in ["/", "/healthz", "/metrics"] {
+        let body = site.edge.get(path)?.body;
+        ensure!(!body.contains(SECRET), "{path}: {body}");
+    }
+    let ended = daemon.interrupt(PATIENCE)?;
+    let said = ended.stdout + &ended.stderr;
+    ensure!(said.contains(shown) && !said.contains(SECRET), "{said}");
     Ok(())
 }

@@ -18,8 +18,14 @@ use serde_json::Value;
 
 #[path = "observe/capture.rs"]
 mod capture;
+#[path = "observe/journal.rs"]
+mod journal;
 #[path = "observe/sinks.rs"]
 mod sinks;
+#[path = "observe/syslog_tls.rs"]
+mod syslog_tls;
+#[path = "observe/systems.rs"]
+mod systems;
 
 const BLOCKING: &str = "block = [\"RU\", \"CN\"]\ndeny = [\"198.51.100.0/24\"]\n";
 const RUSSIAN: &str = "77.88.8.8";
@@ -38,7 +44,10 @@ struct Seen {
 
 impl Seen {
     fn new(config: &str) -> Result<Self> {
-        let site = Site::new(config)?;
+        Self::of(Site::new(config)?)
+    }
+
+    fn of(site: Site) -> Result<Self> {
         let daemon = site.run(&[])?;
         let pair = &site.edge.pair;
         let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
@@ -124,14 +133,7 @@ fn every_drop_is_sent_or_counted_as_not_sent() -> Result<()> {
     let list = "[[list]]\nname = \"c2\"\nfile = \"c2.txt\"\nformat = \"plain\"\n";
     let site = Site::new(&format!("{BLOCKING}{list}"))?;
     site.write("c2.txt", format!("{LISTED}\n"))?;
-    let daemon = site.run(&[])?;
-    let pair = &site.edge.pair;
-    let outside = PacketSocket::open(&pair.peer, &pair.peer_interface)?;
-    let mut seen = Seen {
-        site,
-        daemon,
-        outside,
-    };
+    let mut seen = Seen::of(site)?;
     // What came before is not sampled.
     seen.send(RUSSIAN, 22, 50)?;
     seen.wait_metric(

@@ -4,11 +4,13 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::binary;
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::frames::between;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::require_root;
 use geofence_tests::site::{RUSSIAN, Site};
+use geofence_tests::terminal::Terminal;
 use geofence_tests::wait::poll;
 use serde_json::Value;
 
@@ -124,6 +126,57 @@ fn top_prints_one_measurement_without_a_terminal() -> Result<()> {
         piped.code == Some(2) && piped.stderr.contains("needs a terminal"),
         "{piped:?}"
     );
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn top_draws_sorts_explains_and_leaves_the_terminal_as_it_was() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let daemon = edge.run(&[])?;
+    send(&edge, [30, 4])?;
+    wait_for(&edge, [30, 0, 4])?;
+    let mut terminal = Terminal::new()?;
+    let before = terminal.settings()?;
+    // A session of its own, so that the terminal on which the tests run is out of reach.
+    let mut command = edge.pair.edge.command("setsid");
+    command.arg(binary()?).args(["top", "--interval", "200ms"]);
+    terminal.run(command)?;
+    let shows = |what: &'static [&str]| {
+        terminal.wait_for(&format!("{what:?}"), PATIENCE, |screen| {
+            let text = screen.contents();
+            what.iter().all(|part| text.contains(part))
+        })
+    };
+    shows(&["enforcing", "dropped ▼", "\nRU ", "q quit"])?;
+    ensure!(
+        terminal.screen().alternate_screen() && terminal.screen().hide_cursor(),
+        "it draws over what was on the terminal"
+    );
+    ensure!(terminal.settings()? != before, "keys are read line by line");
+    terminal.press("s")?;
+    shows(&["passed ▼"])?;
+    terminal.press("e")?;
+    shows(&[
+        "Russia: blocked by the policy.",
+        "30 dropped, 4 passed",
+        "any key closes",
+    ])?;
+    terminal.press(" ")?;
+    terminal.wait_for("table alone", PATIENCE, |screen| {
+        !screen.contents().contains("any key closes")
+    })?;
+    terminal.press("2")?;
+    shows(&["\nreason ", "country_blocked"])?;
+    terminal.press("q")?;
+    let status = terminal.wait(PATIENCE)?;
+    ensure!(status.success(), "{status}");
+    terminal.wait_for("former screen", PATIENCE, |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor()
+    })?;
+    let after = terminal.settings()?;
+    ensure!(after == before, "{after:?} is not as it was: {before:?}");
     daemon.interrupt(PATIENCE)?;
     Ok(())
 }

@@ -1,16 +1,21 @@
 //! `geofence status` on one screen, and what the log says at the start and at the end.
 
-use std::os::unix::net::UnixDatagram;
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use geofence_tests::daemon::geofence;
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::frames::between;
+use geofence_tests::journal::Journal;
+use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::require_root;
+use geofence_tests::terminal::Terminal;
 use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
 #[test]
 fn status_shows_the_policy_in_words_rates_and_what_needs_attention() -> Result<()> {
@@ -83,48 +88,78 @@ fn the_log_says_at_start_and_end_what_is_blocked_in_which_mode_and_where() -> Re
     Ok(())
 }
 
-/// A journal of our own: the socket to which entries go, and the directory that takes the place of /run/systemd.
-fn journal() -> Result<(UnixDatagram, TempDir)> {
-    let place = tempfile::tempdir()?;
-    let directory = place.path().join("journal");
-    std::fs::create_dir(&directory)?;
-    let socket = UnixDatagram::bind(directory.join("socket"))?;
-    socket.set_nonblocking(true)?;
-    Ok((socket, place))
-}
-
 #[test]
 fn an_error_of_several_lines_is_one_entry_of_the_journal() -> Result<()> {
     require_root!();
-    let (socket, place) = journal()?;
+    let journal = Journal::new()?;
+    let place = tempfile::tempdir()?;
     let broken = place.path().join("geofence.toml");
     std::fs::write(&broken, "block = [\"UK\"]\ninterfaces = [\"edge0\"]\n")?;
-    let script = "mkdir -p /run/systemd && mount --bind \"$1\" /run/systemd && \
-                  JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$2\" run --config \"$3\"";
-    let ended = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .args([place.path(), &geofence_tests::daemon::binary()?, &broken])
+    let words = journal.words();
+    let ended = Command::new(&words[0])
+        .args(&words[1..])
+        .arg(geofence_tests::daemon::binary()?)
+        .args(["run", "--config"])
+        .arg(&broken)
         .stderr(Stdio::piped())
         .output()?;
     ensure!(ended.status.code() == Some(78), "{ended:?}");
     ensure!(ended.stderr.is_empty(), "{ended:?}");
-    let mut entries = Vec::new();
-    let mut entry = vec![0; 1 << 16];
-    while let Ok(length) = socket.recv(&mut entry) {
-        entries.push(String::from_utf8_lossy(&entry[..length]).into_owned());
-    }
+    let entries = journal.entries()?;
     let about = entries
         .iter()
-        .filter(|entry| entry.contains("is not a country"));
+        .filter(|entry| entry["MESSAGE"].contains("is not a country"));
     let about: Vec<_> = about.collect();
     ensure!(about.len() == 1, "{entries:?}");
     // The line of the file and the advice are in the same entry, of the priority of an error.
-    for part in [
-        "block = [\"UK\"]",
-        "did you mean \"GB\"",
-        "PRIORITY\n\u{1}\0\0\0\0\0\0\x003\n",
-    ] {
-        ensure!(about[0].contains(part), "{part} is not in {}", about[0]);
+    for part in ["block = [\"UK\"]", "did you mean \"GB\""] {
+        ensure!(
+            about[0]["MESSAGE"].contains(part),
+            "{part} is not in {:?}",
+            about[0]
+        );
     }
+    ensure!(about[0]["PRIORITY"] == "3", "{:?}", about[0]);
+    Ok(())
+}
+
+#[test]
+fn command_that_waits_says_so_on_a_terminal_and_not_in_a_pipe() -> Result<()> {
+    require_root!();
+    let edge = Namespace::new()?;
+    // A daemon that takes its time.
+    let directory = Path::new("/run").join(edge.instance());
+    std::fs::create_dir_all(&directory)?;
+    let socket = UnixListener::bind(directory.join("control.sock"))?;
+    let piped = geofence(&edge)?
+        .arg("reload")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut asked = vec![socket.accept()?.0];
+    let mut terminal = Terminal::new()?;
+    let mut command = edge.command("setsid");
+    command.arg(geofence_tests::daemon::binary()?).arg("reload");
+    terminal.run(command)?;
+    asked.push(socket.accept()?.0);
+    let works = "geofence reload is at work, 1s";
+    terminal.wait_for("word of the wait", PATIENCE, |screen| {
+        screen.contents().contains(works)
+    })?;
+    for mut client in asked {
+        client.write_all(b"{\"ok\":false,\"cause\":\"state\",\"error\":\"another day\"}\n")?;
+    }
+    terminal.wait_for("answer alone", PATIENCE, |screen| {
+        let text = screen.contents();
+        text.contains("another day") && !text.contains("is at work")
+    })?;
+    let ended = piped.wait_with_output()?;
+    let said = String::from_utf8([ended.stdout, ended.stderr].concat())?;
+    ensure!(
+        said.contains("another day") && !said.contains("is at work"),
+        "{said}"
+    );
+    terminal.wait(PATIENCE)?;
+    std::fs::remove_dir_all(directory)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::outcome::Outcome;
+use super::waiting::Waiting;
 use super::{
     apply, ban, capture, check, completions, confirm, detach, diff, doctor, events, exception,
     explain, flows, init, list, lookup, man_pages, reload, report, revert, run, schema, status,
@@ -68,6 +69,44 @@ enum Command {
     WatchSessions(watch_sessions::Arguments),
 }
 
+impl Command {
+    /// The name of a command that may take longer than a second before it says something. The others talk at once, ask
+    /// questions or show progress of their own.
+    fn waits(&self) -> Option<&'static str> {
+        match self {
+            Self::Reload(_) => Some("reload"),
+            Self::Apply(_) => Some("apply"),
+            Self::Confirm(_) => Some("confirm"),
+            Self::Revert(_) => Some("revert"),
+            Self::Status(_) => Some("status"),
+            Self::Top(arguments) if arguments.is_once() => Some("top"),
+            Self::Report(_) => Some("report"),
+            Self::Detach(_) => Some("detach"),
+            Self::Check(_) => Some("check"),
+            Self::Diff(_) => Some("diff"),
+            Self::Doctor(_) => Some("doctor"),
+            Self::Lookup(_) => Some("lookup"),
+            Self::Explain(_) => Some("explain"),
+            Self::Exception(_) => Some("exception"),
+            Self::Ban(_) => Some("ban"),
+            Self::Unban(_) => Some("unban"),
+            Self::Bans(_) => Some("bans"),
+            Self::Flows(_) => Some("flows"),
+            Self::List(_) => Some("list"),
+            Self::Init(_)
+            | Self::Run(_)
+            | Self::Top(_)
+            | Self::Events(_)
+            | Self::Capture(_)
+            | Self::Update(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::ManPages(_)
+            | Self::WatchSessions(_) => None,
+        }
+    }
+}
+
 impl Arguments {
     /// Runs the command.
     ///
@@ -78,6 +117,8 @@ impl Arguments {
             version::version(self.verbose, out)?;
             return Ok(Outcome::Yes);
         };
+        let mut out = Waiting::for_command(command.waits(), out);
+        let out = &mut out;
         match command {
             Command::Init(arguments) => init::init(&arguments, out),
             Command::Run(arguments) => run::run(arguments),

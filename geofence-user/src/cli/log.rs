@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -79,7 +80,7 @@ impl LogArgs {
                     && let Ok(journal) = tracing_journald::layer() =>
             {
                 IS_JOURNAL.store(true, Ordering::Relaxed);
-                journal.boxed()
+                journal.with_priority_mappings(priorities()).boxed()
             }
             Format::Text => {
                 // What comes from files or the network must not steer the terminal that shows it.
@@ -107,6 +108,15 @@ impl LogArgs {
         let _ = tracing_subscriber::registry()
             .with(layer.with_filter(filter))
             .try_init();
+    }
+}
+
+/// The priorities of the journal, which are those of `prefixed`: what is normal is information, not a notice.
+fn priorities() -> PriorityMappings {
+    PriorityMappings {
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        ..PriorityMappings::new()
     }
 }
 

@@ -37,6 +37,7 @@ mod terminal;
 pub mod top;
 pub mod update;
 mod version;
+mod waiting;
 pub mod watch_sessions;
 
 pub use arguments::Arguments;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::options::InstanceArgs;
 use super::outcome::Outcome;
-use super::runtime;
+use super::{runtime, waiting};
 use crate::checks::lockout::{self, Dependency};
 use crate::daemon::ReloadOptions;
 use crate::model::text::printable;
@@ -103,6 +103,7 @@ pub(super) fn refused(
         writeln!(out, "{object}")?;
     } else {
         let error = printable(error);
+        waiting::end();
         writeln!(stderr(), "{what} ({cause}):\n{error}")?;
     }
     Ok(Outcome::No)

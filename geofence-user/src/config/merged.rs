@@ -60,6 +60,7 @@ impl Config {
                 .chain(&mut config.asn_database)
                 .chain(&mut config.web_config)
                 .chain(&mut config.events.file)
+                .chain(&mut config.events.syslog_ca)
             {
                 *database = directory.join(&*database);
             }

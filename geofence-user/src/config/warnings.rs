@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::configuration::Config;
 use super::list_source::is_exposed;
+use crate::model::event_settings::SyslogServer;
 use crate::model::list::Source;
 use crate::model::policy::{CountryRule, GeoOverride, Tenant};
 use crate::model::special_use::is_special_use;
@@ -70,6 +71,13 @@ impl Config {
             }
         }
         warnings.extend(overrides(&policy.geo_overrides));
+        let is_over_tls = matches!(self.events.syslog, Some(SyslogServer::Tls { .. }));
+        if self.events.syslog_ca.is_some() && !is_over_tls {
+            warnings.push(
+                "event-syslog-ca has no effect: `event-syslog` does not start with tls://"
+                    .to_owned(),
+            );
+        }
         if !self.listen.ip().is_loopback() && self.web_config.is_none() {
             warnings.push(format!(
                 "{} can be reached from other machines: they can read the counters. `web-config` asks for a password",

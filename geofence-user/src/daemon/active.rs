@@ -11,6 +11,7 @@ use super::facts::Facts;
 use crate::checks::lockout::Dependency;
 use crate::compile::Image;
 use crate::config::Config;
+use crate::data::asn::AsLookup;
 use crate::model::failure::{Cause, Failure};
 use crate::model::units::UnixSeconds;
 use crate::os::clock::boot_now;
@@ -28,6 +29,8 @@ pub(super) struct ActivePolicy {
     pub(super) next_expiry: Option<UnixSeconds>,
     /// The database the image was compiled from, where exceptions make another compilation likely.
     pub(super) cache: Option<DatabaseCache>,
+    /// What names the autonomous systems in events.
+    pub(super) systems: Option<Arc<AsLookup>>,
     /// A digest of the policy in words, once a scrape needs it.
     pub(super) hash: Arc<OnceLock<String>>,
 }
@@ -54,6 +57,7 @@ impl ActivePolicy {
             facts: candidate.facts,
             accepted: candidate.accepted,
             cache: candidate.cache,
+            systems: candidate.systems,
             hash: Arc::default(),
         }
     }

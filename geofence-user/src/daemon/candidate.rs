@@ -4,6 +4,7 @@
 //! A start and a reload both come through here, and nothing here touches the kernel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use geofence_common::country::Country;
 use tracing::{info, warn};
@@ -17,6 +18,7 @@ use crate::checks::sanity::{
 use crate::compile::LpmPrefixes;
 use crate::compile::{Extents, Family, Image};
 use crate::config::Config;
+use crate::data::asn::{AsDatabase, AsLookup};
 use crate::data::lists::{ListReport, Loaded, Traffic, store::Store};
 use crate::model::failure::{Cause, Failure};
 use crate::model::filter_options::FilterOptions;
@@ -60,6 +62,8 @@ pub struct Candidate {
     pub lists: Loaded,
     /// The database of countries, if the next change should not have to decode it.
     pub cache: Option<DatabaseCache>,
+    /// What names the autonomous systems in events.
+    pub systems: Option<Arc<AsLookup>>,
 }
 
 impl Candidate {
@@ -198,6 +202,11 @@ impl Candidate {
             accepted: Vec::new(),
             lists: prepared.lists,
             cache,
+            systems: prepared
+                .others
+                .autonomous_systems
+                .map(AsDatabase::into_lookup)
+                .map(Arc::new),
         })
     }
 
@@ -224,6 +233,7 @@ impl Candidate {
             accepted: Vec::new(),
             lists: Loaded::default(),
             cache: None,
+            systems: None,
         }
     }
 

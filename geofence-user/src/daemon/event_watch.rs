@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
+use super::event_systems::name_system;
 use super::events::{KEPT, event_line};
 use super::observation::SAMPLES_WAIT;
 use super::sinks::Sinks;
@@ -49,6 +50,9 @@ macro_rules! with_fields {
             event.action = text("action"),
             event.reason = text("reason"),
             event.country = text("country"),
+            event.as_number = number("as_number"),
+            event.as_name = text("as_name"),
+            event.exception = text("exception"),
             event.list = text("list"),
             event.tenant = text("tenant"),
             event.direction = text("direction"),
@@ -163,14 +167,16 @@ impl Daemon {
     fn record_events(&self, events: Vec<(Event, bool)>) {
         let Ok(boot) = boot_now() else { return };
         let clocks = [boot.cast_signed(), Timestamp::now().as_millisecond()];
+        let systems = self.systems();
         let names = lock(&self.names);
         let sinks = self.sinks.get();
         let mut recent = lock(&self.recent);
         for (event, is_logged) in events {
             recent.add(event, clocks);
             if let Some(sinks) = sinks.filter(|sinks| is_logged || !sinks.is_empty())
-                && let Some(json) = recent.last(&names)
+                && let Some(mut json) = recent.last(&names)
             {
+                name_system(&mut json, systems.as_deref());
                 if is_logged {
                     log_event(&json, event.direction());
                 }
@@ -186,6 +192,7 @@ impl Daemon {
         let clocks = [boot.cast_signed(), Timestamp::now().as_millisecond()];
         let is_event = lock(&self.active).config.events.drops;
         let (names, interfaces) = (self.verdict_names(), self.interface_names());
+        let systems = self.systems();
         let lists = lock(&self.names);
         let mut state = lock(&self.observation);
         let sinks = self.sinks.get().filter(|sinks| !sinks.is_empty());
@@ -196,7 +203,8 @@ impl Daemon {
             let sample = state.samples.add(sample, interface, verdict, clocks);
             let is_logged = is_event && budget.take_line(reason);
             if is_logged || sinks.is_some() {
-                let json = sample.to_json();
+                let mut json = sample.to_json();
+                name_system(&mut json, systems.as_deref());
                 if is_logged {
                     log_event(&json, Direction::In);
                 }
@@ -249,8 +257,16 @@ impl Daemon {
             // Without an event in time the answer is empty.
             let _ = tokio::time::timeout(WAIT_MAX, count.wait_for(|count| *count > since)).await;
         }
-        let names = lock(&self.names);
-        lock(&self.recent).since(since, &names)
+        self.list_events_since(since)
+    }
+
+    fn list_events_since(&self, since: u64) -> Value {
+        let mut answer = {
+            let names = lock(&self.names);
+            lock(&self.recent).since(since, &names)
+        };
+        self.name_systems(&mut answer["events"]);
+        answer
     }
 
     /// The list events from the first number on and the samples of drops from the second. If `follow` is set, has drops
@@ -275,11 +291,9 @@ impl Daemon {
             };
             let _ = tokio::time::timeout(SAMPLES_WAIT, either).await;
         }
-        let mut answer = {
-            let names = lock(&self.names);
-            lock(&self.recent).since(since, &names)
-        };
+        let mut answer = self.list_events_since(since);
         answer["drops"] = self.samples_since(drops)?;
+        self.name_systems(&mut answer["drops"]["events"]);
         Ok(answer)
     }
 }

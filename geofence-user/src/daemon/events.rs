@@ -109,10 +109,15 @@ pub fn event_line(event: &Value) -> String {
         let value = event[key].as_str();
         value.map_or_else(String::new, |value| format!("{before}{value}"))
     };
+    let system = match (event["as_number"].as_u64(), event["as_name"].as_str()) {
+        (Some(number), Some(name)) if !name.is_empty() => format!(", AS{number} ({name})"),
+        (Some(number), _) => format!(", AS{number}"),
+        (None, _) => String::new(),
+    };
     if event["event"] == "drop" {
         // In monitor mode the packet passes.
         return format!(
-            "{} {}: {} -> {}, {}{}, country {}, {}, {} bytes{}{}",
+            "{} {}: {} -> {}, {}{}, country {}{system}, {}, {} bytes{}{}{}",
             text("action"),
             text("reason"),
             end("src", "src_port"),
@@ -123,11 +128,12 @@ pub fn event_line(event: &Value) -> String {
             text("interface"),
             event["length"],
             optional(", tenant ", "tenant"),
+            optional(", exception ", "exception"),
             optional(", list ", "list"),
         );
     }
     format!(
-        "list {}, {}, {}: {} -> {}, {}{}, country {}{}",
+        "list {}, {}, {}: {} -> {}, {}{}, country {}{system}{}",
         text("list"),
         text("direction"),
         text("action"),
@@ -203,6 +209,20 @@ mod tests {
         let other = &answer["events"][1];
         assert!(other["list"].as_str().unwrap().starts_with("unknown "));
         assert!(other["tenant"].is_null());
+    }
+
+    #[test]
+    fn line_of_a_drop_names_what_it_rests_on() {
+        let event = json!({
+            "event": "drop", "action": "drop", "reason": "banned", "src": "84.200.69.80", "src_port": 40_000,
+            "dst": "192.0.2.2", "dst_port": 22, "protocol": "tcp", "tcp_flags": "SYN", "country": "DE",
+            "interface": "eth0", "length": 54, "tenant": "customer-17", "exception": "ban-84.200.69.80", "list": null,
+        });
+        assert_eq!(
+            event_line(&event),
+            "drop banned: 84.200.69.80:40000 -> 192.0.2.2:22, tcp SYN, country DE, eth0, 54 bytes, tenant customer-17, \
+             exception ban-84.200.69.80"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod config_source;
 mod counts;
 mod drop_samples;
 pub mod event_names;
+mod event_systems;
 pub mod event_watch;
 pub mod events;
 mod explain;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::config_source::ConfigSource;
 use crate::checks::lockout::watcher::Watcher;
 use crate::kernel::{Pins, has_tcx};
-use crate::model::event_settings::EventSettings;
+use crate::model::event_settings::{EventSettings, SyslogServer};
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, private_directory};
 use crate::os::privilege::{
@@ -53,10 +53,7 @@ impl Privilege {
                 &writable_directories(instance, source, events),
                 TcpPorts {
                     listen: unbound.map(|address| address.port()),
-                    connect: events
-                        .syslog
-                        .filter(|one| one.is_tcp)
-                        .map(|one| one.address.port()),
+                    connect: events.syslog.as_ref().and_then(SyslogServer::tcp_port),
                 },
             ),
             watcher,

@@ -171,6 +171,10 @@ impl Daemon {
                 file_bounds(config) != file_bounds(before),
             ),
             ("event-syslog", config.events.syslog != before.events.syslog),
+            (
+                "event-syslog-ca",
+                config.events.syslog_ca != before.events.syslog_ca,
+            ),
             ("event-ipfix", config.events.ipfix != before.events.ipfix),
             (
                 "capacity-mib",

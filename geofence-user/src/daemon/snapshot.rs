@@ -22,7 +22,7 @@ use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 
 /// The keys that are about the machine and not about the policy, so that machines with one policy have one hash.
-const OF_THE_MACHINE: [&str; 15] = [
+const OF_THE_MACHINE: [&str; 16] = [
     "interfaces",
     "inner-interfaces",
     "xdp-mode",
@@ -37,6 +37,7 @@ const OF_THE_MACHINE: [&str; 15] = [
     "event-file-mib",
     "event-file-count",
     "event-syslog",
+    "event-syslog-ca",
     "event-ipfix",
 ];
 /// How many bytes of the digest are shown: enough to tell policies apart.

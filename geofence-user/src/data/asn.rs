@@ -3,6 +3,7 @@
 //! A file counts as an ASN database by what its records hold, whatever it is called.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -118,6 +119,31 @@ impl AsDatabase {
             let (number, name) = record.autonomous_system()?;
             Some((network, number, name))
         }))
+    }
+
+    /// What names the system of an address; the tables of all networks and names go.
+    #[must_use]
+    pub fn into_lookup(self) -> AsLookup {
+        AsLookup(self.reader)
+    }
+}
+
+/// The file of an ASN database, which names the system of an address.
+pub struct AsLookup(Reader);
+
+impl AsLookup {
+    /// The AS number and the organisation of an address.
+    #[must_use]
+    pub fn find(&self, ip: IpAddr) -> Option<(u32, String)> {
+        // The file was checked whole.
+        let (_, record) = self.0.fields(ip).ok()??;
+        record.autonomous_system()
+    }
+}
+
+impl fmt::Debug for AsLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsLookup").field(&self.0.info.name).finish()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What geofence uses of the operating system: clocks and memory, name servers, an instance's directories, the last
-//! good image on disk, file stamps, reading and replacing files, the service manager, how to restart, and the process's
-//! own privileges.
+//! good image on disk, file stamps, reading and replacing files, certificates, the service manager, how to restart, and
+//! the process's own privileges.
 
+pub mod certificates;
 pub mod clock;
 pub mod credentials;
 pub mod file_stamps;

@@ -4,6 +4,7 @@
 //! not, 2 when the laboratory could not run.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::privilege::missing_programs;
-use geofence_tests::{life, machines, see};
+use geofence_tests::{browser, life, machines, see};
 
 /// Runs whole networks with real software around geofence
 ///
@@ -59,6 +60,9 @@ struct See {
     /// A hundredth of the packets, and alerts that do not wait
     #[arg(long)]
     short: bool,
+    /// Write pictures of the page, of `geofence top` and of the dashboard's maps into this folder; needs Chromium
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
     /// Print one JSON object a row instead of a table
     #[arg(long)]
     json: bool,
@@ -166,8 +170,17 @@ fn machines(arguments: &Machines) -> Result<bool> {
 fn see(arguments: &See) -> Result<bool> {
     need_root()?;
     need(&see::PROGRAMS)?;
+    if arguments.pictures.is_some()
+        && let Some(package) = browser::missing()
+    {
+        bail!("the pictures need a browser: install Debian's package {package}");
+    }
     show(
-        &see::see(scale(arguments.short), &mut progress())?,
+        &see::see(
+            scale(arguments.short),
+            arguments.pictures.as_deref(),
+            &mut progress(),
+        )?,
         arguments.json,
     )
 }

@@ -2,14 +2,16 @@
 
 use anyhow::Result;
 
-use crate::edge::LISTEN;
-use crate::link::receive_offload;
+use crate::edge::{Edge, LISTEN};
+use crate::link::{Link, receive_offload};
 use crate::site::{CONFIG, Site};
 
 /// The address of the tenant's host.
 pub(super) const TENANT: &str = "192.0.2.9";
 /// An address on the list.
 pub(super) const LISTED: &str = "84.200.69.81";
+/// Where events go as flow records.
+pub(super) const COLLECTOR: &str = "127.0.0.1:4739";
 /// An address of a blocked country that an exception names.
 pub(super) const EXCEPTED: &str = "77.88.8.1";
 
@@ -17,6 +19,7 @@ pub(super) const EXCEPTED: &str = "77.88.8.1";
 pub(super) fn policy(last: &str) -> String {
     format!(
         r#"listen = "{LISTEN}"
+event-ipfix = "{COLLECTOR}"
 services = ["tcp/443"]
 rate-limit = 100
 {last}
@@ -44,7 +47,12 @@ direction = "both"
 
 /// Makes the machine; nothing filters yet.
 pub(super) fn open() -> Result<Site> {
-    let site = Site::new(&policy(""))?;
+    let site = Site {
+        // A queue for each sender of the flood.
+        edge: Edge::on(&Link::default().queues(2))?,
+        directory: tempfile::tempdir()?,
+    };
+    site.configure(&policy(""))?;
     site.write("findings.txt", format!("{LISTED}\n"))?;
     // Or a flood would not reach an interface that has lost its filter.
     receive_offload(&site.edge.pair.edge, site.edge.interface())?;

@@ -7,23 +7,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
+use super::collector::Collector;
+use super::laboratory::{Lab, queries, row};
+use super::load::followed;
 use super::stack::Stack;
 use super::traffic::{Traffic, flood};
-use super::{ask, site};
+use super::{ask, map, pictures, readers, site};
 use crate::counters::Counters;
-use crate::daemon::Daemon;
-use crate::dashboard::Dashboard;
 use crate::edge::PATIENCE;
 use crate::lab::Scale;
 use crate::lab::report::Row;
-use crate::site::Site;
 use crate::wait::poll;
 
 /// The programs that the laboratory needs, with Debian's names of their packages.
-pub const PROGRAMS: [(&str, &str); 3] = [
+pub const PROGRAMS: [(&str, &str); 5] = [
     ("prometheus", "prometheus"),
     ("prometheus-alertmanager", "prometheus-alertmanager"),
     ("ethtool", "ethtool"),
+    ("nfacctd", "pmacct"),
+    ("tshark", "tshark"),
 ];
 
 /// The range that the dashboard's queries get.
@@ -33,31 +35,29 @@ const SERIES_MAX: usize = 1500;
 /// How long an alert may take to reach Alertmanager, or to clear, beyond the time that its rule waits.
 const ALERT_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The machine, and what watches it.
-struct Lab {
-    // Stopped before what it protects is gone.
-    daemon: Option<Daemon>,
-    site: Site,
-    scale: Scale,
-    _stack: Stack,
-}
-
-/// Runs the laboratory; `say` is given what is done next.
-pub fn see(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
-    say("starting geofence, Prometheus and Alertmanager");
+/// Runs the laboratory; `say` is given what is done next. If a folder is named, pictures for the
+/// documentation are written there.
+pub fn see(scale: Scale, pictures: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
+    say("starting geofence, Prometheus, Alertmanager and pmacct");
     let site = site::open()?;
+    let collector = Collector::start(&site.edge.pair.edge, site.directory.path())?;
     let daemon = site.run(&[])?;
     let stack = Stack::start(&site.edge.pair.edge, site.directory.path(), scale)?;
     let mut lab = Lab {
         daemon: Some(daemon),
         site,
         scale,
+        collector,
         _stack: stack,
     };
     let mut rows = Vec::new();
     for (what, step) in STEPS {
         say(what);
         rows.extend(step(&mut lab).with_context(|| what.to_owned())?);
+    }
+    if let Some(folder) = pictures {
+        say("step 7: pictures");
+        rows.push(pictures::take(&lab, folder)?);
     }
     lab.daemon
         .take()
@@ -68,23 +68,17 @@ pub fn see(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
 
 type Step = fn(&mut Lab) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 4] = [
+const STEPS: [(&str, Step); 6] = [
     ("step 1: the first scrapes", scrapes),
     ("step 2: a flood from many sources", totals),
     ("step 3: the queries of the dashboard", dashboard),
     ("step 4: alerts", alerts),
+    ("step 5: a flood that is followed", followed),
+    (
+        "step 6: readers of flow records and of a capture",
+        readers::read,
+    ),
 ];
-
-fn row(step: u8, what: &str, expected: &str, begun: Instant) -> Row {
-    Row {
-        step,
-        what: what.to_owned(),
-        expected: expected.to_owned(),
-        seen: String::new(),
-        took: begun.elapsed(),
-        ok: false,
-    }
-}
 
 /// Prometheus reads the metrics, and series exist before the first packet.
 fn scrapes(lab: &mut Lab) -> Result<Vec<Row>> {
@@ -170,8 +164,7 @@ fn totals(lab: &mut Lab) -> Result<Vec<Row>> {
 fn dashboard(lab: &mut Lab) -> Result<Vec<Row>> {
     let begun = Instant::now();
     let edge = &lab.site.edge;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana/geofence.json");
-    let queries = Dashboard::read(&file)?.queries;
+    let queries = queries()?;
     let traffic = Traffic::start(edge)?;
     // The dashboard marks changes of the policy.
     lab.site.configure(&site::policy("icmp-echo = \"pass\""))?;
@@ -190,6 +183,7 @@ fn dashboard(lab: &mut Lab) -> Result<Vec<Row>> {
     });
     traffic.stop()?;
     asked?;
+    map::draw(&edge.pair.edge, &queries)?;
     Ok(vec![Row {
         seen: if empty.is_empty() {
             format!("{} queries have data", queries.len())

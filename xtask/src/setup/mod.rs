@@ -146,6 +146,8 @@ fn laboratories() -> Result<()> {
         ("ethtool", "ethtool"),
         ("dnsmasq", "dnsmasq-base"),
         ("dhclient", "isc-dhcp-client"),
+        ("nfacctd", "pmacct"),
+        ("tshark", "tshark"),
         // Not a laboratory's, but tests need them under the same conditions.
         ("faketime", "faketime"),
         ("systemd-analyze", "systemd"),

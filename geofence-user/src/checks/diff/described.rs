@@ -272,7 +272,8 @@ fn others(config: &Config) -> Vec<KeyValue> {
         one("event-file", paths(&events.file, "none")),
         one("event-file-mib", events.file_mib),
         one("event-file-count", events.file_count),
-        one("event-syslog", or_none(events.syslog)),
+        one("event-syslog", or_none(events.syslog.as_ref())),
+        one("event-syslog-ca", paths(&events.syslog_ca, "none")),
         one("event-ipfix", or_none(events.ipfix)),
     ]
 }

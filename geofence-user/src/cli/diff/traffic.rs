@@ -1,11 +1,11 @@
 //! The traffic that would be treated differently, from the metrics of a running filter.
 
 use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::table::{align_numbers, table, tenants, treatments};
 use crate::checks::diff::{Affected, CountersError, Diff, affected, counters};
+use crate::cli::waiting;
 use crate::model::countries;
 use crate::model::text::grouped;
 
@@ -23,11 +23,7 @@ impl Traffic {
                 return Ok(affected(diff, &first, None));
             }
             let start = Instant::now();
-            let mut terminal = std::io::stderr();
-            if terminal.is_terminal() {
-                // Only for the waiting operator; the result does not depend on it.
-                _ = writeln!(terminal, "watching traffic for {seconds} s ...");
-            }
+            waiting::say(format!("geofence diff watches traffic for {seconds} s"));
             std::thread::sleep(Duration::from_secs(seconds.into()));
             let later = counters(&url)?;
             let elapsed = start.elapsed().as_secs_f64();

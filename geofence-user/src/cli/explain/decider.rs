@@ -12,6 +12,7 @@ use geofence_common::explain::Step;
 use serde_json::Value;
 
 use crate::cli::asked::Asked;
+use crate::cli::waiting;
 use crate::config::Config;
 use crate::explain::simulated_tables::PacketHistory;
 use crate::explain::{Names, explain_next};
@@ -188,6 +189,7 @@ impl Seen {
 fn copy_of(running: &Running) -> anyhow::Result<PrivateCopy> {
     let copy = running.private_copy()?;
     if !copy.is_same_program() {
+        waiting::end();
         writeln!(
             stderr(),
             "warning: the program of the running filter (id {}) is of another build than this command, whose own \

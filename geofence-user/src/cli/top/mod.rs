@@ -39,6 +39,13 @@ pub struct Arguments {
     daemon: DaemonArgs,
 }
 
+impl Arguments {
+    /// Whether it prints one measurement.
+    pub(super) const fn is_once(&self) -> bool {
+        self.once || self.daemon.json
+    }
+}
+
 fn read(text: &str) -> Result<Duration, String> {
     let shortest = Duration::from_millis(100);
     let read = duration::parse(text).filter(|one| *one >= shortest);
@@ -48,7 +55,7 @@ fn read(text: &str) -> Result<Duration, String> {
 pub(super) fn top(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let instance = arguments.daemon.instance.instance()?;
     let first = take(&instance)?;
-    if arguments.once || arguments.daemon.json {
+    if arguments.is_once() {
         std::thread::sleep(arguments.interval);
         let second = take(&instance)?;
         let rates = Rates::between(&first, &second);

@@ -1,7 +1,9 @@
 //! The keys about events: whether drops are sampled, and where events go.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+
+use rustls::pki_types::ServerName;
 
 use crate::config::configuration::Config;
 use crate::config::error::{Problem, quoted};
@@ -65,9 +67,24 @@ pub(super) fn keys() -> Vec<Key<Config>> {
             &mut config.events.syslog
         })
         .meaning("A syslog server that gets each event in the form of RFC 5424; empty for none.")
-        .details("Over TCP, messages are framed by their length (RFC 6587). There is no TLS.")
+        .details(
+            "Over TCP, messages are framed by their length (RFC 6587). Over TLS, as in `tls://log.example.net:6514` \
+             (RFC 5425), the server's certificate must be for the host, which may be a name.",
+        )
         .example(r#"event-syslog = "udp://192.0.2.9:514""#)
-        .refused("Host names, an address without a port, and transports other than udp and tcp."),
+        .refused(
+            "A host name for udp and tcp, an address without a port, and transports other than udp, tcp and tls.",
+        ),
+        K::text("event-syslog-ca", "the path of a PEM file", ca_file, |config| {
+            &mut config.events.syslog_ca
+        })
+        .meaning("The authorities by which a syslog server over TLS is trusted; empty for those of the system.")
+        .details(
+            "A relative path starts at the directory of the configuration file. The daemon reads the file when it \
+             connects.",
+        )
+        .example(r#"event-syslog-ca = "/etc/geofence/syslog-ca.pem""#)
+        .refused("A URL. Whether the file has certificates is found out when it is read."),
         K::text("event-ipfix", "an IP address and a port", ipfix, |config| {
             &mut config.events.ipfix
         })
@@ -81,37 +98,63 @@ fn event_file(text: &str) -> Result<Option<PathBuf>, Problem> {
     if text.is_empty() {
         return Ok(None);
     }
+    path(text, "/var/log/geofence/events.json").map(Some)
+}
+
+fn ca_file(text: &str) -> Result<Option<PathBuf>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    path(text, "/etc/geofence/syslog-ca.pem").map(Some)
+}
+
+fn path(text: &str, example: &str) -> Result<PathBuf, Problem> {
     let path = PathBuf::from(text);
     if text.contains("://") || text.contains('\0') || path.file_name().is_none() {
         return Err(Problem::new(
             format!("{} is not the path of a file", quoted(text)),
             "it is a URL or a directory, or has a zero byte",
-            "write the path of the file, such as \"/var/log/geofence/events.json\", or \"\" for none",
+            format!("write the path of the file, such as \"{example}\", or \"\" for none"),
         ));
     }
-    Ok(Some(path))
+    Ok(path)
 }
 
 fn syslog(text: &str) -> Result<Option<SyslogServer>, Problem> {
     if text.is_empty() {
         return Ok(None);
     }
-    let server = text.split_once("://").and_then(|(transport, address)| {
-        let is_tcp = match transport {
-            "udp" => false,
-            "tcp" => true,
-            _ => return None,
-        };
-        let address = address.parse().ok()?;
-        Some(SyslogServer { is_tcp, address })
-    });
+    let server = text
+        .split_once("://")
+        .and_then(|(transport, address)| match transport {
+            "udp" => address.parse().ok().map(SyslogServer::Udp),
+            "tcp" => address.parse().ok().map(SyslogServer::Tcp),
+            "tls" => tls_server(address),
+            _ => None,
+        });
     server.map(Some).ok_or_else(|| {
         Problem::new(
             format!("{} is not the address of a syslog server", quoted(text)),
-            "expected udp:// or tcp://, an IP address and a port",
-            "write for example \"udp://192.0.2.9:514\" or \"tcp://[2001:db8::9]:514\", or \"\" for none",
+            "expected udp:// or tcp:// with an IP address and a port, or tls:// with a host and a port",
+            "write for example \"udp://192.0.2.9:514\" or \"tls://log.example.net:6514\", or \"\" for none",
         )
     })
+}
+
+/// A host, which is an address or a name, and a port.
+fn tls_server(text: &str) -> Option<SyslogServer> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(host) => host
+            .strip_suffix(']')
+            .filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
+        None => host,
+    };
+    // A name that no certificate can have is refused as well.
+    ServerName::try_from(host).ok()?;
+    let host = host.to_owned();
+    Some(SyslogServer::Tls { host, port })
 }
 
 fn ipfix(text: &str) -> Result<Option<SocketAddr>, Problem> {

@@ -163,7 +163,7 @@ fn own_keys() -> Vec<Key<Config>> {
             values::optional_database,
             |config| &mut config.asn_database,
         )
-        .meaning("The database of autonomous systems, for rules that name some; empty for none.")
+        .meaning("The database of autonomous systems, for events and for rules that name some; empty for none.")
         .details(
             "GeoLite2-ASN, DB-IP ASN Lite, IPinfo Lite and the like: a file is read by what its records hold. A \
              relative path starts at the directory of the configuration file. \

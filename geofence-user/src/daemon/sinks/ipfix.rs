@@ -1,8 +1,10 @@
 //! Events as flow records of one packet, by IPFIX (RFC 7011) over UDP.
 //!
-//! No kept crate writes IPFIX, and what is needed is small: two templates, for IPv4 and IPv6, which stand in front of
-//! the records in each message, because over UDP a message may be lost. Elements without an enterprise number are those
-//! of IANA's registry; reason and country have the enterprise number for examples (RFC 5612).
+//! What is needed is small: two templates, for IPv4 and IPv6, which stand in front of the records in each message,
+//! because over UDP a message may be lost. The kept crate that writes IPFIX (`netgauze-flow-pkt`) generates types for
+//! each of IANA's elements when it is built, and takes elements of its users only that way. Elements without an
+//! enterprise number are those of IANA's registry; reason and country have the enterprise number for examples (RFC
+//! 5612).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sink::Sink;
-use super::syslog::udp;
+use super::sockets::udp;
 use crate::model::frame_conditions::parse_protocol;
 
 const VERSION: u16 = 10;

@@ -7,7 +7,9 @@
 mod file;
 mod ipfix;
 mod sink;
+mod sockets;
 mod syslog;
+mod syslog_tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +53,9 @@ impl Sinks {
             sinks.add("file", path.display().to_string(), file);
         }
         if let Some(server) = &settings.syslog {
-            sinks.add("syslog", server.to_string(), syslog::Syslog::new(*server));
+            let ca = settings.syslog_ca.clone();
+            let syslog = syslog::Syslog::new(server.clone(), ca);
+            sinks.add("syslog", server.to_string(), syslog);
         }
         if let Some(collector) = settings.ipfix {
             sinks.add(

@@ -1,14 +1,17 @@
-//! Events as syslog messages of RFC 5424, over UDP (RFC 5426) or TCP with their lengths in front (RFC 6587).
+//! Events as syslog messages of RFC 5424: over UDP (RFC 5426), or with their lengths in front over TCP (RFC 6587) and
+//! TLS (RFC 5425).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::sink::Sink;
+use super::sockets::{tcp, udp};
+use super::syslog_tls::{self, TlsStream};
 use crate::daemon::events::event_line;
 use crate::model::event_settings::SyslogServer;
 
@@ -20,11 +23,12 @@ const INFORMATIONAL: u8 = 6;
 const DATA_ID: &str = "geofence@32473";
 /// Keys that the header or nothing needs again.
 const LEFT_OUT: [&str; 3] = ["time", "number", "event"];
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connection to a server.
 pub(super) struct Syslog {
     server: SyslogServer,
+    /// The authorities that a server over TLS is trusted by.
+    ca: Option<PathBuf>,
     host: String,
     stream: Option<Stream>,
 }
@@ -32,15 +36,17 @@ pub(super) struct Syslog {
 enum Stream {
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Syslog {
-    pub(super) fn new(server: SyslogServer) -> Self {
+    pub(super) fn new(server: SyslogServer, ca: Option<PathBuf>) -> Self {
         let system = rustix::system::uname();
         let host = system.nodename().to_string_lossy();
         let host: String = host.chars().filter(char::is_ascii_graphic).collect();
         Self {
             server,
+            ca,
             host: if host.is_empty() {
                 "-".to_owned()
             } else {
@@ -51,21 +57,15 @@ impl Syslog {
     }
 
     fn connect(&self) -> std::io::Result<Stream> {
-        if self.server.is_tcp {
-            let stream = TcpStream::connect_timeout(&self.server.address, TIMEOUT)?;
-            stream.set_write_timeout(Some(TIMEOUT))?;
-            return Ok(Stream::Tcp(stream));
+        match &self.server {
+            SyslogServer::Udp(address) => udp(*address).map(Stream::Udp),
+            SyslogServer::Tcp(address) => tcp(address).map(Stream::Tcp),
+            SyslogServer::Tls { host, port } => {
+                let stream = syslog_tls::connect(host, *port, self.ca.as_deref())?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
         }
-        udp(self.server.address).map(Stream::Udp)
     }
-}
-
-/// A socket that sends to this address.
-pub(super) fn udp(to: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(to)?;
-    Ok(socket)
 }
 
 impl Sink for Syslog {
@@ -81,14 +81,21 @@ impl Sink for Syslog {
                     socket.send(message.as_bytes())?;
                 }
             }
-            Stream::Tcp(connection) => {
-                let framed = messages.map(|message| format!("{} {message}", message.len()));
-                connection.write_all(framed.collect::<String>().as_bytes())?;
+            Stream::Tcp(connection) => connection.write_all(framed(messages).as_bytes())?,
+            Stream::Tls(connection) => {
+                connection.write_all(framed(messages).as_bytes())?;
+                connection.flush()?;
             }
         }
         self.stream = Some(stream);
         Ok(())
     }
+}
+
+/// Messages with their lengths in front.
+fn framed(messages: impl Iterator<Item = String>) -> String {
+    let framed = messages.map(|message| format!("{} {message}", message.len()));
+    framed.collect()
 }
 
 /// A message: header, structured data, and the event as a line.
@@ -171,8 +178,8 @@ mod tests {
     fn messages_arrive_over_udp_and_with_their_length_over_tcp() {
         let events = [Arc::new(event()), Arc::new(event())];
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let server = |is_tcp, address| SyslogServer { is_tcp, address };
-        let mut syslog = Syslog::new(server(false, socket.local_addr().unwrap()));
+        let server = SyslogServer::Udp(socket.local_addr().unwrap());
+        let mut syslog = Syslog::new(server, None);
         syslog.deliver(&events).unwrap();
         let expected = message(&event(), &syslog.host);
         for _ in 0..2 {
@@ -181,7 +188,8 @@ mod tests {
             assert_eq!(str::from_utf8(&read[..length]), Ok(&expected[..]));
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut syslog = Syslog::new(server(true, listener.local_addr().unwrap()));
+        let server = SyslogServer::Tcp(listener.local_addr().unwrap());
+        let mut syslog = Syslog::new(server, None);
         syslog.deliver(&events).unwrap();
         drop(syslog);
         let mut read = String::new();

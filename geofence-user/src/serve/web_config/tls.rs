@@ -1,20 +1,16 @@
 //! TLS for the listener, from the files that the web configuration names.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use tokio_rustls::TlsAcceptor;
 
 use super::file::{ClientAuth, Tls, Version};
-use crate::os::input;
-
-/// The largest file of certificates.
-const BYTES_MAX: u64 = 1 << 20;
+use crate::os::certificates::{certificates, read_pem};
 
 /// What speaks TLS as the file says.
 pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, String> {
@@ -28,7 +24,7 @@ pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, String> {
         None => builder.with_no_client_auth(),
     };
     let chain = certificates(&tls.cert_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&tls.key_file)?)
+    let key = PrivateKeyDer::from_pem_slice(&read_pem(&tls.key_file)?)
         .map_err(|error| format!("{} has no private key: {error}", tls.key_file.display()))?;
     let mut config = builder.with_single_cert(chain, key).map_err(|error| {
         let file = tls.cert_file.display();
@@ -78,18 +74,4 @@ fn client_verifier(
     };
     let verifier = builder.build();
     verifier.map(Some).map_err(|error| error.to_string())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|error| format!("{}: {error}", path.display()))?;
-    if found.is_empty() {
-        return Err(format!("{} has no certificate", path.display()));
-    }
-    Ok(found)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    input::read(path, BYTES_MAX).map_err(|error| format!("{}: {error}", path.display()))
 }
