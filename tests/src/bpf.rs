@@ -1,4 +1,4 @@
-//! What the harness asks of bpf(2) by itself: a flood of live frames, and the number of a pinned link.
+//! What the harness asks of bpf(2) by itself: a flood of live frames, and the number and the end of a pinned link.
 //!
 //! A flood by a socket costs more for each frame than the filter that is to meet it. So the kernel sends: a program of
 //! a few instructions is run on one frame as often as wanted (BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES, Linux
@@ -23,6 +23,7 @@ use crate::frames::Frame;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET: libc::c_long = 7;
 const PROG_TEST_RUN: libc::c_long = 10;
+const LINK_DETACH: libc::c_long = 34;
 const PROG_TYPE_XDP: u32 = 6;
 const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
@@ -197,8 +198,13 @@ impl Flood {
     }
 }
 
-/// The kernel's number of a link that is pinned.
-pub fn link_id(pin: &Path) -> Result<u32> {
+/// The part that detaches a link.
+#[repr(C)]
+struct Detach {
+    link: u32,
+}
+
+fn open_link(pin: &Path) -> Result<OwnedFd> {
     let path = CString::new(pin.as_os_str().as_bytes())?;
     let mut get = Get {
         path: path.as_ptr() as u64,
@@ -206,7 +212,22 @@ pub fn link_id(pin: &Path) -> Result<u32> {
         flags: 0,
     };
     let link = bpf(OBJ_GET, &mut get).with_context(|| format!("opening {}", pin.display()))?;
-    let link = owned(link);
+    Ok(owned(link))
+}
+
+/// Takes the program of a pinned link off its interface, and leaves the pin.
+pub fn detach_link(pin: &Path) -> Result<()> {
+    let link = open_link(pin)?;
+    let mut detach = Detach {
+        link: link.as_raw_fd() as u32,
+    };
+    bpf(LINK_DETACH, &mut detach).with_context(|| format!("detaching {}", pin.display()))?;
+    Ok(())
+}
+
+/// The kernel's number of a link that is pinned.
+pub fn link_id(pin: &Path) -> Result<u32> {
+    let link = open_link(pin)?;
     let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()))?;
     let id = facts
         .lines()
