@@ -313,6 +313,13 @@ impl Drop for Daemon {
         // Both fail when it has ended already, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.stderr.finish();
+        let said = self.stderr.text();
+        // Whatever a test is about: no input and no request may make a daemon panic.
+        assert!(
+            thread::panicking() || !said.contains("panicked at"),
+            "the program panicked:\n{said}"
+        );
     }
 }
 

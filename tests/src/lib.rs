@@ -27,6 +27,7 @@ pub mod life;
 pub mod link;
 pub mod list_server;
 pub mod machines;
+pub mod memory_limit;
 pub mod mmdb_writer;
 pub mod mutate;
 pub mod namespace;

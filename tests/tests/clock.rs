@@ -20,6 +20,8 @@ use tempfile::TempDir;
 /// A country that is blocked, and one that is when a policy is on trial.
 const RUSSIAN: &str = "77.88.8.8";
 const GERMAN: &str = "84.200.69.80";
+/// An address of that country which an override places in the one that is blocked.
+const OVERRIDDEN: &str = "84.200.70.40";
 
 /// What the clock is off by: first, and later.
 const STEPS: [[&str; 2]; 4] = [
@@ -322,11 +324,14 @@ fn exception_until_a_time_follows_a_wall_clock_that_is_set() -> Result<()> {
 }
 
 #[test]
-fn list_entry_that_expires_follows_a_wall_clock_that_is_set() -> Result<()> {
+fn list_entry_and_override_that_expire_follow_a_wall_clock_that_is_set() -> Result<()> {
     require_root!(missing());
-    let own =
-        "block = [\"RU\"]\n\n[[list]]\nname = \"own\"\nfile = \"own.json\"\nformat = \"stix\"\n";
     let until = in_five_years();
+    let own = format!(
+        "block = [\"RU\"]\n\n[[list]]\nname = \"own\"\nfile = \"own.json\"\nformat = \"stix\"\n\n\
+         [[geo-override]]\nprefix = \"{OVERRIDDEN}\"\ncountry = \"RU\"\nreason = \"rented there\"\n\
+         until = \"{until}\"\n"
+    );
     let text = serde_json::json!({
         "type": "bundle",
         "id": "bundle--5d0092c5-5f74-4287-9642-33f4c354e56d",
@@ -342,10 +347,11 @@ fn list_entry_that_expires_follows_a_wall_clock_that_is_set() -> Result<()> {
             "valid_until": until,
         }],
     });
-    let site = Site::with("+0", own)?;
+    let site = Site::with("+0", &own)?;
     std::fs::write(site.directory.path().join("own.json"), text.to_string())?;
     let expect = |entries: u64| -> Result<()> {
         wait_passes(&site, GERMAN, entries == 0)?;
+        wait_passes(&site, OVERRIDDEN, entries == 0)?;
         // The kernel has the new image a moment before the daemon knows.
         let seen = poll(PATIENCE, || {
             let lists = site.ask(&["list", "--json"])?;

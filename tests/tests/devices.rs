@@ -1,16 +1,17 @@
 //! Devices that are not plain Ethernet cards: what is judged there, and what is said where nothing can be.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
-use geofence_tests::edge::{LISTEN, PATIENCE};
+use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
 use geofence_tests::frames::{Frame, between};
 use geofence_tests::namespace::Namespace;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::require_root;
-use geofence_tests::site::{CONFIG, GERMAN, RUSSIAN};
+use geofence_tests::site::{CONFIG, GERMAN, RUSSIAN, Site};
 use geofence_tests::tun::{Carries, Tun};
 use geofence_tests::wait::poll;
 use serde_json::Value;
@@ -355,5 +356,90 @@ fn run_and_status_say_what_a_filter_on_a_device_misses() -> Result<()> {
     ensure!(!said.contains("macvlan"), "base0 misses nothing: {said}");
     // It is no reason to call the filter degraded.
     ensure!(status.status.code() == Some(0), "{said}");
+    Ok(())
+}
+
+/// A tunnel whose outer packets cross a protected link. Its ports are the same both ways, as those of a VPN client.
+struct Tunnel<'a> {
+    edge: &'a Edge,
+    /// Addresses inside, of a country that is blocked: at the peer and at the machine.
+    inside: [String; 2],
+}
+
+impl<'a> Tunnel<'a> {
+    /// Joins the machine with a peer at this address.
+    fn new(edge: &'a Edge, id: u8, outside: &str) -> Result<Self> {
+        let outside: IpAddr = outside.parse()?;
+        edge.pair.claim(outside)?;
+        let own = edge.pair.edge_address_for(outside);
+        let inside = [2, 1].map(|last| format!("5.136.{id}.{last}"));
+        let ends = [
+            (&edge.pair.peer, &edge.pair.peer_interface, outside, own),
+            (&edge.pair.edge, &edge.pair.edge_interface, own, outside),
+        ];
+        for ((machine, below, local, remote), address) in ends.into_iter().zip(&inside) {
+            for command in [
+                format!(
+                    "ip link add tunnel{id} type vxlan id {id} local {local} remote {remote} dev {below} \
+                     srcport 4789 4790 dstport 4789"
+                ),
+                format!("ip address add {address}/24 dev tunnel{id}"),
+                format!("ip link set tunnel{id} up"),
+            ] {
+                machine.run(&command.split(' ').collect::<Vec<_>>())?;
+            }
+        }
+        Ok(Self { edge, inside })
+    }
+
+    /// Whether a datagram arrives at the other end within a time: from the peer, or from the machine.
+    fn carries(&self, from_peer: bool, patience: Duration) -> Result<bool> {
+        let (peer, machine) = (&self.edge.pair.peer, &self.edge.pair.edge);
+        let [there, here] = &self.inside;
+        let (sender, from, receiver, to) = if from_peer {
+            (peer, there, machine, here)
+        } else {
+            (machine, here, peer, there)
+        };
+        let to = (to.parse::<IpAddr>()?, 9);
+        let receiver = receiver.enter(|| UdpSocket::bind(to))??;
+        receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let sender = sender.enter(|| {
+            UdpSocket::bind((from.parse::<IpAddr>()?, 0)).map_err(anyhow::Error::from)
+        })??;
+        let arrived = poll(patience, || {
+            // A neighbour that is not found is reported here.
+            let _ = sender.send_to(b"x", to);
+            Ok(receiver.recv(&mut [0; 1]).is_ok().then_some(()))
+        })?;
+        Ok(arrived.is_some())
+    }
+}
+
+#[test]
+fn tunnel_behind_the_filter_works_as_its_outer_packets_say() -> Result<()> {
+    require_root!();
+    const SHORT: Duration = Duration::from_secs(1);
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let daemon = site.run(&[])?;
+    let german = Tunnel::new(&site.edge, 7, GERMAN)?;
+    let russian = Tunnel::new(&site.edge, 8, RUSSIAN)?;
+    // What is inside is not looked at: its addresses are Russian both times.
+    for from_peer in [true, false] {
+        ensure!(
+            german.carries(from_peer, PATIENCE)?,
+            "from the peer: {from_peer}"
+        );
+        ensure!(
+            !russian.carries(from_peer, SHORT)?,
+            "from the peer: {from_peer}"
+        );
+    }
+    // A client here begins, and its server in a blocked country answers.
+    site.configure("block = [\"RU\"]\nreplies = \"all\"\n")?;
+    daemon.kill(PATIENCE)?;
+    let _daemon = site.run(&[])?;
+    ensure!(russian.carries(false, PATIENCE)?, "the answers are dropped");
+    ensure!(russian.carries(true, PATIENCE)?, "the answers are dropped");
     Ok(())
 }

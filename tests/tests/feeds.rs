@@ -128,8 +128,9 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
          [[geoip-source]]\nfile = \"country.mmdb\"\nvendor = \"url\"\nurl = \"http://{address}/c.mmdb\"\n\
          bearer = {{ file = \"{key}\" }}\n"
     ))?;
-    let daemon = site.run(&["--force"])?;
+    let mut daemon = site.run(&["--force"])?;
     site.wait_both([false, true])?;
+    ensure_updated(&site, true)?;
 
     publish("200 OK", "ETag: \"1\"\r\n", &database("RU")?);
     let (code, said) = site.ask(&["update"])?;
@@ -193,9 +194,17 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
             "{why}: {code:?} {said}"
         );
         ensure!(said.contains("the file in use stays"), "{said}");
+        // Advice is given where it helps.
+        ensure!(
+            said.contains("--force") == why.starts_with("it has no prefix"),
+            "{said}"
+        );
         ensure!(!said.contains(SECRET), "{said}");
     }
     ensure!(site.passes()? == [false, false], "the data in use stays");
+    // Every face reports it, as it reports a list.
+    ensure_updated(&site, false)?;
+    daemon.wait_line("the last update of", PATIENCE)?;
     ensure!(
         !site.path("country.mmdb.new").exists(),
         "what was staged is gone"
@@ -241,7 +250,39 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
         updates("failure_timestamp_seconds")? == failure,
         "one failed before"
     );
-    drop(daemon);
+    ensure_updated(&site, true)?;
+    daemon.wait_line("country.mmdb is up to date again", PATIENCE)?;
+    Ok(())
+}
+
+/// Checks that status, health and metrics say whether the last update of the database failed.
+fn ensure_updated(site: &Site, is_good: bool) -> Result<()> {
+    let status = site.edge.ask(&["status"])?;
+    let health = site.edge.get("/healthz")?;
+    let metrics = site.edge.get("/metrics")?.body;
+    let said = format!(
+        "the last update of {} failed, and the file before it stays in use",
+        site.word("country.mmdb")?
+    );
+    let degraded = format!("DEGRADED   database_update: {said}");
+    ensure!(
+        status.code == Some(i32::from(!is_good)) && status.stdout.contains(&degraded) != is_good,
+        "{status:?}"
+    );
+    let word = if is_good { "ok" } else { "degraded" };
+    ensure!(
+        health.status == 200
+            && health.body.contains(&format!("\"status\":\"{word}\""))
+            && health.body.contains(&said) != is_good,
+        "{health:?}"
+    );
+    for series in [
+        "geofence_degraded",
+        "geofence_shortfalls{part=\"database_update\"}",
+    ] {
+        let line = format!("{series} {}\n", u8::from(!is_good));
+        ensure!(metrics.contains(&line), "no {line} in {metrics}");
+    }
     Ok(())
 }
 

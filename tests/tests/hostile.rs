@@ -1,19 +1,20 @@
 //! Files and requests that would wedge or starve a daemon: each is refused by name, and filter and socket go on.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use geofence_tests::daemon::{Daemon, binary};
-use geofence_tests::edge::{Answer, LISTEN, PATIENCE};
+use geofence_tests::edge::{Answer, PATIENCE};
+use geofence_tests::memory_limit::MemoryLimit;
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, Site};
 use geofence_tests::wait::poll;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+
+#[path = "hostile/requests.rs"]
+mod requests;
 
 const CONFIGURATION: &str = "block = [\"RU\"]\n";
 const FILTERED: [bool; 2] = [false, true];
@@ -43,16 +44,6 @@ fn refused(site: &Site, words: &[&str]) -> Result<Answer> {
     Ok(answer)
 }
 
-/// Asks the daemon in its own protocol, past the checks of the client.
-fn say(site: &Site, request: &str) -> Result<String> {
-    let mut stream = UnixStream::connect(site.edge.socket())?;
-    stream.set_read_timeout(Some(REFUSED_WITHIN))?;
-    writeln!(stream, "{request}")?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    Ok(answer)
-}
-
 /// Makes a pipe, a sparse file of 4 GiB and a directory; returns their names and how a refusal calls each.
 fn no_files(site: &Site) -> Result<[(&'static str, &'static str); 3]> {
     mkfifo(&site.path("pipe"), Mode::S_IRUSR | Mode::S_IWUSR)?;
@@ -68,8 +59,11 @@ fn no_files(site: &Site) -> Result<[(&'static str, &'static str); 3]> {
 #[test]
 fn applied_file_that_is_no_regular_file_is_refused_by_name() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new(CONFIGURATION)?;
-    let daemon = site.run(&[])?;
+    let daemon = site.run_within(&limit)?;
     for (name, said) in no_files(&site)? {
         let answer = refused(&site, &["apply", &site.word(name)?])?;
         ensure!(
@@ -88,8 +82,11 @@ fn applied_file_that_is_no_regular_file_is_refused_by_name() -> Result<()> {
 #[test]
 fn configuration_replaced_by_a_pipe_is_refused_and_read_again_when_it_is_back() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new(CONFIGURATION)?;
-    let _daemon = site.run(&[])?;
+    let _daemon = site.run_within(&limit)?;
     for (name, said) in no_files(&site)? {
         if name == "directory" {
             fs::remove_file(site.path(CONFIG))?;
@@ -108,8 +105,11 @@ fn configuration_replaced_by_a_pipe_is_refused_and_read_again_when_it_is_back() 
 #[test]
 fn list_and_database_that_are_no_regular_files_are_refused() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new(CONFIGURATION)?;
-    let _daemon = site.run(&[])?;
+    let _daemon = site.run_within(&limit)?;
     for (name, said) in no_files(&site)? {
         for key in [
             format!("databases = [\"{name}\"]\n"),
@@ -127,52 +127,16 @@ fn list_and_database_that_are_no_regular_files_are_refused() -> Result<()> {
 }
 
 #[test]
-fn trial_of_a_time_out_of_bounds_is_refused_by_the_daemon() -> Result<()> {
-    require_root!();
-    let site = Site::new(CONFIGURATION)?;
-    let _daemon = site.run(&[])?;
-    for seconds in ["0", "3601", "18446744073709551615"] {
-        let request =
-            format!("{{\"version\":1,\"command\":\"apply\",\"file\":null,\"seconds\":{seconds}}}");
-        let answer = say(&site, &request)?;
-        ensure!(answer.contains("from 1s to 1h"), "{seconds}: {answer}");
-    }
-    ensure_alive(&site)
-}
-
-#[test]
-fn many_waiting_followers_leave_the_control_socket_to_commands() -> Result<()> {
-    require_root!();
-    let site = Site::new(CONFIGURATION)?;
-    let _daemon = site.run(&[])?;
-    let mut followers = Vec::new();
-    for _ in 0..80 {
-        let mut stream = UnixStream::connect(site.edge.socket())?;
-        let asked = writeln!(
-            stream,
-            "{{\"version\":1,\"command\":\"events\",\"wait\":true}}"
-        );
-        // One past the limit is closed.
-        if asked.is_ok() {
-            followers.push(stream);
-        }
-    }
-    site.done(&["status"]).context("64 followers")?;
-    site.done(&["reload"])?;
-    site.write("next.toml", "block = [\"DE\"]\n")?;
-    site.done(&["apply", "--confirm-within", "60s", &site.word("next.toml")?])?;
-    site.done(&["revert"])?;
-    ensure_alive(&site)
-}
-
-#[test]
 fn half_written_files_are_removed_at_the_start() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new(CONFIGURATION)?;
-    site.run(&[])?.kill(Duration::from_secs(10))?;
+    site.run_within(&limit)?.kill(Duration::from_secs(10))?;
     let half = site.edge.state().join("image.new");
     fs::write(&half, "half")?;
-    let _daemon = site.run(&[])?;
+    let _daemon = site.run_within(&limit)?;
     ensure!(!half.exists(), "{} is still there", half.display());
     Ok(())
 }
@@ -180,8 +144,11 @@ fn half_written_files_are_removed_at_the_start() -> Result<()> {
 #[test]
 fn second_daemon_of_an_instance_is_refused_after_its_run_directory_was_removed() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new(CONFIGURATION)?;
-    let _daemon = site.run(&[])?;
+    let _daemon = site.run_within(&limit)?;
     let directory = site.edge.socket();
     let directory = directory.parent().context("a socket in a directory")?;
     fs::remove_dir_all(directory)?;
@@ -214,11 +181,14 @@ fn second_daemon_of_an_instance_is_refused_after_its_run_directory_was_removed()
 fn list_that_covers_the_internet_or_grows_tenfold_is_refused_and_the_last_good_one_stays()
 -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
     let site = Site::new(&format!("{CONFIGURATION}{list}"))?;
     let few: String = (0..200).map(|last| format!("5.9.0.{last}\n")).collect();
     site.write("l.txt", &few)?;
-    let daemon = site.run(&[])?;
+    let daemon = site.run_within(&limit)?;
     let all: String = (1..224_u32)
         .filter(|first| ![10, 100, 127, 169, 172, 192, 198, 203].contains(first))
         .map(|first| format!("{first}.0.0.0/8\n"))
@@ -247,48 +217,17 @@ fn list_that_covers_the_internet_or_grows_tenfold_is_refused_and_the_last_good_o
     Ok(())
 }
 
-/// A control group of version 1 or 2 with a memory limit, removed when it goes out of scope.
-struct MemoryLimit(PathBuf);
-
-impl MemoryLimit {
-    fn new(name: &str, bytes: u64) -> Option<Self> {
-        let places = [
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("/sys/fs/cgroup", "memory.max"),
-        ];
-        places.into_iter().find_map(|(root, limit)| {
-            let group = Path::new(root).join(format!("geofence-{name}-{}", std::process::id()));
-            fs::create_dir(&group).ok()?;
-            let group = Self(group);
-            fs::write(group.0.join(limit), bytes.to_string()).ok()?;
-            Some(group)
-        })
-    }
-
-    fn add(&self, process: u32) -> Result<()> {
-        Ok(fs::write(self.0.join("cgroup.procs"), process.to_string())?)
-    }
-}
-
-impl Drop for MemoryLimit {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn hostile_files_leave_a_daemon_with_200_mib_of_memory_alive() -> Result<()> {
     require_root!();
-    let Some(limit) = MemoryLimit::new("running", 200 << 20) else {
-        eprintln!("skipped: no control group with a memory limit can be made here");
+    let Some(limit) = MemoryLimit::for_test() else {
         return Ok(());
     };
     let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
     let site = Site::new(&format!("{CONFIGURATION}{list}"))?;
     let few: String = (0..200).map(|last| format!("5.9.0.{last}\n")).collect();
     site.write("l.txt", &few)?;
-    let daemon = site.run(&[])?;
-    limit.add(daemon.id())?;
+    let daemon = site.run_within(&limit)?;
 
     let many: String = (0..2_000_000_u32)
         .map(|at| format!("{}\n", std::net::Ipv4Addr::from(0x0509_0000 + at)))
@@ -324,27 +263,10 @@ fn hostile_files_leave_a_daemon_with_200_mib_of_memory_alive() -> Result<()> {
     Ok(())
 }
 
-/// Starts a daemon that is in the group from its first instant.
-fn run_within(site: &Site, limit: &MemoryLimit) -> Result<Daemon> {
-    let edge = &site.edge.pair.edge;
-    let mut command = edge.command("sh");
-    let enter = format!(
-        "echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"",
-        limit.0.display()
-    );
-    command.args(["-c", &enter]).arg(binary()?);
-    command.args(["run", "--config", &site.word(CONFIG)?, "--listen", LISTEN]);
-    command.args(["--interface", site.edge.interface()]);
-    let mut daemon = Daemon::spawn(edge, command)?;
-    daemon.wait_healthy(LISTEN.parse()?, PATIENCE)?;
-    Ok(daemon)
-}
-
 #[test]
 fn start_with_200_mib_of_memory_goes_without_a_list_that_has_no_room() -> Result<()> {
     require_root!();
-    let Some(limit) = MemoryLimit::new("starting", 200 << 20) else {
-        eprintln!("skipped: no control group with a memory limit can be made here");
+    let Some(limit) = MemoryLimit::for_test() else {
         return Ok(());
     };
     let list = "[[list]]\nname = \"l\"\nformat = \"plain\"\nfile = \"l.txt\"\n";
@@ -355,15 +277,15 @@ fn start_with_200_mib_of_memory_goes_without_a_list_that_has_no_room() -> Result
         .collect();
     // Nothing is kept yet, so the list is empty.
     site.write("l.txt", &many)?;
-    let mut daemon = run_within(&site, &limit)?;
+    let mut daemon = site.run_within(&limit)?;
     daemon.wait_line("the memory limit of this process leaves no room", PATIENCE)?;
     ensure_alive(&site)?;
     daemon.kill(Duration::from_secs(10))?;
     // A text that is kept is used instead.
     site.write("l.txt", &few)?;
-    run_within(&site, &limit)?.kill(Duration::from_secs(10))?;
+    site.run_within(&limit)?.kill(Duration::from_secs(10))?;
     site.write("l.txt", &many)?;
-    let daemon = run_within(&site, &limit)?;
+    let daemon = site.run_within(&limit)?;
     let (_, lists) = site.ask(&["list"])?;
     ensure!(
         lists.contains(" 200 ") && lists.contains("last good"),
@@ -374,7 +296,7 @@ fn start_with_200_mib_of_memory_goes_without_a_list_that_has_no_room() -> Result
     // Without a limit the list is taken up, and is too large with it at the next start.
     site.done(&["update", "l", "--force", "--config", &site.word(CONFIG)?])?;
     site.run(&[])?.kill(Duration::from_secs(10))?;
-    let daemon = run_within(&site, &limit)?;
+    let daemon = site.run_within(&limit)?;
     ensure_alive(&site)?;
     daemon.kill(Duration::from_secs(10))?;
     Ok(())

@@ -53,6 +53,17 @@ fn interface_is_found_by_an_alternative_name_wherever_one_is_understood() -> Res
     );
     let doctor = edge.ask(&["doctor", LONG])?;
     ensure!(!doctor.stderr.contains("does not exist"), "{doctor:?}");
+    // `inner-interfaces` understands them as well.
+    let inner = format!("interfaces = [\"{LONG}\"]\ninner-interfaces = [\"{LONG}\"]\n");
+    std::fs::write(&file, format!("block = [\"RU\"]\n{inner}"))?;
+    let checked = edge.ask(&["check", &file])?;
+    ensure!(
+        !checked.stdout.contains("there is no interface"),
+        "{checked:?}"
+    );
+    ensure!(edge.ask(&["reload"])?.code == Some(0));
+    let status = edge.ask(&["status"])?.stdout;
+    ensure!(status.contains(" mode, inner"), "{status}");
     ensure!(
         edge.detach(&["--interface", LONG])?
             .starts_with("detached from")

@@ -164,11 +164,73 @@ fn refused_list_shows_in_reload_status_health_metrics_log_and_list() -> Result<(
     Ok(())
 }
 
+#[test]
+fn what_lists_pass_over_is_counted_with_the_reason_in_list_and_log() -> Result<()> {
+    require_root!();
+    let site = Site::new("")?;
+    let body = Body::default();
+    let address = serve(&site.edge, Arc::clone(&body))?;
+    let bogons = "10.0.0.0/8\n127.0.0.0/8\n";
+    let level = format!(
+        "[[list]]\nname = \"level1\"\nurl = \"http://{address}/level1\"\nformat = \"netset\"\n"
+    );
+    // Bogons are refused unless they are to be left out.
+    site.configure(&level)?;
+    publish(&body, &format!("{bogons}{LISTED}\n"));
+    let (code, said) = site.ask(&["update"])?;
+    ensure!(
+        code == Some(1) && said.contains("special-use space"),
+        "{said}"
+    );
+    site.configure(&format!(
+        "{level}special-use = \"skip\"\n\
+         [[list]]\nname = \"feed\"\nfile = \"feed.json\"\nformat = \"misp\"\naction = \"alert\"\n"
+    ))?;
+    let attributes = [("ip-dst|port", "5.9.0.3|443"), ("domain", "bad.example")]
+        .map(|(kind, value)| format!("{{\"type\": \"{kind}\", \"value\": \"{value}\"}}"));
+    site.write(
+        "feed.json",
+        format!(
+            "{{\"response\": {{\"Attribute\": [{}]}}}}",
+            attributes.join(", ")
+        ),
+    )?;
+    // At every fetch, and without `--force`.
+    for entries in [format!("{LISTED}\n"), format!("{LISTED}\n{OTHER}\n")] {
+        publish(&body, &format!("{bogons}{entries}"));
+        let (code, said) = site.ask(&["update", "level1"])?;
+        let count = format!("level1: {} entries", entries.lines().count());
+        ensure!(code == Some(0) && said.contains(&count), "{said}");
+    }
+    let mut daemon = site.run(&[])?;
+    ensure!(!site.edge.passes(OTHER)?, "what is left filters");
+    let over = [
+        "level1: passed over 2 entries in special-use space",
+        "feed: passed over 1 ",
+    ];
+    let (code, listed) = site.ask(&["list"])?;
+    ensure!(code == Some(0), "{listed}");
+    for over in over {
+        ensure!(listed.contains(over), "{listed}");
+        daemon.wait_line(&format!("list {over}"), PATIENCE)?;
+    }
+    let json = site.json(&["list"])?;
+    ensure!(
+        json[0]["passed_over_by"]["entries in special-use space"] == 2
+            && json[1]["passed_over"] == 1
+            && json[1]["entries"] == 1,
+        "{json}"
+    );
+    site.done(&["reload"])?;
+    Ok(())
+}
+
 /// Checks that every face but the log says that a list is not what its source has.
 fn ensure_degraded(site: &Site, list: &str, what: &str) -> Result<()> {
     let status = site.edge.ask(&["status"])?;
     let health = site.edge.get("/healthz")?;
-    let (_, listed) = site.ask(&["list"])?;
+    let (code, listed) = site.ask(&["list"])?;
+    ensure!(code == Some(1), "a success hides the refusal: {listed}");
     let metrics = site.edge.get("/metrics")?.body;
     ensure!(
         status.code == Some(1) && status.stdout.contains(&format!("DEGRADED   list: {what}")),

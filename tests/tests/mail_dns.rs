@@ -76,6 +76,28 @@ fn name_server_on_a_protected_address_opens_dns_to_blocked_countries() -> Result
 }
 
 #[test]
+fn mail_dns_on_opens_dns_without_a_name_server() -> Result<()> {
+    require_root!();
+    let edge = Edge::new()?;
+    let place = tempfile::tempdir()?;
+    let file = place.path().join("geofence.toml");
+    std::fs::write(&file, "mail-dns = \"on\"\n")?;
+    let file = file.to_str().context("a path")?;
+    let _daemon = edge.run(&["--config", file])?;
+    ensure!(queries(&edge)? == [true; 4]);
+    ensure!(!edge.passes(BLOCKED[0])?, "nothing but DNS is opened");
+    // Status and check say that it is open, and why.
+    for words in [&["status"][..], &["check", file]] {
+        let said = edge.ask(words)?.stdout;
+        ensure!(
+            said.contains("open: UDP and TCP 53 from blocked countries, as configured"),
+            "{words:?}: {said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn mail_dns_off_and_mail_off_keep_dns_closed() -> Result<()> {
     require_root!();
     for text in ["mail-dns = \"off\"\n", "mail = \"off\"\n"] {

@@ -13,6 +13,8 @@ use geofence_tests::site::{CONFIG, GERMAN, Site};
 use geofence_tests::wait::poll;
 use nix::sys::signal::Signal;
 
+#[path = "reload/conf_d.rs"]
+mod conf_d;
 #[path = "reload/control.rs"]
 mod control;
 #[path = "reload/data.rs"]

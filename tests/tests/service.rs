@@ -1,6 +1,8 @@
 //! geofence as a service: what the units allow, what the service manager is given, and what a log collector reads.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +13,11 @@ use geofence_tests::daemon::{Daemon, binary, geofence};
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::site::Site;
+use geofence_tests::wait::poll;
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// What `systemd-analyze security` may say of the daemon, in tenths. It runs as root, as programs that attach XDP do.
@@ -140,6 +146,16 @@ impl Manager {
         }
         anyhow::bail!("no message with {text:?}, but {seen:?}")
     }
+
+    /// The messages that have arrived.
+    fn arrived(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        let mut message = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut message) {
+            all.push(String::from_utf8(message[..length].to_vec())?);
+        }
+        Ok(all)
+    }
 }
 
 fn run(site: &Site, more: &[&str], environment: &[(&str, &str)]) -> Result<Daemon> {
@@ -190,6 +206,105 @@ fn service_manager_sees_state_reloads_and_the_end() -> Result<()> {
     daemon.signal(Signal::SIGTERM)?;
     manager.wait("STOPPING=1")?;
     daemon.wait(PATIENCE)?;
+    Ok(())
+}
+
+/// Stops the main thread of a daemon, and no other, until it goes out of scope: its loop stands still.
+struct Wedge(Pid);
+
+impl Wedge {
+    fn new(daemon: &Daemon) -> Result<Self> {
+        let thread = Pid::from_raw(i32::try_from(daemon.id())?);
+        ptrace::seize(thread, ptrace::Options::empty())?;
+        let wedge = Self(thread);
+        ptrace::interrupt(thread)?;
+        // Its stop is reported to the tracer once.
+        waitpid(thread, Some(WaitPidFlag::__WALL))?;
+        Ok(wedge)
+    }
+}
+
+impl Drop for Wedge {
+    fn drop(&mut self) {
+        // It fails if the daemon has ended.
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
+#[test]
+fn wedged_loop_is_noticed_by_the_service_manager_and_by_liveness_probes() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let manager = Manager::new(&site)?;
+    let socket = manager.path.display().to_string();
+    let environment = [
+        ("NOTIFY_SOCKET", socket.as_str()),
+        ("WATCHDOG_USEC", "30000000"),
+    ];
+    let mut daemon = run(&site, &[], &environment)?;
+    manager.wait("WATCHDOG=1")?;
+    let is_alive = || anyhow::Ok(site.edge.get("/livez")?.status == 200);
+    ensure!(is_alive()?);
+
+    // The whole process stands still: there is no answer and no sign.
+    daemon.signal(Signal::SIGSTOP)?;
+    manager.arrived()?;
+    ensure!(!answers_soon(&site)?, "a stopped process answers");
+    ensure!(manager.arrived()?.is_empty());
+    daemon.signal(Signal::SIGCONT)?;
+    manager.wait("WATCHDOG=1")?;
+    ensure!(answers_soon(&site)?);
+
+    // The loop alone does: that is said, the sign is missing, and the filter filters.
+    let wedge = Wedge::new(&daemon)?;
+    manager.arrived()?;
+    let wedged = poll(PATIENCE, || {
+        let answer = site.edge.get("/livez")?;
+        Ok((answer.status == 503).then_some(answer))
+    })?;
+    let wedged = wedged.context("/livez does not tell")?;
+    ensure!(wedged.body.contains("\"wedged\""), "{wedged:?}");
+    for path in ["/-/healthy", "/healthz", "/readyz", "/metrics"] {
+        let answer = site.edge.get(path)?;
+        ensure!(answer.status == 503, "{path}: {answer:?}");
+    }
+    let signs = manager.arrived()?;
+    ensure!(
+        !signs.iter().any(|one| one.contains("WATCHDOG=1")),
+        "{signs:?}"
+    );
+    ensure!(site.passes()? == [false, true]);
+    drop(wedge);
+    manager.wait("WATCHDOG=1")?;
+    poll(PATIENCE, || Ok(is_alive()?.then_some(())))?.context("it does not recover")?;
+    ensure!(site.edge.get("/healthz")?.status == 200);
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+/// Whether `/livez` is answered within a second.
+fn answers_soon(site: &Site) -> Result<bool> {
+    site.edge.pair.edge.enter(|| {
+        let mut stream = TcpStream::connect_timeout(&LISTEN.parse()?, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(stream, "GET /livez HTTP/1.1\r\nhost: {LISTEN}\r\n\r\n")?;
+        Ok(stream.read(&mut [0; 16]).is_ok_and(|length| length > 0))
+    })?
+}
+
+#[test]
+fn units_watch_the_daemon_and_keep_it_when_memory_is_short() -> Result<()> {
+    for unit in [
+        include_str!("../../deploy/geofence.service"),
+        include_str!("../../deploy/geofence@.service"),
+    ] {
+        for line in ["WatchdogSec=30", "OOMScoreAdjust=-500", "Restart="] {
+            ensure!(
+                unit.lines().any(|one| one.starts_with(line)),
+                "no {line}: {unit}"
+            );
+        }
+    }
     Ok(())
 }
 

@@ -235,6 +235,23 @@ fn end_of_a_trial_clears_a_reload_that_it_refused() -> Result<()> {
         let status = site.edge.ask(&["status"])?;
         ensure!(status.code == Some(0), "{end}: {status:?}");
     }
+    // A trial whose time is over ends like one that is reverted.
+    in_time(|seconds| {
+        site.write("next.toml", "block = [\"RU\", \"DE\"]\n")?;
+        let begun = Instant::now();
+        ensure!(apply(&site, "next.toml", &format!("{seconds}s"))?.code == Some(0));
+        let refused = ask(&site, "reload")?.code == Some(1);
+        if begun.elapsed() >= Duration::from_secs(seconds) {
+            return Ok(None);
+        }
+        ensure!(refused, "a reload during a trial");
+        let cleared = poll(PATIENCE, || {
+            Ok((site.edge.metric("geofence_degraded")? == 0.0).then_some(()))
+        })?;
+        ensure!(cleared.is_some(), "degraded past the end of the trial");
+        ensure!(ask(&site, "status")?.json()?["trial"].is_null());
+        Ok(Some(()))
+    })?;
     // A confirmed policy is the one that was asked for last, so an earlier failure is over too.
     site.configure("block = [\"DE\"\n")?;
     ensure!(ask(&site, "reload")?.code == Some(1));

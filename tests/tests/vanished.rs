@@ -8,6 +8,7 @@ use geofence_tests::bpf::detach_link;
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{LISTEN, PATIENCE};
 use geofence_tests::frames::between;
+use geofence_tests::memory_limit::MemoryLimit;
 use geofence_tests::packet_socket::PacketSocket;
 use geofence_tests::probe::crosses;
 use geofence_tests::require_root;
@@ -19,8 +20,11 @@ use nix::sys::signal::Signal;
 #[test]
 fn reload_after_a_detachment_says_that_nothing_is_filtered() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new("block = [\"RU\"]\n")?;
-    let daemon = site.run(&[])?;
+    let daemon = site.run_within(&limit)?;
     let answer = site.edge.ask(&["reload"])?;
     ensure!(answer.code == Some(0), "{answer:?}");
     site.edge.detach(&["--interface", "edge0"])?;
@@ -47,6 +51,31 @@ fn reload_after_a_detachment_says_that_nothing_is_filtered() -> Result<()> {
             "{words:?}: {answer:?}"
         );
     }
+    daemon.interrupt(PATIENCE).map(drop)
+}
+
+#[test]
+fn link_that_was_detached_beneath_its_pin_is_attached_again() -> Result<()> {
+    require_root!();
+    let site = Site::new("block = [\"RU\"]\n")?;
+    let mut daemon = site.run(&[])?;
+    for entry in std::fs::read_dir(site.edge.pins().join("links"))? {
+        detach_link(&entry?.path())?;
+    }
+    // The kernel is asked, so the answer is never that of a filter which is gone.
+    let answer = site.edge.ask(&["reload"])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    ensure!(
+        !site.edge.passes(RUSSIAN)?,
+        "{answer:?}, and nothing filters"
+    );
+    daemon.wait_line("edge0 returned with index", PATIENCE)?;
+    // What leaves is judged again as well.
+    let status = site.edge.ask(&["status"])?;
+    ensure!(
+        status.code == Some(0) && status.stdout.contains("edge0: protected"),
+        "{status:?}"
+    );
     daemon.interrupt(PATIENCE).map(drop)
 }
 
@@ -84,8 +113,11 @@ fn said(site: &Site) -> Result<[String; 2]> {
 #[test]
 fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new("block = [\"RU\"]\n")?;
-    let mut daemon = site.run(&[])?;
+    let mut daemon = site.run_within(&limit)?;
     add_exception(&site, "x", "192.0.2.7")?;
     let state = site.edge.state();
     // A file in its place keeps a daemon from making it again, with and without Landlock.
@@ -102,6 +134,8 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
     })?;
     let report = report.context("the faces do not tell that it is gone")?;
     ensure!(report.contains("Restart geofence"), "{report}");
+    let shortfalls = "geofence_shortfalls{part=\"state\"}";
+    ensure!(site.edge.metric(shortfalls)? == 1.0 && site.edge.metric("geofence_degraded")? == 1.0);
     exchange(&state, &file)?;
     daemon.wait_line("the active image is saved", PATIENCE)?;
     let [status, health] = said(&site)?;
@@ -109,9 +143,10 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
         !status.contains("DEGRADED") && health.contains("\"ok\""),
         "{status} {health}"
     );
+    ensure!(site.edge.metric(shortfalls)? == 0.0);
     terminate(daemon)?;
     // Removed for good, it takes a restart by the commands that are named, and the exceptions hold until then.
-    let mut daemon = site.run(&[])?;
+    let mut daemon = site.run_within(&limit)?;
     add_exception(&site, "y", EXCEPTED)?;
     exchange(&state, &file)?;
     fs::remove_dir_all(&file)?;
@@ -152,8 +187,11 @@ fn lost_state_directory_is_reported_by_every_face_and_taken_up_when_it_returns()
 #[test]
 fn removed_state_directory_is_made_again_where_writing_is_not_confined() -> Result<()> {
     require_root!();
+    let Some(limit) = MemoryLimit::for_test() else {
+        return Ok(());
+    };
     let site = Site::new("block = [\"RU\"]\n")?;
-    let mut daemon = site.run(&[])?;
+    let mut daemon = site.run_within(&limit)?;
     add_exception(&site, "y", EXCEPTED)?;
     let state = site.edge.state();
     fs::remove_dir_all(&state)?;

@@ -6,6 +6,7 @@
 //! build, and never on the crates it builds.
 
 mod bench;
+mod beside;
 mod book;
 mod build;
 mod demo;

@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::beside::{self, Beside};
 use crate::exit_code::{NO, TROUBLE};
 use crate::privilege::{self, Way};
 use crate::{process, setup, workspace};
@@ -28,7 +29,12 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
 
     let way = privilege::offer("part of the tests")?;
     let notes = Notes::create()?;
-    let (tally, passed) = run_tests(&mut cargo_test(way, &notes, filters, options))?;
+    let (tally, passed) = if filters.is_empty() && options.is_empty() {
+        run_all(way, &notes)?
+    } else {
+        let cargo = process::cargo(&["test"]);
+        run_tests(&mut cargo_test(cargo, way, &notes, filters, options))?
+    };
     let skipped = report(&notes, way)?;
     notes.remove();
 
@@ -48,14 +54,36 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-fn cargo_test(way: Option<Way>, notes: &Notes, filters: &[String], options: &[String]) -> Command {
+/// Runs every test, one of them beside the others.
+fn run_all(way: Option<Way>, notes: &Notes) -> Result<(Tally, bool)> {
+    let mut apart = process::command("nice");
+    let cargo = process::cargo(&["test", "--test", beside::SUITE]);
+    apart
+        .args(["-n", "19"])
+        .arg(cargo.get_program())
+        .args(cargo.get_args());
+    let apart = Beside::start(&mut cargo_test(apart, way, notes, &[], &[]))?;
+    let others = ["--skip", beside::TEST].map(String::from);
+    let cargo = process::cargo(&["test"]);
+    let (mut tally, passed) = run_tests(&mut cargo_test(cargo, way, notes, &[], &others))?;
+    let (output, status) = apart.finish()?;
+    output.lines().for_each(|line| tally.count(line));
+    Ok((tally, passed && status.success()))
+}
+
+fn cargo_test(
+    mut cargo: Command,
+    way: Option<Way>,
+    notes: &Notes,
+    filters: &[String],
+    options: &[String],
+) -> Command {
     let path = process::search_path();
     let environment = [
         ("PATH", path.as_os_str()),
         ("GEOFENCE_SKIPPED", notes.skipped.as_os_str()),
         ("GEOFENCE_BUDGET", notes.budget.as_os_str()),
     ];
-    let mut cargo = process::cargo(&["test"]);
     cargo
         .args(workspace::HOST_CRATES)
         .args(workspace::TEST_FEATURES)
@@ -309,6 +337,7 @@ mod tests {
         };
         let line = |way| {
             process::describe(&cargo_test(
+                process::cargo(&["test"]),
                 way,
                 &notes,
                 &["vlan".into()],

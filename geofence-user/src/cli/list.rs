@@ -17,6 +17,8 @@ use crate::model::units::UnixSeconds;
 use crate::model::word::Word as _;
 
 /// Show the lists: entries, action, age, and why the last text of a list was rejected
+///
+/// Exits with 1 if the present text of a list is not in use: rejected, unusable or never fetched.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Print a JSON list
@@ -33,6 +35,8 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     let now = UnixSeconds::now();
     let store = Store::of(&config.instance);
     let mut loaded = load(&config.lists, &local, &store, now, Tolerance::Lists)?;
+    let is_whole = loaded.reports.iter().all(|one| one.shortfall().is_none());
+    let outcome = if is_whole { Outcome::Yes } else { Outcome::No };
     let notes = take_running(&mut loaded.reports, &daemon);
     if let Some(generation) = daemon["generation"].as_u64() {
         policy += &format!("; entries as image {generation} of the running filter has them");
@@ -45,7 +49,7 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
         });
         let reports: Vec<Value> = reports.collect();
         writeln!(out, "{}", Value::from(reports))?;
-        return Ok(Outcome::Yes);
+        return Ok(outcome);
     }
     writeln!(out, "policy: {policy}")?;
     if loaded.reports.is_empty() {
@@ -68,7 +72,7 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     for warning in loaded.warnings.iter().chain(&notes) {
         writeln!(out, "\nwarning: {warning}")?;
     }
-    Ok(Outcome::Yes)
+    Ok(outcome)
 }
 
 /// Counts entries as the running filter has them; says where their text has others by now.

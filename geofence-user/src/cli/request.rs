@@ -35,7 +35,7 @@ pub(super) struct ForceArgs {
 }
 
 impl DaemonArgs {
-    /// Asks the daemon, and writes its answer as JSON or in words. `refused` is the heading of a refusal. A reload that
+    /// Asks the daemon, and writes its answer as JSON or in words. `refused` is the heading of a refusal. A change that
     /// put less in place than asked is no success.
     pub(super) fn request(
         &self,
@@ -46,8 +46,7 @@ impl DaemonArgs {
     ) -> anyhow::Result<Outcome> {
         match ask(&self.instance.instance()?, request)? {
             Answer::Done(mut result) => {
-                let is_whole =
-                    !matches!(request, Request::Reload(_)) || missing(&result).is_empty();
+                let is_whole = missing(&result).is_empty();
                 if self.json {
                     result["ok"] = json!(true);
                     writeln!(out, "{result}")?;

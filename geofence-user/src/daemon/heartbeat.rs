@@ -1,4 +1,4 @@
-//! The heartbeat of the daemon's one thread: a sign each second that its loop still runs.
+//! The heartbeat of the daemon's loop: a sign each second that it still runs. The HTTP thread answers liveness probes.
 //!
 //! The service manager restarts a daemon whose sign is missing. The filter filters meanwhile, because it is pinned.
 

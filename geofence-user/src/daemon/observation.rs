@@ -25,6 +25,9 @@ use crate::os::clock::boot_now;
 
 /// How often it is examined whether a client still observes.
 const PERIOD: Duration = Duration::from_millis(500);
+/// The longest time and the highest rate of a capture.
+const CAPTURE_SECONDS_MAX: u64 = 24 * 60 * 60;
+const CAPTURE_RATE_MAX: u32 = 100_000;
 /// How long a client waits for frames before it is answered that there were none, and for samples.
 pub(super) const FRAMES_WAIT: Duration = Duration::from_millis(500);
 pub(super) const SAMPLES_WAIT: Duration = Duration::from_secs(1);
@@ -175,12 +178,13 @@ impl Daemon {
     pub fn start_capture(&self, request: CaptureRequest) -> Result<Value, Failure> {
         let refused = |text: String| Failure::new(Cause::Request, text);
         let is_bounded = request.count > 0
-            && request.seconds > 0
-            && request.rate > 0
+            && (1..=CAPTURE_SECONDS_MAX).contains(&request.seconds)
+            && (1..=CAPTURE_RATE_MAX).contains(&request.rate)
             && (1..=SNAP_MAX as u32).contains(&request.snap);
         if !is_bounded {
             return Err(refused(format!(
-                "a capture has a count, a time and a rate above zero, and keeps from 1 to {SNAP_MAX} bytes of a frame"
+                "a capture has a count above zero, lasts from 1 to {CAPTURE_SECONDS_MAX} seconds, takes from 1 to \
+                 {CAPTURE_RATE_MAX} frames a second, and keeps from 1 to {SNAP_MAX} bytes of a frame"
             )));
         }
         self.ensure_observable()?;

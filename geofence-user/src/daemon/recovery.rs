@@ -15,8 +15,10 @@ use super::active::ActivePolicy;
 use super::attempts::Backoff;
 use super::facts::Facts;
 use super::reload::ReloadOptions;
+use super::snapshot::database_updates;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
+use crate::data::geoip_update::FileState;
 use crate::data::lists::ListReport;
 use crate::data::lists::store::Store;
 use crate::model::failure::Failure;
@@ -91,7 +93,16 @@ impl Daemon {
                 all.push(one);
             }
         }
+        all.extend(self.failed_updates());
         all
+    }
+
+    /// The databases whose last update failed.
+    fn failed_updates(&self) -> Vec<Shortfall> {
+        let config = Arc::clone(&lock(&self.active).config);
+        let updates = database_updates(&config);
+        let failed = |(file, state): &(String, FileState)| state.shortfall(file);
+        updates.iter().filter_map(failed).collect()
     }
 
     /// The facts of the active policy, with what `geofence update` has found out since about lists that it fetches.
@@ -109,32 +120,35 @@ impl Daemon {
         facts
     }
 
-    /// Logs lists whose update has failed since the policy was read, and those whose update succeeded after that.
-    fn log_updates(&self, known: &mut BTreeMap<String, Shortfall>) {
-        let before = lock(&self.active).facts.lists.clone();
-        let now = self.facts().lists;
-        for (before, now) in before.iter().zip(&now) {
-            let shortfall = now.shortfall().filter(|one| {
-                // What the policy was read with is in the log already.
-                before
-                    .shortfall()
-                    .is_none_or(|before| before.text != one.text)
-            });
-            match shortfall {
-                Some(one)
-                    if known
-                        .get(&now.name)
-                        .is_none_or(|known| known.text != one.text) =>
-                {
-                    error!("{}", one.text);
-                    known.insert(now.name.clone(), one);
-                }
-                Some(_) => {}
-                None => {
-                    if known.remove(&now.name).is_some() && now.shortfall().is_none() {
-                        info!("the list {} is up to date again", now.name);
-                    }
-                }
+    /// Logs lists and databases whose update has failed since the policy was read, and those whose update succeeded
+    /// after that.
+    fn log_updates(&self, known: &mut BTreeMap<(Part, String), Shortfall>) {
+        let lists = lock(&self.active).facts.lists.clone();
+        // What the policy was read with is in the log already.
+        let logged: Vec<_> = lists.iter().filter_map(ListReport::shortfall).collect();
+        let mut now = self.failed_updates();
+        now.extend(self.facts().lists.iter().filter_map(ListReport::shortfall));
+        known.retain(|(part, name), _| {
+            let is_failing = now.iter().any(|one| one.is_of(*part, name));
+            if !is_failing {
+                let what = if *part == Part::List {
+                    "list"
+                } else {
+                    "database"
+                };
+                info!("the {what} {name} is up to date again");
+            }
+            is_failing
+        });
+        for one in now {
+            let key = (one.part, one.name.clone());
+            let is_logged = logged
+                .iter()
+                .chain(known.get(&key))
+                .any(|before| before.is_of(one.part, &one.name) && before.text == one.text);
+            if !is_logged {
+                error!("{}", one.text);
+                known.insert(key, one);
             }
         }
     }

@@ -257,5 +257,14 @@ mod tests {
             "trial": null,
         });
         assert_eq!(items(&sound), []);
+        // What cannot be read back from the kernel is said, and not taken for granted.
+        let mut unread = sound;
+        unread["generation_confirmed"] = false.into();
+        let items = items(&unread);
+        assert_eq!(
+            items[0].text,
+            "the kernel does not say which image is active"
+        );
+        assert!(items[0].is_trouble);
     }
 }

@@ -15,6 +15,8 @@ pub enum Part {
     List,
     /// The embedded GeoIP data stands in for the databases of the configuration.
     Database,
+    /// The last update of a database failed, and the file before it stays in use.
+    DatabaseUpdate,
     /// Only the first database decides.
     CrossCheck,
     /// Rules that name autonomous systems lack addresses.
@@ -34,9 +36,10 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::List,
         Self::Database,
+        Self::DatabaseUpdate,
         Self::CrossCheck,
         Self::AsDatabase,
         Self::Metrics,
@@ -53,6 +56,7 @@ impl Part {
         match self {
             Self::List => "list",
             Self::Database => "database",
+            Self::DatabaseUpdate => "database_update",
             Self::CrossCheck => "cross_check",
             Self::AsDatabase => "as_database",
             Self::Metrics => "metrics",

@@ -292,10 +292,10 @@ fn change_of_every_key_is_named() {
     let mut silent = Vec::new();
     for variant in variants {
         std::fs::write(place.path().join("new.toml"), &variant.text).unwrap();
-        let arguments = |json| Arguments {
+        let compared = |[old, new]: [&str; 2], json| Arguments {
             instance: Default::default(),
-            file: Some(place.path().join("new.toml")),
-            config: Some(place.path().join("old.toml")),
+            file: Some(place.path().join(new)),
+            config: Some(place.path().join(old)),
             database: Vec::new(),
             block: None,
             counters: None,
@@ -304,8 +304,8 @@ fn change_of_every_key_is_named() {
             default: Default::default(),
             json,
         };
-        let (outcome, text) = output(&arguments(false));
-        let object = json(arguments(true));
+        let files = ["old.toml", "new.toml"];
+        let object = json(compared(files, true));
         // A change of countries is shown as countries, and an entry of another name as another entry.
         let (table, named) = match (variant.table, variant.key) {
             (table, "block" | "allow-only") if table.is_none() => ("countries", ""),
@@ -315,11 +315,23 @@ fn change_of_every_key_is_named() {
             | (Some(table @ "geoip-source"), "file") => (table, "added: "),
             (Some(table), key) => (table, key),
         };
-        let is_named = text
-            .lines()
-            .any(|line| line.starts_with(table) && line.contains(named));
-        if outcome != Outcome::No || object["equal"] != false || !is_named {
-            silent.push(format!("{:?} {}:\n{text}", variant.table, variant.key));
+        // A key that goes is named like one that comes.
+        let removed = if named == "added: " {
+            "removed: "
+        } else {
+            named
+        };
+        for (files, named) in [(files, named), (["new.toml", "old.toml"], removed)] {
+            let (outcome, text) = output(&compared(files, false));
+            let is_named = text
+                .lines()
+                .any(|line| line.starts_with(table) && line.contains(named));
+            if outcome != Outcome::No || object["equal"] != false || !is_named {
+                silent.push(format!(
+                    "{:?} {} {files:?}:\n{text}",
+                    variant.table, variant.key
+                ));
+            }
         }
     }
     assert!(silent.is_empty(), "{}", silent.join("\n"));

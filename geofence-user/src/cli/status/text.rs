@@ -129,20 +129,6 @@ fn add_policy(status: &Value, lines: &mut Lines) {
         let name = word(&database["name"]);
         lines.add("data", format_args!("{name}, built {built}, {age}"));
     }
-    for update in list(&status["database_updates"]) {
-        let Some(why) = update["refused"].as_str() else {
-            continue;
-        };
-        let failed = UnixSeconds(update["failed"].as_u64().unwrap_or_default());
-        let (file, why) = (
-            word(&update["file"]),
-            why.lines().next().unwrap_or_default(),
-        );
-        lines.add(
-            "",
-            format_args!("the update of {file} failed at {failed}: {why}"),
-        );
-    }
     let lists = list(&status["lists"]).count();
     if lists > 0 {
         let current = list(&status["lists"]).filter(|one| one["standing"] == "current");
@@ -280,10 +266,6 @@ mod tests {
             "generation": 3,
             "listen": "127.0.0.1:10317",
             "databases": [{ "name": "a.mmdb", "built": 1_780_272_000_u64, "age_days": 4 }],
-            "database_updates": [
-                { "file": "a.mmdb", "refused": "no route", "failed": 1_780_275_600_u64 },
-                { "file": "b.mmdb", "refused": null, "failed": 1_780_275_600_u64 },
-            ],
             "exceptions": {
                 "live": 2,
                 "lapsing": [{ "id": "x-1", "until": "2026-12-01T00:00:00Z", "owner": "noc" }],
@@ -321,7 +303,6 @@ mod tests {
         for line in [
             "           enforce mode: packets from RU are dropped; mail passes\n",
             "config     /etc/geofence/geofence.toml\n",
-            "           the update of a.mmdb failed at 2026-06-01T01:00:00Z: no route\n",
             "lists      1 of 2 as their sources have them\n",
             "now        20 packets/s (0.01 Mbit/s) dropped, and 1000 packets/s (8.00 Mbit/s) passed, in the last ",
             "countries  RU 15/s, CN 5/s\n",

@@ -1,8 +1,8 @@
 //! Databases: fetched, staged beside the file in use, read whole, compared with what filters, and put in its place.
 
-use std::fs::{self, File};
+use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -18,11 +18,12 @@ use crate::data::geoip_update::{
     Downloaded, FileState, ObtainError, Role, StateFile, obtain, sha256,
 };
 use crate::data::lists::UpdateOptions;
+use crate::model::failure::{Cause, Failure};
 use crate::model::geoip_source::GeoipSource;
 use crate::model::shortfall::Tolerance;
 use crate::model::units::UnixSeconds;
-use crate::os::input;
 use crate::os::state::StateDirectory;
+use crate::os::{input, replace};
 use crate::prepare::prepare;
 
 /// The largest file in use that is compared with what was put in place.
@@ -48,9 +49,35 @@ pub(super) enum DatabaseOutcome {
     /// The server asked to be left alone until then.
     Postponed(UnixSeconds),
     /// What was fetched fails a check, and the file in use stays.
-    Rejected(String),
+    Rejected(Rejected),
     /// Nothing was fetched, and the file in use stays.
     Failed(String),
+}
+
+/// Why a database is not taken.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    why: String,
+    /// Whether `--force` would accept it.
+    can_be_forced: bool,
+}
+
+impl From<String> for Rejected {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            can_be_forced: false,
+        }
+    }
+}
+
+impl From<Failure> for Rejected {
+    fn from(failure: Failure) -> Self {
+        Self {
+            why: failure.to_string(),
+            can_be_forced: failure.cause == Cause::Sanity,
+        }
+    }
 }
 
 impl<'a> Databases<'a> {
@@ -126,11 +153,11 @@ impl<'a> Databases<'a> {
                 save(&installed)?;
                 Ok(outcome)
             }
-            Err(why) => {
+            Err(mut rejected) => {
                 // The staged file is gone, so it is named as what it was to become.
-                let why = why.replace(&staged.display().to_string(), &name);
-                save(&state.after_failure(&why, now, None))?;
-                Ok(DatabaseOutcome::Rejected(why))
+                rejected.why = rejected.why.replace(&staged.display().to_string(), &name);
+                save(&state.after_failure(&rejected.why, now, None))?;
+                Ok(DatabaseOutcome::Rejected(rejected))
             }
         }
     }
@@ -156,7 +183,7 @@ impl<'a> Databases<'a> {
         staged: &Path,
         role: Role,
         bytes: &[u8],
-    ) -> Result<DatabaseOutcome, String> {
+    ) -> Result<DatabaseOutcome, Rejected> {
         let failed = |error: io::Error| {
             format!(
                 "writing {}: {error}; the directory must exist and be writable (`geofence-update.service` may write to \
@@ -197,7 +224,7 @@ impl<'a> Databases<'a> {
         file: &Path,
         staged: &Path,
         role: Role,
-    ) -> Result<(UnixSeconds, Vec<String>), String> {
+    ) -> Result<(UnixSeconds, Vec<String>), Rejected> {
         let mut trial = self.config.clone();
         // Lists have nothing to do with it, and a list that cannot be read is no reason to keep old data.
         trial.lists.clear();
@@ -226,15 +253,13 @@ impl<'a> Databases<'a> {
             ..Base::default()
         };
         let force = self.options.force;
-        let candidate = Candidate::prepare(trial, base, force, Tolerance::Nothing);
-        let mut candidate = candidate.map_err(|failure| failure.to_string())?;
+        let mut candidate = Candidate::prepare(trial, base, force, Tolerance::Nothing)?;
         let systems_before = || -> Option<Extents> {
             let data = AsDatabase::open(file).ok()?;
             Some(as_database_extents(&data))
         };
         if is_systems {
-            let checked = candidate.check_asn_data(systems_before(), force);
-            checked.map_err(|failure| failure.to_string())?;
+            candidate.check_asn_data(systems_before(), force)?;
         }
         let built = self.staged_built(staged, role)?;
         let warnings = candidate.warnings.into_iter();
@@ -272,12 +297,8 @@ impl<'a> Databases<'a> {
 /// Writes a file beside the one that it is to replace. Others may read it, as they may the databases of a vendor's own
 /// tool.
 fn stage(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(path)?;
+    let mut file = replace::create(path)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -307,9 +328,9 @@ impl DatabaseOutcome {
                 set("outcome", "postponed".into());
                 set("until", until.0.into());
             }
-            Self::Rejected(why) => {
+            Self::Rejected(rejected) => {
                 set("outcome", "refused".into());
-                set("error", why.as_str().into());
+                set("error", rejected.why.as_str().into());
             }
             Self::Failed(why) => {
                 set("outcome", "failed".into());
@@ -342,10 +363,14 @@ impl DatabaseOutcome {
                 "{file}: not asked, because the server wants no request before {until}; to ask it all the same: \
                  geofence update {file}"
             ),
-            Self::Rejected(why) => format!(
-                "{file}: REJECTED, the file in use stays:\n{why}\nIf the new data is right, accept it: geofence update \
-                 {file} --force"
-            ),
+            Self::Rejected(Rejected { why, can_be_forced }) => {
+                let advice = if *can_be_forced {
+                    format!("\nIf the new data is right, accept it: geofence update {file} --force")
+                } else {
+                    String::new()
+                };
+                format!("{file}: REJECTED, the file in use stays:\n{why}{advice}")
+            }
             Self::Failed(why) => format!("{file}: FAILED, the file in use stays:\n{why}"),
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::shortfall::{Part, Shortfall};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::private_directory;
 use crate::os::{input, replace};
@@ -59,6 +60,20 @@ impl FileState {
             retry: None,
             ..self
         }
+    }
+
+    /// What is missing of a database: its last update, if that failed.
+    #[must_use]
+    pub fn shortfall(&self, file: &str) -> Option<Shortfall> {
+        let why = self.refused.as_ref()?;
+        let text = format!(
+            "the last update of {file} failed, and the file before it stays in use:\n{why}"
+        );
+        let shortfall = Shortfall::now(Part::DatabaseUpdate, file, text);
+        Some(Shortfall {
+            since: self.failed.unwrap_or(shortfall.since),
+            ..shortfall
+        })
     }
 }
 

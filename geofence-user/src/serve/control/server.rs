@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use super::protocol::{LINE_TIMEOUT, Request, VERSION};
@@ -29,8 +29,11 @@ const LINE_BYTES_MAX: u64 = 64 << 10;
 const LONG_BYTES: usize = 1 << 20;
 /// How many clients are connected at once.
 const CONNECTIONS_MAX: usize = 64;
-/// How many of them may wait for list events. The other places are for commands.
+/// How many of them may wait for list events.
 const FOLLOWERS_MAX: usize = 32;
+/// How many of them may wait until an earlier change of the policy has ended. The other places are for commands that
+/// ask, and for those that end a trial.
+const CHANGES_MAX: usize = 24;
 
 /// How often it is examined whether the socket is still in its place.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -120,18 +123,42 @@ async fn watch_path(path: &Path, daemon: &Daemon) {
     );
 }
 
+/// The places of requests that may wait for long.
+struct Places {
+    followers: Semaphore,
+    changes: Semaphore,
+    /// One of them at a time waits for the daemon, so that the end of a trial has one before it at most.
+    turn: Mutex<()>,
+}
+
+impl Places {
+    /// Waits until the changes that were asked for before have ended.
+    async fn turn(&self) -> Result<(SemaphorePermit<'_>, MutexGuard<'_, ()>), Failure> {
+        let place = place(
+            &self.changes,
+            CHANGES_MAX,
+            "for the end of an earlier change",
+        )?;
+        Ok((place, self.turn.lock().await))
+    }
+}
+
 /// Answers requests until the task is dropped.
 async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
-    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+    let places = Arc::new(Places {
+        followers: Semaphore::new(FOLLOWERS_MAX),
+        changes: Semaphore::new(CHANGES_MAX),
+        turn: Mutex::new(()),
+    });
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let daemon = Arc::clone(&daemon);
-                let followers = Arc::clone(&followers);
+                let places = Arc::clone(&places);
                 connections.admit(|busy| async move {
                     // A client that has disconnected needs no answer.
-                    let _ = answer_client(stream, &daemon, &followers, &busy).await;
+                    let _ = answer_client(stream, &daemon, &places, &busy).await;
                 });
             }
             Err(error) => {
@@ -146,7 +173,7 @@ async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
 async fn answer_client(
     mut stream: UnixStream,
     daemon: &Arc<Daemon>,
-    followers: &Semaphore,
+    places: &Places,
     busy: &Busy,
 ) -> std::io::Result<()> {
     let peer = stream.peer_cred()?;
@@ -173,7 +200,7 @@ async fn answer_client(
         let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
         busy.set(true);
         let mut answer = if is_whole {
-            answer(&line, daemon, followers, caller).await
+            answer(&line, daemon, places, caller).await
         } else {
             let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
             refused(Cause::Request, &error)
@@ -201,12 +228,12 @@ fn refused(cause: Cause, error: &str) -> String {
     json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
 }
 
-async fn answer(line: &str, daemon: &Arc<Daemon>, followers: &Semaphore, caller: Caller) -> String {
+async fn answer(line: &str, daemon: &Arc<Daemon>, places: &Places, caller: Caller) -> String {
     let request = match Request::parse(line) {
         Ok(request) => request,
         Err(error) => return refused(Cause::Request, &error),
     };
-    match carry_out(request, daemon, followers, caller).await {
+    match carry_out(request, daemon, places, caller).await {
         Ok(result) => format!(r#"{{"version":{VERSION},"ok":true,"result":{result}}}"#),
         Err(failure) => refused(failure.cause, &failure.text),
     }
@@ -215,9 +242,18 @@ async fn answer(line: &str, daemon: &Arc<Daemon>, followers: &Semaphore, caller:
 async fn carry_out(
     request: Request,
     daemon: &Arc<Daemon>,
-    followers: &Semaphore,
+    places: &Places,
     caller: Caller,
 ) -> Result<Box<RawValue>, Failure> {
+    let is_change = matches!(
+        request,
+        Request::Reload(_) | Request::Apply { .. } | Request::Exception { .. }
+    );
+    let _turn = if is_change {
+        Some(places.turn().await?)
+    } else {
+        None
+    };
     let result = match request {
         Request::Status => daemon.status().await,
         Request::Reload(options) => {
@@ -273,7 +309,11 @@ async fn carry_out(
         Request::Names => daemon.names(),
         Request::Policy => return daemon.policy().await,
         Request::Events { since, wait } => {
-            let _place = if wait { Some(place(followers)?) } else { None };
+            let _place = if wait {
+                Some(place(&places.followers, FOLLOWERS_MAX, "for events")?)
+            } else {
+                None
+            };
             daemon.events_since(since, wait).await
         }
         Request::Counters => daemon.counters()?,
@@ -284,7 +324,7 @@ async fn carry_out(
             follow,
         } => {
             let _place = if follow {
-                Some(place(followers)?)
+                Some(place(&places.followers, FOLLOWERS_MAX, "for events")?)
             } else {
                 None
             };
@@ -301,11 +341,14 @@ async fn carry_out(
     to_raw_value(&result).map_err(|error| Failure::new(Cause::Internal, error))
 }
 
-/// A place among the clients that wait for list events.
-fn place(followers: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
-    followers.try_acquire().map_err(|_| {
-        let text =
-            format!("{FOLLOWERS_MAX} clients wait for events already; end one of them first");
+/// A place among the clients that wait for something.
+fn place<'a>(
+    places: &'a Semaphore,
+    max: usize,
+    what: &str,
+) -> Result<SemaphorePermit<'a>, Failure> {
+    places.try_acquire().map_err(|_| {
+        let text = format!("{max} clients wait {what} already; try again when one of them is done");
         Failure::new(Cause::Request, text)
     })
 }

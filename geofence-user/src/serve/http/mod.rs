@@ -1,18 +1,24 @@
 //! The read-only HTTP server: binds the address, bounds its connections, and speaks TLS where that is configured.
+//!
+//! It has a thread of its own, so that a daemon whose loop stands still says so.
 
 mod gate;
 mod routes;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use axum::middleware;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tower_http::compression::CompressionLayer;
 use tracing::{info, warn};
 
@@ -128,7 +134,7 @@ pub async fn bind_and_serve(
     mut bound: Result<Bound, ListenError>,
     site: Site,
     daemon: Arc<Daemon>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let mut backoff = Backoff::default();
     loop {
         match bound {
@@ -137,8 +143,7 @@ pub async fn bind_and_serve(
                     let url = bound.url("/metrics").unwrap_or_default();
                     info!("the metrics address is bound: {url}");
                 }
-                serve(bound, &site.names, daemon).await;
-                return Ok(());
+                return serve_apart(bound, &site.names, daemon).await;
             }
             Err(error) => {
                 daemon.fall_short(Part::Metrics, error.shortfall());
@@ -149,11 +154,40 @@ pub async fn bind_and_serve(
     }
 }
 
-/// Answers until the task is dropped, one request a connection.
-async fn serve(bound: Bound, names: &[String], daemon: Arc<Daemon>) {
-    let Bound { listener, mut web } = bound;
+/// Serves on a thread of its own until the task is dropped. The thread has the privileges that this one has by then.
+async fn serve_apart(bound: Bound, names: &[String], daemon: Arc<Daemon>) -> io::Result<()> {
     let names = Arc::new(Names::of(names));
     let router = routes::router(daemon);
+    let Bound { listener, web } = bound;
+    // It belongs to the runtime that accepts.
+    let listener = listener.into_std()?;
+    let (_alive, dropped) = oneshot::channel::<()>();
+    let (end, ended) = oneshot::channel();
+    let serving = async move {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::select! {
+            () = serve(listener, web, names, router) => {}
+            // The sender is dropped and sends nothing.
+            _ = dropped => {}
+        }
+        Ok(())
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(|| {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        // Without a receiver, the daemon ends anyway.
+        let _ = end.send(runtime.and_then(|runtime| runtime.block_on(serving)));
+    })?;
+    let failed = |_| io::Error::other("the thread that answers HTTP has ended");
+    ended.await.map_err(failed)?
+}
+
+/// Answers until the task is dropped, one request a connection.
+async fn serve(
+    listener: TcpListener,
+    mut web: Option<WebConfigFile>,
+    names: Arc<Names>,
+    router: Router,
+) {
     let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
     loop {
         let stream = match listener.accept().await {
@@ -182,7 +216,7 @@ async fn serve(bound: Bound, names: &[String], daemon: Arc<Daemon>) {
 }
 
 /// Answers the request of a connection; without one, the client gets no answer.
-async fn answer(stream: TcpStream, web: Option<Arc<WebConfig>>, router: axum::Router) {
+async fn answer(stream: TcpStream, web: Option<Arc<WebConfig>>, router: Router) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

@@ -1,18 +1,25 @@
 //! The read-only answers: metrics, health for people and for orchestrators, and the page. No request changes anything.
+//!
+//! All but one are worked out on the daemon's loop. Whether that loop still runs is answered without it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response, Sse};
 use axum::routing::get;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::daemon::facts::LastFailure;
+use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::{Daemon, InterfaceState};
 use crate::model::shortfall::Shortfall;
 use crate::serve::metrics::{self, Exporter};
@@ -26,8 +33,26 @@ pub(super) struct App {
     live: Live,
 }
 
-/// The paths and their answers.
+/// The daemon's loop: where most answers are worked out, and whether it still runs.
+#[derive(Clone)]
+struct Loop {
+    runtime: Handle,
+    heartbeat: Arc<Heartbeat>,
+}
+
+/// How often it is examined whether the loop that works out an answer still runs.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// The paths and their answers. It is called on the daemon's loop, and the answers may be asked for elsewhere.
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+    let daemons_loop = Loop {
+        runtime: Handle::current(),
+        heartbeat: Arc::clone(&daemon.heartbeat),
+    };
+    let alive = Router::new()
+        .route("/livez", get(live))
+        .route("/-/healthy", get(live))
+        .with_state(Arc::clone(&daemon.heartbeat));
     let app = App {
         live: Live::start(&daemon),
         daemon,
@@ -50,11 +75,26 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         )
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
-        .route("/livez", get(live))
-        .route("/-/healthy", get(live))
         .route("/readyz", get(ready))
         .route("/-/ready", get(ready))
         .with_state(Arc::new(app))
+        .layer(middleware::from_fn_with_state(daemons_loop, on_the_loop))
+        .merge(alive)
+}
+
+/// Has the daemon's loop work out an answer; if it stands still, the answer is 503.
+async fn on_the_loop(State(daemon): State<Loop>, request: Request, next: Next) -> Response {
+    // Dropped with the connection, it ends the work.
+    let mut work = JoinSet::new();
+    work.spawn_on(next.run(request), &daemon.runtime);
+    loop {
+        match tokio::time::timeout(LOOK_PERIOD, work.join_next()).await {
+            Ok(Some(Ok(response))) => return response,
+            Ok(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Err(_) if daemon.heartbeat.is_alive() => {}
+            Err(_) => return liveness(&daemon.heartbeat),
+        }
+    }
 }
 
 async fn scrape(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -115,9 +155,12 @@ async fn health(State(app): State<Arc<App>>) -> Response {
     answer(is_protected, &body)
 }
 
-/// 200 while the daemon's loop runs, whatever it protects; otherwise 503, or no answer at all.
-async fn live(State(app): State<Arc<App>>) -> Response {
-    let heartbeat = &app.daemon.heartbeat;
+/// 200 while the daemon's loop runs, whatever it protects; otherwise 503.
+async fn live(State(heartbeat): State<Arc<Heartbeat>>) -> Response {
+    liveness(&heartbeat)
+}
+
+fn liveness(heartbeat: &Heartbeat) -> Response {
     let is_alive = heartbeat.is_alive();
     let status = if is_alive { "alive" } else { "wedged" };
     let body = json!({ "status": status, "heartbeat_age_seconds": heartbeat.age().as_secs() });
