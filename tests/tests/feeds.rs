@@ -225,11 +225,6 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
         success > 0.0 && success <= failure && failure + 3000.0 < retry,
         "{success} {failure} {retry}"
     );
-    let said = site.edge.ask(&["status"])?.stdout;
-    ensure!(
-        said.contains(&format!("the update of {file} failed at")),
-        "{said}"
-    );
 
     // The timer names nothing, and leaves the server alone.
     publish("200 OK", "", &whole);

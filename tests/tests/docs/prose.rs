@@ -139,6 +139,10 @@ const NAMED: [(&str, Named); 50] = [
         Because("the suite of observation runs it"),
     ),
     (
+        "geofence explain --pcap",
+        Because("the laboratory of traffic runs it"),
+    ),
+    (
         "geofence explain --pcap out.pcapng",
         Because("the suite of observation runs it"),
     ),
