@@ -22,8 +22,9 @@ use crate::probe::crosses;
 /// Where a geofence of these suites listens.
 pub const LISTEN: &str = "127.0.0.1:10317";
 
-/// How long a start, a reload or a packet may take. On a quiet machine none takes a second; this is for a busy one.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start, a reload or a packet may take. On a quiet machine none takes a second; this is for a busy one, and for
+/// an emulated one beside other tests.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A protected machine and a peer that calls it.
 #[derive(Debug)]

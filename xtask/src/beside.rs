@@ -1,6 +1,6 @@
 //! A test that runs beside all others, because the emulated machines take minutes and most other tests wait.
 //!
-//! It has the lowest priority: the others are timed, and it is not.
+//! It has a low priority: the others are timed, and it is not.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, anyhow};
 
+/// Its priority as for nice(1). The lowest would starve the guests while other tests use every core.
+pub(crate) const NICE: &str = "10";
 /// The suite, and its one test.
 pub(crate) const SUITE: &str = "machines";
 pub(crate) const TEST: &str = "kernels_of_debian_load_the_programs_and_filter";

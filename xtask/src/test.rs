@@ -59,7 +59,7 @@ fn run_all(way: Option<Way>, notes: &Notes) -> Result<(Tally, bool)> {
     let mut apart = process::command("nice");
     let cargo = process::cargo(&["test", "--test", beside::SUITE]);
     apart
-        .args(["-n", "19"])
+        .args(["-n", beside::NICE])
         .arg(cargo.get_program())
         .args(cargo.get_args());
     let apart = Beside::start(&mut cargo_test(apart, way, notes, &[], &[]))?;

@@ -45,8 +45,10 @@ const ASKING: [&str; 9] = [
     "BPF_MAP_GET_NEXT_KEY",
 ];
 
-/// Calls that a change makes when it is in place, for its answer and to tidy up.
-const READING: [&str; 4] = [
+/// Calls that a change makes when it is in place, for its answer and to tidy up; and the one by which the daemon looks
+/// after the egress program, each second and not for a change.
+const READING: [&str; 5] = [
+    "BPF_OBJ_GET",
     "BPF_OBJ_GET_INFO_BY_FD",
     "BPF_MAP_LOOKUP_ELEM",
     "BPF_MAP_LOOKUP_BATCH",
