@@ -1,8 +1,12 @@
 //! Decisions about datagrams on the host: fragments behind their first, answers behind their query, and DHCP.
 
+use std::net::Ipv4Addr;
+
 use geofence_common::action::Reason;
+use geofence_tests::corpus::dhcp_answer;
 use geofence_tests::frames::{Frame, number};
 use geofence_tests::host::{BLOCKED, OURS, SECOND, between, prepared, reason, send, tables};
+use geofence_tests::link::EDGE_MAC;
 
 const OURS_V6: &str = "2001:db8::2";
 const BLOCKED_V6: &str = "2a02:6b8::feed:ff";
@@ -273,7 +277,9 @@ fn lone_later_fragment_of_ipv6_is_dropped_where_ports_are_protected() {
 }
 
 fn dhcp(source: &str) -> Frame {
-    between(source, OURS).udp(67, 68).payload([2; 240])
+    let ours = OURS.parse().expect("an address");
+    let answer = dhcp_answer(Ipv4Addr::UNSPECIFIED, ours, EDGE_MAC);
+    between(source, OURS).udp(67, 68).payload(answer)
 }
 
 #[test]
@@ -290,6 +296,55 @@ fn dhcp_from_public_space_is_limited() {
     assert_eq!(passed(100), 10);
     for _ in 0..100 {
         assert_eq!(reason(&tables, dhcp("10.0.0.1")), Reason::LinkControl);
+    }
+}
+
+#[test]
+fn dhcp_from_public_space_passes_for_this_station_only() {
+    let prepared = prepared("");
+    let tables = tables(&prepared);
+    let ours = OURS.parse().expect("an address");
+    let (none, other) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(192, 0, 2, 99));
+    let of = |destination, client, yours, station| {
+        let answer = dhcp_answer(client, yours, station);
+        let frame = between(BLOCKED, destination).udp(67, 68).payload(answer);
+        reason(&tables, frame)
+    };
+    let stranger = [2, 0, 0, 0, 0, 9];
+    for (what, found, expected) in [
+        ("offer", of(OURS, none, ours, EDGE_MAC), Reason::LinkControl),
+        (
+            "renewal",
+            of(OURS, ours, ours, EDGE_MAC),
+            Reason::LinkControl,
+        ),
+        (
+            "inform",
+            of(OURS, ours, none, EDGE_MAC),
+            Reason::LinkControl,
+        ),
+        (
+            "broadcast",
+            of("255.255.255.255", none, other, stranger),
+            Reason::LinkControl,
+        ),
+        (
+            "another address",
+            of(OURS, ours, other, EDGE_MAC),
+            Reason::CountryBlocked,
+        ),
+        (
+            "another station",
+            of(OURS, none, ours, stranger),
+            Reason::CountryBlocked,
+        ),
+        (
+            "no address",
+            of(OURS, none, none, EDGE_MAC),
+            Reason::CountryBlocked,
+        ),
+    ] {
+        assert_eq!(found, expected, "{what}");
     }
 }
 

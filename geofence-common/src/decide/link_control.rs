@@ -5,7 +5,7 @@
 use crate::country::Country;
 use crate::decide::tables::Tables;
 use crate::flow::rate_limit::{RateLimit, RateLimitKey};
-use crate::frame::{Bytes, Frame};
+use crate::frame::{Bytes, Frame, Link};
 use crate::image::class::Class;
 use crate::packet::{Fragment, Packet};
 use crate::wire::protocol;
@@ -49,7 +49,8 @@ fn is_link_control_v4<F: Frame, T: Tables>(
                 && packet.fragment == Fragment::Whole
                 && ports(frame, packet, packet.payload) == DHCP
                 && !is_multicast
-                && (class.country() == Country::SPECIAL || is_within_dhcp_limit(tables))
+                && (class.country() == Country::SPECIAL
+                    || is_for_this_station(frame, packet) && is_within_dhcp_limit(tables))
         }
         // Membership reports carry the option (RFC 3376 section 4).
         protocol::IGMP => {
@@ -66,6 +67,44 @@ fn is_link_control_v4<F: Frame, T: Tables>(
         protocol::VRRP => options == 0 && packet.hop_limit == 255,
         _ => false,
     }
+}
+
+/// Whether a DHCP answer is for the station that the frame is for: by broadcast, which no router forwards, or about the
+/// address that it is sent to, at the hardware address that it is sent to (RFC 2131 section 4.1). An address that is
+/// being leased is not the host's yet, so a table of its addresses would not help.
+#[inline(always)]
+fn is_for_this_station<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    /// Behind the header of UDP: an answer, about Ethernet addresses of six bytes.
+    const MESSAGE: usize = 8;
+    const ANSWER: Bytes<4> = Bytes([2, 1, 6, 0]);
+
+    let [to, _] = packet.destination.words();
+    let to = to >> 32;
+    if to == 0xffff_ffff {
+        return true;
+    }
+    let at = packet.payload + MESSAGE;
+    if matches!(F::LINK, Link::Ip)
+        || at + 34 > packet.end
+        || frame
+            .bytes(at)
+            .is_none_or(|start: Bytes<4>| start != ANSWER)
+    {
+        return false;
+    }
+    // `ciaddr` and `yiaddr`; the addresses behind them are for servers and relays.
+    let (Some(client), Some(yours)) = (frame.bytes::<4>(at + 12), frame.bytes::<4>(at + 16)) else {
+        return false;
+    };
+    let number = |bytes: Bytes<4>| u64::from(u32::from_be_bytes(bytes.0));
+    let about = match number(yours) {
+        0 => number(client),
+        yours => yours,
+    };
+    // Four bytes from the first and four from the third, because a comparison of six would be a call.
+    let station = [0, 2].map(|offset| frame.bytes::<4>(offset).map(number));
+    let hardware = [28, 30].map(|offset| frame.bytes::<4>(at + offset).map(number));
+    about == to && station[0].is_some() && station == hardware
 }
 
 /// Takes one packet from the limit of DHCP answers from public space.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::entry::Named;
 use crate::frames::{Frame, number};
+use crate::link::{EDGE_MAC, PEER_MAC};
 
 /// A neighbour's link-local address.
 const NEIGHBOUR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
@@ -16,16 +17,58 @@ const ALL_REPORT_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x1
 /// The hop-by-hop option that multicast listener discovery must carry.
 const ROUTER_ALERT: [u8; 6] = [5, 2, 0, 0, 1, 0];
 
+/// A DHCP answer about addresses (RFC 2131 section 2): `ciaddr`, `yiaddr` and `chaddr`.
+#[must_use]
+pub fn dhcp_answer(client: Ipv4Addr, yours: Ipv4Addr, station: [u8; 6]) -> Vec<u8> {
+    let mut answer = vec![0; 240];
+    answer[..8].copy_from_slice(&[2, 1, 6, 0, 0x12, 0x34, 0x56, 0x78]);
+    answer[12..16].copy_from_slice(&client.octets());
+    answer[16..20].copy_from_slice(&yours.octets());
+    answer[28..34].copy_from_slice(&station);
+    answer
+}
+
 pub(super) fn ipv4(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Named> {
     let local = Ipv4Addr::new(192, 168, 7, 1);
     let alert = [148, 4, 0, 0];
     let group = Ipv4Addr::new(224, 0, 0, 251);
     let report = [0x16, 0, 0x09, 0x04, 224, 0, 0, 251];
     let from = |address: Ipv4Addr, to: Ipv4Addr| Frame::ethernet().ipv4(address, to);
-    let offer = [2, 1, 6, 0, 0x12, 0x34, 0x56, 0x78].repeat(30);
+    let offer = dhcp_answer(Ipv4Addr::UNSPECIFIED, destination, EDGE_MAC);
     let dhcp = |frame: Frame, sender, receiver| frame.udp(sender, receiver).payload(&offer).build();
+    let about = |client, yours, station| {
+        let answer = dhcp_answer(client, yours, station);
+        from(source, destination)
+            .udp(67, 68)
+            .payload(answer)
+            .build()
+    };
+    let (none, other) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(192, 0, 2, 99));
     vec![
         ("v4_dhcp_offer", dhcp(from(source, destination), 67, 68)),
+        (
+            "v4_dhcp_answer_to_inform",
+            about(destination, none, EDGE_MAC),
+        ),
+        ("v4_dhcp_offer_of_another", about(none, other, EDGE_MAC)),
+        (
+            "v4_dhcp_offer_for_another_station",
+            about(none, destination, PEER_MAC),
+        ),
+        (
+            "v4_dhcp_offer_cut",
+            from(source, destination)
+                .udp(67, 68)
+                .payload(&offer[..33])
+                .build(),
+        ),
+        (
+            "v4_dhcp_request_as_an_answer",
+            from(source, destination)
+                .udp(67, 68)
+                .payload([&[1], &offer[1..]].concat())
+                .build(),
+        ),
         (
             "v4_dhcp_offer_broadcast",
             dhcp(from(source, Ipv4Addr::BROADCAST), 67, 68),

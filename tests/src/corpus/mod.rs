@@ -15,5 +15,6 @@ mod link;
 mod tags;
 mod transport;
 
+pub use control::dhcp_answer;
 pub use entry::Named;
 pub use families::{corpus, named};
