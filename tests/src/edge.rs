@@ -22,8 +22,8 @@ use crate::probe::crosses;
 /// Where a geofence of these suites listens.
 pub const LISTEN: &str = "127.0.0.1:10317";
 
-/// How long a start, a reload or a packet may take. On a quiet machine none takes a second; this is for a busy one, and for
-/// an emulated one beside other tests.
+/// How long a start, a reload or a packet may take. On a quiet machine none takes a second; this is for a busy one, and
+/// for an emulated one beside other tests.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A protected machine and a peer that calls it.

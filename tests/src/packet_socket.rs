@@ -44,7 +44,7 @@ const BATCH_MAX: usize = 1024;
 /// How many frames may be on their way to the other end: half of what a veth's queue holds.
 const WINDOW: usize = 128;
 /// How long the other end may take to fetch them from the queue.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// Where a VLAN tag sits: behind the two MAC addresses.
 const TAG_OFFSET: usize = 12;
 

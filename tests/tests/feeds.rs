@@ -14,6 +14,7 @@ use geofence_tests::mmdb_writer::{Schema, Writer};
 use geofence_tests::privilege::missing_programs;
 use geofence_tests::require_root;
 use geofence_tests::site::{CONFIG, GERMAN, RUSSIAN, Site};
+use geofence_tests::wait::poll;
 use geofence_tests::web;
 
 /// The seconds since 1970.
@@ -68,7 +69,10 @@ fn override_decides_until_it_expires() -> Result<()> {
     let until = later(Duration::from_secs(5))?;
     site.configure(&corrected(&format!("until = \"{until}\"\n")))?;
     site.wait_both([false, false])?;
-    ensure!(site.edge.metric(series)? == 1.0, "one has expired");
+    poll(PATIENCE, || {
+        Ok((site.edge.metric(series)? == 1.0).then_some(()))
+    })?
+    .context("one has expired, and is still counted")?;
     let (_, text) = site.ask(&["check"])?;
     ensure!(
         text.contains("geo-override 77.88.8.0/24 (DE) expired at"),

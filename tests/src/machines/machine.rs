@@ -54,7 +54,7 @@ pub(super) const MODULES: [&str; 17] = [
 pub(super) const END: &str = "end";
 
 /// How long a machine may take, in seconds: without hardware support a start of geofence takes some ten.
-const SECONDS_MAX: &str = "1200";
+const SECONDS_MAX: &str = "3600";
 
 /// Boots the kernels side by side and returns what their machines have seen; `say` hears which ones they are.
 pub fn machines(kernels: &[Kernel], scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {

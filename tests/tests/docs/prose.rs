@@ -24,7 +24,7 @@ enum Named {
 use Named::{Because, ByConfig, Run};
 
 /// In the order in which they are run.
-const NAMED: [(&str, Named); 50] = [
+const NAMED: [(&str, Named); 51] = [
     ("geofence check", ByConfig(&[], 0, "policy: ")),
     ("geofence check --show", ByConfig(&[], 0, "block = ")),
     ("geofence check FILE", Run(&["check", "NEXT"], 0, "block")),

@@ -94,7 +94,8 @@ fn follow(
         let said = follower.stderr() + &follower.stdout();
         Ok((said.lines().count() >= lines).then_some(said))
     })?;
-    follower.signal(Signal::SIGINT)?;
+    // A runner in the background may have its children ignore SIGINT.
+    follower.signal(Signal::SIGTERM)?;
     follower.wait(PATIENCE)?;
     Ok(said.lines().take(lines).map(str::to_owned).collect())
 }

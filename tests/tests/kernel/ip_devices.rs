@@ -13,7 +13,7 @@ use geofence_user::os::clock::boot_now;
 use super::policies::customers;
 use super::{FRAMES, filter, prepared, reverse, sources};
 
-/// What is judged behind an Ethernet header is judged the same without one.
+/// What is judged behind an Ethernet header is judged the same without one, but for DHCP.
 #[test]
 fn frames_without_an_ethernet_header_are_judged_like_those_with_one() {
     require_root!();
@@ -35,6 +35,10 @@ fn frames_without_an_ethernet_header_are_judged_like_those_with_one() {
             || frame.len() < 28
             || !matches!((frame[12], version), (8, Some(4)) | (0x86, Some(6)))
         {
+            continue;
+        }
+        // An answer of DHCP is for the station that the Ethernet header names, and has a limit of its own.
+        if frame.windows(4).any(|ports| ports == [0, 67, 0, 68]) {
             continue;
         }
         let packet = &frame[14..];
