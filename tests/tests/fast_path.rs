@@ -16,20 +16,21 @@ use geofence_user::prepare::Prepared;
 const OPEN: &str = "193.0.6.139";
 const UNNAMED: &str = "77.88.9.9";
 /// Names `BLOCKED`.
-const EXCEPTION: &str = "[[exception]]
-id = \"customer\"
-owner = \"a\"
-reason = \"b\"
-\
-     from = [\"77.88.8.8\"]
-to = [\"any\"]
-services = [\"tcp/443\"]
-";
-const PROTECT: &str = "[[protect]]
-id = \"admin\"
-services = [\"tcp/8443\", \"udp/8443\"]
-from = [\"8.8.8.0/24\"]
-";
+const EXCEPTION: &str = r#"
+[[exception]]
+id = "customer"
+owner = "a"
+reason = "b"
+from = ["77.88.8.8"]
+to = ["any"]
+services = ["tcp/443"]
+"#;
+const PROTECT: &str = r#"
+[[protect]]
+id = "admin"
+services = ["tcp/8443", "udp/8443"]
+from = ["8.8.8.0/24"]
+"#;
 const RATE_LIMIT: &str = "rate-limit = 100\n";
 
 /// The tables of the fast path.

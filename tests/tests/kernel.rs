@@ -33,7 +33,7 @@ mod ip_devices;
 mod policies;
 
 use expected_events::{ExpectedEvents, listed};
-use policies::customers;
+use policies::{customers, selective};
 
 /// Instructions the verifier may walk through, and bytes of machine code: some more than the programs take today. For
 /// policies without rules, for packets that no rule concerns, and for others.
@@ -156,7 +156,7 @@ fn flow_cache_returns_only_the_last_written_flow() {
 #[test]
 fn kernel_and_host_agree_on_frames() {
     require_root!();
-    let policies: [fn(&mut Policy); 6] = [
+    let policies: [fn(&mut Policy); 8] = [
         |_| {},
         |policy| {
             policy.management = vec!["84.200.69.0/24".parse().expect("a prefix")];
@@ -179,6 +179,11 @@ fn kernel_and_host_agree_on_frames() {
             listed(policy);
             policy.lookup = Lookup::LpmTrie;
             policy.replies = Replies::None;
+        },
+        selective,
+        |policy| {
+            selective(policy);
+            policy.lookup = Lookup::LpmTrie;
         },
     ];
     for (seed, change) in (1..).zip(policies) {

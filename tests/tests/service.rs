@@ -293,22 +293,6 @@ fn answers_soon(site: &Site) -> Result<bool> {
 }
 
 #[test]
-fn units_watch_the_daemon_and_keep_it_when_memory_is_short() -> Result<()> {
-    for unit in [
-        include_str!("../../deploy/geofence.service"),
-        include_str!("../../deploy/geofence@.service"),
-    ] {
-        for line in ["WatchdogSec=30", "OOMScoreAdjust=-500", "Restart="] {
-            ensure!(
-                unit.lines().any(|one| one.starts_with(line)),
-                "no {line}: {unit}"
-            );
-        }
-    }
-    Ok(())
-}
-
-#[test]
 fn log_is_json_and_as_severe_as_asked() -> Result<()> {
     require_root!();
     let site = Site::new("block = [\"RU\"]\n")?;

@@ -14,7 +14,7 @@ use crate::wire::protocol;
 ///
 /// A filter that blocks every country must not cost the host its address, its routers or its neighbours. These prove
 /// that a packet was not forwarded: a hop limit of 255 (RFC 4861 section 7.1), a link-local source, or a hop limit of
-/// one. DHCP proves nothing, so what comes from public space is rate limited.
+/// one. DHCP proves less, so what comes from public space is rate limited as well.
 #[inline(always)]
 pub(crate) fn is_link_control<F: Frame, T: Tables>(
     frame: &F,

@@ -209,7 +209,7 @@ impl Class {
         self.0 & DENIED_OUT != 0
     }
 
-    /// This class, found without the host table. 1 if that may have another one, 0 if not.
+    /// This class, found without the host table; `may_be_host` is 1 if that table may have another one, and 0 if not.
     #[must_use]
     #[inline(always)]
     pub const fn with_host(self, may_be_host: u32) -> Self {

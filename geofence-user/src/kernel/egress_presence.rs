@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use futures_util::TryStreamExt as _;
+use tokio::task::JoinSet;
 
 use super::attach::{EGRESS_PLACE, EgressPlace};
 use super::error::KernelError;
@@ -17,16 +18,8 @@ pub async fn with_egress(pins: &Pins, indexes: &[u32]) -> Result<BTreeSet<u32>, 
     if has_tcx() {
         return pins.with_egress_links();
     }
-    let mut found = BTreeSet::new();
-    for index in indexes {
-        // Without TCX there is no link, and the program has a place that no other has.
-        let filters = egress_filters(*index).await;
-        let filters = filters.map_err(KernelError::io("listing the egress filters"))?;
-        if filters.contains(&EGRESS_PLACE) {
-            found.insert(*index);
-        }
-    }
-    Ok(found)
+    let failed = KernelError::io("listing the egress filters");
+    with_egress_filters(indexes).await.map_err(failed)
 }
 
 impl Pins {
@@ -51,19 +44,30 @@ fn is_no_pin(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | PermissionDenied)
 }
 
-/// The places of the filters that see what leaves by an interface.
-async fn egress_filters(index: u32) -> io::Result<Vec<EgressPlace>> {
+/// Those of these interfaces that have our filter. Without TCX there is no link, and the filter has a place that no
+/// other has.
+async fn with_egress_filters(indexes: &[u32]) -> io::Result<BTreeSet<u32>> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
-    let connection = tokio::spawn(connection);
-    // Without its queueing discipline an interface has no filters, which is no error.
-    let mut filters = handle.traffic_filter(index.cast_signed());
-    let listed = filters.get().egress().execute().try_collect::<Vec<_>>();
-    let listed = listed.await.map_err(io::Error::other);
-    connection.abort();
-    let places = listed?.into_iter().map(|one| EgressPlace {
-        // The lower half is the protocol.
-        priority: (one.header.info >> 16) as u16,
-        handle: one.header.handle.into(),
-    });
-    Ok(places.collect())
+    let mut work = JoinSet::new();
+    // It ends with this function.
+    work.spawn(connection);
+    let mut found = BTreeSet::new();
+    for index in indexes {
+        // Without its queueing discipline an interface has no filters, which is no error.
+        let mut filters = handle.traffic_filter(index.cast_signed());
+        let listed = filters.get().egress().execute().try_collect::<Vec<_>>();
+        let listed = listed.await.map_err(io::Error::other)?;
+        let is_ours = listed.iter().any(|one| {
+            let place = EgressPlace {
+                // The lower half is the protocol.
+                priority: (one.header.info >> 16) as u16,
+                handle: one.header.handle.into(),
+            };
+            place == EGRESS_PLACE
+        });
+        if is_ours {
+            found.insert(*index);
+        }
+    }
+    Ok(found)
 }

@@ -20,6 +20,11 @@ use geofence_user::model::units::UnixSeconds;
 /// Lists of each kind, with the frames' sources and destinations on one or several of them, and exceptions to them.
 pub(super) fn listed(policy: &mut Policy) {
     super::policies::customers(policy);
+    add_lists(policy);
+}
+
+/// The lists alone.
+pub(super) fn add_lists(policy: &mut Policy) {
     use geofence_user::model::list::{Action, Direction as About};
     let lists: [(&str, Action, About, &[&str]); 6] = [
         (
