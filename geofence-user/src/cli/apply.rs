@@ -58,6 +58,7 @@ pub(super) fn apply(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resul
     let seconds = arguments.confirm_within.as_secs();
     let request = Request::Apply {
         file: file.transpose()?,
+        text: None,
         seconds,
         force,
         required_peers,

@@ -31,6 +31,18 @@ const USUAL: Duration = Duration::from_secs(3600);
 /// when that is refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
+    #[command(flatten)]
+    ban: NewBan,
+    /// Ban it even if that locks out this machine's SSH sessions, gateways, resolvers or metadata service
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// A ban that is to be made.
+#[derive(Args, Debug)]
+pub struct NewBan {
     /// The source
     #[arg(value_name = "ADDRESS|PREFIX", value_parser = source)]
     source: IpNet,
@@ -43,11 +55,22 @@ pub struct Arguments {
     /// Person, team or tool responsible for the ban
     #[arg(long, value_name = "TEXT", default_value = "operator")]
     owner: String,
-    /// Ban it even if that locks out this machine's SSH sessions, gateways, resolvers or metadata service
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    daemon: DaemonArgs,
+}
+
+impl NewBan {
+    /// The ban in the words of the command, and how many seconds it lasts if that is what was asked for.
+    #[must_use]
+    pub fn spec(&self) -> (ExceptionSpec, Option<u64>) {
+        let (until, lasts) = match (self.end.text(), self.end.lasts()) {
+            (Some(until), lasts) => (until, lasts),
+            (None, _) => (
+                UnixSeconds::now().plus(USUAL).to_string(),
+                Some(USUAL.as_secs()),
+            ),
+        };
+        let ban = ExceptionSpec::ban(&self.source, &self.reason, &self.owner, until);
+        (ban, lasts)
+    }
 }
 
 /// End a ban
@@ -71,17 +94,9 @@ pub struct ListArguments {
 }
 
 pub(super) fn ban(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let end = &arguments.end;
-    let (until, lasts) = match (end.text(), end.lasts()) {
-        (Some(until), lasts) => (until, lasts),
-        (None, _) => (
-            UnixSeconds::now().plus(USUAL).to_string(),
-            Some(USUAL.as_secs()),
-        ),
-    };
-    let (reason, owner) = (&arguments.reason, &arguments.owner);
+    let (ban, lasts) = arguments.ban.spec();
     let change = Change::Ban {
-        ban: ExceptionSpec::ban(&arguments.source, reason, owner, until),
+        ban,
         force: arguments.force,
         required_peers: required_peers(&arguments.daemon.instance.instance()?)?,
     };
@@ -169,7 +184,10 @@ fn table(bans: &[ExceptionView]) -> String {
 }
 
 /// Reads an address or a prefix.
-fn source(text: &str) -> Result<IpNet, String> {
+///
+/// # Errors
+/// A sentence that says how to write one.
+pub fn source(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.into());
     }

@@ -67,7 +67,7 @@ impl Severity {
 
 impl LogArgs {
     /// Starts logging.
-    pub(super) fn start(&self) {
+    pub fn start(&self) {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let layer: Box<dyn Layer<Registry> + Send + Sync> = match self.log_format {
             Format::Json => layer

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -40,6 +41,7 @@ use crate::model::private_pins::PRIVATE_PINS;
 use crate::os::file_stamps::FileStamps;
 use crate::os::instance::{Instance, InstanceError, Lock};
 use crate::os::{memory, notify};
+use crate::serve::control::Door;
 use crate::serve::http::{Bound, ListenError, Site};
 use crate::serve::{control, http};
 
@@ -154,10 +156,12 @@ async fn protect(
     let _locks = lock(&instance, &pins, is_strict)?;
     let site = Site::of(config);
     let listener = http::listen(&site).await;
-    let control = control::listen(&instance);
+    let doors = doors(config);
     if is_strict {
         listener.as_ref().map_err(|error| anyhow!("{error}"))?;
-        control.as_ref().map_err(|error| anyhow!("{error}"))?;
+        for (_, socket) in &doors {
+            socket.as_ref().map_err(|error| anyhow!("{error}"))?;
+        }
     }
     let survey = Survey::take(&pins, &config.interfaces, is_strict).await?;
     let mut options = candidate.options();
@@ -191,11 +195,9 @@ async fn protect(
         daemon.save_image();
     }
     memory::give_back();
-    tokio::spawn(control::listen_and_serve(
-        control,
-        instance.clone(),
-        Arc::clone(&daemon),
-    ));
+    for (door, socket) in doors {
+        tokio::spawn(control::listen_and_serve(socket, door, Arc::clone(&daemon)));
+    }
     let serving = serve((listener, site), records, &summary, &daemon);
     let detach = tokio::select! {
         result = serving => return result.context("serving metrics"),
@@ -204,8 +206,9 @@ async fn protect(
     };
     daemon.end_history();
     daemon.end_observation();
-    // If the socket cannot be removed, the next start removes it.
+    // If a socket cannot be removed, the next start removes it.
     let _ = std::fs::remove_file(instance.socket());
+    let _ = std::fs::remove_file(instance.agent_socket());
     if detach {
         let _ = notify::stopping("detaching");
         info!("interrupted: detaching. It was {}", daemon.in_words());
@@ -216,6 +219,19 @@ async fn protect(
         leave_attached(&daemon).await;
     }
     Ok(())
+}
+
+/// The control socket, and that of the fleet agent if there is one.
+fn doors(config: &Config) -> Vec<(Door, Result<UnixListener, control::ListenError>)> {
+    let agent = config.fleet_user.as_ref();
+    let agent = agent.map(|user| Door::agent(&config.instance, user));
+    let doors = std::iter::once(Door::control(&config.instance)).chain(agent);
+    doors
+        .map(|door| {
+            let socket = door.listen();
+            (door, socket)
+        })
+        .collect()
 }
 
 /// Reports where the filter goes on without this process, as the kernel says: it may have been detached meanwhile.

@@ -39,6 +39,8 @@ pub struct Config {
     pub listen_names: Vec<String>,
     /// The file with TLS and users for the listener.
     pub web_config: Option<PathBuf>,
+    /// The user that the fleet agent runs as.
+    pub fleet_user: Option<String>,
     pub xdp_mode: XdpMode,
     /// Bytes of each image slot; nothing for automatic.
     pub image_capacity: Option<u64>,
@@ -139,6 +141,7 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listen_names: Vec::new(),
             web_config: None,
+            fleet_user: None,
             xdp_mode: XdpMode::Native,
             image_capacity: None,
             flows: FlowCapacity::default(),

@@ -188,6 +188,22 @@ pub(super) fn database(text: &str) -> Result<PathBuf, Problem> {
     ))
 }
 
+/// Reads the user of the fleet agent, of which there need not be one.
+pub(super) fn user(text: &str) -> Result<Option<String>, Problem> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.starts_with('-') || !text.bytes().all(is_fit) {
+        return Err(Problem::new(
+            format!("{} is not the name of a user", quoted(text)),
+            "a name has letters, digits, `-`, `_` and `.`",
+            "write the user that the fleet agent runs as, such as \"geofence-fleet\", or \"\" for none",
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 /// Reads the path of a web configuration that there need not be.
 pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, Problem> {
     if text.is_empty() {

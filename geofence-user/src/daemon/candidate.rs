@@ -26,6 +26,7 @@ use crate::model::policy::{Lookup, NewNumbers};
 use crate::model::shortfall::{Part, Shortfall, Tolerance};
 use crate::model::units::UnixSeconds;
 use crate::os::instance::Instance;
+use crate::os::user;
 use crate::prepare::{
     CountryData, DatabaseCache, DatabaseFiles, PrepareError, Prepared, filter_options,
     is_database_alone, prepare_from,
@@ -235,6 +236,14 @@ impl Candidate {
             cache: None,
             systems: None,
         }
+    }
+
+    /// The servers that the fleet agent of this machine is connected to.
+    #[must_use]
+    pub fn fleet_servers(&self) -> Vec<Dependency> {
+        let name = self.config.fleet_user.as_deref();
+        let user = name.and_then(user::number);
+        user.map(lockout::fleet_servers).unwrap_or_default()
     }
 
     /// Refuses a policy that locks out one of these peers, unless it is forced. If it `keeps_accepted`, peers whose

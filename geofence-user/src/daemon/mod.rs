@@ -52,4 +52,4 @@ pub use reload::ReloadOptions;
 pub use runtime_exceptions::{Change, ExceptionView, RuntimeExceptionStore};
 pub use start::Start;
 pub use state::Daemon;
-pub use trial::{Confirmation, WINDOW};
+pub use trial::{Confirmation, Replacement, WINDOW};

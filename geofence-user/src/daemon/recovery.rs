@@ -69,8 +69,11 @@ impl Daemon {
     pub fn change_shortfalls(&self) -> Vec<Shortfall> {
         let mut all = self.shortfalls();
         let of_start = |part| {
-            use Part::{Control, Events, Metrics, Samples, SessionHelper};
-            matches!(part, Control | Events | Metrics | Samples | SessionHelper)
+            use Part::{Control, Events, Fleet, Metrics, Samples, SessionHelper};
+            matches!(
+                part,
+                Control | Fleet | Events | Metrics | Samples | SessionHelper
+            )
         };
         all.retain(|one| !of_start(one.part));
         all

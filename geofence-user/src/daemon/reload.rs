@@ -164,6 +164,7 @@ impl Daemon {
             ("listen", config.listen != before.listen),
             ("listen-names", config.listen_names != before.listen_names),
             ("web-config", config.web_config != before.web_config),
+            ("fleet-user", config.fleet_user != before.fleet_user),
             ("instance", config.instance != before.instance),
             ("event-file", config.events.file != before.events.file),
             (
@@ -223,6 +224,7 @@ impl Daemon {
         for sentence in unknown {
             warn!("{sentence}");
         }
+        required.extend(candidate.fleet_servers());
         required.extend(options.required_peers);
         required.sort_unstable();
         required.dedup();

@@ -22,13 +22,14 @@ use crate::model::policy::Policy;
 use crate::model::units::UnixSeconds;
 
 /// The keys that are about the machine and not about the policy, so that machines with one policy have one hash.
-const OF_THE_MACHINE: [&str; 16] = [
+const OF_THE_MACHINE: [&str; 17] = [
     "interfaces",
     "inner-interfaces",
     "xdp-mode",
     "listen",
     "listen-names",
     "web-config",
+    "fleet-user",
     "instance",
     "capacity-mib",
     "drop-events",
@@ -141,7 +142,7 @@ impl Daemon {
 
 /// The hash of the active policy, worked out once. That of many exceptions takes longer than a scrape may, so it comes
 /// with a later one.
-async fn policy_hash(active: &ActivePolicy) -> Option<String> {
+pub(super) async fn policy_hash(active: &ActivePolicy) -> Option<String> {
     if let Some(known) = active.hash.get() {
         return Some(known.clone());
     }

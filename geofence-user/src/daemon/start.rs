@@ -137,10 +137,11 @@ impl Start {
             return Ok(self);
         }
         let interfaces = &self.candidate.config.interfaces;
-        let (required, unknown) = lockout::dependencies(interfaces, None).await;
+        let (mut required, unknown) = lockout::dependencies(interfaces, None).await;
         for sentence in unknown {
             warn!("{sentence}");
         }
+        required.extend(self.candidate.fleet_servers());
         let Err(failure) = self.candidate.check_lockout(&required, force, true) else {
             return Ok(self);
         };

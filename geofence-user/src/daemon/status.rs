@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::active::{ActivePolicy, Trial};
 use super::interface_state::InterfaceState;
 use super::runtime_exceptions::summary;
-use super::snapshot::database_updates;
+use super::snapshot::{database_updates, policy_hash};
 use super::start::sentence;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
@@ -27,7 +27,9 @@ impl Daemon {
     /// What `geofence status` shows.
     pub async fn status(&self) -> Value {
         let interfaces = self.protection().await;
-        let ActivePolicy { config, .. } = lock(&self.active).clone();
+        let active = lock(&self.active).clone();
+        let policy_hash = policy_hash(&active).await;
+        let config = active.config;
         let facts = self.facts();
         // What the kernel holds, if it can be read.
         let generation = lock(&self.filter).generation();
@@ -64,6 +66,7 @@ impl Daemon {
             "configuration": self.source.file.as_ref().and_then(|file| std::path::absolute(file).ok()),
             "program_version": env!("CARGO_PKG_VERSION"),
             "mode": facts.mode.word(),
+            "policy_hash": policy_hash,
             "policy": (!facts.is_last_good).then(|| sentence(&config.policy)),
             "rates": self.rates(),
             "unanswered": self.unanswered(config.policy.replies),

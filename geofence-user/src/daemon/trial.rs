@@ -27,6 +27,14 @@ use crate::os::replace::{create, put};
 /// The shortest and the longest trial: enough for a telephone call, too short to be forgotten.
 pub const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
+/// A policy that is to be tried, and to replace the configuration file when it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// A file in the directory of the configuration.
+    File(PathBuf),
+    Text(String),
+}
+
 /// The result of a confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
@@ -54,11 +62,11 @@ impl Daemon {
         }
     }
 
-    /// Activates the policy of a file, or of the configuration as it is now, for this long; returns the image's
+    /// Activates another policy, or that of the configuration as it is now, for this long; returns the image's
     /// generation.
     pub async fn apply(
         self: &Arc<Self>,
-        file: Option<PathBuf>,
+        replacement: Option<Replacement>,
         window: Duration,
         options: ReloadOptions,
     ) -> Result<u32, Failure> {
@@ -66,7 +74,11 @@ impl Daemon {
         let _change = self.change.lock().await;
         self.refuse_on_trial()?;
         let daemon = Arc::clone(self);
-        let read = move || file.map(|path| daemon.read_replacement(path)).transpose();
+        let read = move || {
+            let file = replacement.map(|one| daemon.replacement_file(one));
+            let file = file.transpose()?;
+            file.map(|path| daemon.read_replacement(path)).transpose()
+        };
         let file = run_blocking(read).await?;
         let path = file.as_ref().map(|(path, _)| path.as_path());
         let candidate = self.checked_candidate(path, options).await?;
@@ -192,6 +204,36 @@ impl Daemon {
         Ok(generation)
     }
 
+    /// The file with a policy that is to be tried. A text is written beside the configuration first.
+    fn replacement_file(&self, replacement: Replacement) -> Result<PathBuf, Failure> {
+        let text = match replacement {
+            Replacement::File(path) => return Ok(path),
+            Replacement::Text(text) => text,
+        };
+        let refused = |text: String| Failure::new(Cause::Configuration, text);
+        let configuration = self.source.file.as_ref().ok_or_else(|| {
+            refused(
+                "a policy of the fleet replaces the configuration file when it is confirmed, and this geofence runs \
+                 without one: start it with --config"
+                    .to_owned(),
+            )
+        })?;
+        let offered = configuration.with_added_extension(OFFERED);
+        let permissions = fs::metadata(configuration).map(|facts| facts.permissions());
+        let written = permissions.and_then(|permissions| {
+            let new = offered.with_added_extension(UNFINISHED);
+            put(&offered, &new, &[text.as_bytes()], Some(permissions))
+        });
+        written.map_err(|error| {
+            refused(format!(
+                "cannot write the policy to {}: {error}. The daemon can write only to the directory of the \
+                 configuration that it was started with",
+                offered.display()
+            ))
+        })?;
+        Ok(offered)
+    }
+
     /// Reads a file that is to replace the configuration file, after a check that it could.
     fn read_replacement(&self, file: PathBuf) -> Result<(PathBuf, String), Failure> {
         let refused = |text: String| Failure::new(Cause::Configuration, text);
@@ -239,6 +281,9 @@ fn real_directory(path: &Path) -> io::Result<PathBuf> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new(".")).canonicalize()
 }
+
+/// What the name of the file ends in that a policy is written to when it comes as a text.
+const OFFERED: &str = "offered";
 
 /// What the name of a configuration that is being replaced ends in. An operator's `geofence.toml.new` is not meant.
 const UNFINISHED: &str = "geofence-unfinished";

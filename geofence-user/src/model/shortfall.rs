@@ -25,6 +25,8 @@ pub enum Part {
     Metrics,
     /// The control socket.
     Control,
+    /// The socket of the fleet agent.
+    Fleet,
     /// Events of list matches.
     Events,
     /// Samples of drops, or captures.
@@ -36,7 +38,7 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::List,
         Self::Database,
         Self::DatabaseUpdate,
@@ -44,6 +46,7 @@ impl Part {
         Self::AsDatabase,
         Self::Metrics,
         Self::Control,
+        Self::Fleet,
         Self::Events,
         Self::Samples,
         Self::SessionHelper,
@@ -61,6 +64,7 @@ impl Part {
             Self::AsDatabase => "as_database",
             Self::Metrics => "metrics",
             Self::Control => "control",
+            Self::Fleet => "fleet",
             Self::Events => "events",
             Self::Samples => "samples",
             Self::SessionHelper => "session_helper",

@@ -4,6 +4,7 @@
 //! /sys/fs/bpf/geofence/NAME    links and tables that outlive the process (kernel::Pins)
 //! /var/lib/NAME                the last good image (state)
 //! /run/NAME/control.sock       where `geofence reload` and `status` ask
+//! /run/NAME/agent.sock         where the fleet agent asks, if there is one
 //! ```
 //!
 //! The daemon holds a lock on /run/NAME and on the directory of its pins, so there is one daemon of each name, also
@@ -95,6 +96,12 @@ impl Instance {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.run_directory().join("control.sock")
+    }
+
+    /// Where the fleet agent asks.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_directory().join("agent.sock")
     }
 
     /// Makes this process the only daemon of the name, until it drops the lock.

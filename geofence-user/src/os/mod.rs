@@ -1,6 +1,6 @@
 //! What geofence uses of the operating system: clocks and memory, name servers, an instance's directories, the last
-//! good image on disk, file stamps, reading and replacing files, certificates, the service manager, how to restart, and
-//! the process's own privileges.
+//! good image on disk, users, file stamps, reading and replacing files, certificates, the service manager, how to
+//! restart, and the process's own privileges.
 
 pub mod certificates;
 pub mod clock;
@@ -17,3 +17,4 @@ pub mod privilege;
 pub mod replace;
 pub mod restart;
 pub mod state;
+pub mod user;

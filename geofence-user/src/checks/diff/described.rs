@@ -238,6 +238,7 @@ fn others(config: &Config) -> Vec<KeyValue> {
         one("listen", config.listen),
         many("listen-names", config.listen_names.clone()),
         one("web-config", paths(&config.web_config, "none")),
+        one("fleet-user", or_none(config.fleet_user.as_ref())),
         one("databases", paths(&config.databases, "the embedded one")),
         many(
             "accept-database-types",

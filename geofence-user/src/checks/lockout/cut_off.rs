@@ -24,6 +24,8 @@ pub struct Replies {
     pub dns: bool,
     /// ICMP errors about packets.
     pub errors: bool,
+    /// Packets of connections that this machine has opened.
+    pub connections: bool,
 }
 
 impl Replies {
@@ -33,11 +35,17 @@ impl Replies {
         Self {
             dns: policy.replies != policy::Replies::None,
             errors: policy.replies == policy::Replies::All,
+            connections: policy.replies == policy::Replies::All,
         }
     }
 
     fn pass(self, need: Need, reason: Reason) -> bool {
-        (reason == Reason::UnprovenReply && need == Need::Resolver && self.dns)
+        let is_remembered = match need {
+            Need::Resolver => self.dns,
+            Need::Fleet { .. } => self.connections,
+            Need::Ssh { .. } | Need::Gateway | Need::Metadata => false,
+        };
+        (reason == Reason::UnprovenReply && is_remembered)
             || (reason == Reason::UnprovenIcmpError && self.errors)
     }
 }

@@ -24,6 +24,10 @@ pub enum Need {
     Resolver,
     /// The cloud's metadata service.
     Metadata,
+    /// A server of the fleet, at this port.
+    Fleet {
+        port: u16,
+    },
 }
 
 /// A peer that this machine depends on.
@@ -41,6 +45,7 @@ impl fmt::Display for Dependency {
             Need::Gateway => write!(f, "the gateway {address} and its ICMP errors"),
             Need::Resolver => write!(f, "the resolver {address}"),
             Need::Metadata => write!(f, "the cloud's metadata service {address}"),
+            Need::Fleet { port } => write!(f, "the fleet's server {address} and its port {port}"),
         }
     }
 }
@@ -61,6 +66,7 @@ impl Dependency {
             Need::Ssh { port } => (Protocol::Tcp, CLIENT, port),
             Need::Resolver => (Protocol::Udp, DNS, CLIENT),
             Need::Metadata => (Protocol::Tcp, HTTP, CLIENT),
+            Need::Fleet { port } => (Protocol::Tcp, port, CLIENT),
             Need::Gateway => (Protocol::Icmp, 0, 0),
         };
         let incoming = Question {
@@ -77,7 +83,9 @@ impl Dependency {
         };
         let incoming = match self.need {
             Need::Gateway => icmp_error(self.address, here)?,
-            Need::Ssh { .. } | Need::Resolver | Need::Metadata => incoming.frame().ok()?,
+            Need::Ssh { .. } | Need::Resolver | Need::Metadata | Need::Fleet { .. } => {
+                incoming.frame().ok()?
+            }
         };
         Some([incoming, outgoing.frame().ok()?])
     }

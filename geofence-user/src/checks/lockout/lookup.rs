@@ -71,6 +71,18 @@ pub async fn dependencies(
     (found, unknown)
 }
 
+/// The servers that connections of the fleet agent lead to.
+#[must_use]
+pub fn fleet_servers(user: u32) -> Vec<Dependency> {
+    let peers = sockets::peers_of(user).into_iter();
+    let others = peers.filter(|peer| !is_own(peer.ip().to_canonical()));
+    let found = others.map(|peer| Dependency {
+        need: Need::Fleet { port: peer.port() },
+        address: peer.ip().to_canonical(),
+    });
+    found.collect()
+}
+
 /// Whether an address is one of this machine's own: the kernel binds sockets to such addresses only.
 fn is_own(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()

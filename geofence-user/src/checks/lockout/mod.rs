@@ -15,7 +15,7 @@ pub mod watcher;
 
 pub use cut_off::{CutOff, Lockout, Replies, cut_off};
 pub use dependency::{Dependency, Need};
-pub use lookup::dependencies;
+pub use lookup::{dependencies, fleet_servers};
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ struct Socket {
     local: SocketAddr,
     peer: SocketAddr,
     state: State,
+    user: u32,
     inode: u64,
 }
 
@@ -34,6 +35,17 @@ enum State {
 
 /// The peers of SSH sessions, and the local ports.
 pub(super) fn ssh_peers() -> io::Result<BTreeSet<(SocketAddr, u16)>> {
+    Ok(sessions(&all()?, &servers()))
+}
+
+/// The peers of the established connections of a user's processes.
+pub(super) fn peers_of(user: u32) -> BTreeSet<SocketAddr> {
+    let sockets = all().unwrap_or_default().into_iter();
+    let own = sockets.filter(|one| one.user == user && one.state == State::Established);
+    own.map(|one| one.peer).collect()
+}
+
+fn all() -> io::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for path in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
         match fs::read_to_string(path) {
@@ -43,7 +55,7 @@ pub(super) fn ssh_peers() -> io::Result<BTreeSet<(SocketAddr, u16)>> {
             Err(error) => return Err(error),
         }
     }
-    Ok(sessions(&sockets, &servers()))
+    Ok(sockets)
 }
 
 /// The sockets of SSH servers by inode, and whether a user has logged in on each.
@@ -121,12 +133,14 @@ fn socket(line: &str) -> Option<Socket> {
         "0A" => State::Listening,
         _ => return None,
     };
-    // Before the inode come the queues, the timer, the retransmits, the user and the timeout.
-    let inode = words.nth(5)?.parse().ok()?;
+    // Before the user come the queues, the timer and the retransmits; before the inode comes the timeout.
+    let user = words.nth(3)?.parse().ok()?;
+    let inode = words.nth(1)?.parse().ok()?;
     Some(Socket {
         local,
         peer,
         state,
+        user,
         inode,
     })
 }

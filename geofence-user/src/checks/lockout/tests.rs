@@ -111,6 +111,7 @@ fn remembered_queries_spare_only_resolvers_and_gateways() {
     let replies = Replies {
         dns: true,
         errors: true,
+        connections: true,
     };
     let needs: Vec<_> = cut_by(&image(|_| ()), "77.88.8.8", replies)
         .into_iter()

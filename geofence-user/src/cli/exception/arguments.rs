@@ -32,6 +32,15 @@ pub(super) enum Verb {
 /// Add an exception
 #[derive(Args, Debug)]
 pub(super) struct Add {
+    #[command(flatten)]
+    pub(super) exception: NewException,
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
+}
+
+/// An exception that is to be added.
+#[derive(Args, Debug)]
+pub struct NewException {
     /// Name of the exception, such as a ticket number; without one, geofence chooses a name
     #[arg(value_name = "ID", default_value = "", hide_default_value = true)]
     id: String,
@@ -54,9 +63,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
-    pub(super) end: End,
-    #[command(flatten)]
-    pub(super) daemon: DaemonArgs,
+    pub end: End,
 }
 
 /// List all exceptions, also those of the configuration, with the packets each has let pass
@@ -106,7 +113,7 @@ pub(super) struct Remove {
 
 /// When an exception or a ban expires.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct End {
+pub struct End {
     /// Expires this long from now: 30d, 12h, 90m
     #[arg(long, value_name = "TIME", value_parser = span, conflicts_with = "until")]
     expires: Option<Duration>,
@@ -117,20 +124,23 @@ pub(in crate::cli) struct End {
 
 impl End {
     /// The time as the configuration writes it.
-    pub(in crate::cli) fn text(&self) -> Option<String> {
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
         let at = |lasts| UnixSeconds::now().plus(lasts).to_string();
         self.expires.map(at).or_else(|| self.until.clone())
     }
 
     /// How long it lasts, in seconds, if that is what was asked for.
-    pub(in crate::cli) fn lasts(&self) -> Option<u64> {
+    #[must_use]
+    pub fn lasts(&self) -> Option<u64> {
         self.expires.map(|lasts| lasts.as_secs())
     }
 }
 
-impl Add {
-    /// The exception to add.
-    pub(super) fn spec(&self) -> ExceptionSpec {
+impl NewException {
+    /// The exception in the words of the command.
+    #[must_use]
+    pub fn spec(&self) -> ExceptionSpec {
         let services = self.proto.iter().flat_map(|protocol| {
             let ports = self.port.iter();
             let ports = ports.map(move |port| format!("{protocol}/{port}"));

@@ -20,7 +20,7 @@ pub(in crate::cli) fn exception(
 ) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::Add(add) => {
-            let addition = (Change::Add(add.spec()), add.end.lasts());
+            let addition = (Change::Add(add.exception.spec()), add.exception.end.lasts());
             change(&add.daemon, addition, "added", out)
         }
         Verb::Extend(extend) => {

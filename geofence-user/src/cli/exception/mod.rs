@@ -4,6 +4,5 @@ mod arguments;
 mod command;
 mod view;
 
-pub use arguments::Arguments;
-pub(super) use arguments::End;
+pub use arguments::{Arguments, End, NewException};
 pub(super) use command::{exception, show};

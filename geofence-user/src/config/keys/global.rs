@@ -114,6 +114,20 @@ fn own_keys() -> Vec<Key<Config>> {
         )
         .example(r#"web-config = "/etc/geofence/web.yml""#)
         .refused("A URL. What the file says is checked when the address is bound, and when the file changes."),
+        K::text("fleet-user", "the name or number of a user", values::user, |config| {
+            &mut config.fleet_user
+        })
+        .meaning("The user that the fleet agent of this machine runs as; empty for none.")
+        .details(
+            "That user may ask the daemon on a second socket, `agent.sock` beside the control socket: it may add and \
+             remove exceptions whose names begin with `fleet-`, ban and unban, put a policy on trial, and read the \
+             status. The lock-out check protects the servers that the user's connections lead to. \
+             [The fleet](fleet.md) explains the agent.",
+        )
+        .example(r#"fleet-user = "geofence-fleet""#)
+        .refused(
+            "What is no name of a user. A user that does not exist is a shortfall: `geofence status` names it.",
+        ),
         K::list("databases", "paths of MMDB files", values::database, |config| {
             &mut config.databases
         })

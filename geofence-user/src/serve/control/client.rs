@@ -81,14 +81,26 @@ pub fn ask(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
     ask_for(instance, request)
 }
 
+/// Asks the daemon of an instance as the fleet agent.
+pub fn ask_agent(instance: &Instance, request: &Request) -> Result<Answer, AskError> {
+    ask_at(&instance.agent_socket(), instance, request)
+}
+
 /// Asks the daemon of an instance, and reads the result as a given type.
 pub fn ask_for<T: DeserializeOwned>(
     instance: &Instance,
     request: &Request,
 ) -> Result<Answer<T>, AskError> {
-    let socket = instance.socket();
+    ask_at(&instance.socket(), instance, request)
+}
+
+fn ask_at<T: DeserializeOwned>(
+    socket: &Path,
+    instance: &Instance,
+    request: &Request,
+) -> Result<Answer<T>, AskError> {
     let path = socket.display().to_string();
-    let line = match exchange(&socket, request) {
+    let line = match exchange(socket, request) {
         Ok(line) if !line.is_empty() => line,
         Ok(_) => return Err(AskError::Silence { path }),
         Err(cause) => return Err(AskError::of(cause, instance, path)),

@@ -7,12 +7,15 @@
 //! {"version":1,"ok":false,"cause":"database","error":"..."}
 //! ```
 //!
-//! The daemon serves only root and its own user, whatever the socket's mode. HTTP only reads.
+//! The daemon serves only root and its own user, whatever the socket's mode. The fleet agent has a socket of its own,
+//! on which it may ask for less. HTTP only reads.
 
 mod client;
+mod door;
 mod protocol;
 mod server;
 
-pub use client::{Answer, AskError, ask, ask_for};
+pub use client::{Answer, AskError, ask, ask_agent, ask_for};
+pub use door::{Door, FLEET, ListenError};
 pub use protocol::{Request, VERSION};
-pub use server::{ListenError, listen, listen_and_serve};
+pub use server::listen_and_serve;

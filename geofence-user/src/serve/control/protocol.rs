@@ -25,7 +25,11 @@ pub enum Request {
     /// Activates a policy until it is confirmed or the time is over.
     Apply {
         /// The file with the policy; without one, the configuration file.
+        #[serde(default)]
         file: Option<PathBuf>,
+        /// The policy itself instead of a file, which the daemon writes beside its configuration.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
         seconds: u64,
         #[serde(default)]
         force: bool,

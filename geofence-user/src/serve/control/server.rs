@@ -1,7 +1,6 @@
 //! The daemon's side of the control socket.
 
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +12,19 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
+use super::door::{Door, ListenError, Right};
 use super::protocol::{LINE_TIMEOUT, Request, VERSION};
 use crate::daemon::runtime_exceptions::Caller;
-use crate::daemon::{Backoff, Confirmation, Daemon, ReloadOptions};
+use crate::daemon::{Backoff, Confirmation, Daemon, ReloadOptions, Replacement};
 use crate::model::failure::{Cause, Failure};
-use crate::model::shortfall::{Part, Shortfall};
-use crate::os::instance::Instance;
+use crate::model::shortfall::Shortfall;
 use crate::os::memory;
 use crate::os::restart;
 use crate::serve::connection_limit::{Busy, ConnectionLimit};
 
-/// The longest line that is read.
-const LINE_BYTES_MAX: u64 = 64 << 10;
 /// After an answer longer than this, its memory is returned to the system.
 const LONG_BYTES: usize = 1 << 20;
-/// How many clients are connected at once.
-const CONNECTIONS_MAX: usize = 64;
-/// How many of them may wait for list events.
+/// How many clients of a socket may wait for list events.
 const FOLLOWERS_MAX: usize = 32;
 /// How many of them may wait until an earlier change of the policy has ended. The other places are for commands that
 /// ask, and for those that end a trial.
@@ -38,86 +33,62 @@ const CHANGES_MAX: usize = 24;
 /// How often it is examined whether the socket is still in its place.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why the daemon cannot listen.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {path}: {cause}")]
-pub struct ListenError {
-    path: String,
-    cause: std::io::Error,
-}
-
-/// Creates the socket. The caller holds the instance's lock, so an existing socket is a leftover.
-pub fn listen(instance: &Instance) -> Result<UnixListener, ListenError> {
-    let path = instance.socket();
-    let failed = |cause| ListenError {
-        path: path.display().to_string(),
-        cause,
-    };
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    // Only the owner can enter the directory, so no other user can connect before the mode is set.
-    let listener = UnixListener::bind(&path).map_err(failed)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(listener)
-}
-
 /// Tries until there is a socket, and answers requests until the task is dropped.
 pub async fn listen_and_serve(
     mut socket: Result<UnixListener, ListenError>,
-    instance: Instance,
+    door: Door,
     daemon: Arc<Daemon>,
 ) {
     let mut backoff = Backoff::default();
     loop {
         match socket {
             Ok(listener) => {
-                if daemon.make_good(Part::Control) {
-                    info!("the control socket answers");
+                if daemon.make_good(door.part()) {
+                    info!("the socket {} answers", door.path().display());
                 }
-                let path = instance.socket();
-                let watched = watch_path(&path, &daemon);
+                let watched = watch_path(&door, &daemon);
                 tokio::select! {
-                    () = serve(listener, Arc::clone(&daemon)) => return,
+                    () = serve(listener, &door, Arc::clone(&daemon)) => return,
                     () = watched => {}
                 }
-                socket = listen(&instance);
+                socket = door.listen();
             }
             Err(error) => {
                 daemon.fall_short(
-                    Part::Control,
+                    door.part(),
                     format!(
-                        "NO CONTROL SOCKET, so `geofence reload`, `status` and the like do not work: {error}. geofence \
-                         keeps trying. If the directory was made after the start, geofence may not write to it: \
-                         restart geofence with {}, which makes the directory and leaves no gap",
+                        "{}: {error}. geofence keeps trying. If the directory was made after the start, geofence may \
+                         not write to it: restart geofence with {}, which makes the directory and leaves no gap",
+                        door.loss(),
                         restart::how()
                     ),
                 );
                 tokio::time::sleep(backoff.pause()).await;
-                socket = listen(&instance);
+                socket = door.listen();
             }
         }
     }
 }
 
 /// Waits until the socket can no longer be found by its path.
-async fn watch_path(path: &Path, daemon: &Daemon) {
+async fn watch_path(door: &Door, daemon: &Daemon) {
     let inode = |path: &Path| {
         std::fs::symlink_metadata(path)
             .map(|facts| facts.ino())
             .ok()
     };
+    let path = &door.path();
     let own = inode(path);
     while own.is_some() && inode(path) == own {
         tokio::time::sleep(WATCH_PERIOD).await;
     }
-    let path = path.display();
     daemon.fall_short(
-        Part::Control,
+        door.part(),
         format!(
-            "THE CONTROL SOCKET {path} WAS REMOVED, so `geofence reload`, `status` and the like do not work. If \
-             geofence cannot make it again, restart geofence with {}; the filter stays attached meanwhile",
+            "{}: {} was removed. If geofence cannot make it again, restart geofence with {}; the filter stays attached \
+             meanwhile",
+            door.loss(),
+            path.display(),
             restart::how()
         ),
     );
@@ -144,8 +115,8 @@ impl Places {
 }
 
 /// Answers requests until the task is dropped.
-async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
-    let mut connections = ConnectionLimit::new(CONNECTIONS_MAX);
+async fn serve(listener: UnixListener, door: &Door, daemon: Arc<Daemon>) {
+    let mut connections = ConnectionLimit::new(door.connections_max());
     let places = Arc::new(Places {
         followers: Semaphore::new(FOLLOWERS_MAX),
         changes: Semaphore::new(CHANGES_MAX),
@@ -156,9 +127,10 @@ async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
             Ok((stream, _)) => {
                 let daemon = Arc::clone(&daemon);
                 let places = Arc::clone(&places);
+                let door = door.clone();
                 connections.admit(|busy| async move {
                     // A client that has disconnected needs no answer.
-                    let _ = answer_client(stream, &daemon, &places, &busy).await;
+                    let _ = answer_client(stream, &door, &daemon, &places, &busy).await;
                 });
             }
             Err(error) => {
@@ -172,6 +144,7 @@ async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
 
 async fn answer_client(
     mut stream: UnixStream,
+    door: &Door,
     daemon: &Arc<Daemon>,
     places: &Places,
     busy: &Busy,
@@ -181,28 +154,32 @@ async fn answer_client(
         user: peer.uid(),
         process: peer.pid(),
     };
-    let user = caller.user;
-    if user != 0 && user != nix::unistd::geteuid().as_raw() {
-        warn!("user {user} may not control geofence");
+    let Some(right) = door.right(caller.user) else {
+        warn!(
+            "user {} may not ask on {}",
+            caller.user,
+            door.path().display()
+        );
         return Ok(());
-    }
+    };
+    let line_bytes_max = door.line_bytes_max();
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = String::new();
-        let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+        let mut limited = (&mut reader).take(line_bytes_max);
         let read = limited.read_line(&mut line);
         let length = tokio::time::timeout(LINE_TIMEOUT, read).await??;
         if length == 0 {
             return Ok(());
         }
         // A line that was cut off is not a request, and neither is the rest of it.
-        let is_whole = line.ends_with('\n') || (length as u64) < LINE_BYTES_MAX;
+        let is_whole = line.ends_with('\n') || (length as u64) < line_bytes_max;
         busy.set(true);
         let mut answer = if is_whole {
-            answer(&line, daemon, places, caller).await
+            answer(&line, daemon, places, (caller, right)).await
         } else {
-            let error = format!("a request has at most {LINE_BYTES_MAX} bytes");
+            let error = format!("a request has at most {line_bytes_max} bytes");
             refused(Cause::Request, &error)
         };
         answer.push('\n');
@@ -228,8 +205,15 @@ fn refused(cause: Cause, error: &str) -> String {
     json!({ "version": VERSION, "ok": false, "cause": cause.name(), "error": error }).to_string()
 }
 
-async fn answer(line: &str, daemon: &Arc<Daemon>, places: &Places, caller: Caller) -> String {
-    let request = match Request::parse(line) {
+async fn answer(
+    line: &str,
+    daemon: &Arc<Daemon>,
+    places: &Places,
+    (caller, right): (Caller, Right),
+) -> String {
+    let request = Request::parse(line);
+    let allowed = request.and_then(|request| right.check(&request).map(|()| request));
+    let request = match allowed {
         Ok(request) => request,
         Err(error) => return refused(Cause::Request, &error),
     };
@@ -267,17 +251,26 @@ async fn carry_out(
         }
         Request::Apply {
             file,
+            text,
             seconds,
             force,
             required_peers,
         } => {
+            let source = match (file, text) {
+                (Some(_), Some(_)) => {
+                    let text = "a policy comes from a file or as a text, not as both";
+                    return Err(Failure::new(Cause::Request, text));
+                }
+                (Some(file), None) => Some(Replacement::File(file)),
+                (None, text) => text.map(Replacement::Text),
+            };
             let options = ReloadOptions {
                 force,
                 required_peers,
                 ..ReloadOptions::default()
             };
             let window = Duration::from_secs(seconds);
-            let generation = daemon.apply(file, window, options).await?;
+            let generation = daemon.apply(source, window, options).await?;
             let unprotected = daemon.gaps().await;
             json!({
                 "generation": generation,
