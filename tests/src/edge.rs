@@ -110,6 +110,19 @@ impl Edge {
         crosses(&self.outside, &self.inside, &frame, PATIENCE)
     }
 
+    /// Whether a frame crosses the link after it was down, as at a boot. Nothing may filter yet.
+    pub fn carries(&self, patience: Duration) -> Result<bool> {
+        for state in ["down", "up"] {
+            let words = ["ip", "link", "set", self.interface(), state];
+            self.pair.edge.run(&words)?;
+        }
+        self.pair.wait_up()?;
+        self.pair.address(false)?;
+        let (source, destination) = (IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 1]));
+        let frame = between(source, destination).tcp(40_000, 22).syn().build();
+        crosses(&self.outside, &self.inside, &frame, patience)
+    }
+
     /// Checks for each address whether connections from it get in.
     pub fn ensure_passes(&self, expected: &[(&str, bool)]) -> Result<()> {
         for (source, passes) in expected {

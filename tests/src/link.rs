@@ -225,6 +225,8 @@ fn take(device: &str, namespace: &Namespace, name: &str, mac: &str, mtu: &str) -
         bail!("moving {device} into a namespace: {}", said.trim());
     }
     namespace.run(&["ip", "link", "set", name, "address", mac, "mtu", mtu])?;
+    // An emulated card may go on to take only frames for the address that it was made with.
+    namespace.run(&["ip", "link", "set", name, "promisc", "on"])?;
     Ok(())
 }
 
