@@ -17,7 +17,11 @@ const BYTES_MAX: u64 = 20_000_000;
 /// The section with the crates, as cargo-auditable names it.
 const CRATES: &str = ".dep-v0";
 
+/// The package and the program of the fleet's agent.
+const FLEET: (&str, &str) = ("geofence-fleet", "geofence-fleet");
+
 pub(super) struct Binary {
+    name: &'static str,
     /// Without debug information.
     pub(super) path: PathBuf,
     pub(super) debug_information: PathBuf,
@@ -27,16 +31,24 @@ pub(super) struct Binary {
 impl Binary {
     /// Builds it with the C library of this machine.
     pub(super) fn build(release: &Release) -> Result<Self> {
-        Self::build_for(release, host()?)
+        Self::build_for(release, GEOFENCE, host()?)
+    }
+
+    /// Builds the fleet's agent.
+    pub(super) fn build_fleet(release: &Release) -> Result<Self> {
+        Self::build_for(release, FLEET, host()?)
     }
 
     /// Builds it for every distribution, with a C library inside.
     pub(super) fn build_static(release: &Release) -> Result<Self> {
-        Self::build_for(release, static_target::triple())
+        Self::build_for(release, GEOFENCE, static_target::triple())
     }
 
-    fn build_for(release: &Release, triple: String) -> Result<Self> {
-        let (package, name) = GEOFENCE;
+    fn build_for(
+        release: &Release,
+        (package, name): (&'static str, &'static str),
+        triple: String,
+    ) -> Result<Self> {
         // It notes the crates inside the binary, for scanners of vulnerabilities.
         let mut cargo = process::cargo(&["auditable", "build", "--locked", "--profile", "dist"]);
         cargo.args(["--package", package, "--bin", name, "--target", &triple]);
@@ -44,12 +56,12 @@ impl Binary {
         apply(&mut cargo, release, &remapped()?)?;
         process::check(&mut cargo)?;
         let built = workspace::target_directory()?.join(&triple).join("dist");
-        Self::split(&built.join(name), triple)
+        Self::split(&built.join(name), name, triple)
     }
 
     /// Separates the debug information.
-    fn split(whole: &Path, target: String) -> Result<Self> {
-        let path = whole.with_file_name("stripped").join("geofence");
+    fn split(whole: &Path, name: &'static str, target: String) -> Result<Self> {
+        let path = whole.with_file_name("stripped").join(name);
         let directory = path.parent().context("a binary has a directory")?;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("creating {}", directory.display()))?;
@@ -90,6 +102,7 @@ impl Binary {
             bail!("the binary has {bytes} bytes; it may have {BYTES_MAX}");
         }
         Ok(Self {
+            name,
             path,
             debug_information,
             target,
@@ -102,7 +115,7 @@ impl Binary {
         release: &Release,
         out: &Path,
     ) -> Result<PathBuf> {
-        let name = format!("geofence-{}-{}.debug", release.version, self.target);
+        let name = format!("{}-{}-{}.debug", self.name, release.version, self.target);
         let published = out.join(name);
         std::fs::copy(&self.debug_information, &published)
             .with_context(|| format!("writing {}", published.display()))?;

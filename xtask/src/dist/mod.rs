@@ -48,7 +48,7 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         let stage = tree::stage(&release, &binary, &workspace::scratch("dist/system")?)?;
         made.push(binary.publish_debug_information(&release, &out)?);
         if parts.contains(&Part::Deb) {
-            made.push(packages::deb(&release, &stage, &out)?);
+            made.push(packages::deb(&release, "geofence", &stage, &out)?);
         }
         if parts.contains(&Part::Rpm) {
             made.push(packages::rpm(&release, &stage, &out)?);
@@ -64,6 +64,12 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         if parts.contains(&Part::Oci) {
             made.push(image::make(&release, &stage, &out)?);
         }
+    }
+    if parts.contains(&Part::Fleet) {
+        let binary = Binary::build_fleet(&release)?;
+        let stage = tree::stage_fleet(&release, &binary, &workspace::scratch("dist/fleet")?)?;
+        made.push(binary.publish_debug_information(&release, &out)?);
+        made.push(packages::deb(&release, "geofence-fleet", &stage, &out)?);
     }
     if parts.contains(&Part::Sbom) {
         made.extend(packages::sbom(&release, &out)?);

@@ -8,12 +8,19 @@ use anyhow::{Context as _, Result};
 use super::release::{Release, SOURCE_DATE_EPOCH};
 use crate::{process, workspace};
 
-/// Makes the Debian package.
-pub(super) fn deb(release: &Release, stage: &Path, out: &Path) -> Result<PathBuf> {
+/// Makes a Debian package of this name.
+pub(super) fn deb(release: &Release, name: &str, stage: &Path, out: &Path) -> Result<PathBuf> {
     let mut cargo = process::cargo(&["deb", "--no-build", "--no-strip", "--quiet"]);
     cargo.arg("--output").arg(out);
     process::capture(in_stage(&mut cargo, release, stage))?;
-    only(out, ".deb")
+    let version = format!("{name}_{}", release.version);
+    let entries = std::fs::read_dir(out).with_context(|| format!("reading {}", out.display()))?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    let made = paths.find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&version) && name.ends_with(".deb")
+    });
+    made.with_context(|| format!("cargo deb made no {version}"))
 }
 
 /// Makes the RPM package.

@@ -13,6 +13,8 @@ pub(crate) enum Part {
     Tarball,
     /// The container image with the static binary, as an archive (OCI)
     Oci,
+    /// The Debian package of the fleet's agent
+    Fleet,
     /// The bill of materials (CycloneDX)
     Sbom,
 }
@@ -28,6 +30,7 @@ impl Part {
             Self::Rpm => "rpm",
             Self::Tarball => "tarball",
             Self::Oci => "oci",
+            Self::Fleet => "fleet",
             Self::Sbom => "sbom",
         }
     }

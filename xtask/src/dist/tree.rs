@@ -50,6 +50,25 @@ const FILES: [(&str, &str); 13] = [
     ),
 ];
 
+/// The files of the fleet's package.
+const FLEET_FILES: [(&str, &str); 6] = [
+    (
+        "deploy/geofence-fleet.service",
+        "usr/lib/systemd/system/geofence-fleet.service",
+    ),
+    (
+        "deploy/geofence-fleet.sysusers",
+        "usr/lib/sysusers.d/geofence-fleet.conf",
+    ),
+    ("docs/fleet.md", "usr/share/doc/geofence-fleet/fleet.md"),
+    ("CHANGELOG.md", "usr/share/doc/geofence-fleet/CHANGELOG.md"),
+    ("LICENSE-MIT", "usr/share/doc/geofence-fleet/LICENSE-MIT"),
+    (
+        "LICENSE-APACHE",
+        "usr/share/doc/geofence-fleet/LICENSE-APACHE",
+    ),
+];
+
 /// Folders of the repository, and where their files go. A folder that does not exist is left out.
 const FOLDERS: [(&str, &str); 3] = [
     ("docs", "usr/share/doc/geofence/docs"),
@@ -88,13 +107,26 @@ pub(super) fn stage(release: &Release, binary: &Binary, directory: &Path) -> Res
     )?;
     let pages = root.join("usr/share/man/man8");
     process::capture(process::command(&binary.path).arg("man-pages").arg(&pages))?;
-    describe(release, directory)?;
+    describe(release, "geofence", directory)?;
+    Ok(directory.to_owned())
+}
+
+/// The same for the package of the fleet's agent.
+pub(super) fn stage_fleet(release: &Release, binary: &Binary, directory: &Path) -> Result<PathBuf> {
+    recreate(directory)?;
+    let root = directory.join("root");
+    copy(&binary.path, &root.join("usr/sbin/geofence-fleet"))?;
+    for (from, to) in FLEET_FILES {
+        copy(&workspace::root().join(from), &root.join(to))?;
+    }
+    describe(release, "geofence-fleet", directory)?;
     Ok(directory.to_owned())
 }
 
 /// Writes the manifest, the scripts, the copyright and the changelog for the makers of packages.
-fn describe(release: &Release, directory: &Path) -> Result<()> {
-    let package = workspace::root().join("deploy/package");
+fn describe(release: &Release, name: &str, directory: &Path) -> Result<()> {
+    let folder = name.replace("geofence", "deploy/package");
+    let package = workspace::root().join(folder);
     copy_folder(&package.join("scripts"), &directory.join("scripts"))?;
     let manifest = read(&package.join("Cargo.toml"))?;
     let version = format!("version = \"{}\"", release.version);
@@ -105,7 +137,7 @@ fn describe(release: &Release, directory: &Path) -> Result<()> {
     let copyright = read(&package.join("copyright"))?.replace("@MIT@", &indented(&licence));
     write(&directory.join("copyright"), copyright.as_bytes())?;
     let changelog = format!(
-        "geofence ({}-1) unstable; urgency=medium\n\n  * The changes are in /usr/share/doc/geofence/CHANGELOG.md.\n\n \
+        "{name} ({}-1) unstable; urgency=medium\n\n  * The changes are in /usr/share/doc/{name}/CHANGELOG.md.\n\n \
          -- geofence developers <geofence@packages.invalid>  {}\n",
         release.version,
         release.date()?
@@ -133,7 +165,7 @@ mod tests {
     #[test]
     fn every_file_of_the_tree_and_every_unit_is_in_the_repository() {
         let root = workspace::root();
-        for (from, _) in FILES {
+        for (from, _) in FILES.into_iter().chain(FLEET_FILES) {
             assert!(root.join(from).is_file(), "{from}");
         }
         for entry in std::fs::read_dir(root.join("deploy")).unwrap() {
@@ -141,6 +173,7 @@ mod tests {
             let is_unit = name.ends_with(".service") || name.ends_with(".timer");
             let is_packed = FILES
                 .iter()
+                .chain(&FLEET_FILES)
                 .any(|(from, _)| *from == format!("deploy/{name}"));
             assert!(is_packed || !is_unit, "{name} is in no package");
         }

@@ -43,7 +43,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
     for part in parts {
         match part {
             // It finds out which libraries the binary needs.
-            Part::Deb => need("dpkg-shlibdeps", "dpkg-dev"),
+            Part::Deb | Part::Fleet => need("dpkg-shlibdeps", "dpkg-dev"),
             Part::Tarball => need(static_target::C_COMPILER, "musl-tools"),
             Part::Oci => {
                 need(static_target::C_COMPILER, "musl-tools");
@@ -65,7 +65,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
                     need("rpm", "rpm");
                 }
                 Part::Oci => need("crun", "crun"),
-                Part::Tarball | Part::Sbom => {}
+                Part::Tarball | Part::Fleet | Part::Sbom => {}
             }
         }
     }
@@ -86,7 +86,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
     }
     for part in parts {
         match part {
-            Part::Deb => CARGO_DEB.install()?,
+            Part::Deb | Part::Fleet => CARGO_DEB.install()?,
             Part::Rpm => CARGO_GENERATE_RPM.install()?,
             Part::Sbom => CARGO_CYCLONEDX.install()?,
             Part::Tarball | Part::Oci => {}
