@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use geofence_tests::doc_text::{is_same, plain, words};
 use geofence_tests::edge::PATIENCE;
 use geofence_tests::frames::between;
 use geofence_tests::mmdb_writer::{Schema, Writer};
@@ -20,7 +21,7 @@ mod prose;
 #[path = "docs/watched.rs"]
 mod watched;
 
-const PAGES: [&str; 26] = [
+const PAGES: [&str; 27] = [
     "README.md",
     "docs/ansible.md",
     "docs/clouds.md",
@@ -30,6 +31,7 @@ const PAGES: [&str; 26] = [
     "docs/events.md",
     "docs/exceptions.md",
     "docs/faq.md",
+    "docs/fleet.md",
     "docs/flows.md",
     "docs/frames.md",
     "docs/geoip-limits.md",
@@ -155,53 +157,6 @@ fn steps(page: &'static str) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The words of a command; double quotes hold some together.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (at, part) in command.split('"').enumerate() {
-        if at % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(str::to_owned));
-        }
-    }
-    words
-}
-
-/// A line as it is compared.
-fn plain(line: &str) -> String {
-    let mut out = String::new();
-    for word in line.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        if word.contains("0x") && !word.contains("0x0800") {
-            out.push_str("0xN");
-            continue;
-        }
-        // Amounts of bytes, in whichever unit.
-        if ["kB", "MB", "GB"].contains(&word) {
-            out.push('B');
-            continue;
-        }
-        for letter in word.chars() {
-            let letter = match letter {
-                digit if digit.is_ascii_digit() => 'N',
-                '═' => '─',
-                other => other,
-            };
-            let is_long = matches!(letter, 'N' | '─') && out.ends_with(letter);
-            if !is_long {
-                out.push(letter);
-            }
-        }
-        while out.contains("N,N") {
-            out = out.replace("N,N", "N");
-        }
-    }
-    out
-}
-
 /// What a command printed here, under the names that the documentation uses.
 fn compared<'a>(lines: impl Iterator<Item = &'a str>, site: &Site) -> Result<Vec<String>> {
     let config = site.word(CONFIG)?;
@@ -221,26 +176,14 @@ fn compared<'a>(lines: impl Iterator<Item = &'a str>, site: &Site) -> Result<Vec
 /// Compares what came with what is printed, of which `[...]` stands for any lines.
 fn ensure_same(step: &Step, came: &[String], site: &Site) -> Result<()> {
     let printed = compared(step.printed.iter().map(String::as_str), site)?;
-    let mut rest = came;
-    let parts: Vec<_> = printed.split(|line| line == "[...]").collect();
-    for (at, part) in parts.iter().enumerate() {
-        let place = rest
-            .windows(part.len().max(1))
-            .position(|window| window == *part);
-        let is_end =
-            at + 1 < parts.len() || place.is_some_and(|place| place + part.len() == rest.len());
-        match place {
-            _ if part.is_empty() => {}
-            Some(place) if (at > 0 || place == 0) && is_end => rest = &rest[place + part.len()..],
-            _ => bail!(
-                "{}: `{}` prints\n{}\nand the page says\n{}",
-                step.page,
-                step.line(),
-                came.join("\n"),
-                printed.join("\n")
-            ),
-        }
-    }
+    ensure!(
+        is_same(came, &printed),
+        "{}: `{}` prints\n{}\nand the page says\n{}",
+        step.page,
+        step.line(),
+        came.join("\n"),
+        printed.join("\n")
+    );
     Ok(())
 }
 

@@ -95,8 +95,9 @@ enum Command {
     ///
     /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
     /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. `lab machines` boots other kernels
-    /// under QEMU. Installs missing packages without starting a service. Needs root; without root it offers sudo. Takes
-    /// some minutes. Exit code 1 when a row of its table is not as expected.
+    /// under QEMU. `lab fleet` has nodes that etcd keeps together. Installs missing packages without starting a
+    /// service. Needs root; without root it offers sudo. Takes some minutes. Exit code 1 when a row of its table is
+    /// not as expected.
     Lab {
         /// The laboratory and its arguments (see `cargo xtask lab -- --help`)
         #[arg(

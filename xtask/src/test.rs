@@ -54,16 +54,20 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// Runs every test, one of them beside the others.
+/// Runs every test, some of them beside the others.
 fn run_all(way: Option<Way>, notes: &Notes) -> Result<(Tally, bool)> {
     let mut apart = process::command("nice");
-    let cargo = process::cargo(&["test", "--test", beside::SUITE]);
+    let mut cargo = process::cargo(&["test"]);
+    for (suite, _) in beside::SUITES {
+        cargo.args(["--test", suite]);
+    }
     apart
         .args(["-n", beside::NICE])
         .arg(cargo.get_program())
         .args(cargo.get_args());
     let apart = Beside::start(&mut cargo_test(apart, way, notes, &[], &[]))?;
-    let others = ["--skip", beside::TEST].map(String::from);
+    let others = beside::SUITES.map(|(_, test)| ["--skip", test].map(String::from));
+    let others = others.concat();
     let cargo = process::cargo(&["test"]);
     let (mut tally, passed) = run_tests(&mut cargo_test(cargo, way, notes, &[], &others))?;
     let (output, status) = apart.finish()?;

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use geofence_tests::lab::report::Row;
 use geofence_tests::lab::{self, Mode, Scale, report};
 use geofence_tests::privilege::missing_programs;
-use geofence_tests::{browser, life, machines, see};
+use geofence_tests::{browser, fleet, life, machines, see};
 
 /// Runs whole networks with real software around geofence
 ///
@@ -36,6 +36,8 @@ enum Laboratory {
     Machines(Machines),
     /// Prometheus and Alertmanager that watch a filter under traffic
     See(See),
+    /// A fleet of nodes that etcd keeps together
+    Fleet(Fleet),
     /// What a machine of the laboratory runs as its first program
     #[command(hide = true)]
     Guest {
@@ -48,6 +50,16 @@ enum Laboratory {
 #[derive(Args)]
 struct Machines {
     /// Only veth and virtio_net
+    #[arg(long)]
+    short: bool,
+    /// Print one JSON object a row instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Fleet {
+    /// One member, five nodes and twenty watchers instead of three, a hundred and a thousand
     #[arg(long)]
     short: bool,
     /// Print one JSON object a row instead of a table
@@ -113,6 +125,7 @@ fn main() -> ExitCode {
         Laboratory::Life(arguments) => life(&arguments),
         Laboratory::Machines(arguments) => machines(&arguments),
         Laboratory::See(arguments) => see(&arguments),
+        Laboratory::Fleet(arguments) => fleet(&arguments),
         Laboratory::Guest { short } => machines::guest(short).map(|()| true),
     };
     match result {
@@ -181,6 +194,16 @@ fn see(arguments: &See) -> Result<bool> {
             arguments.pictures.as_deref(),
             &mut progress(),
         )?,
+        arguments.json,
+    )
+}
+
+/// Runs the laboratory of a fleet; answers whether all was as expected.
+fn fleet(arguments: &Fleet) -> Result<bool> {
+    need_root()?;
+    need(&fleet::PROGRAMS)?;
+    show(
+        &fleet::fleet(scale(arguments.short), &mut progress())?,
         arguments.json,
     )
 }

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::{privilege, process, workspace};
 
 /// What the packages are called for a reader who has another system.
-const ELSEWHERE: &str = "on other systems: gcc is any C compiler, iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
+const ELSEWHERE: &str = "on other systems: gcc is any C compiler, protobuf-compiler the program `protoc`, \
+                         iproute2 the program `ip`, llvm-22-dev LLVM 22 with \
                          headers and llvm-config, prometheus the programs `prometheus` and `promtool`, and \
                          prometheus-alertmanager and chromium-headless-shell the programs of these names";
 

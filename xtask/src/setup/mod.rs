@@ -48,6 +48,7 @@ pub(crate) enum Scope {
 /// What was found on the machine, as far as packages are concerned.
 struct Found {
     c_compiler: bool,
+    protoc: bool,
     ip: bool,
     linker: bool,
     /// The linker's own build, or a way around it.
@@ -60,6 +61,7 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     rust_source()?;
     let found = Found {
         c_compiler: process::find("cc").is_some(),
+        protoc: process::find("protoc").is_some(),
         ip: scope < Scope::Demo || process::find("ip").is_some(),
         linker: linker_fits(),
         llvm: llvm_prefix().is_some(),
@@ -148,6 +150,8 @@ fn laboratories() -> Result<()> {
         ("dhclient", "isc-dhcp-client"),
         ("nfacctd", "pmacct"),
         ("tshark", "tshark"),
+        ("etcd", "etcd-server"),
+        ("etcdctl", "etcd-client"),
         // Not a laboratory's, but tests need them under the same conditions.
         ("faketime", "faketime"),
         ("systemd-analyze", "systemd"),
@@ -185,6 +189,10 @@ fn packages(found: &Found) -> Vec<&'static str> {
     let mut wanted = Vec::new();
     if !found.c_compiler {
         wanted.extend(["gcc", "libc6-dev"]);
+    }
+    // The client of etcd is made from the definitions of its protocol.
+    if !found.protoc {
+        wanted.extend(["protobuf-compiler", "libprotobuf-dev"]);
     }
     if !found.ip {
         wanted.push("iproute2");
@@ -340,6 +348,7 @@ mod tests {
 
     const NOTHING: Found = Found {
         c_compiler: false,
+        protoc: false,
         ip: false,
         linker: false,
         llvm: false,
@@ -350,11 +359,19 @@ mod tests {
     fn packages_fill_the_gaps_and_nothing_else() {
         assert_eq!(
             packages(&NOTHING),
-            ["gcc", "libc6-dev", "iproute2", "llvm-22-dev"]
+            [
+                "gcc",
+                "libc6-dev",
+                "protobuf-compiler",
+                "libprotobuf-dev",
+                "iproute2",
+                "llvm-22-dev"
+            ]
         );
         assert_eq!(
             packages(&Found {
                 c_compiler: true,
+                protoc: true,
                 ip: true,
                 ..NOTHING
             }),
@@ -363,6 +380,7 @@ mod tests {
         assert!(
             packages(&Found {
                 c_compiler: true,
+                protoc: true,
                 ip: true,
                 linker: true,
                 ..NOTHING
@@ -372,6 +390,7 @@ mod tests {
         assert!(
             packages(&Found {
                 c_compiler: true,
+                protoc: true,
                 ip: true,
                 binstall: true,
                 ..NOTHING
@@ -381,6 +400,7 @@ mod tests {
         assert!(
             packages(&Found {
                 c_compiler: true,
+                protoc: true,
                 ip: true,
                 llvm: true,
                 ..NOTHING

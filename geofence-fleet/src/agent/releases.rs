@@ -1,0 +1,290 @@
+//! Takes releases: checks the signature, fetches the content, puts it on trial, and confirms it if the node stays well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use geofence_user::serve::control::Request;
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use super::daemon::DaemonError;
+use super::gate::{self, Before};
+use super::shared::{Shared, lock};
+use super::store::Had;
+use super::traffic::read;
+use crate::backoff::within;
+use crate::content::{ContentError, fetch};
+use crate::keys::Subject;
+use crate::node_status::{FilterStatus, Progress, ReleaseStatus};
+use crate::release::Release;
+
+/// Something that passes by itself is tried again after this time.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long the daemon may take to read a new list or database.
+const READ_MAX: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why a release was not taken.
+enum Failure {
+    /// The node has tried it, or refused it, and does not try again.
+    Final(Progress, String),
+    /// It may go later.
+    Passing(String),
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        if error.is_passing() {
+            return Self::Passing(error.to_string());
+        }
+        Self::Final(Progress::Failed, format!("gate daemon: refused: {error}"))
+    }
+}
+
+pub(super) async fn take(shared: Arc<Shared>) {
+    let mut changes = shared.wanted.subscribe();
+    loop {
+        let wanted = changes.borrow_and_update().clone();
+        let mut is_done = true;
+        for (subject, release) in shared.own_releases(&wanted) {
+            if !is_due(&shared, &subject, &release, wanted.is_frozen) {
+                forget_refused(&shared, &subject, &release);
+                continue;
+            }
+            match take_one(&shared, &subject, &release).await {
+                Ok(why) => record(&shared, &subject, &release, Progress::Active, why),
+                Err(Failure::Final(progress, why)) => {
+                    error!("{subject}, revision {}: {why}", release.revision);
+                    record(&shared, &subject, &release, progress, Some(why));
+                }
+                Err(Failure::Passing(why)) => {
+                    tracing::debug!("{subject}, revision {}: {why}", release.revision);
+                    is_done = false;
+                }
+            }
+        }
+        if is_done {
+            // The other end of the channel is in `shared`, so it lives.
+            let _ = changes.changed().await;
+        } else {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Whether the node is to take a release now.
+fn is_due(shared: &Shared, subject: &Subject, release: &Release, is_frozen: bool) -> bool {
+    if release.stopped.is_some() || !release.includes(&shared.node) {
+        return false;
+    }
+    if is_frozen && !release.is_rollback {
+        return false;
+    }
+    let done = lock(&shared.done);
+    let known = done.releases.get(subject);
+    known.is_none_or(|known| {
+        let is_decided = matches!(
+            known.progress,
+            Progress::Active | Progress::Failed | Progress::Refused
+        );
+        known.revision != release.revision || known.sha256 != release.content.sha256 || !is_decided
+    })
+}
+
+/// A release that was refused and is no longer there says nothing of this node: what it had before counts again.
+fn forget_refused(shared: &Shared, subject: &Subject, release: &Release) {
+    let known = lock(&shared.done).releases.get(subject).cloned();
+    let is_gone = known.is_some_and(|known| {
+        known.progress == Progress::Refused && known.revision != release.revision
+    });
+    let Had { revision, active } = lock(&shared.store).had(subject);
+    if let (true, Some(sha256)) = (is_gone, active) {
+        let progress = Progress::Active;
+        let status = ReleaseStatus {
+            revision,
+            sha256,
+            progress,
+            why: None,
+        };
+        shared.advance(|done| {
+            done.releases.insert(subject.clone(), status);
+        });
+    }
+}
+
+fn record(
+    shared: &Shared,
+    subject: &Subject,
+    release: &Release,
+    progress: Progress,
+    why: Option<String>,
+) {
+    let status = ReleaseStatus {
+        revision: release.revision,
+        sha256: release.content.sha256.clone(),
+        progress,
+        why,
+    };
+    if let Err(error) = lock(&shared.store).set_release(subject, &status) {
+        warn!("cannot record how far {subject} is: {error}");
+    }
+    shared.advance(|done| {
+        done.releases.insert(subject.clone(), status);
+    });
+}
+
+/// Takes a release; returns what an operator should know although it is in use.
+async fn take_one(
+    shared: &Shared,
+    subject: &Subject,
+    release: &Release,
+) -> Result<Option<String>, Failure> {
+    let mut had = lock(&shared.store).had(subject);
+    release
+        .check(
+            &shared.settings.fleet,
+            subject,
+            &shared.verify_key,
+            had.revision,
+        )
+        .map_err(|why| Failure::Final(Progress::Refused, why))?;
+    had.revision = release.revision;
+    set_had(shared, subject, had.clone())?;
+    if had.active.as_ref() == Some(&release.content.sha256) {
+        return Ok(None);
+    }
+    if !release.is_rollback {
+        tokio::time::sleep(within(Duration::from_secs(shared.settings.spread))).await;
+    }
+    let mut engine = shared
+        .engine()
+        .ok_or_else(|| Failure::Passing("the engine is away".to_owned()))?;
+    let authority = shared.settings.content_authority.as_deref();
+    let content = fetch(&mut engine, &shared.keys, &release.content, authority).await;
+    let content = content.map_err(|error| match error {
+        ContentError::Engine(error) => Failure::Passing(error.to_string()),
+        ContentError::TooLarge(_)
+        | ContentError::Nowhere
+        | ContentError::Fetch { .. }
+        | ContentError::Other { .. } => {
+            Failure::Final(Progress::Failed, format!("gate content: {error}"))
+        }
+    })?;
+    let why = match subject {
+        Subject::Policy(_) => policy(shared, subject, release, content).await,
+        Subject::List(_) | Subject::Data(_) => file(shared, subject, &content).await,
+    }?;
+    had.active = Some(release.content.sha256.clone());
+    set_had(shared, subject, had)?;
+    Ok(why)
+}
+
+/// Without a record of what it has had, a node would take an old release for a new one.
+fn set_had(shared: &Shared, subject: &Subject, had: Had) -> Result<(), Failure> {
+    let recorded = lock(&shared.store).set_had(subject, had);
+    recorded.map_err(|error| Failure::Passing(format!("cannot record the revision: {error}")))
+}
+
+/// Puts a policy on trial, watches the node, and confirms it.
+async fn policy(
+    shared: &Shared,
+    subject: &Subject,
+    release: &Release,
+    content: Vec<u8>,
+) -> Result<Option<String>, Failure> {
+    let failed = |why: String| Failure::Final(Progress::Failed, why);
+    let text = String::from_utf8(content)
+        .map_err(|_| failed("gate content: the policy is no UTF-8 text".to_owned()))?;
+    let status = shared.daemon.ask(Request::Status).await?;
+    let before = Before {
+        filter: FilterStatus::of(&status),
+        usual: lock(&shared.traffic).usual(),
+    };
+    let trial = release.trial;
+    let request = Request::Apply {
+        file: None,
+        text: Some(text),
+        seconds: trial.confirm_within,
+        force: false,
+        required_peers: Vec::new(),
+    };
+    shared.daemon.ask(request).await?;
+    info!("{subject}, revision {}: on trial", release.revision);
+    record(shared, subject, release, Progress::Trying, None);
+    let checked = match read(&shared.daemon).await {
+        Ok(start) => {
+            tokio::time::sleep(Duration::from_secs(trial.observe)).await;
+            gate::check(shared, subject, trial, &before, &start).await
+        }
+        Err(error) => Err(format!("gate daemon: {error}")),
+    };
+    let confirmed = match checked {
+        Ok(()) => shared.daemon.ask(Request::Confirm).await,
+        Err(why) => {
+            // If this is not heard, the kernel returns by itself when the time is over.
+            if let Err(error) = shared.daemon.ask(Request::Revert).await {
+                warn!("{subject}: the trial was not ended, and ends by itself: {error}");
+            }
+            return Err(failed(why));
+        }
+    };
+    confirmed.map_err(|error| failed(format!("gate confirm: {error}")))?;
+    info!("{subject}, revision {}: confirmed", release.revision);
+    Ok(None)
+}
+
+/// Puts a list or a database in place, and waits until the daemon has read it.
+async fn file(
+    shared: &Shared,
+    subject: &Subject,
+    content: &[u8],
+) -> Result<Option<String>, Failure> {
+    let failed = |why: String| Failure::Final(Progress::Failed, why);
+    let before = shared.daemon.ask(Request::Status).await?;
+    let place = lock(&shared.store).path(subject);
+    let put = lock(&shared.store).put(subject, content);
+    put.map_err(|error| failed(format!("gate content: cannot write it: {error}")))?;
+    let result = read_by_daemon(shared, &before).await;
+    match result {
+        Ok(true) => {
+            info!("{subject}: in use");
+            Ok(None)
+        }
+        Ok(false) => Ok(Some(format!(
+            "the configuration of this node does not name {}",
+            place.display()
+        ))),
+        Err(why) => {
+            let restored = lock(&shared.store).restore(subject);
+            if let Err(error) = restored {
+                warn!("{subject}: the content before is not in place again: {error}");
+            }
+            Err(failed(why))
+        }
+    }
+}
+
+/// Waits until the daemon has reloaded; returns whether it has.
+async fn read_by_daemon(shared: &Shared, before: &Value) -> Result<bool, String> {
+    let count = |status: &Value, what: &str| status["reloads"][what].as_u64().unwrap_or_default();
+    let known = FilterStatus::of(before).shortfalls;
+    let deadline = tokio::time::Instant::now() + READ_MAX;
+    while tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+        let Ok(status) = shared.daemon.ask(Request::Status).await else {
+            continue;
+        };
+        if count(&status, "failed") > count(before, "failed") {
+            let why = status["reloads"]["trouble"]["text"].as_str();
+            return Err(format!("gate reload: {}", why.unwrap_or("it failed")));
+        }
+        let shortfalls = FilterStatus::of(&status).shortfalls;
+        if let Some(new) = shortfalls.iter().find(|one| !known.contains(one)) {
+            return Err(format!("gate shortfalls: {new}"));
+        }
+        if count(&status, "succeeded") > count(before, "succeeded") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,110 @@
+//! `geofence-fleet bootstrap`: certificates, the engine's users, and what a node needs.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use geofence_user::cli::Outcome;
+
+use super::options::{SettingsArgs, runtime};
+use crate::authority::{Authority, Member, SETTINGS, add_node, enable_roles};
+use crate::engine::Engine;
+use crate::keys::{Keys, Name};
+
+/// Set up a fleet: certificates, the engine's users, and what each node needs
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make the authority of a new fleet, with certificates for the engine's members and the operator
+    ///
+    /// Also writes the key that signs releases, and the operator's settings. Keep the directory safe: who has it can do
+    /// everything.
+    Init {
+        /// Directory to make
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+        /// Name of the fleet
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        fleet: Name,
+        /// Member of the engine, with the addresses or host names that it has; repeat it for several
+        #[arg(long, value_name = "NAME=HOST[,HOST]", required = true)]
+        member: Vec<Member>,
+    },
+    /// Make the engine's users, so that it asks who a client is
+    Roles {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Make the user of a node, and a directory to copy to the node as /etc/geofence-fleet
+    Node {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        node: Name,
+        /// Group whose policy the node follows
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        group: Name,
+        /// Directory to make [default: one of the node's name beside the settings]
+        #[arg(long, value_name = "DIRECTORY")]
+        into: Option<PathBuf>,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
+
+pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    match &arguments.verb {
+        Verb::Init {
+            directory,
+            fleet,
+            member,
+        } => {
+            Authority::create(directory, fleet, member)?;
+            let directory = directory.display();
+            writeln!(out, "{directory} has the authority of the fleet {fleet}")?;
+            for Member { name, .. } in member {
+                writeln!(
+                    out,
+                    "member {name}: copy authority.pem, member-{name}.pem and member-{name}.key to it"
+                )?;
+            }
+            writeln!(
+                out,
+                "next, when the engine runs: geofence-fleet bootstrap roles --settings {directory}/{SETTINGS}"
+            )?;
+        }
+        Verb::Roles { settings } => {
+            let settings = settings.load()?;
+            let root = Authority::of(&settings).as_root(&settings);
+            runtime()?.block_on(async {
+                let mut engine = Engine::connect(&root).await?;
+                enable_roles(&mut engine, &Keys::of(&settings.fleet)).await
+            })?;
+            writeln!(out, "the engine asks who a client is from now on")?;
+        }
+        Verb::Node {
+            node,
+            group,
+            into,
+            settings,
+        } => {
+            let settings = settings.load()?;
+            let authority = Authority::of(&settings);
+            let beside = settings.authority.with_file_name(node.as_str());
+            let into = into.clone().unwrap_or(beside);
+            authority.node(&settings, node, group, &into)?;
+            let root = authority.as_root(&settings);
+            runtime()?.block_on(async {
+                let mut engine = Engine::connect(&root).await?;
+                add_node(&mut engine, &Keys::of(&settings.fleet), node, group).await
+            })?;
+            let into = into.display();
+            writeln!(out, "copy {into} to {node} as /etc/geofence-fleet")?;
+        }
+    }
+    Ok(Outcome::Yes)
+}

@@ -1,0 +1,289 @@
+//! `geofence-fleet exception`, `ban`, `unban` and `bans`: on every node at once.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand};
+use comfy_table::{LineStyle, Table, presets};
+use geofence_user::cli::Outcome;
+use geofence_user::cli::ban::{NewBan, source};
+use geofence_user::cli::exception::NewException;
+use geofence_user::config::{ExceptionSpec, ban_name};
+use geofence_user::serve::control::FLEET;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::options::{FleetArgs, runtime};
+use crate::keys::Name;
+use crate::rollout::Fleet;
+
+/// How often the nodes are looked at while a change is on its way.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Let a source in on every node although a country rule or a list blocks it
+#[derive(Args, Debug)]
+pub(super) struct ExceptionArguments {
+    #[command(subcommand)]
+    verb: ExceptionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ExceptionVerb {
+    /// Add an exception to every node; nodes call it `fleet-ID`
+    Add {
+        #[command(flatten)]
+        exception: NewException,
+        #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+    /// Remove an exception from every node
+    Remove {
+        /// Name of the exception
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+    /// List the exceptions of the fleet
+    List {
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+}
+
+/// Whether to wait for the nodes.
+#[derive(Args, Clone, Copy, Debug)]
+struct WaitArgs {
+    /// How many seconds to wait until the connected nodes report the change; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+/// Drop every packet from an address or a prefix on every node, for a time
+#[derive(Args, Debug)]
+pub(super) struct BanArguments {
+    #[command(flatten)]
+    ban: NewBan,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// End a ban of the fleet on every node
+#[derive(Args, Debug)]
+pub(super) struct UnbanArguments {
+    /// The source, as it was banned
+    #[arg(value_name = "ADDRESS|PREFIX", value_parser = banned)]
+    source: String,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// The name of a ban.
+fn banned(text: &str) -> Result<String, String> {
+    source(text).map(|net| ban_name(&net))
+}
+
+/// List the bans of the fleet
+#[derive(Args, Debug)]
+pub(super) struct BansArguments {
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+pub(super) fn exception(
+    arguments: &ExceptionArguments,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    match &arguments.verb {
+        ExceptionVerb::Add {
+            exception,
+            wait,
+            fleet,
+        } => {
+            let mut spec = exception.spec();
+            ensure!(
+                !spec.id.is_empty(),
+                "an exception of the fleet needs a name, such as a ticket number"
+            );
+            spec.id.parse::<Name>()?;
+            spec.id = format!("{FLEET}{}", spec.id);
+            add(fleet, *wait, spec, out)
+        }
+        ExceptionVerb::Remove { id, wait, fleet } => {
+            let id = id.strip_prefix(FLEET).unwrap_or(id);
+            remove(fleet, *wait, &format!("{FLEET}{id}"), out)
+        }
+        ExceptionVerb::List { fleet } => list(fleet, false, out),
+    }
+}
+
+pub(super) fn ban(arguments: &BanArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let (ban, _) = arguments.ban.spec();
+    add(&arguments.fleet, arguments.wait, ban, out)
+}
+
+pub(super) fn unban(arguments: &UnbanArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    remove(&arguments.fleet, arguments.wait, &arguments.source, out)
+}
+
+pub(super) fn bans(arguments: &BansArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    list(&arguments.fleet, true, out)
+}
+
+fn key(fleet: &Fleet, id: &str) -> String {
+    if id.starts_with(FLEET) {
+        format!("{}{id}", fleet.keys.exceptions())
+    } else {
+        format!("{}{id}", fleet.keys.bans())
+    }
+}
+
+fn add(
+    arguments: &FleetArgs,
+    wait: WaitArgs,
+    mut spec: ExceptionSpec,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let until = spec.check_until(geofence_user::model::units::UnixSeconds::now());
+    let until = until.map_err(|errors| anyhow::anyhow!("{}", errors.render(false)))?;
+    // A day becomes a moment here, and is the same one on every node.
+    spec.until = until.map(|until| until.to_string());
+    runtime()?.block_on(async {
+        let mut fleet = arguments.connect().await?;
+        let key = key(&fleet, &spec.id);
+        let text = serde_json::to_vec(&spec)?;
+        let known = fleet.engine.get(&key).await?;
+        if known.is_some() && !spec.is_ban() {
+            bail!(
+                "the fleet has an exception {}; remove it first, or choose another name",
+                spec.id
+            );
+        }
+        let at = known.map_or(0, |known| known.revision);
+        let done = fleet.engine.replace(&key, text, at).await?;
+        let revision = done.context("another operator changed it meanwhile; try again")?;
+        await_nodes(&mut fleet, &spec.id, revision, wait, arguments.json, out).await
+    })
+}
+
+fn remove(
+    arguments: &FleetArgs,
+    wait: WaitArgs,
+    id: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    runtime()?.block_on(async {
+        let mut fleet = arguments.connect().await?;
+        let key = key(&fleet, id);
+        let Some(known) = fleet.engine.get(&key).await? else {
+            bail!("the fleet has no {id}; `geofence-fleet exception list` and `geofence-fleet bans` show all");
+        };
+        fleet.engine.delete(&key).await?;
+        await_nodes(&mut fleet, id, known.revision + 1, wait, arguments.json, out).await
+    })
+}
+
+/// Waits until the connected nodes have seen a revision, and says on how many of them the change is in force.
+async fn await_nodes(
+    fleet: &mut Fleet,
+    id: &str,
+    revision: i64,
+    WaitArgs { wait }: WaitArgs,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let (nodes, behind) = loop {
+        let nodes = fleet.nodes().await?;
+        let behind = nodes.iter().filter(|node| node.revision < revision);
+        let behind: Vec<_> = behind.map(|node| node.node.clone()).collect();
+        if behind.is_empty() || Instant::now() >= deadline {
+            break (nodes, behind);
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let refused: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| Some((&node.node, node.refused.get(id)?)))
+        .collect();
+    let whole = nodes.len() - behind.len() - refused.len();
+    if json {
+        let refused: serde_json::Map<_, _> = refused
+            .iter()
+            .map(|(node, why)| (node.to_string(), json!(why)))
+            .collect();
+        let object = json!({
+            "id": id, "revision": revision, "nodes": nodes.len(), "done": whole, "behind": behind,
+            "refused": refused,
+        });
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(
+            out,
+            "{id}: done on {whole} of {} connected nodes",
+            nodes.len()
+        )?;
+        for (node, why) in &refused {
+            writeln!(out, "{node} refuses it: {why}")?;
+        }
+        if wait != 0 {
+            for node in &behind {
+                writeln!(out, "{node} has not reported it within {wait} s")?;
+            }
+        }
+    }
+    let is_done = refused.is_empty() && (behind.is_empty() || wait == 0);
+    Ok(if is_done { Outcome::Yes } else { Outcome::No })
+}
+
+fn list(arguments: &FleetArgs, bans: bool, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let entries = runtime()?.block_on(async {
+        let mut fleet = arguments.connect().await?;
+        let prefix = if bans {
+            fleet.keys.bans()
+        } else {
+            fleet.keys.exceptions()
+        };
+        anyhow::Ok(fleet.engine.list(&prefix).await?.0)
+    })?;
+    let read = entries.iter().map(|one| {
+        let read = serde_json::from_slice::<ExceptionSpec>(&one.value);
+        read.with_context(|| format!("{} cannot be read", one.key))
+    });
+    let all = read.collect::<anyhow::Result<Vec<_>>>()?;
+    if arguments.json {
+        let what = if bans { "bans" } else { "exceptions" };
+        writeln!(out, "{}", json!({ what: all }))?;
+        return Ok(Outcome::Yes);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header(["id", "from", "to", "traffic", "until", "owner", "reason"]);
+    for one in all {
+        let services = one.services.join(", ");
+        table.add_row([
+            one.id,
+            one.from.join(", "),
+            one.to.join(", "),
+            if services.is_empty() {
+                "all".to_owned()
+            } else {
+                services
+            },
+            one.until.unwrap_or_else(|| "-".to_owned()),
+            one.owner,
+            one.reason,
+        ]);
+    }
+    writeln!(out, "{}", table.trim_fmt())?;
+    Ok(Outcome::Yes)
+}

@@ -1,0 +1,285 @@
+//! Publishes a release, and takes it from wave to wave: the next one follows when every node of the last is well.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::time::Instant;
+
+use crate::content::fits;
+use crate::engine::{Engine, Entry};
+use crate::keys::{Keys, Name, Subject};
+use crate::node_status::{NodeStatus, Progress};
+use crate::release::{ALL, Content, Release, Stop, Trial, waves};
+use crate::settings::Settings;
+use crate::signature::SigningKey;
+
+/// How often the nodes are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a node may take beyond the time that its trial lasts: to fetch, to compile and to report.
+const SLACK: Duration = Duration::from_secs(120);
+
+/// The fleet as an operator reaches it.
+pub struct Fleet {
+    pub engine: Engine,
+    pub keys: Keys,
+    pub settings: Settings,
+}
+
+/// What is to be released.
+pub struct Plan {
+    pub content: Content,
+    pub trial: Trial,
+    pub owner: String,
+    pub reason: String,
+    pub is_rollback: bool,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All connected nodes have it.
+    Everywhere(usize),
+    Stopped(Stop),
+}
+
+fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T> {
+    serde_json::from_slice(&entry.value).with_context(|| format!("{} cannot be read", entry.key))
+}
+
+impl Fleet {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When no member of the engine can be reached.
+    pub async fn connect(settings: Settings) -> Result<Self> {
+        let engine = Engine::connect(&settings).await;
+        Ok(Self {
+            engine: engine.context("cannot reach the engine")?,
+            keys: Keys::of(&settings.fleet),
+            settings,
+        })
+    }
+
+    /// A release, and the engine's revision of it.
+    ///
+    /// # Errors
+    /// As everywhere here: why the engine did not answer.
+    pub async fn release(&mut self, subject: &Subject) -> Result<Option<(Release, i64)>> {
+        let entry = self.engine.get(&self.keys.release(subject)).await?;
+        let read = |entry: &Entry| Ok::<_, anyhow::Error>((read(entry)?, entry.revision));
+        entry.as_ref().map(read).transpose()
+    }
+
+    /// What each connected node says.
+    pub async fn nodes(&mut self) -> Result<Vec<NodeStatus>> {
+        let (entries, _) = self.engine.list(&self.keys.statuses()).await?;
+        entries.iter().map(read).collect()
+    }
+
+    /// Every node that has a certificate, with its group.
+    pub async fn known_nodes(&mut self) -> Result<Vec<(Name, String)>> {
+        let prefix = self.keys.known_nodes();
+        let (entries, _) = self.engine.list(&prefix).await?;
+        let known = entries.into_iter().filter_map(|entry| {
+            let name = entry.key.strip_prefix(&prefix)?.parse().ok()?;
+            Some((name, String::from_utf8_lossy(&entry.value).into_owned()))
+        });
+        Ok(known.collect())
+    }
+
+    /// Puts a content into the engine, if it fits and no URL has it.
+    pub async fn put_content(&mut self, bytes: Vec<u8>, urls: Vec<String>) -> Result<Content> {
+        let content = Content::of(&bytes, urls);
+        if content.urls.is_empty() {
+            ensure!(
+                fits(&bytes),
+                "the content has {} bytes, too many for the engine: put it on a web server, and name that with --url",
+                bytes.len()
+            );
+            let key = self.keys.content(&content.sha256);
+            self.engine.put(&key, bytes, None).await?;
+        }
+        Ok(content)
+    }
+
+    /// Signs and publishes a release that no node takes yet; a rollback reaches all nodes at once.
+    pub async fn publish(&mut self, subject: &Subject, plan: Plan) -> Result<Release> {
+        let path = self.settings.signing_key.as_ref();
+        let path = path
+            .context("the settings name no `signing-key`, and nodes take signed releases only")?;
+        let key = SigningKey::load(path)?;
+        if !plan.is_rollback {
+            self.ensure_not_frozen().await?;
+        }
+        let known = self.release(subject).await?;
+        let (last, revision) = match &known {
+            Some((release, revision)) => (Some(release), *revision),
+            None => (None, 0),
+        };
+        // What was stopped on its way is nothing to return to.
+        let before = last.and_then(|last| {
+            let is_whole = last.limit == ALL && last.stopped.is_none();
+            let content = is_whole.then(|| last.content.clone());
+            content.or_else(|| last.before.clone())
+        });
+        let before = before.filter(|before| before.sha256 != plan.content.sha256);
+        let release = Release {
+            revision: last.map_or(0, |last| last.revision) + 1,
+            content: plan.content,
+            is_rollback: plan.is_rollback,
+            signature: String::new(),
+            limit: if plan.is_rollback { ALL } else { 0 },
+            trial: plan.trial,
+            owner: plan.owner,
+            reason: plan.reason,
+            stopped: None,
+            before,
+        };
+        let release = release.signed(&self.settings.fleet, subject, &key);
+        self.put_release(subject, &release, revision).await?;
+        Ok(release)
+    }
+
+    async fn ensure_not_frozen(&mut self) -> Result<()> {
+        if self.engine.get(&self.keys.freeze()).await?.is_some() {
+            bail!("the fleet is frozen: `geofence-fleet freeze --off` lets releases go on");
+        }
+        Ok(())
+    }
+
+    async fn put_release(
+        &mut self,
+        subject: &Subject,
+        release: &Release,
+        revision: i64,
+    ) -> Result<i64> {
+        let key = self.keys.release(subject);
+        let text = serde_json::to_vec(release)?;
+        let done = self.engine.replace(&key, text, revision).await?;
+        done.with_context(|| {
+            format!(
+                "{subject} was changed by another operator meanwhile: look at it, and try again"
+            )
+        })
+    }
+
+    /// Changes a release, which must still be the one of this revision.
+    async fn change(
+        &mut self,
+        subject: &Subject,
+        revision: u64,
+        change: impl FnOnce(&mut Release),
+    ) -> Result<Release> {
+        let (mut release, at) = self
+            .release(subject)
+            .await?
+            .with_context(|| format!("there is no release of {subject}"))?;
+        ensure!(
+            release.revision == revision,
+            "{subject} has revision {} now, by another operator",
+            release.revision
+        );
+        change(&mut release);
+        self.put_release(subject, &release, at).await?;
+        Ok(release)
+    }
+
+    /// Stops a release where it is.
+    pub async fn stop(&mut self, subject: &Subject, revision: u64, stop: Stop) -> Result<Release> {
+        let set = |release: &mut Release| release.stopped = Some(stop);
+        self.change(subject, revision, set).await
+    }
+
+    /// Takes a release through the waves that it has not reached, and stops it where a node fails.
+    ///
+    /// # Errors
+    /// When releases are frozen, no node is connected, or the engine does not answer.
+    pub async fn roll_out(
+        &mut self,
+        subject: &Subject,
+        say: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<Ended> {
+        let (mut release, _) = self
+            .release(subject)
+            .await?
+            .with_context(|| format!("there is no release of {subject}"))?;
+        if let Some(stop) = &release.stopped {
+            return Ok(Ended::Stopped(stop.clone()));
+        }
+        if !release.is_rollback {
+            self.ensure_not_frozen().await?;
+        }
+        let revision = release.revision;
+        let nodes = self.followers(subject).await?;
+        ensure!(
+            !nodes.is_empty(),
+            "no node that follows {subject} is connected"
+        );
+        let names: Vec<Name> = nodes.into_iter().map(|one| one.node).collect();
+        let waves = waves(&names, &release.content.sha256);
+        let count = waves.len();
+        for (number, (limit, size)) in (1..).zip(waves) {
+            if limit < release.limit {
+                continue;
+            }
+            let set = |release: &mut Release| release.limit = limit;
+            release = self.change(subject, revision, set).await?;
+            say(&format!(
+                "wave {number} of {count}: {size} of {} nodes",
+                names.len()
+            ))?;
+            if let Some(stop) = self.await_wave(subject, &release, &names).await? {
+                self.stop(subject, revision, stop.clone()).await?;
+                return Ok(Ended::Stopped(stop));
+            }
+        }
+        Ok(Ended::Everywhere(names.len()))
+    }
+
+    /// The connected nodes that take releases of a subject.
+    async fn followers(&mut self, subject: &Subject) -> Result<Vec<NodeStatus>> {
+        let mut nodes = self.nodes().await?;
+        nodes.retain(|node| match subject {
+            Subject::Policy(group) => node.group == *group,
+            Subject::List(_) | Subject::Data(_) => true,
+        });
+        Ok(nodes)
+    }
+
+    /// Waits until every node of a wave has the release; returns why it must stop.
+    async fn await_wave(
+        &mut self,
+        subject: &Subject,
+        release: &Release,
+        names: &[Name],
+    ) -> Result<Option<Stop>> {
+        let lasts = Duration::from_secs(release.trial.confirm_within) + SLACK;
+        let deadline = Instant::now() + lasts;
+        let path = subject.path();
+        let mut open: Vec<&Name> = names.iter().filter(|name| release.includes(name)).collect();
+        loop {
+            for status in self.followers(subject).await? {
+                let own = status.releases.get(&path);
+                let own = own.filter(|one| one.revision == release.revision);
+                match own.map(|one| (one.progress, &one.why)) {
+                    Some((Progress::Active, _)) => open.retain(|name| **name != status.node),
+                    Some((Progress::Failed | Progress::Refused, why)) => {
+                        let why = why.clone().unwrap_or_default();
+                        let node = Some(status.node);
+                        return Ok(Some(Stop { node, why }));
+                    }
+                    Some((Progress::Trying, _)) | None => {}
+                }
+            }
+            let Some(first) = open.first() else {
+                return Ok(None);
+            };
+            if Instant::now() >= deadline {
+                let why = format!("no result within {} s", lasts.as_secs());
+                let node = Some((*first).clone());
+                return Ok(Some(Stop { node, why }));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The members of the engine.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::site::{Machine, Site};
+use crate::daemon::Daemon;
+use crate::edge::PATIENCE;
+use crate::wait::poll;
+
+/// The members, and what they run.
+pub(super) struct Engine {
+    pub(super) members: Vec<Machine>,
+    running: Vec<Option<Daemon>>,
+    authority: PathBuf,
+    directory: PathBuf,
+}
+
+impl Engine {
+    /// Makes the authority and starts this many members.
+    pub(super) fn start(site: &Site, count: u8) -> Result<Self> {
+        let members = (1..=count).map(|number| site.machine(0, number));
+        let members = members.collect::<Result<Vec<_>>>()?;
+        let authority = site.path("authority");
+        let mut init = site.command();
+        init.args(["bootstrap", "init"]).arg(&authority);
+        for (number, member) in (1..).zip(&members) {
+            init.args(["--member", &format!("e{number}={}", member.address)]);
+        }
+        let made = init.output()?;
+        if !made.status.success() {
+            bail!("bootstrap init: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let mut engine = Self {
+            running: members.iter().map(|_| None).collect(),
+            members,
+            authority,
+            directory: site.path("engine"),
+        };
+        engine.restart()?;
+        Ok(engine)
+    }
+
+    /// Starts every member that does not run, and waits until the engine answers.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        for number in 0..self.members.len() {
+            if self.running[number].is_none() {
+                let daemon = self.spawn(number)?;
+                self.running[number] = Some(daemon);
+            }
+        }
+        for number in 0..self.members.len() {
+            let is_healthy = || {
+                let said = self.control(number, "root", &["endpoint", "health"]);
+                Ok(said.is_ok().then_some(()))
+            };
+            poll(PATIENCE, is_healthy)?.with_context(|| {
+                let said = self.running[number].as_ref().map(Daemon::stderr);
+                format!(
+                    "member {number} does not answer: {}",
+                    said.unwrap_or_default()
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, number: usize) -> Result<Daemon> {
+        let member = &self.members[number];
+        let name = format!("e{}", number + 1);
+        let data = self.directory.join(&name);
+        fs::create_dir_all(&data)?;
+        let authority = self.authority.join("authority.pem");
+        let certificate = self.authority.join(format!("member-{name}.pem"));
+        let key = self.authority.join(format!("member-{name}.key"));
+        let (clients, peers) = (
+            format!("https://{}:2379", member.address),
+            format!("https://{}:2380", member.address),
+        );
+        let cluster = (1..).zip(&self.members);
+        let cluster: Vec<_> = cluster
+            .map(|(number, one)| format!("e{number}=https://{}:2380", one.address))
+            .collect();
+        let mut command = member.namespace.command("etcd");
+        command
+            .args(["--name", &name, "--data-dir"])
+            .arg(&data)
+            .args([
+                "--listen-client-urls",
+                &clients,
+                "--advertise-client-urls",
+                &clients,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peers,
+                "--initial-advertise-peer-urls",
+                &peers,
+            ])
+            .args([
+                "--initial-cluster",
+                &cluster.join(","),
+                "--log-level",
+                "error",
+            ])
+            .args([
+                "--logger",
+                "zap",
+                "--client-cert-auth",
+                "--peer-client-cert-auth",
+            ]);
+        for (option, file) in [
+            ("--trusted-ca-file", &authority),
+            ("--cert-file", &certificate),
+            ("--key-file", &key),
+            ("--peer-trusted-ca-file", &authority),
+            ("--peer-cert-file", &certificate),
+            ("--peer-key-file", &key),
+        ] {
+            command.arg(option).arg(file);
+        }
+        Daemon::spawn(&member.namespace, command)
+    }
+
+    /// Kills a member.
+    pub(super) fn kill(&mut self, number: usize) -> Result<()> {
+        if let Some(running) = self.running[number].take() {
+            running.kill(PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    /// Kills every member.
+    pub(super) fn kill_all(&mut self) -> Result<()> {
+        (0..self.members.len()).try_for_each(|number| self.kill(number))
+    }
+
+    /// Runs etcdctl beside a member, as the client of this certificate.
+    pub(super) fn control(&self, number: usize, who: &str, words: &[&str]) -> Result<String> {
+        let member = &self.members[number];
+        let [authority, certificate, key] = [
+            "authority.pem",
+            &format!("{who}.pem"),
+            &format!("{who}.key"),
+        ]
+        .map(|name| self.authority.join(name));
+        let mut command: Command = member.namespace.command("etcdctl");
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &format!("https://{}:2379", member.address)])
+            .arg("--cacert")
+            .arg(authority)
+            .arg("--cert")
+            .arg(certificate)
+            .arg("--key")
+            .arg(key)
+            .args(["--command-timeout", "5s"])
+            .args(words);
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!(
+                "etcdctl {words:?}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Ends every member, in order.
+    pub(super) fn stop(mut self) -> Result<()> {
+        for mut running in self.running.drain(..).flatten() {
+            running.signal(Signal::SIGTERM)?;
+            running.wait(Duration::from_secs(30))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! The laboratory, and what its steps share.
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::engine::Engine;
+use super::nodes::{Node, ensure_configuration};
+use super::site::Site;
+use super::traffic::Traffic;
+use crate::lab::Scale;
+use crate::lab::report::Row;
+
+/// The policy that the fleet gets first, and keeps.
+pub(super) const POLICY: &str = "block = [\"RU\", \"BY\"]\n";
+
+/// The laboratory.
+pub(super) struct Lab {
+    pub(super) site: Site,
+    pub(super) engine: Engine,
+    pub(super) nodes: Vec<Node>,
+    pub(super) traffic: Traffic,
+    /// The first release of the policy, which is an old one later.
+    pub(super) old_release: Option<Value>,
+    pub(super) scale: Scale,
+}
+
+impl Lab {
+    pub(super) fn scale_of<T>(&self, short: T, whole: T) -> T {
+        match self.scale {
+            Scale::Short => short,
+            Scale::Whole => whole,
+        }
+    }
+}
+
+/// A row with what was seen.
+pub(super) fn row(
+    step: u8,
+    what: &str,
+    expected: &str,
+    begun: Instant,
+    seen: Result<String>,
+) -> Row {
+    let seen = seen.unwrap_or_else(|error| format!("{error:#}"));
+    Row {
+        step,
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        ok: seen == expected,
+        seen,
+        took: begun.elapsed(),
+    }
+}
+
+/// Releases a policy to all nodes, or goes back to the one before; every node must have it then.
+pub(super) fn released(lab: &Lab, policy: &str, is_forward: bool) -> Result<()> {
+    let file = lab.site.path("policy.toml");
+    fs::write(&file, policy)?;
+    let file = file.to_str().context("a path that is no text")?;
+    let trial = ["--reason", "lab", "--observe", "3s"];
+    let words = if is_forward {
+        [&["policy", "apply", file][..], &trial].concat()
+    } else {
+        [&["revert"][..], &trial].concat()
+    };
+    lab.site.done(&words)?;
+    ensure_configuration(&lab.nodes, policy)
+}

@@ -1,0 +1,177 @@
+//! The engine goes away and comes back.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::laboratory::{Lab, row};
+use super::nodes::await_well;
+use super::traffic::{BANNED, EXCEPTED};
+use crate::edge::PATIENCE;
+use crate::lab::report::Row;
+use crate::wait::poll;
+
+/// How long the ban lasts that ends while the engine is away.
+const LASTS: Duration = Duration::from_secs(8);
+/// How much later than its end a packet may still be dropped: the traffic's period, and what a busy machine adds.
+const LATE_MAX: Duration = Duration::from_secs(2);
+/// How soon after the engine's return all nodes must follow it.
+const IN_SYNC_MAX: Duration = Duration::from_secs(60);
+
+/// All members are killed; a ban ends meanwhile, and a daemon starts.
+pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let source = BANNED.to_string();
+    let begun = Instant::now();
+    let ends = SystemTime::now() + LASTS;
+    let lasts = format!("{}s", LASTS.as_secs());
+    lab.site.done(&["ban", &source, "--expires", &lasts])?;
+    lab.traffic.reset();
+    lab.engine.kill_all()?;
+    let seen = ban_ends(lab, ends);
+    rows.push(row(
+        6,
+        "a ban ends while the engine is away",
+        "in time on every node",
+        begun,
+        seen,
+    ));
+    let begun = Instant::now();
+    let seen = lab.nodes[0]
+        .restart_daemon()
+        .map(|()| "it filters".to_owned());
+    rows.push(row(
+        6,
+        "a daemon starts while the engine is away",
+        "it filters",
+        begun,
+        seen,
+    ));
+    Ok(rows)
+}
+
+fn ban_ends(lab: &Lab, ends: SystemTime) -> Result<String> {
+    let mut first = SystemTime::UNIX_EPOCH;
+    let count = lab.nodes.len();
+    // The first packet that arrives again on each node; the witness keeps the last one, so it is looked at often.
+    let mut arrived: Vec<Option<SystemTime>> = vec![None; count];
+    poll(PATIENCE, || {
+        for (arrived, seen) in arrived.iter_mut().zip(lab.traffic.seen()) {
+            *arrived = arrived.or(seen
+                .banned
+                .filter(|at| *at >= ends - Duration::from_secs(1)));
+        }
+        Ok(arrived.iter().all(Option::is_some).then_some(()))
+    })?
+    .context("the ban has no end")?;
+    for at in arrived.into_iter().flatten() {
+        first = first.max(at);
+    }
+    let late = first.duration_since(ends).unwrap_or_default();
+    ensure!(late <= LATE_MAX, "{late:?} late");
+    Ok("in time on every node".to_owned())
+}
+
+/// The members return, without the history that the agents have not seen.
+pub(super) fn returns(lab: &mut Lab) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let before: Vec<usize> = lab.nodes.iter().map(|node| node.said().len()).collect();
+    let begun = Instant::now();
+    lab.engine.restart()?;
+    // What changes now is not in the history any more when the agents come.
+    for number in 0..5 {
+        let key = format!("/geofence/main/bans/ban-198.51.100.{number}");
+        lab.engine.control(0, "operator", &["put", &key, "{}"])?;
+        lab.engine.control(0, "operator", &["del", &key])?;
+    }
+    let source = EXCEPTED.to_string();
+    let words = [
+        "exception",
+        "add",
+        "after",
+        "--from",
+        &source,
+        "--to",
+        "any",
+        "--owner",
+        "lab",
+        "--reason",
+        "it returned",
+        "--wait",
+        "0",
+    ];
+    lab.traffic.reset();
+    lab.site.done(&words)?;
+    let revision = lab.engine.control(
+        0,
+        "root",
+        &["get", "/", "--prefix", "--limit", "1", "-w", "json"],
+    )?;
+    let revision: serde_json::Value = serde_json::from_str(&revision)?;
+    let revision = revision["header"]["revision"].to_string();
+    lab.engine.control(0, "root", &["compact", &revision])?;
+    let mut times = Vec::new();
+    let all = poll(IN_SYNC_MAX, || {
+        times = lab
+            .traffic
+            .seen()
+            .iter()
+            .filter_map(|one| one.excepted)
+            .collect();
+        Ok((times.len() == lab.nodes.len()).then_some(begun.elapsed()))
+    })?;
+    let seen = all
+        .with_context(|| format!("{} of {} nodes", times.len(), lab.nodes.len()))
+        .map(|_| {
+            let spread = match (times.iter().min(), times.iter().max()) {
+                (Some(first), Some(last)) => last.duration_since(*first).unwrap_or_default(),
+                _ => Duration::ZERO,
+            };
+            format!(
+                "in sync within 60 s, spread over {:.0} s",
+                spread.as_secs_f64()
+            )
+        });
+    let what = "the engine returns, compacted";
+    rows.push(starts_with(row(
+        6,
+        what,
+        "in sync within 60 s",
+        begun,
+        seen,
+    )));
+    let compacted: BTreeSet<&str> = lab
+        .nodes
+        .iter()
+        .zip(before)
+        .filter(|(node, before)| {
+            let said = node.said();
+            said.get(*before..)
+                .is_some_and(|new| new.contains("reading everything again"))
+        })
+        .map(|(node, _)| node.name.as_str())
+        .collect();
+    let begun = Instant::now();
+    let seen = ensure_some(compacted.len()).and_then(|()| await_well(&lab.site));
+    rows.push(row(
+        6,
+        "agents that missed the history read everything again",
+        "all nodes are well",
+        begun,
+        seen.map(|_| "all nodes are well".to_owned()),
+    ));
+    lab.site.done(&["exception", "remove", "after"])?;
+    Ok(rows)
+}
+
+fn ensure_some(count: usize) -> Result<()> {
+    ensure!(count > 0, "no agent has missed the history");
+    Ok(())
+}
+
+/// A row whose figure follows what was expected.
+fn starts_with(mut row: Row) -> Row {
+    row.ok = row.seen.starts_with(&row.expected);
+    row
+}
