@@ -30,6 +30,10 @@ const AUTHORITY_YEARS: i32 = 20;
 const CLIENT_YEARS: i32 = 2;
 /// The file of the authority's certificate, and of the key that checks releases: every node gets both.
 const AUTHORITY: &str = "authority.pem";
+/// Those who sign certificates: one for clients and for members that serve them, and one for members among themselves.
+/// With one for both, the certificate of a node would open the port by which members replicate.
+const CLIENTS: &str = "authority";
+const PEERS: &str = "peers";
 const VERIFY: &str = "verify.pub";
 /// The settings of an operator or a node.
 pub const SETTINGS: &str = "fleet.toml";
@@ -116,20 +120,25 @@ impl Authority {
             directory: directory.to_owned(),
             fleet: fleet.clone(),
         };
-        let key = KeyPair::generate()?;
-        let certificate = authority.params()?.self_signed(&key)?;
-        write_new(&authority.path(AUTHORITY), &certificate.pem(), false)?;
-        write_new(&authority.path("authority.key"), &key.serialize_pem(), true)?;
+        for signer in [CLIENTS, PEERS] {
+            let key = KeyPair::generate()?;
+            let certificate = authority.params(signer)?.self_signed(&key)?;
+            let path = authority.path(&format!("{signer}.pem"));
+            write_new(&path, &certificate.pem(), false)?;
+            let path = authority.path(&format!("{signer}.key"));
+            write_new(&path, &key.serialize_pem(), true)?;
+        }
         let (private, public) = signature::generate()?;
         write_new(&authority.path("signing.key"), &private, true)?;
         write_new(&authority.path(VERIFY), &public, false)?;
         for Member { name, hosts } in members {
             let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
             let hosts = [hosts.as_slice(), &own].concat();
-            authority.issue(&format!("member-{name}"), &hosts, directory)?;
+            authority.issue(CLIENTS, &format!("member-{name}"), &hosts, directory)?;
+            authority.issue(PEERS, &format!("peer-{name}"), &hosts, directory)?;
         }
-        authority.issue(ROOT, &[], directory)?;
-        authority.issue(OPERATOR, &[], directory)?;
+        authority.issue(CLIENTS, ROOT, &[], directory)?;
+        authority.issue(CLIENTS, OPERATOR, &[], directory)?;
         let urls: Vec<_> = members
             .iter()
             .map(|one| format!("{:?}", one.url()))
@@ -163,10 +172,10 @@ impl Authority {
         self.directory.join(name)
     }
 
-    /// The authority's own certificate, but for its key. Made anew it has the same name, by which others refer to it.
-    fn params(&self) -> Result<CertificateParams> {
+    /// A signer's own certificate, but for its key. Made anew it has the same name, by which others refer to it.
+    fn params(&self, signer: &str) -> Result<CertificateParams> {
         let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = common_name(&format!("geofence fleet {}", self.fleet));
+        params.distinguished_name = common_name(&format!("geofence fleet {} {signer}", self.fleet));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         // The day before, for machines whose clocks are behind.
@@ -176,14 +185,15 @@ impl Authority {
     }
 
     /// Writes a certificate and its key into a directory.
-    fn issue(&self, name: &str, hosts: &[String], into: &Path) -> Result<()> {
-        let key = fs::read_to_string(self.path("authority.key")).with_context(|| {
+    fn issue(&self, signer: &str, name: &str, hosts: &[String], into: &Path) -> Result<()> {
+        let key = self.path(&format!("{signer}.key"));
+        let key = fs::read_to_string(key).with_context(|| {
             format!(
                 "{} has no key of the authority; certificates are issued where `bootstrap init` was run",
                 self.directory.display()
             )
         })?;
-        let params = self.params()?;
+        let params = self.params(signer)?;
         let issuer = Issuer::from_params(&params, KeyPair::from_pem(&key)?);
         let mut params = CertificateParams::new(hosts.to_vec())?;
         params.distinguished_name = common_name(name);
@@ -195,7 +205,7 @@ impl Authority {
             params.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
         }
         params.not_before = date_time_ymd(year() - 1, 1, 1);
-        params.not_after = date_time_ymd(year() + CLIENT_YEARS, 1, 1);
+        params.not_after = date_time_ymd(year() + 1 + CLIENT_YEARS, 1, 1);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
         write_new(&into.join(format!("{name}.pem")), &certificate.pem(), false)?;
@@ -222,7 +232,7 @@ impl Authority {
         };
         copy(AUTHORITY)?;
         copy(VERIFY)?;
-        self.issue(node.as_str(), &[], into)?;
+        self.issue(CLIENTS, node.as_str(), &[], into)?;
         let urls = settings.endpoints.iter().map(|url| format!("{url:?}"));
         let text = format!(
             "# Who this node of the fleet is, for `geofence-fleet agent`.\n\

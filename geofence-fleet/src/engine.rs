@@ -243,11 +243,22 @@ impl Engine {
         Ok(done.succeeded().then_some(revision))
     }
 
-    /// Deletes a key; returns whether there was one.
-    pub async fn delete(&mut self, key: &str) -> Result<bool, EngineError> {
+    /// Deletes a key; returns the engine's revision, or nothing if there was none.
+    pub async fn delete(&mut self, key: &str) -> Result<Option<i64>, EngineError> {
         let options = DeleteOptions::new();
         let done = answer(self.client.delete(key, Some(options))).await?;
-        Ok(done.deleted() > 0)
+        let revision = done.header().map_or(0, |header| header.revision());
+        Ok((done.deleted() > 0).then_some(revision))
+    }
+
+    /// Deletes a key if it still is of this revision.
+    pub async fn delete_old(&mut self, entry: &Entry) -> Result<(), EngineError> {
+        let key = entry.key.as_str();
+        let txn = Txn::new()
+            .when([Compare::mod_revision(key, CompareOp::Equal, entry.revision)])
+            .and_then([TxnOp::delete(key, None)]);
+        answer(self.client.txn(txn)).await?;
+        Ok(())
     }
 
     /// A lease that ends this long after the last `keep`.
@@ -303,7 +314,17 @@ impl Watch {
             let text = message.cancel_reason().to_owned();
             return Err(EngineError::WatchEnded(text));
         }
-        let revision = message.header().map_or(0, |header| header.revision());
+        let header = message.header().map_or(0, |header| header.revision());
+        if message.created() {
+            // The header has the engine's revision, and what changed up to it comes later. An engine that is behind is
+            // another one, or was restored.
+            if header < self.after {
+                return Err(EngineError::Compacted(self.after));
+            }
+            return Ok((Vec::new(), self.after));
+        }
+        let last = message.events().last().and_then(|event| event.kv());
+        let revision = last.map_or(header, KeyValue::mod_revision);
         self.after = revision;
         let changes = message.events().iter().filter_map(|event| {
             let pair = event.kv()?;

@@ -30,6 +30,11 @@ pub struct Trial {
     pub band: f64,
 }
 
+impl Trial {
+    /// The longest trial, in seconds.
+    pub const LONGEST: u64 = 3600;
+}
+
 /// Why a release went no further.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
@@ -90,7 +95,16 @@ impl Release {
         let Content { sha256, size, .. } = &self.content;
         let (path, revision) = (subject.path(), self.revision);
         let way = if self.is_rollback { "back" } else { "on" };
-        format!("geofence-fleet release 1\n{fleet}\n{path}\n{revision}\n{sha256}\n{size}\n{way}\n")
+        let Trial {
+            confirm_within,
+            observe,
+            band,
+        } = self.trial;
+        let limit = self.limit;
+        format!(
+            "geofence-fleet release 1\n{fleet}\n{path}\n{revision}\n{sha256}\n{size}\n{way}\n{limit}\n\
+             {confirm_within}\n{observe}\n{band}\n"
+        )
     }
 
     /// With a signature.
@@ -114,6 +128,17 @@ impl Release {
         if !key.verifies(&self.signed_text(fleet, subject), &self.signature) {
             return Err(format!(
                 "the signature of revision {} is not that of the fleet's key",
+                self.revision
+            ));
+        }
+        let Trial {
+            confirm_within,
+            observe,
+            ..
+        } = self.trial;
+        if confirm_within > Trial::LONGEST || observe > confirm_within {
+            return Err(format!(
+                "revision {} has a trial of {confirm_within} s with {observe} s of observation",
                 self.revision
             ));
         }
@@ -216,6 +241,9 @@ mod tests {
             |one: &mut Release| one.content.sha256.push('0'),
             |one: &mut Release| one.content.size += 1,
             |one: &mut Release| one.is_rollback = true,
+            |one: &mut Release| one.limit = ALL,
+            |one: &mut Release| one.trial.observe = 0,
+            |one: &mut Release| one.trial.band = 0.0,
         ] {
             let mut changed = signed.clone();
             change(&mut changed);

@@ -70,10 +70,17 @@ impl Fleet {
         entry.as_ref().map(read).transpose()
     }
 
-    /// What each connected node says.
+    /// What each connected node says, under the name of its key: a node writes no other. One that says what cannot be
+    /// read counts as away.
     pub async fn nodes(&mut self) -> Result<Vec<NodeStatus>> {
-        let (entries, _) = self.engine.list(&self.keys.statuses()).await?;
-        entries.iter().map(read).collect()
+        let prefix = self.keys.statuses();
+        let (entries, _) = self.engine.list(&prefix).await?;
+        let readable = entries.iter().filter_map(|entry| {
+            let node = entry.key.strip_prefix(&prefix)?.parse().ok()?;
+            let status: NodeStatus = read(entry).ok()?;
+            Some(NodeStatus { node, ..status })
+        });
+        Ok(readable.collect())
     }
 
     /// Every node that has a certificate, with its group.
@@ -104,10 +111,7 @@ impl Fleet {
 
     /// Signs and publishes a release that no node takes yet; a rollback reaches all nodes at once.
     pub async fn publish(&mut self, subject: &Subject, plan: Plan) -> Result<Release> {
-        let path = self.settings.signing_key.as_ref();
-        let path = path
-            .context("the settings name no `signing-key`, and nodes take signed releases only")?;
-        let key = SigningKey::load(path)?;
+        let key = self.signing_key()?;
         if !plan.is_rollback {
             self.ensure_not_frozen().await?;
         }
@@ -116,6 +120,13 @@ impl Fleet {
             Some((release, revision)) => (Some(release), *revision),
             None => (None, 0),
         };
+        // An engine that was restored may know less than the nodes, which take nothing older than what they have had.
+        let nodes = self.followers(subject).await?.into_iter();
+        let had = nodes.filter_map(|node| {
+            let own = node.releases.get(&subject.path())?;
+            (own.progress != Progress::Refused).then_some(own.revision)
+        });
+        let had = had.max().unwrap_or_default();
         // What was stopped on its way is nothing to return to.
         let before = last.and_then(|last| {
             let is_whole = last.limit == ALL && last.stopped.is_none();
@@ -124,7 +135,11 @@ impl Fleet {
         });
         let before = before.filter(|before| before.sha256 != plan.content.sha256);
         let release = Release {
-            revision: last.map_or(0, |last| last.revision) + 1,
+            revision: last
+                .map_or(0, |last| last.revision)
+                .max(had)
+                .checked_add(1)
+                .context("there is no further revision")?,
             content: plan.content,
             is_rollback: plan.is_rollback,
             signature: String::new(),
@@ -138,6 +153,13 @@ impl Fleet {
         let release = release.signed(&self.settings.fleet, subject, &key);
         self.put_release(subject, &release, revision).await?;
         Ok(release)
+    }
+
+    fn signing_key(&self) -> Result<SigningKey> {
+        let path = self.settings.signing_key.as_ref();
+        let path = path
+            .context("the settings name no `signing-key`, and nodes take signed releases only")?;
+        Ok(SigningKey::load(path)?)
     }
 
     async fn ensure_not_frozen(&mut self) -> Result<()> {
@@ -180,13 +202,18 @@ impl Fleet {
             release.revision
         );
         change(&mut release);
+        let key = self.signing_key()?;
+        let release = release.signed(&self.settings.fleet, subject, &key);
         self.put_release(subject, &release, at).await?;
         Ok(release)
     }
 
     /// Stops a release where it is.
     pub async fn stop(&mut self, subject: &Subject, revision: u64, stop: Stop) -> Result<Release> {
-        let set = |release: &mut Release| release.stopped = Some(stop);
+        let set = |release: &mut Release| {
+            release.limit = 0;
+            release.stopped = Some(stop);
+        };
         self.change(subject, revision, set).await
     }
 
@@ -229,7 +256,10 @@ impl Fleet {
                 names.len()
             ))?;
             if let Some(stop) = self.await_wave(subject, &release, &names).await? {
-                self.stop(subject, revision, stop.clone()).await?;
+                // The way back stays open to every node, whatever one of them makes of it.
+                if !release.is_rollback {
+                    self.stop(subject, revision, stop.clone()).await?;
+                }
                 return Ok(Ended::Stopped(stop));
             }
         }

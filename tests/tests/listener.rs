@@ -188,6 +188,8 @@ fn the_web_configuration_turns_the_listener_to_tls() -> Result<()> {
         get(&site.edge, "/metrics", &[]).is_err(),
         "it answers without TLS"
     );
+    let shown = site.edge.ask(&["status"])?.stdout;
+    ensure!(shown.contains("https://127.0.0.1:10317/metrics"), "{shown}");
     // From now on clients need a certificate.
     site.write(
         "web.yml",

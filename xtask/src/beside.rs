@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, anyhow};
 /// Their priority as for nice(1). The lowest would starve the guests while other tests use every core.
 pub(crate) const NICE: &str = "10";
 /// The suites, and the test of each.
-pub(crate) const SUITES: [(&str, &str); 2] = [
+pub(crate) const SUITES: [(&str, &str); 3] = [
+    ("bench", "every_benchmark_row_gives_the_right_answers"),
     ("machines", "kernels_of_debian_load_the_programs_and_filter"),
     (
         "fleet",

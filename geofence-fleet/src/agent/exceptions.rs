@@ -54,7 +54,7 @@ async fn round(shared: &Shared, wanted: &Wanted) -> Result<bool, DaemonError> {
         &shared.own_bans(),
         UnixSeconds::now(),
     );
-    let mut refused = BTreeMap::new();
+    let mut refused = wanted.unreadable.clone();
     let mut is_whole = true;
     for step in steps {
         let id = step.id().to_owned();
@@ -148,6 +148,8 @@ fn steps(
         match present.get(id.as_str()) {
             None => steps.push(Step::Add(spec.clone())),
             Some(known) if is_same(known, spec) => {}
+            // An operator of this machine has banned it for longer.
+            Some(known) if spec.is_ban() && !is_own(id) && lasts_longer(known, spec) => {}
             Some(known) => match &spec.until {
                 Some(until) if is_same_but_its_end(known, spec) => steps.push(Step::Extend {
                     id: id.clone(),
@@ -166,6 +168,15 @@ fn end(spec: &ExceptionSpec) -> Option<UnixSeconds> {
 
 fn is_live(spec: &ExceptionSpec, now: UnixSeconds) -> bool {
     end(spec).is_none_or(|end| end > now)
+}
+
+/// Whether an end comes after another. What has no end lasts longest.
+fn lasts_longer(one: &ExceptionSpec, other: &ExceptionSpec) -> bool {
+    match (end(one), end(other)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(one), Some(other)) => one >= other,
+    }
 }
 
 fn is_same(one: &ExceptionSpec, other: &ExceptionSpec) -> bool {
@@ -205,6 +216,8 @@ async fn carry_out(shared: &Shared, step: Step) -> Result<(), DaemonError> {
             add(shared, spec).await
         }
         Step::Extend { id, until } => {
+            // A ban that the fleet has made longer is the fleet's to end.
+            own(shared, &id)?;
             info!("{id} lasts until {until} now");
             shared.daemon.change(Change::Extend { id, until }).await?;
             Ok(())
@@ -225,10 +238,7 @@ async fn carry_out(shared: &Shared, step: Step) -> Result<(), DaemonError> {
 async fn add(shared: &Shared, spec: ExceptionSpec) -> Result<(), DaemonError> {
     let id = spec.id.clone();
     let change = if spec.is_ban() {
-        // Recorded first: a ban that this agent may have made is one that it may end.
-        if let Err(error) = lock(&shared.store).add_ban(&id) {
-            return Err(DaemonError::Away(format!("cannot record {id}: {error}")));
-        }
+        own(shared, &id)?;
         Change::Ban {
             ban: spec,
             force: false,
@@ -240,6 +250,18 @@ async fn add(shared: &Shared, spec: ExceptionSpec) -> Result<(), DaemonError> {
     shared.daemon.change(change).await?;
     info!("{id} is in force");
     Ok(())
+}
+
+/// Records that a ban is this agent's, before it is made: what the agent may have made, it may end.
+fn own(shared: &Shared, id: &str) -> Result<(), DaemonError> {
+    if id.starts_with(FLEET) {
+        return Ok(());
+    }
+    let recorded = lock(&shared.store).add_ban(id);
+    recorded.map_err(|error| DaemonError::Refused {
+        cause: "state".to_owned(),
+        text: format!("cannot record it in the agent's state: {error}"),
+    })
 }
 
 fn forget(shared: &Shared, id: &str) {
@@ -347,6 +369,35 @@ mod tests {
             [Step::Remove { id: id.clone() }]
         );
         assert_eq!(asked(&[], &[], &["ban-192.0.2.1"]), [Step::Forget { id }]);
+    }
+
+    #[test]
+    fn ban_of_an_operator_that_lasts_longer_stays_and_a_shorter_one_is_extended() {
+        let (short, long) = (
+            ban("ban-192.0.2.1", 1_900_000_000),
+            ban("ban-192.0.2.1", 1_950_000_000),
+        );
+        assert!(
+            asked(
+                std::slice::from_ref(&short),
+                std::slice::from_ref(&long),
+                &[]
+            )
+            .is_empty()
+        );
+        let steps = asked(
+            std::slice::from_ref(&long),
+            std::slice::from_ref(&short),
+            &[],
+        );
+        assert!(matches!(&steps[..], [Step::Extend { .. }]), "{steps:?}");
+        // Its own ban follows the fleet in either direction.
+        let steps = asked(
+            std::slice::from_ref(&short),
+            std::slice::from_ref(&long),
+            &[&short.id],
+        );
+        assert!(matches!(&steps[..], [Step::Extend { .. }]), "{steps:?}");
     }
 
     #[test]

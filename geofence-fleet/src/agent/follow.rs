@@ -1,11 +1,12 @@
-//! Follows the engine: reads all that the fleet wants once, and every change from then on.
+//! Follows the engine: reads all that the fleet wants, and every change from then on.
 //!
-//! A connection that was lost goes on from the revision that was seen last. If the engine no longer has what changed
-//! since, everything is read again.
+//! Each connection reads everything again. To go on from the revision that was seen last would spare that, but an
+//! engine that was restored counts its revisions anew, and changes would be missed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use geofence_user::config::ExceptionSpec;
 use tracing::{info, warn};
 
 use super::shared::{Shared, Wanted, lock};
@@ -24,7 +25,6 @@ pub(super) async fn follow(shared: Arc<Shared>) {
             Ok(never) => match never {},
             Err(EngineError::Compacted(revision)) => {
                 info!("the engine no longer has revision {revision}: reading everything again");
-                shared.wanted.send_modify(|wanted| wanted.revision = None);
             }
             Err(error) => {
                 let mut connection = lock(&shared.connection);
@@ -48,26 +48,21 @@ enum Never {}
 async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, EngineError> {
     let mut engine = Engine::connect(&shared.settings).await?;
     let prefix = shared.keys.watched();
-    let known = shared.wanted.borrow().revision;
-    let after = match known {
-        Some(revision) => revision,
-        None => {
-            let (entries, revision) = engine.list(&prefix).await?;
-            let mut wanted = Wanted {
-                revision: Some(revision),
-                ..Wanted::default()
-            };
-            for entry in entries {
-                let change = Change {
-                    key: entry.key,
-                    value: Some(entry.value),
-                };
-                apply(shared, &mut wanted, change);
-            }
-            shared.wanted.send_replace(wanted);
-            revision
-        }
+    let (entries, after) = engine.list(&prefix).await?;
+    let mut wanted = Wanted {
+        revision: Some(after),
+        ..Wanted::default()
     };
+    let before = shared.wanted.borrow().clone();
+    for entry in entries {
+        // What cannot be read stays as it was.
+        let change = Change {
+            key: entry.key,
+            value: Some(entry.value),
+        };
+        apply(shared, &mut wanted, &before, change);
+    }
+    shared.wanted.send_replace(wanted);
     let mut watch = engine.watch(&prefix, after).await?;
     info!(
         "following the fleet at {} from revision {after}",
@@ -86,44 +81,59 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
         lock(&shared.connection).heard = Some(Instant::now());
         shared.wanted.send_modify(|wanted| {
             for change in changes {
-                apply(shared, wanted, change);
+                let before = wanted.clone();
+                apply(shared, wanted, &before, change);
             }
             wanted.revision = Some(revision);
         });
     }
 }
 
-/// Puts a change into what is wanted. What cannot be read is as if it were not there: one bad key must not keep a node
-/// from the others.
-fn apply(shared: &Shared, wanted: &mut Wanted, change: Change) {
+/// Puts a change into what is wanted. A value that cannot be read, perhaps because a newer command has written it,
+/// leaves in place what was there before, and is reported.
+fn apply(shared: &Shared, wanted: &mut Wanted, before: &Wanted, change: Change) {
     let Change { key, value } = change;
     match shared.keys.read(&key) {
         Some(Watched::Freeze) => wanted.is_frozen = value.is_some(),
         Some(Watched::Exception(id)) => {
-            put(&mut wanted.exceptions, id, value, &key);
+            wanted.unreadable.remove(&id);
+            let read = value.map(|value| exception(&id, &value));
+            match read {
+                None => {
+                    wanted.exceptions.remove(&id);
+                }
+                Some(Ok(spec)) => {
+                    wanted.exceptions.insert(id, spec);
+                }
+                Some(Err(why)) => {
+                    warn!("{key} cannot be read, and is left as it was: {why}");
+                    if let Some(spec) = before.exceptions.get(&id) {
+                        wanted.exceptions.insert(id.clone(), spec.clone());
+                    }
+                    wanted.unreadable.insert(id, why);
+                }
+            }
         }
-        Some(Watched::Release(subject)) => put(&mut wanted.releases, subject, value, &key),
+        Some(Watched::Release(subject)) => {
+            match value.map(|value| serde_json::from_slice(&value)) {
+                None => {
+                    wanted.releases.remove(&subject);
+                }
+                Some(Ok(release)) => {
+                    wanted.releases.insert(subject, release);
+                }
+                Some(Err(error)) => warn!("{key} cannot be read, and is left out: {error}"),
+            }
+        }
         None => warn!("{key} is nothing that this version of the agent knows"),
     }
 }
 
-fn put<K: Ord, V: serde::de::DeserializeOwned>(
-    all: &mut std::collections::BTreeMap<K, V>,
-    name: K,
-    value: Option<Vec<u8>>,
-    key: &str,
-) {
-    let Some(value) = value else {
-        all.remove(&name);
-        return;
-    };
-    match serde_json::from_slice(&value) {
-        Ok(read) => {
-            all.insert(name, read);
-        }
-        Err(error) => {
-            warn!("{key} cannot be read, and is left out: {error}");
-            all.remove(&name);
-        }
+/// Reads an exception, which must have the name of its key.
+fn exception(id: &str, value: &[u8]) -> Result<ExceptionSpec, String> {
+    let spec: ExceptionSpec = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+    if spec.id == id {
+        return Ok(spec);
     }
+    Err(format!("it calls itself {:?}", spec.id))
 }

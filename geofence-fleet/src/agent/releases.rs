@@ -16,7 +16,7 @@ use crate::backoff::within;
 use crate::content::{ContentError, fetch};
 use crate::keys::Subject;
 use crate::node_status::{FilterStatus, Progress, ReleaseStatus};
-use crate::release::Release;
+use crate::release::{Release, Trial};
 
 /// Something that passes by itself is tried again after this time.
 const RETRY: Duration = Duration::from_secs(2);
@@ -200,7 +200,16 @@ async fn policy(
         filter: FilterStatus::of(&status),
         usual: lock(&shared.traffic).usual(),
     };
-    let trial = release.trial;
+    // On a way back, what passes now may be what should not.
+    let band = if release.is_rollback {
+        0.0
+    } else {
+        release.trial.band
+    };
+    let trial = Trial {
+        band,
+        ..release.trial
+    };
     let request = Request::Apply {
         file: None,
         text: Some(text),
@@ -211,6 +220,7 @@ async fn policy(
     shared.daemon.ask(request).await?;
     info!("{subject}, revision {}: on trial", release.revision);
     record(shared, subject, release, Progress::Trying, None);
+    let tried = policy_hash(shared).await;
     let checked = match read(&shared.daemon).await {
         Ok(start) => {
             tokio::time::sleep(Duration::from_secs(trial.observe)).await;
@@ -218,19 +228,38 @@ async fn policy(
         }
         Err(error) => Err(format!("gate daemon: {error}")),
     };
-    let confirmed = match checked {
-        Ok(()) => shared.daemon.ask(Request::Confirm).await,
-        Err(why) => {
-            // If this is not heard, the kernel returns by itself when the time is over.
-            if let Err(error) = shared.daemon.ask(Request::Revert).await {
-                warn!("{subject}: the trial was not ended, and ends by itself: {error}");
-            }
-            return Err(failed(why));
+    // An operator of this machine may have ended the trial, and begun another one: that is not for the fleet to end.
+    let is_own = policy_hash(shared).await == tried;
+    let checked = checked.and_then(|()| match is_own {
+        true => Ok(()),
+        false => Err("gate trial: another policy is on trial by now".to_owned()),
+    });
+    if let Err(why) = checked {
+        // If this does not arrive, the kernel returns by itself when the time is over.
+        if is_own && let Err(error) = shared.daemon.ask(Request::Revert).await {
+            warn!("{subject}: the trial was not ended, and ends by itself: {error}");
         }
-    };
-    confirmed.map_err(|error| failed(format!("gate confirm: {error}")))?;
+        return Err(failed(why));
+    }
+    if let Err(error) = shared.daemon.ask(Request::Confirm).await {
+        // The kernel confirms first, so the policy may be in force although something after that failed.
+        let status = shared.daemon.ask(Request::Status).await;
+        let is_active = status.is_ok_and(|status| {
+            status["trial"].is_null() && status["policy_hash"].as_str() == tried.as_deref()
+        });
+        if !is_active {
+            return Err(failed(format!("gate confirm: {error}")));
+        }
+        return Ok(Some(error.to_string()));
+    }
     info!("{subject}, revision {}: confirmed", release.revision);
     Ok(None)
+}
+
+/// The hash of the policy that filters now; nothing if the daemon does not say.
+async fn policy_hash(shared: &Shared) -> Option<String> {
+    let status = shared.daemon.ask(Request::Status).await.ok()?;
+    status["policy_hash"].as_str().map(str::to_owned)
 }
 
 /// Puts a list or a database in place, and waits until the daemon has read it.
@@ -268,10 +297,13 @@ async fn file(
 async fn read_by_daemon(shared: &Shared, before: &Value) -> Result<bool, String> {
     let count = |status: &Value, what: &str| status["reloads"][what].as_u64().unwrap_or_default();
     let known = FilterStatus::of(before).shortfalls;
+    let mut answers = false;
     let deadline = tokio::time::Instant::now() + READ_MAX;
     while tokio::time::Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
-        let Ok(status) = shared.daemon.ask(Request::Status).await else {
+        let asked = shared.daemon.ask(Request::Status).await;
+        answers = asked.is_ok();
+        let Ok(status) = asked else {
             continue;
         };
         if count(&status, "failed") > count(before, "failed") {
@@ -285,6 +317,9 @@ async fn read_by_daemon(shared: &Shared, before: &Value) -> Result<bool, String>
         if count(&status, "succeeded") > count(before, "succeeded") {
             return Ok(true);
         }
+    }
+    if !answers {
+        return Err("gate daemon: it has not answered since the file is in place".to_owned());
     }
     Ok(false)
 }

@@ -9,7 +9,7 @@ use geofence_user::serve::control::Request;
 use super::shared::{Shared, lock};
 use crate::backoff::within;
 use crate::engine::{Engine, EngineError};
-use crate::node_status::{FilterStatus, NodeStatus};
+use crate::node_status::{FilterStatus, NodeStatus, ReleaseStatus};
 
 /// How long a node that is away still counts as connected.
 const LEASE: Duration = Duration::from_secs(60);
@@ -19,6 +19,14 @@ const KEEP: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(10);
 /// A change that all nodes make at once is reported within this time by each.
 const SPREAD: Duration = Duration::from_secs(2);
+
+/// How many refusals are reported, and how much of each text: a status has to fit into a value of the engine.
+const REFUSED_MAX: usize = 50;
+const TEXT_MAX: usize = 500;
+
+fn shortened(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
 
 /// What was said last, and under which lease.
 struct Said {
@@ -87,6 +95,7 @@ async fn status(shared: &Shared) -> NodeStatus {
         Err(error) => (None, Some(error.to_string())),
     };
     let done = lock(&shared.done).clone();
+    let refused = done.refused.into_iter().take(REFUSED_MAX);
     let releases = done.releases.into_iter();
     NodeStatus {
         node: shared.node.clone(),
@@ -98,9 +107,12 @@ async fn status(shared: &Shared) -> NodeStatus {
         daemon_error,
         exceptions: done.exceptions,
         bans: done.bans,
-        refused: done.refused,
+        refused: refused.map(|(id, why)| (id, shortened(&why))).collect(),
         releases: releases
-            .map(|(subject, one)| (subject.path(), one))
+            .map(|(subject, one)| {
+                let why = one.why.as_deref().map(shortened);
+                (subject.path(), ReleaseStatus { why, ..one })
+            })
             .collect(),
     }
 }

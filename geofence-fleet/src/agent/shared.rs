@@ -23,6 +23,8 @@ use crate::signature::VerifyKey;
 pub(super) struct Wanted {
     /// Exceptions and bans, by the daemon's name of them.
     pub(super) exceptions: BTreeMap<String, ExceptionSpec>,
+    /// Exceptions and bans that this agent cannot read, and why. What they were before holds.
+    pub(super) unreadable: BTreeMap<String, String>,
     pub(super) releases: BTreeMap<Subject, Release>,
     pub(super) is_frozen: bool,
     /// The engine's revision; nothing until the engine was read once. Before that, nothing is removed.

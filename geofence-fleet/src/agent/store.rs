@@ -74,9 +74,10 @@ impl Store {
         subject: &Subject,
         status: &ReleaseStatus,
     ) -> io::Result<()> {
-        self.state.releases.retain(|(one, _)| one != subject);
-        self.state.releases.push((subject.clone(), status.clone()));
-        self.save()
+        self.change(|state| {
+            state.releases.retain(|(one, _)| one != subject);
+            state.releases.push((subject.clone(), status.clone()));
+        })
     }
 
     pub(super) fn had(&self, subject: &Subject) -> Had {
@@ -89,9 +90,10 @@ impl Store {
         if self.had(subject) == had {
             return Ok(());
         }
-        self.state.had.retain(|(one, _)| one != subject);
-        self.state.had.push((subject.clone(), had));
-        self.save()
+        self.change(|state| {
+            state.had.retain(|(one, _)| one != subject);
+            state.had.push((subject.clone(), had));
+        })
     }
 
     pub(super) fn bans(&self) -> BTreeSet<String> {
@@ -100,23 +102,32 @@ impl Store {
 
     /// Records that a ban was made by this agent, before it is made.
     pub(super) fn add_ban(&mut self, id: &str) -> io::Result<()> {
-        if self.state.bans.insert(id.to_owned()) {
-            self.save()?;
+        if self.state.bans.contains(id) {
+            return Ok(());
         }
-        Ok(())
+        self.change(|state| {
+            state.bans.insert(id.to_owned());
+        })
     }
 
     /// The ban is gone.
     pub(super) fn remove_ban(&mut self, id: &str) -> io::Result<()> {
-        if self.state.bans.remove(id) {
-            self.save()?;
+        if !self.state.bans.contains(id) {
+            return Ok(());
         }
-        Ok(())
+        self.change(|state| {
+            state.bans.remove(id);
+        })
     }
 
-    fn save(&self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.state)?;
-        replace(&self.directory.join(STATE), &[&text])
+    /// Changes the state. What could not be written does not hold either.
+    fn change(&mut self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+        let mut state = self.state.clone();
+        change(&mut state);
+        let text = serde_json::to_vec(&state)?;
+        replace(&self.directory.join(STATE), &[&text])?;
+        self.state = state;
+        Ok(())
     }
 
     /// Where the content of a list or database is, for the configuration of the daemon to name.
@@ -130,6 +141,7 @@ impl Store {
         let path = self.path(subject);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
+            fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
         }
         let readable = || Some(fs::Permissions::from_mode(0o644));
         match fs::read(&path) {

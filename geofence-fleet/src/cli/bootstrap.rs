@@ -69,7 +69,7 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
             for Member { name, .. } in member {
                 writeln!(
                     out,
-                    "member {name}: copy authority.pem, member-{name}.pem and member-{name}.key to it"
+                    "member {name}: copy authority.pem, peers.pem, member-{name}.* and peer-{name}.* to it"
                 )?;
             }
             writeln!(

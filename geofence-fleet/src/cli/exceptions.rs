@@ -10,6 +10,7 @@ use geofence_user::cli::Outcome;
 use geofence_user::cli::ban::{NewBan, source};
 use geofence_user::cli::exception::NewException;
 use geofence_user::config::{ExceptionSpec, ban_name};
+use geofence_user::model::units::UnixSeconds;
 use geofence_user::serve::control::FLEET;
 use serde_json::json;
 use tokio::time::Instant;
@@ -153,16 +154,22 @@ fn add(
     mut spec: ExceptionSpec,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let until = spec.check_until(geofence_user::model::units::UnixSeconds::now());
+    let until = spec.check_until(UnixSeconds::now());
     let until = until.map_err(|errors| anyhow::anyhow!("{}", errors.render(false)))?;
     // A day becomes a moment here, and is the same one on every node.
     spec.until = until.map(|until| until.to_string());
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
+        forget_expired(&mut fleet).await?;
         let key = key(&fleet, &spec.id);
         let text = serde_json::to_vec(&spec)?;
         let known = fleet.engine.get(&key).await?;
-        if known.is_some() && !spec.is_ban() {
+        let read = known.as_ref().map(|one| serde_json::from_slice(&one.value));
+        let is_live = read.is_some_and(|read: Result<ExceptionSpec, _>| {
+            let end = read.ok().and_then(|spec| spec.expiry().ok().flatten());
+            end.is_none_or(|end| end > UnixSeconds::now())
+        });
+        if is_live && !spec.is_ban() {
             bail!(
                 "the fleet has an exception {}; remove it first, or choose another name",
                 spec.id
@@ -184,12 +191,28 @@ fn remove(
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
         let key = key(&fleet, id);
-        let Some(known) = fleet.engine.get(&key).await? else {
+        let Some(revision) = fleet.engine.delete(&key).await? else {
             bail!("the fleet has no {id}; `geofence-fleet exception list` and `geofence-fleet bans` show all");
         };
-        fleet.engine.delete(&key).await?;
-        await_nodes(&mut fleet, id, known.revision + 1, wait, arguments.json, out).await
+        await_nodes(&mut fleet, id, revision, wait, arguments.json, out).await
     })
+}
+
+/// Deletes what has expired a day ago: the kernel has ended it long since.
+async fn forget_expired(fleet: &mut Fleet) -> anyhow::Result<()> {
+    const KEPT: Duration = Duration::from_secs(86_400);
+    let before = UnixSeconds::now().minus(KEPT);
+    for prefix in [fleet.keys.exceptions(), fleet.keys.bans()] {
+        let (entries, _) = fleet.engine.list(&prefix).await?;
+        for entry in entries {
+            let spec = serde_json::from_slice::<ExceptionSpec>(&entry.value).ok();
+            let end = spec.and_then(|spec| spec.expiry().ok().flatten());
+            if end.is_some_and(|end| end < before) {
+                fleet.engine.delete_old(&entry).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the connected nodes have seen a revision, and says on how many of them the change is in force.
@@ -213,9 +236,10 @@ async fn await_nodes(
     };
     let refused: Vec<_> = nodes
         .iter()
+        .filter(|node| node.revision >= revision)
         .filter_map(|node| Some((&node.node, node.refused.get(id)?)))
         .collect();
-    let whole = nodes.len() - behind.len() - refused.len();
+    let whole = nodes.len().saturating_sub(behind.len() + refused.len());
     if json {
         let refused: serde_json::Map<_, _> = refused
             .iter()

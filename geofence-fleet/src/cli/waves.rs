@@ -203,9 +203,13 @@ pub(super) fn revert(arguments: &RevertArguments, out: &mut dyn Write) -> anyhow
         let mut fleet = arguments.fleet.connect().await?;
         let known = fleet.release(subject).await?;
         let (release, _) = known.with_context(|| format!("there is no release of {subject}"))?;
-        let content = release
-            .before
-            .with_context(|| format!("{subject} has no content before this one"))?;
+        // A second time, it is the same way back.
+        let content = if release.is_rollback {
+            release.content
+        } else {
+            let before = release.before;
+            before.with_context(|| format!("{subject} has no content before this one"))?
+        };
         let plan = Plan {
             content,
             trial,

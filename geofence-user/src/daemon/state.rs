@@ -53,6 +53,8 @@ pub struct Daemon {
     /// Whether the requested policy has never been active.
     pub(super) is_start_incomplete: AtomicBool,
     pub(super) trial: Mutex<Option<Trial>>,
+    /// Where the metrics are, once the address is bound.
+    pub(super) metrics_url: Mutex<Option<String>>,
     pub(super) names: Mutex<EventNames>,
     pub(super) recent: Mutex<RecentEvents>,
     pub(super) recent_counts: Mutex<RecentCounts>,
@@ -107,6 +109,7 @@ impl Daemon {
             reloads: Mutex::new(Reloads::new(last_failure)),
             shortfalls: Mutex::new(Vec::new()),
             trial: Mutex::new(None),
+            metrics_url: Mutex::new(None),
             names: Mutex::new(names),
             recent: Mutex::new(RecentEvents::default()),
             recent_counts: Mutex::default(),
@@ -137,6 +140,11 @@ impl Daemon {
     /// How the reloads went, and why the active policy is not the last one requested, if it is not.
     pub fn reloads(&self) -> Reloads {
         lock(&self.reloads).clone()
+    }
+
+    /// Records where the metrics are.
+    pub fn set_metrics_url(&self, url: Option<String>) {
+        *lock(&self.metrics_url) = url;
     }
 
     /// Removes the kernel's counters of lists and tenants that are no longer configured.

@@ -74,6 +74,7 @@ impl Daemon {
             "generation_confirmed": confirmed,
             "mail_dns": config.policy.mail_dns_in_words(),
             "listen": config.listen.to_string(),
+            "metrics_url": *lock(&self.metrics_url),
             "databases": databases.collect::<Vec<_>>(),
             "database_updates": updates.collect::<Vec<_>>(),
             "lists": lists,

@@ -78,6 +78,9 @@ impl Engine {
         let authority = self.authority.join("authority.pem");
         let certificate = self.authority.join(format!("member-{name}.pem"));
         let key = self.authority.join(format!("member-{name}.key"));
+        let peers_authority = self.authority.join("peers.pem");
+        let peer_certificate = self.authority.join(format!("peer-{name}.pem"));
+        let peer_key = self.authority.join(format!("peer-{name}.key"));
         let (clients, peers) = (
             format!("https://{}:2379", member.address),
             format!("https://{}:2380", member.address),
@@ -118,9 +121,9 @@ impl Engine {
             ("--trusted-ca-file", &authority),
             ("--cert-file", &certificate),
             ("--key-file", &key),
-            ("--peer-trusted-ca-file", &authority),
-            ("--peer-cert-file", &certificate),
-            ("--peer-key-file", &key),
+            ("--peer-trusted-ca-file", &peers_authority),
+            ("--peer-cert-file", &peer_certificate),
+            ("--peer-key-file", &peer_key),
         ] {
             command.arg(option).arg(file);
         }
@@ -169,6 +172,24 @@ impl Engine {
             );
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Whether the port by which members replicate takes a client with this certificate.
+    pub(super) fn replicates_with(&self, who: &str) -> Result<bool> {
+        let member = self.members.first().context("no member")?;
+        let mut command = member.namespace.command("openssl");
+        // In TLS 1.3 a client learns too late that it is refused.
+        command
+            .args(["s_client", "-tls1_2", "-verify_return_error", "-connect"])
+            .arg(format!("{}:2380", member.address))
+            .arg("-CAfile")
+            .arg(self.authority.join("peers.pem"))
+            .arg("-cert")
+            .arg(self.authority.join(format!("{who}.pem")))
+            .arg("-key")
+            .arg(self.authority.join(format!("{who}.key")))
+            .stdin(std::process::Stdio::null());
+        Ok(command.output()?.status.success())
     }
 
     /// Ends every member, in order.

@@ -102,11 +102,6 @@ impl Node {
         Ok(fs::read_to_string(self.directory.join("geofence.toml"))?)
     }
 
-    /// What the agent has said.
-    pub(super) fn said(&self) -> String {
-        self.agent.as_ref().map(Daemon::stderr).unwrap_or_default()
-    }
-
     /// Takes the filter off and ends both.
     pub(super) fn stop(mut self) -> Result<()> {
         if let Some(agent) = self.agent.take() {

@@ -21,7 +21,11 @@ use crate::lab::report::Row;
 use crate::wait::poll;
 
 /// The programs that the laboratory needs, with Debian's names of their packages.
-pub const PROGRAMS: [(&str, &str); 2] = [("etcd", "etcd-server"), ("etcdctl", "etcd-client")];
+pub const PROGRAMS: [(&str, &str); 3] = [
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+    ("openssl", "openssl"),
+];
 
 type Step = fn(&mut Lab) -> Result<Vec<Row>>;
 
@@ -159,6 +163,10 @@ fn node_writes(lab: &Lab) -> Result<String> {
     }
     let other = write("node1", "/geofence-node/main/status/node2");
     ensure!(other.is_err(), "a node writes what another one is");
+    ensure!(
+        lab.engine.replicates_with("peer-e1")? && !lab.engine.replicates_with("node1")?,
+        "the members' own port takes a node for a member, or no member"
+    );
     Ok("refused".to_owned())
 }
 

@@ -1,5 +1,5 @@
-//! Tools from crates.io, built here. Their release profiles optimise the whole program at link time, which takes longer
-//! than these tools save, so the build here does not.
+//! Tools from crates.io, built here. Their release profiles optimise, which takes longer than these tools save, so the
+//! build here does not.
 
 use anyhow::{Result, bail};
 
@@ -28,7 +28,7 @@ impl Tool {
         let mut cargo = process::cargo(&["install", name, "--version", version]);
         cargo
             .args(["--locked", "--force"])
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         process::capture(&mut cargo)?;

@@ -37,8 +37,10 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
         if let Some(open) = status["mail_dns"].as_str() {
             lines.add("mail-dns", open);
         }
-        let listen = word(&status["listen"]);
-        lines.add("metrics", format_args!("http://{listen}/metrics"));
+        // Without it the address is not bound yet, which is among the shortfalls.
+        if let Some(url) = status["metrics_url"].as_str() {
+            lines.add("metrics", url);
+        }
         add_rates(status, &mut lines);
         add_changes(status, &mut lines);
         add_privilege(&status["privilege"], &mut lines);
@@ -265,6 +267,7 @@ mod tests {
             "mode": "enforce",
             "generation": 3,
             "listen": "127.0.0.1:10317",
+            "metrics_url": "http://127.0.0.1:10317/metrics",
             "databases": [{ "name": "a.mmdb", "built": 1_780_272_000_u64, "age_days": 4 }],
             "exceptions": {
                 "live": 2,

@@ -139,8 +139,10 @@ pub async fn bind_and_serve(
     loop {
         match bound {
             Ok(bound) => {
+                let url = bound.url("/metrics");
+                daemon.set_metrics_url(url.clone());
                 if daemon.make_good(Part::Metrics) {
-                    let url = bound.url("/metrics").unwrap_or_default();
+                    let url = url.unwrap_or_default();
                     info!("the metrics address is bound: {url}");
                 }
                 return serve_apart(bound, &site.names, daemon).await;
