@@ -132,6 +132,14 @@ impl Door {
         }
     }
 
+    /// What a user who is refused has tried, for a message.
+    pub(super) fn purpose(&self) -> &'static str {
+        match self.agent {
+            None => "control geofence",
+            Some(_) => "ask as the agent of the fleet",
+        }
+    }
+
     /// The longest line that is read here. A policy comes as one line.
     pub(super) fn line_bytes_max(&self) -> u64 {
         match self.agent {

@@ -155,11 +155,7 @@ async fn answer_client(
         process: peer.pid(),
     };
     let Some(right) = door.right(caller.user) else {
-        warn!(
-            "user {} may not ask on {}",
-            caller.user,
-            door.path().display()
-        );
+        warn!("user {} may not {}", caller.user, door.purpose());
         return Ok(());
     };
     let line_bytes_max = door.line_bytes_max();
