@@ -31,9 +31,13 @@ use crate::edge::{Edge, PATIENCE};
 use crate::lab::report::{self, Row};
 use crate::life::{LISTED, RULES};
 use crate::link::Link;
+use crate::wait::poll;
 
 /// The port by which the rows leave.
 const PORT: &str = "/dev/ttyS1";
+
+/// How long an interface may take to come back from a namespace that has ended.
+const COMES_BACK: Duration = Duration::from_secs(20);
 
 /// How long a frame may take to cross a link without a filter.
 const CARRIES: Duration = Duration::from_secs(30);
@@ -194,7 +198,9 @@ fn edge(device: &Device) -> Result<Option<Edge>> {
     };
     let mut ends = Vec::new();
     for end in 0..2 {
-        let Some(name) = mac(card, end).and_then(|mac| interface(&mac)) else {
+        // One that was looked at before comes back when the kernel has taken its namespace down.
+        let found = || Ok(mac(card, end).and_then(|mac| interface(&mac)));
+        let Some(name) = poll(COMES_BACK, found)? else {
             return Ok(None);
         };
         ends.push(name);
