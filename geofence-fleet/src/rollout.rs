@@ -70,6 +70,12 @@ impl Fleet {
         entry.as_ref().map(read).transpose()
     }
 
+    /// The same, which must be there.
+    pub async fn known_release(&mut self, subject: &Subject) -> Result<(Release, i64)> {
+        let found = self.release(subject).await?;
+        found.with_context(|| format!("there is no release of {subject}"))
+    }
+
     /// What each connected node says, under the name of its key: a node writes no other. One that says what cannot be
     /// read counts as away.
     pub async fn nodes(&mut self) -> Result<Vec<NodeStatus>> {
@@ -192,10 +198,7 @@ impl Fleet {
         revision: u64,
         change: impl FnOnce(&mut Release),
     ) -> Result<Release> {
-        let (mut release, at) = self
-            .release(subject)
-            .await?
-            .with_context(|| format!("there is no release of {subject}"))?;
+        let (mut release, at) = self.known_release(subject).await?;
         ensure!(
             release.revision == revision,
             "{subject} has revision {} now, by another operator",
@@ -226,10 +229,7 @@ impl Fleet {
         subject: &Subject,
         say: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Ended> {
-        let (mut release, _) = self
-            .release(subject)
-            .await?
-            .with_context(|| format!("there is no release of {subject}"))?;
+        let (mut release, _) = self.known_release(subject).await?;
         if let Some(stop) = &release.stopped {
             return Ok(Ended::Stopped(stop.clone()));
         }

@@ -1,38 +1,24 @@
-//! Confines the agent with Landlock: it writes to its own directory, connects to the engine and to servers of contents,
-//! listens on no further port, and runs no program.
+//! Confines the agent: it writes to its own directory, connects to the engine and to servers of contents, listens on no
+//! further port, and runs no program.
 
-use std::collections::BTreeSet;
+use std::slice;
 
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
-};
+use geofence_user::os::privilege::{self, TcpPorts};
 
 use crate::settings::Settings;
 
-/// The newest version of Landlock that is used; an older kernel restricts what it can.
-const KNOWN: ABI = ABI::V6;
-
-/// Confines this thread and those that it starts; returns whether the kernel can.
-pub(super) fn confine(settings: &Settings) -> Result<bool, RulesetError> {
-    let write = AccessFs::from_write(KNOWN);
-    let mut rules = Ruleset::default()
-        .handle_access(write | AccessFs::Execute)?
-        .handle_access(AccessNet::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?
-        .create()?;
-    if let Ok(directory) = PathFd::new(&settings.state) {
-        rules = rules.add_rule(PathBeneath::new(directory, write))?;
-    }
-    for port in ports(settings) {
-        rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
-    }
-    let status = rules.restrict_self()?;
-    Ok(status.ruleset != RulesetStatus::NotEnforced)
+/// Confines this thread and those that it starts; returns whether the kernel can, or why it refused.
+pub(super) fn confine(settings: &Settings) -> Result<bool, String> {
+    let ports = TcpPorts {
+        listen: Vec::new(),
+        connect: ports(settings),
+    };
+    let confined = privilege::confine(slice::from_ref(&settings.state), &ports);
+    confined.map_err(|error| error.to_string())
 }
 
 /// The ports that the agent connects to.
-fn ports(settings: &Settings) -> BTreeSet<u16> {
+fn ports(settings: &Settings) -> Vec<u16> {
     const HTTPS: u16 = 443;
     let endpoints = settings.endpoints.iter();
     let ports = endpoints.filter_map(|url| {

@@ -53,14 +53,19 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
         revision: Some(after),
         ..Wanted::default()
     };
-    let before = shared.wanted.borrow().clone();
+    let before = shared.wanted.borrow().exceptions.clone();
     for entry in entries {
-        // What cannot be read stays as it was.
         let change = Change {
             key: entry.key,
             value: Some(entry.value),
         };
-        apply(shared, &mut wanted, &before, change);
+        apply(shared, &mut wanted, change);
+    }
+    // What cannot be read now stays as it was.
+    for (id, spec) in before {
+        if wanted.unreadable.contains_key(&id) {
+            wanted.exceptions.insert(id, spec);
+        }
     }
     shared.wanted.send_replace(wanted);
     let mut watch = engine.watch(&prefix, after).await?;
@@ -81,8 +86,7 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
         lock(&shared.connection).heard = Some(Instant::now());
         shared.wanted.send_modify(|wanted| {
             for change in changes {
-                let before = wanted.clone();
-                apply(shared, wanted, &before, change);
+                apply(shared, wanted, change);
             }
             wanted.revision = Some(revision);
         });
@@ -91,7 +95,7 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
 
 /// Puts a change into what is wanted. A value that cannot be read, perhaps because a newer command has written it,
 /// leaves in place what was there before, and is reported.
-fn apply(shared: &Shared, wanted: &mut Wanted, before: &Wanted, change: Change) {
+fn apply(shared: &Shared, wanted: &mut Wanted, change: Change) {
     let Change { key, value } = change;
     match shared.keys.read(&key) {
         Some(Watched::Freeze) => wanted.is_frozen = value.is_some(),
@@ -107,9 +111,6 @@ fn apply(shared: &Shared, wanted: &mut Wanted, before: &Wanted, change: Change) 
                 }
                 Some(Err(why)) => {
                     warn!("{key} cannot be read, and is left as it was: {why}");
-                    if let Some(spec) = before.exceptions.get(&id) {
-                        wanted.exceptions.insert(id.clone(), spec.clone());
-                    }
                     wanted.unreadable.insert(id, why);
                 }
             }

@@ -53,7 +53,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => "{}".to_owned(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {path}/{STATE}")),
         };
-        // A state that cannot be read is one that says nothing: the engine and the daemon say it again.
+        // The engine says again what is wanted. What is lost is which bans are the agent's own, and which revisions the
+        // node has had.
         let state = serde_json::from_str(&text).unwrap_or_else(|error| {
             tracing::warn!("{path}/{STATE} cannot be read, and is written anew: {error}");
             State::default()

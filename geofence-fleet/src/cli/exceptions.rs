@@ -154,8 +154,7 @@ fn add(
     mut spec: ExceptionSpec,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let until = spec.check_until(UnixSeconds::now());
-    let until = until.map_err(|errors| anyhow::anyhow!("{}", errors.render(false)))?;
+    let until = spec.check_until(UnixSeconds::now())?;
     // A day becomes a moment here, and is the same one on every node.
     spec.until = until.map(|until| until.to_string());
     runtime()?.block_on(async {

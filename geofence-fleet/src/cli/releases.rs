@@ -158,33 +158,36 @@ pub(super) fn policy(arguments: &PolicyArguments, out: &mut dyn Write) -> anyhow
     } = &arguments.verb;
     let trial = trial.trial()?;
     // A file that no node could read goes to none.
-    Config::load(file).map_err(|errors| anyhow::anyhow!("{}", errors.render(false)))?;
+    Config::load(file)?;
     let subject = Subject::Policy(group.clone());
     release(fleet, &subject, (file, url), trial, why, out)
 }
 
 pub(super) fn list(arguments: &ListArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let FileArgs {
-        name,
-        file,
-        url,
-        why,
-        fleet,
-    } = &arguments.file;
-    let subject = Subject::List(name.clone());
-    release(fleet, &subject, (file, url), NO_TRIAL, why, out)
+    arguments.file.release(Subject::List, out)
 }
 
 pub(super) fn data(arguments: &DataArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let FileArgs {
-        name,
-        file,
-        url,
-        why,
-        fleet,
-    } = &arguments.file;
-    let subject = Subject::Data(name.clone());
-    release(fleet, &subject, (file, url), NO_TRIAL, why, out)
+    arguments.file.release(Subject::Data, out)
+}
+
+impl FileArgs {
+    fn release(
+        &self,
+        subject: fn(Name) -> Subject,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Outcome> {
+        let (file, urls) = (&self.file, &self.url[..]);
+        let subject = subject(self.name.clone());
+        release(
+            &self.fleet,
+            &subject,
+            (file, urls),
+            NO_TRIAL,
+            &self.why,
+            out,
+        )
+    }
 }
 
 fn release(

@@ -91,9 +91,7 @@ pub(super) fn wave(arguments: &WaveArguments, out: &mut dyn Write) -> anyhow::Re
             let subject = &subject.subject;
             runtime()?.block_on(async {
                 let mut connected = fleet.connect().await?;
-                let known = connected.release(subject).await?;
-                let (release, _) =
-                    known.with_context(|| format!("there is no release of {subject}"))?;
+                let (release, _) = connected.known_release(subject).await?;
                 roll_out(&mut connected, subject, release.revision, fleet.json, out).await
             })
         }
@@ -101,9 +99,7 @@ pub(super) fn wave(arguments: &WaveArguments, out: &mut dyn Write) -> anyhow::Re
             let subject = &subject.subject;
             runtime()?.block_on(async {
                 let mut connected = fleet.connect().await?;
-                let known = connected.release(subject).await?;
-                let (release, _) =
-                    known.with_context(|| format!("there is no release of {subject}"))?;
+                let (release, _) = connected.known_release(subject).await?;
                 let why = "stopped by an operator".to_owned();
                 let stop = Stop { node: None, why };
                 connected.stop(subject, release.revision, stop).await
@@ -116,10 +112,9 @@ pub(super) fn wave(arguments: &WaveArguments, out: &mut dyn Write) -> anyhow::Re
 fn show(subject: &Subject, arguments: &FleetArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let (release, nodes) = runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
-        let release = fleet.release(subject).await?;
+        let (release, _) = fleet.known_release(subject).await?;
         anyhow::Ok((release, fleet.nodes().await?))
     })?;
-    let (release, _) = release.with_context(|| format!("there is no release of {subject}"))?;
     let path = subject.path();
     let own = nodes.iter().filter_map(|node| {
         let own = node.releases.get(&path)?;
@@ -201,8 +196,7 @@ pub(super) fn revert(arguments: &RevertArguments, out: &mut dyn Write) -> anyhow
     };
     runtime()?.block_on(async {
         let mut fleet = arguments.fleet.connect().await?;
-        let known = fleet.release(subject).await?;
-        let (release, _) = known.with_context(|| format!("there is no release of {subject}"))?;
+        let (release, _) = fleet.known_release(subject).await?;
         // A second time, it is the same way back.
         let content = if release.is_rollback {
             release.content

@@ -17,6 +17,7 @@ pub mod events;
 pub mod exception;
 pub mod exit_code;
 pub mod explain;
+mod finish;
 pub mod flows;
 pub mod init;
 pub mod list;
@@ -41,6 +42,6 @@ mod waiting;
 pub mod watch_sessions;
 
 pub use arguments::Arguments;
-pub use log::error as log_error;
+pub use finish::finish;
 pub use outcome::Outcome;
 pub use terminal::Terminal;

@@ -52,8 +52,12 @@ impl Privilege {
                 retained,
                 &writable_directories(instance, source, events),
                 TcpPorts {
-                    listen: unbound.map(|address| address.port()),
-                    connect: events.syslog.as_ref().and_then(SyslogServer::tcp_port),
+                    listen: unbound.iter().map(SocketAddr::port).collect(),
+                    connect: events
+                        .syslog
+                        .iter()
+                        .filter_map(SyslogServer::tcp_port)
+                        .collect(),
                 },
             ),
             watcher,

@@ -36,6 +36,25 @@ impl Lab {
     }
 }
 
+/// The words of a command that grants an exception to the excepted source, and does not wait.
+pub(super) fn exception_of<'a>(id: &'a str, source: &'a str) -> [&'a str; 13] {
+    [
+        "exception",
+        "add",
+        id,
+        "--from",
+        source,
+        "--to",
+        "any",
+        "--owner",
+        "lab",
+        "--reason",
+        "lab",
+        "--wait",
+        "0",
+    ]
+}
+
 /// A row with what was seen.
 pub(super) fn row(
     step: u8,

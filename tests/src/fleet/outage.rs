@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::laboratory::{Lab, row};
+use super::laboratory::{Lab, exception_of, row};
 use super::nodes::await_well;
 use super::traffic::{BANNED, EXCEPTED};
 use crate::edge::PATIENCE;
@@ -26,9 +26,10 @@ pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
     let ends = SystemTime::now() + LASTS;
     let lasts = format!("{}s", LASTS.as_secs());
     lab.site.done(&["ban", &source, "--expires", &lasts])?;
+    let since = SystemTime::now();
     lab.traffic.reset();
     lab.engine.kill_all()?;
-    let seen = ban_ends(lab, ends);
+    let seen = ban_ends(lab, since, ends);
     rows.push(row(
         6,
         "a ban ends while the engine is away",
@@ -50,25 +51,26 @@ pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn ban_ends(lab: &Lab, ends: SystemTime) -> Result<String> {
-    let mut first = SystemTime::UNIX_EPOCH;
-    let count = lab.nodes.len();
+/// The ban must hold until it ends, by the whole seconds of its time, and not for longer.
+fn ban_ends(lab: &Lab, since: SystemTime, ends: SystemTime) -> Result<String> {
+    let ends_early = ends - Duration::from_secs(1);
     // The first packet that arrives again on each node; the witness keeps the last one, so it is looked at often.
-    let mut arrived: Vec<Option<SystemTime>> = vec![None; count];
+    let mut arrived: Vec<Option<SystemTime>> = vec![None; lab.nodes.len()];
     poll(PATIENCE, || {
         for (arrived, seen) in arrived.iter_mut().zip(lab.traffic.seen()) {
-            *arrived = arrived.or(seen
-                .banned
-                .filter(|at| *at >= ends - Duration::from_secs(1)));
+            *arrived = arrived.or(seen.banned.filter(|at| *at > since));
         }
         Ok(arrived.iter().all(Option::is_some).then_some(()))
     })?
     .context("the ban has no end")?;
     for at in arrived.into_iter().flatten() {
-        first = first.max(at);
+        ensure!(
+            at >= ends_early,
+            "a packet of the banned source passed before"
+        );
+        let late = at.duration_since(ends).unwrap_or_default();
+        ensure!(late <= LATE_MAX, "{late:?} late");
     }
-    let late = first.duration_since(ends).unwrap_or_default();
-    ensure!(late <= LATE_MAX, "{late:?} late");
     Ok("in time on every node".to_owned())
 }
 
@@ -84,21 +86,7 @@ pub(super) fn returns(lab: &mut Lab) -> Result<Vec<Row>> {
         lab.engine.control(0, "operator", &["del", &key])?;
     }
     let source = EXCEPTED.to_string();
-    let words = [
-        "exception",
-        "add",
-        "after",
-        "--from",
-        &source,
-        "--to",
-        "any",
-        "--owner",
-        "lab",
-        "--reason",
-        "it returned",
-        "--wait",
-        "0",
-    ];
+    let words = exception_of("after", &source);
     lab.traffic.reset();
     lab.site.done(&words)?;
     let revision = lab.engine.control(

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::engine::Engine;
-use super::laboratory::{Lab, POLICY, released, row};
+use super::laboratory::{Lab, POLICY, exception_of, released, row};
 use super::nodes::{Node, await_well};
 use super::site::Site;
 use super::traffic::{BANNED, EXCEPTED, Outcome, Traffic};
@@ -174,21 +174,7 @@ fn node_writes(lab: &Lab) -> Result<String> {
 fn at_once(lab: &mut Lab) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let source = EXCEPTED.to_string();
-    let words = [
-        "exception",
-        "add",
-        "lab",
-        "--from",
-        &source,
-        "--to",
-        "any",
-        "--owner",
-        "lab",
-        "--reason",
-        "at once",
-        "--wait",
-        "0",
-    ];
+    let words = exception_of("lab", &source);
     rows.push(measure(lab, "an exception", &words, |lab| {
         let seen = lab.traffic.seen();
         let times: Vec<_> = seen.iter().filter_map(|one| one.excepted).collect();

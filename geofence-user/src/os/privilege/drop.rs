@@ -27,7 +27,7 @@ pub fn drop_privileges(
         set |= one.capability;
     }
     // This opens the directories, which may need the capabilities that are dropped below.
-    let confined = match files::confine(directories, ports) {
+    let confined = match files::confine(directories, &ports) {
         Ok(confined) => confined,
         Err(error) => {
             warn!("cannot confine where the daemon writes: {error}");

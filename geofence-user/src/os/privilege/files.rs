@@ -10,20 +10,23 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-/// The TCP ports that the daemon may still listen on, and connect to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The TCP ports that the process may still listen on, and connect to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpPorts {
-    pub listen: Option<u16>,
-    pub connect: Option<u16>,
+    pub listen: Vec<u16>,
+    pub connect: Vec<u16>,
 }
 
 /// The newest version of Landlock that is used; an older kernel restricts what it can.
 const KNOWN: ABI = ABI::V6;
 
 /// Confines writing to these directories and TCP to these ports, and forbids running programs and signalling other
-/// processes; returns whether the kernel supports it. Writing to a directory that does
-/// not exist stays forbidden.
-pub(super) fn confine(directories: &[PathBuf], ports: TcpPorts) -> Result<bool, RulesetError> {
+/// processes; returns whether the kernel supports it. Writing to a directory that does not exist stays forbidden. It
+/// holds for this thread, and for those that it starts.
+///
+/// # Errors
+/// When the kernel supports it and refuses.
+pub fn confine(directories: &[PathBuf], ports: &TcpPorts) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(KNOWN);
     let mut rules = Ruleset::default()
         .handle_access(write | AccessFs::Execute)?
@@ -36,12 +39,12 @@ pub(super) fn confine(directories: &[PathBuf], ports: TcpPorts) -> Result<bool, 
         }
     }
     let access = [
-        (ports.listen, AccessNet::BindTcp),
-        (ports.connect, AccessNet::ConnectTcp),
+        (&ports.listen, AccessNet::BindTcp),
+        (&ports.connect, AccessNet::ConnectTcp),
     ];
-    for (port, access) in access {
-        if let Some(port) = port {
-            rules = rules.add_rule(NetPort::new(port, access))?;
+    for (ports, access) in access {
+        for port in ports {
+            rules = rules.add_rule(NetPort::new(*port, access))?;
         }
     }
     Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
@@ -62,7 +65,7 @@ mod tests {
         let done = thread::spawn(move || {
             let [own, other] = places;
             let is_confined =
-                confine(&[own.clone(), own.join("absent")], TcpPorts::default()).unwrap();
+                confine(&[own.clone(), own.join("absent")], &TcpPorts::default()).unwrap();
             std::fs::write(own.join("new"), "new").unwrap();
             std::fs::rename(own.join("new"), own.join("kept")).unwrap();
             std::fs::remove_file(own.join("kept")).unwrap();

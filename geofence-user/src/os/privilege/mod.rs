@@ -16,6 +16,6 @@ mod retained;
 mod status;
 
 pub use drop::{drop_privileges, restrict_to_inspection};
-pub use files::TcpPorts;
+pub use files::{TcpPorts, confine};
 pub use retained::{DroppedPrivileges, RetainedPrivilege};
 pub use status::{PrivilegeStatus, sentence};
