@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use etcd_client::{Permission, UserAddOptions};
+use etcd_client::{Permission, RoleRevokePermissionOptions, UserAddOptions};
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::os::replace::create;
 use rcgen::{
@@ -18,7 +18,7 @@ use rcgen::{
 };
 
 use crate::engine::{Engine, EngineError};
-use crate::keys::{Keys, Name};
+use crate::keys::{Keys, Name, Range, Subject};
 use crate::settings::Settings;
 use crate::signature;
 
@@ -220,7 +220,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the directory holds a node already, or cannot be written.
-    pub fn node(&self, settings: &Settings, node: &Name, group: &Name, into: &Path) -> Result<()> {
+    pub fn node(&self, settings: &Settings, node: &Name, into: &Path) -> Result<()> {
         if [ROOT, OPERATOR].contains(&node.as_str()) {
             bail!("{node} is a name that the engine's users have: give the node another one");
         }
@@ -242,8 +242,7 @@ impl Authority {
              certificate = \"{node}.pem\"\n\
              key = \"{node}.key\"\n\
              verify-key = \"{VERIFY}\"\n\
-             node = \"{node}\"\n\
-             group = \"{group}\"\n",
+             node = \"{node}\"\n",
             self.fleet,
             urls.collect::<Vec<_>>().join(", ")
         );
@@ -269,12 +268,36 @@ fn unless_there<T>(result: Result<T, etcd_client::Error>) -> Result<(), EngineEr
     }
 }
 
+/// Makes a role that has these rights and no others.
 async fn role(engine: &mut Engine, name: &str, rights: Vec<Permission>) -> Result<(), EngineError> {
     unless_there(engine.client().role_add(name).await)?;
-    for right in rights {
+    for right in &rights {
+        let right = right.clone();
         engine.client().role_grant_permission(name, right).await?;
     }
+    let place = |right: &Permission| (right.key().to_vec(), right.range_end().to_vec());
+    let granted = engine.client().role_get(name).await?.permissions();
+    for (key, end) in granted.iter().map(place) {
+        if !rights
+            .iter()
+            .any(|right| place(right) == (key.clone(), end.clone()))
+        {
+            let options = RoleRevokePermissionOptions::new().with_range_end(end);
+            let client = engine.client();
+            client
+                .role_revoke_permission(name, key, Some(options))
+                .await?;
+        }
+    }
     Ok(())
+}
+
+fn write_of(range: Range) -> Permission {
+    Permission::read_write(range.from).with_range_end(range.before)
+}
+
+fn read_of(range: Range) -> Permission {
+    Permission::read(range.from).with_range_end(range.before)
 }
 
 async fn user(engine: &mut Engine, name: &str, role: &str) -> Result<(), EngineError> {
@@ -291,10 +314,10 @@ async fn user(engine: &mut Engine, name: &str, role: &str) -> Result<(), EngineE
 pub async fn enable_roles(engine: &mut Engine, keys: &Keys) -> Result<(), EngineError> {
     user_and_role(engine, ROOT, Vec::new()).await?;
     let rights = vec![
-        Permission::read_write(keys.watched()).with_prefix(),
-        Permission::read_write(keys.contents()).with_prefix(),
-        Permission::read(keys.known_nodes()).with_prefix(),
-        Permission::read(keys.statuses()).with_prefix(),
+        write_of(Range::below(keys.watched())),
+        write_of(Range::below(keys.contents())),
+        read_of(Range::below(keys.known_nodes())),
+        read_of(Range::below(keys.statuses())),
     ];
     user_and_role(engine, OPERATOR, rights).await?;
     engine.client().auth_enable().await?;
@@ -310,7 +333,8 @@ async fn user_and_role(
     user(engine, name, name).await
 }
 
-/// Makes the user of a node: it reads what the fleet wants, and writes only how it is itself.
+/// Makes the user of a node, or moves the node to another group: it reads what the fleet wants of this group, and
+/// writes only how it is itself. Which group it is in is written here only: a node's own word does not count.
 ///
 /// # Errors
 /// Why the engine did not do it.
@@ -320,9 +344,13 @@ pub async fn add_node(
     node: &Name,
     group: &Name,
 ) -> Result<(), EngineError> {
+    let policy = Subject::Policy(group.clone());
     let rights = vec![
-        Permission::read(keys.watched()).with_prefix(),
-        Permission::read(keys.contents()).with_prefix(),
+        read_of(keys.shared()),
+        read_of(keys.shared_contents()),
+        Permission::read(keys.release(&policy)),
+        read_of(Range::below(keys.content(&policy, ""))),
+        Permission::read(keys.known_node(node)),
         Permission::read_write(keys.status(node)),
     ];
     user_and_role(engine, node.as_str(), rights).await?;
@@ -353,19 +381,19 @@ mod tests {
         let members = ["etcd1=192.0.2.10".parse().unwrap()];
         let authority = Authority::create(place.path(), &fleet, &members).unwrap();
         let settings = Settings::load(&place.path().join(SETTINGS)).unwrap();
-        let (node, group) = (Name::fixed("edge1"), Name::fixed("default"));
+        let node = Name::fixed("edge1");
         let into = place.path().join("edge1");
-        authority.node(&settings, &node, &group, &into).unwrap();
+        authority.node(&settings, &node, &into).unwrap();
         let own = Settings::load(&into.join(SETTINGS)).unwrap();
         assert_eq!(own.node, Some(node.clone()));
-        let error = Authority::of(&settings).node(&settings, &node, &group, &into);
+        let error = Authority::of(&settings).node(&settings, &node, &into);
         assert!(error.unwrap_err().to_string().contains("exists"));
         let error = Authority::create(place.path(), &fleet, &members);
         assert!(error.unwrap_err().to_string().contains("exists"));
         let root = Name::fixed("root");
         assert!(
             authority
-                .node(&settings, &root, &group, &place.path().join("r"))
+                .node(&settings, &root, &place.path().join("r"))
                 .is_err()
         );
         use std::os::unix::fs::PermissionsExt as _;

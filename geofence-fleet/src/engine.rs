@@ -14,6 +14,7 @@ use etcd_client::{
 };
 use rand::seq::SliceRandom as _;
 
+use crate::keys::Range;
 use crate::settings::Settings;
 
 /// The largest value. Larger ones delay the watches of everybody.
@@ -35,6 +36,8 @@ pub enum EngineError {
     Connect { endpoint: String, cause: String },
     #[error("the engine answers: {0}")]
     Refused(String),
+    #[error("{}", FULL)]
+    Full,
     #[error("the engine has not answered within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
     #[error("{key} would have {size} bytes, and a value has at most {VALUE_BYTES_MAX}")]
@@ -44,6 +47,11 @@ pub enum EngineError {
     #[error("the engine ended the watch: {0}")]
     WatchEnded(String),
 }
+
+/// What an operator does about it is in docs/fleet.md too.
+pub const FULL: &str = "the engine is out of space and takes nothing new; nodes read on. Delete what is not needed, \
+    then free the space: `etcdctl compact REVISION`, `etcdctl defrag` on each member, `etcdctl alarm disarm` \
+    (docs/fleet.md)";
 
 /// Like `Display` of the client's error, with the causes behind it: a failed handshake is one.
 fn describe(error: &etcd_client::Error) -> String {
@@ -61,7 +69,12 @@ fn describe(error: &etcd_client::Error) -> String {
 
 impl From<etcd_client::Error> for EngineError {
     fn from(error: etcd_client::Error) -> Self {
-        Self::Refused(describe(&error))
+        let text = describe(&error);
+        if text.contains("database space exceeded") {
+            Self::Full
+        } else {
+            Self::Refused(text)
+        }
     }
 }
 
@@ -171,6 +184,19 @@ impl Engine {
         &self.endpoint
     }
 
+    /// What the member says is wrong with the engine, in sentences.
+    pub async fn alarms(&mut self) -> Result<Vec<String>, EngineError> {
+        let status = answer(self.client.status()).await?;
+        let all = status.errors().iter().map(|text| {
+            if text.contains("NOSPACE") {
+                FULL.to_owned()
+            } else {
+                text.clone()
+            }
+        });
+        Ok(all.collect())
+    }
+
     /// The client itself, for what only `bootstrap` does.
     pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
@@ -181,13 +207,17 @@ impl Engine {
     /// # Errors
     /// As everywhere here: why the engine did not do it.
     pub async fn list(&mut self, prefix: &str) -> Result<(Vec<Entry>, i64), EngineError> {
+        self.list_range(&Range::below(prefix.to_owned())).await
+    }
+
+    /// Every key of a range, and the engine's revision when it was read.
+    pub async fn list_range(&mut self, range: &Range) -> Result<(Vec<Entry>, i64), EngineError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut revision = 0;
-        let end = range_end(prefix);
-        let mut from = prefix.as_bytes().to_vec();
+        let mut from = range.from.as_bytes().to_vec();
         loop {
             let options = GetOptions::new()
-                .with_range(end.clone())
+                .with_range(range.before.as_str())
                 .with_sort(SortTarget::Key, SortOrder::Ascend)
                 .with_limit(PAGE)
                 // Later pages are of the same revision as the first.
@@ -278,26 +308,46 @@ impl Engine {
         }
     }
 
-    /// Reports what changes below a prefix after this revision.
-    pub async fn watch(&mut self, prefix: &str, after: i64) -> Result<Watch, EngineError> {
+    /// Reports what changes in a range after this revision.
+    pub async fn watch(&mut self, range: &Range, after: i64) -> Result<Watch, EngineError> {
         let options = WatchOptions::new()
-            .with_prefix()
+            .with_range(range.before.as_str())
             .with_start_revision(after.saturating_add(1))
+            .with_watch_id(RANGE_ID)
             .with_progress_notify();
-        let stream = answer(self.client.watch(prefix, Some(options))).await?;
-        Ok(Watch { stream, after })
+        let stream = answer(self.client.watch(range.from.as_str(), Some(options))).await?;
+        Ok(Watch {
+            stream,
+            after,
+            ids: RANGE_ID,
+        })
     }
 }
+
+/// The number of the range in a watch. Single keys that are watched beside it have the numbers from there on.
+const RANGE_ID: i64 = 1;
 
 /// A running watch.
 #[derive(Debug)]
 pub struct Watch {
     stream: WatchStream,
     after: i64,
+    /// The last number that was given.
+    ids: i64,
 }
 
 impl Watch {
-    /// The next changes, and the engine's revision behind them. There are none if the engine only says that it lives.
+    /// Reports what becomes of a key as well.
+    pub async fn add(&mut self, key: &str, after: i64) -> Result<(), EngineError> {
+        self.ids = self.ids.saturating_add(1);
+        let options = WatchOptions::new()
+            .with_start_revision(after.saturating_add(1))
+            .with_watch_id(self.ids);
+        answer(self.stream.watch(key, Some(options))).await
+    }
+
+    /// The next changes, and the engine's revision up to which the range has been seen. There are no changes if the
+    /// engine only says that it lives.
     ///
     /// # Errors
     /// When the watch has ended: the engine is away, or no longer has what changed.
@@ -323,9 +373,10 @@ impl Watch {
             }
             return Ok((Vec::new(), self.after));
         }
-        let last = message.events().last().and_then(|event| event.kv());
-        let revision = last.map_or(header, KeyValue::mod_revision);
-        self.after = revision;
+        if message.watch_id() == RANGE_ID {
+            let last = message.events().last().and_then(|event| event.kv());
+            self.after = last.map_or(header, KeyValue::mod_revision);
+        }
         let changes = message.events().iter().filter_map(|event| {
             let pair = event.kv()?;
             let value = (event.event_type() == EventType::Put).then(|| pair.value().to_vec());
@@ -334,18 +385,8 @@ impl Watch {
                 value,
             })
         });
-        Ok((changes.collect(), revision))
+        Ok((changes.collect(), self.after))
     }
-}
-
-/// The first key behind all that begin so.
-fn range_end(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    // Prefixes here end in `/`, so there is a next byte.
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
-    }
-    end
 }
 
 fn check_size(key: &str, value: &[u8]) -> Result<(), EngineError> {

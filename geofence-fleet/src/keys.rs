@@ -3,17 +3,18 @@
 //! ```text
 //! /geofence/FLEET/exceptions/NAME     an exception on every node
 //! /geofence/FLEET/bans/NAME           a ban on every node
-//! /geofence/FLEET/policy/GROUP        the release of a policy
 //! /geofence/FLEET/list/NAME           the release of a list
 //! /geofence/FLEET/data/NAME           the release of a database
 //! /geofence/FLEET/freeze              releases stop
-//! /geofence-content/FLEET/SHA256      a small content
-//! /geofence-node/FLEET/known/NODE     a node that has a certificate
+//! /geofence/FLEET/policy/GROUP        the release of a policy
+//! /geofence-content/FLEET/list/NAME/SHA256      a small content, of a list here
+//! /geofence-node/FLEET/known/NODE     the group of a node that has a certificate
 //! /geofence-node/FLEET/status/NODE    what a node says of itself, while its agent is connected
 //! ```
 //!
-//! Agents watch the first tree whole. What nodes write is in another one, or each of N nodes would hear of the N
-//! others.
+//! Agents watch what is for all nodes, which is all of the first tree that sorts before the policies, and of those
+//! that of their group. Which one that is, the operator writes. What nodes write is in another tree, or each of N nodes
+//! would hear of the N others.
 
 use std::fmt;
 
@@ -33,7 +34,8 @@ const NAME_BYTES_MAX: usize = 64;
 pub struct BadName(String);
 
 impl Name {
-    /// A name that stands in the code.
+    /// A name that stands in a test.
+    #[cfg(test)]
     pub(crate) fn fixed(text: &'static str) -> Self {
         Self(text.to_owned())
     }
@@ -107,6 +109,15 @@ impl Subject {
         }
     }
 
+    /// Whether a node takes its releases, which is in this group.
+    #[must_use]
+    pub fn is_followed_in(&self, group: Option<&Name>) -> bool {
+        match self {
+            Self::Policy(own) => group == Some(own),
+            Self::List(_) | Self::Data(_) => true,
+        }
+    }
+
     /// As it stands in a key, and in what is signed: `policy/default`.
     #[must_use]
     pub fn path(&self) -> String {
@@ -141,6 +152,34 @@ pub struct Keys {
     fleet: Name,
 }
 
+/// The keys from one to before another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub from: String,
+    pub before: String,
+}
+
+impl Range {
+    /// All keys that begin so, which ends in `/`.
+    #[must_use]
+    pub fn below(prefix: String) -> Self {
+        let mut before = prefix.clone();
+        if before.pop().is_some() {
+            // The next byte.
+            before.push('0');
+        }
+        Self {
+            from: prefix,
+            before,
+        }
+    }
+
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        (self.from.as_str()..self.before.as_str()).contains(&key)
+    }
+}
+
 /// What a key that agents watch is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -158,10 +197,16 @@ impl Keys {
         }
     }
 
-    /// What agents watch.
+    /// What agents watch some of.
     #[must_use]
     pub fn watched(&self) -> String {
         format!("/geofence/{}/", self.fleet)
+    }
+
+    /// What every agent watches.
+    #[must_use]
+    pub fn shared(&self) -> Range {
+        before_policies(self.watched())
     }
 
     #[must_use]
@@ -190,8 +235,14 @@ impl Keys {
     }
 
     #[must_use]
-    pub fn content(&self, sha256: &str) -> String {
-        format!("{}{sha256}", self.contents())
+    pub fn content(&self, subject: &Subject, sha256: &str) -> String {
+        format!("{}{}/{sha256}", self.contents(), subject.path())
+    }
+
+    /// The contents that every agent may read.
+    #[must_use]
+    pub fn shared_contents(&self) -> Range {
+        before_policies(self.contents())
     }
 
     #[must_use]
@@ -229,6 +280,12 @@ impl Keys {
     }
 }
 
+/// All below a prefix but the policies, of which a node reads those of its group only.
+fn before_policies(from: String) -> Range {
+    let before = format!("{from}{}/", Subject::KINDS[0]);
+    Range { from, before }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +311,24 @@ mod tests {
             assert_eq!(read(unknown), None, "{unknown}");
         }
         assert_eq!(keys.read("/geofence/other/freeze"), None);
+    }
+
+    #[test]
+    fn all_but_the_policies_is_shared() {
+        let keys = Keys::of(&Name::fixed("main"));
+        let name = Name::fixed("a");
+        let subjects = [Subject::List, Subject::Data, Subject::Policy].map(|of| of(name.clone()));
+        for subject in subjects {
+            let is_shared = !matches!(subject, Subject::Policy(_));
+            assert_eq!(keys.shared().contains(&keys.release(&subject)), is_shared);
+            let content = keys.content(&subject, "0f");
+            assert_eq!(keys.shared_contents().contains(&content), is_shared);
+        }
+        for key in [keys.exceptions(), keys.bans(), keys.freeze()] {
+            assert!(keys.shared().contains(&key), "{key}");
+        }
+        let other = Keys::of(&Name::fixed("other"));
+        assert!(!keys.shared().contains(&other.freeze()));
     }
 
     #[test]

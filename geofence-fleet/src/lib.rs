@@ -9,6 +9,7 @@ pub mod authority;
 pub mod backoff;
 pub mod cli;
 pub mod content;
+pub mod download;
 pub mod engine;
 pub mod keys;
 pub mod node_status;

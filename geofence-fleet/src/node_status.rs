@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use geofence_user::model::units::UnixSeconds;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::Name;
+use crate::keys::{Name, Subject};
+use crate::release::Release;
 
 /// How far a node is with a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,9 @@ pub struct ReleaseStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     pub node: Name,
-    pub group: Name,
+    /// The group that the operator has put it in; a node's own word does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Name>,
     /// The version of the agent.
     pub version: String,
     /// The engine's revision up to which the node does what the fleet wants.
@@ -110,16 +113,24 @@ impl FilterStatus {
     }
 }
 
+/// What the engine has, by which nodes are measured.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// The revision of the last change that is for all nodes.
+    pub latest: i64,
+    pub releases: BTreeMap<Subject, Release>,
+    pub is_frozen: bool,
+}
+
 impl NodeStatus {
-    /// Why the node does not do all that the fleet wants, in sentences; `latest` is the engine's revision of the last
-    /// change that nodes follow.
+    /// Why the node does not do all that the fleet wants, in sentences.
     #[must_use]
-    pub fn lacks(&self, latest: i64) -> Vec<String> {
+    pub fn lacks(&self, wants: &Wants) -> Vec<String> {
         let mut all = Vec::new();
-        if self.revision < latest {
+        if self.revision < wants.latest {
             all.push(format!(
-                "it has seen revision {} of {latest}",
-                self.revision
+                "it has seen revision {} of {}",
+                self.revision, wants.latest
             ));
         }
         match (&self.filter, &self.daemon_error) {
@@ -138,20 +149,54 @@ impl NodeStatus {
         for (id, why) in &self.refused {
             all.push(format!("{id} is refused: {why}"));
         }
-        for (subject, release) in &self.releases {
-            let ReleaseStatus {
-                revision,
-                progress,
-                why,
-                ..
-            } = release;
-            if *progress != Progress::Active {
-                let why = why.as_deref().unwrap_or("no result yet");
-                let progress = progress.word();
-                all.push(format!("{subject} revision {revision} {progress}: {why}"));
-            }
-        }
+        all.extend(self.releases_that_failed());
+        all.extend(self.releases_that_lack(wants));
         all
+    }
+
+    /// What the node itself says of releases that it does not use. Those of another group are of no account.
+    fn releases_that_failed(&self) -> impl Iterator<Item = String> {
+        let own = self.releases.iter().filter(|(path, one)| {
+            let subject = Subject::parse(path);
+            let is_followed = subject.is_some_and(|one| one.is_followed_in(self.group.as_ref()));
+            is_followed && one.progress != Progress::Active
+        });
+        own.map(|(path, one)| {
+            let why = one.why.as_deref().unwrap_or("no result yet");
+            let (revision, progress) = (one.revision, one.progress.word());
+            format!("{path} revision {revision} {progress}: {why}")
+        })
+    }
+
+    /// Releases that have reached the node by its position in the waves, and of which it says nothing.
+    fn releases_that_lack(&self, wants: &Wants) -> impl Iterator<Item = String> {
+        let due = wants.releases.iter().filter(|(subject, release)| {
+            let is_due = release.stopped.is_none() && release.includes(&self.node);
+            is_due && subject.is_followed_in(self.group.as_ref())
+        });
+        due.filter_map(|(subject, release)| {
+            let path = subject.path();
+            let own = self.releases.get(&path);
+            let is_known = own.is_some_and(|own| {
+                own.revision == release.revision && own.sha256 == release.content.sha256
+            });
+            if is_known {
+                return None;
+            }
+            let own = own.map_or_else(
+                || "it has none".to_owned(),
+                |own| format!("it has revision {}", own.revision),
+            );
+            let frozen = if wants.is_frozen && !release.is_rollback {
+                ", and the fleet is frozen"
+            } else {
+                ""
+            };
+            let revision = release.revision;
+            Some(format!(
+                "{path} revision {revision} is not in use: {own}{frozen}"
+            ))
+        })
     }
 }
 
@@ -160,6 +205,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::release::{ALL, Content, Stop, Trial, position};
+
+    fn at(latest: i64) -> Wants {
+        Wants {
+            latest,
+            ..Wants::default()
+        }
+    }
 
     #[test]
     fn node_lacks_what_it_says_and_nothing_else() {
@@ -172,7 +225,7 @@ mod tests {
         });
         let mut status = NodeStatus {
             node: Name::fixed("n"),
-            group: Name::fixed("default"),
+            group: Some(Name::fixed("default")),
             version: "1".to_owned(),
             revision: 7,
             since: UnixSeconds(0),
@@ -184,7 +237,7 @@ mod tests {
             releases: BTreeMap::new(),
         };
         assert_eq!(
-            status.lacks(7),
+            status.lacks(&at(7)),
             [
                 "eth1 is not protected",
                 "the list a is empty",
@@ -196,9 +249,125 @@ mod tests {
             filter.unprotected.clear();
             filter.shortfalls.clear();
         }
-        assert!(status.lacks(7).is_empty());
-        assert_eq!(status.lacks(9), ["it has seen revision 7 of 9"]);
+        assert!(status.lacks(&at(7)).is_empty());
+        assert_eq!(status.lacks(&at(9)), ["it has seen revision 7 of 9"]);
         status.daemon_error = Some("away".to_owned());
-        assert_eq!(status.lacks(7), ["its daemon does not answer: away"]);
+        assert_eq!(status.lacks(&at(7)), ["its daemon does not answer: away"]);
+    }
+
+    /// A node of the group `a` that is well and says this of the policies of its group and of another.
+    fn node(says: &[(&str, u64, Progress)]) -> NodeStatus {
+        let releases = says.iter().map(|(path, revision, progress)| {
+            let status = ReleaseStatus {
+                revision: *revision,
+                sha256: "x".to_owned(),
+                progress: *progress,
+                why: None,
+            };
+            ((*path).to_owned(), status)
+        });
+        NodeStatus {
+            node: Name::fixed("n"),
+            group: Some(Name::fixed("a")),
+            version: "1".to_owned(),
+            revision: 7,
+            since: UnixSeconds(0),
+            filter: Some(FilterStatus {
+                version: String::new(),
+                mode: String::new(),
+                policy_hash: String::new(),
+                generation: 1,
+                protected: vec!["eth0".to_owned()],
+                unprotected: Vec::new(),
+                shortfalls: Vec::new(),
+            }),
+            daemon_error: None,
+            exceptions: 0,
+            bans: 0,
+            refused: BTreeMap::new(),
+            releases: releases.collect(),
+        }
+    }
+
+    #[test]
+    fn node_that_does_not_use_a_release_that_has_reached_it_lacks_it() {
+        let release = |revision: u64, limit: u64, stopped: Option<Stop>| Release {
+            revision,
+            content: Content {
+                sha256: "x".to_owned(),
+                size: 1,
+                urls: Vec::new(),
+            },
+            is_rollback: false,
+            signature: String::new(),
+            limit,
+            trial: Trial {
+                confirm_within: 60,
+                observe: 10,
+                band: 0.5,
+            },
+            owner: "a".to_owned(),
+            reason: "b".to_owned(),
+            stopped,
+            before: None,
+        };
+        let own = Subject::Policy(Name::fixed("a"));
+        let wants = |subject: &Subject, release: Release| Wants {
+            releases: [(subject.clone(), release)].into(),
+            ..at(7)
+        };
+        let position = position(&Name::fixed("n"), "x");
+        let active = node(&[("policy/a", 3, Progress::Active)]);
+        let behind = ["policy/a revision 4 is not in use: it has revision 3"];
+        for (limit, expected) in [
+            (ALL, &behind[..]),
+            (position + 1, &behind),
+            (position, &[]),
+            (0, &[]),
+        ] {
+            let wants = wants(&own, release(4, limit, None));
+            assert_eq!(active.lacks(&wants), expected, "{limit}");
+        }
+        let why = Stop {
+            node: None,
+            why: String::new(),
+        };
+        let stopped = wants(&own, release(4, ALL, Some(why)));
+        assert!(active.lacks(&stopped).is_empty());
+        assert!(active.lacks(&wants(&own, release(3, ALL, None))).is_empty());
+        // It says that it uses the same revision, and has another content.
+        let mut other = release(3, ALL, None);
+        other.content.sha256 = "y".to_owned();
+        assert_eq!(active.lacks(&wants(&own, other)).len(), 1);
+        let list = Subject::List(Name::fixed("l"));
+        assert_eq!(
+            active.lacks(&wants(&list, release(1, ALL, None))),
+            ["list/l revision 1 is not in use: it has none"]
+        );
+        let frozen = Wants {
+            is_frozen: true,
+            ..wants(&own, release(4, ALL, None))
+        };
+        assert_eq!(
+            active.lacks(&frozen),
+            ["policy/a revision 4 is not in use: it has revision 3, and the fleet is frozen"]
+        );
+        // What another group has is nothing to this node, and neither is what it says of that.
+        let other = Subject::Policy(Name::fixed("b"));
+        assert!(
+            active
+                .lacks(&wants(&other, release(4, ALL, None)))
+                .is_empty()
+        );
+        let moved = node(&[
+            ("policy/a", 3, Progress::Active),
+            ("policy/b", 9, Progress::Failed),
+        ]);
+        assert!(moved.lacks(&wants(&own, release(3, ALL, None))).is_empty());
+        let failed = node(&[("policy/a", 4, Progress::Failed)]);
+        assert_eq!(
+            failed.lacks(&wants(&own, release(4, ALL, None))),
+            ["policy/a revision 4 failed: no result yet"]
+        );
     }
 }

@@ -4,6 +4,8 @@
 //! release has a limit: nodes whose position is below it take the release. So a wave is one number, whatever the size
 //! of the fleet, and which node comes first differs from release to release.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -71,6 +73,16 @@ pub struct Release {
 pub const ALL: u64 = u64::MAX;
 
 impl Content {
+    /// How long a node may try to get it.
+    #[must_use]
+    pub fn fetch_max(&self) -> Duration {
+        if self.urls.is_empty() {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(300)
+        }
+    }
+
     /// The content of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8], urls: Vec<String>) -> Self {

@@ -1,5 +1,6 @@
 //! Publishes a release, and takes it from wave to wave: the next one follows when every node of the last is well.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -7,16 +8,18 @@ use tokio::time::Instant;
 
 use crate::content::fits;
 use crate::engine::{Engine, Entry};
-use crate::keys::{Keys, Name, Subject};
-use crate::node_status::{NodeStatus, Progress};
+use crate::keys::{Keys, Name, Subject, Watched};
+use crate::node_status::{NodeStatus, Progress, Wants};
 use crate::release::{ALL, Content, Release, Stop, Trial, waves};
 use crate::settings::Settings;
 use crate::signature::SigningKey;
 
 /// How often the nodes are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a node may take beyond the time that its trial lasts: to fetch, to compile and to report.
+/// How long a node may take beyond the time that its download and its trial last: to compile and to report.
 const SLACK: Duration = Duration::from_secs(120);
+/// How many releases more than the engine a node may know.
+const AHEAD_MAX: u64 = 1_000_000;
 
 /// The fleet as an operator reaches it.
 pub struct Fleet {
@@ -76,15 +79,22 @@ impl Fleet {
         found.with_context(|| format!("there is no release of {subject}"))
     }
 
-    /// What each connected node says, under the name of its key: a node writes no other. One that says what cannot be
-    /// read counts as away.
+    /// What each connected node says, under the name of its key, because a node writes no other, and in the group that
+    /// an operator has put it in. One that says what cannot be read counts as away, and a node that was never made
+    /// counts as nothing.
     pub async fn nodes(&mut self) -> Result<Vec<NodeStatus>> {
+        let known: BTreeMap<_, _> = self.known_nodes().await?.into_iter().collect();
         let prefix = self.keys.statuses();
         let (entries, _) = self.engine.list(&prefix).await?;
         let readable = entries.iter().filter_map(|entry| {
-            let node = entry.key.strip_prefix(&prefix)?.parse().ok()?;
+            let node: Name = entry.key.strip_prefix(&prefix)?.parse().ok()?;
+            let group = known.get(&node)?.parse().ok();
             let status: NodeStatus = read(entry).ok()?;
-            Some(NodeStatus { node, ..status })
+            Some(NodeStatus {
+                node,
+                group,
+                ..status
+            })
         });
         Ok(readable.collect())
     }
@@ -100,8 +110,36 @@ impl Fleet {
         Ok(known.collect())
     }
 
+    /// What nodes are to have.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or has a release that cannot be read.
+    pub async fn wants(&mut self) -> Result<Wants> {
+        let (entries, _) = self.engine.list(&self.keys.watched()).await?;
+        let shared = self.keys.shared();
+        let mut wants = Wants::default();
+        for entry in entries {
+            if shared.contains(&entry.key) {
+                wants.latest = wants.latest.max(entry.revision);
+            }
+            match self.keys.read(&entry.key) {
+                Some(Watched::Release(subject)) => {
+                    wants.releases.insert(subject, read(&entry)?);
+                }
+                Some(Watched::Freeze) => wants.is_frozen = true,
+                Some(Watched::Exception(_)) | None => {}
+            }
+        }
+        Ok(wants)
+    }
+
     /// Puts a content into the engine, if it fits and no URL has it.
-    pub async fn put_content(&mut self, bytes: Vec<u8>, urls: Vec<String>) -> Result<Content> {
+    pub async fn put_content(
+        &mut self,
+        subject: &Subject,
+        bytes: Vec<u8>,
+        urls: Vec<String>,
+    ) -> Result<Content> {
         let content = Content::of(&bytes, urls);
         if content.urls.is_empty() {
             ensure!(
@@ -109,7 +147,7 @@ impl Fleet {
                 "the content has {} bytes, too many for the engine: put it on a web server, and name that with --url",
                 bytes.len()
             );
-            let key = self.keys.content(&content.sha256);
+            let key = self.keys.content(subject, &content.sha256);
             self.engine.put(&key, bytes, None).await?;
         }
         Ok(content)
@@ -126,12 +164,15 @@ impl Fleet {
             Some((release, revision)) => (Some(release), *revision),
             None => (None, 0),
         };
+        let last_revision = last.map_or(0, |last| last.revision);
         // An engine that was restored may know less than the nodes, which take nothing older than what they have had.
+        // How much less is bounded: a stolen node must not use up the numbers.
         let nodes = self.followers(subject).await?.into_iter();
         let had = nodes.filter_map(|node| {
             let own = node.releases.get(&subject.path())?;
             (own.progress != Progress::Refused).then_some(own.revision)
         });
+        let had = had.filter(|had| had.saturating_sub(last_revision) <= AHEAD_MAX);
         let had = had.max().unwrap_or_default();
         // What was stopped on its way is nothing to return to.
         let before = last.and_then(|last| {
@@ -141,8 +182,7 @@ impl Fleet {
         });
         let before = before.filter(|before| before.sha256 != plan.content.sha256);
         let release = Release {
-            revision: last
-                .map_or(0, |last| last.revision)
+            revision: last_revision
                 .max(had)
                 .checked_add(1)
                 .context("there is no further revision")?,
@@ -269,10 +309,7 @@ impl Fleet {
     /// The connected nodes that take releases of a subject.
     async fn followers(&mut self, subject: &Subject) -> Result<Vec<NodeStatus>> {
         let mut nodes = self.nodes().await?;
-        nodes.retain(|node| match subject {
-            Subject::Policy(group) => node.group == *group,
-            Subject::List(_) | Subject::Data(_) => true,
-        });
+        nodes.retain(|node| subject.is_followed_in(node.group.as_ref()));
         Ok(nodes)
     }
 
@@ -283,14 +320,17 @@ impl Fleet {
         release: &Release,
         names: &[Name],
     ) -> Result<Option<Stop>> {
-        let lasts = Duration::from_secs(release.trial.confirm_within) + SLACK;
+        let lasts =
+            Duration::from_secs(release.trial.confirm_within) + release.content.fetch_max() + SLACK;
         let deadline = Instant::now() + lasts;
         let path = subject.path();
         let mut open: Vec<&Name> = names.iter().filter(|name| release.includes(name)).collect();
         loop {
             for status in self.followers(subject).await? {
                 let own = status.releases.get(&path);
-                let own = own.filter(|one| one.revision == release.revision);
+                let own = own.filter(|one| {
+                    one.revision == release.revision && one.sha256 == release.content.sha256
+                });
                 match own.map(|one| (one.progress, &one.why)) {
                     Some((Progress::Active, _)) => open.retain(|name| **name != status.node),
                     Some((Progress::Failed | Progress::Refused, why)) => {

@@ -36,9 +36,6 @@ pub struct Settings {
     pub content_ports: Vec<u16>,
     /// The name of this node; an operator has none.
     pub node: Option<Name>,
-    /// The group whose policy this node follows.
-    #[serde(default = "default_group")]
-    pub group: Name,
     /// The geofence of this node.
     #[serde(default = "default_instance")]
     pub instance: String,
@@ -51,10 +48,6 @@ pub struct Settings {
     /// once.
     #[serde(default = "default_spread")]
     pub spread: u64,
-}
-
-fn default_group() -> Name {
-    Name::fixed("default")
 }
 
 fn default_instance() -> String {
@@ -157,7 +150,6 @@ mod tests {
     #[test]
     fn relative_paths_start_beside_the_file_and_the_rest_has_defaults() {
         let settings = read(WHOLE).unwrap();
-        assert_eq!(settings.group.as_str(), "default");
         assert_eq!(settings.instance, "geofence");
         assert_eq!(settings.listen, None);
     }

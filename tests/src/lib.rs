@@ -18,6 +18,7 @@ pub mod dashboard;
 pub mod doc_text;
 pub mod edge;
 pub mod every_key;
+pub mod fake_clock;
 pub mod fleet;
 pub mod frames;
 pub mod host;

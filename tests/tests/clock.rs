@@ -1,16 +1,14 @@
 //! The wall clock steps by years: what was promised for some seconds lasts for those, and what ends at a time of the
 //! wall clock follows it.
 //!
-//! No test may set the machine's clock, and a time namespace shifts every clock but this one. So the daemon and the
-//! commands are given another by libfaketime: it answers for CLOCK_REALTIME by what a file says at that moment, and
-//! leaves alone the clocks that count from boot, which the kernel goes by too.
+//! The daemon and the commands are given a clock of their own (`fake_clock`).
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::{Daemon, geofence};
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::fake_clock::{self, missing};
 use geofence_tests::require_root;
 use geofence_tests::wait::{in_time, poll};
 use geofence_user::model::units::UnixSeconds;
@@ -43,19 +41,6 @@ struct Site {
     environment: Vec<(&'static str, String)>,
 }
 
-/// The library that answers for the clock, where Debian puts it.
-fn library() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
-    folders
-        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
-        .find(|path| path.is_file())
-}
-
-/// The package that is missing here, if it is.
-fn missing() -> Option<&'static str> {
-    library().is_none().then_some("faketime")
-}
-
 /// Nanoseconds since boot.
 fn boot() -> Result<Duration> {
     Ok(Duration::from_nanos(boot_now()?))
@@ -71,16 +56,8 @@ impl Site {
         let edge = Edge::new()?;
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let library = library().context("no libfaketime")?;
-        let environment = vec![
-            ("LD_PRELOAD", library.display().to_string()),
-            ("FAKETIME_TIMESTAMP_FILE", path("clock")),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            // The times of files are not asked of a clock.
-            ("NO_FAKE_STAT", "1".to_owned()),
-        ];
-        std::fs::write(path("clock"), offset)?;
+        let environment = fake_clock::environment(directory.path())?;
+        fake_clock::set(directory.path(), offset)?;
         std::fs::write(path("geofence.toml"), text)?;
         std::fs::write(path("next.toml"), "block = [\"DE\"]\n")?;
         let config = path("geofence.toml");
@@ -107,9 +84,7 @@ impl Site {
 
     /// Moves the clock of the daemon and of what is asked from now on.
     fn step(&self, offset: &str) -> Result<()> {
-        let new = self.directory.path().join("clock.new");
-        std::fs::write(&new, offset)?;
-        std::fs::rename(new, self.directory.path().join("clock"))?;
+        fake_clock::set(self.directory.path(), offset)?;
         // The daemon has heard of it: the data is ten years older than it was, or not.
         let status = self.ask(&["status", "--json"])?;
         let age = status["databases"][0]["age_days"].as_u64();

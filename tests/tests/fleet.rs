@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use geofence_tests::lab::{Scale, report};
 use geofence_tests::privilege::missing_programs;
-use geofence_tests::{fleet, require_root};
+use geofence_tests::{fake_clock, fleet, require_root};
 
 #[test]
 fn fleet_has_one_policy_and_one_exception_and_each_node_stands_alone() -> Result<()> {
@@ -21,4 +21,27 @@ fn fleet_has_one_policy_and_one_exception_and_each_node_stands_alone() -> Result
     // Shown with --nocapture: how long an exception took to every node.
     println!("{table}");
     report::ensure_all(&rows)
+}
+
+#[test]
+fn troubles_of_the_engine_show_and_change_nothing() -> Result<()> {
+    require_root!(missing_programs(&fleet::PROGRAMS));
+    let rows = fleet::troubles(Scale::Short, &mut |_| {})?;
+    ensure!(rows.len() >= 8, "{} rows", rows.len());
+    report::ensure_all(&rows)
+}
+
+#[test]
+fn every_query_of_the_fleet_dashboard_has_data() -> Result<()> {
+    let mut programs = fleet::PROGRAMS.to_vec();
+    programs.push(("prometheus", "prometheus"));
+    require_root!(missing_programs(&programs));
+    fleet::dashboard()
+}
+
+#[test]
+fn ban_of_the_fleet_follows_a_wall_clock_that_is_set_by_hours() -> Result<()> {
+    let programs = missing_programs(&fleet::PROGRAMS);
+    require_root!(programs.into_iter().chain(fake_clock::missing()));
+    fleet::clock()
 }

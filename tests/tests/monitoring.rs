@@ -72,14 +72,38 @@ fn each_alert_says_what_happened_what_it_means_and_what_to_do() -> Result<()> {
     Ok(())
 }
 
+/// The dashboards: of nodes, and of a fleet.
+const DASHBOARDS: [&str; 2] = [
+    "deploy/grafana/geofence.json",
+    "deploy/grafana/geofence-fleet.json",
+];
+
 #[test]
-fn dashboard_fits_the_model_of_grafana() -> Result<()> {
-    let model: Value = serde_json::from_str(&text("deploy/grafana/geofence.json")?)?;
+fn dashboards_fit_the_model_of_grafana() -> Result<()> {
+    let files = std::fs::read_dir(file("deploy/grafana"))?.count();
+    ensure!(files == DASHBOARDS.len(), "{files} dashboards");
+    let mut known = BTreeSet::new();
+    for path in DASHBOARDS {
+        let model: Value = serde_json::from_str(&text(path)?)?;
+        fits(&model).with_context(|| path.to_owned())?;
+        ensure!(known.insert(model["uid"].to_string()), "two have one uid");
+        let is_node = path == DASHBOARDS[0];
+        let mut panels = model["panels"].as_array().into_iter().flatten();
+        ensure!(
+            !is_node || panels.any(|panel| panel["type"] == "geomap"),
+            "no map of the world"
+        );
+    }
+    Ok(())
+}
+
+/// Checks a dashboard.
+fn fits(model: &Value) -> Result<()> {
     let number = |value: &Value, key: &str| {
         let number = value[key].as_u64();
         number.with_context(|| format!("{key} is no number in {value}"))
     };
-    ensure!(number(&model, "schemaVersion")? >= 39, "an old schema");
+    ensure!(number(model, "schemaVersion")? >= 39, "an old schema");
     for key in ["uid", "title", "timezone", "refresh"] {
         ensure!(model[key].is_string(), "{key} is missing");
     }
@@ -141,10 +165,6 @@ fn dashboard_fits_the_model_of_grafana() -> Result<()> {
             );
         }
     }
-    ensure!(
-        panels.iter().any(|panel| panel["type"] == "geomap"),
-        "no map of the world"
-    );
     Ok(())
 }
 
@@ -166,8 +186,10 @@ fn rules_and_dashboard_name_documented_metrics_only() -> Result<()> {
     let rules = text("deploy/prometheus/geofence.rules.yml")?;
     let lines = rules.lines().filter(|line| !line.contains("description:"));
     used.extend(lines.flat_map(metrics_in).map(str::to_owned));
-    for query in Dashboard::read(&file("deploy/grafana/geofence.json"))?.queries {
-        used.extend(metrics_in(&query.expr).into_iter().map(str::to_owned));
+    for path in DASHBOARDS {
+        for query in Dashboard::read(&file(path))?.queries {
+            used.extend(metrics_in(&query.expr).into_iter().map(str::to_owned));
+        }
     }
     ensure!(used.len() > 20, "{used:?}");
     for name in &used {
@@ -186,10 +208,12 @@ fn rules_and_dashboard_use_no_former_name() -> Result<()> {
     let rows = former.lines().filter(|line| line.starts_with("| `"));
     let former: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
     ensure!(!former.is_empty());
-    let both =
-        text("deploy/prometheus/geofence.rules.yml")? + &text("deploy/grafana/geofence.json")?;
+    let mut all = text("deploy/prometheus/geofence.rules.yml")?;
+    for path in DASHBOARDS {
+        all += &text(path)?;
+    }
     for name in former {
-        ensure!(!metrics_in(&both).contains(name), "{name}");
+        ensure!(!metrics_in(&all).contains(name), "{name}");
     }
     Ok(())
 }

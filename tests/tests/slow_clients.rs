@@ -1,7 +1,8 @@
-//! The read-only HTTP interface: what it refuses, and that clients that hold connections stop nothing.
+//! The read-only HTTP interface: what it refuses, and that clients that hold connections stop nothing, there and on the
+//! sockets of the daemon.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -9,8 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
 use geofence_tests::edge::{Edge, LISTEN, PATIENCE};
+use geofence_tests::privilege::missing_programs;
 use geofence_tests::wait::poll;
 use geofence_tests::{http, require_root};
+use nix::sys::signal::Signal;
 
 /// Clients who connect and do not go on.
 const CLIENTS: usize = 500;
@@ -130,5 +133,59 @@ fn idle_clients_delay_nothing() -> Result<()> {
     // Still there, and still of no consequence.
     ensure!(slow.len() == CLIENTS && silent.len() == CLIENTS);
     edge.ensure_passes(&[("77.88.8.8", false), ("8.8.8.8", true)])?;
+    Ok(())
+}
+
+/// Strangers who connect at once, more than the four places of the agent's socket.
+const STRANGERS: usize = 8;
+
+#[test]
+fn strangers_take_no_place_from_the_fleet_agent() -> Result<()> {
+    require_root!(missing_programs(&[("openssl", "openssl")]));
+    let edge = Edge::new()?;
+    let namespace = &edge.pair.edge;
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("geofence.toml");
+    fs::write(&config, "block = [\"RU\"]\nfleet-user = \"0\"\n")?;
+    let config = config.to_str().context("a path that is no text")?;
+    let mut daemon = edge.run(&["--config", config])?;
+    let socket = edge.socket().with_file_name("agent.sock");
+    // All wait until the daemon goes on, and it finds them at once, the agent first.
+    daemon.signal(Signal::SIGSTOP)?;
+    let mut agent = UnixStream::connect(&socket)?;
+    agent.set_read_timeout(Some(PATIENCE))?;
+    agent.write_all(b"{\"version\":1,\"command\":\"status\"}\n")?;
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        let mut command = namespace.command("setpriv");
+        command
+            .args(["--reuid", "65534", "--clear-groups", "--"])
+            .args(["openssl", "s_client", "-unix"])
+            .arg(&socket);
+        strangers.push(Daemon::spawn(namespace, command)?);
+    }
+    let name = socket.to_str().context("a path that is no text")?;
+    let connected = poll(PATIENCE, || {
+        let sockets = namespace.run(&["cat", "/proc/net/unix"])?;
+        let count = sockets.lines().filter(|line| line.ends_with(name)).count();
+        // One of them is the daemon's own.
+        Ok((count > STRANGERS).then_some(()))
+    })?;
+    connected.context("the strangers have not connected")?;
+    daemon.signal(Signal::SIGCONT)?;
+    let mut answer = String::new();
+    BufReader::new(agent).read_line(&mut answer)?;
+    ensure!(
+        answer.contains("\"ok\":true"),
+        "the strangers have the agent's place: {answer:?}"
+    );
+    daemon.wait_line("user 65534 may not ask as the agent", PATIENCE)?;
+    // Whatever they do, the log stays short.
+    for stranger in strangers {
+        stranger.wait(PATIENCE)?;
+    }
+    let log = daemon.stderr();
+    let lines = log.lines().filter(|line| line.contains("may not ask"));
+    ensure!(lines.count() == 1, "{log}");
     Ok(())
 }

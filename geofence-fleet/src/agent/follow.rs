@@ -2,7 +2,11 @@
 //!
 //! Each connection reads everything again. To go on from the revision that was seen last would spare that, but an
 //! engine that was restored counts its revisions anew, and changes would be missed.
+//!
+//! Which group the node is in is the engine's word, which the operator writes: of policies, the node reads and watches
+//! that of this group only.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +16,25 @@ use tracing::{info, warn};
 use super::shared::{Shared, Wanted, lock};
 use crate::backoff::Backoff;
 use crate::engine::{Change, Engine, EngineError};
-use crate::keys::Watched;
+use crate::keys::{Name, Subject, Watched};
 
 /// A member that says nothing for so long, not even that it lives, is given up. etcd reports progress every ten minutes
 /// where nothing changes, and a lost connection shows by its own pings.
 const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 
+/// How many causes are named of why the engine cannot be reached.
+const UNREACHED_MAX: usize = 16;
+
 pub(super) async fn follow(shared: Arc<Shared>) {
     let mut backoff = Backoff::default();
+    let mut unreached = BTreeSet::new();
     loop {
         match session(&shared, &mut backoff).await {
-            Ok(never) => match never {},
+            Ok(Moved) => {
+                lock(&shared.connection).engine = None;
+                info!("this node was put in another group: reading everything again");
+                continue;
+            }
             Err(EngineError::Compacted(revision)) => {
                 info!("the engine no longer has revision {revision}: reading everything again");
             }
@@ -32,8 +44,15 @@ pub(super) async fn follow(shared: Arc<Shared>) {
                     connection.losses += 1;
                     warn!("the engine is away, this node filters on by what it has: {error}");
                     backoff.spread();
+                    unreached.clear();
                 } else {
-                    tracing::debug!("cannot reach the engine: {error}");
+                    let text = error.to_string();
+                    // Each cause once, until the engine was reached.
+                    if unreached.len() < UNREACHED_MAX && unreached.insert(text) {
+                        warn!(
+                            "cannot reach the engine, this node filters on by what it has: {error}"
+                        );
+                    }
                 }
             }
         }
@@ -42,15 +61,31 @@ pub(super) async fn follow(shared: Arc<Shared>) {
     }
 }
 
-enum Never {}
+/// The node is in another group than before.
+struct Moved;
 
 /// One connection, until it is lost.
-async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, EngineError> {
+async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Moved, EngineError> {
     let mut engine = Engine::connect(&shared.settings).await?;
-    let prefix = shared.keys.watched();
-    let (entries, after) = engine.list(&prefix).await?;
+    let range = shared.keys.shared();
+    let (mut entries, after) = engine.list_range(&range).await?;
+    // What is read after that is watched from there as well, so that nothing is missed between.
+    let known = shared.keys.known_node(&shared.node);
+    let group = engine.get(&known).await?;
+    let group = group.and_then(|entry| group_of(&entry.value));
+    let policy = group
+        .clone()
+        .map(|group| shared.keys.release(&Subject::Policy(group)));
+    match &policy {
+        Some(key) => entries.extend(engine.get(key).await?),
+        None => warn!(
+            "the fleet knows no node {}, so there is no policy for it: `geofence-fleet bootstrap node` makes it known",
+            shared.node
+        ),
+    }
     let mut wanted = Wanted {
         revision: Some(after),
+        group,
         ..Wanted::default()
     };
     let before = shared.wanted.borrow().exceptions.clone();
@@ -68,7 +103,11 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
         }
     }
     shared.wanted.send_replace(wanted);
-    let mut watch = engine.watch(&prefix, after).await?;
+    let mut watch = engine.watch(&range, after).await?;
+    watch.add(&known, after).await?;
+    if let Some(key) = &policy {
+        watch.add(key, after).await?;
+    }
     info!(
         "following the fleet at {} from revision {after}",
         engine.endpoint()
@@ -84,6 +123,14 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
         let (changes, revision) = next.map_err(|_| EngineError::Silent)??;
         backoff.reset();
         lock(&shared.connection).heard = Some(Instant::now());
+        let group = shared.wanted.borrow().group.clone();
+        let (moves, changes): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.key == known);
+        if let Some(last) = moves.last()
+            && last.value.as_deref().and_then(group_of) != group
+        {
+            return Ok(Moved);
+        }
         shared.wanted.send_modify(|wanted| {
             for change in changes {
                 apply(shared, wanted, change);
@@ -91,6 +138,10 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Never, Engine
             wanted.revision = Some(revision);
         });
     }
+}
+
+fn group_of(value: &[u8]) -> Option<Name> {
+    str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Puts a change into what is wanted. A value that cannot be read, perhaps because a newer command has written it,

@@ -54,7 +54,7 @@ fn registry(shared: &Shared) -> Registry {
         (connection.engine.is_some(), heard, connection.losses)
     };
     let heard = heard.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let own = shared.own_releases(&wanted);
+    let own = Shared::own_releases(&wanted);
     let due = own.iter().filter(|(subject, release)| {
         let known = done.releases.get(subject);
         release.includes(&shared.node)

@@ -52,8 +52,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     }
     let shared = Arc::new(Shared::new(settings, node, verify_key, store)?);
     info!(
-        "the agent of {} follows the fleet {} in the group {}",
-        shared.node, shared.settings.fleet, shared.settings.group
+        "the agent of {} follows the fleet {}",
+        shared.node, shared.settings.fleet
     );
     if let Some(listener) = listener {
         tokio::spawn(metrics::serve(listener, Arc::clone(&shared)));

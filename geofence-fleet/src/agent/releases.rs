@@ -1,5 +1,6 @@
 //! Takes releases: checks the signature, fetches the content, puts it on trial, and confirms it if the node stays well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use tracing::{error, info, warn};
 
 use super::daemon::DaemonError;
 use super::gate::{self, Before};
-use super::shared::{Shared, lock};
+use super::shared::{Shared, Wanted, lock};
 use super::store::Had;
 use super::traffic::read;
 use crate::backoff::within;
-use crate::content::{ContentError, fetch};
+use crate::content::{ContentError, from_engine};
+use crate::download::{Download, Tried};
 use crate::keys::Subject;
 use crate::node_status::{FilterStatus, Progress, ReleaseStatus};
 use crate::release::{Release, Trial};
@@ -41,17 +43,27 @@ impl From<DaemonError> for Failure {
     }
 }
 
+/// The downloads that go on with the next try.
+type Downloads = BTreeMap<Subject, Download>;
+
 pub(super) async fn take(shared: Arc<Shared>) {
     let mut changes = shared.wanted.subscribe();
+    let mut downloads = Downloads::new();
     loop {
         let wanted = changes.borrow_and_update().clone();
         let mut is_done = true;
-        for (subject, release) in shared.own_releases(&wanted) {
+        downloads.retain(|subject, _| wanted.releases.contains_key(subject));
+        for (subject, release) in Shared::own_releases(&wanted) {
             if !is_due(&shared, &subject, &release, wanted.is_frozen) {
                 forget_refused(&shared, &subject, &release);
+                downloads.remove(&subject);
                 continue;
             }
-            match take_one(&shared, &subject, &release).await {
+            let taken = take_one(&shared, &wanted, (&subject, &release), &mut downloads).await;
+            if !matches!(taken, Err(Failure::Passing(_))) {
+                downloads.remove(&subject);
+            }
+            match taken {
                 Ok(why) => record(&shared, &subject, &release, Progress::Active, why),
                 Err(Failure::Final(progress, why)) => {
                     error!("{subject}, revision {}: {why}", release.revision);
@@ -67,7 +79,8 @@ pub(super) async fn take(shared: Arc<Shared>) {
             // The other end of the channel is in `shared`, so it lives.
             let _ = changes.changed().await;
         } else {
-            tokio::time::sleep(RETRY).await;
+            // A way back does not wait for what is tried again.
+            let _ = tokio::time::timeout(RETRY, changes.changed()).await;
         }
     }
 }
@@ -136,8 +149,9 @@ fn record(
 /// Takes a release; returns what an operator should know although it is in use.
 async fn take_one(
     shared: &Shared,
-    subject: &Subject,
-    release: &Release,
+    wanted: &Wanted,
+    (subject, release): (&Subject, &Release),
+    downloads: &mut Downloads,
 ) -> Result<Option<String>, Failure> {
     let mut had = lock(&shared.store).had(subject);
     release
@@ -153,30 +167,90 @@ async fn take_one(
     if had.active.as_ref() == Some(&release.content.sha256) {
         return Ok(None);
     }
-    if !release.is_rollback {
+    if !release.is_rollback && !downloads.contains_key(subject) {
         tokio::time::sleep(within(Duration::from_secs(shared.settings.spread))).await;
     }
-    let mut engine = shared
-        .engine()
-        .ok_or_else(|| Failure::Passing("the engine is away".to_owned()))?;
-    let authority = shared.settings.content_authority.as_deref();
-    let content = fetch(&mut engine, &shared.keys, &release.content, authority).await;
-    let content = content.map_err(|error| match error {
-        ContentError::Engine(error) => Failure::Passing(error.to_string()),
-        ContentError::TooLarge(_)
-        | ContentError::Nowhere
-        | ContentError::Fetch { .. }
-        | ContentError::Other { .. } => {
-            Failure::Final(Progress::Failed, format!("gate content: {error}"))
-        }
-    })?;
+    let content = fetch(shared, wanted, (subject, release), downloads).await?;
     let why = match subject {
         Subject::Policy(_) => policy(shared, subject, release, content).await,
         Subject::List(_) | Subject::Data(_) => file(shared, subject, &content).await,
     }?;
     had.active = Some(release.content.sha256.clone());
     set_had(shared, subject, had)?;
+    if matches!(subject, Subject::Policy(_)) {
+        let forgotten = lock(&shared.store).forget_other_policies(subject);
+        forgotten
+            .map_err(|error| Failure::Passing(format!("cannot record the policy: {error}")))?;
+        let is_other = |one: &Subject| matches!(one, Subject::Policy(_)) && one != subject;
+        shared.advance(|done| done.releases.retain(|one, _| !is_other(one)));
+    }
     Ok(why)
+}
+
+/// Gets the content of a release: from the engine, or by one try to download it.
+async fn fetch(
+    shared: &Shared,
+    wanted: &Wanted,
+    (subject, release): (&Subject, &Release),
+    downloads: &mut Downloads,
+) -> Result<Vec<u8>, Failure> {
+    if downloads.get(subject).is_some_and(Download::is_early) {
+        return Err(Failure::Passing("waiting for the next try".to_owned()));
+    }
+    let failed = |why: String| Failure::Final(Progress::Failed, format!("gate content: {why}"));
+    let mut engine = shared
+        .engine()
+        .ok_or_else(|| Failure::Passing("the engine is away".to_owned()))?;
+    let content = &release.content;
+    let found = from_engine(&mut engine, &shared.keys, subject, content).await;
+    let found = found.map_err(|error| match error {
+        ContentError::Engine(error) => Failure::Passing(error.to_string()),
+        ContentError::TooLarge(_) | ContentError::Nowhere | ContentError::Other { .. } => {
+            failed(error.to_string())
+        }
+    })?;
+    if let Some(bytes) = found {
+        return Ok(bytes);
+    }
+    if downloads.get(subject).is_none_or(|one| !one.is_of(content)) {
+        let authority = shared.settings.content_authority.as_deref();
+        let place = &shared.settings.state;
+        let begun = Download::begin(content, authority, place, content.fetch_max());
+        let begun = begun.map_err(|error| Failure::Passing(error.to_string()))?;
+        downloads.insert(subject.clone(), begun);
+    }
+    let Some(download) = downloads.get_mut(subject) else {
+        return Err(Failure::Passing("no download has begun".to_owned()));
+    };
+    let tried = tokio::select! {
+        tried = download.try_once() => tried,
+        () = other_releases(shared, wanted) => Tried::Passing("another release has come".to_owned()),
+    };
+    match tried {
+        Tried::Whole(bytes) => Ok(bytes),
+        Tried::Passing(why) => {
+            info!(
+                "{subject}, revision {}: {why}; it is tried again",
+                release.revision
+            );
+            Err(Failure::Passing(why))
+        }
+        Tried::Final(why) => Err(failed(why)),
+    }
+}
+
+/// Waits until there is something else to take: a download must not delay a way back.
+async fn other_releases(shared: &Shared, known: &Wanted) {
+    let heads = |wanted: &Wanted| {
+        let all = wanted.releases.iter();
+        let heads =
+            all.map(|(subject, one)| (subject.clone(), one.revision, one.stopped.is_some()));
+        (heads.collect::<Vec<_>>(), wanted.is_frozen)
+    };
+    let mut changes = shared.wanted.subscribe();
+    let known = heads(known);
+    // The other end of the channel is in `shared`, so it lives.
+    let _ = changes.wait_for(|wanted| heads(wanted) != known).await;
 }
 
 /// Without a record of what it has had, a node would take an old release for a new one.

@@ -99,7 +99,8 @@ async fn status(shared: &Shared) -> NodeStatus {
     let releases = done.releases.into_iter();
     NodeStatus {
         node: shared.node.clone(),
-        group: shared.settings.group.clone(),
+        // The operator says which one it is.
+        group: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: done.revision,
         since: UnixSeconds::now(),

@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) unreadable: BTreeMap<String, String>,
     pub(super) releases: BTreeMap<Subject, Release>,
     pub(super) is_frozen: bool,
+    /// The group that the operator has put this node in; nothing if the fleet does not know this node.
+    pub(super) group: Option<Name>,
     /// The engine's revision; nothing until the engine was read once. Before that, nothing is removed.
     pub(super) revision: Option<i64>,
 }
@@ -110,13 +112,10 @@ impl Shared {
     }
 
     /// The releases that this node follows: those of its group, every list and every database.
-    pub(super) fn own_releases(&self, wanted: &Wanted) -> Vec<(Subject, Release)> {
-        let is_own = |subject: &Subject| match subject {
-            Subject::Policy(group) => *group == self.settings.group,
-            Subject::List(_) | Subject::Data(_) => true,
-        };
+    pub(super) fn own_releases(wanted: &Wanted) -> Vec<(Subject, Release)> {
+        let group = wanted.group.as_ref();
         let all = wanted.releases.iter();
-        all.filter(|(subject, _)| is_own(subject))
+        all.filter(|(subject, _)| subject.is_followed_in(group))
             .map(|(subject, release)| (subject.clone(), release.clone()))
             .collect()
     }

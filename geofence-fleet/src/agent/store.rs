@@ -97,6 +97,22 @@ impl Store {
         })
     }
 
+    /// A policy is in use now: those of other groups that this node was in are not.
+    pub(super) fn forget_other_policies(&mut self, own: &Subject) -> io::Result<()> {
+        let is_other = |subject: &Subject| matches!(subject, Subject::Policy(_)) && subject != own;
+        let is_known = self.state.releases.iter().any(|(one, _)| is_other(one));
+        if !is_known {
+            return Ok(());
+        }
+        self.change(|state| {
+            state.releases.retain(|(one, _)| !is_other(one));
+            // The revisions stay, so that nothing older comes when the node returns.
+            for (_, had) in state.had.iter_mut().filter(|(one, _)| is_other(one)) {
+                had.active = None;
+            }
+        })
+    }
+
     pub(super) fn bans(&self) -> BTreeSet<String> {
         self.state.bans.clone()
     }
@@ -183,6 +199,38 @@ mod tests {
     use super::*;
     use crate::keys::Name;
     use crate::node_status::Progress;
+
+    #[test]
+    fn policy_of_a_group_that_the_node_has_left_is_not_in_use() {
+        let place = tempfile::tempdir().unwrap();
+        let one = Subject::Policy(Name::fixed("a"));
+        let other = Subject::Policy(Name::fixed("b"));
+        let list = Subject::List(Name::fixed("a"));
+        let mut store = Store::open(place.path()).unwrap();
+        let had = Had {
+            revision: 3,
+            active: Some("x".to_owned()),
+        };
+        let status = ReleaseStatus {
+            revision: 3,
+            sha256: "x".to_owned(),
+            progress: Progress::Active,
+            why: None,
+        };
+        for subject in [&one, &other, &list] {
+            store.set_had(subject, had.clone()).unwrap();
+            store.set_release(subject, &status).unwrap();
+        }
+        store.forget_other_policies(&other).unwrap();
+        let left = Had {
+            active: None,
+            ..had.clone()
+        };
+        assert_eq!(store.had(&one), left);
+        assert_eq!([store.had(&other), store.had(&list)], [had.clone(), had]);
+        let releases: Vec<_> = store.releases().into_keys().collect();
+        assert_eq!(releases, [other, list]);
+    }
 
     #[test]
     fn state_and_contents_outlive_the_agent() {

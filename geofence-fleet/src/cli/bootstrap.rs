@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use geofence_user::cli::Outcome;
 
@@ -54,6 +55,17 @@ enum Verb {
         #[command(flatten)]
         settings: SettingsArgs,
     },
+    /// Move a node to another group, whose policy it takes then; nothing changes on the node itself
+    Move {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        node: Name,
+        /// Group whose policy the node follows from now on
+        #[arg(long, value_name = "NAME")]
+        group: Name,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
 }
 
 pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -96,7 +108,7 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
             let authority = Authority::of(&settings);
             let beside = settings.authority.with_file_name(node.as_str());
             let into = into.clone().unwrap_or(beside);
-            authority.node(&settings, node, group, &into)?;
+            authority.node(&settings, node, &into)?;
             let root = authority.as_root(&settings);
             runtime()?.block_on(async {
                 let mut engine = Engine::connect(&root).await?;
@@ -104,6 +116,29 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
             })?;
             let into = into.display();
             writeln!(out, "copy {into} to {node} as /etc/geofence-fleet")?;
+        }
+        Verb::Move {
+            node,
+            group,
+            settings,
+        } => {
+            let settings = settings.load()?;
+            let root = Authority::of(&settings).as_root(&settings);
+            let keys = Keys::of(&settings.fleet);
+            runtime()?.block_on(async {
+                let mut engine = Engine::connect(&root).await?;
+                let known = engine.get(&keys.known_node(node)).await?;
+                ensure!(
+                    known.is_some(),
+                    "the fleet has no node {node}: `geofence-fleet nodes` lists them, and `geofence-fleet bootstrap \
+                     node` makes one"
+                );
+                Ok(add_node(&mut engine, &keys, node, group).await?)
+            })?;
+            writeln!(
+                out,
+                "{node} follows the policy of the group {group} from now on"
+            )?;
         }
     }
     Ok(Outcome::Yes)

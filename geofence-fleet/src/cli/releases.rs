@@ -134,8 +134,14 @@ struct FileArgs {
 /// Nodes keep it in list/NAME below the agent's directory, where a `[[list]]` of their configuration reads it.
 #[derive(Args, Debug)]
 pub(super) struct ListArguments {
-    #[command(flatten)]
-    file: FileArgs,
+    #[command(subcommand)]
+    verb: FileVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum FileVerb {
+    /// Release a file: to one node, then to 1 %, 10 % and all
+    Apply(FileArgs),
 }
 
 /// Release a GeoIP or AS database to all nodes, in waves
@@ -143,8 +149,8 @@ pub(super) struct ListArguments {
 /// Nodes keep it in data/NAME below the agent's directory, where `databases` of their configuration names it.
 #[derive(Args, Debug)]
 pub(super) struct DataArguments {
-    #[command(flatten)]
-    file: FileArgs,
+    #[command(subcommand)]
+    verb: FileVerb,
 }
 
 pub(super) fn policy(arguments: &PolicyArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -164,11 +170,13 @@ pub(super) fn policy(arguments: &PolicyArguments, out: &mut dyn Write) -> anyhow
 }
 
 pub(super) fn list(arguments: &ListArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    arguments.file.release(Subject::List, out)
+    let FileVerb::Apply(file) = &arguments.verb;
+    file.release(Subject::List, out)
 }
 
 pub(super) fn data(arguments: &DataArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    arguments.file.release(Subject::Data, out)
+    let FileVerb::Apply(file) = &arguments.verb;
+    file.release(Subject::Data, out)
 }
 
 impl FileArgs {
@@ -201,7 +209,7 @@ fn release(
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
-        let content = fleet.put_content(bytes, urls.to_vec()).await?;
+        let content = fleet.put_content(subject, bytes, urls.to_vec()).await?;
         let plan = Plan {
             content,
             trial,

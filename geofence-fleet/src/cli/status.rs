@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::options::{FleetArgs, runtime};
 use crate::keys::Name;
-use crate::node_status::NodeStatus;
+use crate::node_status::{NodeStatus, Wants};
 
 /// Show how many nodes do what the fleet wants, and name those that do not, with the reason
 ///
-/// Exits with 0 when all known nodes are connected and lack nothing, and with 1 otherwise.
+/// Exits with 0 when all known nodes are connected and lack nothing, and the engine is well, and with 1 otherwise.
 #[derive(Args, Debug)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
@@ -30,9 +30,9 @@ pub(super) struct NodesArguments {
 
 /// What the engine says of all nodes.
 struct All {
-    /// The revision of the last change that nodes follow.
-    latest: i64,
-    is_frozen: bool,
+    wants: Wants,
+    /// What is wrong with the engine.
+    alarms: Vec<String>,
     /// Nodes with a certificate that are not connected.
     away: Vec<(Name, String)>,
     nodes: Vec<NodeStatus>,
@@ -41,19 +41,13 @@ struct All {
 fn read(arguments: &FleetArgs) -> anyhow::Result<All> {
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
-        let watched = fleet.keys.watched();
-        let (entries, _) = fleet.engine.list(&watched).await?;
-        let frozen = fleet.keys.freeze();
+        let wants = fleet.wants().await?;
         let mut away = fleet.known_nodes().await?;
         let nodes = fleet.nodes().await?;
         away.retain(|(name, _)| nodes.iter().all(|node| node.node != *name));
         Ok(All {
-            latest: entries
-                .iter()
-                .map(|one| one.revision)
-                .max()
-                .unwrap_or_default(),
-            is_frozen: entries.iter().any(|one| one.key == frozen),
+            wants,
+            alarms: fleet.engine.alarms().await?,
             away,
             nodes,
         })
@@ -65,11 +59,11 @@ pub(super) fn status(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow
     let lacks: Vec<(&NodeStatus, Vec<String>)> = all
         .nodes
         .iter()
-        .map(|node| (node, node.lacks(all.latest)))
+        .map(|node| (node, node.lacks(&all.wants)))
         .filter(|(_, lacks)| !lacks.is_empty())
         .collect();
     let well = all.nodes.len() - lacks.len();
-    let is_well = lacks.is_empty() && all.away.is_empty();
+    let is_well = lacks.is_empty() && all.away.is_empty() && all.alarms.is_empty();
     if arguments.fleet.json {
         let behind: serde_json::Map<_, _> = lacks
             .iter()
@@ -77,8 +71,9 @@ pub(super) fn status(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow
             .collect();
         let away: Vec<_> = all.away.iter().map(|(name, _)| name).collect();
         let object = json!({
-            "revision": all.latest,
-            "frozen": all.is_frozen,
+            "revision": all.wants.latest,
+            "frozen": all.wants.is_frozen,
+            "engine": all.alarms,
             "connected": all.nodes.len(),
             "well": well,
             "away": away,
@@ -91,10 +86,13 @@ pub(super) fn status(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow
             "{} nodes: {} connected, {well} of them do all that the fleet wants; revision {}",
             all.nodes.len() + all.away.len(),
             all.nodes.len(),
-            all.latest
+            all.wants.latest
         )?;
-        if all.is_frozen {
+        if all.wants.is_frozen {
             writeln!(out, "FROZEN: no node takes a release")?;
+        }
+        for alarm in &all.alarms {
+            writeln!(out, "ENGINE: {alarm}")?;
         }
         for (name, _) in &all.away {
             writeln!(
@@ -137,14 +135,14 @@ pub(super) fn nodes(arguments: &NodesArguments, out: &mut dyn Write) -> anyhow::
         "since",
     ]);
     for node in &all.nodes {
-        let lacks = node.lacks(all.latest);
+        let lacks = node.lacks(&all.wants);
         let filter = node.filter.as_ref();
         let text = |read: fn(&crate::node_status::FilterStatus) -> String| {
             filter.map_or_else(|| "-".to_owned(), read)
         };
         table.add_row([
             node.node.to_string(),
-            node.group.to_string(),
+            node.group.as_ref().map_or("-", Name::as_str).to_owned(),
             if lacks.is_empty() { "well" } else { "BEHIND" }.to_owned(),
             text(|one| one.mode.clone()),
             text(|one| one.protected.join(", ")),

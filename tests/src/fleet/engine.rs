@@ -19,11 +19,13 @@ pub(super) struct Engine {
     running: Vec<Option<Daemon>>,
     authority: PathBuf,
     directory: PathBuf,
+    /// How many bytes it may take, if not as many as etcd says.
+    quota: Option<u64>,
 }
 
 impl Engine {
     /// Makes the authority and starts this many members.
-    pub(super) fn start(site: &Site, count: u8) -> Result<Self> {
+    pub(super) fn start(site: &Site, count: u8, quota: Option<u64>) -> Result<Self> {
         let members = (1..=count).map(|number| site.machine(0, number));
         let members = members.collect::<Result<Vec<_>>>()?;
         let authority = site.path("authority");
@@ -41,6 +43,7 @@ impl Engine {
             members,
             authority,
             directory: site.path("engine"),
+            quota,
         };
         engine.restart()?;
         Ok(engine)
@@ -117,6 +120,9 @@ impl Engine {
                 "--client-cert-auth",
                 "--peer-client-cert-auth",
             ]);
+        if let Some(quota) = self.quota {
+            command.args(["--quota-backend-bytes", &quota.to_string()]);
+        }
         for (option, file) in [
             ("--trusted-ca-file", &authority),
             ("--cert-file", &certificate),

@@ -9,14 +9,18 @@
 //! A node has one interface, which is protected: the engine is reached through the filter.
 
 mod engine;
+mod groups;
 mod guide;
 mod laboratory;
 mod nodes;
 mod outage;
 mod poison;
 mod site;
+mod small;
 mod steps;
 mod traffic;
+mod troubles;
 mod watchers;
 
 pub use steps::{PROGRAMS, fleet};
+pub use troubles::{clock, dashboard, troubles};

@@ -1,5 +1,6 @@
 //! Policies and releases that must not reach the fleet.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -133,6 +134,13 @@ fn refused(
 ) -> Result<String> {
     /// How long a node may take to say so.
     const PATIENCE: Duration = Duration::from_secs(60);
+    /// How much an agent may grow meanwhile.
+    const GROWS_MAX: u64 = 8 << 20;
+    let mut before = Vec::new();
+    for node in &lab.nodes {
+        let agent = node.agent.as_ref().context("no agent")?;
+        before.push((agent.stderr().len(), agent.resident()?));
+    }
     let mut count = 0;
     for release in releases {
         lab.engine
@@ -153,5 +161,27 @@ fn refused(
     })?;
     all.with_context(|| format!("not all nodes refuse it: {said}"))?;
     ensure_configuration(&lab.nodes, POLICY)?;
+    for (node, (said_before, memory)) in lab.nodes.iter().zip(before) {
+        let agent = node.agent.as_ref().context("no agent")?;
+        let said = agent.stderr();
+        let new = said.get(said_before..).unwrap_or_default();
+        let named: Vec<_> = new
+            .lines()
+            .filter_map(|line| Some(line.split_once("revision ")?.1))
+            .filter(|line| line.contains(why))
+            .collect();
+        let different: BTreeSet<_> = named.iter().collect();
+        ensure!(
+            !named.is_empty() && different.len() == named.len(),
+            "{} names a release twice, or none: {named:?}",
+            node.name
+        );
+        let grown = agent.resident()?.saturating_sub(memory);
+        ensure!(
+            grown < GROWS_MAX,
+            "{} has grown by {grown} bytes",
+            node.name
+        );
+    }
     Ok(format!("{count} refused by every node"))
 }

@@ -14,7 +14,7 @@ use super::laboratory::{Lab, POLICY, exception_of, released, row};
 use super::nodes::{Node, await_well};
 use super::site::Site;
 use super::traffic::{BANNED, EXCEPTED, Outcome, Traffic};
-use super::{guide, outage, poison, watchers};
+use super::{guide, outage, poison, troubles, watchers};
 use crate::edge::PATIENCE;
 use crate::lab::Scale;
 use crate::lab::report::Row;
@@ -49,13 +49,13 @@ pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     };
     say("starting the engine");
     let site = Site::new()?;
-    let engine = Engine::start(&site, members)?;
+    let engine = Engine::start(&site, members, None)?;
     site.done(&["bootstrap", "roles"])?;
     let mut nodes = Vec::new();
     for number in 1..=count {
         say(&format!("starting node {number} of {count}"));
         let node = Node::start(&site, number)?;
-        node.join(&site)?;
+        node.join(&site, "default")?;
         nodes.push(node);
     }
     let traffic = Traffic::start(&site, &nodes, period)?;
@@ -87,6 +87,9 @@ pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
         node.stop()?;
     }
     engine.stop()?;
+    if matches!(scale, Scale::Whole) {
+        rows.extend(troubles::troubles(scale, say)?);
+    }
     Ok(rows)
 }
 

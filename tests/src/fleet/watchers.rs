@@ -25,8 +25,8 @@ pub(super) fn watch(lab: &Lab, count: usize) -> Result<String> {
             let mut tasks = Vec::new();
             for _ in 0..count {
                 let mut engine = Engine::connect(&settings).await?;
-                let (_, revision) = engine.list(&keys.watched()).await?;
-                let mut watch = engine.watch(&keys.watched(), revision).await?;
+                let (_, revision) = engine.list_range(&keys.shared()).await?;
+                let mut watch = engine.watch(&keys.shared(), revision).await?;
                 let seen = seen.clone();
                 let key = format!("{}{KEY}", keys.watched());
                 tasks.push(tokio::spawn(async move {

@@ -11,7 +11,7 @@ use crate::http;
 use crate::namespace::Namespace;
 
 /// Where Prometheus answers.
-pub(super) const PROMETHEUS: &str = "127.0.0.1:9090";
+pub(crate) const PROMETHEUS: &str = "127.0.0.1:9090";
 /// Where Alertmanager answers.
 pub(super) const ALERTMANAGER: &str = "127.0.0.1:9093";
 
@@ -29,7 +29,7 @@ pub(super) fn is_ready(namespace: &Namespace, server: &str) -> Result<bool> {
 }
 
 /// The series that answer a query now.
-pub(super) fn query(namespace: &Namespace, expr: &str) -> Result<Vec<Value>> {
+pub(crate) fn query(namespace: &Namespace, expr: &str) -> Result<Vec<Value>> {
     let path = format!("/api/v1/query?query={}", encoded(expr));
     let answer = json(namespace, PROMETHEUS, &path)?;
     let result = answer["data"]["result"].as_array();

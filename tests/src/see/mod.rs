@@ -7,7 +7,7 @@
 //! Prometheus reads the rules of deploy/prometheus and is asked every query of the dashboard in deploy/grafana. Grafana
 //! itself is not run: it is no package of Debian.
 
-mod ask;
+pub(crate) mod ask;
 mod collector;
 mod laboratory;
 mod load;

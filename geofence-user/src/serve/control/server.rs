@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -114,9 +114,56 @@ impl Places {
     }
 }
 
+/// How often a message says that strangers have connected.
+const STRANGERS_PERIOD: Duration = Duration::from_secs(60);
+
+/// Users who may not ask here: each has been refused, and a message a minute names one of them.
+#[derive(Default)]
+struct Strangers {
+    named: Option<Instant>,
+    unnamed: u64,
+}
+
+impl Strangers {
+    fn refuse(&mut self, user: u32, door: &Door) {
+        if self.named.is_some_and(|at| at.elapsed() < STRANGERS_PERIOD) {
+            self.unnamed = self.unnamed.saturating_add(1);
+            return;
+        }
+        let before = match self.unnamed {
+            0 => String::new(),
+            count => format!("; {count} more were refused before"),
+        };
+        warn!("user {user} may not {}{before}", door.purpose());
+        *self = Self {
+            named: Some(Instant::now()),
+            unnamed: 0,
+        };
+    }
+}
+
+/// Who asks, and for what this may be; nothing if the client is gone or a stranger.
+fn admitted(
+    stream: &UnixStream,
+    door: &Door,
+    strangers: &mut Strangers,
+) -> Option<(Caller, Right)> {
+    let peer = stream.peer_cred().ok()?;
+    let caller = Caller {
+        user: peer.uid(),
+        process: peer.pid(),
+    };
+    let right = door.right(caller.user);
+    if right.is_none() {
+        strangers.refuse(caller.user, door);
+    }
+    right.map(|right| (caller, right))
+}
+
 /// Answers requests until the task is dropped.
 async fn serve(listener: UnixListener, door: &Door, daemon: Arc<Daemon>) {
     let mut connections = ConnectionLimit::new(door.connections_max());
+    let mut strangers = Strangers::default();
     let places = Arc::new(Places {
         followers: Semaphore::new(FOLLOWERS_MAX),
         changes: Semaphore::new(CHANGES_MAX),
@@ -125,12 +172,17 @@ async fn serve(listener: UnixListener, door: &Door, daemon: Arc<Daemon>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                // A stranger takes no place: any user can connect to a socket that is open to all.
+                let Some(who) = admitted(&stream, door, &mut strangers) else {
+                    continue;
+                };
                 let daemon = Arc::clone(&daemon);
                 let places = Arc::clone(&places);
-                let door = door.clone();
+                let line_bytes_max = door.line_bytes_max();
                 connections.admit(|busy| async move {
                     // A client that has disconnected needs no answer.
-                    let _ = answer_client(stream, &door, &daemon, &places, &busy).await;
+                    let _ =
+                        answer_client(stream, who, line_bytes_max, &daemon, &places, &busy).await;
                 });
             }
             Err(error) => {
@@ -144,21 +196,12 @@ async fn serve(listener: UnixListener, door: &Door, daemon: Arc<Daemon>) {
 
 async fn answer_client(
     mut stream: UnixStream,
-    door: &Door,
+    who: (Caller, Right),
+    line_bytes_max: u64,
     daemon: &Arc<Daemon>,
     places: &Places,
     busy: &Busy,
 ) -> std::io::Result<()> {
-    let peer = stream.peer_cred()?;
-    let caller = Caller {
-        user: peer.uid(),
-        process: peer.pid(),
-    };
-    let Some(right) = door.right(caller.user) else {
-        warn!("user {} may not {}", caller.user, door.purpose());
-        return Ok(());
-    };
-    let line_bytes_max = door.line_bytes_max();
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -173,7 +216,7 @@ async fn answer_client(
         let is_whole = line.ends_with('\n') || (length as u64) < line_bytes_max;
         busy.set(true);
         let mut answer = if is_whole {
-            answer(&line, daemon, places, (caller, right)).await
+            answer(&line, daemon, places, who).await
         } else {
             let error = format!("a request has at most {line_bytes_max} bytes");
             refused(Cause::Request, &error)
