@@ -4,6 +4,7 @@
 //! release has a limit: nodes whose position is below it take the release. So a wave is one number, whatever the size
 //! of the fleet, and which node comes first differs from release to release.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,9 +33,50 @@ pub struct Trial {
     pub band: f64,
 }
 
+/// How long a node needs at least between the end of its observation and the end of the trial.
+const MARGIN: u64 = 15;
+
+/// A trial that no node takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTrial {
+    #[error(
+        "the time to confirm must be at least {MARGIN} s longer than the time to observe, and {} s at most",
+        Trial::LONGEST
+    )]
+    Times,
+    #[error("the band is a number from 0 to 1, such as 0.5")]
+    Band,
+}
+
 impl Trial {
     /// The longest trial, in seconds.
     pub const LONGEST: u64 = 3600;
+
+    /// The trial of what is no policy: nodes take it if the daemon does.
+    pub const NONE: Self = Self {
+        confirm_within: 60,
+        observe: 0,
+        band: 0.0,
+    };
+
+    /// The trial of a policy.
+    ///
+    /// # Errors
+    /// When nodes would refuse it.
+    pub fn new(confirm_within: Duration, observe: Duration, band: f64) -> Result<Self, BadTrial> {
+        let (confirm_within, observe) = (confirm_within.as_secs(), observe.as_secs());
+        if confirm_within < observe.saturating_add(MARGIN) || confirm_within > Self::LONGEST {
+            return Err(BadTrial::Times);
+        }
+        if !(0.0..=1.0).contains(&band) {
+            return Err(BadTrial::Band);
+        }
+        Ok(Self {
+            confirm_within,
+            observe,
+            band,
+        })
+    }
 }
 
 /// Why a release went no further.
@@ -44,6 +86,15 @@ pub struct Stop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,
     pub why: String,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "{node}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 /// A release.

@@ -1,27 +1,22 @@
-//! Publishes a release, and takes it from wave to wave: the next one follows when every node of the last is well.
+//! The fleet as an operator reaches it, and the releases that an operator publishes there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::time::Instant;
 
 use crate::content::fits;
 use crate::engine::{Engine, Entry};
 use crate::keys::{Keys, Name, Subject, Watched};
 use crate::node_status::{NodeStatus, Progress, Wants};
-use crate::release::{ALL, Content, Release, Stop, Trial, waves};
+use crate::release::{ALL, Content, Release, Stop, Trial};
 use crate::settings::Settings;
 use crate::signature::SigningKey;
 
-/// How often the nodes are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a node may take beyond the time that its download and its trial last: to compile and to report.
-const SLACK: Duration = Duration::from_secs(120);
 /// How many releases more than the engine a node may know.
 const AHEAD_MAX: u64 = 1_000_000;
 
 /// The fleet as an operator reaches it.
+#[derive(Clone)]
 pub struct Fleet {
     pub engine: Engine,
     pub keys: Keys,
@@ -35,14 +30,6 @@ pub struct Plan {
     pub owner: String,
     pub reason: String,
     pub is_rollback: bool,
-}
-
-/// How a rollout ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// All connected nodes have it.
-    Everywhere(usize),
-    Stopped(Stop),
 }
 
 fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T> {
@@ -208,8 +195,13 @@ impl Fleet {
         Ok(SigningKey::load(path)?)
     }
 
-    async fn ensure_not_frozen(&mut self) -> Result<()> {
-        if self.engine.get(&self.keys.freeze()).await?.is_some() {
+    /// Whether nodes take no releases.
+    pub async fn is_frozen(&mut self) -> Result<bool> {
+        Ok(self.engine.get(&self.keys.freeze()).await?.is_some())
+    }
+
+    pub(crate) async fn ensure_not_frozen(&mut self) -> Result<()> {
+        if self.is_frozen().await? {
             bail!("the fleet is frozen: `geofence-fleet freeze --off` lets releases go on");
         }
         Ok(())
@@ -232,7 +224,7 @@ impl Fleet {
     }
 
     /// Changes a release, which must still be the one of this revision.
-    async fn change(
+    pub(crate) async fn change(
         &mut self,
         subject: &Subject,
         revision: u64,
@@ -260,96 +252,10 @@ impl Fleet {
         self.change(subject, revision, set).await
     }
 
-    /// Takes a release through the waves that it has not reached, and stops it where a node fails.
-    ///
-    /// # Errors
-    /// When releases are frozen, no node is connected, or the engine does not answer.
-    pub async fn roll_out(
-        &mut self,
-        subject: &Subject,
-        say: &mut dyn FnMut(&str) -> Result<()>,
-    ) -> Result<Ended> {
-        let (mut release, _) = self.known_release(subject).await?;
-        if let Some(stop) = &release.stopped {
-            return Ok(Ended::Stopped(stop.clone()));
-        }
-        if !release.is_rollback {
-            self.ensure_not_frozen().await?;
-        }
-        let revision = release.revision;
-        let nodes = self.followers(subject).await?;
-        ensure!(
-            !nodes.is_empty(),
-            "no node that follows {subject} is connected"
-        );
-        let names: Vec<Name> = nodes.into_iter().map(|one| one.node).collect();
-        let waves = waves(&names, &release.content.sha256);
-        let count = waves.len();
-        for (number, (limit, size)) in (1..).zip(waves) {
-            if limit < release.limit {
-                continue;
-            }
-            let set = |release: &mut Release| release.limit = limit;
-            release = self.change(subject, revision, set).await?;
-            say(&format!(
-                "wave {number} of {count}: {size} of {} nodes",
-                names.len()
-            ))?;
-            if let Some(stop) = self.await_wave(subject, &release, &names).await? {
-                // The way back stays open to every node, whatever one of them makes of it.
-                if !release.is_rollback {
-                    self.stop(subject, revision, stop.clone()).await?;
-                }
-                return Ok(Ended::Stopped(stop));
-            }
-        }
-        Ok(Ended::Everywhere(names.len()))
-    }
-
     /// The connected nodes that take releases of a subject.
-    async fn followers(&mut self, subject: &Subject) -> Result<Vec<NodeStatus>> {
+    pub async fn followers(&mut self, subject: &Subject) -> Result<Vec<NodeStatus>> {
         let mut nodes = self.nodes().await?;
         nodes.retain(|node| subject.is_followed_in(node.group.as_ref()));
         Ok(nodes)
-    }
-
-    /// Waits until every node of a wave has the release; returns why it must stop.
-    async fn await_wave(
-        &mut self,
-        subject: &Subject,
-        release: &Release,
-        names: &[Name],
-    ) -> Result<Option<Stop>> {
-        let lasts =
-            Duration::from_secs(release.trial.confirm_within) + release.content.fetch_max() + SLACK;
-        let deadline = Instant::now() + lasts;
-        let path = subject.path();
-        let mut open: Vec<&Name> = names.iter().filter(|name| release.includes(name)).collect();
-        loop {
-            for status in self.followers(subject).await? {
-                let own = status.releases.get(&path);
-                let own = own.filter(|one| {
-                    one.revision == release.revision && one.sha256 == release.content.sha256
-                });
-                match own.map(|one| (one.progress, &one.why)) {
-                    Some((Progress::Active, _)) => open.retain(|name| **name != status.node),
-                    Some((Progress::Failed | Progress::Refused, why)) => {
-                        let why = why.clone().unwrap_or_default();
-                        let node = Some(status.node);
-                        return Ok(Some(Stop { node, why }));
-                    }
-                    Some((Progress::Trying, _)) | None => {}
-                }
-            }
-            let Some(first) = open.first() else {
-                return Ok(None);
-            };
-            if Instant::now() >= deadline {
-                let why = format!("no result within {} s", lasts.as_secs());
-                let node = Some((*first).clone());
-                return Ok(Some(Stop { node, why }));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }

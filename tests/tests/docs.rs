@@ -21,7 +21,7 @@ mod prose;
 #[path = "docs/watched.rs"]
 mod watched;
 
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 28] = [
     "README.md",
     "docs/ansible.md",
     "docs/clouds.md",
@@ -31,6 +31,7 @@ const PAGES: [&str; 27] = [
     "docs/events.md",
     "docs/exceptions.md",
     "docs/faq.md",
+    "docs/fleet-kubernetes.md",
     "docs/fleet.md",
     "docs/flows.md",
     "docs/frames.md",

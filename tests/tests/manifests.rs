@@ -82,13 +82,17 @@ fn kustomize(directory: &str) -> Result<Option<String>> {
     )?))
 }
 
-/// Compares a document with the schemas of Kubernetes, which know no kind of an operator.
+/// Compares a document with the schemas of Kubernetes, which know no kind of an operator. Those of ours are compared
+/// with their own schemas, where these are made.
 fn ensure_valid(yaml: &str) -> Result<()> {
     let Some(mut validate) = python::tool("kubernetes-validate") else {
         return Ok(());
     };
     let mut documents = documents(yaml)?;
-    documents.retain(|document| document["kind"] != "PodMonitor");
+    documents.retain(|document| {
+        let kind = document["kind"].as_str().unwrap_or_default();
+        kind != "PodMonitor" && !kind.starts_with("Geofence")
+    });
     ensure!(!documents.is_empty(), "no document in {yaml}");
     let directory = tempfile::tempdir()?;
     validate.args(["--strict", "--quiet"]);
@@ -196,6 +200,52 @@ fn manifests_are_valid() -> Result<()> {
             "{example}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn controller_of_a_fleet_is_confined_and_its_manifests_are_valid() -> Result<()> {
+    let Some(example) = kustomize("kubernetes/fleet-example")? else {
+        return Ok(());
+    };
+    ensure_valid(&example)?;
+    let documents = documents(&example)?;
+    let all = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "Deployment",
+        "GeofenceException",
+        "GeofenceList",
+        "GeofencePolicy",
+        "Namespace",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    ];
+    assert_eq!(kinds(&documents), BTreeSet::from(all));
+    let deployment = documents.iter().find(|one| one["kind"] == "Deployment");
+    let spec = &deployment.context("no Deployment")?["spec"];
+    assert_eq!(spec["replicas"], 1);
+    assert_eq!(spec["strategy"]["type"], "Recreate");
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["enableServiceLinks"], false);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"],
+        "RuntimeDefault"
+    );
+    let container = &pod["containers"][0];
+    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("registry.example/net/geofence-controller:{version}");
+    assert_eq!(container["image"], image);
+    let context = &container["securityContext"];
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(
+        context["capabilities"],
+        serde_json::json!({"drop": ["ALL"]})
+    );
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::options::{FleetArgs, runtime};
-use crate::keys::Name;
+use crate::exceptions::{KUBERNETES, Reach, checked, exception_id};
 use crate::rollout::Fleet;
 
 /// How often the nodes are looked at while a change is on its way.
@@ -115,8 +115,11 @@ pub(super) fn exception(
                 !spec.id.is_empty(),
                 "an exception of the fleet needs a name, such as a ticket number"
             );
-            spec.id.parse::<Name>()?;
-            spec.id = format!("{FLEET}{}", spec.id);
+            ensure!(
+                !spec.id.starts_with(KUBERNETES),
+                "names that begin with {KUBERNETES:?} are those of GeofenceExceptions: choose another one"
+            );
+            spec.id = exception_id(&spec.id)?;
             add(fleet, *wait, spec, out)
         }
         ExceptionVerb::Remove { id, wait, fleet } => {
@@ -140,43 +143,17 @@ pub(super) fn bans(arguments: &BansArguments, out: &mut dyn Write) -> anyhow::Re
     list(&arguments.fleet, true, out)
 }
 
-fn key(fleet: &Fleet, id: &str) -> String {
-    if id.starts_with(FLEET) {
-        format!("{}{id}", fleet.keys.exceptions())
-    } else {
-        format!("{}{id}", fleet.keys.bans())
-    }
-}
-
 fn add(
     arguments: &FleetArgs,
     wait: WaitArgs,
-    mut spec: ExceptionSpec,
+    spec: ExceptionSpec,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let until = spec.check_until(UnixSeconds::now())?;
-    // A day becomes a moment here, and is the same one on every node.
-    spec.until = until.map(|until| until.to_string());
+    let spec = checked(spec, UnixSeconds::now())?;
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
-        forget_expired(&mut fleet).await?;
-        let key = key(&fleet, &spec.id);
-        let text = serde_json::to_vec(&spec)?;
-        let known = fleet.engine.get(&key).await?;
-        let read = known.as_ref().map(|one| serde_json::from_slice(&one.value));
-        let is_live = read.is_some_and(|read: Result<ExceptionSpec, _>| {
-            let end = read.ok().and_then(|spec| spec.expiry().ok().flatten());
-            end.is_none_or(|end| end > UnixSeconds::now())
-        });
-        if is_live && !spec.is_ban() {
-            bail!(
-                "the fleet has an exception {}; remove it first, or choose another name",
-                spec.id
-            );
-        }
-        let at = known.map_or(0, |known| known.revision);
-        let done = fleet.engine.replace(&key, text, at).await?;
-        let revision = done.context("another operator changed it meanwhile; try again")?;
+        fleet.forget_expired().await?;
+        let revision = fleet.add_exception(&spec).await?;
         await_nodes(&mut fleet, &spec.id, revision, wait, arguments.json, out).await
     })
 }
@@ -189,29 +166,11 @@ fn remove(
 ) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let mut fleet = arguments.connect().await?;
-        let key = key(&fleet, id);
-        let Some(revision) = fleet.engine.delete(&key).await? else {
+        let Some(revision) = fleet.remove_exception(id).await? else {
             bail!("the fleet has no {id}; `geofence-fleet exception list` and `geofence-fleet bans` show all");
         };
         await_nodes(&mut fleet, id, revision, wait, arguments.json, out).await
     })
-}
-
-/// Deletes what has expired a day ago: the kernel has ended it long since.
-async fn forget_expired(fleet: &mut Fleet) -> anyhow::Result<()> {
-    const KEPT: Duration = Duration::from_secs(86_400);
-    let before = UnixSeconds::now().minus(KEPT);
-    for prefix in [fleet.keys.exceptions(), fleet.keys.bans()] {
-        let (entries, _) = fleet.engine.list(&prefix).await?;
-        for entry in entries {
-            let spec = serde_json::from_slice::<ExceptionSpec>(&entry.value).ok();
-            let end = spec.and_then(|spec| spec.expiry().ok().flatten());
-            if end.is_some_and(|end| end < before) {
-                fleet.engine.delete_old(&entry).await?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Waits until the connected nodes have seen a revision, and says on how many of them the change is in force.
@@ -224,37 +183,30 @@ async fn await_nodes(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let deadline = Instant::now() + Duration::from_secs(wait);
-    let (nodes, behind) = loop {
-        let nodes = fleet.nodes().await?;
-        let behind = nodes.iter().filter(|node| node.revision < revision);
-        let behind: Vec<_> = behind.map(|node| node.node.clone()).collect();
-        if behind.is_empty() || Instant::now() >= deadline {
-            break (nodes, behind);
+    let Reach {
+        nodes,
+        done,
+        behind,
+        refused,
+    } = loop {
+        let reach = Reach::of(&fleet.nodes().await?, id, revision);
+        if reach.behind.is_empty() || Instant::now() >= deadline {
+            break reach;
         }
         tokio::time::sleep(LOOK).await;
     };
-    let refused: Vec<_> = nodes
-        .iter()
-        .filter(|node| node.revision >= revision)
-        .filter_map(|node| Some((&node.node, node.refused.get(id)?)))
-        .collect();
-    let whole = nodes.len().saturating_sub(behind.len() + refused.len());
     if json {
         let refused: serde_json::Map<_, _> = refused
             .iter()
             .map(|(node, why)| (node.to_string(), json!(why)))
             .collect();
         let object = json!({
-            "id": id, "revision": revision, "nodes": nodes.len(), "done": whole, "behind": behind,
+            "id": id, "revision": revision, "nodes": nodes, "done": done, "behind": behind,
             "refused": refused,
         });
         writeln!(out, "{object}")?;
     } else {
-        writeln!(
-            out,
-            "{id}: done on {whole} of {} connected nodes",
-            nodes.len()
-        )?;
+        writeln!(out, "{id}: done on {done} of {nodes} connected nodes")?;
         for (node, why) in &refused {
             writeln!(out, "{node} refuses it: {why}")?;
         }

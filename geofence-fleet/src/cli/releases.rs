@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use geofence_user::cli::Outcome;
 use geofence_user::config::Config;
@@ -14,11 +14,9 @@ use serde_json::json;
 
 use super::options::{FleetArgs, runtime};
 use crate::keys::{Name, Subject};
-use crate::release::{Stop, Trial};
-use crate::rollout::{Ended, Fleet, Plan};
-
-/// How long a node needs at least between the end of its observation and the end of the trial.
-const MARGIN: Duration = Duration::from_secs(15);
+use crate::release::Trial;
+use crate::rollout::{Fleet, Plan};
+use crate::waves::Ended;
 
 /// Why, and by whom.
 #[derive(Args, Clone, Debug)]
@@ -59,25 +57,10 @@ fn share(text: &str) -> Result<f64, String> {
 
 impl TrialArgs {
     pub(super) fn trial(&self) -> anyhow::Result<Trial> {
-        ensure!(
-            self.confirm_within >= self.observe + MARGIN,
-            "--confirm-within must be at least {} s longer than --observe",
-            MARGIN.as_secs()
-        );
-        Ok(Trial {
-            confirm_within: self.confirm_within.as_secs(),
-            observe: self.observe.as_secs(),
-            band: self.band,
-        })
+        let trial = Trial::new(self.confirm_within, self.observe, self.band);
+        trial.context("--confirm-within, --observe and --band")
     }
 }
-
-/// The trial of what is no policy: nodes take it if the daemon does.
-pub(super) const NO_TRIAL: Trial = Trial {
-    confirm_within: 60,
-    observe: 0,
-    band: 0.0,
-};
 
 /// Release a policy to a group of nodes, in waves
 #[derive(Args, Debug)]
@@ -191,7 +174,7 @@ impl FileArgs {
             &self.fleet,
             &subject,
             (file, urls),
-            NO_TRIAL,
+            Trial::NONE,
             &self.why,
             out,
         )
@@ -252,7 +235,7 @@ pub(super) async fn roll_out(
     } else {
         match &ended {
             Ended::Everywhere(nodes) => writeln!(out, "in use on all {nodes} connected nodes")?,
-            Ended::Stopped(stop) => writeln!(out, "STOPPED: {}", words(stop))?,
+            Ended::Stopped(stop) => writeln!(out, "STOPPED: {stop}")?,
         }
     }
     Ok(if stop.is_none() {
@@ -260,11 +243,4 @@ pub(super) async fn roll_out(
     } else {
         Outcome::No
     })
-}
-
-pub(super) fn words(stop: &Stop) -> String {
-    match &stop.node {
-        Some(node) => format!("{node}: {}", stop.why),
-        None => stop.why.clone(),
-    }
 }

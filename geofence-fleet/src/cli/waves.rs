@@ -9,9 +9,9 @@ use geofence_user::model::units::UnixSeconds;
 use serde_json::json;
 
 use super::options::{FleetArgs, runtime};
-use super::releases::{NO_TRIAL, TrialArgs, WhyArgs, roll_out, words};
+use super::releases::{TrialArgs, WhyArgs, roll_out};
 use crate::keys::Subject;
-use crate::release::{ALL, Stop};
+use crate::release::{ALL, Stop, Trial};
 use crate::rollout::Plan;
 
 /// Look at a release, take it on, or stop it
@@ -146,7 +146,7 @@ fn show(subject: &Subject, arguments: &FleetArgs, out: &mut dyn Write) -> anyhow
         };
         writeln!(out, "{reach}, {} have reported it", own.len())?;
         if let Some(stop) = &release.stopped {
-            writeln!(out, "STOPPED: {}", words(stop))?;
+            writeln!(out, "STOPPED: {stop}")?;
         }
         for (node, one) in own {
             let why = one
@@ -192,7 +192,7 @@ pub(super) fn revert(arguments: &RevertArguments, out: &mut dyn Write) -> anyhow
     let subject = &arguments.subject.subject;
     let trial = match subject {
         Subject::Policy(_) => arguments.trial.trial()?,
-        Subject::List(_) | Subject::Data(_) => NO_TRIAL,
+        Subject::List(_) | Subject::Data(_) => Trial::NONE,
     };
     runtime()?.block_on(async {
         let mut fleet = arguments.fleet.connect().await?;

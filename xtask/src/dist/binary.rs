@@ -20,6 +20,9 @@ const CRATES: &str = ".dep-v0";
 /// The package and the program of the fleet's agent.
 const FLEET: (&str, &str) = ("geofence-fleet", "geofence-fleet");
 
+/// The package and the program of the fleet's controller.
+const CONTROLLER: (&str, &str) = ("geofence-controller", "geofence-controller");
+
 pub(super) struct Binary {
     name: &'static str,
     /// Without debug information.
@@ -42,6 +45,11 @@ impl Binary {
     /// Builds it for every distribution, with a C library inside.
     pub(super) fn build_static(release: &Release) -> Result<Self> {
         Self::build_for(release, GEOFENCE, static_target::triple())
+    }
+
+    /// Builds the fleet's controller, with a C library inside: its image has none.
+    pub(super) fn build_controller(release: &Release) -> Result<Self> {
+        Self::build_for(release, CONTROLLER, static_target::triple())
     }
 
     fn build_for(

@@ -12,38 +12,67 @@ use crate::{process, workspace};
 /// What the archive may have at most, in bytes.
 const BYTES_MAX: u64 = 30_000_000;
 
-/// What the image has of the tree: no page, unit or completion is of use in it.
-const PARTS: [&str; 5] = [
-    "usr/sbin/geofence",
-    "usr/share/doc/geofence/LICENSE-MIT",
-    "usr/share/doc/geofence/LICENSE-APACHE",
-    "usr/share/doc/geofence/GEOIP.md",
-    "usr/share/geofence/geofence.toml",
-];
+/// What an image is made of.
+pub(super) struct Image {
+    name: &'static str,
+    /// What it is made by, in `deploy/container`.
+    file: &'static str,
+    /// What it has of the tree: no page, unit or completion is of use in it.
+    parts: &'static [&'static str],
+    /// Directories that a container is given.
+    directories: &'static [&'static str],
+    /// How its archive is called after the version.
+    ending: &'static str,
+}
 
-/// Directories that a container is given.
-const DIRECTORIES: [&str; 6] = [
-    "etc/geofence",
-    "proc",
-    "run/geofence",
-    "sys/fs/bpf",
-    "tmp",
-    "var/lib/geofence",
-];
+/// The image of the filter.
+pub(super) const GEOFENCE: Image = Image {
+    name: "geofence",
+    file: "Containerfile",
+    parts: &[
+        "usr/sbin/geofence",
+        "usr/share/doc/geofence/LICENSE-MIT",
+        "usr/share/doc/geofence/LICENSE-APACHE",
+        "usr/share/doc/geofence/GEOIP.md",
+        "usr/share/geofence/geofence.toml",
+    ],
+    directories: &[
+        "etc/geofence",
+        "proc",
+        "run/geofence",
+        "sys/fs/bpf",
+        "tmp",
+        "var/lib/geofence",
+    ],
+    ending: "-oci.tar",
+};
 
-/// Makes the image from the tree with the static binary, and puts it into an archive.
-pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBuf> {
+/// The image of a fleet's controller.
+pub(super) const CONTROLLER: Image = Image {
+    name: "geofence-controller",
+    file: "controller.Containerfile",
+    parts: &[
+        "usr/sbin/geofence-controller",
+        "usr/share/doc/geofence-controller/LICENSE-MIT",
+        "usr/share/doc/geofence-controller/LICENSE-APACHE",
+    ],
+    directories: &["etc/geofence-fleet", "tmp"],
+    ending: ".oci.tar",
+};
+
+/// Makes an image from the tree with the static binary, and puts it into an archive.
+pub(super) fn make(release: &Release, image: &Image, stage: &Path, out: &Path) -> Result<PathBuf> {
     let context = workspace::scratch("dist/image")?;
     recreate(&context)?;
     let container = workspace::root().join("deploy/container");
     copy_folder(&container, &context)?;
-    for part in PARTS {
+    for part in image.parts {
         copy(
             &stage.join("root").join(part),
             &context.join("root").join(part),
         )?;
     }
-    for directory in DIRECTORIES {
+    for directory in image.directories {
         let path = context.join("root").join(directory);
         std::fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
     }
@@ -54,7 +83,7 @@ pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBu
             .args(["--recursive", "u=rwX,go=rX"])
             .arg(context.join("root")),
     )?;
-    let name = format!("localhost/geofence:{}", release.version);
+    let name = format!("localhost/{}:{}", image.name, release.version);
     let mut build = buildah()?;
     build.args([
         "build",
@@ -63,7 +92,10 @@ pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBu
         "--network=none",
     ]);
     build.args(["--timestamp", &release.epoch, "--tag", &name]);
-    build.args(["--label", "org.opencontainers.image.title=geofence"]);
+    build.arg(format!(
+        "--label=org.opencontainers.image.title={}",
+        image.name
+    ));
     build.arg(format!(
         "--label=org.opencontainers.image.version={}",
         release.version
@@ -74,8 +106,12 @@ pub(super) fn make(release: &Release, stage: &Path, out: &Path) -> Result<PathBu
             "--label=org.opencontainers.image.revision={commit}"
         ));
     }
+    build.arg("--file").arg(context.join(image.file));
     process::capture(build.arg(&context))?;
-    let archive = out.join(format!("geofence-{}-oci.tar", release.version));
+    let archive = out.join(format!(
+        "{}-{}{}",
+        image.name, release.version, image.ending
+    ));
     let mut push = buildah()?;
     push.args(["push", &name]);
     process::capture(push.arg(format!("oci-archive:{}:{name}", archive.display())))?;

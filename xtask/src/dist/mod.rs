@@ -54,7 +54,10 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
             made.push(packages::rpm(&release, &stage, &out)?);
         }
     }
-    if parts.iter().any(|part| part.is_static()) {
+    if [Part::Tarball, Part::Oci]
+        .iter()
+        .any(|part| parts.contains(part))
+    {
         let binary = Binary::build_static(&release)?;
         let stage = tree::stage(&release, &binary, &workspace::scratch("dist/static")?)?;
         made.push(binary.publish_debug_information(&release, &out)?);
@@ -62,7 +65,7 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
             made.push(packages::tarball(&release, &stage, &out)?);
         }
         if parts.contains(&Part::Oci) {
-            made.push(image::make(&release, &stage, &out)?);
+            made.push(image::make(&release, &image::GEOFENCE, &stage, &out)?);
         }
     }
     if parts.contains(&Part::Fleet) {
@@ -70,6 +73,12 @@ pub(crate) fn run(parts: &[Part], check: bool) -> Result<ExitCode> {
         let stage = tree::stage_fleet(&release, &binary, &workspace::scratch("dist/fleet")?)?;
         made.push(binary.publish_debug_information(&release, &out)?);
         made.push(packages::deb(&release, "geofence-fleet", &stage, &out)?);
+    }
+    if parts.contains(&Part::Controller) {
+        let binary = Binary::build_controller(&release)?;
+        let stage = tree::stage_controller(&binary, &workspace::scratch("dist/controller")?)?;
+        made.push(binary.publish_debug_information(&release, &out)?);
+        made.push(image::make(&release, &image::CONTROLLER, &stage, &out)?);
     }
     if parts.contains(&Part::Sbom) {
         made.extend(packages::sbom(&release, &out)?);

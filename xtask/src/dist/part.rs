@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Oci,
     /// The Debian package of the fleet's agent
     Fleet,
+    /// The container image of the fleet's controller for Kubernetes, as an archive (OCI)
+    Controller,
     /// The bill of materials (CycloneDX)
     Sbom,
 }
@@ -31,13 +33,14 @@ impl Part {
             Self::Tarball => "tarball",
             Self::Oci => "oci",
             Self::Fleet => "fleet",
+            Self::Controller => "controller",
             Self::Sbom => "sbom",
         }
     }
 
     /// Whether it contains the binary that needs no C library.
     pub(crate) fn is_static(self) -> bool {
-        matches!(self, Self::Tarball | Self::Oci)
+        matches!(self, Self::Tarball | Self::Oci | Self::Controller)
     }
 }
 

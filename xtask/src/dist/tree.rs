@@ -123,6 +123,18 @@ pub(super) fn stage_fleet(release: &Release, binary: &Binary, directory: &Path) 
     Ok(directory.to_owned())
 }
 
+/// The same for the image of the fleet's controller.
+pub(super) fn stage_controller(binary: &Binary, directory: &Path) -> Result<PathBuf> {
+    recreate(directory)?;
+    let root = directory.join("root");
+    copy(&binary.path, &root.join("usr/sbin/geofence-controller"))?;
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        let to = root.join("usr/share/doc/geofence-controller").join(licence);
+        copy(&workspace::root().join(licence), &to)?;
+    }
+    Ok(directory.to_owned())
+}
+
 /// Writes the manifest, the scripts, the copyright and the changelog for the makers of packages.
 fn describe(release: &Release, name: &str, directory: &Path) -> Result<()> {
     let folder = name.replace("geofence", "deploy/package");

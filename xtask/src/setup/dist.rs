@@ -45,7 +45,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
             // It finds out which libraries the binary needs.
             Part::Deb | Part::Fleet => need("dpkg-shlibdeps", "dpkg-dev"),
             Part::Tarball => need(static_target::C_COMPILER, "musl-tools"),
-            Part::Oci => {
+            Part::Oci | Part::Controller => {
                 need(static_target::C_COMPILER, "musl-tools");
                 need("buildah", "buildah");
             }
@@ -65,7 +65,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
                     need("rpm", "rpm");
                 }
                 Part::Oci => need("crun", "crun"),
-                Part::Tarball | Part::Fleet | Part::Sbom => {}
+                Part::Tarball | Part::Fleet | Part::Controller | Part::Sbom => {}
             }
         }
     }
@@ -89,7 +89,7 @@ pub(crate) fn install(parts: &[Part], check: bool) -> Result<()> {
             Part::Deb | Part::Fleet => CARGO_DEB.install()?,
             Part::Rpm => CARGO_GENERATE_RPM.install()?,
             Part::Sbom => CARGO_CYCLONEDX.install()?,
-            Part::Tarball | Part::Oci => {}
+            Part::Tarball | Part::Oci | Part::Controller => {}
         }
     }
     Ok(())

@@ -141,17 +141,11 @@ impl NewException {
     /// The exception in the words of the command.
     #[must_use]
     pub fn spec(&self) -> ExceptionSpec {
-        let services = self.proto.iter().flat_map(|protocol| {
-            let ports = self.port.iter();
-            let ports = ports.map(move |port| format!("{protocol}/{port}"));
-            let alone = self.port.is_empty().then(|| protocol.clone());
-            alone.into_iter().chain(ports)
-        });
         ExceptionSpec {
             id: self.id.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
-            services: services.collect(),
+            services: services(&self.proto, &self.port),
             action: None,
             owner: self.owner.clone(),
             reason: self.reason.clone(),
@@ -160,8 +154,22 @@ impl NewException {
     }
 }
 
+/// The traffic of these ports of these protocols, or of all their ports.
+#[must_use]
+pub fn services(protocols: &[String], ports: &[String]) -> Vec<String> {
+    let services = protocols.iter().flat_map(|protocol| {
+        let alone = ports.is_empty().then(|| protocol.clone());
+        let ports = ports.iter().map(move |port| format!("{protocol}/{port}"));
+        alone.into_iter().chain(ports)
+    });
+    services.collect()
+}
+
 /// Reads how long an exception lasts.
-fn span(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A sentence that says how to write it.
+pub fn span(text: &str) -> Result<Duration, String> {
     let example = "write it as 30d, 12h or 90m";
     let span: Span = text
         .parse()

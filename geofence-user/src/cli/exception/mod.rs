@@ -4,5 +4,5 @@ mod arguments;
 mod command;
 mod view;
 
-pub use arguments::{Arguments, End, NewException};
+pub use arguments::{Arguments, End, NewException, services, span};
 pub(super) use command::{exception, show};

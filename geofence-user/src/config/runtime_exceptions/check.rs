@@ -13,6 +13,19 @@ impl ExceptionSpec {
     /// # Errors
     /// All that is wrong, each under the option that says it.
     pub fn check(&self, config: &Config, now: UnixSeconds) -> Result<(), ConfigErrors> {
+        self.check_beside(Some(config), now)
+    }
+
+    /// Checks what is wrong beside every configuration: which tenants there are, and whether there is a database of
+    /// autonomous systems, is not known.
+    ///
+    /// # Errors
+    /// All that is wrong, each under the option that says it.
+    pub fn check_alone(&self, now: UnixSeconds) -> Result<(), ConfigErrors> {
+        self.check_beside(None, now)
+    }
+
+    fn check_beside(&self, config: Option<&Config>, now: UnixSeconds) -> Result<(), ConfigErrors> {
         let mut result = Ok(());
         let mut check = |option: &str, text: &str, read: &dyn Fn(&mut Vec<Fault>)| {
             let mut faults = Vec::new();
@@ -27,15 +40,19 @@ impl ExceptionSpec {
         check("--from", &list(&self.from), &|faults| {
             let from = joined(self.from.iter().map(String::as_str));
             let (_, systems) = targets::origins(&from, faults);
-            if config.asn_database.is_none() {
+            if config.is_some_and(|config| config.asn_database.is_none()) {
                 let systems = systems.into_iter();
                 faults.extend(systems.map(|(name, span)| asn::no_database(&name).at(span)));
             }
             refuse_none("--from", &self.from, faults);
         });
-        check("--to", &list(&self.to), &|faults| {
-            let to = joined(self.to.iter().map(String::as_str));
-            targets::destinations(&config.policy.tenants, &to, true, faults);
+        let tenants = config.map_or(&[][..], |config| &config.policy.tenants);
+        let is_known =
+            |text: &String| config.is_some() || !targets::is_missing_tenant(tenants, text);
+        let to: Vec<String> = self.to.iter().filter(|to| is_known(to)).cloned().collect();
+        check("--to", &list(&to), &|faults| {
+            let to = joined(to.iter().map(String::as_str));
+            targets::destinations(tenants, &to, true, faults);
             refuse_none("--to", &self.to, faults);
         });
         check("--proto and --port", &list(&self.services), &|faults| {

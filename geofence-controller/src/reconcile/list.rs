@@ -1,0 +1,72 @@
+//! Lists: a release for every node.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use geofence_fleet::keys::Subject;
+use geofence_fleet::release::{Content, Trial};
+use kube::ResourceExt as _;
+
+use super::managed::{LATER, Managed, find};
+use super::mapping;
+use super::release::{Wanted, abandon, invalid};
+use crate::context::Context;
+use crate::resources::{GeofenceList, ReleaseStatus};
+
+impl Managed for GeofenceList {
+    type Status = ReleaseStatus;
+
+    fn status(&self) -> Option<&ReleaseStatus> {
+        self.status.as_ref()
+    }
+
+    async fn apply(&self, context: &Context, status: &mut ReleaseStatus) -> Result<Duration> {
+        let (findings, pause) = match self.wanted() {
+            Ok(wanted) => wanted.advance(context, status).await?,
+            Err(error) => (invalid(&error).to_vec(), LATER),
+        };
+        for finding in findings {
+            find(self, status, finding);
+        }
+        Ok(pause)
+    }
+
+    async fn remove(&self, context: &Context) -> Result<()> {
+        match self.subject() {
+            Ok(subject) => abandon(context, &subject, &self.owner()).await,
+            // A name that is none has no release.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl GeofenceList {
+    fn owner(&self) -> String {
+        format!("GeofenceList/{}", self.name_any())
+    }
+
+    fn subject(&self) -> Result<Subject> {
+        Ok(Subject::List(self.name_any().parse()?))
+    }
+
+    fn wanted(&self) -> Result<Wanted> {
+        let (content, bytes) = match (&self.spec.text, &self.spec.remote) {
+            (Some(text), None) => {
+                let bytes = mapping::small(text.clone())?;
+                (Content::of(&bytes, Vec::new()), Some(bytes))
+            }
+            (None, Some(remote)) => (mapping::remote(remote)?, None),
+            _ => bail!("give either `text` or `remote`"),
+        };
+        Ok(Wanted {
+            subject: self.subject()?,
+            owner: self.owner(),
+            content,
+            bytes,
+            trial: Trial::NONE,
+            reason: self.spec.reason.clone(),
+            is_paused: self.spec.paused,
+            replaces: self.spec.replaces_revision,
+        })
+    }
+}
