@@ -81,7 +81,8 @@ impl Source {
         if self.start == 0 {
             return Cow::Borrowed(&self.text);
         }
-        Cow::Owned(format!("{:start$}{}", "", self.text, start = self.start))
+        // A width in a format has 16 bits, and panics beyond.
+        Cow::Owned(" ".repeat(self.start) + &self.text)
     }
 
     /// A span of all texts, counted in this one.
@@ -132,5 +133,20 @@ mod tests {
         ] {
             assert_eq!(sources.place(at), expected, "{at}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_behind_a_large_one_is_padded_to_its_place() {
+        let mut sources = Sources::one("large", &"#".repeat(100_000));
+        sources.push("small", "a");
+        let padded: Vec<_> = sources.iter().map(Source::padded).collect();
+        assert_eq!(padded[1].len(), 100_002);
+        assert!(padded[1].ends_with(" a"));
+        assert_eq!(sources.place(100_001), "small:1:1");
     }
 }
