@@ -134,11 +134,6 @@ mod tests {
             assert_eq!(sources.place(at), expected, "{at}");
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn text_behind_a_large_one_is_padded_to_its_place() {
