@@ -104,7 +104,7 @@ impl Site {
                     .context("the next try does not come")?;
                 match runtime.block_on(download.try_once()) {
                     Tried::Passing(_) => {}
-                    ended => return Ok((ended, tries)),
+                    ended @ (Tried::Whole(_) | Tried::Final(_)) => return Ok((ended, tries)),
                 }
             }
             anyhow::bail!("ten tries")

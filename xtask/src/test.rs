@@ -66,8 +66,9 @@ fn run_all(way: Option<Way>, notes: &Notes) -> Result<(Tally, bool)> {
         .arg(cargo.get_program())
         .args(cargo.get_args());
     let apart = Beside::start(&mut cargo_test(apart, way, notes, &[], &[]))?;
-    let others = beside::SUITES.map(|(_, test)| ["--skip", test].map(String::from));
-    let others = others.concat();
+    let others = beside::SUITES.iter().flat_map(|(_, tests)| *tests);
+    let others = others.flat_map(|test| ["--skip", test].map(String::from));
+    let others: Vec<String> = others.collect();
     let cargo = process::cargo(&["test"]);
     let (mut tally, passed) = run_tests(&mut cargo_test(cargo, way, notes, &[], &others))?;
     let (output, status) = apart.finish()?;
