@@ -13,4 +13,3 @@ mod metrics;
 mod reconcile;
 pub mod resources;
 mod run;
-mod serve;

@@ -1,8 +1,13 @@
-//! What the controller counts.
+//! What the controller counts, and whether it is connected.
+
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::context::Context;
 
 type Labels = [(&'static str, String); 2];
 
@@ -19,12 +24,22 @@ impl Metrics {
         let labels = [("kind", kind.to_owned()), ("result", result.to_owned())];
         self.reconciliations.get_or_create(&labels).inc();
     }
+}
 
-    pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "reconciliations",
-            "How often a resource was compared with the fleet, by what came of it",
-            self.reconciliations.clone(),
-        );
-    }
+/// Everything, as it is now.
+pub(crate) async fn registry(context: &Context) -> Registry {
+    let mut registry = Registry::with_prefix("geofence_controller");
+    let connected = Gauge::<f64, AtomicU64>::default();
+    connected.set(f64::from(u8::from(context.engine.is_connected().await)));
+    registry.register(
+        "engine_connected",
+        "Whether the controller is connected to the engine",
+        connected,
+    );
+    registry.register(
+        "reconciliations",
+        "How often a resource was compared with the fleet, by what came of it",
+        context.metrics.reconciliations.clone(),
+    );
+    registry
 }

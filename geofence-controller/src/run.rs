@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
+use geofence_fleet::scrape;
+use geofence_user::model::text::with_causes;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Config, Error};
 use kube::runtime::watcher;
@@ -16,9 +18,9 @@ use tracing::{info, warn};
 
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::metrics;
 use crate::reconcile::{Managed, reconcile, retry};
 use crate::resources::{GeofenceException, GeofenceList, GeofencePolicy};
-use crate::serve::serve;
 
 /// How many resources of a kind are compared with the fleet at the same time.
 const AT_ONCE: u16 = 8;
@@ -33,7 +35,12 @@ pub(crate) async fn run(settings: &Path, listen: Option<SocketAddr>) -> Result<(
     if let Some(address) = listen {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-        tokio::spawn(serve(listener, Arc::clone(&context)));
+        let context = Arc::clone(&context);
+        let gather = move || {
+            let context = Arc::clone(&context);
+            async move { metrics::registry(&context).await }
+        };
+        tokio::spawn(scrape::serve(listener, gather));
     }
     let mut terminated = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -63,25 +70,11 @@ async fn follow<K: Managed>(context: &Arc<Context>) {
                 Ok(_) => {}
                 Err(Error::ReconcilerFailed(error, object)) => {
                     let name = &object.name;
-                    warn!("{kind}/{name}: {}", words(&error));
+                    warn!("{kind}/{name}: {}", with_causes(&error));
                 }
-                Err(error) => warn!("{kind}: {}", words(&error)),
+                Err(error) => warn!("{kind}: {}", with_causes(&error)),
             }
             std::future::ready(())
         })
         .await;
-}
-
-/// An error with what has caused it.
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        let more = one.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = one.source();
-    }
-    text
 }

@@ -12,6 +12,7 @@ use etcd_client::{
     Identity, KeyValue, PutOptions, SortOrder, SortTarget, TlsOptions, Txn, TxnOp, WatchOptions,
     WatchStream,
 };
+use geofence_user::model::text::with_causes;
 use rand::seq::SliceRandom as _;
 
 use crate::keys::Range;
@@ -53,23 +54,9 @@ pub const FULL: &str = "the engine is out of space and takes nothing new; nodes 
     then free the space: `etcdctl compact REVISION`, `etcdctl defrag` on each member, `etcdctl alarm disarm` \
     (docs/fleet.md)";
 
-/// Like `Display` of the client's error, with the causes behind it: a failed handshake is one.
-fn describe(error: &etcd_client::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(one) = cause {
-        let more = one.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = one.source();
-    }
-    text
-}
-
 impl From<etcd_client::Error> for EngineError {
     fn from(error: etcd_client::Error) -> Self {
-        let text = describe(&error);
+        let text = with_causes(&error);
         if text.contains("database space exceeded") {
             Self::Full
         } else {
@@ -164,12 +151,12 @@ impl Engine {
             cause,
         };
         let client = Client::connect([&endpoint], Some(options)).await;
-        let mut client = client.map_err(|error| failed(describe(&error)))?;
+        let mut client = client.map_err(|error| failed(with_causes(&error)))?;
         // The client connects with its first call. This one needs no right.
         let asked = tokio::time::timeout(ANSWER_TIMEOUT, client.status()).await;
         match asked {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(failed(describe(&error))),
+            Ok(Err(error)) => return Err(failed(with_causes(&error))),
             Err(_) => {
                 let seconds = ANSWER_TIMEOUT.as_secs();
                 return Err(failed(format!("no answer within {seconds} s")));

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod node_status;
 pub mod release;
 pub mod rollout;
+pub mod scrape;
 pub mod settings;
 pub mod signature;
 pub mod waves;

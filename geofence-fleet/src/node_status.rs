@@ -123,6 +123,14 @@ pub struct Wants {
 }
 
 impl NodeStatus {
+    /// What the node says of a release: of this revision, and with this content.
+    #[must_use]
+    pub fn says_of(&self, subject: &Subject, release: &Release) -> Option<&ReleaseStatus> {
+        let own = self.releases.get(&subject.path())?;
+        let is_same = own.revision == release.revision && own.sha256 == release.content.sha256;
+        is_same.then_some(own)
+    }
+
     /// Why the node does not do all that the fleet wants, in sentences.
     #[must_use]
     pub fn lacks(&self, wants: &Wants) -> Vec<String> {
@@ -175,15 +183,11 @@ impl NodeStatus {
             is_due && subject.is_followed_in(self.group.as_ref())
         });
         due.filter_map(|(subject, release)| {
-            let path = subject.path();
-            let own = self.releases.get(&path);
-            let is_known = own.is_some_and(|own| {
-                own.revision == release.revision && own.sha256 == release.content.sha256
-            });
-            if is_known {
+            if self.says_of(subject, release).is_some() {
                 return None;
             }
-            let own = own.map_or_else(
+            let path = subject.path();
+            let own = self.releases.get(&path).map_or_else(
                 || "it has none".to_owned(),
                 |own| format!("it has revision {}", own.revision),
             );

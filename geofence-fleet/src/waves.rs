@@ -161,12 +161,8 @@ impl Rollout {
 impl Running {
     /// Crosses off the nodes that have the release; returns why the wave must stop.
     async fn look(&mut self, fleet: &mut Fleet, subject: &Subject) -> Result<Option<Stop>> {
-        let path = subject.path();
         for status in fleet.followers(subject).await? {
-            let own = status.releases.get(&path);
-            let own = own.filter(|one| {
-                one.revision == self.release.revision && one.sha256 == self.release.content.sha256
-            });
+            let own = status.says_of(subject, &self.release);
             match own.map(|one| (one.progress, &one.why)) {
                 Some((Progress::Active, _)) => self.open.retain(|name| *name != status.node),
                 Some((Progress::Failed | Progress::Refused, why)) => {

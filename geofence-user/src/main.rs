@@ -1,16 +1,11 @@
 //! The `geofence` command: parse arguments, dispatch, and end as the outcome says.
 
-use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use geofence_user::cli::{Arguments, Terminal, finish};
+use geofence_user::cli::{Arguments, run_command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut out = Terminal::new(stdout().lock());
-    let outcome = arguments
-        .dispatch(&mut out)
-        .and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
-    finish(outcome)
+    run_command(|out| arguments.dispatch(out))
 }

@@ -8,7 +8,7 @@ use geofence_user::model::units::UnixSeconds;
 use kube::ResourceExt as _;
 use tracing::info;
 
-use super::managed::{LATER, Managed, SOON, Status, find};
+use super::managed::{LATER, Managed, SOON, Status, find, find_invalid};
 use super::mapping;
 use crate::context::Context;
 use crate::resources::{Condition, ExceptionStatus, Finding, GeofenceException, Refusal, Truth};
@@ -42,10 +42,7 @@ impl Managed for GeofenceException {
                     None => "",
                 };
                 let message = format!("{}{before}", format!("{error:#}").trim());
-                let accepted = Finding::accepted(Truth::False, "Invalid", message);
-                find(self, status, accepted);
-                let ready = Finding::ready(Truth::False, "Invalid", "it is not accepted");
-                find(self, status, ready);
+                find_invalid(self, status, message);
                 return Ok(LATER);
             }
         };

@@ -7,9 +7,9 @@ use geofence_fleet::keys::Subject;
 use geofence_fleet::release::{Content, Trial};
 use kube::ResourceExt as _;
 
-use super::managed::{LATER, Managed, find};
+use super::managed::Managed;
 use super::mapping;
-use super::release::{Wanted, abandon, invalid};
+use super::release::{self, Wanted};
 use crate::context::Context;
 use crate::resources::{GeofenceList, ReleaseStatus};
 
@@ -21,22 +21,11 @@ impl Managed for GeofenceList {
     }
 
     async fn apply(&self, context: &Context, status: &mut ReleaseStatus) -> Result<Duration> {
-        let (findings, pause) = match self.wanted() {
-            Ok(wanted) => wanted.advance(context, status).await?,
-            Err(error) => (invalid(&error).to_vec(), LATER),
-        };
-        for finding in findings {
-            find(self, status, finding);
-        }
-        Ok(pause)
+        release::apply(self, context, status, self.wanted()).await
     }
 
     async fn remove(&self, context: &Context) -> Result<()> {
-        match self.subject() {
-            Ok(subject) => abandon(context, &subject, &self.owner()).await,
-            // A name that is none has no release.
-            Err(_) => Ok(()),
-        }
+        release::abandon(context, self.subject(), &self.owner()).await
     }
 }
 

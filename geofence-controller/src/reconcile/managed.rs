@@ -66,6 +66,14 @@ pub(super) fn find<K: Managed>(object: &K, status: &mut K::Status, finding: Find
     finding.put(status.conditions(), generation, UnixSeconds::now());
 }
 
+/// The resource asks for nothing valid, for this reason.
+pub(super) fn find_invalid<K: Managed>(object: &K, status: &mut K::Status, message: String) {
+    let accepted = Finding::accepted(Truth::False, "Invalid", message);
+    find(object, status, accepted);
+    let ready = Finding::ready(Truth::False, "Invalid", "it is not accepted");
+    find(object, status, ready);
+}
+
 /// Why a reconciliation has failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use geofence_fleet::content::fits;
+use geofence_fleet::engine::VALUE_BYTES_MAX;
 use geofence_fleet::exceptions::{KUBERNETES, checked, exception_id};
 use geofence_fleet::release::{Content, Stop, Trial};
 use geofence_user::cli::exception::{services, span};
@@ -79,7 +80,7 @@ pub(super) fn small(text: String) -> Result<Vec<u8>> {
     let bytes = text.into_bytes();
     ensure!(
         fits(&bytes),
-        "the text has {} bytes, and 65536 are the most",
+        "the text has {} bytes, and {VALUE_BYTES_MAX} are the most",
         bytes.len()
     );
     Ok(bytes)

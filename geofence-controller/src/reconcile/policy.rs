@@ -8,9 +8,9 @@ use geofence_fleet::release::Content;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
 
-use super::managed::{LATER, Managed, find};
+use super::managed::Managed;
 use super::mapping;
-use super::release::{Wanted, abandon, invalid};
+use super::release::{self, Wanted};
 use crate::context::Context;
 use crate::resources::{ConfigMapKey, GeofencePolicy, ReleaseStatus};
 
@@ -24,22 +24,11 @@ impl Managed for GeofencePolicy {
     async fn apply(&self, context: &Context, status: &mut ReleaseStatus) -> Result<Duration> {
         let text = self.text(context).await?;
         let wanted = text.and_then(|text| self.wanted(text));
-        let (findings, pause) = match wanted {
-            Ok(wanted) => wanted.advance(context, status).await?,
-            Err(error) => (invalid(&error).to_vec(), LATER),
-        };
-        for finding in findings {
-            find(self, status, finding);
-        }
-        Ok(pause)
+        release::apply(self, context, status, wanted).await
     }
 
     async fn remove(&self, context: &Context) -> Result<()> {
-        match self.subject() {
-            Ok(subject) => abandon(context, &subject, &self.owner()).await,
-            // A group that is none has no release.
-            Err(_) => Ok(()),
-        }
+        release::abandon(context, self.subject(), &self.owner()).await
     }
 }
 

@@ -13,7 +13,7 @@ use geofence_fleet::rollout::{Fleet, Plan};
 use geofence_fleet::waves::{Ended, Rollout, Step, Wave};
 use tracing::{info, warn};
 
-use super::managed::{LATER, SOON, Status};
+use super::managed::{LATER, Managed, SOON, Status, find, find_invalid};
 use super::mapping;
 use crate::context::Context;
 use crate::resources::{Condition, Finding, ReleaseStatus, Truth};
@@ -46,13 +46,25 @@ pub(super) struct Wanted {
     pub(super) replaces: Option<i64>,
 }
 
-/// The finding about a resource that asks for nothing valid.
-pub(super) fn invalid(error: &anyhow::Error) -> [Finding; 2] {
-    let message = format!("{error:#}");
-    [
-        Finding::accepted(Truth::False, "Invalid", message),
-        Finding::ready(Truth::False, "Invalid", "it is not accepted"),
-    ]
+/// Takes what a resource asks for a step further, and puts what is found into its status. Returns when to look again.
+pub(super) async fn apply<K: Managed<Status = ReleaseStatus>>(
+    object: &K,
+    context: &Context,
+    status: &mut ReleaseStatus,
+    wanted: Result<Wanted>,
+) -> Result<Duration> {
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            find_invalid(object, status, format!("{error:#}"));
+            return Ok(LATER);
+        }
+    };
+    let (findings, pause) = wanted.advance(context, status).await?;
+    for finding in findings {
+        find(object, status, finding);
+    }
+    Ok(pause)
 }
 
 impl Wanted {
@@ -70,7 +82,7 @@ impl Wanted {
     }
 
     /// Takes what is wanted a step further. Returns what is found, and when to look again.
-    pub(super) async fn advance(
+    async fn advance(
         self,
         context: &Context,
         status: &mut ReleaseStatus,
@@ -218,7 +230,15 @@ impl Wanted {
 
 /// Stops a release that is on its way, because its resource is deleted. Nodes that have it keep it, and so does the
 /// engine: a node without a policy would be worse.
-pub(super) async fn abandon(context: &Context, subject: &Subject, owner: &str) -> Result<()> {
+pub(super) async fn abandon(
+    context: &Context,
+    subject: Result<Subject>,
+    owner: &str,
+) -> Result<()> {
+    // A name that is none has no release.
+    let Ok(subject) = &subject else {
+        return Ok(());
+    };
     let mut fleet = context.engine.fleet().await?;
     context.rollouts().remove(subject);
     let known = fleet.release(subject).await?;
@@ -263,7 +283,6 @@ struct Reports {
 
 impl Reports {
     fn of(nodes: &[NodeStatus], subject: &Subject, release: &Release) -> Self {
-        let path = subject.path();
         let mut reports = Self {
             connected: 0,
             have: 0,
@@ -274,8 +293,7 @@ impl Reports {
             .filter(|node| subject.is_followed_in(node.group.as_ref()))
         {
             reports.connected += 1;
-            let own = node.releases.get(&path);
-            let own = own.filter(|own| own.revision == release.revision);
+            let own = node.says_of(subject, release);
             match own.map(|own| (own.progress, &own.why)) {
                 Some((Progress::Active, _)) => reports.have += 1,
                 Some((Progress::Failed | Progress::Refused, why)) => {

@@ -32,7 +32,7 @@ pub(crate) fn port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-pub(crate) struct Member1 {
+pub(crate) struct Etcd {
     directory: PathBuf,
     ports: [u16; 2],
     running: Option<Running>,
@@ -41,7 +41,7 @@ pub(crate) struct Member1 {
     pub(crate) root: Settings,
 }
 
-impl Member1 {
+impl Etcd {
     /// Makes the authority, starts the member, and has it ask who a client is.
     pub(crate) fn start(directory: &Path, runtime: &Runtime) -> Result<Self> {
         let member: Member = "e1=127.0.0.1".parse().map_err(anyhow::Error::msg)?;

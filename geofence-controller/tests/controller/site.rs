@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::api::{Api, condition};
-use crate::engine::{Member1, Running, port};
+use crate::engine::{Etcd, Running, port};
 use crate::nodes::Nodes;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -26,7 +26,7 @@ pub(crate) struct Site {
     pub(crate) nodes: Nodes,
     // It ends before the engine does.
     controller: Option<Running>,
-    engine: Member1,
+    engine: Etcd,
     listen: String,
     runtime: Runtime,
     directory: TempDir,
@@ -36,7 +36,7 @@ impl Site {
     pub(crate) fn start(nodes: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let engine = Member1::start(directory.path(), &runtime)?;
+        let engine = Etcd::start(directory.path(), &runtime)?;
         let mut site = Self {
             api: Api::start()?,
             nodes: Nodes::start(nodes, engine.root.clone())?,

@@ -1,45 +1,19 @@
-//! The agent's own metrics, at /metrics.
+//! The agent's own metrics.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
-use prometheus_client::encoding::prometheus_text::{self, CONTENT_TYPE as TEXT};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tracing::warn;
 
 use super::shared::{Shared, lock};
 use crate::node_status::Progress;
 
 type Labels = Vec<(&'static str, String)>;
 
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let routes = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/livez", get(|| async { "ok\n" }))
-        .with_state(shared);
-    if let Err(error) = axum::serve(listener, routes).await {
-        warn!("the metrics of the agent have ended: {error}");
-    }
-}
-
-async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = prometheus_text::encode(&mut text, &registry(&shared));
-    ([(CONTENT_TYPE, TEXT)], text)
-}
-
-fn registry(shared: &Shared) -> Registry {
+pub(super) fn registry(shared: &Shared) -> Registry {
     let mut registry = Registry::with_prefix("geofence_fleet");
     let mut gauge = |name: &str, help: &str, value: f64| {
         let gauge = Gauge::<f64, AtomicU64>::default();

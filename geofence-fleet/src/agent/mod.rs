@@ -21,6 +21,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
+use crate::scrape;
 use crate::settings::Settings;
 use crate::signature::VerifyKey;
 use shared::Shared;
@@ -56,7 +57,9 @@ pub async fn run(settings: Settings) -> Result<()> {
         shared.node, shared.settings.fleet
     );
     if let Some(listener) = listener {
-        tokio::spawn(metrics::serve(listener, Arc::clone(&shared)));
+        let shared = Arc::clone(&shared);
+        let gather = move || std::future::ready(metrics::registry(&shared));
+        tokio::spawn(scrape::serve(listener, gather));
     }
     tokio::join!(
         follow::follow(Arc::clone(&shared)),

@@ -1,17 +1,25 @@
-//! How a program ends: the error that it prints, and its exit code.
+//! How a program runs and ends: where it prints, the error that it prints, and its exit code.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
 use super::exit_code::{self, Trouble};
 use super::log;
 use super::outcome::Outcome;
+use super::terminal::Terminal;
 use crate::config::ConfigErrors;
 use crate::model::text::printable;
 
-/// Prints the error, if there is one, and chooses the exit code.
+/// Runs a command that prints to standard output, and ends as its outcome says.
 #[must_use]
-pub fn finish(outcome: anyhow::Result<Outcome>) -> ExitCode {
+pub fn run_command(command: impl FnOnce(&mut dyn Write) -> anyhow::Result<Outcome>) -> ExitCode {
+    let mut out = Terminal::new(stdout().lock());
+    let outcome = command(&mut out);
+    finish(outcome.and_then(|outcome| Ok(out.flush().map(|()| outcome)?)))
+}
+
+/// Prints the error, if there is one, and chooses the exit code.
+fn finish(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Yes) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),

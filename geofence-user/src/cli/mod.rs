@@ -42,6 +42,6 @@ mod waiting;
 pub mod watch_sessions;
 
 pub use arguments::Arguments;
-pub use finish::finish;
+pub use finish::run_command;
 pub use outcome::Outcome;
 pub use terminal::Terminal;

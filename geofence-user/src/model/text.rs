@@ -1,6 +1,22 @@
 //! Numbers and spellings as people read and write them.
 
+use std::error::Error;
 use std::fmt::Write as _;
+
+/// An error, with the causes behind it that its own text does not have.
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let more = one.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = one.source();
+    }
+    text
+}
 
 /// Digits in groups of three: `1,367,495`.
 #[must_use]

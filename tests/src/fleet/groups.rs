@@ -1,12 +1,12 @@
 //! Which policy a node has is the operator's word, and not the node's.
 
-use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::laboratory::row;
 use super::nodes::await_well;
+use super::site::succeeded;
 use super::small::Small;
 use crate::edge::PATIENCE;
 use crate::lab::report::Row;
@@ -40,14 +40,8 @@ pub(super) fn groups(lab: &mut Small) -> Result<Vec<Row>> {
 }
 
 fn apply(lab: &Small, group: &str, policy: &str) -> Result<String> {
-    let file = lab.site.path("policy.toml");
-    fs::write(&file, policy)?;
-    let file = file.to_str().context("a path that is no text")?;
-    let words = ["policy", "apply", file, "--group", group, "--reason", "lab"];
-    let answer = lab
-        .site
-        .done(&[&words[..], &["--observe", "1s"]].concat())?;
-    Ok(answer.stdout)
+    let options = ["--group", group, "--observe", "1s"];
+    Ok(succeeded(lab.site.apply(policy, &options)?)?.stdout)
 }
 
 /// The engine gives a node what is for all and what is for its group.

@@ -1,14 +1,13 @@
 //! The laboratory, and what its steps share.
 
-use std::fs;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::engine::Engine;
 use super::nodes::{Node, ensure_configuration};
-use super::site::Site;
+use super::site::{Site, succeeded};
 use super::traffic::Traffic;
 use crate::lab::Scale;
 use crate::lab::report::Row;
@@ -76,15 +75,13 @@ pub(super) fn row(
 
 /// Releases a policy to all nodes, or goes back to the one before; every node must have it then.
 pub(super) fn released(lab: &Lab, policy: &str, is_forward: bool) -> Result<()> {
-    let file = lab.site.path("policy.toml");
-    fs::write(&file, policy)?;
-    let file = file.to_str().context("a path that is no text")?;
-    let trial = ["--reason", "lab", "--observe", "3s"];
-    let words = if is_forward {
-        [&["policy", "apply", file][..], &trial].concat()
+    let trial = ["--observe", "3s"];
+    let answer = if is_forward {
+        lab.site.apply(policy, &trial)
     } else {
-        [&["revert"][..], &trial].concat()
+        let words = [&["revert", "--reason", "lab"][..], &trial].concat();
+        lab.site.operate(&words)
     };
-    lab.site.done(&words)?;
+    succeeded(answer?)?;
     ensure_configuration(&lab.nodes, policy)
 }

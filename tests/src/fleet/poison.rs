@@ -1,7 +1,6 @@
 //! Policies and releases that must not reach the fleet.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,19 +47,7 @@ pub(super) fn policies(lab: &mut Lab) -> Result<Vec<Row>> {
 }
 
 fn poison(lab: &Lab, text: &str, gate: &str) -> Result<String> {
-    let file = lab.site.path("poison.toml");
-    fs::write(&file, text)?;
-    let file = file.to_str().context("a path that is no text")?;
-    let words = [
-        "policy",
-        "apply",
-        file,
-        "--reason",
-        "poison",
-        "--observe",
-        "3s",
-    ];
-    let answer = lab.site.operate(&words)?;
+    let answer = lab.site.apply(text, &["--observe", "3s"])?;
     ensure!(
         answer.code == Some(1) && answer.stdout.contains("STOPPED: node"),
         "{answer:?}"

@@ -140,10 +140,22 @@ impl Site {
 
     /// The same, which must succeed.
     pub(super) fn done(&self, words: &[&str]) -> Result<Answer> {
-        let answer = self.operate(words)?;
-        ensure!(answer.code == Some(0), "{words:?}: {answer:?}");
-        Ok(answer)
+        succeeded(self.operate(words)?)
     }
+
+    /// Releases a policy to the end of its waves, or of its first one that fails.
+    pub(super) fn apply(&self, policy: &str, options: &[&str]) -> Result<Answer> {
+        let file = self.path("policy.toml");
+        fs::write(&file, policy)?;
+        let file = file.to_str().context("a path that is no text")?;
+        self.operate(&[&["policy", "apply", file, "--reason", "lab"], options].concat())
+    }
+}
+
+/// An answer of a command that has succeeded.
+pub(super) fn succeeded(answer: Answer) -> Result<Answer> {
+    ensure!(answer.code == Some(0), "{answer:?}");
+    Ok(answer)
 }
 
 /// Gives a directory and what is in it to a user.

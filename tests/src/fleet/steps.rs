@@ -88,7 +88,7 @@ pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     }
     engine.stop()?;
     if matches!(scale, Scale::Whole) {
-        rows.extend(troubles::troubles(scale, say)?);
+        rows.extend(troubles::troubles(say)?);
     }
     Ok(rows)
 }

@@ -15,12 +15,12 @@ use super::engine::Engine;
 use super::groups::groups;
 use super::laboratory::{POLICY, row};
 use super::nodes::{AGENT, Node, await_well};
+use super::site::succeeded;
 use super::small::Small;
 use super::traffic::{BANNED, Seen, Traffic};
 use crate::dashboard::Dashboard;
 use crate::edge::PATIENCE;
 use crate::fake_clock;
-use crate::lab::Scale;
 use crate::lab::report::Row;
 use crate::lab::server::Server;
 use crate::see::ask;
@@ -37,29 +37,22 @@ const RANGE: &str = "10s";
 
 type Step = fn(&mut Small) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 4] = [
+const STEPS: [(&str, Step); 5] = [
     ("step 10: groups", groups),
     ("step 11: downloads", downloads),
     ("step 12: the engine is out of space", out_of_space),
     ("step 13: an agent is away", away),
+    ("step 14: a member is cut off", cut_off),
 ];
 
-/// Runs the steps; the whole form has three members, of which one is cut off.
-pub fn troubles(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
+/// Runs the steps, with three members.
+pub fn troubles(say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     say("starting a small fleet");
-    let members = match scale {
-        Scale::Short => 1,
-        Scale::Whole => 3,
-    };
-    let mut lab = Small::start(members, &["default", "other"])?;
+    let mut lab = Small::start(3, &["default", "other"])?;
     let mut rows = Vec::new();
     for (what, step) in STEPS {
         say(what);
         rows.extend(step(&mut lab).with_context(|| what.to_owned())?);
-    }
-    if matches!(scale, Scale::Whole) {
-        say("step 14: a member is cut off");
-        rows.push(cut_off(&lab)?);
     }
     lab.stop()?;
     Ok(rows)
@@ -100,25 +93,11 @@ fn downloads(lab: &mut Small) -> Result<Vec<Row>> {
     };
     let port = web::serve_tls(&node.machine.namespace, &certificate, &key, handler)?.port();
     trust(lab, &certificate, port)?;
-    let file = lab.site.path("policy.toml");
-    let apply = |text: &str, name: Option<&str>| {
-        fs::write(&file, text)?;
-        let file = file.to_str().context("a path that is no text")?;
-        let words = [
-            "policy",
-            "apply",
-            file,
-            "--reason",
-            "lab",
-            "--observe",
-            "1s",
-        ];
-        let url = name.map(|name| format!("https://{}:{port}/{name}", Ipv4Addr::LOCALHOST));
-        let url = url.as_ref().map(|url| ["--url", url]);
-        let words = [&words[..], url.as_ref().map_or(&[], |url| &url[..])].concat();
-        lab.site.operate(&words)
+    let apply = |text: &str, name: &str| {
+        let url = format!("https://{}:{port}/{name}", Ipv4Addr::LOCALHOST);
+        lab.site.apply(text, &["--observe", "1s", "--url", &url])
     };
-    let taken = apply(&policy, Some("policy"))?;
+    let taken = apply(&policy, "policy")?;
     let expected = "the policy is in use";
     let seen = if taken.code == Some(0) && lab.nodes[0].configuration()? == policy {
         expected.to_owned()
@@ -133,7 +112,7 @@ fn downloads(lab: &mut Small) -> Result<Vec<Row>> {
         Ok(seen),
     )];
     let begun = Instant::now();
-    let refused = apply("block = [\"RU\"]\n", Some("other"))?;
+    let refused = apply("block = [\"RU\"]\n", "other")?;
     let is_stopped = refused.stdout.contains("STOPPED: node1: gate content:")
         && refused.stdout.contains("it answers 404");
     let expected = "gate content, and the policy before stays";
@@ -150,8 +129,7 @@ fn downloads(lab: &mut Small) -> Result<Vec<Row>> {
         begun,
         Ok(seen),
     ));
-    let good = apply(POLICY, None)?;
-    ensure!(good.code == Some(0), "{good:?}");
+    succeeded(lab.site.apply(POLICY, &["--observe", "1s"])?)?;
     Ok(rows)
 }
 
@@ -263,7 +241,7 @@ fn away(lab: &mut Small) -> Result<Vec<Row>> {
 }
 
 /// The member that an agent follows is cut off from all: the agent goes to another.
-fn cut_off(lab: &Small) -> Result<Row> {
+fn cut_off(lab: &mut Small) -> Result<Vec<Row>> {
     let begun = Instant::now();
     let node = &lab.nodes[0];
     let followed = || {
@@ -293,7 +271,8 @@ fn cut_off(lab: &Small) -> Result<Row> {
     });
     port("up")?;
     let what = "a member is cut off from everything";
-    Ok(row(14, what, "the agent follows another", begun, seen))
+    let expected = "the agent follows another";
+    Ok(vec![row(14, what, expected, begun, seen)])
 }
 
 /// The clock of a node is set by hours: what ends at a moment follows it, and is right again when the clock is.
@@ -366,19 +345,8 @@ pub fn dashboard() -> Result<()> {
     let words = [&["prometheus"], &words[..]].concat();
     let mut prometheus = Server::start(namespace, "prometheus", lab.site.directory.path(), &words)?;
     prometheus.wait_port(namespace, ask::PROMETHEUS.parse()?)?;
-    let file = lab.site.path("policy.toml");
-    fs::write(&file, "block = [\"RU\", \"BY\"]\n")?;
-    let file = file.to_str().context("a path that is no text")?;
-    let policy = [
-        "policy",
-        "apply",
-        file,
-        "--reason",
-        "lab",
-        "--observe",
-        "1s",
-    ];
-    lab.site.done(&policy)?;
+    let policy = "block = [\"RU\", \"BY\"]\n";
+    succeeded(lab.site.apply(policy, &["--observe", "1s"])?)?;
     // The dashboard marks the time when the fleet is frozen.
     lab.site.done(&["freeze"])?;
     let dashboard =

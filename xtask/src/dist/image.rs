@@ -21,8 +21,6 @@ pub(super) struct Image {
     parts: &'static [&'static str],
     /// Directories that a container is given.
     directories: &'static [&'static str],
-    /// How its archive is called after the version.
-    ending: &'static str,
 }
 
 /// The image of the filter.
@@ -44,7 +42,6 @@ pub(super) const GEOFENCE: Image = Image {
         "tmp",
         "var/lib/geofence",
     ],
-    ending: "-oci.tar",
 };
 
 /// The image of a fleet's controller.
@@ -57,7 +54,6 @@ pub(super) const CONTROLLER: Image = Image {
         "usr/share/doc/geofence-controller/LICENSE-APACHE",
     ],
     directories: &["etc/geofence-fleet", "tmp"],
-    ending: ".oci.tar",
 };
 
 /// Makes an image from the tree with the static binary, and puts it into an archive.
@@ -108,10 +104,7 @@ pub(super) fn make(release: &Release, image: &Image, stage: &Path, out: &Path) -
     }
     build.arg("--file").arg(context.join(image.file));
     process::capture(build.arg(&context))?;
-    let archive = out.join(format!(
-        "{}-{}{}",
-        image.name, release.version, image.ending
-    ));
+    let archive = out.join(format!("{}-{}-oci.tar", image.name, release.version));
     let mut push = buildah()?;
     push.args(["push", &name]);
     process::capture(push.arg(format!("oci-archive:{}:{name}", archive.display())))?;
