@@ -7,8 +7,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::context::Context;
-
 type Labels = [(&'static str, String); 2];
 
 /// What is counted.
@@ -24,22 +22,22 @@ impl Metrics {
         let labels = [("kind", kind.to_owned()), ("result", result.to_owned())];
         self.reconciliations.get_or_create(&labels).inc();
     }
-}
 
-/// Everything, as it is now.
-pub(crate) async fn registry(context: &Context) -> Registry {
-    let mut registry = Registry::with_prefix("geofence_controller");
-    let connected = Gauge::<f64, AtomicU64>::default();
-    connected.set(f64::from(u8::from(context.engine.is_connected().await)));
-    registry.register(
-        "engine_connected",
-        "Whether the controller is connected to the engine",
-        connected,
-    );
-    registry.register(
-        "reconciliations",
-        "How often a resource was compared with the fleet, by what came of it",
-        context.metrics.reconciliations.clone(),
-    );
-    registry
+    /// Everything, as it is now.
+    pub(crate) fn registry(&self, is_connected: bool) -> Registry {
+        let mut registry = Registry::with_prefix("geofence_controller");
+        let connected = Gauge::<f64, AtomicU64>::default();
+        connected.set(f64::from(u8::from(is_connected)));
+        registry.register(
+            "engine_connected",
+            "Whether the controller is connected to the engine",
+            connected,
+        );
+        registry.register(
+            "reconciliations",
+            "How often a resource was compared with the fleet, by what came of it",
+            self.reconciliations.clone(),
+        );
+        registry
+    }
 }

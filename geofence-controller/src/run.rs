@@ -18,7 +18,6 @@ use tracing::{info, warn};
 
 use crate::connection::Connection;
 use crate::context::Context;
-use crate::metrics;
 use crate::reconcile::{Managed, reconcile, retry};
 use crate::resources::{GeofenceException, GeofenceList, GeofencePolicy};
 
@@ -38,7 +37,11 @@ pub(crate) async fn run(settings: &Path, listen: Option<SocketAddr>) -> Result<(
         let context = Arc::clone(&context);
         let gather = move || {
             let context = Arc::clone(&context);
-            async move { metrics::registry(&context).await }
+            async move {
+                context
+                    .metrics
+                    .registry(context.engine.is_connected().await)
+            }
         };
         tokio::spawn(scrape::serve(listener, gather));
     }
