@@ -10,6 +10,9 @@ use crate::{process, setup, workspace};
 /// The binary of the product and its crate.
 pub(crate) const GEOFENCE: (&str, &str) = ("geofence-user", "geofence");
 
+/// The binary of a fleet's nodes and operators, and its crate.
+pub(crate) const FLEET: (&str, &str) = ("geofence-fleet", "geofence-fleet");
+
 /// Builds geofence and prints where it is.
 pub(crate) fn run(release: bool) -> Result<ExitCode> {
     setup::run(setup::Scope::Build)?;

@@ -11,7 +11,10 @@ use crate::{build, demo, privilege, process, setup};
 /// Runs a laboratory in our place, so that its exit code is ours and Ctrl-C reaches it alone.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::run(setup::Scope::Lab)?;
-    // Both land in one directory, which is where the laboratory looks for geofence.
+    // All land in one directory, which is where the laboratory looks for the others.
+    if arguments.first().is_some_and(|name| name == "fleet") {
+        build::binaries([build::FLEET], &[], true)?;
+    }
     let wanted = [build::GEOFENCE, ("geofence-tests", "geofence-lab")];
     let [_, lab] = build::binaries(wanted, &[], true)?;
     let mut lab = process::command(lab);

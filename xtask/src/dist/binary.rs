@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use super::files::size;
 use super::release::{Release, SOURCE_DATE_EPOCH};
 use super::static_target;
-use crate::build::GEOFENCE;
+use crate::build::{FLEET, GEOFENCE};
 use crate::{process, workspace};
 
 /// What the binary may have at most, in bytes.
@@ -16,9 +16,6 @@ const BYTES_MAX: u64 = 20_000_000;
 
 /// The section with the crates, as cargo-auditable names it.
 const CRATES: &str = ".dep-v0";
-
-/// The package and the program of the fleet's agent.
-const FLEET: (&str, &str) = ("geofence-fleet", "geofence-fleet");
 
 /// The package and the program of the fleet's controller.
 const CONTROLLER: (&str, &str) = ("geofence-controller", "geofence-controller");
