@@ -26,15 +26,9 @@ struct Away(String);
 #[must_use]
 pub(crate) fn is_away(error: &anyhow::Error) -> bool {
     error.is::<Away>()
-        || matches!(
-            error.downcast_ref::<EngineError>(),
-            Some(
-                EngineError::Connect { .. }
-                    | EngineError::Refused(_)
-                    | EngineError::Silent
-                    | EngineError::File { .. }
-            )
-        )
+        || error
+            .downcast_ref::<EngineError>()
+            .is_some_and(|error| error.is_away() || matches!(error, EngineError::Refused(_)))
 }
 
 pub(crate) struct Connection {

@@ -37,6 +37,8 @@ pub enum EngineError {
     Connect { endpoint: String, cause: String },
     #[error("the engine answers: {0}")]
     Refused(String),
+    #[error("the engine cannot answer now: {0}")]
+    Away(String),
     #[error("{}", FULL)]
     Full,
     #[error("the engine has not answered within {} s", ANSWER_TIMEOUT.as_secs())]
@@ -49,6 +51,13 @@ pub enum EngineError {
     WatchEnded(String),
 }
 
+/// Codes of gRPC by which a call has failed for now, whatever it was: the connection broke, or the members are
+/// choosing a leader. https://grpc.io/docs/guides/status-codes/
+const CANCELLED: i32 = 1;
+const UNKNOWN: i32 = 2;
+const DEADLINE_EXCEEDED: i32 = 4;
+const UNAVAILABLE: i32 = 14;
+
 /// What an operator does about it is in docs/fleet.md too.
 pub const FULL: &str = "the engine is out of space and takes nothing new; nodes read on. Delete what is not needed, \
     then free the space: `etcdctl compact REVISION`, `etcdctl defrag` on each member, `etcdctl alarm disarm` \
@@ -58,10 +67,29 @@ impl From<etcd_client::Error> for EngineError {
     fn from(error: etcd_client::Error) -> Self {
         let text = with_causes(&error);
         if text.contains("database space exceeded") {
-            Self::Full
+            return Self::Full;
+        }
+        let is_away = match &error {
+            etcd_client::Error::GRpcStatus(status) => matches!(
+                status.code().into(),
+                CANCELLED | UNKNOWN | DEADLINE_EXCEEDED | UNAVAILABLE
+            ),
+            etcd_client::Error::TransportError(_) => true,
+            _ => false,
+        };
+        if is_away {
+            Self::Away(text)
         } else {
             Self::Refused(text)
         }
+    }
+}
+
+impl EngineError {
+    /// Whether the engine cannot be reached now, and the same call may succeed later.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Away(_) | Self::Silent)
     }
 }
 

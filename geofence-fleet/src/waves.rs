@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
+use crate::engine::{Engine, EngineError};
 use crate::keys::{Name, Subject};
 use crate::node_status::Progress;
 use crate::release::{Release, Stop, waves};
@@ -13,6 +14,8 @@ use crate::rollout::Fleet;
 
 /// How often the nodes are looked at.
 pub const LOOK: Duration = Duration::from_secs(1);
+/// How long the engine may be away before a rollout ends: while its members choose a leader, or one is lost.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 /// How long a node may take beyond the time that its download and its trial last: to compile and to report.
 const SLACK: Duration = Duration::from_secs(120);
 
@@ -158,6 +161,12 @@ impl Rollout {
     }
 }
 
+fn is_away(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<EngineError>()
+        .is_some_and(EngineError::is_away)
+}
+
 impl Running {
     /// Crosses off the nodes that have the release; returns why the wave must stop.
     async fn look(&mut self, fleet: &mut Fleet, subject: &Subject) -> Result<Option<Stop>> {
@@ -185,18 +194,36 @@ impl Running {
 }
 
 impl Fleet {
-    /// Takes a release through the waves that it has not reached, and stops it where a node fails.
+    /// Takes a release through the waves that it has not reached, and stops it where a node fails. The engine may be
+    /// away for a minute meanwhile.
     ///
     /// # Errors
-    /// When releases are frozen, no node is connected, or the engine does not answer.
+    /// When releases are frozen, no node is connected, or the engine stays away.
     pub async fn roll_out(
         &mut self,
         subject: &Subject,
         say: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Ended> {
         let mut rollout = Rollout::begin(self, subject).await?;
+        let mut away_since = None;
         loop {
-            match rollout.step(self).await? {
+            let step = match rollout.step(self).await {
+                Err(error) if is_away(&error) => {
+                    let now = Instant::now();
+                    if now - *away_since.get_or_insert(now) >= AWAY_MAX {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(LOOK).await;
+                    // Another member may have what this one lacks. A look at the nodes tells whether it does.
+                    if let Ok(engine) = Engine::connect(&self.settings).await {
+                        self.engine = engine;
+                    }
+                    continue;
+                }
+                step => step?,
+            };
+            away_since = None;
+            match step {
                 Step::Began(Wave {
                     number,
                     count,

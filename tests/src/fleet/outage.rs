@@ -11,8 +11,6 @@ use crate::edge::PATIENCE;
 use crate::lab::report::Row;
 use crate::wait::poll;
 
-/// How long the ban lasts that ends while the engine is away.
-const LASTS: Duration = Duration::from_secs(8);
 /// How much later than its end a packet may still be dropped: the traffic's period, and what a busy machine adds.
 const LATE_MAX: Duration = Duration::from_secs(2);
 /// How soon after the engine's return all nodes must follow it.
@@ -22,10 +20,12 @@ const IN_SYNC_MAX: Duration = Duration::from_secs(60);
 pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let source = BANNED.to_string();
+    // Every node must have the ban before it ends.
+    let lasts: u64 = lab.scale_of(8, 60);
     let begun = Instant::now();
-    let ends = SystemTime::now() + LASTS;
-    let lasts = format!("{}s", LASTS.as_secs());
-    lab.site.done(&["ban", &source, "--expires", &lasts])?;
+    let ends = SystemTime::now() + Duration::from_secs(lasts);
+    lab.site
+        .done(&["ban", &source, "--expires", &format!("{lasts}s")])?;
     let since = SystemTime::now();
     lab.traffic.reset();
     lab.engine.kill_all()?;
@@ -53,10 +53,12 @@ pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
 
 /// The ban must hold until it ends, by the whole seconds of its time, and not for longer.
 fn ban_ends(lab: &Lab, since: SystemTime, ends: SystemTime) -> Result<String> {
+    ensure!(since < ends, "the ban ended before every node had it");
     let ends_early = ends - Duration::from_secs(1);
     // The first packet that arrives again on each node; the witness keeps the last one, so it is looked at often.
     let mut arrived: Vec<Option<SystemTime>> = vec![None; lab.nodes.len()];
-    poll(PATIENCE, || {
+    let left = ends.duration_since(since).unwrap_or_default();
+    poll(left + PATIENCE, || {
         for (arrived, seen) in arrived.iter_mut().zip(lab.traffic.seen()) {
             *arrived = arrived.or(seen.banned.filter(|at| *at > since));
         }

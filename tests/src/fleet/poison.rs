@@ -47,7 +47,9 @@ pub(super) fn policies(lab: &mut Lab) -> Result<Vec<Row>> {
 }
 
 fn poison(lab: &Lab, text: &str, gate: &str) -> Result<String> {
-    let answer = lab.site.apply(text, &["--observe", "3s"])?;
+    // Fewer packets a second than in the short form reach a node, and the gate of traffic needs 50.
+    let observe = lab.scale_of("3s", "15s");
+    let answer = lab.site.apply(text, &["--observe", observe])?;
     ensure!(
         answer.code == Some(1) && answer.stdout.contains("STOPPED: node"),
         "{answer:?}"

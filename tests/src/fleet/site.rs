@@ -15,7 +15,7 @@ use crate::namespace::Namespace;
 
 /// The operator's address, and the file of the operator's settings.
 const OPERATOR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 254);
-const SETTINGS: &str = "authority/fleet.toml";
+pub(super) const SETTINGS: &str = "authority/fleet.toml";
 
 /// The joined machines.
 pub(super) struct Site {

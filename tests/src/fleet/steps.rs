@@ -240,7 +240,7 @@ fn measure(
                 .collect();
             took.sort_unstable();
             let at = |share: usize| took[(took.len() * share / 100).min(took.len() - 1)];
-            format!("on every node: median {:.0?}, p99 {:.0?}", at(50), at(99))
+            format!("on every node: median {:.1?}, p99 {:.1?}", at(50), at(99))
         });
     let mut row = row(2, what, expected, begun, seen);
     row.ok = row.seen.starts_with(expected);

@@ -19,9 +19,9 @@ use crate::wait::poll;
 /// An address of a country that is always open, and whose packets must all arrive.
 const OPEN: Ipv4Addr = Ipv4Addr::new(80, 10, 10, 10);
 /// One of a country that only a policy which must not spread blocks, and how many frames it sends for each numbered
-/// one: most of what usually passes.
+/// one: so much of what usually passes that a node notices, even if a busy machine sends at another pace than usually.
 const USUAL: Ipv4Addr = Ipv4Addr::new(84, 200, 69, 80);
-const USUALLY: usize = 4;
+const USUALLY: usize = 12;
 /// An address of a blocked country, of which nothing may arrive.
 const BLOCKED: Ipv4Addr = Ipv4Addr::new(77, 88, 8, 8);
 /// One of the blocked country that gets an exception, and one of the open country that is banned.

@@ -4,9 +4,10 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use geofence_fleet::engine::{Engine as Client, EngineError};
 use geofence_fleet::settings::Settings;
 use tokio::runtime::Builder;
@@ -15,7 +16,7 @@ use super::engine::Engine;
 use super::groups::groups;
 use super::laboratory::{POLICY, row};
 use super::nodes::{AGENT, Node, await_well};
-use super::site::succeeded;
+use super::site::{SETTINGS, succeeded};
 use super::small::Small;
 use super::traffic::{BANNED, Seen, Traffic};
 use crate::dashboard::Dashboard;
@@ -37,12 +38,13 @@ const RANGE: &str = "10s";
 
 type Step = fn(&mut Small) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 5] = [
+const STEPS: [(&str, Step); 6] = [
     ("step 10: groups", groups),
     ("step 11: downloads", downloads),
     ("step 12: the engine is out of space", out_of_space),
     ("step 13: an agent is away", away),
-    ("step 14: a member is cut off", cut_off),
+    ("step 14: a member is lost in a wave", lost_in_a_wave),
+    ("step 15: a member is cut off", cut_off),
 ];
 
 /// Runs the steps, with three members.
@@ -240,17 +242,65 @@ fn away(lab: &mut Small) -> Result<Vec<Row>> {
     Ok(vec![row(13, what, expected, begun, seen)])
 }
 
+/// The address of the member that an agent follows.
+fn followed(node: &Node) -> Option<String> {
+    let said = node.said();
+    let at = said.rfind("following the fleet at https://")?;
+    let rest = said.get(at..)?.split("https://").nth(1)?;
+    rest.split(':').next().map(str::to_owned)
+}
+
+/// The only member that an operator's command knows is lost in the middle of a wave, and returns.
+fn lost_in_a_wave(lab: &mut Small) -> Result<Vec<Row>> {
+    let begun = Instant::now();
+    let followed = followed(&lab.nodes[0]).context("it follows no member")?;
+    let mut members = lab.engine.members.iter();
+    let other = members.position(|one| one.address.to_string() != followed);
+    let other = other.context("there is one member")?;
+    let address = lab.engine.members[other].address;
+    let settings = lab.site.path(SETTINGS);
+    let before = fs::read_to_string(&settings)?;
+    let lines = before.lines().map(|line| {
+        if line.starts_with("endpoints") {
+            format!("endpoints = [\"https://{address}:2379\"]\n")
+        } else {
+            format!("{line}\n")
+        }
+    });
+    fs::write(&settings, lines.collect::<String>())?;
+    let (site, engine) = (&lab.site, &mut lab.engine);
+    let show = || site.operate(&["wave", "show", "--json"]);
+    let answer = thread::scope(|scope| {
+        let policy = "block = [\"RU\", \"KP\"]\n";
+        let apply = scope.spawn(|| site.apply(policy, &["--observe", "10s"]));
+        let is_tried = poll(PATIENCE, || {
+            let shown = show()?.json()?;
+            let nodes = shown["nodes"].as_object();
+            let mut progress = nodes.into_iter().flatten().map(|(_, one)| &one["progress"]);
+            Ok(progress.any(|one| one == "trying").then_some(()))
+        })?;
+        engine.kill(other)?;
+        is_tried.context("no node tries the policy")?;
+        engine.restart()?;
+        apply.join().map_err(|_| anyhow!("the command panicked"))?
+    })?;
+    fs::write(&settings, before)?;
+    let expected = "the command goes on, and the policy is in use";
+    let is_so = answer.code == Some(0) && answer.stdout.contains("in use on all 1 connected nodes");
+    let seen = if is_so {
+        expected.to_owned()
+    } else {
+        format!("{answer:?} {}", lab.nodes[0].said())
+    };
+    let what = "the member of an operator's command is lost in a wave";
+    Ok(vec![row(14, what, expected, begun, Ok(seen))])
+}
+
 /// The member that an agent follows is cut off from all: the agent goes to another.
 fn cut_off(lab: &mut Small) -> Result<Vec<Row>> {
     let begun = Instant::now();
     let node = &lab.nodes[0];
-    let followed = || {
-        let said = node.said();
-        let at = said.rfind("following the fleet at https://")?;
-        let rest = said.get(at..)?.split("https://").nth(1)?;
-        rest.split(':').next().map(str::to_owned)
-    };
-    let first = followed().context("it follows no member")?;
+    let first = followed(node).context("it follows no member")?;
     let member = lab.engine.members.iter();
     let member = member
         .clone()
@@ -262,7 +312,7 @@ fn cut_off(lab: &mut Small) -> Result<Vec<Row>> {
             .run(&["ip", "link", "set", &member.port, state])
     };
     port("down")?;
-    let moved = poll(MOVE_MAX, || Ok(followed().filter(|now| *now != first)))?;
+    let moved = poll(MOVE_MAX, || Ok(followed(node).filter(|now| *now != first)))?;
     let seen = moved.with_context(|| node.said()).and_then(|_| {
         let ban = ["ban", "198.51.100.5", "--expires", "1h", "--wait", "0"];
         lab.site.done(&ban)?;
@@ -272,7 +322,7 @@ fn cut_off(lab: &mut Small) -> Result<Vec<Row>> {
     port("up")?;
     let what = "a member is cut off from everything";
     let expected = "the agent follows another";
-    Ok(vec![row(14, what, expected, begun, seen)])
+    Ok(vec![row(15, what, expected, begun, seen)])
 }
 
 /// The clock of a node is set by hours: what ends at a moment follows it, and is right again when the clock is.
