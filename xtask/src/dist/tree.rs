@@ -70,10 +70,11 @@ const FLEET_FILES: [(&str, &str); 6] = [
 ];
 
 /// Folders of the repository, and where their files go. A folder that does not exist is left out.
-const FOLDERS: [(&str, &str); 3] = [
+const FOLDERS: [(&str, &str); 4] = [
     ("docs", "usr/share/doc/geofence/docs"),
     ("deploy/prometheus", "usr/share/geofence/prometheus"),
     ("deploy/grafana", "usr/share/geofence/grafana"),
+    ("deploy/fail2ban", "usr/share/geofence/fail2ban"),
 ];
 
 /// Completions: what the shell is called, and the file that it reads.

@@ -22,7 +22,9 @@ inside geofence --version --verbose
 inside geofence check >/dev/null
 for file in /usr/share/man/man8/geofence.8.gz /usr/share/doc/geofence/copyright /usr/share/doc/geofence/GEOIP.md \
     /usr/share/bash-completion/completions/geofence /usr/share/geofence/geofence.schema.json \
-    /usr/share/geofence/geofence.toml /usr/lib/systemd/system/geofence.service /usr/lib/tmpfiles.d/geofence.conf; do
+    /usr/share/geofence/geofence.toml /usr/lib/systemd/system/geofence.service /usr/lib/tmpfiles.d/geofence.conf \
+    /usr/share/geofence/prometheus/geofence.rules.yml /usr/share/geofence/grafana/geofence.json \
+    /usr/share/geofence/fail2ban/geofence.conf; do
     # dpkg leaves out documentation in some roots; that the package has the file counts there.
     inside dpkg -L geofence | grep -qx "$file" || fail "$file is not in the package"
 done
