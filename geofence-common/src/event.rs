@@ -1,7 +1,7 @@
 //! Events: packets from or to an address on a list, as the kernel reports them to the daemon; and a verdict as programs
 //! hand it on.
 
-use crate::action::{Action, Direction};
+use crate::action::{Action, Direction, Reason};
 use crate::address::Address;
 
 /// An event: one packet from or to an address on a list.
@@ -28,8 +28,21 @@ pub struct Event {
     pub is_dropped: u8,
     /// The number of the listed address's country.
     pub country: u8,
-    pub padding: [u8; 2],
+    /// A `Reason`, as its number, or `NO_REASON`.
+    pub reason: u8,
+    pub padding: u8,
+    /// The index of the interface that the packet came in or leaves by; 0 if it is not known.
+    pub interface: u32,
+    /// The length of the frame; 0 if it is not known.
+    pub length: u32,
 }
+
+/// The reason of a packet that leaves and that no list blocks.
+pub const NO_REASON: u8 = u8::MAX;
+
+/// The length of an event of an earlier version, which has neither reason nor interface nor length. A daemon finds such
+/// events in the buffer that it inherits.
+pub const EARLIER_BYTES: usize = 64;
 
 impl Event {
     #[must_use]
@@ -52,6 +65,12 @@ impl Event {
         } else {
             Direction::In
         }
+    }
+
+    /// Why it happened, if there is a reason.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        Reason::from_number(self.reason)
     }
 
     /// What happened to the packet.

@@ -36,4 +36,5 @@ pub mod maps;
 pub mod observe;
 pub mod opaque;
 pub mod packet;
+pub mod service;
 pub mod wire;

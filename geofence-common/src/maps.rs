@@ -171,6 +171,10 @@ pub mod name {
     pub const LISTS: &str = "LISTS";
     pub const EVENTS: &str = "EVENTS";
     pub const EVENT_LIMITS: &str = "EVENT_LIMITS";
+    /// Packets by exempted service, the slot of each port, and the service of each slot.
+    pub const SERVICES: &str = "SERVICES";
+    pub const SERVICE_PORTS: &str = "SERVICE_PORTS";
+    pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
     /// The programs that observe, by the kind of device.
     pub const PROGRAM_OBSERVE: &str = "geofence_observe";
     pub const PROGRAM_IP_OBSERVE: &str = "geofence_ip_observe";
@@ -182,7 +186,7 @@ pub mod name {
     pub const SAMPLES: &str = "SAMPLES";
     pub const CAPTURED: &str = "CAPTURED";
     /// The tables that a new program inherits from the one it replaces.
-    pub const KEPT: [&str; 12] = [
+    pub const KEPT: [&str; 15] = [
         INTERFACES,
         COUNTERS,
         FLOWS[0],
@@ -195,6 +199,9 @@ pub mod name {
         BUCKETS,
         LISTS,
         EVENTS,
+        SERVICES,
+        SERVICE_PORTS,
+        SERVICE_NAMES,
     ];
     /// The arrays of programs. The kernel empties an array that no process and no pin holds.
     pub const PROGRAM_ARRAYS: [&str; 4] = [FAST_PATH, RULES, RULES_EGRESS, OBSERVERS];
@@ -309,7 +316,7 @@ const _: () = assert!(size_of::<FlowCounters>() == 32 && size_of::<Device>() == 
 
 const _: () = assert!(size_of::<ListKey>() == 8 && size_of::<ListCounters>() == 64);
 
-const _: () = assert!(size_of::<Event>() == 64);
+const _: () = assert!(size_of::<Event>() == 72);
 
 #[cfg(feature = "user")]
 mod pod {
@@ -323,6 +330,7 @@ mod pod {
     use crate::flow::rate_limit::RateLimitKey;
     use crate::flow::state::Flow;
     use crate::observe::{CaptureProgress, Observation, ObservationCounters};
+    use crate::service::ServiceName;
 
     // SAFETY: repr(C), integers only, no padding (asserted above), every bit pattern valid.
     unsafe impl aya::Pod for Counter {}
@@ -354,6 +362,8 @@ mod pod {
     unsafe impl aya::Pod for ListCounters {}
     // SAFETY: as for `FlowKey`.
     unsafe impl aya::Pod for Event {}
+    // SAFETY: as for `FlowKey`.
+    unsafe impl aya::Pod for ServiceName {}
     // SAFETY: repr(C), integers only, no padding but what is named (asserted in `observe`), every bit pattern valid.
     unsafe impl aya::Pod for Observation {}
     // SAFETY: as for `Observation`.

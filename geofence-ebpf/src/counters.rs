@@ -3,21 +3,19 @@
 
 use core::hint::black_box;
 
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::action::{Action, COUNTERS};
 use geofence_common::decide::{Tracking, Verdict};
 use geofence_common::maps::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
+use geofence_common::service::{OTHER_SLOT, PLACES};
 
 use crate::clock;
+use crate::frame::PacketContext as _;
 use crate::maps;
 
 #[inline(always)]
 pub(crate) fn count(ctx: &XdpContext, length: usize, verdict: Verdict) {
-    // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
-    let interface = unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex };
-    count_at(interface, length, verdict);
+    count_at(ctx.interface(), length, verdict);
     if maps::is_traced() {
         trace(verdict);
     }
@@ -26,9 +24,7 @@ pub(crate) fn count(ctx: &XdpContext, length: usize, verdict: Verdict) {
 /// Counts a packet that a list blocks on egress.
 #[inline(always)]
 pub(crate) fn count_egress(ctx: &TcContext, length: usize, verdict: Verdict) {
-    // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
-    let interface = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
-    count_at(interface, length, verdict);
+    count_at(ctx.interface(), length, verdict);
 }
 
 #[inline(always)]
@@ -85,6 +81,26 @@ fn add(counters: &mut CountryCounters, verdict: Verdict, length: u64) {
     let counter = unsafe { counters.0.get_unchecked_mut(at) };
     counter.packets += 1;
     counter.bytes += length;
+}
+
+/// Counts a packet that passes because it is for an exempted service, and returns its slot.
+///
+/// Its symbol is global, so the verifier follows it once by itself, and not again from each state that calls it. Such a
+/// function takes and returns numbers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn count_service(place: u32) -> u32 {
+    let Some(slots) = maps::SERVICE_PORTS.get_ptr(0) else {
+        return OTHER_SLOT.into();
+    };
+    let place = place as usize & (PLACES - 1);
+    // SAFETY: the element has a byte for each place. The daemon may be writing it; a byte is read at once.
+    let slot = u32::from(unsafe { slots.cast::<u8>().add(place).read_volatile() });
+    if let Some(packets) = maps::SERVICES.get_ptr_mut(slot) {
+        // SAFETY: the element is this CPU's own.
+        unsafe { *packets += 1 };
+    }
+    slot
 }
 
 /// Counts what a packet that leaves did to the flow tables.

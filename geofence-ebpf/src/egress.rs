@@ -59,11 +59,12 @@ fn leave<D: Device, V: Variant>(ctx: &TcContext) -> i32 {
     let verdict = egress(&frame, came_in_by, &tables, &mut ());
     counters::count_tracking(verdict.tracking);
     let action = verdict.action();
+    let outcome = events::outcome(action, verdict.reason(), &frame);
     if let Some(verdict) = verdict.list_verdict() {
         counters::count_egress(ctx, frame.counted_length(), verdict);
     }
     if V::HAS_RULES && verdict.peer.class.is_listed(Direction::Out) {
-        events::record(&frame, &verdict.peer, Direction::Out, action, &tables);
+        events::record(&frame, &verdict.peer, Direction::Out, outcome, &tables);
     }
     match action {
         Action::Pass => TC_ACT_UNSPEC,

@@ -12,102 +12,97 @@ use geofence_common::flow::rate_limit::RateLimit;
 use geofence_common::frame::Frame;
 use geofence_common::image::list_set::{List, Peer, each_list};
 use geofence_common::maps::{ListCounters, ListKey, list_counter};
-use geofence_common::opaque::Opaque as _;
-use geofence_common::packet::FiveTuple;
+use geofence_common::opaque::{Barrier, Opaque as _};
 use geofence_common::wire::parse::read_five_tuple;
 
+use crate::frame::{Device, PacketContext, PacketFrame};
 use crate::maps;
 use crate::tables::{KernelTables, Variant};
 
 static ZERO: ListCounters = ListCounters::ZERO;
 
-/// What all records of one packet have in common.
-struct ListRecord {
-    five_tuple: FiveTuple,
-    direction: Direction,
-    /// 1 for a packet that was dropped.
-    is_dropped: u8,
-    /// The number of the listed address's country.
-    country: u8,
-    tenant: u32,
-    now: u64,
+/// What became of a packet: the number of the reason and, above it, whether it was dropped. One number, because the
+/// stack is nearly full, and opaque, or the compiler would repeat what follows for each value.
+#[inline(always)]
+pub(crate) fn outcome(action: Action, reason: u8, barrier: &impl Barrier) -> u32 {
+    let is_dropped = u32::from(action == Action::Drop);
+    (is_dropped << u8::BITS | u32::from(reason)).opaque(barrier)
 }
 
 /// Counts a packet on every list that it concerns.
 #[inline(always)]
-pub(crate) fn record<F: Frame, V: Variant>(
-    frame: &F,
+pub(crate) fn record<C: PacketContext, D: Device, const LAZY: bool, V: Variant>(
+    frame: &PacketFrame<'_, C, D, LAZY>,
     peer: &Peer,
     direction: Direction,
-    action: Action,
+    outcome: u32,
     tables: &KernelTables<V>,
 ) {
+    // In a map, because the stack is nearly full. Element 0 exists.
+    let Some(event) = maps::EVENT.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the element is this CPU's own: a program that filters is not interrupted by another.
+    let event = unsafe { &mut *event };
     // Opaque, so that the verifier follows the rest once, whatever the verdict.
     let peer = peer.opaque(frame);
-    let is_dropped = u32::from(action == Action::Drop).opaque(frame) & 1;
+    event.is_dropped = (outcome >> u8::BITS) as u8;
+    event.reason = outcome as u8;
+    event.country = peer.class.country().number();
+    event.direction = direction as u8;
+    event.interface = frame.interface();
+    event.length = frame.counted_length() as u32;
     // The decision parsed the frame, so this does not fail.
     let Some(five_tuple) = read_five_tuple(frame) else {
         return;
     };
     let five_tuple = five_tuple.opaque(frame);
+    event.source = five_tuple.source.words();
+    event.destination = five_tuple.destination.words();
+    event.ports = five_tuple.ports;
+    event.protocol = five_tuple.protocol;
+    event.flags = five_tuple.flags;
+    event.is_v6 = u8::from(five_tuple.source.is_v6());
     let listed = peer.list_match(direction, tables).opaque(frame);
-    let record = ListRecord {
-        five_tuple,
-        direction,
-        is_dropped: is_dropped as u8,
-        country: peer.class.country().number(),
-        tenant: listed.tenant,
-        now: tables.now(),
-    };
+    event.tenant = listed.tenant;
+    event.time = tables.now();
     each_list(frame, &listed, direction, tables, |list| {
-        record.record(list, frame);
+        count(event, list, direction, frame);
     });
 }
 
-impl ListRecord {
-    #[inline(always)]
-    fn record<F: Frame>(&self, list: List, frame: &F) {
-        let is_reported = is_due(list, self.now) && self.send(list);
-        // By position rather than by a branch, and opaque, so that the verifier follows the rest once.
-        let reported = u32::from(is_reported).opaque(frame) as usize;
-        let Some(counters) = counters(list.identity, self.tenant) else {
-            return;
-        };
-        // SAFETY: the element is this CPU's own. If the daemon removes it meanwhile, because the list is gone from
-        // the configuration, its memory stays until the program ends.
-        let counters = unsafe { &mut *counters };
-        // The compiler would remove the masks, because it knows the ranges; the verifier does not.
-        let direction = self.direction as usize;
-        let at =
-            black_box(list_counter(self.direction, Action::Pass) | usize::from(self.is_dropped));
-        counters.packets[at & 3] += 1;
-        counters.events[direction][black_box(reported) & 1] += 1;
-    }
+/// Counts a packet on a list, and sends its event if the list's rate limit allows one.
+#[inline(always)]
+fn count<F: Frame>(event: &Event, list: List, direction: Direction, frame: &F) {
+    let is_reported = is_due(list, event.time) && send(event, list);
+    // By position rather than by a branch, and opaque, so that the verifier follows the rest once.
+    let reported = u32::from(is_reported).opaque(frame) as usize;
+    let Some(counters) = counters(list.identity, event.tenant) else {
+        return;
+    };
+    // SAFETY: the element is this CPU's own. If the daemon removes it meanwhile, because the list is gone from the
+    // configuration, its memory stays until the program ends.
+    let counters = unsafe { &mut *counters };
+    // The compiler would remove the masks, because it knows the ranges; the verifier does not.
+    let at = black_box(list_counter(direction, Action::Pass) | usize::from(event.is_dropped));
+    counters.packets[at & 3] += 1;
+    counters.events[direction as usize][black_box(reported) & 1] += 1;
+}
 
-    /// Sends the daemon an event, if the ring buffer has room.
-    #[inline(always)]
-    fn send(&self, list: List) -> bool {
-        let Some(mut event) = maps::EVENTS.reserve(0) else {
-            return false;
-        };
-        event.write(Event {
-            time: self.now,
-            source: self.five_tuple.source.words(),
-            destination: self.five_tuple.destination.words(),
-            list: list.identity,
-            tenant: self.tenant,
-            ports: self.five_tuple.ports,
-            protocol: self.five_tuple.protocol,
-            flags: self.five_tuple.flags,
-            is_v6: u8::from(self.five_tuple.source.is_v6()),
-            direction: self.direction as u8,
-            is_dropped: self.is_dropped,
-            country: self.country,
-            padding: [0; 2],
-        });
-        event.submit(0);
-        true
+/// Sends the daemon an event, if the ring buffer has room.
+#[inline(always)]
+fn send(event: &Event, list: List) -> bool {
+    let Some(mut sent) = maps::EVENTS.reserve(0) else {
+        return false;
+    };
+    let place = sent.as_mut_ptr();
+    // SAFETY: both are whole events, in different maps. Copied as a whole: by fields it would go over the stack.
+    unsafe {
+        place.copy_from_nonoverlapping(event, 1);
+        (*place).list = list.identity;
     }
+    sent.submit(0);
+    true
 }
 
 /// The counters of a list at a tenant; those of all tenants if the table has no room.

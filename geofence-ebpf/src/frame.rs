@@ -78,6 +78,9 @@ pub(crate) trait PacketContext: EbpfContext {
     /// The length of the whole frame, every buffer of it included.
     fn length(&self) -> usize;
 
+    /// The index of the interface that the frame came in or leaves by.
+    fn interface(&self) -> u32;
+
     /// Whether `length` is a helper call.
     const LENGTH_IS_CALL: bool;
 
@@ -109,6 +112,12 @@ impl PacketContext for XdpContext {
     }
 
     #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
+        unsafe { (*self.as_ptr().cast::<xdp_md>()).ingress_ifindex }
+    }
+
+    #[inline(always)]
     unsafe fn load_bytes(&self, at: u32, buffer: *mut c_void, length: u32) -> i64 {
         // SAFETY: the caller gives room for `length` bytes; the helper checks the offset against the frame's length.
         unsafe { bpf_xdp_load_bytes(self.as_ptr().cast(), at, buffer.cast(), length) }
@@ -131,6 +140,12 @@ impl PacketContext for TcContext {
     #[inline(always)]
     fn length(&self) -> usize {
         self.len() as usize
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: as for ingress.
+        unsafe { (*self.as_ptr().cast::<__sk_buff>()).ifindex }
     }
 
     #[inline(always)]
@@ -195,6 +210,11 @@ impl<C: PacketContext, D: Device, const LAZY: bool> PacketFrame<'_, C, D, LAZY> 
         } else {
             self.ctx.length()
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn interface(&self) -> u32 {
+        self.ctx.interface()
     }
 
     /// The address of the byte at an offset of which the verifier knows nothing, unless it is beyond `OFFSET_MAX`.

@@ -112,13 +112,8 @@ fn judge<D: Device, V: Variant, const LAZY: bool>(ctx: &XdpContext) -> u32 {
     }
     counters::count(ctx, frame.counted_length(), verdict);
     if V::HAS_RULES && verdict.peer.class.is_listed(Direction::In) {
-        events::record(
-            &frame,
-            &verdict.peer,
-            Direction::In,
-            verdict.action,
-            &tables,
-        );
+        let outcome = events::outcome(verdict.action, verdict.reason as u8, &frame);
+        events::record(&frame, &verdict.peer, Direction::In, outcome, &tables);
     }
     if V::HAS_RULES {
         observe::hand_over::<D>(ctx, &verdict, &tables);

@@ -17,8 +17,12 @@
 //! HITS           packets that each exception passed and each ban dropped, per CPU
 //! BUCKETS        states of the sources' rate limits
 //! LISTS          list x tenant -> packets for each direction and action, and their events, per CPU
+//! EVENT          the event of the packet that is judged, per CPU
 //! EVENTS         events on their way to the daemon
 //! EVENT_LIMITS   states of the rate limits of each list's events
+//! SERVICES       packets that passed for each exempted service, by slot, per CPU
+//! SERVICE_PORTS  protocol and port -> slot of the service
+//! SERVICE_NAMES  slot -> service; only the daemon reads it
 //! CASE           what a decision rests on when the addresses do not decide, per CPU
 //! CLOCK          the time since boot when it was read last, per CPU
 //! FAULTS         packets without an image, and without the program that it needs, per CPU, for the log
@@ -56,6 +60,7 @@ use geofence_common::observe::{
     CAPTURED_BYTES, CaptureProgress, CapturedHeader, Observation, ObservationCounters, Observed,
     SAMPLES_BYTES, SNAP_MAX, Sample,
 };
+use geofence_common::service::{PLACES, SERVICE_SLOTS, ServiceName};
 
 /// Kinds of devices, by `Link`.
 const LINKS: usize = 2;
@@ -115,6 +120,13 @@ pub(crate) static DATAGRAMS: LruHashMap<DatagramKey, Datagram, SIZED_BY_LOADER> 
 pub(crate) static TENANTS: PerCpuArray<CountryCounters, SIZED_BY_LOADER> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static HITS: PerCpuArray<Hits, SIZED_BY_LOADER> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SERVICES: PerCpuArray<u64, SERVICE_SLOTS> = PerCpuArray::new();
+/// One element, so that a packet looks up a constant.
+#[btf_map]
+pub(crate) static SERVICE_PORTS: Array<[u8; PLACES], 1> = Array::new();
+#[btf_map]
+pub(crate) static SERVICE_NAMES: Array<ServiceName, SERVICE_SLOTS> = Array::new();
 #[btf_map]
 pub(crate) static BUCKETS: LruHashMap<RateLimitKey, u64, SIZED_BY_LOADER> = LruHashMap::new();
 
@@ -176,6 +188,8 @@ pub(crate) static LISTS: PerCpuHashMap<
 > = PerCpuHashMap::new();
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<Event, EVENTS_BYTES> = RingBuf::new();
+#[btf_map]
+pub(crate) static EVENT: PerCpuArray<Event, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static EVENT_LIMITS: Array<u64, { RATE_LIMITS as usize }> = Array::new();
 

@@ -7,7 +7,7 @@ use core::arch::asm;
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{xdp_action, xdp_md};
+use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_xdp_load_bytes};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
@@ -119,8 +119,7 @@ fn look<D: Device>(ctx: &XdpContext, observed: &Observed, settings: &Observation
     let seen = Seen {
         observed,
         five_tuple: read_five_tuple(&frame).map(|found| found.opaque(&frame)),
-        // SAFETY: the context is valid for the whole run, and the kernel rewrites this read to one of its own fields.
-        interface: unsafe { (*ctx.as_ptr().cast::<xdp_md>()).ingress_ifindex },
+        interface: frame.interface(),
         length: frame.length() as u32,
         now: clock::now(),
     };

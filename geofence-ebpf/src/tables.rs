@@ -16,7 +16,7 @@ use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE};
 use geofence_common::opaque::{Barrier, Opaque as _};
 
 use crate::maps::{self, Flows};
-use crate::{clock, frame};
+use crate::{clock, counters, frame};
 
 /// A key of the kernel's tries with an aligned address, as the verifier requires of words on the stack.
 #[repr(C, align(8))]
@@ -321,6 +321,11 @@ impl<V: Variant> Tables for KernelTables<V> {
             state.write_volatile(next);
         }
         true
+    }
+
+    #[inline(always)]
+    fn count_service(&self, place: u32) {
+        counters::count_service(place);
     }
 }
 

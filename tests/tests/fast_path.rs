@@ -78,6 +78,10 @@ impl Tables for FastPath<'_> {
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
         self.tables.try_acquire(key, try_acquire)
     }
+
+    fn count_service(&self, place: u32) {
+        self.tables.count_service(place);
+    }
 }
 
 /// What the fast path says of a frame that no other has preceded; nothing if it leaves the frame to the rules. What it

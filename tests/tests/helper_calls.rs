@@ -119,6 +119,11 @@ impl Tables for CountedTables<'_> {
         self.calls.note("rate limit");
         self.tables.try_acquire(key, try_acquire)
     }
+
+    // Two look-ups in arrays, as every packet has for its counters.
+    fn count_service(&self, place: u32) {
+        self.tables.count_service(place);
+    }
 }
 
 /// The reason for a frame under the default policy, the calls that it costs, and how often a case is copied.

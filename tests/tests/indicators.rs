@@ -42,6 +42,7 @@ fn packet_to_a_listed_address_is_counted_reported_and_dropped_as_the_list_says()
         ("protocol", "tcp"),
         ("tcp_flags", "SYN"),
         ("country", "DE"),
+        ("interface", "edge0"),
     ] {
         ensure!(
             events[0][key] == expected,
@@ -49,12 +50,15 @@ fn packet_to_a_listed_address_is_counted_reported_and_dropped_as_the_list_says()
         );
     }
     ensure!(
-        events[0]["dst_port"] == 443 && events[0]["src_port"] == 51_234,
+        events[0]["dst_port"] == 443
+            && events[0]["src_port"] == 51_234
+            && events[0]["length"] == 54
+            && events[0]["reason"].is_null(),
         "{events:?}"
     );
     let line = daemon.wait_line("event: list watched", PATIENCE)?;
     let expected = "list watched, out, pass: 198.51.100.9:51234 -> 84.200.70.40:443, tcp SYN, country DE, \
-                    tenant customer";
+                    edge0, 54 bytes, tenant customer";
     ensure!(line.contains(expected) && line.contains("WARN"), "{line}");
     ensure!(site.packets("watched", "customer", "out", "pass")? == 1.0);
 
@@ -97,7 +101,10 @@ fn packet_to_a_listed_address_is_counted_reported_and_dropped_as_the_list_says()
     ensure!(site.packets("both", "", "out", "drop")? == 1.0);
     ensure!(site.packets("watched", "", "out", "drop")? == 1.0);
     let events = site.wait_events(5)?;
-    ensure!(events[4]["tenant"].is_null(), "{events:?}");
+    ensure!(
+        events[4]["tenant"].is_null() && events[4]["reason"] == "listed_destination",
+        "{events:?}"
+    );
     for series in ["geofence_events_total", "geofence_events_lost_total"] {
         let series = format!("{series}{{list=\"c2\",direction=\"out\"}}");
         let expected = if series.contains("lost") { 0.0 } else { 2.0 };

@@ -11,6 +11,7 @@ use crate::decide::exceptions::{NO_PORT, Traffic, find};
 use crate::decide::origin::Origin;
 use crate::decide::tables::Tables;
 use crate::decide::verdict::Verdict;
+use crate::event::NO_REASON;
 use crate::explain::{Observer, Step};
 use crate::frame::Frame;
 use crate::image::destination::DestinationPolicy;
@@ -56,6 +57,17 @@ impl EgressVerdict {
             Action::Drop
         } else {
             Action::Pass
+        }
+    }
+
+    /// The number of the reason, as events have it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reason(&self) -> u8 {
+        if self.listed == NONE {
+            NO_REASON
+        } else {
+            Reason::ListedDestination as u8
         }
     }
 

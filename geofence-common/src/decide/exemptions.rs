@@ -45,6 +45,7 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         if is_limited && !is_within_rate_limit(packet, tables, observer) {
             return Some(Reason::RateLimit);
         }
+        tables.count_service(l4.service_place());
         return service;
     }
     if l4.is_icmp_error() {
@@ -86,19 +87,20 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
 /// It answers as `exemption` does, for most packets of a flood or a scan, and before everything that `exemption` needs
 /// is put together. Rate limits and exceptions come first; where there are any, `exemption` answers.
 #[inline(always)]
-pub(crate) fn by_ports<W: Words>(
+pub(crate) fn by_ports<T: Tables>(
     policy: &DestinationPolicy,
     l4: &L4,
     blocked: Reason,
-    words: &W,
+    tables: &T,
 ) -> Option<Reason> {
     let has_ports = matches!(l4.kind(), Kind::Tcp | Kind::Udp);
     // A first fragment that passes is remembered.
     if !has_ports || l4.upper().fragment != Fragment::Whole {
         return None;
     }
-    let service = service(policy, l4, words);
+    let service = service(policy, l4, tables);
     if service.is_some() {
+        tables.count_service(l4.service_place());
         return service;
     }
     match reply_table(l4, policy.flags) {

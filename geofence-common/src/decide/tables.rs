@@ -45,6 +45,9 @@ pub trait Tables: Words {
     /// Takes one packet from a source's rate limit. `try_acquire` gets the stored state, 0 for an unknown source, and
     /// returns the new one. Returns whether the packet is within the limit.
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool;
+
+    /// Counts a packet that passes because it is for an exempted service, by `service::place`.
+    fn count_service(&self, place: u32);
 }
 
 /// An image alone, without any history.
@@ -74,4 +77,6 @@ impl Tables for &[u32] {
     fn try_acquire(&self, _: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool {
         try_acquire(0).is_some()
     }
+
+    fn count_service(&self, _: u32) {}
 }

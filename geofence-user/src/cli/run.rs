@@ -170,7 +170,9 @@ async fn protect(
     if survey.needs_ip() {
         filter.load_ip()?;
     }
-    filter.count_lists(&CounterIds::of(config).lists)?;
+    let ids = CounterIds::of(config);
+    filter.count_lists(&ids.lists)?;
+    filter.count_services(&ids.services)?;
     filter.install(&candidate.image, candidate.tries.as_ref())?;
     let diagnostics = filter.diagnostics();
     let placed = filter.take_over(survey, config.xdp_mode, &config.inner_interfaces);

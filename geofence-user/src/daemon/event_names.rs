@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use geofence_common::image::list_set::identity;
 
 use crate::config::Config;
+use crate::model::policy::CountedService;
 
-/// The identifiers of a configuration's lists and tenants.
+/// The identifiers of a configuration's lists and tenants, and its services: whatever has counters by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CounterIds {
     pub lists: BTreeSet<u32>,
     pub tenants: BTreeSet<u32>,
+    pub services: BTreeSet<CountedService>,
 }
 
 impl CounterIds {
@@ -21,6 +23,7 @@ impl CounterIds {
         Self {
             lists: names.lists.into_keys().collect(),
             tenants: names.tenants.into_keys().collect(),
+            services: config.policy.counted_services(),
         }
     }
 }

@@ -167,12 +167,14 @@ impl Daemon {
     fn record_events(&self, events: Vec<(Event, bool)>) {
         let Ok(boot) = boot_now() else { return };
         let clocks = [boot.cast_signed(), Timestamp::now().as_millisecond()];
-        let systems = self.systems();
+        let (systems, interfaces) = (self.systems(), self.interface_names());
         let names = lock(&self.names);
         let sinks = self.sinks.get();
         let mut recent = lock(&self.recent);
         for (event, is_logged) in events {
-            recent.add(event, clocks);
+            let interface = (event.interface != 0).then_some(event.interface);
+            let interface = interface.map(|index| interface_name(&interfaces, index));
+            recent.add(event, interface, clocks);
             if let Some(sinks) = sinks.filter(|sinks| is_logged || !sinks.is_empty())
                 && let Some(mut json) = recent.last(&names)
             {

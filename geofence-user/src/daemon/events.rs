@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use geofence_common::action::Reason;
 use geofence_common::country::Country;
 use geofence_common::event::Event;
 use geofence_common::wire::protocol;
@@ -15,14 +16,15 @@ use crate::explain::{endpoint, tcp_flags};
 /// How many events are kept.
 pub const KEPT: usize = 512;
 
-/// An event with its number and time.
-#[derive(Clone, Copy, Debug)]
+/// An event with its number, its time, and the name of its interface.
+#[derive(Clone, Debug)]
 struct ListEvent {
     /// Counted from the start of the daemon.
     number: u64,
     /// Milliseconds since 1970.
     time: i64,
     event: Event,
+    interface: Option<String>,
 }
 
 /// The last events.
@@ -35,7 +37,7 @@ pub struct RecentEvents {
 
 impl RecentEvents {
     /// Adds an event that arrived at this moment: nanoseconds since boot, milliseconds since 1970.
-    pub fn add(&mut self, event: Event, [boot, clock]: [i64; 2]) {
+    pub fn add(&mut self, event: Event, interface: Option<String>, [boot, clock]: [i64; 2]) {
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
@@ -44,6 +46,7 @@ impl RecentEvents {
             number: self.next,
             time: clock.saturating_sub(ago),
             event,
+            interface,
         });
         self.next += 1;
     }
@@ -74,7 +77,7 @@ impl RecentEvents {
 }
 
 impl ListEvent {
-    fn to_json(self, names: &EventNames) -> Value {
+    fn to_json(&self, names: &EventNames) -> Value {
         let event = &self.event;
         let has_ports = event.ports != [0; 2];
         json!({
@@ -83,6 +86,9 @@ impl ListEvent {
             "time": timestamp(self.time),
             "direction": event.direction().name(),
             "action": event.action().name(),
+            "reason": event.reason().map(Reason::name),
+            "interface": self.interface,
+            "interface_index": self.interface.as_ref().map(|_| event.interface),
             "list": names.list(event.list),
             "tenant": names.tenant(event.tenant),
             "country": Country::from_number(event.country).name(),
@@ -92,6 +98,7 @@ impl ListEvent {
             "dst": event.destination().ip(),
             "dst_port": has_ports.then_some(event.ports[1]),
             "tcp_flags": (event.flags != 0).then(|| tcp_flags(event.flags)),
+            "length": (event.length != 0).then_some(event.length),
         })
     }
 }
@@ -132,16 +139,21 @@ pub fn event_line(event: &Value) -> String {
             optional(", list ", "list"),
         );
     }
+    // Of a packet that passes to a listed address there is no reason.
+    let length = event["length"].as_u64();
     format!(
-        "list {}, {}, {}: {} -> {}, {}{}, country {}{system}{}",
+        "list {}, {}, {}{}: {} -> {}, {}{}, country {}{system}{}{}{}",
         text("list"),
         text("direction"),
         text("action"),
+        optional(" ", "reason"),
         end("src", "src_port"),
         end("dst", "dst_port"),
         text("protocol"),
         optional(" ", "tcp_flags"),
         text("country"),
+        optional(", ", "interface"),
+        length.map_or_else(String::new, |length| format!(", {length} bytes")),
         optional(", tenant ", "tenant"),
     )
 }
@@ -165,6 +177,7 @@ pub(super) fn protocol_name(number: u8) -> String {
 #[cfg(test)]
 mod tests {
     use geofence_common::action::Direction;
+    use geofence_common::event::NO_REASON;
     use geofence_common::image::list_set::identity;
     use geofence_common::wire::transport::tcp;
 
@@ -181,6 +194,9 @@ mod tests {
             protocol: protocol::TCP,
             flags: tcp::SYN,
             direction: Direction::Out as u8,
+            reason: NO_REASON,
+            interface: 3,
+            length: 54,
             ..Event::default()
         }
     }
@@ -196,17 +212,37 @@ mod tests {
     fn an_event_has_names_and_the_time_by_the_clock() {
         let mut recent = RecentEvents::default();
         // Two seconds after the event, by both clocks.
-        recent.add(event("feodo", 7), [7_000_000_000, 1_780_272_002_250]);
-        recent.add(event("lost", 0), [7_000_000_000, 1_780_272_002_250]);
+        let clocks = [7_000_000_000, 1_780_272_002_250];
+        recent.add(event("feodo", 7), Some("eth0".to_owned()), clocks);
+        recent.add(
+            Event {
+                reason: Reason::ListedDestination as u8,
+                is_dropped: 1,
+                ..event("lost", 0)
+            },
+            None,
+            clocks,
+        );
         let answer = recent.since(0, &names());
         assert_eq!(answer["next"], 2);
         let first = &answer["events"][0];
         assert_eq!(first["time"], "2026-06-01T00:00:00.25Z");
         assert_eq!(
             event_line(first),
-            "list feodo, out, pass: 192.0.2.1:51234 -> 5.9.0.1:443, tcp SYN, country none, tenant customer-17"
+            "list feodo, out, pass: 192.0.2.1:51234 -> 5.9.0.1:443, tcp SYN, country none, eth0, 54 bytes, tenant \
+             customer-17"
+        );
+        assert_eq!(
+            (
+                &first["reason"],
+                &first["interface_index"],
+                &first["length"]
+            ),
+            (&Value::Null, &json!(3), &json!(54))
         );
         let other = &answer["events"][1];
+        assert_eq!(other["reason"], "listed_destination");
+        assert!(other["interface_index"].is_null());
         assert!(other["list"].as_str().unwrap().starts_with("unknown "));
         assert!(other["tenant"].is_null());
     }
@@ -229,7 +265,7 @@ mod tests {
     fn the_last_events_are_kept_and_older_ones_counted() {
         let mut recent = RecentEvents::default();
         for _ in 0..KEPT + 10 {
-            recent.add(event("feodo", 0), [0, 0]);
+            recent.add(event("feodo", 0), None, [0, 0]);
         }
         let all = recent.since(0, &names());
         assert_eq!(all["events"].as_array().unwrap().len(), KEPT);

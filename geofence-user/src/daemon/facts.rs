@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::compile::{Disagreement, Extents, Image};
 use crate::data::geoip_update::FileState;
 use crate::data::lists::ListReport;
-use crate::kernel::{TableFacts, TenantCounters};
+use crate::kernel::{ServiceCounts, TableFacts, TenantCounters};
 use crate::model::failure::{Cause, Failure};
 use crate::model::list::Direction;
 use crate::model::policy::Settings;
@@ -29,6 +29,7 @@ pub struct Snapshot {
     pub flows: [TableFacts; Table::ALL.len()],
     pub tenants: TenantCounts,
     pub lists: ListCounts,
+    pub services: ServiceCounts,
     /// How `geofence update` fared with each database that has a source, by its file.
     pub database_updates: Vec<(String, FileState)>,
     pub observed: Observed,

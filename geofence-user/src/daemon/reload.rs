@@ -244,11 +244,13 @@ impl Daemon {
         Ok(generation)
     }
 
-    /// Resets the counters of new tenants and exceptions, and makes those of new lists, before the candidate counts in
-    /// them.
+    /// Resets the counters of new tenants and exceptions, and makes those of new lists and services, before the
+    /// candidate counts in them.
     pub(super) fn reset_counters(&self, candidate: &Candidate) -> Result<(), Failure> {
         let mut filter = lock(&self.filter);
-        filter.count_lists(&CounterIds::of(&candidate.config).lists)?;
+        let ids = CounterIds::of(&candidate.config);
+        filter.count_lists(&ids.lists)?;
+        filter.count_services(&ids.services)?;
         let NewNumbers { tenants, slots } = &candidate.new_numbers;
         for number in tenants {
             filter.clear_tenant(*number)?;

@@ -80,6 +80,7 @@ impl Daemon {
             flows,
             tenants: tenant_counts(&filter, &config.policy, self.kernel_time())?,
             lists,
+            services: filter.service_counts()?,
             database_updates: database_updates(&config),
             observed,
             facts: self.facts(),

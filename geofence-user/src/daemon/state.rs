@@ -147,12 +147,23 @@ impl Daemon {
         *lock(&self.metrics_url) = url;
     }
 
-    /// Removes the kernel's counters of lists and tenants that are no longer configured.
+    /// Removes the kernel's counters of lists, tenants and services that are no longer configured.
     pub(super) fn remove_other_counters(&self, ids: &CounterIds) {
-        if let Err(error) = lock(&self.filter).retain_list_counters(&ids.lists, &ids.tenants) {
-            tracing::warn!(
-                "cannot remove the counters of lists that are no longer configured: {error}"
-            );
+        let is_last_good = lock(&self.active).facts.is_last_good;
+        let mut filter = lock(&self.filter);
+        let lists = filter.retain_list_counters(&ids.lists, &ids.tenants);
+        let services = if is_last_good {
+            // Its services are not those of the configuration.
+            Ok(())
+        } else {
+            filter.retain_services(&ids.services)
+        };
+        for (counters, result) in [("lists", lists), ("services", services)] {
+            if let Err(error) = result {
+                tracing::warn!(
+                    "cannot remove the counters of {counters} that are no longer configured: {error}"
+                );
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::active::Trial;
+use super::event_names::CounterIds;
 use super::reload::ReloadOptions;
 use super::state::Daemon;
 use super::sync::{lock, run_blocking};
@@ -115,6 +116,8 @@ impl Daemon {
         let image = Arc::clone(&lock(&self.active).image);
         lock(&self.filter).confirm(&image)?;
         *lock(&self.trial) = None;
+        let config = Arc::clone(&lock(&self.active).config);
+        self.remove_other_counters(&CounterIds::of(&config));
         // The policy that was asked for last is in force.
         lock(&self.reloads).clear(|_| true);
         self.is_start_incomplete.store(false, Ordering::Relaxed);
@@ -196,8 +199,10 @@ impl Daemon {
     fn end_trial(&self, trial: Trial) -> Result<u32, Failure> {
         let generation = trial.before.image.generation();
         lock(&self.filter).go_back(generation)?;
+        let ids = CounterIds::of(&trial.before.config);
         *lock(&self.active) = trial.before;
         *lock(&self.trial) = None;
+        self.remove_other_counters(&ids);
         // A reload that the trial stood in the way of may be asked for again.
         lock(&self.reloads).clear(|cause| cause == Cause::Trial);
         info!("image {generation} is active again");

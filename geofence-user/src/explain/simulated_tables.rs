@@ -21,6 +21,8 @@ pub struct PacketHistory {
     pub datagrams: BTreeMap<DatagramKey, Datagram>,
     /// When each source's bucket will be full again.
     pub buckets: BTreeMap<RateLimitKey, u64>,
+    /// Packets that passed for exempted services, by `service::place`.
+    pub services: BTreeMap<u32, u64>,
 }
 
 /// An image and a history.
@@ -106,6 +108,10 @@ impl Tables for SimulatedTables<'_> {
             }
             None => false,
         }
+    }
+
+    fn count_service(&self, place: u32) {
+        *self.history.borrow_mut().services.entry(place).or_default() += 1;
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) type Sizes = Vec<(&'static str, u32)>;
 /// Tables whose entries are copied if the table itself cannot be inherited, from any layout.
 const COUNTED: [&str; 2] = [name::INTERFACES, name::COUNTERS];
 
+/// Tables that are inherited together or not at all.
+const SERVICES: [&str; 3] = [name::SERVICES, name::SERVICE_PORTS, name::SERVICE_NAMES];
+
 /// The tables that are inherited.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InheritedTables {
@@ -89,6 +92,10 @@ impl InheritedTables {
             inherited
                 .tables
                 .retain(|table| *table != name::FLOW_COUNTERS);
+        }
+        // A counter says nothing without the service that its slot belongs to.
+        if !SERVICES.iter().all(|table| inherited.has(table)) {
+            inherited.tables.retain(|table| !SERVICES.contains(table));
         }
         for table in &inherited.tables {
             loader.map_pin_path(table, pins.table(table));

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{Map, MapData, RingBuf};
-use geofence_common::event::Event;
+use geofence_common::event::{EARLIER_BYTES, Event, NO_REASON};
 use geofence_common::maps::{TracedVerdict, name};
 use geofence_common::observe::{CapturedHeader, Observed, Sample};
 use tokio::io::Interest;
@@ -68,10 +68,15 @@ impl<R: Record> Records<R> {
         })
     }
 
-    /// The next record, if there is one.
+    /// The next record, if there is one. What an earlier or a later version has left in the buffer, and this one cannot
+    /// read, is passed over.
     pub fn take(&mut self) -> Option<R> {
-        let item = self.ring.next()?;
-        R::read(&item)
+        loop {
+            let item = self.ring.next()?;
+            if let Some(record) = R::read(&item) {
+                return Some(record);
+            }
+        }
     }
 }
 
@@ -156,8 +161,10 @@ impl Numbers<'_> {
 
 impl Record for Event {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut numbers = Numbers((bytes.len() == size_of::<Self>()).then_some(bytes)?);
-        Some(Self {
+        let is_whole = bytes.len() == size_of::<Self>();
+        let is_known = is_whole || bytes.len() == EARLIER_BYTES;
+        let mut numbers = Numbers(is_known.then_some(bytes)?);
+        let event = Self {
             time: numbers.long(),
             source: [numbers.long(), numbers.long()],
             destination: [numbers.long(), numbers.long()],
@@ -170,7 +177,15 @@ impl Record for Event {
             direction: numbers.byte(),
             is_dropped: numbers.byte(),
             country: numbers.byte(),
-            padding: [0; 2],
+            reason: numbers.byte(),
+            padding: numbers.byte(),
+            interface: numbers.word(),
+            length: numbers.word(),
+        };
+        Some(Self {
+            reason: if is_whole { event.reason } else { NO_REASON },
+            padding: 0,
+            ..event
         })
     }
 }
@@ -227,7 +242,9 @@ mod tests {
         bytes[44..48].copy_from_slice(&5_u32.to_ne_bytes());
         bytes[48..50].copy_from_slice(&443_u16.to_ne_bytes());
         bytes[50..52].copy_from_slice(&80_u16.to_ne_bytes());
-        bytes[52..58].copy_from_slice(&[6, 2, 1, 1, 1, 9]);
+        bytes[52..59].copy_from_slice(&[6, 2, 1, 1, 1, 9, 41]);
+        bytes[64..68].copy_from_slice(&8_u32.to_ne_bytes());
+        bytes[68..72].copy_from_slice(&60_u32.to_ne_bytes());
         let expected = Event {
             time: 7,
             source: [0, 2],
@@ -241,9 +258,21 @@ mod tests {
             direction: 1,
             is_dropped: 1,
             country: 9,
-            padding: [0; 2],
+            reason: 41,
+            padding: 0,
+            interface: 8,
+            length: 60,
         };
         assert_eq!(Event::read(&bytes), Some(expected));
+        // Of an earlier version, whose last two bytes were padding.
+        bytes[58] = 0;
+        let earlier = Event {
+            reason: NO_REASON,
+            interface: 0,
+            length: 0,
+            ..expected
+        };
+        assert_eq!(Event::read(&bytes[..EARLIER_BYTES]), Some(earlier));
         assert_eq!(Event::read(&bytes[1..]), None, "another layout");
     }
 

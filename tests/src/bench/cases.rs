@@ -3,7 +3,6 @@
 //! Each case is a frame to put source addresses into, where they go, which sources it is about, and the reason that
 //! every one of these packets must end in.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -171,8 +170,7 @@ pub(crate) fn flows(sources: &[Address]) -> Result<PacketHistory> {
     Ok(PacketHistory {
         now,
         flows: flows.collect(),
-        datagrams: BTreeMap::new(),
-        buckets: BTreeMap::new(),
+        ..PacketHistory::default()
     })
 }
 

@@ -80,7 +80,7 @@ pub(super) fn add_lists(policy: &mut Policy) {
 pub(super) struct ExpectedEvents {
     packets: BTreeMap<ListKey, [u64; 4]>,
     /// Without their times.
-    events: BTreeSet<[u64; 8]>,
+    events: BTreeSet<[u64; 9]>,
     blocked: BTreeMap<(Country, Action), u64>,
 }
 
@@ -102,7 +102,8 @@ impl ExpectedEvents {
                 .entry((against.country, against.action))
                 .or_default() += 1;
         }
-        self.record(frame, verdict.peer, Direction::Out, action, words);
+        let outcome = (action, verdict.reason());
+        self.record(frame, verdict.peer, Direction::Out, outcome, words);
     }
 
     pub(super) fn record(
@@ -110,7 +111,7 @@ impl ExpectedEvents {
         frame: &[u8],
         peer: Peer,
         direction: Direction,
-        action: Action,
+        (action, reason): (Action, u8),
         words: &[u32],
     ) {
         let list_match = peer.list_match(direction, &words);
@@ -132,6 +133,8 @@ impl ExpectedEvents {
                 is_v6: five_tuple.source.is_v6().into(),
                 direction: direction as u8,
                 is_dropped: (action == Action::Drop).into(),
+                reason,
+                length: frame.len() as u32,
                 ..Event::default()
             };
             self.events.insert(words_of(&event));
@@ -170,15 +173,15 @@ impl ExpectedEvents {
         assert_eq!(arrived.is_empty(), self.packets.is_empty(), "seed {seed}");
         for event in &arrived {
             assert!(
-                self.events.contains(&words_of(event)),
+                event.interface != 0 && self.events.contains(&words_of(event)),
                 "seed {seed}: {event:?}"
             );
         }
     }
 }
 
-/// An event but for its time and country, in numbers that can be put in order.
-fn words_of(event: &Event) -> [u64; 8] {
+/// An event but for its time, country and interface, in numbers that can be put in order.
+fn words_of(event: &Event) -> [u64; 9] {
     let [from, to] = event.ports.map(u64::from);
     let small = [
         event.protocol,
@@ -186,6 +189,7 @@ fn words_of(event: &Event) -> [u64; 8] {
         event.is_v6,
         event.direction,
         event.is_dropped,
+        event.reason,
     ];
     let small = small
         .into_iter()
@@ -199,5 +203,6 @@ fn words_of(event: &Event) -> [u64; 8] {
         event.tenant.into(),
         from << 16 | to,
         small,
+        event.length.into(),
     ]
 }

@@ -179,6 +179,7 @@ impl Seen {
                 .collect(),
             datagrams: running.datagrams()?.into_iter().collect(),
             buckets: running.buckets()?.into_iter().collect(),
+            ..PacketHistory::default()
         };
         Ok(Self { running, history })
     }

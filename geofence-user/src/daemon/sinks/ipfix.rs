@@ -3,8 +3,8 @@
 //! What is needed is small: two templates, for IPv4 and IPv6, which stand in front of the records in each message,
 //! because over UDP a message may be lost. The kept crate that writes IPFIX (`netgauze-flow-pkt`) generates types for
 //! each of IANA's elements when it is built, and takes elements of its users only that way. Elements without an
-//! enterprise number are those of IANA's registry; reason and country have the enterprise number for examples (RFC
-//! 5612).
+//! enterprise number are those of IANA's registry; reason, country and list have the enterprise number for examples
+//! (RFC 5612).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -28,6 +28,7 @@ const ENTERPRISE_BIT: u16 = 1 << 15;
 /// The lengths of the texts; shorter ones end with zeros.
 const REASON_BYTES: u16 = 24;
 const COUNTRY_BYTES: u16 = 8;
+const LIST_BYTES: u16 = 24;
 /// How many records a message holds, so that it is shorter than the usual MTU.
 const RECORDS_MAX: usize = 8;
 /// Values of forwardingStatus (RFC 7270): forwarded, and dropped by an access list.
@@ -36,7 +37,7 @@ const DROPPED: u8 = 130;
 
 /// The elements of a template and their lengths: addresses first, then what both have.
 const ADDRESSES: [[(u16, u16); 2]; 2] = [[(8, 4), (12, 4)], [(27, 16), (28, 16)]];
-const COMMON: [(u16, u16); 11] = [
+const COMMON: [(u16, u16); 12] = [
     (152, 8), // flowStartMilliseconds
     (153, 8), // flowEndMilliseconds
     (1, 8),   // octetDeltaCount
@@ -46,11 +47,12 @@ const COMMON: [(u16, u16); 11] = [
     (4, 1),   // protocolIdentifier
     (6, 1),   // tcpControlBits
     (10, 4),  // ingressInterface
+    (14, 4),  // egressInterface
     (61, 1),  // flowDirection
     (89, 1),  // forwardingStatus
 ];
-/// Reason and country, under the enterprise number.
-const OWN: [(u16, u16); 2] = [(1, REASON_BYTES), (2, COUNTRY_BYTES)];
+/// Reason, country, and list or exception, under the enterprise number.
+const OWN: [(u16, u16); 3] = [(1, REASON_BYTES), (2, COUNTRY_BYTES), (3, LIST_BYTES)];
 
 /// The connection to a collector.
 pub(super) struct Exporter {
@@ -107,7 +109,6 @@ fn record(event: &Value) -> Option<Record> {
     for _ in 0..2 {
         bytes.extend(time.to_be_bytes());
     }
-    // List events do not say the length.
     bytes.extend(number("length").to_be_bytes());
     bytes.extend(1_u64.to_be_bytes());
     for port in ["src_port", "dst_port"] {
@@ -115,16 +116,28 @@ fn record(event: &Value) -> Option<Record> {
     }
     bytes.push(parse_protocol(text("protocol")).unwrap_or(0));
     bytes.push(flags(text("tcp_flags")));
-    bytes.extend((number("interface_index") as u32).to_be_bytes());
-    bytes.push(u8::from(text("direction") == "out"));
+    let is_out = text("direction") == "out";
+    let interface = number("interface_index") as u32;
+    for index in if is_out {
+        [0, interface]
+    } else {
+        [interface, 0]
+    } {
+        bytes.extend(index.to_be_bytes());
+    }
+    bytes.push(u8::from(is_out));
     bytes.push(if text("action") == "drop" {
         DROPPED
     } else {
         FORWARDED
     });
-    // Of a list event, the list is the reason.
-    let reason = event["reason"].as_str().unwrap_or_else(|| text("list"));
-    for (text, length) in [(reason, REASON_BYTES), (text("country"), COUNTRY_BYTES)] {
+    let exception = event["exception"].as_str();
+    let fields = [
+        (text("reason"), REASON_BYTES),
+        (text("country"), COUNTRY_BYTES),
+        (exception.unwrap_or_else(|| text("list")), LIST_BYTES),
+    ];
+    for (text, length) in fields {
         let length = usize::from(length);
         let mut field = text.as_bytes().to_vec();
         field.resize(length, 0);
@@ -222,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn packet_that_leaves_has_its_interface_and_list_and_no_reason() {
+        let event = json!({
+            "time": "2026-06-01T00:00:00.25Z", "direction": "out", "action": "pass", "reason": null, "list": "c2",
+            "country": "DE", "protocol": "tcp", "src": "192.0.2.2", "dst": "77.88.8.8", "length": 54,
+            "interface_index": 7,
+        });
+        let (_, bytes) = record(&event).unwrap();
+        assert_eq!(bytes[46..56], [0, 0, 0, 0, 0, 0, 0, 7, 1, FORWARDED]);
+        assert_eq!(bytes[56..80], [0; REASON_BYTES as usize]);
+        assert_eq!(&bytes[88..91], b"c2\0");
+    }
+
+    #[test]
     fn message_is_read_back_by_its_templates() {
         let record = record(&event("77.88.8.8", "192.0.2.2")).unwrap();
         let bytes = message(&[record], 5, 9);
@@ -240,13 +266,16 @@ mod tests {
             fields[24..40],
             [[0, 0, 0, 0, 0, 0, 0, 60], [0, 0, 0, 0, 0, 0, 0, 1]].concat()
         );
-        // Ports, protocol, flags, interface, direction, status.
+        // Ports, protocol, flags, interfaces, direction, status.
         assert_eq!(
-            fields[40..52],
-            [0x9c, 0x40, 0, 22, 6, 0x12, 0, 0, 0, 7, 0, DROPPED]
+            fields[40..56],
+            [
+                0x9c, 0x40, 0, 22, 6, 0x12, 0, 0, 0, 7, 0, 0, 0, 0, 0, DROPPED
+            ]
         );
-        assert_eq!(&fields[52..67], b"country_blocked");
-        assert_eq!(&fields[76..78], b"RU");
+        assert_eq!(&fields[56..71], b"country_blocked");
+        assert_eq!(&fields[80..82], b"RU");
+        assert_eq!(fields[88..], [0; LIST_BYTES as usize]);
         let longest = message(&vec![(true, vec![0; record_bytes(1)]); RECORDS_MAX], 0, 0);
         assert!(longest.len() < 1400, "{}", longest.len());
     }

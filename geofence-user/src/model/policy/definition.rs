@@ -1,20 +1,23 @@
 //! The policy itself, and its tenants.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use geofence_common::action::Action;
 use geofence_common::country::Country;
 use geofence_common::image::Replies;
 use geofence_common::image::class::Class;
+use geofence_common::wire::dns;
 use ipnet::{IpNet, Ipv6Net};
 
 use super::autonomous_system::{AsRule, AutonomousSystem};
 use super::exception::{Exception, Protection};
 use super::geo_override::GeoOverride;
-use super::service::{Mail, MailDns};
+use super::service::{CountedService, Mail, MailDns, ServiceProtocol};
 use super::settings::{Overrides, Settings};
 use crate::model::listing::Listing;
 use crate::model::units::UnixSeconds;
@@ -104,6 +107,28 @@ impl Policy {
             MailDns::On => true,
             MailDns::Off => false,
         }
+    }
+
+    /// The services that blocked countries may reach at some destination: each mail port, DNS where it is open, others
+    /// as they are written, and echo requests.
+    #[must_use]
+    pub fn counted_services(&self) -> BTreeSet<CountedService> {
+        let numbers = self.tenants.iter().map(|tenant| tenant.number);
+        let mut services = BTreeSet::new();
+        for number in std::iter::once(0).chain(numbers) {
+            let settings = self.settings_of(number);
+            let mail = settings.mail.ports().iter();
+            services.extend(mail.map(|port| CountedService::port(ServiceProtocol::Tcp, *port)));
+            services.extend(settings.services.iter().copied().map(CountedService::Ports));
+            if self.opens_dns(&settings) {
+                let both = [ServiceProtocol::Tcp, ServiceProtocol::Udp];
+                services.extend(both.map(|protocol| CountedService::port(protocol, dns::PORT)));
+            }
+            if settings.icmp_echo == Action::Pass {
+                services.insert(CountedService::Echo);
+            }
+        }
+        services
     }
 
     /// Whether DNS is open to blocked countries, and why.

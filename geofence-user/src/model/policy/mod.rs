@@ -17,5 +17,5 @@ pub use geo_override::GeoOverride;
 pub use geofence_common::action::Action;
 pub use geofence_common::image::Replies;
 pub use numbering::NewNumbers;
-pub use service::{Mail, MailDns, Service, ServiceProtocol};
+pub use service::{CountedService, Mail, MailDns, Service, ServiceProtocol};
 pub use settings::{CountryRule, Overrides, Settings};

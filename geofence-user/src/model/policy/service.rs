@@ -61,6 +61,26 @@ pub struct Service {
     pub last: u16,
 }
 
+/// An exempted service whose packets have a counter of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountedService {
+    /// Echo requests of ICMP and ICMPv6.
+    Echo,
+    Ports(Service),
+}
+
+impl CountedService {
+    /// One port.
+    #[must_use]
+    pub const fn port(protocol: ServiceProtocol, port: u16) -> Self {
+        Self::Ports(Service {
+            protocol,
+            first: port,
+            last: port,
+        })
+    }
+}
+
 impl fmt::Display for ServiceProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -78,5 +98,15 @@ impl fmt::Display for Service {
             return Ok(());
         }
         write!(f, "-{}", self.last)
+    }
+}
+
+/// `tcp/443`, `icmp/echo`.
+impl fmt::Display for CountedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo => f.write_str("icmp/echo"),
+            Self::Ports(service) => service.fmt(f),
+        }
     }
 }

@@ -11,7 +11,9 @@ use prometheus_client::registry::Registry;
 use super::exception_series::{ExceptionSeries, OwnExceptions};
 use super::families::Families;
 use super::packet_series::{OwnSeries, PacketSeries};
-use super::{database_updates, flows, interfaces, lists, observation, policy, process, tenants};
+use super::{
+    database_updates, flows, interfaces, lists, observation, policy, process, services, tenants,
+};
 use crate::daemon::facts::Snapshot;
 
 pub use prometheus_text::CONTENT_TYPE as TEXT;
@@ -98,6 +100,7 @@ impl Collector for Scrape {
         let families = &mut Families(encoder);
         let snapshot = &self.snapshot;
         interfaces::encode(&snapshot.interfaces, &self.packets, families)?;
+        services::encode(&snapshot.services, families)?;
         flows::encode(&snapshot.flows, families)?;
         tenants::encode(&snapshot.tenants, &self.exceptions, families)?;
         lists::encode_counters(&snapshot.lists, families)?;

@@ -14,6 +14,7 @@ mod observation;
 mod packet_series;
 mod policy;
 mod process;
+mod services;
 mod tenants;
 #[cfg(test)]
 mod tests;

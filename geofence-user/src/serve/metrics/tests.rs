@@ -17,7 +17,9 @@ use crate::daemon::facts::{
 };
 use crate::data::geoip_update::FileState;
 use crate::data::lists::{ListReport, ListState};
+use crate::kernel::ServiceCounts;
 use crate::model::list::{Action as ListAction, Direction};
+use crate::model::policy::{CountedService, ServiceProtocol};
 use crate::model::shortfall::{Part, Shortfall};
 use crate::model::units::UnixSeconds;
 
@@ -60,6 +62,14 @@ fn snapshot() -> Snapshot {
                 tenants: [(String::new(), Default::default())].into(),
             },
         )]),
+        services: ServiceCounts {
+            services: [
+                (CountedService::port(ServiceProtocol::Tcp, 993), 4),
+                (CountedService::Echo, 0),
+            ]
+            .into(),
+            other: 0,
+        },
         database_updates: vec![(
             "/var/lib/geofence/country.mmdb".into(),
             FileState {
