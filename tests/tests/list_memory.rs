@@ -29,13 +29,14 @@ fn read_within<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     memory::give_back();
     // The peak counts from now on.
     std::fs::write("/proc/self/clear_refs", "5")?;
-    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off.
-    let resident = || bytes("smaps_rollup", "Rss");
-    let before = resident()?;
+    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off. The pages of
+    // files come and go with what other programs need.
+    let anonymous = || bytes("smaps_rollup", "Anonymous");
+    let (before, own) = (bytes("smaps_rollup", "Rss")?, anonymous()?);
     let contents = read()?;
     let peak = bytes("status", "VmHWM")?.saturating_sub(before);
     memory::give_back();
-    let stays = resident()?.saturating_sub(before);
+    let stays = anonymous()?.saturating_sub(own);
     ensure!(stays > 1 << 20, "{what}: nothing stays: {stays}");
     ensure!(
         peak <= 2 * stays,
