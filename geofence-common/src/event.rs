@@ -35,6 +35,7 @@ pub struct Event {
     pub interface: u32,
     /// The length of the frame; 0 if it is not known.
     pub length: u32,
+    pub padding_behind: u32,
 }
 
 /// The reason of a packet that leaves and that no list blocks.

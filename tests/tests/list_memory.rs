@@ -29,8 +29,8 @@ fn read_within<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     memory::give_back();
     // The peak counts from now on.
     std::fs::write("/proc/self/clear_refs", "5")?;
-    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off. The pages of
-    // files come and go with what other programs need.
+    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off. The pages
+    // of files come and go with what other programs need.
     let anonymous = || bytes("smaps_rollup", "Anonymous");
     let (before, own) = (bytes("smaps_rollup", "Rss")?, anonymous()?);
     let contents = read()?;

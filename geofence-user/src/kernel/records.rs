@@ -181,6 +181,7 @@ impl Record for Event {
             padding: numbers.byte(),
             interface: numbers.word(),
             length: numbers.word(),
+            padding_behind: 0,
         };
         Some(Self {
             reason: if is_whole { event.reason } else { NO_REASON },
@@ -243,8 +244,8 @@ mod tests {
         bytes[48..50].copy_from_slice(&443_u16.to_ne_bytes());
         bytes[50..52].copy_from_slice(&80_u16.to_ne_bytes());
         bytes[52..59].copy_from_slice(&[6, 2, 1, 1, 1, 9, 41]);
-        bytes[64..68].copy_from_slice(&8_u32.to_ne_bytes());
-        bytes[68..72].copy_from_slice(&60_u32.to_ne_bytes());
+        bytes[60..64].copy_from_slice(&8_u32.to_ne_bytes());
+        bytes[64..68].copy_from_slice(&60_u32.to_ne_bytes());
         let expected = Event {
             time: 7,
             source: [0, 2],
@@ -262,6 +263,7 @@ mod tests {
             padding: 0,
             interface: 8,
             length: 60,
+            padding_behind: 0,
         };
         assert_eq!(Event::read(&bytes), Some(expected));
         // Of an earlier version, whose last two bytes were padding.

@@ -21,7 +21,7 @@ pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let source = BANNED.to_string();
     // Every node must have the ban before it ends.
-    let lasts: u64 = lab.scale_of(8, 60);
+    let lasts: u64 = lab.scale_of(20, 60);
     let begun = Instant::now();
     let ends = SystemTime::now() + Duration::from_secs(lasts);
     lab.site

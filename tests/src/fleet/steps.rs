@@ -45,7 +45,7 @@ const STEPS: [(&str, Step); 9] = [
 pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
     let (members, count, period) = match scale {
         Scale::Short => (1, 5, Duration::from_millis(20)),
-        Scale::Whole => (3, 100, Duration::from_millis(100)),
+        Scale::Whole => (3, 100, Duration::from_millis(250)),
     };
     say("starting the engine");
     let site = Site::new()?;

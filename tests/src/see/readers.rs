@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::collector::Flows;
+use super::collector::{Flow, Flows};
 use super::laboratory::{Lab, row};
 use super::load::follow;
 use super::traffic::Traffic;
@@ -85,9 +85,9 @@ fn collected(lab: &Lab, begun: Instant) -> Result<Row> {
     };
     let by_reason = |flows: &Flows| {
         let mut sums = BTreeMap::new();
-        for ((_, reason, is_dropped), packets) in flows {
-            if *is_dropped && reason != LIST {
-                *sums.entry(reason.clone()).or_default() += packets;
+        for (flow, packets) in flows {
+            if flow.is_dropped && !flow.is_list_event {
+                *sums.entry(flow.reason.clone()).or_default() += packets;
             }
         }
         sums
@@ -97,13 +97,17 @@ fn collected(lab: &Lab, begun: Instant) -> Result<Row> {
         (expected, flows) = (sampled()?, lab.collector.flows()?);
         Ok((by_reason(&flows) == expected).then_some(()))
     })?;
-    let of = |country: &str, reason: &str| {
-        let key = (country.to_owned(), reason.to_owned(), true);
-        flows.get(&key).copied().unwrap_or_default()
+    let count = |is_it: &dyn Fn(&Flow) -> bool| -> u64 {
+        let found = flows.iter().filter(|(flow, _)| is_it(flow));
+        found.map(|(_, packets)| packets).sum()
     };
-    let (russian, chinese) = (of("RU", "country_blocked"), of("CN", "country_blocked"));
-    let of_list = flows.iter().filter(|((_, reason, _), _)| reason == LIST);
-    let of_list: u64 = of_list.map(|(_, packets)| packets).sum();
+    let of = |country: &str| {
+        count(&|flow| {
+            flow.is_dropped && flow.country == country && flow.reason == "country_blocked"
+        })
+    };
+    let (russian, chinese) = (of("RU"), of("CN"));
+    let of_list = count(&|flow| flow.is_list_event && flow.list == LIST);
     let all: u64 = expected.values().sum();
     let collected: u64 = by_reason(&flows).values().sum();
     Ok(Row {
@@ -122,5 +126,5 @@ fn collected(lab: &Lab, begun: Instant) -> Result<Row> {
     })
 }
 
-/// The list of the laboratory, which is the reason of its events.
+/// The list of the laboratory.
 const LIST: &str = "findings";

@@ -34,10 +34,15 @@ const RECORDS_MAX: usize = 8;
 /// Values of forwardingStatus (RFC 7270): forwarded, and dropped by an access list.
 const FORWARDED: u8 = 64;
 const DROPPED: u8 = 130;
+/// Values of firewallEvent: a packet that lists concern, and a sample of what is dropped. A packet that a list drops
+/// may have a record of each.
+const ALERT: u8 = 4;
+const DENIED: u8 = 3;
+const NO_FIREWALL_EVENT: u8 = 0;
 
 /// The elements of a template and their lengths: addresses first, then what both have.
 const ADDRESSES: [[(u16, u16); 2]; 2] = [[(8, 4), (12, 4)], [(27, 16), (28, 16)]];
-const COMMON: [(u16, u16); 12] = [
+const COMMON: [(u16, u16); 13] = [
     (152, 8), // flowStartMilliseconds
     (153, 8), // flowEndMilliseconds
     (1, 8),   // octetDeltaCount
@@ -50,6 +55,7 @@ const COMMON: [(u16, u16); 12] = [
     (14, 4),  // egressInterface
     (61, 1),  // flowDirection
     (89, 1),  // forwardingStatus
+    (233, 1), // firewallEvent
 ];
 /// Reason, country, and list or exception, under the enterprise number.
 const OWN: [(u16, u16); 3] = [(1, REASON_BYTES), (2, COUNTRY_BYTES), (3, LIST_BYTES)];
@@ -126,10 +132,12 @@ fn record(event: &Value) -> Option<Record> {
         bytes.extend(index.to_be_bytes());
     }
     bytes.push(u8::from(is_out));
-    bytes.push(if text("action") == "drop" {
-        DROPPED
-    } else {
-        FORWARDED
+    let is_dropped = text("action") == "drop";
+    bytes.push(if is_dropped { DROPPED } else { FORWARDED });
+    bytes.push(match text("event") {
+        "list" => ALERT,
+        _ if is_dropped => DENIED,
+        _ => NO_FIREWALL_EVENT,
     });
     let exception = event["exception"].as_str();
     let fields = [
@@ -212,9 +220,9 @@ mod tests {
 
     fn event(source: &str, destination: &str) -> Value {
         json!({
-            "time": "2026-06-01T00:00:00.25Z", "direction": "in", "action": "drop", "reason": "country_blocked",
-            "country": "RU", "protocol": "tcp", "src": source, "src_port": 40_000, "dst": destination,
-            "dst_port": 22, "tcp_flags": "SYN,ACK", "length": 60, "interface_index": 7,
+            "event": "drop", "time": "2026-06-01T00:00:00.25Z", "direction": "in", "action": "drop",
+            "reason": "country_blocked", "country": "RU", "protocol": "tcp", "src": source, "src_port": 40_000,
+            "dst": destination, "dst_port": 22, "tcp_flags": "SYN,ACK", "length": 60, "interface_index": 7,
         })
     }
 
@@ -237,14 +245,14 @@ mod tests {
     #[test]
     fn packet_that_leaves_has_its_interface_and_list_and_no_reason() {
         let event = json!({
-            "time": "2026-06-01T00:00:00.25Z", "direction": "out", "action": "pass", "reason": null, "list": "c2",
-            "country": "DE", "protocol": "tcp", "src": "192.0.2.2", "dst": "77.88.8.8", "length": 54,
+            "event": "list", "time": "2026-06-01T00:00:00.25Z", "direction": "out", "action": "pass", "reason": null,
+            "list": "c2", "country": "DE", "protocol": "tcp", "src": "192.0.2.2", "dst": "77.88.8.8", "length": 54,
             "interface_index": 7,
         });
         let (_, bytes) = record(&event).unwrap();
-        assert_eq!(bytes[46..56], [0, 0, 0, 0, 0, 0, 0, 7, 1, FORWARDED]);
-        assert_eq!(bytes[56..80], [0; REASON_BYTES as usize]);
-        assert_eq!(&bytes[88..91], b"c2\0");
+        assert_eq!(bytes[46..57], [0, 0, 0, 0, 0, 0, 0, 7, 1, FORWARDED, ALERT]);
+        assert_eq!(bytes[57..81], [0; REASON_BYTES as usize]);
+        assert_eq!(&bytes[89..92], b"c2\0");
     }
 
     #[test]
@@ -266,16 +274,16 @@ mod tests {
             fields[24..40],
             [[0, 0, 0, 0, 0, 0, 0, 60], [0, 0, 0, 0, 0, 0, 0, 1]].concat()
         );
-        // Ports, protocol, flags, interfaces, direction, status.
+        // Ports, protocol, flags, interfaces, direction, status, event.
         assert_eq!(
-            fields[40..56],
+            fields[40..57],
             [
-                0x9c, 0x40, 0, 22, 6, 0x12, 0, 0, 0, 7, 0, 0, 0, 0, 0, DROPPED
+                0x9c, 0x40, 0, 22, 6, 0x12, 0, 0, 0, 7, 0, 0, 0, 0, 0, DROPPED, DENIED
             ]
         );
-        assert_eq!(&fields[56..71], b"country_blocked");
-        assert_eq!(&fields[80..82], b"RU");
-        assert_eq!(fields[88..], [0; LIST_BYTES as usize]);
+        assert_eq!(&fields[57..72], b"country_blocked");
+        assert_eq!(&fields[81..83], b"RU");
+        assert_eq!(fields[89..], [0; LIST_BYTES as usize]);
         let longest = message(&vec![(true, vec![0; record_bytes(1)]); RECORDS_MAX], 0, 0);
         assert!(longest.len() < 1400, "{}", longest.len());
     }
