@@ -183,9 +183,14 @@ impl Record for Event {
             length: numbers.word(),
             padding_behind: 0,
         };
+        if is_whole {
+            return Some(event);
+        }
         Some(Self {
-            reason: if is_whole { event.reason } else { NO_REASON },
+            reason: NO_REASON,
             padding: 0,
+            // What an earlier version had here was padding.
+            interface: 0,
             ..event
         })
     }
@@ -266,8 +271,7 @@ mod tests {
             padding_behind: 0,
         };
         assert_eq!(Event::read(&bytes), Some(expected));
-        // Of an earlier version, whose last two bytes were padding.
-        bytes[58] = 0;
+        // Of an earlier version, whose last six bytes were padding.
         let earlier = Event {
             reason: NO_REASON,
             interface: 0,
