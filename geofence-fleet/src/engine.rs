@@ -69,14 +69,13 @@ impl From<etcd_client::Error> for EngineError {
         if text.contains("database space exceeded") {
             return Self::Full;
         }
-        let is_away = match &error {
-            etcd_client::Error::GRpcStatus(status) => matches!(
-                status.code().into(),
-                CANCELLED | UNKNOWN | DEADLINE_EXCEEDED | UNAVAILABLE
-            ),
-            etcd_client::Error::TransportError(_) => true,
-            _ => false,
+        let code = if let etcd_client::Error::GRpcStatus(status) = &error {
+            status.code().into()
+        } else {
+            0
         };
+        let is_away = matches!(code, CANCELLED | UNKNOWN | DEADLINE_EXCEEDED | UNAVAILABLE)
+            || matches!(error, etcd_client::Error::TransportError(_));
         if is_away {
             Self::Away(text)
         } else {
