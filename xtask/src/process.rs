@@ -26,12 +26,25 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Starts a cargo command line with the cargo that started this process.
+/// Starts a cargo command line with the cargo that started this process, but without what that one says about xtask: a
+/// crate whose build asks for it would be built anew, and a cargo tool would take the manifest of xtask for its own.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = command(cargo);
+    for (name, _) in std::env::vars_os() {
+        if is_about_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments);
     command
+}
+
+/// Whether this variable is one by which cargo tells a program about its own package.
+fn is_about_package(name: &str) -> bool {
+    ["CARGO_MANIFEST_", "CARGO_PKG_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Returns the PATH that our children see: the caller's, then the places where setup puts programs. System
@@ -179,6 +192,16 @@ mod tests {
         assert_eq!(quoted(OsStr::new("two words")), "'two words'");
         assert_eq!(quoted(OsStr::new("it's")), r"'it'\''s'");
         assert_eq!(quoted(OsStr::new("")), "''");
+    }
+
+    #[test]
+    fn cargo_hears_nothing_about_the_package_of_this_program() {
+        let cargo = cargo(&["build"]);
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+            assert!(std::env::var_os(name).is_some(), "this test needs {name}");
+            let mut changes = cargo.get_envs();
+            assert!(changes.any(|change| change == (OsStr::new(name), None)));
+        }
     }
 
     #[test]

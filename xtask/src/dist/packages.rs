@@ -121,13 +121,10 @@ pub(super) fn sums(out: &Path) -> PathBuf {
 }
 
 fn in_stage<'a>(cargo: &'a mut Command, release: &Release, stage: &Path) -> &'a mut Command {
-    // The tools ask for the manifest of the directory, and cargo's own variables name that of xtask.
     cargo
         .current_dir(stage)
         .env("CARGO_TARGET_DIR", stage.join("target"))
         .env(SOURCE_DATE_EPOCH, &release.epoch)
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("CARGO_MANIFEST_PATH")
 }
 
 /// The file in a directory whose name ends so.

@@ -41,8 +41,7 @@ pub(super) fn check(release: &Release, parts: &[Part], out: &Path) -> Result<()>
     cargo
         .current_dir(&clone)
         .env("CARGO_TARGET_DIR", &target)
-        .env(SOURCE_DATE_EPOCH, &release.epoch)
-        .env_remove("CARGO_MANIFEST_DIR");
+        .env(SOURCE_DATE_EPOCH, &release.epoch);
     process::check(&mut cargo)?;
     let [one, other] =
         [workspace::target_directory()?, target.clone()].map(|target| object(&target));
