@@ -7,7 +7,6 @@ use crate::action::Reason;
 use crate::address::Address;
 use crate::opaque::opaque;
 use crate::packet::{Fragment, Packet, Quoted, Transport, Upper};
-use crate::service::place;
 use crate::wire::dns::Dns;
 use crate::wire::{ipv6, protocol};
 
@@ -199,12 +198,6 @@ impl L4 {
             Kind::Tcp | Kind::Udp => Some(self.destination()),
             Kind::Unreadable | Kind::Later | Kind::Icmp | Kind::Icmpv6 | Kind::Other => None,
         }
-    }
-
-    /// Where the packets of the service are counted that the packet is for, if it is for one: see `crate::service`.
-    #[inline(always)]
-    pub(crate) const fn service_place(&self) -> u32 {
-        place(self.upper().protocol, self.destination())
     }
 
     /// Whether it is a later fragment of a datagram that has ports, or may have them behind extension headers.

@@ -7,7 +7,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use geofence_common::action::{Action, COUNTERS};
 use geofence_common::decide::{Tracking, Verdict};
 use geofence_common::maps::{CountryCounters, INTERFACES_MAX, TracedVerdict, counters_key};
-use geofence_common::service::{OTHER_SLOT, PLACES};
+use geofence_common::service::PLACES;
 
 use crate::clock;
 use crate::frame::PacketContext as _;
@@ -83,24 +83,24 @@ fn add(counters: &mut CountryCounters, verdict: Verdict, length: u64) {
     counter.bytes += length;
 }
 
-/// Counts a packet that passes because it is for an exempted service, and returns its slot.
+/// Counts a packet that passes because it is for an exempted service, by the place of its port.
 ///
 /// Its symbol is global, so the verifier follows it once by itself, and not again from each state that calls it. Such a
-/// function takes and returns numbers.
+/// function takes numbers and must return one, which says nothing here.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn count_service(place: u32) -> u32 {
-    let Some(slots) = maps::SERVICE_PORTS.get_ptr(0) else {
-        return OTHER_SLOT.into();
-    };
+    // The verifier knows nothing of what it is called with.
     let place = place as usize & (PLACES - 1);
-    // SAFETY: the element has a byte for each place. The daemon may be writing it; a byte is read at once.
-    let slot = u32::from(unsafe { slots.cast::<u8>().add(place).read_volatile() });
-    if let Some(packets) = maps::SERVICES.get_ptr_mut(slot) {
-        // SAFETY: the element is this CPU's own.
-        unsafe { *packets += 1 };
+    if let Some(slots) = maps::SERVICE_PORTS.get_ptr(0) {
+        // SAFETY: the element has a byte for each place. The daemon may be writing it; a byte is read at once.
+        let slot = unsafe { slots.cast::<u8>().add(place).read_volatile() };
+        if let Some(packets) = maps::SERVICES.get_ptr_mut(slot.into()) {
+            // SAFETY: the element is this CPU's own.
+            unsafe { *packets += 1 };
+        }
     }
-    slot
+    0
 }
 
 /// Counts what a packet that leaves did to the flow tables.

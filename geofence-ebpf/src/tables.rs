@@ -14,6 +14,7 @@ use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::{Flags, Line, Lookup as _, Words, header};
 use geofence_common::maps::{IMAGE_BEFORE, IMAGE_IN_USE};
 use geofence_common::opaque::{Barrier, Opaque as _};
+use geofence_common::service::place;
 
 use crate::maps::{self, Flows};
 use crate::{clock, counters, frame};
@@ -324,8 +325,8 @@ impl<V: Variant> Tables for KernelTables<V> {
     }
 
     #[inline(always)]
-    fn count_service(&self, place: u32) {
-        counters::count_service(place);
+    fn count_service(&self, protocol: u8, port: u16) {
+        counters::count_service(place(protocol, port));
     }
 }
 

@@ -79,8 +79,8 @@ impl Tables for FastPath<'_> {
         self.tables.try_acquire(key, try_acquire)
     }
 
-    fn count_service(&self, place: u32) {
-        self.tables.count_service(place);
+    fn count_service(&self, protocol: u8, port: u16) {
+        self.tables.count_service(protocol, port);
     }
 }
 

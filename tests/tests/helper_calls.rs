@@ -121,8 +121,8 @@ impl Tables for CountedTables<'_> {
     }
 
     // Two look-ups in arrays, as every packet has for its counters.
-    fn count_service(&self, place: u32) {
-        self.tables.count_service(place);
+    fn count_service(&self, protocol: u8, port: u16) {
+        self.tables.count_service(protocol, port);
     }
 }
 

@@ -29,22 +29,13 @@ fn read_within<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     memory::give_back();
     // The peak counts from now on.
     std::fs::write("/proc/self/clear_refs", "5")?;
-    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off. The pages
-    // of the program's own file leave when other programs need room, so those that are no file's count at least.
-    let resident = || -> Result<[u64; 2]> {
-        Ok([
-            bytes("smaps_rollup", "Rss")?,
-            bytes("smaps_rollup", "Anonymous")?,
-        ])
-    };
-    let [before, own] = resident()?;
+    // Counted page by page: the count in `status` is that of several cores, and may be half a megabyte off.
+    let resident = || bytes("smaps_rollup", "Rss");
+    let before = resident()?;
     let contents = read()?;
     let peak = bytes("status", "VmHWM")?.saturating_sub(before);
     memory::give_back();
-    let [all, anonymous] = resident()?;
-    let stays = all
-        .saturating_sub(before)
-        .max(anonymous.saturating_sub(own));
+    let stays = resident()?.saturating_sub(before);
     ensure!(stays > 1 << 20, "{what}: nothing stays: {stays}");
     ensure!(
         peak <= 2 * stays,

@@ -45,7 +45,7 @@ pub(crate) fn exemption<T: Tables, O: Observer>(
         if is_limited && !is_within_rate_limit(packet, tables, observer) {
             return Some(Reason::RateLimit);
         }
-        tables.count_service(l4.service_place());
+        tables.count_service(l4.upper().protocol, l4.destination());
         return service;
     }
     if l4.is_icmp_error() {
@@ -100,7 +100,7 @@ pub(crate) fn by_ports<T: Tables>(
     }
     let service = service(policy, l4, tables);
     if service.is_some() {
-        tables.count_service(l4.service_place());
+        tables.count_service(l4.upper().protocol, l4.destination());
         return service;
     }
     match reply_table(l4, policy.flags) {

@@ -46,8 +46,8 @@ pub trait Tables: Words {
     /// returns the new one. Returns whether the packet is within the limit.
     fn try_acquire(&self, key: &RateLimitKey, try_acquire: impl Fn(u64) -> Option<u64>) -> bool;
 
-    /// Counts a packet that passes because it is for an exempted service, by `service::place`.
-    fn count_service(&self, place: u32);
+    /// Counts a packet that passes because it is for an exempted service, by its protocol and port.
+    fn count_service(&self, protocol: u8, port: u16);
 }
 
 /// An image alone, without any history.
@@ -78,5 +78,5 @@ impl Tables for &[u32] {
         try_acquire(0).is_some()
     }
 
-    fn count_service(&self, _: u32) {}
+    fn count_service(&self, _: u8, _: u16) {}
 }

@@ -11,6 +11,7 @@ use geofence_common::flow::rate_limit::RateLimitKey;
 use geofence_common::flow::{Datagram, DatagramKey, Flow, FlowKey, Table};
 use geofence_common::image::Words;
 use geofence_common::opaque::Barrier;
+use geofence_common::service::place;
 
 /// The flows, datagrams and rate limits that earlier packets left, without a limit on their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +111,8 @@ impl Tables for SimulatedTables<'_> {
         }
     }
 
-    fn count_service(&self, place: u32) {
+    fn count_service(&self, protocol: u8, port: u16) {
+        let place = place(protocol, port);
         *self.history.borrow_mut().services.entry(place).or_default() += 1;
     }
 }

@@ -17,6 +17,10 @@ use super::object;
 use super::pins::Pins;
 use super::program_names::{programs, programs_with_rules};
 use crate::model::filter_options::FilterOptions;
+use crate::model::policy::CountedService;
+
+/// The slot of each exempted service, and its counter when the service got it.
+pub(super) type ServiceSlots = BTreeMap<CountedService, (u8, u64)>;
 
 /// A loaded filter. Dropping it unloads it, unless it is pinned to an interface.
 pub struct Filter {
@@ -29,6 +33,8 @@ pub struct Filter {
     pub(super) observed: u32,
     /// What is in the map of devices, by place. Only this process writes it.
     pub(super) devices: BTreeMap<u32, Device>,
+    /// The slots of exempted services, once they have been written. Only this process writes them.
+    pub(super) service_slots: Option<ServiceSlots>,
     options: FilterOptions,
     /// Whether the pins go with their mount namespace.
     are_pins_private: bool,
@@ -71,6 +77,7 @@ impl Filter {
             current: None,
             observed: 0,
             devices: BTreeMap::new(),
+            service_slots: None,
             options,
             are_pins_private: pins.is_some() && is_private(),
         })

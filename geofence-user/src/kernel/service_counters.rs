@@ -19,7 +19,7 @@ use tracing::warn;
 
 use super::batch;
 use super::error::KernelError;
-use super::filter::Filter;
+use super::filter::{Filter, ServiceSlots};
 use crate::model::policy::{CountedService, Service, ServiceProtocol};
 
 /// The services with a counter.
@@ -38,9 +38,10 @@ impl Filter {
     pub fn service_counts(&self) -> Result<ServiceCounts, KernelError> {
         let packets = self.packets_by_slot()?;
         let of = |slot: u8| packets.get(usize::from(slot)).copied().unwrap_or(0);
-        let names = self.names_by_slot()?.into_iter();
+        let slots = self.service_slots.clone();
+        let slots = slots.map_or_else(|| self.read_slots(), Ok)?.into_iter();
         let services =
-            names.map(|(service, (slot, start))| (service, of(slot).saturating_sub(start)));
+            slots.map(|(service, (slot, start))| (service, of(slot).saturating_sub(start)));
         Ok(ServiceCounts {
             services: services.collect(),
             other: of(OTHER_SLOT),
@@ -52,7 +53,13 @@ impl Filter {
         &mut self,
         services: &BTreeSet<CountedService>,
     ) -> Result<(), KernelError> {
-        let mut known = self.names_by_slot()?;
+        // Nothing is known again unless all is written.
+        let (mut known, is_written) = self.take_slots()?;
+        let is_known = services.iter().all(|service| known.contains_key(service));
+        if is_known && is_written {
+            self.service_slots = Some(known);
+            return Ok(());
+        }
         let packets = self.packets_by_slot()?;
         let taken: BTreeSet<u8> = known.values().map(|(slot, _)| *slot).collect();
         let mut free = (OTHER_SLOT + 1..=u8::MAX).filter(|slot| !taken.contains(slot));
@@ -76,7 +83,9 @@ impl Filter {
                 services.len()
             );
         }
-        self.write_ports(&known)
+        self.write_ports(&known)?;
+        self.service_slots = Some(known);
+        Ok(())
     }
 
     /// Takes their counters from all services but these.
@@ -84,22 +93,30 @@ impl Filter {
         &mut self,
         services: &BTreeSet<CountedService>,
     ) -> Result<(), KernelError> {
-        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = self
-            .names_by_slot()?
+        let (known, is_written) = self.take_slots()?;
+        let (kept, gone): (ServiceSlots, ServiceSlots) = known
             .into_iter()
             .partition(|(service, _)| services.contains(service));
-        self.write_ports(&kept)?;
+        if !gone.is_empty() || !is_written {
+            self.write_ports(&kept)?;
+        }
         for (slot, _) in gone.into_values() {
             self.write_name(slot, ServiceName::default())?;
         }
+        self.service_slots = Some(kept);
         Ok(())
     }
 
+    /// The slots, and whether the ports of each lead there; if not, they are those that an earlier process has left.
+    fn take_slots(&mut self) -> Result<(ServiceSlots, bool), KernelError> {
+        match self.service_slots.take() {
+            Some(known) => Ok((known, true)),
+            None => Ok((self.read_slots()?, false)),
+        }
+    }
+
     /// Has the ports of each service lead to its slot, and all others to that of no service.
-    fn write_ports(
-        &mut self,
-        slots: &BTreeMap<CountedService, (u8, u64)>,
-    ) -> Result<(), KernelError> {
+    fn write_ports(&mut self, slots: &ServiceSlots) -> Result<(), KernelError> {
         let slots = slots.iter().map(|(service, (slot, _))| (*service, *slot));
         let slots = slots_by_place(slots);
         let slots = slots.first_chunk::<PLACES>().ok_or(KernelError::Object)?;
@@ -116,8 +133,8 @@ impl Filter {
             .map_err(KernelError::map("writing SERVICE_NAMES"))
     }
 
-    /// The slot of each service, and its counter when the service got it.
-    fn names_by_slot(&self) -> Result<BTreeMap<CountedService, (u8, u64)>, KernelError> {
+    /// Reads the slots from the table.
+    fn read_slots(&self) -> Result<ServiceSlots, KernelError> {
         let Map::Array(names) = self.map(name::SERVICE_NAMES)? else {
             return Err(KernelError::NoMap(name::SERVICE_NAMES));
         };
