@@ -4,7 +4,9 @@
 //! Suites about the life of a filter use it: they start, kill and restart daemons and see what passes meanwhile.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,6 +102,21 @@ impl Edge {
             stdout: String::from_utf8(output.stdout)?,
             stderr: String::from_utf8(output.stderr)?,
         })
+    }
+
+    /// Begins a request in the daemon's own protocol, whose answer is waited for so long.
+    pub fn begin_request(&self, request: &str, patience: Duration) -> Result<UnixStream> {
+        let mut stream = UnixStream::connect(self.socket())?;
+        stream.set_read_timeout(Some(patience))?;
+        writeln!(stream, "{request}")?;
+        Ok(stream)
+    }
+
+    /// Makes a request in the daemon's own protocol, past the checks of the client; returns the line of the answer.
+    pub fn request(&self, request: &str, patience: Duration) -> Result<String> {
+        let mut answer = String::new();
+        BufReader::new(self.begin_request(request, patience)?).read_line(&mut answer)?;
+        Ok(answer)
     }
 
     /// Whether a connection from this address to SSH gets in.

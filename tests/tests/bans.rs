@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::require_root;
 use geofence_tests::site::{GERMAN, Site};
 use geofence_tests::wait::poll;
+use serde_json::{Value, json};
 
 const NEIGHBOUR: &str = "84.200.69.81";
 
@@ -132,6 +133,92 @@ fn ban_that_locks_out_a_gateway_is_refused_unless_it_is_forced() -> Result<()> {
     let answer = edge.ask(&["ban", "192.0.2.2", "--force"])?;
     ensure!(answer.code == Some(0), "{answer:?}");
     ensure!(banned(edge)? == ["192.0.2.2"]);
+    daemon.interrupt(PATIENCE)?;
+    Ok(())
+}
+
+/// Bans of these sources, as one request.
+fn bans_together<'a>(sources: impl Iterator<Item = &'a str>, more: &[Value]) -> String {
+    let until = "2099-01-01T00:00:00Z";
+    let ban = |source: &str| {
+        json!({ "ban": { "ban": {
+            "id": format!("ban-{source}"), "from": [source], "to": ["any"], "owner": "a", "reason": "b", "until": until,
+            "action": "drop",
+        } } })
+    };
+    let mut changes: Vec<Value> = sources.map(ban).collect();
+    changes.splice(changes.len() / 2..changes.len() / 2, more.to_vec());
+    json!({ "version": 1, "command": "changes", "changes": changes }).to_string()
+}
+
+#[test]
+fn changes_that_come_together_take_few_images_and_the_refused_stop_no_other() -> Result<()> {
+    require_root!();
+    let site = Site::new("")?;
+    let edge = &site.edge;
+    let daemon = site.run(&[])?;
+    edge.pair
+        .edge
+        .run(&["ip", "route", "add", "default", "via", "192.0.2.2"])?;
+    let generation = || -> Result<u64> {
+        let status = edge.ask(&["status", "--json"])?.json()?;
+        status["generation"].as_u64().context("no generation")
+    };
+    let ask = |request: &str| -> Result<Value> {
+        Ok(serde_json::from_str(&edge.request(request, PATIENCE)?)?)
+    };
+    let before = generation()?;
+    let many: Vec<String> = (40..100).map(|last| format!("84.200.69.{last}")).collect();
+    let answer = ask(&bans_together(many.iter().map(String::as_str), &[]))?;
+    ensure!(
+        answer["result"] == json!({ "generation": before + 1, "refused": [] }),
+        "{answer}"
+    );
+    ensure!(generation()? == before + 1 && banned(edge)? == many);
+    edge.ensure_passes(&[(GERMAN, false), (NEIGHBOUR, false), ("84.200.69.100", true)])?;
+    // One would lock the gateway out, and one is about no exception.
+    let sources = ["84.200.70.1", "84.200.70.2", "192.0.2.2", "84.200.70.3"];
+    let remove = json!({ "remove": { "id": "fleet-none" } });
+    let answer = ask(&bans_together(sources.into_iter(), &[remove]))?;
+    let refused = answer["result"]["refused"].as_array().cloned();
+    let refused = refused.with_context(|| answer.to_string())?;
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|one| (&one["id"], &one["cause"]))
+        .collect();
+    ensure!(
+        refused
+            == [
+                (&json!("fleet-none"), &json!("request")),
+                (&json!("ban-192.0.2.2"), &json!("access"))
+            ],
+        "{answer}"
+    );
+    ensure!(
+        answer["result"]["generation"] == generation()? && generation()? <= before + 4,
+        "{answer}"
+    );
+    edge.ensure_passes(&[("84.200.70.1", false), ("84.200.70.3", false)])?;
+    let audit = || fs::read_to_string(edge.state().join("audit.jsonl"));
+    let count = |result: &str| -> Result<usize> {
+        let text = audit()?;
+        Ok(text.matches(&format!("\"result\":\"{result}\"")).count())
+    };
+    ensure!(
+        count("done")? == 63 && count("refused")? == 2,
+        "{}",
+        audit()?
+    );
+    // Who asks again and again during a trial fills no log.
+    let answer = edge.ask(&["apply", "--confirm-within", "60s"])?;
+    ensure!(answer.code == Some(0), "{answer:?}");
+    let answer = ask(&bans_together(["84.200.71.1"].into_iter(), &[]))?;
+    ensure!(answer["cause"] == "trial", "{answer}");
+    ensure!(
+        count("done")? == 63 && count("refused")? == 2,
+        "{}",
+        audit()?
+    );
     daemon.interrupt(PATIENCE)?;
     Ok(())
 }

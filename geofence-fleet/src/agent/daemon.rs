@@ -5,6 +5,7 @@ use geofence_user::daemon::{Change, ExceptionView};
 use geofence_user::os::instance::Instance;
 use geofence_user::serve::control::{Answer, Request, ask_agent};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Why the daemon did not do it.
@@ -48,6 +49,18 @@ struct All {
     exceptions: Vec<ExceptionView>,
 }
 
+/// What became of changes.
+#[derive(Deserialize)]
+struct Changed {
+    refused: Vec<Refused>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    id: String,
+    error: String,
+}
+
 impl DaemonClient {
     pub(super) fn of(instance: Instance) -> Self {
         Self { instance }
@@ -66,19 +79,26 @@ impl DaemonClient {
         }
     }
 
-    /// Changes an exception or a ban.
-    pub(super) async fn change(&self, change: Change) -> Result<Value, DaemonError> {
-        let lasts = None;
-        self.ask(Request::Exception { change, lasts }).await
+    async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, DaemonError> {
+        let answer = self.ask(request).await?;
+        T::deserialize(answer).map_err(|error| DaemonError::Away(error.to_string()))
+    }
+
+    /// Changes exceptions and bans; returns the names of those that were refused, and why, in order.
+    pub(super) async fn change(
+        &self,
+        changes: Vec<Change>,
+    ) -> Result<Vec<(String, String)>, DaemonError> {
+        let Changed { refused } = self.read(Request::Changes { changes }).await?;
+        let refused = refused.into_iter().map(|one| (one.id, one.error));
+        Ok(refused.collect())
     }
 
     /// Every exception and every ban.
     pub(super) async fn exceptions(&self) -> Result<Vec<Present>, DaemonError> {
         let mut all = Vec::new();
         for bans in [false, true] {
-            let answer = self.ask(Request::Exceptions { id: None, bans }).await?;
-            let read = All::deserialize(answer);
-            let read = read.map_err(|error| DaemonError::Away(error.to_string()))?;
+            let read: All = self.read(Request::Exceptions { id: None, bans }).await?;
             all.extend(read.exceptions.into_iter().map(|view| Present {
                 spec: view.spec,
                 is_runtime: view.granted,

@@ -13,6 +13,7 @@ mod releases;
 mod report;
 mod sample;
 mod shared;
+mod steps;
 mod store;
 mod traffic;
 

@@ -3,7 +3,10 @@
 //! Compiling takes several times what the daemon needs permanently. The C library would keep the freed blocks for the
 //! next compilation, which may be a month away.
 
-#![expect(unsafe_code, reason = "the C library's functions are foreign")]
+#![cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "the C library's functions are foreign")
+)]
 
 /// Freed blocks of at least this many bytes go back to the system at once.
 #[cfg(target_env = "gnu")]

@@ -12,6 +12,7 @@ mod engine;
 mod groups;
 mod guide;
 mod laboratory;
+mod many_bans;
 mod nodes;
 mod outage;
 mod poison;

@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 use super::engine::Engine;
 use super::groups::groups;
 use super::laboratory::{POLICY, row};
+use super::many_bans::many_bans;
 use super::nodes::{AGENT, Node, await_well};
 use super::site::{SETTINGS, succeeded};
 use super::small::Small;
@@ -38,13 +39,14 @@ const RANGE: &str = "10s";
 
 type Step = fn(&mut Small) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 6] = [
+const STEPS: [(&str, Step); 7] = [
     ("step 10: groups", groups),
     ("step 11: downloads", downloads),
     ("step 12: the engine is out of space", out_of_space),
     ("step 13: an agent is away", away),
     ("step 14: a member is lost in a wave", lost_in_a_wave),
     ("step 15: a member is cut off", cut_off),
+    ("step 16: many bans at once", many_bans),
 ];
 
 /// Runs the steps, with three members.

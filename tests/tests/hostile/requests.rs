@@ -1,7 +1,6 @@
 //! Requests that are out of bounds, or too many: the daemon refuses them itself, past the checks of the client.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -13,19 +12,12 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{CONFIGURATION, REFUSED_WITHIN, ensure_alive};
 
-/// Begins a request in the daemon's own protocol.
 fn begin(site: &Site, request: &str) -> Result<UnixStream> {
-    let mut stream = UnixStream::connect(site.edge.socket())?;
-    stream.set_read_timeout(Some(REFUSED_WITHIN))?;
-    writeln!(stream, "{request}")?;
-    Ok(stream)
+    site.edge.begin_request(request, REFUSED_WITHIN)
 }
 
-/// Makes a request and returns the answer.
 fn say(site: &Site, request: &str) -> Result<String> {
-    let mut answer = String::new();
-    BufReader::new(begin(site, request)?).read_line(&mut answer)?;
-    Ok(answer)
+    site.edge.request(request, REFUSED_WITHIN)
 }
 
 #[test]

@@ -81,12 +81,7 @@ pub(super) fn make(release: &Release, image: &Image, stage: &Path, out: &Path) -
     )?;
     let name = format!("localhost/{}:{}", image.name, release.version);
     let mut build = buildah()?;
-    build.args([
-        "build",
-        "--layers=false",
-        "--isolation=chroot",
-        "--network=none",
-    ]);
+    build.args(["build", "--layers=false", "--isolation=chroot"]);
     build.args(["--timestamp", &release.epoch, "--tag", &name]);
     build.arg(format!(
         "--label=org.opencontainers.image.title={}",

@@ -50,8 +50,8 @@ pub(super) struct AuditEntry<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// Appends a line, which is on the disk when this returns. Returns where it begins.
-pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<u64, StateError> {
+/// Appends a line for each entry, which are on the disk when this returns. Returns where the first begins.
+pub(super) fn append(path: &Path, entries: &[AuditEntry<'_>]) -> Result<u64, StateError> {
     let failed = |doing| {
         move |cause| StateError::File {
             doing,
@@ -68,10 +68,11 @@ pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<u64, StateEr
         .open(path)
         .map_err(failed("opening"))?;
     let end = whole_lines(&mut file).map_err(failed("reading"))?;
-    let line = format!("{}\n", entry.to_json());
+    let lines = entries.iter().map(|entry| format!("{}\n", entry.to_json()));
+    let lines: String = lines.collect();
     let written = file
         .set_len(end)
-        .and_then(|()| file.write_all(line.as_bytes()))
+        .and_then(|()| file.write_all(lines.as_bytes()))
         .and_then(|()| file.sync_data());
     written.map(|()| end).map_err(|error| {
         // A full disk takes half a line. What is not whole is removed; the next record removes it otherwise.
@@ -80,7 +81,7 @@ pub(super) fn append(path: &Path, entry: &AuditEntry<'_>) -> Result<u64, StateEr
     })
 }
 
-/// Removes the last line, which begins here: what it records did not come true.
+/// Removes the last lines, the first of which begins here: what they record did not come true.
 pub(super) fn retract(path: &Path, start: u64) -> Result<(), StateError> {
     let file = File::options().append(true).open(path);
     let removed = file.and_then(|file| file.set_len(start).and_then(|()| file.sync_data()));
@@ -189,20 +190,21 @@ mod tests {
         let log = place.path().join("state/audit.jsonl");
         assert!(changes(&log, "x-1").is_empty());
         for (id, error) in [("x-1", None), ("x-2", Some("no")), ("x-1", None)] {
-            append(&log, &entry(id, error)).unwrap();
+            append(&log, &[entry(id, error)]).unwrap();
         }
         let text = fs::read_to_string(&log).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
         // Half a line hides no other.
         fs::write(&log, text + "{\"id\":\"x-1").unwrap();
-        append(&log, &entry("x-3", None)).unwrap();
+        append(&log, &[entry("x-3", None)]).unwrap();
         assert_eq!(changes(&log, "x-3").len(), 1);
         let text = fs::read_to_string(&log).unwrap();
         let is_whole = |line: &str| serde_json::from_str::<Value>(line).is_ok();
         assert!(text.lines().all(is_whole), "{text}");
-        let start = append(&log, &entry("x-4", None)).unwrap();
+        let start = append(&log, &[entry("x-4", None), entry("x-5", None)]).unwrap();
+        assert_eq!(changes(&log, "x-5").len(), 1);
         retract(&log, start).unwrap();
-        assert!(changes(&log, "x-4").is_empty());
+        assert!(changes(&log, "x-4").is_empty() && changes(&log, "x-5").is_empty());
         let of_one = changes(&log, "x-1");
         assert_eq!(of_one.len(), 2);
         assert_eq!(of_one[0]["time"], "2027-01-15T08:00:00Z");

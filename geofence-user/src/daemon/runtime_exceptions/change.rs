@@ -66,8 +66,8 @@ impl Change {
         }
     }
 
-    /// The options of the lock-out check, which only a ban or a removal can fail.
-    pub(super) fn lockout_options(&self) -> Option<ReloadOptions> {
+    /// Whether the lock-out check is forced, and the peers that the client requires, if this change can fail it.
+    fn lockout_check(&self) -> Option<(bool, &[Dependency])> {
         match self {
             Self::Ban {
                 force,
@@ -78,12 +78,55 @@ impl Change {
                 force,
                 required_peers,
                 ..
-            } => Some(ReloadOptions {
-                force: *force,
-                required_peers: required_peers.clone(),
-                keeps_accepted: true,
-            }),
+            } => Some((*force, required_peers)),
             Self::Add(_) | Self::Extend { .. } => None,
         }
+    }
+}
+
+/// The options of the lock-out check of changes that are made together, if one of them can fail it. It is forced only if
+/// each of those is.
+pub(super) fn lockout_options(changes: &[Change]) -> Option<ReloadOptions> {
+    let checks = changes.iter().filter_map(Change::lockout_check);
+    checks.fold(None, |options, (force, peers)| {
+        let mut options = options.unwrap_or(ReloadOptions {
+            force: true,
+            required_peers: Vec::new(),
+            keeps_accepted: true,
+        });
+        options.force &= force;
+        options.required_peers.extend_from_slice(peers);
+        Some(options)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::checks::lockout::Need;
+
+    #[test]
+    fn changes_together_are_forced_only_if_all_are() {
+        let peer = Dependency {
+            need: Need::Gateway,
+            address: Ipv4Addr::LOCALHOST.into(),
+        };
+        let remove = |force| Change::Remove {
+            id: "x-1".to_owned(),
+            reason: None,
+            force,
+            required_peers: vec![peer],
+        };
+        let add = Change::Add(ExceptionSpec::default());
+        assert_eq!(lockout_options(std::slice::from_ref(&add)), None);
+        let (yes, no) = (remove(true), remove(false));
+        let options = lockout_options(&[yes.clone(), add.clone(), no.clone()]);
+        assert_eq!(options.unwrap().required_peers, [peer; 2]);
+        let force = |changes: &[Change]| lockout_options(changes).map(|options| options.force);
+        assert_eq!(force(&[add.clone(), yes.clone()]), Some(true));
+        assert_eq!(force(&[yes.clone(), add, no.clone()]), Some(false));
+        assert_eq!(force(&[no, yes]), Some(false));
     }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod audit_log;
 mod change;
+mod edit;
 mod promises;
 mod refusal;
 mod store;

@@ -10,6 +10,11 @@ pub(super) fn refuse(text: impl ToString) -> Failure {
     Failure::new(Cause::Request, text)
 }
 
+/// A failure that is no fault of the request.
+pub(super) fn internal(error: impl ToString) -> Failure {
+    Failure::new(Cause::Internal, error)
+}
+
 /// Refuses the name of an exception that exists.
 pub(super) fn refuse_taken_name(
     config: &Config,

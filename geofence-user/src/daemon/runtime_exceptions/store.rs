@@ -87,15 +87,15 @@ impl RuntimeExceptionStore {
         state::replace(&self.file, text.as_bytes())
     }
 
-    /// Records a change in the audit log; returns where its line begins.
+    /// Records changes in the audit log; returns where the first line begins.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub(super) fn record(&self, entry: &AuditEntry<'_>) -> Result<u64, StateError> {
-        audit_log::append(&self.log, entry)
+    pub(super) fn record(&self, entries: &[AuditEntry<'_>]) -> Result<u64, StateError> {
+        audit_log::append(&self.log, entries)
     }
 
-    /// Removes the record of a change that failed afterwards, which is the last.
+    /// Removes the last records from here on: their changes failed afterwards.
     ///
     /// # Errors
     /// When the log cannot be written.

@@ -176,6 +176,7 @@ impl Right {
                 | Request::Revert,
             ) => true,
             (Self::Fleet, Request::Exception { change, .. }) => is_of_fleet(change),
+            (Self::Fleet, Request::Changes { changes }) => changes.iter().all(is_of_fleet),
             (Self::Fleet, _) => false,
         };
         if is_covered {
@@ -223,6 +224,9 @@ mod tests {
         };
         let change =
             |change: &str| format!(r#"{{"version":1,"command":"exception","change":{change}}}"#);
+        let together = |one: &str, other: &str| {
+            format!(r#"{{"version":1,"command":"changes","changes":[{one},{other}]}}"#)
+        };
         let plain = |words: &str| format!(r#"{{"version":1,"command":{words}}}"#);
         for (text, may) in [
             (plain(r#""status""#), true),
@@ -238,6 +242,8 @@ mod tests {
             (plain(r#""policy""#), false),
             (change(&add("fleet-a")), true),
             (change(&add("a")), false),
+            (together(&add("fleet-a"), &add("fleet-b")), true),
+            (together(&add("fleet-a"), &add("b")), false),
             (change(&ban("ban-192.0.2.1", false)), true),
             (change(&ban("ban-192.0.2.1", true)), false),
             (change(&ban("x", false)), false),

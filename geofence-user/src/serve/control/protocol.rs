@@ -45,6 +45,10 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts: Option<u64>,
     },
+    /// Changes many runtime exceptions, with as few images as possible. One that is refused does not stop the others.
+    Changes {
+        changes: Vec<Change>,
+    },
     /// The names of tenants, exceptions and protections, which the kernel knows by number.
     Names,
     /// The configuration that the daemon filters by, key by key.

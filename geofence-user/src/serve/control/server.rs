@@ -270,7 +270,10 @@ async fn carry_out(
 ) -> Result<Box<RawValue>, Failure> {
     let is_change = matches!(
         request,
-        Request::Reload(_) | Request::Apply { .. } | Request::Exception { .. }
+        Request::Reload(_)
+            | Request::Apply { .. }
+            | Request::Exception { .. }
+            | Request::Changes { .. }
     );
     let _turn = if is_change {
         Some(places.turn().await?)
@@ -336,8 +339,9 @@ async fn carry_out(
         }
         Request::Exception { change, lasts } => {
             let lasts = lasts.map(Duration::from_secs);
-            daemon.change_exceptions(change, lasts, caller).await?
+            daemon.change_exception(change, lasts, caller).await?
         }
+        Request::Changes { changes } => daemon.change_exceptions(changes, caller).await?,
         Request::Names => daemon.names(),
         Request::Policy => return daemon.policy().await,
         Request::Events { since, wait } => {
