@@ -86,11 +86,11 @@ fn add(counters: &mut CountryCounters, verdict: Verdict, length: u64) {
 /// Counts a packet that passes because it is for an exempted service, by the place of its port.
 ///
 /// Its symbol is global, so the verifier follows it once by itself, and not again from each state that calls it. Such a
-/// function takes numbers and must return one, which says nothing here.
+/// function takes numbers and must return one, which has no meaning here.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn count_service(place: u32) -> u32 {
-    // The verifier knows nothing of what it is called with.
+    // The verifier knows nothing about the argument.
     let place = place as usize & (PLACES - 1);
     if let Some(slots) = maps::SERVICE_PORTS.get_ptr(0) {
         // SAFETY: the element has a byte for each place. The daemon may be writing it; a byte is read at once.

@@ -168,6 +168,11 @@ fn changes_that_come_together_take_few_images_and_the_refused_stop_no_other() ->
         Ok(serde_json::from_str(&edge.request(request, PATIENCE)?)?)
     };
     let before = generation()?;
+    for count in [0, 101] {
+        let answer = ask(&bans_together(vec![NEIGHBOUR; count].into_iter(), &[]))?;
+        let error = answer["error"].as_str().unwrap_or_default();
+        ensure!(error.contains("1 to 100 changes"), "{answer}");
+    }
     let many: Vec<String> = (40..100).map(|last| format!("84.200.69.{last}")).collect();
     let answer = ask(&bans_together(many.iter().map(String::as_str), &[]))?;
     ensure!(

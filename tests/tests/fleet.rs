@@ -11,7 +11,7 @@ use geofence_tests::{fake_clock, fleet, require_root};
 #[test]
 fn fleet_has_one_policy_and_one_exception_and_each_node_stands_alone() -> Result<()> {
     require_root!(missing_programs(&fleet::PROGRAMS));
-    let rows = fleet::fleet(Scale::Short, &mut |_| {})?;
+    let rows = fleet::fleet(Scale::Short, None, &mut |_| {})?;
     println!("{}", ensure_steps(&rows, 1..=9)?);
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! expires, so an expiry never needs a round. What a round changes is asked for in a few requests, because the daemon
 //! compiles an image for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,13 +56,20 @@ async fn round(shared: &Shared, wanted: &Wanted) -> Result<bool, DaemonError> {
     );
     let mut refused = wanted.unreadable.clone();
     let mut is_whole = true;
-    for group in groups(steps) {
+    let mut groups = VecDeque::from(groups(steps));
+    while let Some(group) = groups.pop_front() {
         match carry_out(shared, &group).await {
             Ok(others) => refused.extend(others),
             Err(error @ DaemonError::Away(_)) => return Err(error),
             Err(error) if error.is_passing() => {
                 is_whole = false;
                 break;
+            }
+            // One that the daemon does not take from an agent stops no other.
+            Err(_) if group.len() > 1 => {
+                for step in group.into_iter().rev() {
+                    groups.push_front(vec![step]);
+                }
             }
             Err(error) => {
                 let all = group.iter().map(|step| step.id().to_owned());

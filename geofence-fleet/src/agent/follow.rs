@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use geofence_user::config::ExceptionSpec;
+use geofence_user::config::{BAN, ExceptionSpec};
+use geofence_user::serve::control::FLEET;
 use tracing::{info, warn};
 
 use super::shared::{Shared, Wanted, lock};
@@ -181,11 +182,47 @@ fn apply(shared: &Shared, wanted: &mut Wanted, change: Change) {
     }
 }
 
-/// Reads an exception, which must have the name of its key.
+/// Reads an exception or a ban, which must have the name of its key, and one that the daemon takes from an agent.
 fn exception(id: &str, value: &[u8]) -> Result<ExceptionSpec, String> {
     let spec: ExceptionSpec = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-    if spec.id == id {
-        return Ok(spec);
+    let (what, start) = if spec.is_ban() {
+        ("a ban", BAN)
+    } else {
+        ("an exception", FLEET)
+    };
+    if spec.id != id {
+        Err(format!("it calls itself {:?}", spec.id))
+    } else if !id.starts_with(start) {
+        Err(format!(
+            "it is {what}, and its name does not begin with {start:?}"
+        ))
+    } else {
+        Ok(spec)
     }
-    Err(format!("it calls itself {:?}", spec.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_daemon_takes_from_an_agent_are_read() {
+        let read = |id: &str, action: &str| {
+            let text = format!(
+                r#"{{"id":"{id}","from":["192.0.2.1"],"to":["any"],"owner":"a","reason":"b","action":"{action}"}}"#
+            );
+            exception(id, text.as_bytes())
+        };
+        for (id, action, is_read) in [
+            ("fleet-a", "pass", true),
+            ("fleet-a", "drop", false),
+            ("ban-192.0.2.1", "drop", true),
+            ("ban-192.0.2.1", "pass", false),
+            ("a", "pass", false),
+        ] {
+            assert_eq!(read(id, action).is_ok(), is_read, "{id} {action}");
+        }
+        assert!(exception("fleet-b", br#"{"id":"fleet-a"}"#).is_err());
+        assert!(exception("fleet-b", b"{}").is_err());
+    }
 }

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use geofence_user::config::ExceptionSpec;
 use geofence_user::daemon::Change;
+use geofence_user::daemon::runtime_exceptions::CHANGES_MAX;
 use geofence_user::model::units::UnixSeconds;
 use geofence_user::serve::control::FLEET;
 
 use super::daemon::Present;
 
-/// So many changes are asked for at once, so that the first are soon in force,
-const TOGETHER_MAX: usize = 200;
-/// and they have so many bytes: the daemon reads requests of twice this length.
-const TOGETHER_BYTES_MAX: usize = 1 << 20;
+/// A request has at most so many bytes; the daemon reads lines of twice this length.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +68,11 @@ impl Step {
         }
     }
 
-    /// Whether a ban is this agent's from now on. One that the fleet has made longer is the fleet's to end.
+    /// Whether it makes a ban, or makes one longer: then that is this agent's from now on, and the fleet's to end.
     pub(super) fn makes_own(&self) -> bool {
         match self {
             Self::Add(spec) | Self::Replace(spec) => spec.is_ban(),
-            Self::Extend { .. } => true,
-            Self::Remove { .. } | Self::Forget { .. } => false,
+            Self::Extend { .. } | Self::Remove { .. } | Self::Forget { .. } => false,
         }
     }
 
@@ -93,17 +91,15 @@ impl Step {
 /// Steps that are taken with one request each group, in order.
 pub(super) fn groups(steps: Vec<Step>) -> Vec<Vec<Step>> {
     let mut groups: Vec<Vec<Step>> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut changes) = (0, 0);
     for step in steps {
-        let more = step.bytes();
+        bytes += step.bytes();
+        changes += step.changes().len();
         match groups.last_mut() {
-            Some(group) if group.len() < TOGETHER_MAX && bytes + more <= TOGETHER_BYTES_MAX => {
-                group.push(step);
-                bytes += more;
-            }
+            Some(group) if changes <= CHANGES_MAX && bytes <= REQUEST_BYTES_MAX => group.push(step),
             _ => {
+                (bytes, changes) = (step.bytes(), step.changes().len());
                 groups.push(vec![step]);
-                bytes = more;
             }
         }
     }
@@ -143,6 +139,8 @@ pub(super) fn steps(
             Some(known) if is_same(known, spec) => {}
             // An operator of this machine has banned it for longer.
             Some(known) if spec.is_ban() && !is_own(id) && lasts_longer(known, spec) => {}
+            // A ban is made anew if it has expired meanwhile.
+            Some(known) if spec.is_ban() && known.is_ban() => steps.push(Step::Add(spec.clone())),
             Some(known) => match &spec.until {
                 Some(until) if is_same_but_its_end(known, spec) => steps.push(Step::Extend {
                     id: id.clone(),
@@ -317,14 +315,14 @@ mod tests {
             std::slice::from_ref(&short),
             &[],
         );
-        assert!(matches!(&steps[..], [Step::Extend { .. }]), "{steps:?}");
+        assert_eq!(steps, [Step::Add(long.clone())]);
         // Its own ban follows the fleet in either direction.
         let steps = asked(
             std::slice::from_ref(&short),
             std::slice::from_ref(&long),
             &[&short.id],
         );
-        assert!(matches!(&steps[..], [Step::Extend { .. }]), "{steps:?}");
+        assert_eq!(steps, [Step::Add(short)]);
     }
 
     #[test]
@@ -334,7 +332,9 @@ mod tests {
         };
         let small = |number: usize| Step::Add(spec(&format!("fleet-{number}"), None));
         assert_eq!(lengths(Vec::new()), [0; 0]);
-        assert_eq!(lengths((0..450).map(small).collect()), [200, 200, 50]);
+        assert_eq!(lengths((0..250).map(small).collect()), [100, 100, 50]);
+        let replaced = |number: usize| Step::Replace(spec(&format!("fleet-{number}"), None));
+        assert_eq!(lengths((0..99).map(replaced).collect()), [50, 49]);
         let large = |number: usize| {
             let mut spec = spec(&format!("fleet-{number}"), None);
             spec.reason = "r".repeat(300 << 10);
@@ -347,7 +347,7 @@ mod tests {
         // A request is read whole by the daemon, with everything that is around its steps.
         let changes = groups(all)[0].iter().flat_map(Step::changes).collect();
         let request = Request::Changes { changes };
-        assert!(serde_json::to_string(&request).unwrap().len() < 2 * TOGETHER_BYTES_MAX);
+        assert!(serde_json::to_string(&request).unwrap().len() < 2 * REQUEST_BYTES_MAX);
     }
 
     #[test]

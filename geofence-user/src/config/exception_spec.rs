@@ -136,7 +136,7 @@ impl ExceptionSpec {
 }
 
 /// What the names of bans begin with.
-pub(crate) const BAN: &str = "ban-";
+pub const BAN: &str = "ban-";
 
 /// The name of a ban. Names have neither colons nor slashes.
 #[must_use]

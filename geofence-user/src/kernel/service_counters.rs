@@ -53,7 +53,7 @@ impl Filter {
         &mut self,
         services: &BTreeSet<CountedService>,
     ) -> Result<(), KernelError> {
-        // Nothing is known again unless all is written.
+        // If a write fails, they are read from the table again.
         let (mut known, is_written) = self.take_slots()?;
         let is_known = services.iter().all(|service| known.contains_key(service));
         if is_known && is_written {
@@ -107,7 +107,7 @@ impl Filter {
         Ok(())
     }
 
-    /// The slots, and whether the ports of each lead there; if not, they are those that an earlier process has left.
+    /// The slots, and whether the ports of each are known to lead there.
     fn take_slots(&mut self) -> Result<(ServiceSlots, bool), KernelError> {
         match self.service_slots.take() {
             Some(known) => Ok((known, true)),

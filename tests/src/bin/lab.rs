@@ -62,6 +62,9 @@ struct Fleet {
     /// One member, five nodes and twenty watchers instead of three, a hundred and a thousand
     #[arg(long)]
     short: bool,
+    /// How many agents only watch, each with a connection of its own
+    #[arg(long, value_name = "COUNT")]
+    watchers: Option<usize>,
     /// Print one JSON object a row instead of a table
     #[arg(long)]
     json: bool,
@@ -203,7 +206,7 @@ fn fleet(arguments: &Fleet) -> Result<bool> {
     need_root()?;
     need(&fleet::PROGRAMS)?;
     show(
-        &fleet::fleet(scale(arguments.short), &mut progress())?,
+        &fleet::fleet(scale(arguments.short), arguments.watchers, &mut progress())?,
         arguments.json,
     )
 }

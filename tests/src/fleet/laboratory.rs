@@ -24,6 +24,8 @@ pub(super) struct Lab {
     /// The first release of the policy, which is an old one later.
     pub(super) old_release: Option<Value>,
     pub(super) scale: Scale,
+    /// How many agents only watch.
+    pub(super) watchers: usize,
 }
 
 impl Lab {

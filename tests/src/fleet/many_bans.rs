@@ -1,6 +1,6 @@
 //! An agent that was away finds many bans at once, and has the daemon make them with few images.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_fleet::engine::Engine as Client;
@@ -19,8 +19,10 @@ use crate::wait::poll;
 
 /// More than the agent asks for at once.
 const BANS: usize = 300;
+/// How long it takes until a put that failed for want of a leader is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many images the daemon may compile for them.
-const IMAGES_MAX: u64 = 4;
+const IMAGES_MAX: u64 = 10;
 
 /// While an agent is away, many bans are made; when it is back, they are lifted.
 pub(super) fn many_bans(lab: &mut Small) -> Result<Vec<Row>> {
@@ -66,7 +68,13 @@ fn write(lab: &Small) -> Result<()> {
                     ..ExceptionSpec::default()
                 };
                 let key = format!("/geofence/main/bans/{id}");
-                client.put(&key, serde_json::to_vec(&ban)?, None).await?;
+                let value = serde_json::to_vec(&ban)?;
+                // The members may be choosing a leader after the step before.
+                let deadline = Instant::now() + PATIENCE;
+                while let Err(error) = client.put(&key, value.clone(), None).await {
+                    ensure!(error.is_away() && Instant::now() < deadline, "{error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
             Ok(())
         })

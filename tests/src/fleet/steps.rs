@@ -42,10 +42,10 @@ const STEPS: [(&str, Step); 9] = [
 ];
 
 /// Runs the laboratory; `say` hears what is done next.
-pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
-    let (members, count, period) = match scale {
-        Scale::Short => (1, 5, Duration::from_millis(20)),
-        Scale::Whole => (3, 100, Duration::from_millis(250)),
+pub fn fleet(scale: Scale, watchers: Option<usize>, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
+    let (members, count, usual, period) = match scale {
+        Scale::Short => (1, 5, 20, Duration::from_millis(20)),
+        Scale::Whole => (3, 100, 1000, Duration::from_millis(250)),
     };
     say("starting the engine");
     let site = Site::new()?;
@@ -66,6 +66,7 @@ pub fn fleet(scale: Scale, say: &mut dyn FnMut(&str)) -> Result<Vec<Row>> {
         traffic,
         old_release: None,
         scale,
+        watchers: watchers.unwrap_or(usual),
     };
     let mut rows = Vec::new();
     for (what, step) in STEPS {
@@ -269,7 +270,7 @@ fn waves(lab: &mut Lab) -> Result<Vec<Row>> {
 }
 
 fn many_watchers(lab: &mut Lab) -> Result<Vec<Row>> {
-    let count = lab.scale_of(20, 1000);
+    let count = lab.watchers;
     let begun = Instant::now();
     let what = format!("a change to {count} watchers");
     let mut row = row(7, &what, "to the last", begun, watchers::watch(lab, count));

@@ -3,7 +3,7 @@
 //! The file of the store is read again for each change, because it is authoritative. A change is compiled and checked,
 //! then recorded in the audit log, then written to the file, then activated. Whenever this process dies, the next one
 //! filters by what the file says, and nothing has changed without a record. Changes that come together are compiled
-//! once, and by halves if one of them is refused.
+//! once, and in halves if one of them is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,9 @@ struct Edit {
     change: Change,
     spec: ExceptionSpec,
 }
+
+/// How many changes may come together. If each of them is refused, almost twice as many images are compiled.
+pub const CHANGES_MAX: usize = 100;
 
 /// Changes that have passed every check without the kernel.
 struct Plan {
@@ -65,15 +68,22 @@ impl Daemon {
         if let Some((_, failure)) = outcome.refused.pop() {
             return Err(failure);
         }
-        let Some(Edit { change, spec }) = outcome.made.pop() else {
+        let Some(edit) = outcome.made.pop() else {
             return Err(internal("the change was neither made nor refused"));
         };
-        lock(&self.promises).record(&spec.id, lasts);
-        let view = match &change {
+        lock(&self.promises).record(&edit.spec.id, lasts);
+        let daemon = Arc::clone(self);
+        let exception = run_blocking(move || Ok(daemon.after(&edit))).await?;
+        Ok(json!({ "generation": outcome.generation, "exception": exception }))
+    }
+
+    /// The exception of a change for the answer.
+    fn after(&self, Edit { change, spec }: &Edit) -> Value {
+        let view = match change {
             Change::Add(_) | Change::Ban { .. } | Change::Extend { .. } => self.exception(&spec.id),
             Change::Remove { .. } => Ok(None),
         };
-        let exception = match view {
+        match view {
             Ok(Some(view)) => json!(view),
             Ok(None) => json!(spec),
             // The exception is in force, even if its counters cannot be read for the answer.
@@ -82,8 +92,7 @@ impl Daemon {
                 warn!("{id} is in force; cannot read how many packets it has let pass: {failure}");
                 json!(spec)
             }
-        };
-        Ok(json!({ "generation": outcome.generation, "exception": exception }))
+        }
     }
 
     /// Makes many changes, in order, with as few images as possible; returns the generation of the last image, and
@@ -96,6 +105,12 @@ impl Daemon {
         changes: Vec<Change>,
         caller: Caller,
     ) -> Result<Value, Failure> {
+        if !(1..=CHANGES_MAX).contains(&changes.len()) {
+            return Err(refuse(format!(
+                "1 to {CHANGES_MAX} changes may come together, and these are {}",
+                changes.len()
+            )));
+        }
         let _change = self.change.lock().await;
         self.refuse_on_trial()?;
         let Outcome {
@@ -118,42 +133,52 @@ impl Daemon {
         // What is still to be made, the next group last.
         let mut groups = vec![changes];
         while let Some(mut group) = groups.pop() {
-            match self.attempt_changes(group.clone(), caller).await {
+            let failure = match self.attempt_changes(group.clone(), caller).await {
                 Ok((edits, generation)) => {
                     outcome.made.extend(edits);
                     outcome.generation = Some(generation);
+                    continue;
                 }
-                Err(_) if group.len() > 1 => {
-                    let others = group.split_off(group.len() / 2);
-                    groups.extend([others, group]);
-                }
-                Err(failure) => {
-                    for change in group {
-                        self.note_refusal(&change, &failure, caller);
-                        outcome.refused.push((change, failure.clone()));
-                    }
-                }
+                Err(failure) => failure,
+            };
+            let is_about_a_change = is_about_a_change(failure.cause);
+            if is_about_a_change && group.len() > 1 {
+                let count = group.len();
+                info!(
+                    "of {count} changes together one is refused, so each half is tried: {failure}"
+                );
+                let others = group.split_off(count / 2);
+                groups.extend([others, group]);
+                continue;
             }
+            if !is_about_a_change {
+                group.extend(groups.drain(..).rev().flatten());
+            }
+            self.note_refusals(&group, &failure, caller);
+            let refused = group.into_iter().map(|change| (change, failure.clone()));
+            outcome.refused.extend(refused);
         }
         memory::give_back();
         outcome
     }
 
-    /// Logs and records that a change was refused.
-    fn note_refusal(&self, change: &Change, failure: &Failure, caller: Caller) {
-        let id = change.id();
-        warn!("{} {id}: refused: {failure}", change.verb());
-        let spec = match change {
-            Change::Add(spec) | Change::Ban { ban: spec, .. } => Some(spec),
-            Change::Extend { .. } | Change::Remove { .. } => None,
-        };
-        let entry = AuditEntry {
-            id,
-            result: "refused",
-            error: Some(&failure.text),
-            ..entry(change, spec, caller)
-        };
-        if let Err(failure) = self.record(&[entry]) {
+    /// Logs and records that changes were refused.
+    fn note_refusals(&self, changes: &[Change], failure: &Failure, caller: Caller) {
+        let entries = changes.iter().map(|change| {
+            let id = change.id();
+            warn!("{} {id}: refused: {failure}", change.verb());
+            let spec = match change {
+                Change::Add(spec) | Change::Ban { ban: spec, .. } => Some(spec),
+                Change::Extend { .. } | Change::Remove { .. } => None,
+            };
+            AuditEntry {
+                id,
+                result: "refused",
+                error: Some(&failure.text),
+                ..entry(change, spec, caller)
+            }
+        });
+        if let Err(failure) = self.record(&entries.collect::<Vec<_>>()) {
             warn!("{failure}");
         }
     }
@@ -229,11 +254,11 @@ impl Daemon {
             Ok(generation) => generation,
             Err(failure) => {
                 if let Err(error) = store.retract(records) {
-                    error!("{error}: it records the change as done, and the change was refused");
+                    error!("{error}: it records changes as done that were refused");
                 }
                 if let Err(error) = store.write(&before) {
                     error!(
-                        "{error}: the next start or reload will apply the change that was refused now"
+                        "{error}: the next start or reload will make the changes that were refused now"
                     );
                 }
                 return Err(failure);
@@ -289,7 +314,7 @@ impl Daemon {
         if written.is_err()
             && let Err(error) = self.exception_store.retract(records)
         {
-            error!("{error}: it records the change as done, and it was not made");
+            error!("{error}: it records changes as done that were not made");
         }
         written.map_err(internal)
     }
@@ -301,6 +326,14 @@ impl Daemon {
             ))
         })
     }
+}
+
+/// Whether a failure may be the fault of one change, so that others could still be made.
+const fn is_about_a_change(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::Request | Cause::Lockout | Cause::Restart | Cause::Capacity
+    )
 }
 
 /// The audit entry of a change that is done.

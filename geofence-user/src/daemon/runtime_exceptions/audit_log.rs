@@ -1,7 +1,8 @@
 //! The audit log: who changed which runtime exception, one line of JSON a change.
 //!
-//! The log is in the instance's state directory, for its owner only. Lines are only appended, except that the line of a
-//! change that fails afterwards is removed before its refusal is recorded.
+//! The log is in the instance's state directory, for its owner only. Lines are only appended, except that those of
+//! changes that fail afterwards are removed before the refusal is recorded. A power cut between the log and the file
+//! leaves lines about changes, of one request at most, that were not made.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -50,7 +51,7 @@ pub(super) struct AuditEntry<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// Appends a line for each entry, which are on the disk when this returns. Returns where the first begins.
+/// Appends a line for each entry; all are on the disk when this returns. Returns where the first begins.
 pub(super) fn append(path: &Path, entries: &[AuditEntry<'_>]) -> Result<u64, StateError> {
     let failed = |doing| {
         move |cause| StateError::File {

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use super::change::Change;
-use super::refusal::{
-    internal, not_found, of_configuration, refuse, refuse_name_of_ban, refuse_taken_name,
-};
+use super::refusal::{not_found, of_configuration, refuse, refuse_name_of_ban, refuse_taken_name};
 use crate::config::{Config, ExceptionSpec};
 use crate::daemon::state::Daemon;
 use crate::model::failure::Failure;
@@ -47,7 +45,7 @@ impl Daemon {
         let name = self.exception_store.file().display().to_string();
         let (config, text) = config
             .add_runtime_exception(spec, text, &name)
-            .map_err(internal)?;
+            .map_err(refuse)?;
         Ok((config, spec.clone(), text))
     }
 
@@ -81,16 +79,14 @@ impl Daemon {
         let now = self.kernel_time();
         loop {
             let is_old = |one: &ExceptionSpec| {
-                let until = one.expiry().unwrap_or_default();
-                one.is_ban() && one.id != but && until.is_some_and(|until| until <= now)
+                let end = || one.expiry().unwrap_or_default();
+                one.is_ban() && one.id != but && end().is_some_and(|end| end <= now)
             };
             let mut all = config.runtime.list.iter();
             let Some(at) = all.position(|one| is_old(&one.spec)) else {
                 return Ok((config, text));
             };
-            (config, text) = config
-                .remove_runtime_exception(at, &text)
-                .map_err(internal)?;
+            (config, text) = config.remove_runtime_exception(at, &text).map_err(refuse)?;
         }
     }
 
@@ -112,16 +108,14 @@ impl Daemon {
             .map_err(|errors| refuse(errors.render(false)))?;
         let (config, text) = config
             .extend_runtime_exception(at, until, text)
-            .map_err(internal)?;
+            .map_err(refuse)?;
         Ok((config, spec, text))
     }
 
     fn removed(&self, config: Config, text: &str, id: &str) -> Result<Edited, Failure> {
         let at = self.position(&config, id)?;
         let spec = config.runtime.list[at].spec.clone();
-        let (config, text) = config
-            .remove_runtime_exception(at, text)
-            .map_err(internal)?;
+        let (config, text) = config.remove_runtime_exception(at, text).map_err(refuse)?;
         Ok((config, spec, text))
     }
 

@@ -10,6 +10,7 @@ mod store;
 mod summary;
 mod view;
 
+pub use apply::CHANGES_MAX;
 pub use audit_log::Caller;
 pub use change::Change;
 pub(super) use promises::Promises;
