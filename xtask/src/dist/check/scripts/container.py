@@ -92,6 +92,7 @@ def specification(manifests, root, image, places):
     capabilities = {f"CAP_{name}" for name in context["capabilities"]["add"]}
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "mode=755"]},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
     ]
     for mount in container["volumeMounts"]:
