@@ -358,6 +358,25 @@ pub async fn add_node(
     engine.put(&keys.known_node(node), group, None).await
 }
 
+/// The group that a node is in; nothing if the engine does not know the node.
+///
+/// # Errors
+/// Why the engine did not answer.
+pub async fn group_of(
+    engine: &mut Engine,
+    keys: &Keys,
+    node: &Name,
+) -> Result<Option<Name>, EngineError> {
+    let known = engine.get(&keys.known_node(node)).await?;
+    Ok(known.and_then(|entry| group_in(&entry.value)))
+}
+
+/// The group that the value of a known node names.
+#[must_use]
+pub fn group_in(value: &[u8]) -> Option<Name> {
+    str::from_utf8(value).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use etcd_client::{
 use geofence_user::model::text::with_causes;
 use rand::seq::SliceRandom as _;
 
-use crate::keys::Range;
+use crate::keys::{Name, Range};
 use crate::settings::Settings;
 
 /// The largest value. Larger ones delay the watches of everybody.
@@ -47,6 +47,10 @@ pub enum EngineError {
     TooLarge { key: String, size: usize },
     #[error("the engine no longer has what changed since revision {0}")]
     Compacted(i64),
+    #[error(
+        "the engine knows no node {0}, so nothing changes here: `geofence-fleet bootstrap node {0}` makes it known"
+    )]
+    UnknownNode(Name),
     #[error("the engine ended the watch: {0}")]
     WatchEnded(String),
 }

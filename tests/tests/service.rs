@@ -200,8 +200,12 @@ fn service_manager_sees_state_reloads_and_the_end() -> Result<()> {
         at.is_some_and(|at| at.parse::<u64>().is_ok()),
         "{reloading}"
     );
-    manager.wait("READY=1")?;
-    manager.wait("STATUS=monitoring, nothing is dropped, 1 interface")?;
+    // Whoever looks at the state when the reload has returned sees what holds then.
+    let reloaded = manager.wait("READY=1")?;
+    ensure!(
+        reloaded.contains("STATUS=monitoring, nothing is dropped, 1 interface"),
+        "{reloaded}"
+    );
 
     daemon.signal(Signal::SIGTERM)?;
     manager.wait("STOPPING=1")?;

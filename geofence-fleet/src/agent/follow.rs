@@ -15,15 +15,16 @@ use geofence_user::serve::control::FLEET;
 use tracing::{info, warn};
 
 use super::shared::{Shared, Wanted, lock};
+use crate::authority::{group_in, group_of};
 use crate::backoff::Backoff;
 use crate::engine::{Change, Engine, EngineError};
-use crate::keys::{Name, Subject, Watched};
+use crate::keys::{Subject, Watched};
 
 /// A member that says nothing for so long, not even that it lives, is given up. etcd reports progress every ten minutes
 /// where nothing changes, and a lost connection shows by its own pings.
 const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
 
-/// How many causes are named of why the engine cannot be reached.
+/// How many causes are named of why the engine cannot be followed.
 const UNREACHED_MAX: usize = 16;
 
 pub(super) async fn follow(shared: Arc<Shared>) {
@@ -48,10 +49,10 @@ pub(super) async fn follow(shared: Arc<Shared>) {
                     unreached.clear();
                 } else {
                     let text = error.to_string();
-                    // Each cause once, until the engine was reached.
+                    // Each cause once, until the engine was followed.
                     if unreached.len() < UNREACHED_MAX && unreached.insert(text) {
                         warn!(
-                            "cannot reach the engine, this node filters on by what it has: {error}"
+                            "cannot follow the engine, this node filters on by what it has: {error}"
                         );
                     }
                 }
@@ -72,21 +73,14 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Moved, Engine
     let (mut entries, after) = engine.list_range(&range).await?;
     // What is read after that is watched from there as well, so that nothing is missed between.
     let known = shared.keys.known_node(&shared.node);
-    let group = engine.get(&known).await?;
-    let group = group.and_then(|entry| group_of(&entry.value));
-    let policy = group
-        .clone()
-        .map(|group| shared.keys.release(&Subject::Policy(group)));
-    match &policy {
-        Some(key) => entries.extend(engine.get(key).await?),
-        None => warn!(
-            "the fleet knows no node {}, so there is no policy for it: `geofence-fleet bootstrap node` makes it known",
-            shared.node
-        ),
-    }
+    // An empty engine would want no exception and no ban. One that does not know this node says nothing about it.
+    let group = group_of(&mut engine, &shared.keys, &shared.node).await?;
+    let group = group.ok_or_else(|| EngineError::UnknownNode(shared.node.clone()))?;
+    let policy = shared.keys.release(&Subject::Policy(group.clone()));
+    entries.extend(engine.get(&policy).await?);
     let mut wanted = Wanted {
         revision: Some(after),
-        group,
+        group: Some(group),
         ..Wanted::default()
     };
     let before = shared.wanted.borrow().exceptions.clone();
@@ -106,9 +100,7 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Moved, Engine
     shared.wanted.send_replace(wanted);
     let mut watch = engine.watch(&range, after).await?;
     watch.add(&known, after).await?;
-    if let Some(key) = &policy {
-        watch.add(key, after).await?;
-    }
+    watch.add(&policy, after).await?;
     info!(
         "following the fleet at {} from revision {after}",
         engine.endpoint()
@@ -128,7 +120,7 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Moved, Engine
         let (moves, changes): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| change.key == known);
         if let Some(last) = moves.last()
-            && last.value.as_deref().and_then(group_of) != group
+            && last.value.as_deref().and_then(group_in) != group
         {
             return Ok(Moved);
         }
@@ -139,10 +131,6 @@ async fn session(shared: &Shared, backoff: &mut Backoff) -> Result<Moved, Engine
             wanted.revision = Some(revision);
         });
     }
-}
-
-fn group_of(value: &[u8]) -> Option<Name> {
-    str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Puts a change into what is wanted. A value that cannot be read, perhaps because a newer command has written it,

@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub(super) unreadable: BTreeMap<String, String>,
     pub(super) releases: BTreeMap<Subject, Release>,
     pub(super) is_frozen: bool,
-    /// The group that the operator has put this node in; nothing if the fleet does not know this node.
+    /// The group that the operator has put this node in; nothing until the engine was read once.
     pub(super) group: Option<Name>,
     /// The engine's revision; nothing until the engine was read once. Before that, nothing is removed.
     pub(super) revision: Option<i64>,

@@ -8,9 +8,12 @@ use clap::{Args, Subcommand};
 use geofence_user::cli::Outcome;
 
 use super::options::{SettingsArgs, runtime};
-use crate::authority::{Authority, Member, SETTINGS, add_node, enable_roles};
+use crate::authority::{Authority, Member, SETTINGS, add_node, enable_roles, group_of};
 use crate::engine::Engine;
 use crate::keys::{Keys, Name};
+
+/// The group of a new node for which none is named.
+const DEFAULT_GROUP: &str = "default";
 
 /// Set up a fleet: certificates, the engine's users, and what each node needs
 #[derive(Args, Debug)]
@@ -46,9 +49,9 @@ enum Verb {
         /// Name of the node
         #[arg(value_name = "NAME")]
         node: Name,
-        /// Group whose policy the node follows
-        #[arg(long, value_name = "NAME", default_value = "default")]
-        group: Name,
+        /// Group whose policy the node follows [default: the one that it is in, or `default` for a new node]
+        #[arg(long, value_name = "NAME")]
+        group: Option<Name>,
         /// Directory to make [default: one of the node's name beside the settings]
         #[arg(long, value_name = "DIRECTORY")]
         into: Option<PathBuf>,
@@ -108,11 +111,15 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
             let authority = Authority::of(&settings);
             let beside = settings.authority.with_file_name(node.as_str());
             let into = into.clone().unwrap_or(beside);
-            authority.node(&settings, node, &into)?;
             let root = authority.as_root(&settings);
+            let keys = Keys::of(&settings.fleet);
             runtime()?.block_on(async {
                 let mut engine = Engine::connect(&root).await?;
-                add_node(&mut engine, &Keys::of(&settings.fleet), node, group).await
+                let known = group_of(&mut engine, &keys, node).await?;
+                let group = group.clone().or(known);
+                let group = group.map_or_else(|| DEFAULT_GROUP.parse(), Ok)?;
+                authority.node(&settings, node, &into)?;
+                anyhow::Ok(add_node(&mut engine, &keys, node, &group).await?)
             })?;
             let into = into.display();
             writeln!(out, "copy {into} to {node} as /etc/geofence-fleet")?;
@@ -127,9 +134,8 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
             let keys = Keys::of(&settings.fleet);
             runtime()?.block_on(async {
                 let mut engine = Engine::connect(&root).await?;
-                let known = engine.get(&keys.known_node(node)).await?;
                 ensure!(
-                    known.is_some(),
+                    group_of(&mut engine, &keys, node).await?.is_some(),
                     "the fleet has no node {node}: `geofence-fleet nodes` lists them, and `geofence-fleet bootstrap \
                      node` makes one"
                 );

@@ -66,12 +66,12 @@ impl Daemon {
         let _ = notify::reloading();
         let begun = Instant::now();
         let result = self.try_reload(options).await;
-        let _ = notify::reloaded();
         lock(&self.reloads).count(&result, begun.elapsed());
-        memory::give_back();
         if result.is_ok() {
             self.is_start_incomplete.store(false, Ordering::Relaxed);
         }
+        self.report_reloaded().await;
+        memory::give_back();
         match &result {
             Ok(generation) => {
                 info!("reloaded: image {generation} is active");

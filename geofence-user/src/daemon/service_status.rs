@@ -1,7 +1,8 @@
 //! The line that `systemctl status` shows: what is enforced where, what is missing, and how much is dropped now.
 //!
-//! The service manager gets a line only when it differs from the last one.
+//! The service manager gets a line when a reload has ended, and when it differs from the last one.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,21 +81,33 @@ pub async fn keep_reporting(daemon: Arc<Daemon>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = None;
-    let mut last = String::new();
     loop {
         ticks.tick().await;
         let line = daemon.service_status(&mut before).await.line();
-        if line != last
-            && let Err(error) = notify::status(&line)
-        {
-            // The watchdog reports the same trouble, and aloud.
-            debug!("cannot report the state to the service manager: {error}");
+        let last = std::mem::replace(&mut *lock(&daemon.service_line), line.clone());
+        if line != last {
+            note(notify::status(&line));
         }
-        last = line;
+    }
+}
+
+/// The watchdog reports the same trouble, and aloud.
+fn note(reported: io::Result<()>) {
+    if let Err(error) = reported {
+        debug!("cannot report the state to the service manager: {error}");
     }
 }
 
 impl Daemon {
+    /// Reports to the service manager, if there is one, that a reload has ended, and what holds now.
+    pub(super) async fn report_reloaded(&self) {
+        if notify::is_wanted() {
+            let line = self.service_status(&mut None).await.line();
+            note(notify::ready(&line));
+            *lock(&self.service_line) = line;
+        }
+    }
+
     /// What the line says now. `before` is when the dropped packets were last counted, and how many there were.
     async fn service_status(&self, before: &mut Option<(Instant, u64)>) -> ServiceStatus {
         let interfaces = self.protection().await;

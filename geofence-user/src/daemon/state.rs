@@ -38,6 +38,8 @@ pub struct Daemon {
     pub(super) exception_store: RuntimeExceptionStore,
     /// The runtime exceptions that were added for a duration.
     pub(super) promises: Mutex<Promises>,
+    /// The line that the service manager got last.
+    pub(super) service_line: Mutex<String>,
     pub(super) source: ConfigSource,
     /// The stamps of the files that the last reload read, taken before it read them.
     pub(super) attempted: Mutex<FileStamps>,
@@ -99,6 +101,7 @@ impl Daemon {
             state: StateDirectory::of(instance),
             exception_store: RuntimeExceptionStore::of(instance),
             promises: Mutex::default(),
+            service_line: Mutex::default(),
             source,
             attempted: Mutex::new(attempted),
             filter: Mutex::new(filter),

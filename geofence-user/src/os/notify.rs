@@ -26,17 +26,12 @@ pub fn status(status: &str) -> io::Result<()> {
     report(&format!("STATUS={status}"))
 }
 
-/// Reports the begin of a reload. Its end is reported by `reloaded`, whatever the outcome.
+/// Reports the begin of a reload. Its end is reported by `ready`, whatever the outcome.
 pub fn reloading() -> io::Result<()> {
     // The service manager tells by the time which of several reloads has ended.
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     let micros = i128::from(now.tv_sec()) * 1_000_000 + i128::from(now.tv_nsec()) / 1_000;
     report(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"))
-}
-
-/// Reports the end of a reload.
-pub fn reloaded() -> io::Result<()> {
-    report("READY=1")
 }
 
 /// Reports that this process ends.

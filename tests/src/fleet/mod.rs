@@ -21,6 +21,7 @@ mod small;
 mod steps;
 mod traffic;
 mod troubles;
+mod unknown_node;
 mod watchers;
 
 pub use steps::{PROGRAMS, fleet};

@@ -20,6 +20,7 @@ use super::nodes::{AGENT, Node, await_well};
 use super::site::{SETTINGS, succeeded};
 use super::small::Small;
 use super::traffic::{BANNED, Seen, Traffic};
+use super::unknown_node::unknown_node;
 use crate::dashboard::Dashboard;
 use crate::edge::PATIENCE;
 use crate::fake_clock;
@@ -39,7 +40,7 @@ const RANGE: &str = "10s";
 
 type Step = fn(&mut Small) -> Result<Vec<Row>>;
 
-const STEPS: [(&str, Step); 7] = [
+const STEPS: [(&str, Step); 8] = [
     ("step 10: groups", groups),
     ("step 11: downloads", downloads),
     ("step 12: the engine is out of space", out_of_space),
@@ -47,6 +48,7 @@ const STEPS: [(&str, Step); 7] = [
     ("step 14: a member is lost in a wave", lost_in_a_wave),
     ("step 15: a member is cut off", cut_off),
     ("step 16: many bans at once", many_bans),
+    ("step 17: an engine without this node", unknown_node),
 ];
 
 /// Runs the steps, with three members.
