@@ -200,7 +200,7 @@ fn service_manager_sees_state_reloads_and_the_end() -> Result<()> {
         at.is_some_and(|at| at.parse::<u64>().is_ok()),
         "{reloading}"
     );
-    // Whoever looks at the state when the reload has returned sees what holds then.
+    // The state is already that of the new policy when the reload returns.
     let reloaded = manager.wait("READY=1")?;
     ensure!(
         reloaded.contains("STATUS=monitoring, nothing is dropped, 1 interface"),

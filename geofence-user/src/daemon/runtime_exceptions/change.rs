@@ -84,8 +84,8 @@ impl Change {
     }
 }
 
-/// The options of the lock-out check of changes that are made together, if one of them can fail it. It is forced only if
-/// every change that can fail it is.
+/// The options of the lock-out check of changes that are made together, if one of them can fail it. It is forced only
+/// if every change that can fail it is.
 pub(super) fn lockout_options(changes: &[Change]) -> Option<ReloadOptions> {
     let checks = changes.iter().filter_map(Change::lockout_check);
     checks.fold(None, |options, (force, peers)| {

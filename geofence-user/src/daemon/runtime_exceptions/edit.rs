@@ -9,8 +9,8 @@ use crate::daemon::state::Daemon;
 use crate::model::failure::Failure;
 use crate::model::units::UnixSeconds;
 
-/// A configuration with a runtime exception changed, that exception as it is after the change or was before its removal,
-/// and the new text of the file.
+/// A configuration with a runtime exception changed, that exception as it is after the change or was before its
+/// removal, and the new text of the file.
 pub(super) type Edited = (Config, ExceptionSpec, String);
 
 impl Daemon {
