@@ -22,6 +22,12 @@ fn ban(edge: &Edge, source: &str, expires: &str) -> Result<()> {
     Ok(())
 }
 
+/// Gives the machine a gateway, which no ban may lock out.
+fn add_gateway(edge: &Edge) -> Result<()> {
+    let words = ["ip", "route", "add", "default", "via", "192.0.2.2"];
+    edge.pair.edge.run(&words).map(drop)
+}
+
 /// The sources of all bans.
 fn banned(edge: &Edge) -> Result<Vec<String>> {
     let said = edge.ask(&["bans", "--json"])?.json()?;
@@ -106,9 +112,7 @@ fn ban_that_locks_out_a_gateway_is_refused_unless_it_is_forced() -> Result<()> {
     let site = Site::new("")?;
     let edge = &site.edge;
     let daemon = site.run(&[])?;
-    edge.pair
-        .edge
-        .run(&["ip", "route", "add", "default", "via", "192.0.2.2"])?;
+    add_gateway(edge)?;
     let answer = edge.ask(&["ban", "192.0.2.2"])?;
     ensure!(
         answer.code == Some(1) && answer.stderr.contains("192.0.2.2"),
@@ -157,9 +161,7 @@ fn changes_that_come_together_take_few_images_and_the_refused_stop_no_other() ->
     let site = Site::new("")?;
     let edge = &site.edge;
     let daemon = site.run(&[])?;
-    edge.pair
-        .edge
-        .run(&["ip", "route", "add", "default", "via", "192.0.2.2"])?;
+    add_gateway(edge)?;
     let generation = || -> Result<u64> {
         let status = edge.ask(&["status", "--json"])?.json()?;
         status["generation"].as_u64().context("no generation")

@@ -139,9 +139,11 @@ pub(super) fn steps(
             Some(known) if is_same(known, spec) => {}
             // An operator of this machine has banned it for longer.
             Some(known) if spec.is_ban() && !is_own(id) && lasts_longer(known, spec) => {}
-            // A ban is made anew if it has expired meanwhile.
-            Some(known) if spec.is_ban() && known.is_ban() => steps.push(Step::Add(spec.clone())),
             Some(known) => match &spec.until {
+                // A ban that has expired meanwhile is made anew.
+                Some(_) if spec.is_ban() && is_same_but_its_end(known, spec) => {
+                    steps.push(Step::Add(spec.clone()));
+                }
                 Some(until) if is_same_but_its_end(known, spec) => steps.push(Step::Extend {
                     id: id.clone(),
                     until: until.clone(),
@@ -322,7 +324,18 @@ mod tests {
             std::slice::from_ref(&long),
             &[&short.id],
         );
-        assert_eq!(steps, [Step::Add(short)]);
+        assert_eq!(steps, [Step::Add(short.clone())]);
+        // One that has no end any more cannot be extended.
+        let endless = ExceptionSpec {
+            until: None,
+            ..short.clone()
+        };
+        let steps = asked(
+            std::slice::from_ref(&endless),
+            std::slice::from_ref(&short),
+            &[&short.id],
+        );
+        assert_eq!(steps, [Step::Replace(endless)]);
     }
 
     #[test]

@@ -7,13 +7,10 @@ use anyhow::ensure;
 use clap::{Args, Subcommand};
 use geofence_user::cli::Outcome;
 
-use super::options::{SettingsArgs, runtime};
+use super::options::{DEFAULT_GROUP, SettingsArgs, runtime};
 use crate::authority::{Authority, Member, SETTINGS, add_node, enable_roles, group_of};
 use crate::engine::Engine;
 use crate::keys::{Keys, Name};
-
-/// The group of a new node for which none is named.
-const DEFAULT_GROUP: &str = "default";
 
 /// Set up a fleet: certificates, the engine's users, and what each node needs
 #[derive(Args, Debug)]

@@ -9,6 +9,9 @@ use tokio::runtime::{Builder, Runtime};
 use crate::rollout::Fleet;
 use crate::settings::{DEFAULT_FILE, Settings};
 
+/// The group for which none is named.
+pub(super) const DEFAULT_GROUP: &str = "default";
+
 /// Which fleet.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SettingsArgs {

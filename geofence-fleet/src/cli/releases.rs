@@ -12,7 +12,7 @@ use geofence_user::config::Config;
 use geofence_user::model::duration;
 use serde_json::json;
 
-use super::options::{FleetArgs, runtime};
+use super::options::{DEFAULT_GROUP, FleetArgs, runtime};
 use crate::keys::{Name, Subject};
 use crate::release::Trial;
 use crate::rollout::{Fleet, Plan};
@@ -80,7 +80,7 @@ enum PolicyVerb {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Group of nodes
-        #[arg(long, value_name = "NAME", default_value = "default")]
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_GROUP)]
         group: Name,
         /// URL where nodes find the file, if it is too large for the engine; repeat it for several
         #[arg(long, value_name = "URL")]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::laboratory::row;
-use super::nodes::await_well;
+use super::nodes::{Node, await_well};
 use super::small::Small;
 use crate::edge::PATIENCE;
 use crate::lab::report::Row;
@@ -19,26 +19,14 @@ pub(super) fn unknown_node(lab: &mut Small) -> Result<Vec<Row>> {
     let words = ["get", known, "--print-value-only"];
     let group = lab.engine.control(0, "root", &words)?;
     lab.engine.control(0, "root", &["del", known])?;
-    let said = poll(PATIENCE, || {
-        let said = lab.nodes[0].said();
-        Ok(said
-            .contains("the engine knows no node node1")
-            .then_some(()))
-    })?;
-    said.with_context(|| lab.nodes[0].said())?;
+    await_refusal(&lab.nodes[0])?;
     let ban = "/geofence/main/bans/ban-198.51.100.9";
     lab.engine.control(0, "operator", &["del", ban])?;
     // An agent that begins anew knows nothing of what it has followed before.
     let agent = lab.nodes[0].agent.take().context("no agent")?;
     agent.kill(PATIENCE)?;
     lab.nodes[0].start_agent(&lab.site)?;
-    let said = poll(PATIENCE, || {
-        let said = lab.nodes[0].said();
-        Ok(said
-            .contains("the engine knows no node node1")
-            .then_some(()))
-    })?;
-    said.with_context(|| lab.nodes[0].said())?;
+    await_refusal(&lab.nodes[0])?;
     let bans = lab.nodes[0].bans()?;
     ensure!(bans.iter().any(|one| one == "ban-198.51.100.9"), "{bans:?}");
     let expected = "its bans stay";
@@ -54,4 +42,13 @@ pub(super) fn unknown_node(lab: &mut Small) -> Result<Vec<Row>> {
     let seen = seen.map(|_| expected.to_owned());
     let again = row(17, "the node is known again", expected, begun, seen);
     Ok(vec![unknown, again])
+}
+
+/// Waits until the agent says that the engine does not know its node.
+fn await_refusal(node: &Node) -> Result<()> {
+    let refusal = format!("the engine knows no node {}", node.name);
+    let said = poll(PATIENCE, || {
+        Ok(node.said().contains(&refusal).then_some(()))
+    })?;
+    said.with_context(|| node.said())
 }

@@ -73,12 +73,12 @@ impl Daemon {
         };
         lock(&self.promises).record(&edit.spec.id, lasts);
         let daemon = Arc::clone(self);
-        let exception = run_blocking(move || Ok(daemon.after(&edit))).await?;
+        let exception = run_blocking(move || Ok(daemon.view_after(&edit))).await?;
         Ok(json!({ "generation": outcome.generation, "exception": exception }))
     }
 
     /// The exception of a change for the answer.
-    fn after(&self, Edit { change, spec }: &Edit) -> Value {
+    fn view_after(&self, Edit { change, spec }: &Edit) -> Value {
         let view = match change {
             Change::Add(_) | Change::Ban { .. } | Change::Extend { .. } => self.exception(&spec.id),
             Change::Remove { .. } => Ok(None),
