@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};
 
 /// The toolchain of rust-toolchain.toml; `cargo xtask lint` checks that the two agree.
-const TOOLCHAIN: &str = "1.95.0";
+const TOOLCHAIN: &str = "1.98.0";
 
 fn main() -> Result<()> {
     let target = std::env::var("TARGET").context("cargo names no TARGET")?;

@@ -70,7 +70,7 @@ fn trace(verdict: Verdict) {
         policy: verdict.peer.policy,
     };
     // Element 0 exists, so this cannot fail. A test run detects a stale verdict.
-    let _ = maps::VERDICT.set(0, traced, 0);
+    let _ = maps::VERDICT.set(0, &traced, 0);
 }
 
 #[inline(always)]

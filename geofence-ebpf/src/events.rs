@@ -109,20 +109,16 @@ fn send(event: &Event, list: List) -> bool {
 #[inline(always)]
 fn counters(list: u32, tenant: u32) -> Option<*mut ListCounters> {
     let key = ListKey { list, tenant };
-    if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
+    if let Some(counters) = maps::LISTS.get_ptr_mut(&key) {
         return Some(counters);
     }
     // Another CPU may insert first, with the same result.
-    #[expect(
-        clippy::needless_borrows_for_generic_args,
-        reason = "by value it is copied to the stack word by word, for each list anew"
-    )]
-    let _ = maps::LISTS.insert(key, &ZERO, BPF_NOEXIST.into());
-    if let Some(counters) = maps::LISTS.get_ptr_mut(key) {
+    let _ = maps::LISTS.insert(&key, &ZERO, BPF_NOEXIST.into());
+    if let Some(counters) = maps::LISTS.get_ptr_mut(&key) {
         return Some(counters);
     }
     // The daemon creates this one.
-    maps::LISTS.get_ptr_mut(ListKey { list, tenant: 0 })
+    maps::LISTS.get_ptr_mut(&ListKey { list, tenant: 0 })
 }
 
 /// Whether the list's rate limit allows an event now.

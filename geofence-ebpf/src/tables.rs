@@ -300,7 +300,7 @@ impl<V: Variant> Tables for KernelTables<V> {
     #[inline(always)]
     fn store_datagram(&self, key: &DatagramKey, datagram: Datagram) {
         // The table evicts others when it is full. Of a datagram that it does not take, later fragments are dropped.
-        let _ = maps::DATAGRAMS.insert(key, datagram, 0);
+        let _ = maps::DATAGRAMS.insert(key, &datagram, 0);
     }
 
     #[inline(always)]
@@ -310,7 +310,7 @@ impl<V: Variant> Tables for KernelTables<V> {
                 return false;
             };
             // The table evicts others when it is full. A source that it does not take is not limited.
-            let _ = maps::BUCKETS.insert(key, next, 0);
+            let _ = maps::BUCKETS.insert(key, &next, 0);
             return true;
         };
         // SAFETY: the entry is a whole number, read and written at once; `geofence_common::flow::rate_limit` explains
@@ -349,7 +349,7 @@ impl<V: Variant> Conntrack for KernelTables<V> {
 
     #[inline(always)]
     fn open(&self, table: Table, key: &FlowKey, flow: Flow) -> bool {
-        let is_in = in_table!(table, |flows| flows.insert(key, flow, 0)).is_ok();
+        let is_in = in_table!(table, |flows| flows.insert(key, &flow, 0)).is_ok();
         if is_in && key.answers_max().is_none() {
             cache_flow(table, key, &flow);
         }

@@ -30,8 +30,11 @@ impl Table {
     }
 
     /// The table of a flow to this remote port, if such flows are tracked. For an echo the port is 0.
+    ///
+    /// A function of its own in the kernel's program: many comparisons, which answers, quoted packets and what leaves
+    /// all need.
     #[must_use]
-    #[inline(always)]
+    #[inline(never)]
     pub const fn of(transport: u8, remote_port: u16, flags: Flags) -> Option<Self> {
         let all = match flags.replies() {
             Replies::None => return None,

@@ -6,9 +6,9 @@
 use std::os::fd::AsFd as _;
 
 use aya::programs::links::FdLink;
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcHandle};
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode as AyaMode,
+    LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType, Xdp, XdpMode as AyaMode,
 };
 use geofence_common::frame::Link;
 use tracing::info;
@@ -106,13 +106,14 @@ impl Filter {
         let link = self.link_of(interface)?;
         let program = self.egress(link)?;
         if !has_tcx {
-            return attach_clsact(program, name).map_err(failed);
+            return attach_clsact(program, interface.index).map_err(failed);
         }
         // The last program sees the packet as it leaves.
-        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let id = program
-            .attach_with_options(name, TcAttachType::Egress, options)
-            .map_err(failed)?;
+        let last = TcAttach::Tcx {
+            attach_type: TcAttachType::Egress,
+            order: LinkOrder::last(),
+        };
+        let id = program.attach(interface.index, last).map_err(failed)?;
         let link = program.take_link(id).map_err(failed)?;
         let link =
             FdLink::try_from(link).map_err(|_| AttachError::NoLink { name: name.clone() })?;
@@ -177,7 +178,7 @@ impl Filter {
         let link = self.link_of(interface)?;
         let program = self.ingress(link)?;
         let id = program
-            .attach_to_if_index(interface.index, mode)
+            .attach(interface.index, mode)
             .map_err(|error| refusal(interface, mode, program, error))?;
         let link = program
             .take_link(id)
@@ -206,8 +207,9 @@ pub(super) const EGRESS_PLACE: EgressPlace = EgressPlace {
 
 /// Puts an egress program in the place of the clsact qdisc that is ours, which replaces the one of an earlier daemon in
 /// one call. For kernels without TCX.
-fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), ProgramError> {
-    let place = NlOptions {
+fn attach_clsact(program: &mut SchedClassifier, interface: u32) -> Result<(), ProgramError> {
+    let parent = TcHandle::from(TcAttachType::Egress);
+    let options = NlOptions {
         priority: EGRESS_PLACE.priority,
         handle: TcHandle::from(EGRESS_PLACE.handle),
         classid: None,
@@ -220,17 +222,16 @@ fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), P
     }
     let before = SchedClassifierLink::attached(
         interface,
-        TcAttachType::Egress,
-        place.priority,
-        place.handle,
-        place.classid,
+        parent,
+        options.priority,
+        options.handle,
+        options.classid,
     )?;
     let id = match program.attach_to_link(before) {
         Err(error) if errno(&error) == Some(libc::ENOENT) => {
             // An earlier version let the kernel choose the place.
             remove_egress(interface);
-            let options = TcAttachOptions::Netlink(place);
-            program.attach_with_options(interface, TcAttachType::Egress, options)?
+            program.attach(interface, TcAttach::Netlink { parent, options })?
         }
         replaced => replaced?,
     };
@@ -240,11 +241,11 @@ fn attach_clsact(program: &mut SchedClassifier, interface: &str) -> Result<(), P
 }
 
 /// Removes the egress programs that an interface runs without a link, by their names.
-pub(super) fn remove_egress(interface: &str) {
+pub(super) fn remove_egress(interface: u32) {
     for link in [Link::Ethernet, Link::Ip] {
         for [_, program] in [programs(link), programs_with_rules(link)] {
             // If none is there, none is to remove.
-            let _ = tc::qdisc_detach_program(interface, TcAttachType::Egress, program);
+            let _ = tc::qdisc_detach_program(interface, TcAttachType::Egress.into(), program);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Counters by interface and country, by tenant, and by exception.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
@@ -25,7 +26,7 @@ impl Filter {
     ) -> Result<(), KernelError> {
         let mut interfaces: Array<_, u32> = self.open_mut(name::INTERFACES)?;
         interfaces
-            .set(interface_index % INTERFACES_MAX, slot, 0)
+            .set(interface_index % INTERFACES_MAX, &slot, 0)
             .map_err(KernelError::map("writing INTERFACES"))
     }
 
@@ -118,7 +119,7 @@ impl Filter {
             return Err(KernelError::NoMap(name::HITS));
         };
         let mut all = Vec::new();
-        let cpus = nr_cpus().map_err(|(_, cause)| KernelError::io("counting the CPUs")(cause))?;
+        let cpus = cpus().map_err(KernelError::io("counting the CPUs"))?;
         batch::elements(hits.fd().as_fd(), cpus, |cpus| all.push(sum(cpus)))
             .map_err(KernelError::io("reading HITS: BPF_MAP_LOOKUP_BATCH"))?;
         Ok(all)
@@ -159,6 +160,12 @@ fn clear<T: aya::Pod>(
 
 /// The same value for each CPU.
 pub(super) fn per_cpu<T: aya::Pod + Clone>(value: T) -> Result<PerCpuValues<T>, MapError> {
-    let cpus = nr_cpus().map_err(|(_, cause)| cause)?;
-    Ok(PerCpuValues::try_from(vec![value; cpus])?)
+    Ok(PerCpuValues::try_from(vec![value; cpus()?])?)
+}
+
+/// How many values a per-CPU map has for each element.
+pub(super) fn cpus() -> io::Result<usize> {
+    nr_cpus()
+        .map(|cpus| cpus.get() as usize)
+        .map_err(|(_, cause)| cause)
 }

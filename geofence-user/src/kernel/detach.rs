@@ -26,11 +26,9 @@ impl Pins {
                 attached.insert(*index);
                 programs.extend(program.map(|program| (*index, program)));
             }
-            if !has_tcx()
-                && let Some(interface) = present.iter().find(|one| one.index == *index)
-            {
+            if !has_tcx() && present.iter().any(|one| one.index == *index) {
                 // Without TCX there is no link, and the program is found by name.
-                remove_egress(&interface.name);
+                remove_egress(*index);
             }
         }
         // The kernel frees a link some time after its last reference is gone.

@@ -44,7 +44,7 @@ impl Filter {
         let changed = places.filter(|place| written.get(place) != wanted.get(place));
         for place in changed {
             let device = wanted.get(place).copied().unwrap_or_default();
-            map.set(*place, device, 0)
+            map.set(*place, &device, 0)
                 .map_err(KernelError::map("writing DEVICES"))?;
         }
         self.devices = wanted;

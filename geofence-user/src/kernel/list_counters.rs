@@ -38,7 +38,7 @@ impl Filter {
                 tenant: 0,
             };
             if !known.contains_key(&key) {
-                retry::insert(|| counters.insert(key, per_cpu(ListCounters::ZERO)?, 0))
+                retry::insert(|| counters.insert(&key, per_cpu(ListCounters::ZERO)?, 0))
                     .map_err(KernelError::map("creating counters in LISTS"))?;
             }
         }

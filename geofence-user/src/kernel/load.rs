@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
 
 use aya::maps::ProgramArray;
-use aya::programs::Program;
+use aya::programs::{Program, ProgramInfo};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use geofence_common::country::COUNTRIES_MAX;
 use geofence_common::flow::cache::ChecksumKey;
@@ -61,14 +61,10 @@ pub(super) fn load(
     for (map, entries) in sizes {
         loader.map_max_entries(map, entries);
     }
-    let loaded = loader.load(&object).map_err(|error| match pins {
+    let mut ebpf = loader.load(&object).map_err(|error| match pins {
         Some(pins) => inherited.explain(pins, error),
         None => error.into(),
-    });
-    if !matches!(loaded, Err(KernelError::Privilege { .. })) {
-        check_features()?;
-    }
-    let mut ebpf = loaded?;
+    })?;
     load_programs(&mut ebpf, Link::Ethernet)?;
     Ok((ebpf, inherited))
 }
@@ -149,28 +145,25 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, link: Link) -> Result<(), KernelErr
 )]
 fn load_program(program: &mut Program) -> Result<(), KernelError> {
     match program {
-        Program::Xdp(program) => Ok(program.load()?),
-        Program::SchedClassifier(program) => Ok(program.load()?),
-        _ => Err(KernelError::Object),
+        Program::Xdp(program) => program.load()?,
+        Program::SchedClassifier(program) => program.load()?,
+        _ => return Err(KernelError::Object),
     }
+    check_features(&program.info()?)
 }
 
-/// Checks that aya found the kernel features that the program needs. If a probe failed, aya leaves parts of the program
-/// out, and the load then fails with an error that does not mention the probe.
-fn check_features() -> Result<(), KernelError> {
-    let features = aya::features();
-    let functions = features.btf().is_some_and(|btf| btf.btf_func());
-    let needed = [
-        (features.btf().is_some(), "BTF", "BPF_BTF_LOAD"),
-        (functions, "BTF of functions", "BPF_BTF_LOAD"),
+/// Checks that a program has what aya leaves out if its probe of the kernel fails; aya logs which one failed.
+fn check_features(program: &ProgramInfo) -> Result<(), KernelError> {
+    let features = [
+        (program.btf_id().is_some(), "BTF", "BPF_BTF_LOAD"),
+        // A later start finds the programs by their names.
         (
-            features.bpf_global_data(),
-            "global data",
-            "BPF_MAP_CREATE or BPF_PROG_LOAD",
+            program.name_as_str().is_some_and(|name| !name.is_empty()),
+            "names of programs",
+            "BPF_PROG_LOAD",
         ),
-        (features.bpf_name(), "names of programs", "BPF_PROG_LOAD"),
     ];
-    let missing = needed.into_iter().find(|(is_there, ..)| !is_there);
+    let missing = features.into_iter().find(|(is_there, ..)| !is_there);
     missing.map_or(Ok(()), |(_, feature, call)| {
         Err(KernelError::UnknownFeature { feature, call })
     })

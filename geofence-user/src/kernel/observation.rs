@@ -38,7 +38,7 @@ impl Filter {
     pub fn reset_capture(&mut self) -> Result<(), KernelError> {
         let mut progress: Array<_, CaptureProgress> = self.open_mut(name::CAPTURE)?;
         progress
-            .set(0, CaptureProgress::default(), 0)
+            .set(0, &CaptureProgress::default(), 0)
             .map_err(KernelError::map("starting a capture"))
     }
 

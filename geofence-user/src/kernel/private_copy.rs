@@ -127,7 +127,7 @@ impl Filter {
         let mut table: HashMap<_, K, V> = self.open_mut(table)?;
         for (key, value) in entries {
             table
-                .insert(key, value, 0)
+                .insert(&key, &value, 0)
                 .map_err(KernelError::map("copying a table of the running filter"))?;
         }
         Ok(())

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, Map};
-use aya::util::nr_cpus;
 use geofence_common::maps::name;
 use geofence_common::service::{
     ECHO_PLACES, OTHER_SLOT, PLACES, SERVICE_SLOTS, ServiceName, place,
@@ -18,6 +17,7 @@ use geofence_common::wire::protocol;
 use tracing::warn;
 
 use super::batch;
+use super::counters::cpus;
 use super::error::KernelError;
 use super::filter::{Filter, ServiceSlots};
 use crate::model::policy::{CountedService, Service, ServiceProtocol};
@@ -129,7 +129,7 @@ impl Filter {
     fn write_name(&mut self, slot: u8, service: ServiceName) -> Result<(), KernelError> {
         let mut names: Array<_, ServiceName> = self.open_mut(name::SERVICE_NAMES)?;
         names
-            .set(slot.into(), service, 0)
+            .set(slot.into(), &service, 0)
             .map_err(KernelError::map("writing SERVICE_NAMES"))
     }
 
@@ -153,7 +153,7 @@ impl Filter {
         let Map::PerCpuArray(packets) = self.map(name::SERVICES)? else {
             return Err(KernelError::NoMap(name::SERVICES));
         };
-        let cpus = nr_cpus().map_err(|(_, cause)| KernelError::io("counting the CPUs")(cause))?;
+        let cpus = cpus().map_err(KernelError::io("counting the CPUs"))?;
         let mut all = Vec::new();
         batch::elements(packets.fd().as_fd(), cpus, |one: &[u64]| {
             all.push(one.iter().sum());

@@ -33,7 +33,7 @@ impl Filter {
             ..TracedVerdict::default()
         };
         verdict
-            .set(0, stale, 0)
+            .set(0, &stale, 0)
             .map_err(KernelError::map("clearing VERDICT"))?;
         let action = run_ingress(self.ingress(link)?, frame)?;
         let verdict: Array<_, TracedVerdict> = self.open(name::VERDICT)?;

@@ -22,10 +22,10 @@ pub fn detach_unpinned(interface: &Interface) -> io::Result<bool> {
         return Ok(false);
     };
     if !has_tcx() {
-        remove_egress(&interface.name);
+        remove_egress(interface.index);
     }
     // The indexes of other network namespaces may be equal, so links are found by their program as well.
-    let egress = egress_programs(&interface.name);
+    let egress = egress_programs(interface.index);
     let mut existed = false;
     let mut id = 0;
     while let Some(next) = next_link(id)? {
@@ -50,7 +50,7 @@ pub fn detach_unpinned(interface: &Interface) -> io::Result<bool> {
 }
 
 /// The egress programs of geofence on an interface of this network namespace. The kernel cuts their names.
-fn egress_programs(interface: &str) -> BTreeSet<u32> {
+fn egress_programs(interface: u32) -> BTreeSet<u32> {
     let found = SchedClassifier::query_tcx(interface, TcAttachType::Egress);
     let programs = found.map_or_else(|_| Vec::new(), |(_, programs)| programs);
     let is_ours = |name: &str| {

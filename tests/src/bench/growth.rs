@@ -163,7 +163,7 @@ fn cores(plan: &Plan, report: &mut Report) -> Result<()> {
     let cpus = aya::util::nr_cpus()
         .map_err(|(_, error)| error)
         .context("counting CPUs")?;
-    if cpus < 2 {
+    if cpus.get() < 2 {
         return Ok(());
     }
     let case = cases::blocked_datagram(Family::V4);

@@ -2,7 +2,6 @@
 //! its own.
 
 use anyhow::{Result, ensure};
-use aya::programs::XdpMode;
 use geofence_common::maps::name;
 use geofence_tests::link::{self, Link, Pair, edge_mac};
 use geofence_tests::namespace::Namespace;
@@ -33,8 +32,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     for (number, slot) in (0..).zip(1..=COUNTS[2]) {
         let link = Link::default().number(number).unaddressed();
         let pair = link.connect(&sender, &receiver)?;
-        let program = rig.program(name::PROGRAM)?;
-        receiver.enter(|| program.attach(&pair.edge_interface, XdpMode::Driver))??;
+        rig.attach(name::PROGRAM, &receiver, &pair.edge_interface)?;
         let (near, far) = (pair.peer_interface.as_str(), pair.edge_interface.as_str());
         let index = receiver.enter(|| if_nametoindex(far))??;
         rig.count_apart(index, slot)?;

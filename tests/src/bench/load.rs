@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use aya::programs::XdpMode;
 use geofence_common::maps::name;
 use geofence_tests::affinity::Pinned;
 use geofence_tests::bpf::Flood;
@@ -170,10 +169,7 @@ impl Site {
         let edge = pair.edge_interface.as_str();
         match filter {
             Filter::Absent => link::receive_offload(&receiver, edge)?,
-            Filter::Geofence => {
-                let program = rig.program(name::PROGRAM)?;
-                receiver.enter(|| program.attach(edge, XdpMode::Driver))??;
-            }
+            Filter::Geofence => rig.attach(name::PROGRAM, &receiver, edge)?,
             Filter::Nftables => {
                 link::receive_offload(&receiver, edge)?;
                 Peer::NftIngress.install(&receiver, edge, &blocked_prefixes(plan))?;

@@ -10,7 +10,6 @@
 //! filter counted must be the same number, or the filter's row is left out.
 
 use anyhow::{Context as _, Result};
-use aya::programs::XdpMode;
 use geofence_common::action::{Action, Reason};
 use geofence_common::maps::name;
 use geofence_tests::link::{self, Link, Pair, edge_mac};
@@ -171,14 +170,9 @@ pub(crate) fn path(
         .unaddressed()
         .connect(sender, &receiver)?;
     let edge = &pair.edge_interface;
-    let attach = |rig: &mut Rig, name: &str| -> Result<()> {
-        let program = rig.program(name)?;
-        receiver.enter(|| program.attach(edge, XdpMode::Driver))??;
-        Ok(())
-    };
     match filter {
-        Filter::BareDrop => attach(&mut rigs[0], program::DROP)?,
-        Filter::Geofence { rig, .. } => attach(&mut rigs[rig], name::PROGRAM)?,
+        Filter::BareDrop => rigs[0].attach(program::DROP, &receiver, edge)?,
+        Filter::Geofence { rig, .. } => rigs[rig].attach(name::PROGRAM, &receiver, edge)?,
         Filter::Peer(peer) => {
             link::receive_offload(&receiver, edge)?;
             peer.install(&receiver, edge, blocked)?;

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, PerCpuArray, PerCpuValues, ProgramArray};
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use aya::util::nr_cpus;
 use geofence_common::action::Action;
 use geofence_common::address::Address;
 use geofence_common::flow::Table;
 use geofence_common::maps::{INTERFACES_MAX, name};
+use geofence_tests::namespace::Namespace;
 use geofence_user::kernel::Filter;
 use geofence_user::model::filter_options::FilterOptions;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
+use nix::net::if_::if_nametoindex;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -129,7 +131,7 @@ impl Rig {
             .context("the object has no ADDRESSES")?;
         let mut array: Array<_, [u8; 16]> = map.try_into()?;
         for (at, address) in (0..).zip(&addresses) {
-            array.set(at, *address, 0)?;
+            array.set(at, address, 0)?;
         }
         let names = [
             program::FETCH,
@@ -189,7 +191,11 @@ impl Rig {
             .map_mut("CURSOR")
             .context("the object has no CURSOR")?;
         let mut array: PerCpuArray<_, [u32; 8]> = map.try_into()?;
-        Ok(array.set(0, PerCpuValues::try_from(vec![words; cpus])?, 0)?)
+        Ok(array.set(
+            0,
+            PerCpuValues::try_from(vec![words; cpus.get() as usize])?,
+            0,
+        )?)
     }
 
     /// Gives an interface of some namespace counters of its own.
@@ -199,7 +205,7 @@ impl Rig {
             .map_mut(name::INTERFACES)
             .context("the object has no INTERFACES")?;
         let mut array: Array<_, u32> = map.try_into()?;
-        Ok(array.set(interface % INTERFACES_MAX, slot, 0)?)
+        Ok(array.set(interface % INTERFACES_MAX, &slot, 0)?)
     }
 
     /// How many addresses were taken since the set was started, on all CPUs.
@@ -253,7 +259,22 @@ impl Rig {
         &mut self.filter
     }
 
-    /// A program, to attach it or to run it from another thread.
+    /// Attaches a program in native mode.
+    pub(crate) fn attach(
+        &mut self,
+        name: &str,
+        namespace: &Namespace,
+        interface: &str,
+    ) -> Result<()> {
+        let program = self.program(name)?;
+        namespace.enter(|| -> Result<()> {
+            let index = if_nametoindex(interface)?;
+            program.attach(index, XdpMode::Driver)?;
+            Ok(())
+        })?
+    }
+
+    /// A program, to run it from another thread.
     pub(crate) fn program(&mut self, name: &str) -> Result<&mut Xdp> {
         xdp(self.filter.ebpf(), name)
     }

@@ -371,7 +371,7 @@ mod tests {
             &[1, 0, 0, 1, 1, 1],
         ];
         let down = Numbers {
-            excused: vec![1..=2],
+            excused: std::iter::once(1..=2).collect(),
             ..Numbers::default()
         };
         let seen = judge(&passed(streams), 6, &down);

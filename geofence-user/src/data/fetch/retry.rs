@@ -16,7 +16,8 @@ pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     }
     let until = rfc2822::parse(text).ok()?.timestamp();
     let wait = until.duration_since(now);
-    Some(wait.unsigned_abs().min(WAIT_MAX)).filter(|_| wait.is_positive())
+    wait.is_positive()
+        .then(|| wait.unsigned_abs().min(WAIT_MAX))
 }
 
 #[cfg(test)]
