@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use geofence_common::action::Mode;
 
 use super::asn::AsMention;
-use super::runtime_exceptions::RuntimeExceptions;
+use super::exception_spec::RuntimeExceptions;
 use crate::model::event_settings::EventSettings;
 use crate::model::geoip_source::GeoipSource;
 use crate::model::list::Definition;

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::audit_log::{AuditEntry, Caller};
-use super::change::{Change, lockout_options};
-use super::refusal::{internal, refuse};
+use super::change::{Change, internal, lockout_options, refuse};
 use crate::config::ExceptionSpec;
 use crate::daemon::candidate::Candidate;
 use crate::daemon::state::Daemon;

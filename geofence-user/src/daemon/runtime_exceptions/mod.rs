@@ -3,11 +3,8 @@
 mod apply;
 mod audit_log;
 mod change;
-mod edit;
 mod promises;
-mod refusal;
 mod store;
-mod summary;
 mod view;
 
 pub use apply::CHANGES_MAX;
@@ -15,5 +12,5 @@ pub use audit_log::Caller;
 pub use change::Change;
 pub(super) use promises::Promises;
 pub use store::RuntimeExceptionStore;
-pub(super) use summary::summary;
 pub use view::ExceptionView;
+pub(super) use view::summary;
