@@ -1,5 +1,5 @@
-//! Tests that run beside all others, one after the other: the emulated machines take minutes, and so does a fleet,
-//! while most other tests wait.
+//! Tests that run beside all others, one after the other: emulated machines, a fleet and a filter's life take minutes,
+//! while most other tests wait. Both halves take about as long.
 //!
 //! They have a low priority: the others are timed, and these are not.
 
@@ -12,12 +12,13 @@ use anyhow::{Context as _, Result, anyhow};
 /// Their priority as for nice(1). The lowest would starve the guests while other tests use every core.
 pub(crate) const NICE: &str = "10";
 /// The suites, and the tests of each.
-pub(crate) const SUITES: [(&str, &[&str]); 3] = [
+pub(crate) const SUITES: [(&str, &[&str]); 4] = [
     ("bench", &["every_benchmark_row_gives_the_right_answers"]),
     (
         "machines",
         &["kernels_of_debian_load_the_programs_and_filter"],
     ),
+    ("life", &["no_change_of_the_filter_leaks_or_loses_a_packet"]),
     (
         "fleet",
         &[
