@@ -1,4 +1,4 @@
-//! A start puts in place all the protection that can be had: interfaces that do not exist yet, or take no program.
+//! A start protects what it can: interfaces may not exist yet, or take no program.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

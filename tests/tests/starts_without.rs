@@ -1,5 +1,5 @@
-//! A start puts in place all the protection that can be had: without a list, an address, data, a directory, or the
-//! configuration itself. What is missing is said, and taken up when it comes.
+//! A start protects what it can: without a list, an address, data, a directory, or the configuration itself. What is
+//! missing is named, and added when it becomes available.
 
 use std::net::TcpListener;
 

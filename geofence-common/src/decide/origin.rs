@@ -1,4 +1,5 @@
-//! Where a packet came in that leaves now: what decides whether it may open a flow.
+//! The origin of a packet that leaves: by which kind of device it came in. It decides whether the packet may open a
+//! flow.
 
 /// Where a packet came in. The numbers are those of the map of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

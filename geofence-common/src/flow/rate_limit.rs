@@ -3,8 +3,8 @@
 //! of each reason.
 //!
 //! The state is one number, the moment at which the whole burst is available again. Each packet moves it on by its
-//! share of a second. A state in the past allows the whole burst, as no state does, so a table may evict it. Of two
-//! CPUs that acquire at the same moment one may not be counted; that refuses no packet.
+//! share of a second. A state in the past allows the whole burst, and so does a missing state, so a table may evict it.
+//! If two CPUs acquire at the same moment, one of the packets may not be counted; no packet is refused for that.
 
 use crate::address::Address;
 

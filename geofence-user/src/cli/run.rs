@@ -4,8 +4,8 @@
 //! image. An interface is attached, or taken over from an earlier daemon, once everything else is in place. From then
 //! on the filter outlives the process, however it ends; only Ctrl-C detaches it.
 //!
-//! A start puts in place all the protection that can be had. What it cannot have, it names and tries again. It fails if
-//! there is no protection to be had, now or later. `--strict` makes each missing part an error.
+//! A start protects what it can, names what is missing and tries again. It fails if nothing can be protected, now or
+//! later. `--strict` makes each missing part an error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,9 +50,9 @@ use crate::serve::{control, http};
 /// The filter stays attached when this process ends, and the next `geofence run` takes it over without a gap. Ctrl-C
 /// and `geofence detach` detach it. SIGHUP, `geofence reload` and changed files activate a new policy.
 ///
-/// A start puts in place all the protection that can be had, names what it cannot have, and keeps trying: an interface
-/// that does not exist yet, a list that cannot be used, a metrics address that is taken. With a configuration that
-/// cannot be read, it filters by the last good image.
+/// A start protects what it can, names what is missing, and keeps trying: an interface that does not exist yet, a list
+/// that cannot be used, a metrics address that is taken. With a configuration that cannot be read, it filters by the
+/// last good image.
 ///
 /// Exits with 78 if the configuration cannot be read and there is no last good image, 77 if a privilege is missing, 69
 /// if no interface can be protected and waiting does not change that, and 2 on other trouble.

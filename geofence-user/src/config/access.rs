@@ -1,7 +1,7 @@
-//! From inline tables to what a server learns about who asks: headers, a login, and where the secrets are kept.
+//! Reads how geofence authenticates to a server, from inline tables: headers, a login, and where the secrets are kept.
 //!
-//! A secret itself does not belong into a configuration. If one stands there, the error names the key and never shows
-//! the line.
+//! A secret itself does not belong into a configuration. If one stands there, the error names the key and shows the
+//! line with `***` in place of the value.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! A text of a configuration as an error may show it: without what may be a secret.
 //!
 //! A secret does not belong into a configuration, and one that stands there is a likely cause of the error. The text
-//! may be no TOML, so it is not parsed: keys, quotes and brackets are enough to find values. What is hidden once too
-//! often costs a reader little, so a doubt hides.
+//! may be no TOML, so it is not parsed: keys, quotes and brackets are enough to find values. A value that may be a
+//! secret is hidden: hiding a harmless value costs the reader little.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a configuration may say but seldom means to.
+//! Warnings about settings that are valid but probably a mistake.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! The wall clock is set: what ends at a time of it ends at that time by the new clock.
+//! Notices when the wall clock is set, and converts the deadlines of exceptions and entries again.
 //!
-//! The kernel compares deadlines with the boot clock, so a time is converted when an image is made. A set wall clock
-//! makes a new image. What was promised for a duration keeps it: its end is written anew by the new clock.
+//! The kernel compares deadlines with the boot clock, so a time is converted when an image is compiled. When the wall
+//! clock is set, the daemon compiles a new image. An exception added for a duration keeps it: its end is rewritten.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What filters from the start: the policy that was requested, or as much of it as can be had.
+//! What filters from the start: the policy that was requested, or as much of it as is possible.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! The state directory can be removed while the daemon runs: that is said at once, the policy and the runtime
-//! exceptions go on, and what was in it is written again when there is a directory.
+//! Notices at once that the state directory was removed while the daemon runs, and reports it. The policy and the
+//! runtime exceptions stay in force, and the daemon writes its files again when the directory is back.
 //!
 //! The daemon may write to the directory that there was at its start, and Landlock knows that by its inode. A rule that
 //! let the daemon make another one would have to cover everything below the parent, `/var/lib`: with that, a process of
 //! root regains all that it gave up. The systemd unit also shows the daemon its parent read-only. So another directory
-//! takes a restart, and the faces of the daemon say how.
+//! needs a restart; the log, `status` and `/healthz` name the command.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The driver's own words for refusing an XDP program (extended acknowledgement).
 //!
-//! `BPF_LINK_CREATE` gives them to a tracepoint alone, while a request by netlink is answered with them. So a refused
-//! program is offered once more by netlink. Should the driver take it then, it is taken off again at once.
+//! `BPF_LINK_CREATE` reports them to a tracepoint only; netlink returns them with its answer. So geofence offers a
+//! refused program once more by netlink. If the driver accepts it then, geofence detaches it at once.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};

@@ -1,4 +1,4 @@
-//! A loaded filter: its two programs, its maps, and its two images.
+//! A loaded filter: its programs, its maps, and its two images.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What was asked for and is not in place, although the filter runs: plain types for the log, status and metrics.
 //!
-//! A start puts in place all the protection that can be had, and each part that it could not is one shortfall until it
-//! is taken up. Interfaces have a state of their own, because they also come and go while the filter runs.
+//! A start protects what it can. Each part that is missing is one shortfall until it is in place. Interfaces have a
+//! state of their own, because they also come and go while the filter runs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The daemon's two servers: a read-only HTTP listener, and the control socket.
+//! The daemon's servers: a read-only HTTP listener, the control socket, and the socket of the fleet agent.
 
 pub mod connection_limit;
 pub mod control;

@@ -20,8 +20,9 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         K::switch("drop-events", |config| &mut config.events.drops)
             .meaning("Whether samples of dropped packets are events all the time.")
             .details(
-                "If not, they are while `geofence events --follow` runs. Packets of a policy without rules then go \
-                 through the larger programs. [Events](events.md) says what a sample holds.",
+                "If false, drops are sampled only while `geofence events --follow` runs. While drops are sampled, \
+                 the larger program with rules judges every packet that enters, even if the policy has no rules. \
+                 [Events](events.md) says what a sample holds.",
             )
             .example("drop-events = true")
             .refused("What is neither true nor false."),

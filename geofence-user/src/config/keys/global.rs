@@ -252,8 +252,9 @@ fn own_keys() -> Vec<Key<Config>> {
         K::word::<MailDns, _>("mail-dns", |config| &mut config.policy.mail_dns)
             .meaning("Whether DNS queries from blocked countries pass, over UDP and TCP to port 53.")
             .details(
-                "Who sends mail asks for the MX of our domain first. Where this machine is the name server of the \
-                 domain, open mail ports are of no use without it. A name server on a loopback address, or on an \
+                "A mail server looks up the MX of our domain before it sends. If this machine is the domain's name \
+                 server, open mail ports are useless while those queries are dropped. A name server on a loopback \
+                 address, or on an \
                  interface that is not protected, does not count. geofence looks again every ten seconds, and \
                  `geofence check` and `geofence status` say what is open and why. Set it to \"on\" for name servers \
                  behind this machine.",
@@ -263,8 +264,8 @@ fn own_keys() -> Vec<Key<Config>> {
             .meaning("Which packets from our side a blocked country may reply to.")
             .details(
                 "A reply passes when it belongs to exactly the flow that our side opened, for as long as that flow \
-                 lives: two hours after our last packet of a TCP connection, four minutes while it opens or closes, a \
-                 minute for DNS. ICMP errors about such flows, and about exempted services, pass from routers of any \
+                 lives: two hours and four minutes after our last packet of a TCP connection, four minutes while it \
+                 opens or closes, a minute for DNS. ICMP errors about such flows, and about exempted services, pass from routers of any \
                  country. Name only the outer interfaces in `interfaces`, or the others in `inner-interfaces` too: a \
                  packet that enters by an outer one and is forwarded opens no flow.",
             )

@@ -1,10 +1,10 @@
 //! Events as flow records of one packet, by IPFIX (RFC 7011) over UDP.
 //!
 //! What is needed is small: two templates, for IPv4 and IPv6, which stand in front of the records in each message,
-//! because over UDP a message may be lost. The kept crate that writes IPFIX (`netgauze-flow-pkt`) generates types for
-//! each of IANA's elements when it is built, and takes elements of its users only that way. Elements without an
-//! enterprise number are those of IANA's registry; reason, country and list have the enterprise number for examples
-//! (RFC 5612).
+//! because over UDP a message may be lost. The maintained crate for IPFIX (`netgauze-flow-pkt`) is not used: its build
+//! generates a type for each of IANA's elements, and an element of our own would have to be generated there too.
+//! Elements without an enterprise number are those of IANA's registry; reason, country and list have the enterprise
+//! number for examples (RFC 5612).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
