@@ -254,10 +254,9 @@ fn own_keys() -> Vec<Key<Config>> {
             .details(
                 "A mail server looks up the MX of our domain before it sends. If this machine is the domain's name \
                  server, open mail ports are useless while those queries are dropped. A name server on a loopback \
-                 address, or on an \
-                 interface that is not protected, does not count. geofence looks again every ten seconds, and \
-                 `geofence check` and `geofence status` say what is open and why. Set it to \"on\" for name servers \
-                 behind this machine.",
+                 address, or on an interface that is not protected, does not count. geofence looks again every ten \
+                 seconds, and `geofence check` and `geofence status` say what is open and why. Set it to \"on\" for \
+                 name servers behind this machine.",
             )
             .example(r#"mail-dns = "off""#),
         K::word::<Replies, _>("replies", |config| &mut config.policy.replies)
@@ -265,9 +264,9 @@ fn own_keys() -> Vec<Key<Config>> {
             .details(
                 "A reply passes when it belongs to exactly the flow that our side opened, for as long as that flow \
                  lives: two hours and four minutes after our last packet of a TCP connection, four minutes while it \
-                 opens or closes, a minute for DNS. ICMP errors about such flows, and about exempted services, pass from routers of any \
-                 country. Name only the outer interfaces in `interfaces`, or the others in `inner-interfaces` too: a \
-                 packet that enters by an outer one and is forwarded opens no flow.",
+                 opens or closes, a minute for DNS. ICMP errors about such flows, and about exempted services, pass \
+                 from routers of any country. Name only the outer interfaces in `interfaces`, or the others in \
+                 `inner-interfaces` too: a packet that enters by an outer one and is forwarded opens no flow.",
             )
             .example(r#"replies = "all""#),
         K::switch("mta-sts", |config| &mut config.policy.mta_sts)
