@@ -15,8 +15,8 @@ use crate::{crds, run};
 
 /// Kubernetes resources for a fleet of geofences
 ///
-/// Makes of each GeofencePolicy, GeofenceException and GeofenceList what `geofence-fleet` writes by command. The status
-/// of each says what the nodes report.
+/// Applies each GeofencePolicy, GeofenceException and GeofenceList to the fleet, as `geofence-fleet` does by command.
+/// The status of each resource says what the nodes report.
 #[derive(Debug, Parser)]
 #[command(
     name = "geofence-controller",
@@ -40,10 +40,10 @@ enum Verb {
 /// Which fleet, and where to answer.
 #[derive(Args, Debug)]
 struct RunArguments {
-    /// File that says which fleet this is; an operator's, with the key that signs releases
+    /// Settings file of an operator of the fleet; it names the key that signs releases
     #[arg(long, value_name = "FILE", env = "GEOFENCE_FLEET_SETTINGS", default_value = DEFAULT_FILE)]
     settings: PathBuf,
-    /// Address and port for /livez and /metrics; without it, nowhere
+    /// Address and port for /livez and /metrics [default: neither is served]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]

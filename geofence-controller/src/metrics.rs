@@ -35,7 +35,7 @@ impl Metrics {
         );
         registry.register(
             "reconciliations",
-            "How often a resource was compared with the fleet, by what came of it",
+            "How often a resource was compared with the fleet, by kind and result",
             self.reconciliations.clone(),
         );
         registry

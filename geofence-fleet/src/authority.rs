@@ -189,7 +189,7 @@ impl Authority {
         let key = self.path(&format!("{signer}.key"));
         let key = fs::read_to_string(key).with_context(|| {
             format!(
-                "{} has no key of the authority; certificates are issued where `bootstrap init` was run",
+                "{} has no key of the authority; run this on the machine where `bootstrap init` was run",
                 self.directory.display()
             )
         })?;
@@ -222,7 +222,9 @@ impl Authority {
     /// When the directory holds a node already, or cannot be written.
     pub fn node(&self, settings: &Settings, node: &Name, into: &Path) -> Result<()> {
         if [ROOT, OPERATOR].contains(&node.as_str()) {
-            bail!("{node} is a name that the engine's users have: give the node another one");
+            bail!(
+                "the engine needs the user name {node} for itself; choose another name for the node"
+            );
         }
         fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
         let copy = |name: &str| -> Result<()> {

@@ -10,11 +10,13 @@ const BYTES_MAX: u64 = 512 << 20;
 /// Why there is no content.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    #[error("the content has {0} bytes, and {BYTES_MAX} are the most")]
+    #[error("the content has {0} bytes, and at most {BYTES_MAX} are allowed")]
     TooLarge(u64),
     #[error("the engine does not have the content, and the release names no URL")]
     Nowhere,
-    #[error("{place} gives {size} bytes with the SHA-256 {sha256}, which is another content")]
+    #[error(
+        "{place} gives other content than the release names: {size} bytes with the SHA-256 {sha256}"
+    )]
     Other {
         place: String,
         size: usize,
@@ -77,7 +79,7 @@ mod tests {
         let content = Content::of(b"text", Vec::new());
         assert!(checked(b"text".to_vec(), &content, "here").is_ok());
         let error = checked(b"texT".to_vec(), &content, "here").unwrap_err();
-        assert!(error.to_string().contains("another content"), "{error}");
+        assert!(error.to_string().contains("other content"), "{error}");
         let longer = Content { size: 5, ..content };
         assert!(checked(b"text".to_vec(), &longer, "here").is_err());
     }

@@ -48,7 +48,7 @@ pub enum EngineError {
     #[error("the engine no longer has what changed since revision {0}")]
     Compacted(i64),
     #[error(
-        "the engine knows no node {0}, so nothing changes here: `geofence-fleet bootstrap node {0}` makes it known"
+        "the engine does not know the node {0}, so nothing changes here: run `geofence-fleet bootstrap node {0}`"
     )]
     UnknownNode(Name),
     #[error("the engine ended the watch: {0}")]
@@ -63,8 +63,8 @@ const DEADLINE_EXCEEDED: i32 = 4;
 const UNAVAILABLE: i32 = 14;
 
 /// What an operator does about it is in docs/fleet.md too.
-pub const FULL: &str = "the engine is out of space and takes nothing new; nodes read on. Delete what is not needed, \
-    then free the space: `etcdctl compact REVISION`, `etcdctl defrag` on each member, `etcdctl alarm disarm` \
+pub const FULL: &str = "the engine is out of space and accepts no writes; nodes can still read. Delete what is not \
+    needed, then free the space: `etcdctl compact REVISION`, `etcdctl defrag` on each member, `etcdctl alarm disarm` \
     (docs/fleet.md)";
 
 impl From<etcd_client::Error> for EngineError {

@@ -30,7 +30,7 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// A text that is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no name: use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`")]
+#[error("{0:?} is not a valid name: use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`")]
 pub struct BadName(String);
 
 impl Name {

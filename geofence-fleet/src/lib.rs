@@ -2,7 +2,7 @@
 //!
 //! Each node runs an agent, a process of its own without privileges. The agent watches the engine, and asks the node's
 //! daemon for what the fleet wants. The daemon never waits for it: without the engine, and without the agent, a node
-//! filters on by what it has.
+//! keeps filtering with what it has.
 
 pub mod agent;
 pub mod authority;

@@ -190,7 +190,7 @@ impl Release {
     ) -> Result<(), String> {
         if !key.verifies(&self.signed_text(fleet, subject), &self.signature) {
             return Err(format!(
-                "the signature of revision {} is not that of the fleet's key",
+                "the signature of revision {} does not match the fleet's key",
                 self.revision
             ));
         }
@@ -207,7 +207,7 @@ impl Release {
         }
         if self.revision < had {
             return Err(format!(
-                "revision {} is older than {had}, which this node has had",
+                "revision {} is older than revision {had}, which this node has already taken",
                 self.revision
             ));
         }

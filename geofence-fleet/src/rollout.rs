@@ -190,8 +190,9 @@ impl Fleet {
 
     fn signing_key(&self) -> Result<SigningKey> {
         let path = self.settings.signing_key.as_ref();
-        let path = path
-            .context("the settings name no `signing-key`, and nodes take signed releases only")?;
+        let path = path.context(
+            "the settings name no `signing-key` to sign the release; use the operator's settings",
+        )?;
         Ok(SigningKey::load(path)?)
     }
 
@@ -218,7 +219,7 @@ impl Fleet {
         let done = self.engine.replace(&key, text, revision).await?;
         done.with_context(|| {
             format!(
-                "{subject} was changed by another operator meanwhile: look at it, and try again"
+                "another operator changed {subject} meanwhile: run `geofence-fleet wave show`, and try again"
             )
         })
     }
@@ -233,7 +234,7 @@ impl Fleet {
         let (mut release, at) = self.known_release(subject).await?;
         ensure!(
             release.revision == revision,
-            "{subject} has revision {} now, by another operator",
+            "another operator released revision {} of {subject} meanwhile",
             release.revision
         );
         change(&mut release);

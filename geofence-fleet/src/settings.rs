@@ -98,7 +98,7 @@ impl Settings {
         let mut urls = settings.endpoints.iter();
         if let Some(url) = urls.find(|url| !url.starts_with("https://")) {
             return Err(invalid(format!(
-                "the endpoint {url:?} is no https:// URL: the fleet speaks TLS only"
+                "the endpoint {url:?} is not an https:// URL: the fleet speaks TLS only"
             )));
         }
         settings
@@ -159,7 +159,7 @@ mod tests {
         for (text, expected) in [
             (WHOLE.replace("node =", "nodes ="), "unknown field `nodes`"),
             (WHOLE.replace("https:", "http:"), "speaks TLS only"),
-            (WHOLE.replace("\"main\"", "\"a/b\""), "is no name"),
+            (WHOLE.replace("\"main\"", "\"a/b\""), "is not a valid name"),
             (
                 WHOLE.replace("[\"https://192.0.2.10:2379\"]", "[]"),
                 "`endpoints` is empty",

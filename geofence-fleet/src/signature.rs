@@ -13,7 +13,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 pub enum KeyError {
     #[error("cannot read the key {path}: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
-    #[error("{path} is no ed25519 key; `geofence-fleet bootstrap` writes one")]
+    #[error("{path} is not an ed25519 key; `geofence-fleet bootstrap` writes one")]
     Invalid { path: String },
 }
 

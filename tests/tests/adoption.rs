@@ -14,6 +14,8 @@ use nix::sys::signal::Signal;
 /// How long a start may take until it has taken the filter over: the quickest of some, and without the time that others
 /// had the processor, for a machine that has other things to do as well.
 const ADOPTION_MAX: Duration = Duration::from_secs(2);
+/// How many starts are tried until one is quick enough. On a busy machine a start waits for the kernel's threads too.
+const STARTS_MAX: usize = 12;
 
 /// The links that hold the filter, by number: what adoption must not change.
 fn links(edge: &Edge) -> Result<Vec<String>> {
@@ -37,11 +39,11 @@ fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()
     let (held, mut program) = (links(&edge)?, edge.program(name)?);
     assert_eq!(held.len(), 2, "{held:?}");
     let (mut dropped, mut quickest) = (1.0, Duration::MAX);
-    for (signal, code) in [
-        (Signal::SIGKILL, None),
-        (Signal::SIGTERM, Some(0)),
-        (Signal::SIGKILL, None),
-    ] {
+    let ends = [(Signal::SIGKILL, None), (Signal::SIGTERM, Some(0))];
+    for (number, (signal, code)) in ends.into_iter().cycle().take(STARTS_MAX).enumerate() {
+        if number > ends.len() && quickest <= ADOPTION_MAX {
+            break;
+        }
         daemon.signal(signal)?;
         let ended = daemon.wait(PATIENCE)?;
         assert_eq!(ended.status.code(), code, "{}", ended.stderr);

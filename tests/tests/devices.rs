@@ -121,7 +121,7 @@ fn packets_without_link_header_are_judged_and_replies_pass() -> Result<()> {
     require_root!();
     let machine = Machine::new()?;
     let tun = machine.tun(Carries::Packets)?;
-    let ended = "this machine ends tunnels: tun0 (tun)";
+    let ended = "this machine terminates tunnels: tun0 (tun)";
     let said = machine.doctor("tun0")?;
     ensure!(said.contains(ended), "{said}");
     let daemon = machine.run()?;

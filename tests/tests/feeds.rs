@@ -236,7 +236,7 @@ fn fetched_database_filters_and_a_bad_one_changes_nothing() -> Result<()> {
     publish("200 OK", "", &whole);
     let (code, said) = site.ask(&["update"])?;
     ensure!(
-        code == Some(0) && said.contains("wants no request before"),
+        code == Some(0) && said.contains("asks to wait until"),
         "{said}"
     );
     let (code, said) = site.ask(&["update", "country.mmdb"])?;

@@ -210,7 +210,7 @@ fn download_survives_what_passes_and_no_other_content() -> Result<()> {
     other[7] ^= 1;
     site.ensure_final(
         Box::new(move |_, _| answer("200 OK", "", &other)),
-        "which is another content",
+        "other content than the release names",
     )?;
     let mut longer = site.content.clone();
     longer.push(0);

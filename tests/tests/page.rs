@@ -158,7 +158,10 @@ fn the_page_says_what_the_filter_does_without_a_script() -> Result<()> {
     let wrong = page(edge, "/?from=%3Cscript%3E")?;
     ensure_has(
         &wrong,
-        &["role=\"alert\"", "&#60;script&#62;” is no source address"],
+        &[
+            "role=\"alert\"",
+            "&#60;script&#62;” is not a valid source address",
+        ],
     )?;
     for (path, kind) in [
         ("style.css", "text/css"),

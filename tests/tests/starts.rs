@@ -163,7 +163,7 @@ fn missing_interface_leaves_the_others_protected_and_reloads_name_it() -> Result
     let edge = Edge::new()?;
     let namespace = &edge.pair.edge;
     let mut daemon = run(namespace, &["edge0", "edge1"], &[])?;
-    daemon.wait_line("edge1 is NOT PROTECTED until it comes", PATIENCE)?;
+    daemon.wait_line("edge1 is NOT PROTECTED until it exists", PATIENCE)?;
     daemon.wait_line(READY, PATIENCE)?;
     edge.ensure_passes(&[(BLOCKED, false)])?;
     let (code, said) = health(namespace)?;

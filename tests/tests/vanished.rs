@@ -200,7 +200,7 @@ fn removed_state_directory_is_made_again_where_writing_is_not_confined() -> Resu
         daemon.wait_line("IS GONE", PATIENCE)?;
         return Ok(());
     }
-    daemon.wait_line("geofence has made it again", PATIENCE)?;
+    daemon.wait_line("geofence has recreated it", PATIENCE)?;
     for name in ["image", "exceptions.toml"] {
         let is_there = poll(PATIENCE, || Ok(state.join(name).is_file().then_some(())))?;
         is_there.with_context(|| format!("{name} is not written again"))?;
@@ -308,7 +308,7 @@ fn egress_program_that_another_tool_takes_off_is_noticed_and_attached_again() ->
     ensure!(is_mail_answered(&site, 50_000)?, "before");
     let pin = egress_pin(&site)?;
     detach_link(&pin)?;
-    daemon.wait_line("took the egress program off edge0", PATIENCE)?;
+    daemon.wait_line("detached the egress program from edge0", PATIENCE)?;
     ensure!(is_mail_answered(&site, 50_001)?, "after a detachment");
 
     // Where it cannot be attached again, every face says so: a directory has the name of the pin.
@@ -322,7 +322,7 @@ fn egress_program_that_another_tool_takes_off_is_noticed_and_attached_again() ->
         Ok((site.edge.metric(protected)? == 0.0).then_some(()))
     })?;
     lost.context("it counts as protected")?;
-    let reason = "another program took the egress program off, and it cannot be attached again";
+    let reason = "another program detached the egress program, and geofence cannot attach it again";
     let reload = site.edge.ask(&["reload"])?;
     ensure!(
         reload.code == Some(1) && reload.stdout.contains(reason),
@@ -350,7 +350,7 @@ fn egress_program_that_another_tool_takes_off_is_noticed_and_attached_again() ->
     detach_link(&pin)?;
     let status = site.edge.ask(&["status"])?.stdout;
     ensure!(
-        status.contains("NOT PROTECTED, bare (another program took the egress program off"),
+        status.contains("NOT PROTECTED, bare (another program detached the egress program"),
         "{status}"
     );
     let _daemon = site.run(&[])?;

@@ -95,7 +95,7 @@ enum Command {
     ///
     /// `lab mail` proves that mail passes and nothing else does: Postfix, DNS servers and nmap around geofence, within
     /// namespaces. `lab life` upgrades, reloads and kills a filter under a flood. `lab machines` boots other kernels
-    /// under QEMU. `lab fleet` has nodes that etcd keeps together. Installs missing packages without starting a
+    /// under QEMU. `lab fleet` runs nodes that follow one etcd. Installs missing packages without starting a
     /// service. Needs root; without root it offers sudo. Takes some minutes. Exit code 1 when a row of its table is
     /// not as expected.
     Lab {
@@ -156,14 +156,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Make a book of HTML from the documentation, and check every link of it
+    /// Build the HTML book of the documentation, and check its links
     Book,
     /// Refresh the embedded GeoIP database from its newest release
     ///
     /// Needs npm, tar, zstd and sha256sum. Replaces the database and its README in geofence-user/data; commit the
     /// two together.
     Geoip,
-    /// Make the world map of the status page again
+    /// Regenerate the world map of the status page
     ///
     /// Needs npm, node and tar. Replaces the map and its README in geofence-user/data/world; commit the two together.
     World,

@@ -70,7 +70,11 @@ pub(super) fn find<K: Managed>(object: &K, status: &mut K::Status, finding: Find
 pub(super) fn find_invalid<K: Managed>(object: &K, status: &mut K::Status, message: String) {
     let accepted = Finding::accepted(Truth::False, "Invalid", message);
     find(object, status, accepted);
-    let ready = Finding::ready(Truth::False, "Invalid", "it is not accepted");
+    let ready = Finding::ready(
+        Truth::False,
+        "Invalid",
+        "not accepted; the condition Accepted says why",
+    );
     find(object, status, ready);
 }
 

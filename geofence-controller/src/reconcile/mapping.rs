@@ -80,7 +80,7 @@ pub(super) fn small(text: String) -> Result<Vec<u8>> {
     let bytes = text.into_bytes();
     ensure!(
         fits(&bytes),
-        "the text has {} bytes, and {VALUE_BYTES_MAX} are the most",
+        "the text has {} bytes, and at most {VALUE_BYTES_MAX} are allowed",
         bytes.len()
     );
     Ok(bytes)
@@ -90,7 +90,8 @@ pub(super) fn small(text: String) -> Result<Vec<u8>> {
 pub(super) fn remote(remote: &Remote) -> Result<Content> {
     Ok(Content {
         sha256: remote.sha256.clone(),
-        size: u64::try_from(remote.size).context("`size` is how many bytes the list has")?,
+        size: u64::try_from(remote.size)
+            .context("`size` is negative; write how many bytes the list has")?,
         urls: remote.urls.clone(),
     })
 }

@@ -108,7 +108,11 @@ impl Wanted {
                     "{} has revision {revision} by {by}: {of}; `replacesRevision: {revision}` replaces it",
                     self.subject
                 );
-                let ready = Finding::ready(Truth::False, "Conflict", "it is not accepted");
+                let ready = Finding::ready(
+                    Truth::False,
+                    "Conflict",
+                    "not accepted; the condition Accepted says why",
+                );
                 let accepted = Finding::accepted(Truth::False, "Conflict", message);
                 self.forget(context);
                 return Ok((vec![accepted, ready], LATER));

@@ -56,7 +56,7 @@ use super::release_status::ReleaseStatus;
 pub struct GeofencePolicySpec {
     /// The group of nodes. A group has one policy.
     #[schemars(regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("the group of a policy stays: make another policy"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("`group` cannot change: create another policy"))]
     pub group: String,
     /// The configuration, as geofence.toml has it. What is about a single node stays in the files of its conf.d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,11 +68,11 @@ pub struct GeofencePolicySpec {
     /// Why. A changed reason sends the policy out again, also one that was stopped.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^\S.*$"))]
     pub reason: String,
-    /// For how long a node watches itself before it confirms.
+    /// How long a node observes itself before it confirms.
     #[serde(default = "observe")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
     pub observe: String,
-    /// After what time a node returns to the policy before, unless it confirms; at least 15 s longer than `observe`.
+    /// Time after which a node returns to the previous policy unless it confirms; at least 15 s longer than `observe`.
     #[serde(default = "confirm_within")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
     pub confirm_within: String,

@@ -44,7 +44,7 @@ pub(super) async fn follow(shared: Arc<Shared>) {
                 let mut connection = lock(&shared.connection);
                 if connection.engine.take().is_some() {
                     connection.losses += 1;
-                    warn!("the engine is away, this node filters on by what it has: {error}");
+                    warn!("lost the engine; this node keeps filtering with what it has: {error}");
                     backoff.spread();
                     unreached.clear();
                 } else {
@@ -52,7 +52,7 @@ pub(super) async fn follow(shared: Arc<Shared>) {
                     // Each cause once, until the engine was followed.
                     if unreached.len() < UNREACHED_MAX && unreached.insert(text) {
                         warn!(
-                            "cannot follow the engine, this node filters on by what it has: {error}"
+                            "cannot follow the engine; this node keeps filtering with what it has: {error}"
                         );
                     }
                 }
@@ -166,7 +166,7 @@ fn apply(shared: &Shared, wanted: &mut Wanted, change: Change) {
                 Some(Err(error)) => warn!("{key} cannot be read, and is left out: {error}"),
             }
         }
-        None => warn!("{key} is nothing that this version of the agent knows"),
+        None => warn!("this version of the agent does not know {key}; update the agent"),
     }
 }
 

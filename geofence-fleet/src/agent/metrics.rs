@@ -49,7 +49,7 @@ pub(super) fn registry(shared: &Shared) -> Registry {
     );
     gauge(
         "heard_timestamp_seconds",
-        "When the engine was heard last",
+        "When the engine last answered",
         heard.map_or(0.0, |since| since.as_secs_f64()),
     );
     gauge(
@@ -59,7 +59,7 @@ pub(super) fn registry(shared: &Shared) -> Registry {
     );
     gauge(
         "applied_revision",
-        "The engine's revision up to which exceptions and bans are in line",
+        "The engine's revision up to which exceptions and bans are applied",
         revision(done.revision),
     );
     gauge(
@@ -84,7 +84,7 @@ pub(super) fn registry(shared: &Shared) -> Registry {
     );
     gauge(
         "frozen",
-        "Whether the fleet takes no releases",
+        "Whether the fleet is frozen",
         f64::from(u8::from(wanted.is_frozen)),
     );
     let states = Family::<Labels, Gauge<i64>>::default();
@@ -98,7 +98,7 @@ pub(super) fn registry(shared: &Shared) -> Registry {
     }
     registry.register(
         "release_revision",
-        "The revision of each release that this node has taken or tried, by how that went",
+        "The revision of each release that this node has taken or tried, by state",
         states,
     );
     registry.register(

@@ -33,10 +33,9 @@ use store::Store;
 /// # Errors
 /// When the settings do not name a node, or a file that they name cannot be used.
 pub async fn run(settings: Settings) -> Result<()> {
-    let node = settings
-        .node
-        .clone()
-        .context("the settings name no `node`: an agent needs the name of its node")?;
+    let node = settings.node.clone().context(
+        "the settings name no `node`; use those that `geofence-fleet bootstrap node` writes",
+    )?;
     let verify_key = VerifyKey::load(&settings.verify_key)?;
     let store = Store::open(&settings.state)?;
     let listener = match settings.listen {
@@ -49,7 +48,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     };
     match confine::confine(&settings) {
         Ok(true) => {}
-        Ok(false) => warn!("this kernel cannot confine the agent (Landlock): it runs all the same"),
+        Ok(false) => warn!("this kernel does not support Landlock, so the agent runs unconfined"),
         Err(error) => warn!("cannot confine the agent: {error}"),
     }
     let shared = Arc::new(Shared::new(settings, node, verify_key, store)?);

@@ -268,7 +268,7 @@ async fn policy(
 ) -> Result<Option<String>, Failure> {
     let failed = |why: String| Failure::Final(Progress::Failed, why);
     let text = String::from_utf8(content)
-        .map_err(|_| failed("gate content: the policy is no UTF-8 text".to_owned()))?;
+        .map_err(|_| failed("gate content: the policy is not UTF-8 text".to_owned()))?;
     let status = shared.daemon.ask(Request::Status).await?;
     let before = Before {
         filter: FilterStatus::of(&status),
@@ -311,7 +311,7 @@ async fn policy(
     if let Err(why) = checked {
         // If this does not arrive, the kernel returns by itself when the time is over.
         if is_own && let Err(error) = shared.daemon.ask(Request::Revert).await {
-            warn!("{subject}: the trial was not ended, and ends by itself: {error}");
+            warn!("{subject}: cannot end the trial, which ends at its deadline: {error}");
         }
         return Err(failed(why));
     }
@@ -360,7 +360,7 @@ async fn file(
         Err(why) => {
             let restored = lock(&shared.store).restore(subject);
             if let Err(error) = restored {
-                warn!("{subject}: the content before is not in place again: {error}");
+                warn!("{subject}: cannot put the previous content back: {error}");
             }
             Err(failed(why))
         }
@@ -393,7 +393,7 @@ async fn read_by_daemon(shared: &Shared, before: &Value) -> Result<bool, String>
         }
     }
     if !answers {
-        return Err("gate daemon: it has not answered since the file is in place".to_owned());
+        return Err("gate daemon: it has not answered since the file was put in place".to_owned());
     }
     Ok(false)
 }

@@ -7,11 +7,11 @@ use geofence_user::cli::log::LogArgs;
 use super::options::{SettingsArgs, runtime};
 use crate::agent;
 
-/// Do on this node what the fleet wants
+/// Follow the fleet on this node
 ///
-/// Follows the engine, and asks the daemon of this machine for exceptions, bans and policies. Needs no privilege, only
-/// that `fleet-user` in the daemon's configuration names the user that this runs as. Without the engine, the node
-/// filters on by what it has.
+/// Reads exceptions, bans and releases from the engine, and asks the daemon of this machine to apply them. Needs no
+/// privilege; `fleet-user` in the daemon's configuration must name the user that this runs as. Without the engine, the
+/// node keeps filtering with what it has.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -7,10 +7,11 @@ use geofence_user::cli::Outcome;
 
 use super::{agent, bootstrap, exceptions, releases, status, waves};
 
-/// One policy and one exception on every edge
+/// Manage a fleet: the same policies, exceptions and bans on every node
 ///
-/// Nodes run `geofence-fleet agent`. Operators grant exceptions, ban, and release policies, lists and databases in
-/// waves; a node that fails reverts by itself, and the wave stops. Nodes filter on without the engine.
+/// Nodes run `geofence-fleet agent`. Operators add exceptions and bans, and release policies, lists and databases in
+/// waves. A node that fails returns to the previous content by itself, and the wave stops. Nodes keep filtering without
+/// the engine.
 #[derive(Debug, Parser)]
 #[command(
     name = "geofence-fleet",

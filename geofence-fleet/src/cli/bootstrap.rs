@@ -21,12 +21,12 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make the authority of a new fleet, with certificates for the engine's members and the operator
+    /// Create the certificate authority of a new fleet, and certificates for the engine's members and the operator
     ///
-    /// Also writes the key that signs releases, and the operator's settings. Keep the directory safe: who has it can do
-    /// everything.
+    /// Also writes the key that signs releases, and the operator's settings. Keep the directory secret: its files give
+    /// full control of the fleet.
     Init {
-        /// Directory to make
+        /// Directory to create
         #[arg(value_name = "DIRECTORY")]
         directory: PathBuf,
         /// Name of the fleet
@@ -36,12 +36,12 @@ enum Verb {
         #[arg(long, value_name = "NAME=HOST[,HOST]", required = true)]
         member: Vec<Member>,
     },
-    /// Make the engine's users, so that it asks who a client is
+    /// Create the engine's users, and enable its authentication
     Roles {
         #[command(flatten)]
         settings: SettingsArgs,
     },
-    /// Make the user of a node, and a directory to copy to the node as /etc/geofence-fleet
+    /// Create the engine's user for a node, and a directory to copy to the node as /etc/geofence-fleet
     Node {
         /// Name of the node
         #[arg(value_name = "NAME")]
@@ -49,13 +49,13 @@ enum Verb {
         /// Group whose policy the node follows [default: the one that it is in, or `default` for a new node]
         #[arg(long, value_name = "NAME")]
         group: Option<Name>,
-        /// Directory to make [default: one of the node's name beside the settings]
+        /// Directory to create [default: a directory beside the settings, with the name of the node]
         #[arg(long, value_name = "DIRECTORY")]
         into: Option<PathBuf>,
         #[command(flatten)]
         settings: SettingsArgs,
     },
-    /// Move a node to another group, whose policy it takes then; nothing changes on the node itself
+    /// Move a node to another group; it then follows the policy of that group
     Move {
         /// Name of the node
         #[arg(value_name = "NAME")]
@@ -77,7 +77,10 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         } => {
             Authority::create(directory, fleet, member)?;
             let directory = directory.display();
-            writeln!(out, "{directory} has the authority of the fleet {fleet}")?;
+            writeln!(
+                out,
+                "created the certificate authority of the fleet {fleet} in {directory}"
+            )?;
             for Member { name, .. } in member {
                 writeln!(
                     out,
@@ -96,7 +99,7 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
                 let mut engine = Engine::connect(&root).await?;
                 enable_roles(&mut engine, &Keys::of(&settings.fleet)).await
             })?;
-            writeln!(out, "the engine asks who a client is from now on")?;
+            writeln!(out, "the engine now authenticates its clients")?;
         }
         Verb::Node {
             node,
@@ -134,7 +137,7 @@ pub(super) fn bootstrap(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
                 ensure!(
                     group_of(&mut engine, &keys, node).await?.is_some(),
                     "the fleet has no node {node}: `geofence-fleet nodes` lists them, and `geofence-fleet bootstrap \
-                     node` makes one"
+                     node` adds one"
                 );
                 Ok(add_node(&mut engine, &keys, node, group).await?)
             })?;

@@ -66,6 +66,8 @@ struct WaitArgs {
 }
 
 /// Drop every packet from an address or a prefix on every node, for a time
+///
+/// A ban ends by itself, after an hour unless --expires or --until says otherwise.
 #[derive(Args, Debug)]
 pub(super) struct BanArguments {
     #[command(flatten)]

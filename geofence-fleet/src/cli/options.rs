@@ -15,7 +15,7 @@ pub(super) const DEFAULT_GROUP: &str = "default";
 /// Which fleet.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SettingsArgs {
-    /// File that says which fleet this is and who you are there
+    /// Settings file: the fleet, its engine, and your certificate
     #[arg(long, value_name = "FILE", env = "GEOFENCE_FLEET_SETTINGS", default_value = DEFAULT_FILE)]
     settings: PathBuf,
 }

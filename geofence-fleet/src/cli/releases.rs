@@ -21,10 +21,10 @@ use crate::waves::Ended;
 /// Why, and by whom.
 #[derive(Args, Clone, Debug)]
 pub(super) struct WhyArgs {
-    /// Person or team responsible for it
+    /// Person or team responsible for the release
     #[arg(long, value_name = "TEXT", default_value = "operator")]
     pub(super) owner: String,
-    /// Why
+    /// Why the content is released
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
 }
@@ -32,10 +32,10 @@ pub(super) struct WhyArgs {
 /// How nodes try it.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrialArgs {
-    /// After what time a node returns to the policy before, unless it confirms
+    /// Time after which a node returns to the previous policy unless it confirms
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     confirm_within: Duration,
-    /// How long a node watches itself before it confirms
+    /// How long a node observes itself before it confirms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     observe: Duration,
     /// Share of the usual packets of each reason that must still pass; 0 does not look at packets
@@ -73,7 +73,7 @@ pub(super) struct PolicyArguments {
 enum PolicyVerb {
     /// Release a configuration file: to one node, then to 1 %, 10 % and all
     ///
-    /// The file becomes the configuration of each node. What is about a single node, such as `interfaces`, stays in the
+    /// The file becomes the configuration of each node. Keys that differ by node, such as `interfaces`, stay in the
     /// files of its conf.d. Exits with 0 when all connected nodes have the policy, and with 1 when a wave stopped.
     Apply {
         /// The configuration file

@@ -12,9 +12,10 @@ use super::options::{FleetArgs, runtime};
 use crate::keys::Name;
 use crate::node_status::{NodeStatus, Wants};
 
-/// Show how many nodes do what the fleet wants, and name those that do not, with the reason
+/// Show how many nodes are in the desired state, and why the others are not
 ///
-/// Exits with 0 when all known nodes are connected and lack nothing, and the engine is well, and with 1 otherwise.
+/// Exits with 0 when all known nodes are connected and in the desired state and the engine reports no alarm, and with 1
+/// otherwise.
 #[derive(Args, Debug)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
@@ -83,7 +84,7 @@ pub(super) fn status(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow
     } else {
         writeln!(
             out,
-            "{} nodes: {} connected, {well} of them do all that the fleet wants; revision {}",
+            "{} nodes: {} connected, {well} of them in the desired state; revision {}",
             all.nodes.len() + all.away.len(),
             all.nodes.len(),
             all.wants.latest
@@ -97,7 +98,7 @@ pub(super) fn status(arguments: &StatusArguments, out: &mut dyn Write) -> anyhow
         for (name, _) in &all.away {
             writeln!(
                 out,
-                "{name}: AWAY: its agent is not connected; the node filters on by what it has"
+                "{name}: AWAY: its agent is not connected; the node keeps filtering with what it has"
             )?;
         }
         for (node, lacks) in &lacks {

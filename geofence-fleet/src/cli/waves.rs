@@ -14,7 +14,7 @@ use crate::keys::Subject;
 use crate::release::{ALL, Stop, Trial};
 use crate::rollout::Plan;
 
-/// Look at a release, take it on, or stop it
+/// Show, continue or stop a release
 #[derive(Args, Debug)]
 pub(super) struct WaveArguments {
     #[command(subcommand)]
@@ -23,14 +23,14 @@ pub(super) struct WaveArguments {
 
 #[derive(Debug, Subcommand)]
 enum WaveVerb {
-    /// Show how far a release is
+    /// Show the progress of a release
     Show {
         #[command(flatten)]
         subject: SubjectArgs,
         #[command(flatten)]
         fleet: FleetArgs,
     },
-    /// Take a release through its next waves, for example after the command that began it was interrupted
+    /// Continue a release with its next waves, for example after its command was interrupted
     Continue {
         #[command(flatten)]
         subject: SubjectArgs,
@@ -59,9 +59,9 @@ fn subject(text: &str) -> Result<Subject, String> {
     Subject::parse(text).ok_or_else(error)
 }
 
-/// Keep nodes from taking releases, or let them again
+/// Stop nodes from taking releases, or let them take releases again
 ///
-/// Exceptions, bans and `geofence-fleet revert` go on.
+/// Exceptions, bans and `geofence-fleet revert` still work.
 #[derive(Args, Debug)]
 pub(super) struct FreezeArguments {
     /// Let nodes take releases again
@@ -71,7 +71,7 @@ pub(super) struct FreezeArguments {
     fleet: FleetArgs,
 }
 
-/// Return all nodes to the content before, at once
+/// Return all nodes to the previous content at once
 #[derive(Args, Debug)]
 pub(super) struct RevertArguments {
     #[command(flatten)]
@@ -202,7 +202,7 @@ pub(super) fn revert(arguments: &RevertArguments, out: &mut dyn Write) -> anyhow
             release.content
         } else {
             let before = release.before;
-            before.with_context(|| format!("{subject} has no content before this one"))?
+            before.with_context(|| format!("{subject} has no earlier content to return to"))?
         };
         let plan = Plan {
             content,

@@ -15,12 +15,12 @@ use crate::serve::control::Request;
 
 /// Activate a policy, and return to the previous one unless `geofence confirm` follows in time
 ///
-/// The kernel returns to the previous policy, even if the daemon has died meanwhile. When FILE is confirmed, it
-/// replaces the daemon's configuration, whose previous text is kept beside it. Exits with 0 when the policy is on
+/// At the deadline the kernel returns to the previous policy, even if the daemon has died. `geofence confirm` replaces
+/// the daemon's configuration with FILE, and keeps the previous text beside it. Exits with 0 when the policy is on
 /// trial, and with 1 when it was refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The new configuration, in the same directory as the present one; without it, the present one as it is now
+    /// New configuration file, in the directory of the current one [default: the current file, read again]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// How long to wait for `geofence confirm`, up to an hour

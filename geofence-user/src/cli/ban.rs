@@ -25,10 +25,10 @@ const USUAL: Duration = Duration::from_secs(3600);
 /// Drop every packet from an address or a prefix for a time
 ///
 /// A ban comes before exceptions, `allow` and services; only `management` comes before a ban. It takes effect at once,
-/// survives restarts of the daemon and the machine, ends by itself, and is recorded in audit.jsonl in the state
-/// directory. A source that is banned already stays banned until the new time. A ban that would lock out this machine's
-/// SSH sessions, gateways, resolvers or metadata service is refused. Exits with 0 when the source is banned, and with 1
-/// when that is refused.
+/// survives restarts of the daemon and the machine, and is recorded in audit.jsonl in the state directory. It ends by
+/// itself, after an hour unless --expires or --until says otherwise; ban the source again to change when. A ban that
+/// would lock out this machine's SSH sessions, gateways, resolvers or metadata service is refused. Exits with 0 when
+/// the source is banned, and with 1 when the ban is refused.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
@@ -159,7 +159,7 @@ pub(super) fn bans(arguments: &ListArguments, out: &mut dyn Write) -> anyhow::Re
 /// All bans, one a line.
 fn table(bans: &[ExceptionView]) -> String {
     if bans.is_empty() {
-        return "nothing is banned: `geofence ban` bans an address\n".to_owned();
+        return "there are no bans; add one with `geofence ban`\n".to_owned();
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));

@@ -32,14 +32,14 @@ use crate::serve::control::{Answer, Request, ask};
 /// Write frames that the filter drops or passes to a pcapng file, each with its verdict as a comment
 ///
 /// The comment names action, reason and country, and tenant, exception and list where there are any. tcpdump does not
-/// see what is dropped in the driver. The capture ends when it has so many frames, when its time is over, and with
-/// Ctrl-C; the file is whole each time. Wireshark and tshark read it, and so does `geofence explain --pcap`. It has
-/// what was in the packets: mind who may read it.
+/// see what is dropped in the driver. The capture ends after --count frames, after the time of --for, or with Ctrl-C;
+/// the file is complete in each case. Wireshark, tshark and `geofence explain --pcap` read it. The file contains packet
+/// data: restrict who may read it.
 ///
 /// In monitor mode, dropped frames are those that enforce mode would drop.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The file to write; one that exists is not replaced
+    /// File to write; it must not exist yet
     #[arg(long, short, value_name = "FILE")]
     write: PathBuf,
     /// Frames that are dropped (the default)
@@ -92,7 +92,7 @@ impl Arguments {
         let time = duration::parse(&self.time);
         let time = time.filter(|time| !time.is_zero()).with_context(|| {
             format!(
-                "{:?} is no time; write for example 90s, 10m or 1h",
+                "{:?} is not a duration; write it as 90s, 10m or 1h",
                 self.time
             )
         })?;
@@ -117,14 +117,14 @@ pub(super) fn capture(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Res
     };
     let path = arguments.write.display();
     let file = File::create_new(&arguments.write)
-        .with_context(|| format!("cannot make the file {path}"))
+        .with_context(|| format!("cannot create {path}"))
         .inspect_err(|_| {
             let _ = ask(&instance, &Request::Captured { session, end: true });
         })?;
     let file = CaptureFile::begin(BufWriter::new(file), arguments.snap);
-    let file = file.with_context(|| format!("writing {path}"))?;
+    let file = file.with_context(|| format!("cannot write {path}"))?;
     let captured = fetch(&instance, session, &is_interrupted, count, file)
-        .with_context(|| format!("writing {path}"))?;
+        .with_context(|| format!("cannot write {path}"))?;
     let left_out = captured.matched.saturating_sub(captured.written);
     if arguments.json {
         let object = json!({

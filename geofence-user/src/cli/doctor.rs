@@ -28,7 +28,7 @@ use crate::prepare::prepare;
 /// filter would not work.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Interface to examine; without one, every interface that a device backs
+    /// Interface to examine [default: every hardware interface]
     #[arg(value_name = "IF")]
     interface: Option<String>,
     /// Attach a filter without a policy for a moment, to see which mode it gets. It passes every packet. Some drivers
@@ -199,7 +199,7 @@ impl Report {
         if self.interfaces.is_empty() {
             _ = writeln!(
                 out,
-                "\nno interface is backed by a device; name one: geofence doctor IF"
+                "\nno hardware interface found; name one: geofence doctor IF"
             );
         }
         for one in &self.interfaces {

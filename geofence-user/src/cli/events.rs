@@ -16,10 +16,9 @@ use crate::serve::control::{Answer, Request, ask};
 
 /// Show packets that were dropped, and packets from and to addresses on lists
 ///
-/// The running daemon keeps the last 512 list events and the last 4096 samples of drops. With --follow, and with the
-/// key `drop-events`, the kernel sends samples of drops: at most 100 a second for each reason, unless the key
-/// `drop-event-rate` says otherwise. Of list events it sends at most a hundred a second for each list. The metrics
-/// count every packet.
+/// The running daemon keeps the last 512 list events and the last 4096 samples of drops. The kernel samples drops only
+/// with --follow or with the key `drop-events`: at most 100 a second for each reason, unless the key `drop-event-rate`
+/// says otherwise. It sends at most 100 list events a second for each list. The metrics count every packet.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Sample drops, and show events as they happen, until interrupted
@@ -69,8 +68,8 @@ pub(super) fn events(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Resu
         if answer["drops"]["is_sampled"] == false {
             writeln!(
                 out,
-                "drops are not sampled now: `geofence events --follow` samples them while it runs, the key \
-                 `drop-events` always"
+                "drops are not sampled: run `geofence events --follow` to sample them while it runs, or set \
+                 `drop-events = true` to sample them always"
             )?;
         }
     }

@@ -18,7 +18,7 @@ use crate::model::word::Word as _;
 
 /// Show the lists: entries, action, age, and why the last text of a list was rejected
 ///
-/// Exits with 1 if the present text of a list is not in use: rejected, unusable or never fetched.
+/// Exits with 1 if the newest text of a list is not in use: rejected, unusable or never fetched.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Print a JSON list
@@ -39,7 +39,7 @@ pub(super) fn list(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result
     let outcome = if is_whole { Outcome::Yes } else { Outcome::No };
     let notes = take_running(&mut loaded.reports, &daemon);
     if let Some(generation) = daemon["generation"].as_u64() {
-        policy += &format!("; entries as image {generation} of the running filter has them");
+        policy += &format!("; entries are counted in image {generation} of the running filter");
     }
     if arguments.json {
         let reports = loaded.reports.iter().map(|report| {
@@ -89,15 +89,14 @@ fn take_running(reports: &mut [ListReport], daemon: &Value) -> Vec<String> {
             if daemon["generation"].is_u64() {
                 let name = &report.name;
                 notes.push(format!(
-                    "the running filter does not have the list {name}; `geofence reload` takes it up"
+                    "the running filter does not have the list {name}; run `geofence reload` to load it"
                 ));
             }
             continue;
         };
         if entries != report.entries {
             notes.push(format!(
-                "the list {}: {} entries of its text would be in force now, and the running filter has {}; `geofence \
-                 reload` takes up the text",
+                "the list {} now has {} entries, and the running filter has {}; run `geofence reload` to load them",
                 report.name,
                 grouped(report.entries as u64),
                 grouped(entries as u64)

@@ -27,10 +27,10 @@ static IS_JOURNAL: AtomicBool = AtomicBool::new(false);
 /// How to log.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LogArgs {
-    /// Form of the log
+    /// Format of the log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: Format,
-    /// Least severe level that is logged [default: what the variable RUST_LOG names, or else info]
+    /// Least severe level to log [default: the value of RUST_LOG, or info]
     #[arg(long, value_name = "LEVEL", value_enum)]
     log_level: Option<Severity>,
 }

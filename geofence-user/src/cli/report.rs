@@ -17,17 +17,17 @@ use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
 use crate::serve::control::{Answer, Request, ask};
 
-/// Show what was dropped, and what blocked countries got in by mail and the like, in the last hours or days
+/// Show what was dropped in the last hours or days, and what passed from blocked countries, such as mail
 ///
 /// The daemon keeps a row for each minute of the last six hours and one for each hour of the last seven days, also
-/// across restarts. A report that reaches further back than the minutes begins with a whole hour. In monitor mode it
-/// says what enforce mode would have dropped.
+/// across restarts. A report of more than six hours begins at a full hour. In monitor mode it says what enforce mode
+/// would have dropped.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// How far back, such as 30m, 24h or 7d
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = read)]
     since: Duration,
-    /// How many countries, reasons, tenants and doors to print; 0 prints all
+    /// How many rows of each table to print; 0 prints all
     #[arg(
         long,
         default_value_t = 20,

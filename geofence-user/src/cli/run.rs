@@ -73,7 +73,7 @@ pub struct Arguments {
     instance: InstanceArgs,
     #[command(flatten)]
     force: ForceArgs,
-    /// Fail if an interface, list, address or anything else that is asked for cannot be had at once
+    /// Fail if an interface, a list, an address or any other part is not available at once
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
@@ -213,7 +213,7 @@ async fn protect(
     let _ = std::fs::remove_file(instance.agent_socket());
     if detach {
         let _ = notify::stopping("detaching");
-        info!("interrupted: detaching. It was {}", daemon.in_words());
+        info!("interrupted: detaching the filter ({})", daemon.in_words());
         pins.detach(&pins.indexes()?).await?;
         pins.remove()?;
         info!("detached: nothing is filtered from now on");
@@ -301,7 +301,7 @@ fn log_placed(placed: &[Placed]) {
                 );
             }
             Err(error) if error.is_missing() => {
-                error!("{interface} is NOT PROTECTED until it comes: {error}");
+                error!("{interface} is NOT PROTECTED until it exists: {error}");
             }
             Err(error) => error!("{interface} is NOT PROTECTED, geofence keeps trying: {error}"),
         }
@@ -322,7 +322,7 @@ fn summary(placed: &[Placed]) -> String {
     };
     match (names(true).as_str(), names(false).as_str()) {
         (on, "") => format!("protects {on}"),
-        ("", off) => format!("NOTHING IS PROTECTED YET, waits for {off}"),
+        ("", off) => format!("NOTHING IS PROTECTED YET, waiting for {off}"),
         (on, off) => format!("protects {on}; NOT PROTECTED yet: {off}"),
     }
 }

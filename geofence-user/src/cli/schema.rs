@@ -9,7 +9,7 @@ use crate::config::json_schema;
 
 /// Print the JSON Schema of the configuration
 ///
-/// A schema sees the types and spellings of keys. `geofence check` sees all that is wrong, and says what to write.
+/// The schema covers the types and spellings of keys. `geofence check` finds every error, and says what to write.
 #[derive(Args, Debug)]
 pub struct Arguments {}
 

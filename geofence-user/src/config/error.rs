@@ -203,7 +203,7 @@ impl ConfigErrors {
             .map(|(report, fault)| renderer.render(&[report.group(fault)]))
             .collect();
         if self.count() > SHOWN_MAX {
-            shown.push(format!("and {} errors more", self.count() - SHOWN_MAX));
+            shown.push(format!("and {} more errors", self.count() - SHOWN_MAX));
         }
         shown.join("\n\n")
     }

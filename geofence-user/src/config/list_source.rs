@@ -21,7 +21,7 @@ pub(super) fn name(text: &str) -> Result<String, Problem> {
         return Ok(text.to_owned());
     }
     Err(Problem::new(
-        format!("{} is no name for a list", quoted(text)),
+        format!("{} is not a name for a list", quoted(text)),
         format!(
             "a letter or digit, then letters, digits, `.`, `_` and `-`, {NAME_BYTES_MAX} bytes at most"
         ),
@@ -41,7 +41,7 @@ pub(super) fn url(text: &str) -> Result<String, Problem> {
     let form =
         || "write the address of a list, such as \"https://lists.example/drop.txt\"".to_owned();
     let Ok(uri) = text.parse::<Uri>() else {
-        return Err(refuse("this is no URL", form()));
+        return Err(refuse("this is not a URL", form()));
     };
     match uri.scheme_str() {
         Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => {}
@@ -53,7 +53,7 @@ pub(super) fn url(text: &str) -> Result<String, Problem> {
                 format!("write file = \"{}\"", path.escape_debug()),
             ));
         }
-        Some(_) => return Err(refuse("only http and https are spoken", form())),
+        Some(_) => return Err(refuse("only http and https are supported", form())),
         None if text.starts_with(['/', '.']) => {
             return Err(refuse(
                 "this is the path of a file",
@@ -123,7 +123,7 @@ pub(super) fn file(text: &str) -> Result<PathBuf, Problem> {
 pub(super) fn expires(text: &str) -> Result<Duration, Problem> {
     let refuse = |label: &str, help: String| {
         Problem::new(
-            format!("{} is no time to keep entries", quoted(text)),
+            format!("{} is not a valid time to keep entries", quoted(text)),
             label,
             help,
         )
@@ -140,6 +140,6 @@ pub(super) fn expires(text: &str) -> Result<Duration, Problem> {
             "the unit is missing",
             format!("did you mean \"{text}d\" ({text} days)?"),
         )),
-        None => Err(refuse("this is no duration", form.to_owned())),
+        None => Err(refuse("expected a number and a unit", form.to_owned())),
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
             let text = String::from_utf8_lossy(error.as_bytes());
             let problem = Problem::new(
                 "the configuration is not UTF-8 text",
-                "these bytes are no character",
+                "these bytes are not a valid character",
                 if utf16 {
                     "the file looks like UTF-16; save it as UTF-8"
                 } else {

@@ -192,7 +192,7 @@ impl<T: Default + 'static> Table<T> {
         };
         if let Some(first) = names.places.insert(name.to_string(), named.span()) {
             let problem = Problem::new(
-                format!("there are two of the name {}", quoted(name)),
+                format!("the name {} is used twice", quoted(name)),
                 "given again here",
                 "give one of the two another name",
             );

@@ -32,12 +32,12 @@ pub(super) fn name(text: &str) -> Result<String, Problem> {
     } else if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         "a name begins with a letter or a digit".to_owned()
     } else if text == ANY || addresses::prefix(text).is_ok() {
-        "this has a meaning of its own where names are asked for".to_owned()
+        "this is reserved: it is \"any\", an address or a prefix".to_owned()
     } else {
         return Ok(text.to_owned());
     };
     Err(Problem::new(
-        format!("{} is no name", quoted(text)),
+        format!("{} is not a valid name", quoted(text)),
         label,
         "write a name such as \"customer-17\"",
     ))
@@ -179,7 +179,7 @@ pub(super) fn traffic(text: &str) -> Result<Traffic, Problem> {
     }
     let names = || PROTOCOLS.iter().map(|(name, _)| *name);
     Err(Problem::new(
-        format!("{} is no traffic", quoted(text)),
+        format!("{} is not a protocol or service", quoted(text)),
         "neither a protocol nor a protocol with a port",
         match nearest(text, names()) {
             Some(near) => format!("did you mean \"{near}\"?"),

@@ -71,8 +71,7 @@ pub(super) fn country(text: &str) -> Result<Entry, Problem> {
             }
             Guess::Group(name) => format!("did you mean \"{name}\"?"),
             Guess::Unknown => {
-                "addresses whose country is not known are the business of the key `unknown`: \
-                 \"pass\" or \"drop\""
+                "for addresses whose country is not known, set the key `unknown` to \"pass\" or \"drop\""
                     .to_owned()
             }
             Guess::Codes(codes) => format!("the codes with that letter are {}", codes.join(", ")),

@@ -22,8 +22,8 @@ impl Config {
         let is_inner = |name| self.inner_interfaces.contains(name);
         if !self.interfaces.is_empty() && self.interfaces.iter().all(is_inner) {
             warnings.push(
-                "every protected interface is in inner-interfaces: forwarded packets that strangers send with \
-                 addresses of yours open flows, unless the network in front drops them"
+                "every protected interface is in inner-interfaces: packets from outside that carry your addresses open \
+                 flows. Leave out the outer interface, or make the network in front drop such packets"
                     .to_owned(),
             );
         }

@@ -47,7 +47,7 @@ pub async fn watch_clock(daemon: Arc<Daemon>) {
             Ok(()) => backoff = Backoff::default(),
             Err(failure) => {
                 error!(
-                    "the wall clock was set, and exceptions still end by the clock before: {failure}. geofence keeps \
+                    "the wall clock was set, and exceptions still expire by the old clock: {failure}. geofence keeps \
                      trying"
                 );
                 sleep(backoff.pause()).await;
@@ -111,7 +111,7 @@ impl Daemon {
         active.image = Arc::new(image);
         drop(active);
         self.save_image();
-        info!("image {generation} is active: the policy before, with deadlines by the new clock");
+        info!("image {generation} is active: the same policy, with deadlines by the new clock");
         Ok(())
     }
 }

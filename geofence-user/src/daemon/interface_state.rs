@@ -203,7 +203,7 @@ impl InterfaceState {
                 "{name} was renamed to {now} and stays protected; change `interfaces` in the configuration to {now}"
             ),
             InterfaceStatus::Missing => {
-                warn!("{name} does not exist; the filter is attached when the interface comes")
+                warn!("{name} does not exist; the filter is attached when the interface appears")
             }
             InterfaceStatus::Gone => {
                 warn!("{name} is gone; the filter is attached again when the interface returns")

@@ -225,8 +225,8 @@ impl Daemon {
             Ok(()) => {
                 state.attempts.succeed();
                 warn!(
-                    "another program took the egress program off {}; it is attached again. Meanwhile no packet of \
-                     ours opened a flow, and lists about outgoing packets blocked nothing",
+                    "another program detached the egress program from {}; geofence attached it again. Meanwhile no \
+                     packet of this machine opened a flow, and lists about outgoing packets blocked nothing",
                     state.name
                 );
                 InterfaceStatus::Protected
@@ -234,7 +234,7 @@ impl Daemon {
             Err(error) => {
                 state.attempts.fail(found, look.began);
                 InterfaceStatus::Bare(format!(
-                    "another program took the egress program off, and it cannot be attached again: {error}"
+                    "another program detached the egress program, and geofence cannot attach it again: {error}"
                 ))
             }
         }
@@ -301,7 +301,7 @@ impl Daemon {
         state.status = InterfaceStatus::Protected;
         let Some(before) = before else {
             return info!(
-                "{} has come with index {} and is protected",
+                "{} appeared with index {} and is protected",
                 found.name, found.index
             );
         };

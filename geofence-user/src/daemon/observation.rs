@@ -200,8 +200,7 @@ impl Daemon {
             }
             if state.capture.as_ref().is_some_and(|one| one.is_live(boot)) {
                 return Err(refused(
-                    "a capture goes on already; end that one first, or wait until it ends"
-                        .to_owned(),
+                    "a capture is already running; end it first, or wait until it ends".to_owned(),
                 ));
             }
             let filter = request.conditions.compile(|name| names.tenant(name));

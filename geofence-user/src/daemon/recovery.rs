@@ -204,7 +204,7 @@ impl Daemon {
             Ok(Some(generation)) => {
                 lock(&self.reloads).count(&Ok(generation), begun.elapsed());
                 self.is_start_incomplete.store(false, Ordering::Relaxed);
-                info!("what was missing has come: image {generation} is active");
+                info!("the missing parts are available: image {generation} is active");
             }
             // Nothing changed since the failure that was reported.
             Err(failure) => debug!("tried again without success: {failure}"),

@@ -316,7 +316,7 @@ impl Daemon {
                 Part::State,
                 format!(
                     "cannot save the active image, so a boot without a configuration or database filters by an \
-                     earlier one or not at all: {error}. geofence keeps trying. If the directory was made anew since \
+                     earlier one or not at all: {error}. geofence keeps trying. If the directory was recreated after \
                      the start, geofence may not write to it: restart geofence with {}, which leaves no gap",
                     restart::how()
                 ),

@@ -132,7 +132,7 @@ impl Daemon {
             daemon.fall_short(
                 Part::SessionHelper,
                 format!(
-                    "cannot start the SSH session helper, so reloads take every connection to port 22 for a session \
+                    "cannot start the SSH session helper, so reloads count every connection to port 22 as a session \
                      until geofence is restarted; a later start of the helper needs CAP_SYS_PTRACE: {error}"
                 ),
             );

@@ -74,7 +74,7 @@ impl Daemon {
         if !self.state.exists() {
             self.fall_short(Part::State, self.state.loss());
         } else if was_there {
-            warn!("the state directory was removed, and geofence has made it again");
+            warn!("the state directory was removed, and geofence has recreated it");
         }
         let runtime = lock(&self.active).config.runtime.clone();
         let store = &self.exception_store;

@@ -54,7 +54,7 @@ pub enum KernelError {
          version, or restart the filter with this one"
     )]
     OtherVersion,
-    #[error("{doing}: {cause}")]
+    #[error("{doing} failed: {cause}")]
     Call {
         doing: Cow<'static, str>,
         cause: String,

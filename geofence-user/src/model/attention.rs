@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::json::list;
 
-/// GeoIP data that is older is worth a note.
-const OLD_DAYS: u64 = 45;
+/// Older GeoIP data is worth a note: within two months, registries move a noticeable number of prefixes.
+pub const DATA_AGE_MAX_DAYS: u64 = 45;
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub fn items(status: &Value) -> Vec<Item> {
         )));
     }
     let ages = list(&status["databases"]).filter_map(|one| one["age_days"].as_u64());
-    if let Some(days) = ages.max().filter(|days| *days > OLD_DAYS) {
+    if let Some(days) = ages.max().filter(|days| *days > DATA_AGE_MAX_DAYS) {
         items.push(Item::note(format!("the GeoIP data is {days} days old")));
     }
     items

@@ -35,7 +35,7 @@ impl FrameConditions {
             None => u64::MAX,
             Some("drop") => reasons_with(Action::Drop),
             Some("pass") => reasons_with(Action::Pass),
-            Some(other) => return Err(format!("{other:?} is no action: say drop or pass")),
+            Some(other) => return Err(format!("{other:?} is not an action: write drop or pass")),
         };
         if !self.reasons.is_empty() {
             let mut named = 0;
@@ -94,7 +94,7 @@ pub fn parse_reason(name: &str) -> Result<Reason, String> {
         let names = Reason::ALL.iter().map(|one| one.name());
         let near = names.min_by_key(|one| strsim::levenshtein(one, name));
         format!(
-            "{name:?} is no reason; did you mean {}? docs/metrics.md lists them",
+            "{name:?} is not a reason; did you mean {}? docs/metrics.md lists them",
             near.unwrap_or_default()
         )
     })
@@ -110,7 +110,7 @@ pub fn parse_country(name: &str) -> Result<Country, String> {
     let code = name.to_ascii_uppercase();
     let found = code.as_bytes().try_into().ok().and_then(Country::from_code);
     found.ok_or_else(|| {
-        format!("{name:?} is no country: give its ISO 3166-1 code, such as CN, or special, unknown or none")
+        format!("{name:?} is not a country: give its ISO 3166-1 code, such as CN, or special, unknown or none")
     })
 }
 
@@ -123,7 +123,7 @@ pub fn parse_protocol(name: &str) -> Result<u8, String> {
         "icmpv6" => protocol::ICMPV6,
         other => other.parse().map_err(|_| {
             format!(
-                "{name:?} is no protocol: say tcp, udp, icmp, icmpv6, or a number from 0 to 255"
+                "{name:?} is not a protocol: write tcp, udp, icmp, icmpv6, or a number from 0 to 255"
             )
         })?,
     })

@@ -35,7 +35,7 @@ pub enum CredentialError {
         "{path} belongs to user {owner}, who could replace the secret in it; run: chown root {path}"
     )]
     Stranger { path: String, owner: u32 },
-    #[error("{place} is empty, or is no single line of text; write the secret alone into it")]
+    #[error("{place} is empty, or is not a single line of text; write only the secret into it")]
     Unfit { place: String },
 }
 
@@ -131,7 +131,7 @@ mod tests {
             fs::write(&path, unfit).unwrap();
             let refused = read(&file).unwrap_err();
             assert!(
-                refused.contains("write the secret alone"),
+                refused.contains("write only the secret"),
                 "{unfit:?}: {refused}"
             );
         }

@@ -30,7 +30,7 @@ pub struct StateDirectory {
 pub enum StateError {
     #[error(transparent)]
     Directory(#[from] InstanceError),
-    #[error("{doing} {path}: {cause}")]
+    #[error("{doing} {path} failed: {cause}")]
     File {
         doing: &'static str,
         path: String,

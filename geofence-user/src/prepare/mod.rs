@@ -19,4 +19,3 @@ pub use filter_options::filter_options;
 pub use prepared::{
     CountryData, CrossCheckData, OtherData, PrepareError, Prepared, prepare, prepare_from,
 };
-pub use warnings::DATA_AGE_MAX_DAYS;

@@ -1,11 +1,9 @@
 //! What an operator should know about the data and the exceptions before they are used.
 
 use super::prepared::Prepared;
+use crate::model::attention::DATA_AGE_MAX_DAYS;
 use crate::model::policy::GeoOverride;
 use crate::model::units::UnixSeconds;
-
-/// Older data causes a warning: within two months, registries move a noticeable number of prefixes.
-pub const DATA_AGE_MAX_DAYS: u64 = 60;
 
 impl Prepared {
     /// The warnings, in sentences.

@@ -46,7 +46,7 @@ pub(super) fn unknown_node(lab: &mut Small) -> Result<Vec<Row>> {
 
 /// Waits until the agent says that the engine does not know its node.
 fn await_refusal(node: &Node) -> Result<()> {
-    let refusal = format!("the engine knows no node {}", node.name);
+    let refusal = format!("the engine does not know the node {}", node.name);
     let said = poll(PATIENCE, || {
         Ok(node.said().contains(&refusal).then_some(()))
     })?;

@@ -322,7 +322,7 @@ fn egress_returns(edge: &Edge, daemon: &mut Daemon) -> Result<String> {
             "clsact"
         }
     };
-    daemon.wait_line("took the egress program off", PATIENCE)?;
+    daemon.wait_line("detached the egress program", PATIENCE)?;
     Ok(format!("attached again by {by}, mail {}", mail(edge)?))
 }
 

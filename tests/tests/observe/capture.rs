@@ -189,7 +189,7 @@ fn a_capture_ends_when_its_client_is_gone() -> Result<()> {
     let other = seen.site.word("other.pcapng")?;
     let answer = seen.site.edge.ask(&["capture", "--write", &other])?;
     ensure!(
-        answer.code == Some(2) && answer.stderr.contains("a capture goes on"),
+        answer.code == Some(2) && answer.stderr.contains("a capture is already running"),
         "{answer:?}"
     );
     capture.kill(PATIENCE)?;

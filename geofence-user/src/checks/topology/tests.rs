@@ -325,13 +325,13 @@ fn tunnels_that_end_here_and_inputs_of_mpls_are_found() {
     let found = said("ppp0", &["eth0".to_owned()]);
     assert!(
         found.len() == 2
-            && found[0].starts_with("this machine ends tunnels: gre1 (GRE). ")
+            && found[0].starts_with("this machine terminates tunnels: gre1 (GRE). ")
             && found[1].starts_with("this machine takes MPLS packets on eth0: "),
         "{found:?}"
     );
     let found = said("gre1", &[]);
     assert!(
-        found.len() == 1 && found[0].starts_with("this machine ends tunnels: ppp0 (PPP). "),
+        found.len() == 1 && found[0].starts_with("this machine terminates tunnels: ppp0 (PPP). "),
         "{found:?}"
     );
     let none = tunnel_findings(&present, |_| true, &[]);

@@ -72,8 +72,8 @@ pub fn tunnel_findings(
     let mut findings = Vec::new();
     if !named.is_empty() {
         findings.push(Finding::note(format!(
-            "this machine ends tunnels: {}. Their outer packets are judged by the outer address; what is inside is \
-             judged only on a tunnel device that is in `interfaces`",
+            "this machine terminates tunnels: {}. Their outer packets are judged by the outer address; what is inside \
+             is judged only on a tunnel device that is in `interfaces`",
             named.join(", ")
         )));
     }

@@ -18,8 +18,8 @@ use crate::prepare::prepare;
 
 /// Check a configuration and its databases, and print the policy they amount to
 ///
-/// Exits with 0 if `geofence run` would take both, with 1 if it would take the data with --force only, and with 2 if
-/// the configuration cannot be read.
+/// Exits with 0 if `geofence run` would accept both, with 1 if it would accept the data only with --force, and with 2
+/// if the configuration cannot be read.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Configuration file, the same as with --config
@@ -71,24 +71,24 @@ pub(in crate::cli) fn check(arguments: &Arguments, out: &mut dyn Write) -> anyho
     let refusals = first
         .refusals
         .iter()
-        .map(|refusal| format!("`geofence run` takes this data with --force only: {refusal}"));
+        .map(|refusal| format!("`geofence run` accepts this data only with --force: {refusal}"));
     effective.warnings.extend(refusals.chain(first.warnings));
     let is_missing = |name: &&String| indexes(std::slice::from_ref(*name)).is_empty();
     let config = &prepared.config;
     let missing = config.interfaces.iter().filter(is_missing);
     effective.warnings.extend(missing.map(|name| {
         format!(
-            "there is no interface {name} here; `geofence run` waits for it, and packets pass unfiltered on whatever \
-             was meant. `ip link` lists the interfaces there are"
+            "there is no interface {name} here; `geofence run` waits for it. If the name is wrong, the interface that \
+             was meant stays unfiltered: correct `interfaces`; `ip link` lists the existing ones"
         )
     }));
     let inner = config.inner_interfaces.iter().filter(is_missing);
     let inner = inner.filter(|name| !config.interfaces.contains(name));
-    effective
-        .warnings
-        .extend(inner.map(|name| {
-            format!("there is no interface {name} here, which inner-interfaces names")
-        }));
+    effective.warnings.extend(inner.map(|name| {
+        format!(
+            "there is no interface {name} here; correct `inner-interfaces` if the name is wrong"
+        )
+    }));
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&effective)?)?;
     } else {

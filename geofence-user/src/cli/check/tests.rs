@@ -60,7 +60,7 @@ fn output(args: &Arguments) -> anyhow::Result<String> {
     let outcome = check(args, &mut out)?;
     let said = String::from_utf8(out)?;
     // Data that `run` takes with --force only is no success.
-    let is_refused = said.contains("takes this data with --force only");
+    let is_refused = said.contains("accepts this data only with --force");
     assert_eq!(outcome == Outcome::No, is_refused, "{said}");
     Ok(said)
 }
@@ -137,7 +137,7 @@ fn other_policies_in_words() {
     let files = Files::new();
     let config = "allow-only = [\"DE\"]\nservices = [\"udp/51820\"]\ndeny = [\"192.0.2.66\"]\nunknown = \"drop\"";
     let text = output(&files.args(config)).unwrap();
-    assert_eq!(line(&text, "countries"), "all blocked but: Germany (DE)");
+    assert_eq!(line(&text, "countries"), "all blocked except: Germany (DE)");
     assert_eq!(line(&text, "services"), "udp/51820");
     assert_eq!(line(&text, "deny"), "192.0.2.66/32");
     assert_eq!(
@@ -227,7 +227,7 @@ fn an_image_larger_than_its_slot_is_refused() {
 fn data_that_lacks_a_listed_country_is_warned_about() {
     let files = Files::new();
     let text = output(&files.args("block = [\"RU\", \"KP\"]")).unwrap();
-    let warning = "takes this data with --force only: it has no prefix of North Korea (KP)";
+    let warning = "accepts this data only with --force: it has no prefix of North Korea (KP)";
     assert!(text.contains(warning), "{text}");
     let text = output(&files.args("block = [\"RU\"]")).unwrap();
     assert!(!text.contains("--force"), "{text}");

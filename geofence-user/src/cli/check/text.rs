@@ -151,7 +151,7 @@ impl Effective {
         match (self.rule, names.as_slice()) {
             ("block", []) => "no country is blocked".to_owned(),
             ("block", names) => format!("blocked: {}", names.join(", ")),
-            (_, names) => format!("all blocked but: {}", names.join(", ")),
+            (_, names) => format!("all blocked except: {}", names.join(", ")),
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// The new configuration [default: /etc/geofence/geofence.toml; where it does not exist, the default policy]
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
-    /// The configuration in use, to compare with it instead of with the running filter
+    /// Old configuration to compare with, instead of the running filter
     #[arg(long, value_name = "OLD")]
     pub(super) config: Option<PathBuf>,
     /// GeoIP database (MMDB) instead of those of the new configuration; repeat it for several
@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Countries to block instead of those of the new configuration
     #[arg(long, value_name = "CC,...")]
     pub(super) block: Option<String>,
-    /// URL of a running filter's metrics, such as http://127.0.0.1:10317/metrics; by default that of the configuration
+    /// URL of a running filter's metrics, such as http://127.0.0.1:10317/metrics [default: that of the configuration]
     #[arg(long, value_name = "URL")]
     pub(super) counters: Option<String>,
     /// How many seconds to watch traffic; with 0, only the totals since the start of the filter are shown
@@ -107,7 +107,7 @@ impl Old {
                 Ok(Self::Running(Box::new(running), policy))
             }
             Ok(None) => bail!("no filter runs; {compare}"),
-            Err(error) => Err(error).context(format!("reading the running filter; {compare}")),
+            Err(error) => Err(error).context(format!("cannot read the running filter; {compare}")),
         }
     }
 

@@ -150,9 +150,9 @@ fn another_database_is_compared_by_country_and_checked() {
         "RU Russia -1 -32,768 -1 -65,536",
         "and 1 more",
         "RU Russia blocked -> passes, in part 1 32,768 1 65,536",
-        "refuse this data without --force: it was built on 2024-12-31, before the data in use",
-        "refuse this data without --force: Russia (RU) has lost 50 % of its IPv4 addresses",
-        "refuse this data without --force: Russia (RU) has lost 100 % of its IPv6 /48 sites",
+        "reject this data without --force: it was built on 2024-12-31, before the data in use",
+        "reject this data without --force: Russia (RU) has lost 50 % of its IPv4 addresses",
+        "reject this data without --force: Russia (RU) has lost 100 % of its IPv6 /48 sites",
     ] {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }

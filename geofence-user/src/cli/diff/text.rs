@@ -36,7 +36,7 @@ pub(super) fn text(diff: &Diff, policy: &Policy, all: bool) -> String {
         let names = names(tenant);
         if tenant.is_empty() {
             if !diff.verdicts.is_empty() || !diff.services.is_empty() {
-                _ = writeln!(out, "\nNothing of this changes for {names}.");
+                _ = writeln!(out, "\nNone of this changes for {names}.");
             }
             continue;
         }
@@ -64,7 +64,7 @@ pub(super) fn text(diff: &Diff, policy: &Policy, all: bool) -> String {
     for refusal in diff.data.refusals() {
         _ = writeln!(
             out,
-            "\nwarning: the sanity check will refuse this data without --force: {refusal}"
+            "\nwarning: the sanity check will reject this data without --force: {refusal}"
         );
     }
     out

@@ -30,6 +30,8 @@ pub(super) enum Verb {
 }
 
 /// Add an exception
+///
+/// Without --expires or --until, it never expires.
 #[derive(Args, Debug)]
 pub(super) struct Add {
     #[command(flatten)]
@@ -41,7 +43,7 @@ pub(super) struct Add {
 /// An exception that is to be added.
 #[derive(Args, Debug)]
 pub struct NewException {
-    /// Name of the exception, such as a ticket number; without one, geofence chooses a name
+    /// Name of the exception, such as a ticket number [default: geofence chooses a name; a fleet needs one]
     #[arg(value_name = "ID", default_value = "", hide_default_value = true)]
     id: String,
     /// Source: a prefix, an address, a country, a group of countries or an autonomous system; repeat it for several

@@ -28,7 +28,7 @@ pub(super) fn sentence(spec: &ExceptionSpec) -> String {
 /// All exceptions, one a line.
 pub(super) fn table(exceptions: &[ExceptionView]) -> String {
     if exceptions.is_empty() {
-        return "there are no exceptions: `geofence exception add` adds one\n".to_owned();
+        return "there are no exceptions; add one with `geofence exception add`\n".to_owned();
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));

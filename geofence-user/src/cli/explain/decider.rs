@@ -193,8 +193,8 @@ fn copy_of(running: &Running) -> anyhow::Result<PrivateCopy> {
         waiting::end();
         writeln!(
             stderr(),
-            "warning: the program of the running filter (id {}) is of another build than this command, whose own \
-             program answers with the running filter's policy",
+            "warning: the running filter (program {}) is of another build than this command, so this command's own \
+             program answers, with the running filter's policy",
             running.id()
         )?;
     }

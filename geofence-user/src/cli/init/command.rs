@@ -132,7 +132,7 @@ fn sessions(found: &[Dependency]) -> Vec<String> {
 }
 
 fn write_file(file: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = || format!("writing {}", file.display());
+    let failed = || format!("cannot write {}", file.display());
     if let Some(directory) = file.parent() {
         std::fs::create_dir_all(directory).with_context(failed)?;
     }

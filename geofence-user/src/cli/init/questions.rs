@@ -27,7 +27,7 @@ pub(super) fn ask(
         let question = "Which interfaces face the internet?";
         answers.interfaces = list(question, &suggested.interfaces, input, out, |interfaces| {
             if interfaces.is_empty() {
-                return Err("name one at least".to_owned());
+                return Err("name at least one".to_owned());
             }
             if let Some(unknown) = interfaces.iter().find(|name| !present.contains(name)) {
                 return Err(format!("there is no interface {unknown:?}"));

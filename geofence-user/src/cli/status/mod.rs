@@ -19,14 +19,13 @@ use crate::serve::control::{Answer, AskError, Request, ask};
 
 /// What is wrong with an interface that runs the ingress program alone.
 const WITHOUT_EGRESS: &str =
-    "another program took the egress program off; `geofence run` attaches it again";
+    "another program detached the egress program; `geofence run` attaches it again";
 
-/// Show what the filter does now, by which policy, and what needs attention; also without a daemon
+/// Show what the filter does now, the active policy, and what needs attention. Works without a daemon
 ///
 /// Exits with 0 when a daemon runs, every interface is protected, the active policy is the last one requested, nothing
-/// that was asked for is missing, and the flow tables take what this machine asks; with 1 otherwise. Monitor mode, a
-/// trial, replies that are off, exceptions that expire soon and old GeoIP data are named, and leave the exit code as it
-/// is.
+/// that was requested is missing, and the flow tables accept new flows; with 1 otherwise. Monitor mode, a trial,
+/// replies that are off, exceptions that expire soon and old GeoIP data are shown, but do not change the exit code.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]

@@ -74,7 +74,7 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
                 "NOTE",
                 format_args!(
                     "{name} received {encapsulated} packets in encapsulations that are not read (MPLS, MACsec and \
-                     others); `geofence doctor {name}` says whether something here takes IP packets out of them"
+                     others); `geofence doctor {name}` says whether this machine decapsulates them"
                 ),
             );
         }
@@ -102,7 +102,7 @@ pub(super) fn text(status: &Value, attention: &[Item]) -> String {
         lines.add(name, &item.text);
     }
     if attention.is_empty() {
-        lines.add("attention", "nothing needs any");
+        lines.add("attention", "none needed");
     }
     lines.0
 }
@@ -135,10 +135,7 @@ fn add_policy(status: &Value, lines: &mut Lines) {
     if lists > 0 {
         let current = list(&status["lists"]).filter(|one| one["standing"] == "current");
         let current = current.count();
-        lines.add(
-            "lists",
-            format_args!("{current} of {lists} as their sources have them"),
-        );
+        lines.add("lists", format_args!("{current} of {lists} up to date"));
     }
 }
 
@@ -306,7 +303,7 @@ mod tests {
         for line in [
             "           enforce mode: packets from RU are dropped; mail passes\n",
             "config     /etc/geofence/geofence.toml\n",
-            "lists      1 of 2 as their sources have them\n",
+            "lists      1 of 2 up to date\n",
             "now        20 packets/s (0.01 Mbit/s) dropped, and 1000 packets/s (8.00 Mbit/s) passed, in the last ",
             "countries  RU 15/s, CN 5/s\n",
             "reasons    country_blocked 20/s\n",

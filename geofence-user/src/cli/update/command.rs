@@ -17,14 +17,14 @@ use crate::data::lists::store::Store;
 use crate::model::geoip_source::GeoipSource;
 use crate::model::list::{Definition, Source};
 
-/// Fetch databases and lists, and put those in place that are good; a running geofence loads them by itself
+/// Fetch databases and lists, check them and put them in place; a running geofence loads them by itself
 ///
 /// Exits with 0 if everything is up to date, with 1 if something was rejected or could not be fetched (what was in use
 /// stays active), and with 2 if nothing can be stored. Says so if there is nothing to fetch.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Lists to update, and databases by their path or file name; default: every database with a [[geoip-source]], and
-    /// all lists that have a URL
+    /// Lists to update, and databases by their path or file name [default: every database with a `[[geoip-source]]`,
+    /// and every list with a URL]
     #[arg(value_name = "NAME")]
     pub(super) names: Vec<String>,
     /// Accept what the sanity check rejects: a list that has grown tenfold, is empty, covers much of the address space

@@ -186,8 +186,8 @@ impl<'a> Databases<'a> {
     ) -> Result<DatabaseOutcome, Rejected> {
         let failed = |error: io::Error| {
             format!(
-                "writing {}: {error}; the directory must exist and be writable (`geofence-update.service` may write to \
-                 /var/lib/geofence)",
+                "cannot write {}: {error}; the directory must exist and be writable (`geofence-update.service` may \
+                 write to /var/lib/geofence)",
                 staged.display()
             )
         };
@@ -360,7 +360,7 @@ impl DatabaseOutcome {
             }
             Self::Unchanged => format!("{file}: unchanged"),
             Self::Postponed(until) => format!(
-                "{file}: not asked, because the server wants no request before {until}; to ask it all the same: \
+                "{file}: not fetched, because the server asks to wait until {until}; to fetch it anyway: \
                  geofence update {file}"
             ),
             Self::Rejected(Rejected { why, can_be_forced }) => {

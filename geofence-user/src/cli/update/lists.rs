@@ -147,7 +147,7 @@ pub(super) fn line(definition: &Definition, updated: &UpdateOutcome) -> String {
             format!("{name}: unchanged, {} entries", count(*entries))
         }
         UpdateOutcome::Postponed { until, entries } => format!(
-            "{name}: not asked, because the server wants no request before {until}; {}. To ask it all the same: \
+            "{name}: not fetched, because the server asks to wait until {until}; {}. To fetch it anyway: \
              geofence update {name}",
             stays(entries)
         ),

@@ -57,7 +57,7 @@ pub(in crate::config) fn table(
             .meaning("The sources.")
             .details("Autonomous systems are written as in `allow`.")
             .example(r#"from = ["198.51.100.0/24", "KZ"]"#)
-            .refused("What is no prefix, no country and no autonomous system; an empty list."),
+            .refused("Anything but prefixes, countries and autonomous systems; an empty list."),
             K::spanned_list("to", "tenants, prefixes and addresses, or \"any\"", |draft| &mut draft.to)
                 .required()
                 .meaning("The destinations they may reach.")

@@ -33,13 +33,13 @@ pub(in crate::config) fn table() -> Table<GeoOverride> {
                      overlap, and of special-use space, which never has a country.",
                 )
                 .example(r#"prefix = "203.0.113.0/24""#)
-                .refused("What is no prefix; bits set behind its length; a prefix given twice."),
+                .refused("Anything but a prefix or an address; bits set behind its length; a prefix given twice."),
             K::text("country", "a country code, or \"unknown\"", country, |one| &mut one.country)
                 .required()
                 .meaning("The country they are in; `\"unknown\"` if it is not known.")
                 .details("Addresses of an unknown country follow the key `unknown`.")
                 .example(r#"country = "DE""#)
-                .refused("A group, and what is no upper-case code, with the nearest."),
+                .refused("A group, and anything but an upper-case code, with the nearest."),
             K::text("reason", "some words", targets::words, |one| &mut one.reason)
                 .required()
                 .meaning("How it is known.")

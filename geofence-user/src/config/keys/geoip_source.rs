@@ -86,14 +86,14 @@ fn keys() -> Vec<K> {
             .meaning("The server to ask instead of the vendor's, such as a mirror in your network.")
             .example(r#"server = "https://mirror.example""#)
             .refused(
-                "What is not an `http` or `https` URL; plain http where a secret is sent; the vendors `url` and \
+                "Anything but an `http` or `https` URL; plain http where a secret is sent; the vendors `url` and \
                  `copy`.",
             ),
         K::text("url", "a URL", list_source::url, |draft| &mut draft.url)
             .default("none; the vendor `url` needs it")
             .meaning("The URL of a database: MMDB, as it is or packed as .gz or .tar.gz.")
             .example(r#"# url = "https://data.example/country.mmdb.gz""#)
-            .refused("What is not an `http` or `https` URL; another vendor."),
+            .refused("Anything but an `http` or `https` URL; another vendor."),
         K::text("from", "the path of a file", values::database, |draft| &mut draft.from)
             .default("none; the vendor `copy` needs it")
             .meaning("The file that is checked and copied.")
@@ -161,7 +161,7 @@ fn origin(draft: Draft, places: &Places) -> Result<GeoipOrigin, Box<Fault>> {
     let is_foreign = |key: &&&str| !taken.contains(*key) && !["file", "vendor"].contains(*key);
     if let Some(key) = places.keys.keys().find(is_foreign) {
         let problem = Problem::new(
-            format!("`{key}` says nothing to the vendor \"{}\"", vendor.word()),
+            format!("the vendor \"{}\" does not use `{key}`", vendor.word()),
             "a key of another vendor",
             format!("remove it; this vendor takes {}", taken.join(", ")),
         );

@@ -27,7 +27,7 @@ const MEMBERS: &str = "prefixes, addresses and autonomous systems";
 const MEMBERS_DETAILS: &str = "An address without a length is that address alone. `\"AS64500\"` is every prefix that \
      `asn-database` gives to that autonomous system, and `\"AS:Example Org\"` every prefix of the organisation of that \
      name.";
-const MEMBERS_REFUSED: &str = "What is no prefix and no autonomous system; bits set behind the prefix's length; IPv4 \
+const MEMBERS_REFUSED: &str = "Anything but prefixes and autonomous systems; bits set behind the prefix's length; IPv4 \
      addresses in IPv6 form (`::ffff:192.0.2.1`); an entry given twice; an autonomous system without `asn-database`, \
      or of which that file has no network, with the nearest.";
 
@@ -101,7 +101,7 @@ fn own_keys() -> Vec<Key<Config>> {
              counters by DNS rebinding. Addresses and `localhost` always pass. With `web-config`, every name passes.",
         )
         .example(r#"listen-names = ["edge1.example.net"]"#)
-        .refused("A port, a URL, and what is no host name; a name given twice."),
+        .refused("A port, a URL, and anything else that is not a host name; a name given twice."),
         K::text("web-config", "the path of a YAML file", values::optional_path, |config| {
             &mut config.web_config
         })
@@ -126,7 +126,8 @@ fn own_keys() -> Vec<Key<Config>> {
         )
         .example(r#"fleet-user = "geofence-fleet""#)
         .refused(
-            "What is no name of a user. A user that does not exist is a shortfall: `geofence status` names it.",
+            "Anything but the name or number of a user. A user that does not exist is a shortfall: `geofence status` \
+             names it.",
         ),
         K::list("databases", "paths of MMDB files", values::database, |config| {
             &mut config.databases
@@ -327,7 +328,7 @@ fn own_keys() -> Vec<Key<Config>> {
              or those that a prefix of 48 bits uses. 64:ff9b::/96 and 64:ff9b:1::/48 are such prefixes already.",
         )
         .example(r#"translation-prefixes = ["2001:db8:64::/96"]"#)
-        .refused("What is no IPv6 prefix of 96 or 48 bits; bits set behind it; a prefix given twice."),
+        .refused("Anything but IPv6 prefixes of 96 or 48 bits; bits set behind it; a prefix given twice."),
         K::list("management", "prefixes and addresses", addresses::management, |config| {
             &mut config.policy.management
         })
@@ -335,7 +336,7 @@ fn own_keys() -> Vec<Key<Config>> {
         .details("List the addresses you log in from before you enforce a policy that might block them.")
         .example(r#"management = ["198.51.100.7", "2001:db8:17::/48"]"#)
         .refused(
-            "What is no prefix; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a prefix given \
+            "Anything but prefixes; bits set behind the prefix's length; IPv4 addresses in IPv6 form; a prefix given \
              twice; `0.0.0.0/0` and `::/0`, with which nothing would be filtered.",
         ),
         K::new("allow", Kind::List(MEMBERS), |config, value, faults| {

@@ -76,7 +76,7 @@ fn keys() -> Vec<K> {
                 .meaning("Where `geofence update` fetches the list.")
                 .details("Nothing else fetches it: the filter uses the last copy fetched.")
                 .example(r#"url = "https://lists.example/feodo.csv""#)
-                .refused("What is not an `http` or `https` URL; both `url` and `file`."),
+                .refused("Anything but an `http` or `https` URL; both `url` and `file`."),
             K::text("file", "the path of a file", list_source::file, |draft| &mut draft.file)
                 .default(NO_SOURCE)
                 .meaning("The file that has the list, instead of `url`.")
@@ -120,7 +120,7 @@ fn keys() -> Vec<K> {
             )
             .example(r#"expires = "7d""#)
             .refused(
-                "What is no duration, less than a minute and more than ten years. Units are `s`, `m`, `h`, `d` \
+                "Anything but a duration, less than a minute, and more than ten years. Units are `s`, `m`, `h`, `d` \
                  and `w`.",
             ),
             K::word::<SpecialUseEntries, _>("special-use", |draft| &mut draft.special_use)
@@ -146,7 +146,7 @@ fn keys() -> Vec<K> {
                  are not judged.",
             )
             .example("max-share = 25")
-            .refused("What is not 1 to 100."),
+            .refused("Anything but 1 to 100."),
     ];
     keys.extend(access::keys(|draft: &mut Draft| &mut draft.access));
     keys

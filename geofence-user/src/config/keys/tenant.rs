@@ -23,7 +23,7 @@ pub(in crate::config) struct Draft {
     prefixes: Vec<(IpNet, Range<usize>)>,
 }
 
-const DEFAULT: &str = "as for everybody";
+const DEFAULT: &str = "as for everyone";
 
 type K = Key<Draft>;
 
@@ -33,7 +33,7 @@ pub(in crate::config) fn table() -> Table<Draft> {
         meaning: "Networks with settings of their own, such as those of a customer.",
         details: "There may be up to 1024, each in a `[[tenant]]` of its own at the end of the file. A packet belongs \
                   to a tenant by its destination; if the prefixes of two tenants contain it, the longer prefix \
-                  decides. A key that is left out is for the tenant as it is for everybody. Counters carry the \
+                  decides. A key that is left out is for the tenant as it is for everyone. Counters carry the \
                   tenant's name. [Tenants and exceptions](exceptions.md) says more.",
         keys: vec![
             K::text("name", "a name", targets::name, |draft| &mut draft.tenant.name)
@@ -57,13 +57,13 @@ pub(in crate::config) fn table() -> Table<Draft> {
             country_rule::block(|draft: &mut Draft| &mut draft.tenant.own.rule)
                 .default(DEFAULT)
                 .meaning("The countries whose packets to the tenant are dropped.")
-                .details("It replaces everybody's `block` or `allow-only`.")
+                .details("It replaces the `block` or `allow-only` of the whole configuration.")
                 .example(r#"block = ["RU", "BY"]"#)
                 .refused("As for `block` above."),
             country_rule::allow_only(|draft: &mut Draft| &mut draft.tenant.own.rule)
                 .default(DEFAULT)
                 .meaning("The only countries whose packets to the tenant are not dropped.")
-                .details("It replaces everybody's `block` or `allow-only`.")
+                .details("It replaces the `block` or `allow-only` of the whole configuration.")
                 .example(r#"# allow-only = ["EU"]"#)
                 .refused("As for `allow-only` above; both `block` and `allow-only`."),
             K::word::<Action, _>("unknown", |draft| &mut draft.tenant.own.unknown)
@@ -86,7 +86,7 @@ pub(in crate::config) fn table() -> Table<Draft> {
             K::list("services", "services", values::service, |draft| &mut draft.tenant.own.services)
                 .default(DEFAULT)
                 .meaning("The tenant's further ports that stay open to countries that are blocked for it.")
-                .details("They replace everybody's.")
+                .details("They replace those of the whole configuration.")
                 .example(r#"services = ["tcp/443"]"#)
                 .refused("As for `services` above."),
             K::word::<Action, _>("icmp-echo", |draft| &mut draft.tenant.own.icmp_echo)

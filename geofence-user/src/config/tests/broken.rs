@@ -54,7 +54,7 @@ const LISTS: &[Row] = &[
         "[[list]]\nmode = \"x\"\nname = \"a\"\nformat = \"plain\"\nfile = \"a\"",
         "2:1", "mode", "stand above the first table"
     ),
-    ("[[list]]\nname = \"a b\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"a b\"", "no name for a list"),
+    ("[[list]]\nname = \"a b\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"a b\"", "not a name for a list"),
     ("[[list]]\nname = \"../a\"\nformat = \"plain\"\nfile = \"a\"", "2:8", "\"../a\"", "a letter or digit"),
     ("[[list]]\nname = \"a\"\nformat = \"stixx\"\nfile = \"a\"", "3:10", "\"stixx\"", "did you mean \"stix\"?"),
     (
@@ -266,7 +266,7 @@ const DATA: &[Row] = &[
     (list!("api = \"taxii\""), "5:1", "api", "write format = \"stix\""),
     (source!("vendor = \"dbip\""), "3:10", "\"dbip\"", "did you mean \"db-ip\"?"),
     (source!("vendor = \"maxmind\"\naccount = \"1\""), SOURCE.0, SOURCE.1, "needs `license-key`"),
-    (source!("vendor = \"db-ip\"\naccount = \"1\""), "4:1", "account", "says nothing to the vendor"),
+    (source!("vendor = \"db-ip\"\naccount = \"1\""), "4:1", "account", "does not use `account`"),
     (source!("vendor = \"ipinfo\"\ntoken = \"key\""), SOURCE.0, SOURCE.1, "where the secret is kept"),
     (source!("vendor = \"copy\""), SOURCE.0, SOURCE.1, "needs `from`"),
     (
@@ -353,5 +353,5 @@ fn a_file_that_is_something_else_does_not_fill_the_screen() {
     assert_eq!(errors.count(), 501);
     let shown = errors.render(false);
     assert_eq!(shown.matches("error: ").count(), 50);
-    assert!(shown.ends_with("and 451 errors more"), "{shown}");
+    assert!(shown.ends_with("and 451 more errors"), "{shown}");
 }

@@ -49,7 +49,7 @@ pub(super) enum HistoryFileError {
     Json(#[from] serde_json::Error),
     #[error("it is of version {0}, and this geofence reads version {VERSION}")]
     Version(u32),
-    #[error("it names the action, reason or country {0:?}, which there is not")]
+    #[error("it names the action, reason or country {0:?}, which does not exist")]
     Name(String),
 }
 

@@ -73,7 +73,9 @@ impl Daemon {
             Ok(counts) => {
                 lock(&self.history).begin(UnixSeconds::now(), boot().id, counts, attached)
             }
-            Err(error) => warn!("the history of packets begins later: {error}"),
+            Err(error) => {
+                warn!("cannot read the counters, so the history of packets begins later: {error}")
+            }
         }
     }
 

@@ -106,7 +106,7 @@ impl Daemon {
     ) -> Result<Value, Failure> {
         if !(1..=CHANGES_MAX).contains(&changes.len()) {
             return Err(refuse(format!(
-                "1 to {CHANGES_MAX} changes may come together, and these are {}",
+                "one request has 1 to {CHANGES_MAX} changes, and this one has {}",
                 changes.len()
             )));
         }
@@ -144,7 +144,7 @@ impl Daemon {
             if is_about_a_change && group.len() > 1 {
                 let count = group.len();
                 info!(
-                    "of {count} changes together one is refused, so each half is tried: {failure}"
+                    "one of {count} changes in a request was refused, so geofence tries each half: {failure}"
                 );
                 let others = group.split_off(count / 2);
                 groups.extend([others, group]);
@@ -253,11 +253,11 @@ impl Daemon {
             Ok(generation) => generation,
             Err(failure) => {
                 if let Err(error) = store.retract(records) {
-                    error!("{error}: it records changes as done that were refused");
+                    error!("{error}. The audit log records refused changes as done");
                 }
                 if let Err(error) = store.write(&before) {
                     error!(
-                        "{error}: the next start or reload will make the changes that were refused now"
+                        "{error}. The next start or reload will make the changes that were just refused"
                     );
                 }
                 return Err(failure);
@@ -313,7 +313,7 @@ impl Daemon {
         if written.is_err()
             && let Err(error) = self.exception_store.retract(records)
         {
-            error!("{error}: it records changes as done that were not made");
+            error!("{error}. The audit log records changes as done that were not made");
         }
         written.map_err(internal)
     }

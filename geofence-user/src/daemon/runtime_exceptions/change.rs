@@ -252,14 +252,14 @@ fn refuse_taken_name(config: &Config, source: &ConfigSource, id: &str) -> Result
     if let Some(taken) = config.runtime.list.iter().find(|one| one.spec.id == id) {
         let ExceptionSpec { owner, reason, .. } = &taken.spec;
         return Err(refuse(format!(
-            "the runtime exception {id} exists already (owner {owner}, reason {reason}): choose another name, or none \
-             to be given one; `geofence exception extend {id}` changes when it expires, and `geofence exception remove \
-             {id}` removes it"
+            "the runtime exception {id} exists already (owner {owner}, reason {reason}): choose another name, or leave \
+             it out; `geofence exception extend {id}` changes when it expires, and `geofence exception remove {id}` \
+             removes it"
         )));
     }
     if config.policy.exceptions.iter().any(|one| one.id == id) {
         return Err(refuse(format!(
-            "the exception {id} exists already, in {}: choose another name, or none to be given one",
+            "the exception {id} exists already, in {}: choose another name, or leave it out",
             file_name(source)
         )));
     }
@@ -270,7 +270,7 @@ fn refuse_taken_name(config: &Config, source: &ConfigSource, id: &str) -> Result
 fn refuse_name_of_ban(spec: &ExceptionSpec) -> Result<(), Failure> {
     if spec.id.starts_with(BAN) && !spec.is_ban() {
         return Err(refuse(format!(
-            "{} is the name of a ban: choose another name, or none to be given one",
+            "{} is the name of a ban: choose another name, or leave it out",
             spec.id
         )));
     }

@@ -64,7 +64,7 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(
-            "this system has no certificates of authorities; install the package ca-certificates, or name a file in \
+            "this system has no CA certificates; install the package ca-certificates, or name a file in \
              `event-syslog-ca`"
                 .to_owned(),
         );
@@ -82,8 +82,8 @@ fn refusal(host: &str, error: &io::Error) -> String {
     };
     if *cause == CertificateError::UnknownIssuer {
         return format!(
-            "the certificate of {host} is refused: no authority that is trusted has signed it; name the file of its \
-             authority in `event-syslog-ca`"
+            "the certificate of {host} is refused: no trusted authority signed it; name the file of its authority in \
+             `event-syslog-ca`"
         );
     }
     format!("the certificate of {host} is refused: {cause}")

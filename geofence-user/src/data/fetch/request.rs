@@ -95,7 +95,7 @@ pub(in crate::data) enum FetchError {
         to: String,
         why: &'static str,
     },
-    #[error("{url}: this is no URL; correct it in the configuration")]
+    #[error("{url}: this is not a URL; correct it in the configuration")]
     NoUrl { url: String },
     #[error(
         "{url}: a secret is sent over https only, or to this machine; write https:// in the configuration"
@@ -210,15 +210,15 @@ fn answer(request: &Request<'_>) -> Result<http::Response<Body>, FetchError> {
                 return refuse(to, "only https is followed from https, and http from http");
             }
             Some(next) if request.json.is_some() => {
-                return refuse(to(&next), "a search is not sent on");
+                return refuse(to(&next), "a search is sent only to its own URL");
             }
             Some(next) => next,
         };
     }
     Err(FetchError::Redirect {
         url: url(),
-        to: "one place after another".to_owned(),
-        why: "five redirects are followed",
+        to: "a sixth URL in a row".to_owned(),
+        why: "at most five redirects are followed",
     })
 }
 

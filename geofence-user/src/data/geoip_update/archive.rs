@@ -71,7 +71,7 @@ fn read(from: impl Read, limit: u64) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("does not unpack ({error}); it was cut short or damaged"))?;
     if bytes.len() as u64 > limit {
         return Err(format!(
-            "unpacks to more than {} MiB, so it is no database",
+            "unpacks to more than {} MiB, so it is not a database",
             limit >> 20
         ));
     }

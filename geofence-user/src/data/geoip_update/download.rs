@@ -304,7 +304,7 @@ fn checksum(url: &str, secrets: &Secrets) -> Result<String, Error> {
         return Ok(word.to_ascii_lowercase());
     }
     Err(Error::from(format!(
-        "{url}: this is no SHA-256; check `account`, `edition` and `server` in the configuration"
+        "{url}: this is not a SHA-256; check `account`, `edition` and `server` in the configuration"
     )))
 }
 

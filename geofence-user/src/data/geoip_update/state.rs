@@ -105,7 +105,10 @@ impl StateFile {
     pub fn save(&self, state: &FileState) -> Result<(), String> {
         let directory = self.0.parent().unwrap_or(Path::new("/"));
         let failed = |error: &dyn std::fmt::Display| {
-            format!("writing {}: {error}; run this as root", self.0.display())
+            format!(
+                "cannot write {}: {error}; run this as root",
+                self.0.display()
+            )
         };
         let above = directory.parent().unwrap_or(Path::new("/"));
         for directory in [above, directory] {

@@ -69,7 +69,7 @@ fn maxmind_is_asked_for_its_checksum_first() {
     for said in [
         "the SHA-256 of the answer is not the one",
         "does not accept the credential",
-        "this is no SHA-256",
+        "this is not a SHA-256",
     ] {
         let why = ask(&known).unwrap_err();
         assert!(why.contains(said) && !why.contains(SECRET), "{said}: {why}");

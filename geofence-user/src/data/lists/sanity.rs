@@ -81,7 +81,7 @@ impl fmt::Display for SanityProblem {
             } => {
                 write!(
                     f,
-                    "it covers {percent} % of the public {family} addresses, and a list covers at most {max_percent} %"
+                    "it covers {percent} % of the public {family} addresses, and the limit is {max_percent} %"
                 )?;
                 if let Some(entry) = widest {
                     write!(f, " (its shortest prefix: {}, {})", entry.net, entry.place)?;
@@ -107,8 +107,8 @@ impl fmt::Display for SanityProblem {
                 country,
             } => write!(
                 f,
-                "it would drop about {percent} % of the packets that pass now, most of them from {}, and a list drops \
-                 at most {max_percent} %; to accept that, add to the list: max-share = {percent}",
+                "it would drop about {percent} % of the packets that pass now, most of them from {}, and the \
+                 limit is {max_percent} %; to accept that, add to the list: max-share = {percent}",
                 countries::named(country.name())
             ),
             Self::SpecialUse { entry, block } => write!(

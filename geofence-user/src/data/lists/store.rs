@@ -119,7 +119,7 @@ impl SourceStatus {
 /// Why a list is not stored, or cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{doing} {path}: {cause}{}", if cause.kind() == ErrorKind::PermissionDenied {
+    #[error("{doing} {path} failed: {cause}{}", if cause.kind() == ErrorKind::PermissionDenied {
         "; run this as the user geofence runs as, usually root"
     } else {
         ""

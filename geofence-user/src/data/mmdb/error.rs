@@ -25,8 +25,8 @@ pub enum DatabaseError {
     Oversized { file: String, limit_mib: u64 },
 
     #[error(
-        "database {file} is a zstd file of {packed} bytes that unpacks to more than {limit_mib} MiB, so it is no \
-         database; fetch it again"
+        "database {file} is a zstd file of {packed} bytes that unpacks to more than {limit_mib} MiB, so it is not \
+         a database; fetch it again"
     )]
     Bomb {
         file: String,

@@ -88,7 +88,7 @@ impl Door {
         if let Some(name) = &self.agent
             && user::number(name).is_none()
         {
-            let text = format!("there is no user {name:?}, whom `fleet-user` names");
+            let text = format!("there is no user {name:?}; create it, or correct `fleet-user`");
             return Err(failed(Error::new(ErrorKind::NotFound, text)));
         }
         // Until the mode is set, only the owner can connect.

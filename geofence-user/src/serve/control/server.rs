@@ -57,8 +57,8 @@ pub async fn listen_and_serve(
                 daemon.fall_short(
                     door.part(),
                     format!(
-                        "{}: {error}. geofence keeps trying. If the directory was made after the start, geofence may \
-                         not write to it: restart geofence with {}, which makes the directory and leaves no gap",
+                        "{}: {error}. geofence keeps trying. If the directory was recreated after the start, geofence \
+                         may not write to it: restart geofence with {}, which leaves no gap",
                         door.loss(),
                         restart::how()
                     ),
@@ -85,7 +85,7 @@ async fn watch_path(door: &Door, daemon: &Daemon) {
     daemon.fall_short(
         door.part(),
         format!(
-            "{}: {} was removed. If geofence cannot make it again, restart geofence with {}; the filter stays attached \
+            "{}: {} was removed. If geofence cannot recreate it, restart geofence with {}; the filter stays attached \
              meanwhile",
             door.loss(),
             path.display(),
@@ -384,7 +384,7 @@ fn place<'a>(
     what: &str,
 ) -> Result<SemaphorePermit<'a>, Failure> {
     places.try_acquire().map_err(|_| {
-        let text = format!("{max} clients wait {what} already; try again when one of them is done");
+        let text = format!("{max} clients already wait {what}; try again when one of them is done");
         Failure::new(Cause::Request, text)
     })
 }

@@ -81,7 +81,7 @@ async fn refusal(gate: &Gate, headers: &HeaderMap) -> Option<Response> {
         // A client without the header is no browser.
         _ if header(HOST).is_none_or(|host| gate.names.include(host)) => None,
         _ => {
-            let text = "421: this is no name of this machine. Ask by an address, or add the name to `listen-names` in \
+            let text = "421: this is not a name of this machine. Use an address, or add the name to `listen-names` in \
                         the configuration of geofence\n";
             Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
         }

@@ -214,8 +214,7 @@ async fn live_figures(State(app): State<Arc<App>>) -> Response {
     match app.live.stream() {
         Some(stream) => Sse::new(stream).into_response(),
         None => {
-            let text =
-                "503: too many pages follow the figures; this one is current when it is reloaded\n";
+            let text = "503: too many pages receive live figures; reload this page to update it\n";
             let retry = [(RETRY_AFTER, "30")];
             (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
         }

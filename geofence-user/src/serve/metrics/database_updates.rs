@@ -31,7 +31,7 @@ pub(super) fn encode(
         ),
         (
             "geofence_database_update_retry_timestamp_seconds",
-            "Until when the server of a database asks to be left alone; 0 if the next update asks it",
+            "Until when the server of a database asks to wait; 0 if it does not",
             |state| state.retry.unwrap_or_default().0.cast_signed(),
         ),
     ];

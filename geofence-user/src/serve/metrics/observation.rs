@@ -21,13 +21,13 @@ pub(super) fn encode(observed: &Observed, families: &mut Families<'_>) -> Result
     };
     families.counters(
         "geofence_drop_samples",
-        "Dropped packets of which the kernel sent a sample, while drops were sampled",
+        "Dropped packets that the kernel sampled, while drops were sampled",
         series(1),
     )?;
     families.counters(
         "geofence_drop_samples_lost",
-        "Dropped packets of which it sent none, because of the limit of their reason or a full buffer, while drops \
-         were sampled",
+        "Dropped packets that the kernel did not sample, because of the limit of their reason or a full buffer, while \
+         drops were sampled",
         series(0),
     )?;
     let [lost, sent] = observed.counters.frames;

@@ -48,7 +48,7 @@ pub(super) fn encode(families: &mut Families<'_>) -> Result<(), Error> {
     };
     families.counters(
         "process_cpu_seconds",
-        "Time on a core, in user and in system mode",
+        "CPU time in user and system mode",
         [([("", ""); 0], usage.cpu_seconds)],
     )?;
     let mut gauge = |name, help, value: f64| families.gauges(name, help, [([("", ""); 0], value)]);

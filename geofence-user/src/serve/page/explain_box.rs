@@ -151,7 +151,7 @@ const fn word(protocol: Protocol) -> &'static str {
 
 fn read<T: FromStr>(text: &str, what: &str, example: &str) -> Result<T, String> {
     let short: String = text.chars().take(60).collect();
-    let wrong = |_| format!("“{short}” is no {what}; an example is {example}");
+    let wrong = |_| format!("“{short}” is not a valid {what}; an example is {example}");
     text.parse().map_err(wrong)
 }
 
@@ -181,9 +181,18 @@ mod tests {
     #[test]
     fn what_is_no_packet_is_named() {
         for (form, expected) in [
-            (form("5.136.0", "", ""), "“5.136.0” is no source address"),
-            (form("5.136.0.77", "x", ""), "“x” is no destination address"),
-            (form("5.136.0.77", "", "70000"), "“70000” is no port"),
+            (
+                form("5.136.0", "", ""),
+                "“5.136.0” is not a valid source address",
+            ),
+            (
+                form("5.136.0.77", "x", ""),
+                "“x” is not a valid destination address",
+            ),
+            (
+                form("5.136.0.77", "", "70000"),
+                "“70000” is not a valid port",
+            ),
             (
                 form("5.136.0.77", "2001:db8::1", ""),
                 "different address families",

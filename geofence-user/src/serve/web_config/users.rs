@@ -23,7 +23,7 @@ impl Users {
         for (user, hash) in &hashes {
             if hash.parse::<bcrypt::HashParts>().is_err() {
                 return Err(format!(
-                    "the password of the user {user} is no bcrypt hash; `htpasswd -nBC 10 {user}` makes one"
+                    "the password of the user {user} is not a bcrypt hash; `htpasswd -nBC 10 {user}` prints one"
                 ));
             }
         }

@@ -101,7 +101,10 @@ fn check_names_the_faulty_option_and_the_fault() {
         rendered(spec.check(&config, now))
     };
     for (said, words) in [
-        (of(|one| one.id = "a b".into()), ["ID:1:1", "is no name"]),
+        (
+            of(|one| one.id = "a b".into()),
+            ["ID:1:1", "is not a valid name"],
+        ),
         (
             of(|one| one.from = vec!["RU".into(), "5.136.0.300".into()]),
             ["--from:1:4", "not a prefix"],

@@ -58,7 +58,7 @@ pub(super) fn obtain(
     };
     let Some(stream) = read(&text.bytes) else {
         return Err(Failure::from(format!(
-            "{url}: this is no stream of decisions; `url` is the address of the local API, such as \
+            "{url}: this is not a stream of decisions; `url` is the address of the local API, such as \
              http://127.0.0.1:8080"
         )));
     };

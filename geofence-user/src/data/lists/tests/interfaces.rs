@@ -141,7 +141,7 @@ fn crowdsec_gives_everything_and_then_changes() {
     assert_eq!(fixture.update(1200), Outcome::Unchanged { entries: 3 });
     // What a failed update missed is not given again, so everything is asked for.
     let why = fixture.why(1800);
-    assert!(why.contains("no stream of decisions"), "{why}");
+    assert!(why.contains("not a stream of decisions"), "{why}");
     fixture.update(2400);
     assert_eq!(fixture.entries(2500), ["5.9.0.4/32"]);
     fixture.update(2400 + 86_400);

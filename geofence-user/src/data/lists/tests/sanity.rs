@@ -146,7 +146,7 @@ fn list_that_covers_much_of_the_internet_is_refused_with_the_line_that_accepts_i
     let said = found(&all, None);
     assert!(said.contains("of the public IPv4 addresses"), "{said}");
     assert!(said.contains("max-share = 100"), "{said}");
-    assert!(found(&all, Some(99)).contains("at most 99 %"));
+    assert!(found(&all, Some(99)).contains("the limit is 99 %"));
     assert_eq!(found(&all, Some(100)), "");
     // Prefixes inside others count once, and many small ones little.
     assert_eq!(found(&lines(200), None), "");
