@@ -29,14 +29,31 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 /// Starts a cargo command line with the cargo that started this process, but without what that one says about xtask: a
 /// crate whose build asks for it would be built anew, and a cargo tool would take the manifest of xtask for its own.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = command(cargo);
+    let mut command = command(cargo_program());
+    command.args(arguments);
+    without_package(command)
+}
+
+/// The same, at a priority as for nice(1).
+pub(crate) fn nice_cargo(nice: &str, arguments: &[&str]) -> Command {
+    let mut command = command("nice");
+    command
+        .args(["-n", nice])
+        .arg(cargo_program())
+        .args(arguments);
+    without_package(command)
+}
+
+fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn without_package(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if is_about_package(&name.to_string_lossy()) {
             command.env_remove(name);
         }
     }
-    command.args(arguments);
     command
 }
 

@@ -56,15 +56,10 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
 
 /// Runs every test, some of them beside the others.
 fn run_all(way: Option<Way>, notes: &Notes) -> Result<(Tally, bool)> {
-    let mut apart = process::command("nice");
-    let mut cargo = process::cargo(&["test"]);
+    let mut apart = process::nice_cargo(beside::NICE, &["test"]);
     for (suite, _) in beside::SUITES {
-        cargo.args(["--test", suite]);
+        apart.args(["--test", suite]);
     }
-    apart
-        .args(["-n", beside::NICE])
-        .arg(cargo.get_program())
-        .args(cargo.get_args());
     let apart = Beside::start(&mut cargo_test(apart, way, notes, &[], &[]))?;
     let others = beside::SUITES.iter().flat_map(|(_, tests)| *tests);
     let others = others.flat_map(|test| ["--skip", test].map(String::from));
