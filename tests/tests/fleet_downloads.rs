@@ -221,7 +221,7 @@ fn download_survives_what_passes_and_no_other_content() -> Result<()> {
     .concat();
     site.ensure_final(
         Box::new(move |_, _| unsized_answer.clone()),
-        "another content",
+        "other content than the release names",
     )?;
     site.ensure_final(
         Box::new(move |_, _| answer("200 OK", "", &longer)),

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aya::maps::{MapError, MapInfo};
+use aya::maps::{MapError, MapInfo, MapType};
 use aya::{EbpfError, EbpfLoader};
 use geofence_common::maps::name;
 
@@ -50,9 +50,15 @@ impl InheritedTables {
             let Some(needed) = object.maps.get(table) else {
                 continue;
             };
+            // The object says what a ring buffer carries; the kernel knows no value of one.
+            let value_size = if needed.map_type() == MapType::RingBuf as u32 {
+                0
+            } else {
+                needed.value_size()
+            };
             let is_alike = |found: &MapInfo| {
                 found.key_size() == needed.key_size()
-                    && found.value_size() == needed.value_size()
+                    && found.value_size() == value_size
                     && found.map_flags() == needed.map_flags()
                     && found
                         .map_type()
