@@ -1,7 +1,7 @@
 //! The decision: the only place that chooses what happens to a packet.
 //!
 //! `filter` decides about a packet that enters, `egress` about one that leaves. They read tables, and change only what
-//! later packets depend on: flows, accepted fragments and rate limits.
+//! later packets depend on (flows, accepted fragments and rate limits) and the counters of exempted services.
 
 mod case;
 pub mod conntrack;
