@@ -14,6 +14,7 @@ pub(crate) mod book;
 mod cargo_tool;
 mod debian;
 pub(crate) mod deny;
+mod disk;
 pub(crate) mod dist;
 mod machines;
 pub(crate) mod python;
@@ -58,6 +59,9 @@ struct Found {
 
 /// Installs what is missing for the scope.
 pub(crate) fn run(scope: Scope) -> Result<()> {
+    if scope >= Scope::Test {
+        disk::check()?;
+    }
     rust_source()?;
     let found = Found {
         c_compiler: process::find("cc").is_some(),
