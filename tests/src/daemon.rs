@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use crate::http;
@@ -152,6 +153,12 @@ impl Daemon {
     /// The most that it has held so far.
     pub fn peak(&self) -> Result<u64> {
         self.memory("VmHWM:")
+    }
+
+    /// For how long it has run on a core up to now, all threads together. Other programs hardly change that.
+    pub fn used(&self) -> Result<Duration> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.id().try_into()?))?;
+        Ok(clock.now()?.into())
     }
 
     /// For how long its threads were ready to run while others ran instead: the sum, by thread.

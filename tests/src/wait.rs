@@ -41,6 +41,23 @@ pub fn in_time<T>(mut attempt: impl FnMut(u64) -> Result<Option<T>>) -> Result<T
     bail!("this machine is too busy: {SECONDS:?} seconds were over before the test had looked")
 }
 
+/// Does something again until it took less than `limit`. Other programs delay it now and then; a fault delays it every
+/// time.
+pub fn soon<T>(limit: Duration, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    const ATTEMPTS: usize = 8;
+    let mut times = Vec::new();
+    while times.len() < ATTEMPTS {
+        let begun = Instant::now();
+        let done = work()?;
+        let took = begun.elapsed();
+        if took < limit {
+            return Ok(done);
+        }
+        times.push(took);
+    }
+    bail!("expected that it takes less than {limit:?} once, but it took {times:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +70,17 @@ mod tests {
             Ok((looks == 3).then_some(looks))
         });
         assert_eq!(found.unwrap(), Some(3));
+    }
+
+    #[test]
+    fn soon_repeats_until_it_was_quick_and_not_for_ever() {
+        let mut times = 0;
+        let slow = soon(Duration::ZERO, || {
+            times += 1;
+            Ok(())
+        });
+        assert!(slow.is_err() && times == 8, "{slow:?}, {times}");
+        assert_eq!(soon(Duration::MAX, || Ok(1)).unwrap(), 1);
     }
 
     #[test]

@@ -2,20 +2,18 @@
 //!
 //! Apart from the rest of survival, because it is timed and the tests of a file run beside each other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use aya::programs::links::{FdLink, PinnedLink};
-use geofence_tests::daemon::Waited;
 use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::require_root;
 use nix::sys::signal::Signal;
 
-/// How long a start may take until it has taken the filter over: the quickest of some, and without the time that others
-/// had the processor, for a machine that has other things to do as well.
+/// For how long a start may run on a core until it has taken the filter over: the quickest of them, because programs
+/// that share a core's caches slow each other down.
 const ADOPTION_MAX: Duration = Duration::from_secs(2);
-/// How many starts are tried until one is quick enough. On a busy machine a start waits for the kernel's threads too.
-const STARTS_MAX: usize = 12;
+const STARTS: usize = 4;
 
 /// The links that hold the filter, by number: what adoption must not change.
 fn links(edge: &Edge) -> Result<Vec<String>> {
@@ -40,18 +38,13 @@ fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()
     assert_eq!(held.len(), 2, "{held:?}");
     let (mut dropped, mut quickest) = (1.0, Duration::MAX);
     let ends = [(Signal::SIGKILL, None), (Signal::SIGTERM, Some(0))];
-    for (number, (signal, code)) in ends.into_iter().cycle().take(STARTS_MAX).enumerate() {
-        if number > ends.len() && quickest <= ADOPTION_MAX {
-            break;
-        }
+    for (signal, code) in ends.into_iter().cycle().take(STARTS) {
         daemon.signal(signal)?;
         let ended = daemon.wait(PATIENCE)?;
         assert_eq!(ended.status.code(), code, "{}", ended.stderr);
         edge.ensure_passes(&[("77.88.8.8", false), ("8.8.8.8", true)])?;
-        let start = Instant::now();
         daemon = edge.run(&[])?;
-        let taken = start.elapsed();
-        quickest = quickest.min(taken.saturating_sub(daemon.waited()?.since(&Waited::default())));
+        quickest = quickest.min(daemon.used()?);
         daemon.wait_line("taken over from an earlier geofence", PATIENCE)?;
         assert_eq!(links(&edge)?, held, "the same links");
         let replaced = edge.program(name)?;
@@ -67,7 +60,7 @@ fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()
     }
     ensure!(
         quickest <= ADOPTION_MAX,
-        "expected a start to take over within {ADOPTION_MAX:?}, but the quickest took {quickest:?}"
+        "expected a start to take over within {ADOPTION_MAX:?} of a core, but the quickest took {quickest:?}"
     );
     let ended = daemon.interrupt(PATIENCE)?;
     assert!(ended.status.success(), "{}", ended.stderr);

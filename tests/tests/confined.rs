@@ -233,9 +233,16 @@ fn logged_in_session_is_kept_and_a_mere_connection_prevents_no_reload() -> Resul
         .as_i64()
         .context("a watcher")?;
     let watcher_id = u32::try_from(watcher)?;
-    // CAP_SYS_PTRACE, and nothing else.
-    assert_eq!(of_all_threads(watcher_id, "CapPrm")?, ["0000000000080000"]);
-    assert_eq!(of_all_threads(watcher_id, "Seccomp")?, ["2"]);
+    // CAP_SYS_PTRACE, and nothing else: soon after its start, which the daemon does not wait for.
+    let mut of_watcher = Vec::new();
+    poll(PATIENCE, || {
+        of_watcher = ["CapPrm", "Seccomp"]
+            .map(|name| of_all_threads(watcher_id, name))
+            .into_iter()
+            .collect::<Result<_>>()?;
+        Ok((of_watcher == [["0000000000080000"], ["2"]]).then_some(()))
+    })?
+    .with_context(|| format!("the helper has {of_watcher:?}"))?;
     let connect = || -> Result<(TcpStream, TcpStream)> {
         let caller = call::tcp(&site.edge.pair.peer, from, here, PATIENCE)?.context("no answer")?;
         Ok((caller, listener.accept()?.0))

@@ -210,8 +210,8 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
 
     // The image after another boot: as much is left as was, less the time between.
     let mut config = Config::parse(&text, "test.toml").expect("reads");
-    Arc::make_mut(&mut config.policy.exceptions[0]).until =
-        Some(UnixSeconds::now().plus(Duration::from_secs(1000)));
+    let until = UnixSeconds::now().plus(Duration::from_secs(1000));
+    Arc::make_mut(&mut config.policy.exceptions[0]).until = Some(until);
     let image = prepare(config).expect("prepares").image;
     let mut later = boot();
     (later.id, later.now) = (later.id ^ 1, 5_000_000_000);
@@ -220,9 +220,7 @@ fn exception_expires_in_the_kernel_without_a_daemon() {
         host.set_now(now);
         geofence_common::decide::filter(&frame.as_slice(), &host, &mut ()).reason
     };
-    let moved = image
-        .clone()
-        .in_boot(later, UnixSeconds::now().plus(Duration::from_secs(400)));
+    let moved = image.clone().in_boot(later, UnixSeconds(until.0 - 600));
     assert_eq!(verdict_at(&moved, 600_000_000_000), Reason::Exception);
     assert_eq!(verdict_at(&moved, 606_000_000_000), Reason::CountryBlocked);
     let same = image.clone().in_boot(

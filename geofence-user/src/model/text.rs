@@ -32,6 +32,16 @@ pub fn grouped(number: impl Into<u128>) -> String {
     out
 }
 
+/// How long ago a day is that many days back: `today`, `1 day ago`, `12 days ago`.
+#[must_use]
+pub fn days_ago(days: u64) -> String {
+    match days {
+        0 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        _ => format!("{days} days ago"),
+    }
+}
+
 /// The text with every character escaped that would steer a terminal or change the direction of writing, as JSON and
 /// TOML escape them. Lines stay.
 #[must_use]
@@ -85,6 +95,14 @@ mod tests {
         assert_eq!(printable("a b\té\n"), "a b\té\n");
         let steering = "\u{1b}[2J\u{202e}txt\r\u{9b}";
         assert_eq!(printable(steering), r"\u001b[2J\u202etxt\u000d\u009b");
+    }
+
+    #[test]
+    fn days_ago_has_words_for_today_and_one_day() {
+        assert_eq!(
+            [0, 1, 2].map(days_ago),
+            ["today", "1 day ago", "2 days ago"]
+        );
     }
 
     #[test]

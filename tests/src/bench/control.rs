@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use geofence_tests::daemon::Daemon;
+use geofence_tests::edge::PATIENCE;
 use geofence_tests::link::Link;
 use geofence_tests::namespace::Namespace;
 use geofence_user::compile::LpmPrefixes;
@@ -27,7 +28,6 @@ use crate::report::{Cell, Report, Table, Unit};
 use crate::sample::Samples;
 
 const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10317);
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the daemon is watched doing nothing.
 const AT_REST: Duration = Duration::from_secs(10);
 const ENGINES: [(Lookup, &str); 2] = [

@@ -120,6 +120,8 @@ impl Engine {
                 "--client-cert-auth",
                 "--peer-client-cert-auth",
             ]);
+        // A member that waits for a core for a second has not failed.
+        command.args(["--heartbeat-interval", "300", "--election-timeout", "3000"]);
         if let Some(quota) = self.quota {
             command.args(["--quota-backend-bytes", &quota.to_string()]);
         }
@@ -168,7 +170,7 @@ impl Engine {
             .arg(certificate)
             .arg("--key")
             .arg(key)
-            .args(["--command-timeout", "5s"])
+            .args(["--command-timeout", "60s"])
             .args(words);
         let output = command.output()?;
         if !output.status.success() {

@@ -126,8 +126,16 @@ impl Site {
     pub(super) fn operate_in(&self, directory: &Path, words: &[&str]) -> Result<Answer> {
         let settings = self.path(SETTINGS);
         let mut command = self.command();
+        // Nodes on a busy machine report later than operators wait by default.
+        let waits = matches!(
+            words,
+            ["ban" | "unban", ..] | ["exception", "add" | "remove", ..]
+        );
+        let wait = ["--wait", "240"];
+        let wait = wait.iter().filter(|_| waits && !words.contains(&"--wait"));
         command
             .args(words)
+            .args(wait)
             .current_dir(directory)
             .env("GEOFENCE_FLEET_SETTINGS", settings);
         let output = command.output()?;

@@ -32,7 +32,7 @@ const FLOOD: usize = 8;
 /// How far the traffic may lag behind its pace and still catch up.
 const DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long the last frame may be on its way.
-const LAST: Duration = Duration::from_secs(10);
+const LAST: Duration = Duration::from_secs(60);
 /// Where the source is: behind Ethernet, in the IPv4 header.
 const SOURCE: usize = 14 + 12;
 
@@ -44,11 +44,15 @@ pub(super) struct Seen {
     /// When the first packet of the excepted source arrived since the last `reset`, and the last of the banned one.
     pub(super) excepted: Option<SystemTime>,
     pub(super) banned: Option<SystemTime>,
+    /// When the first packet of the banned source arrived since then, and the last one of the open source before it.
+    pub(super) unbanned: Option<SystemTime>,
+    pub(super) open_before: Option<SystemTime>,
 }
 
 /// The running traffic.
 pub(super) struct Traffic {
-    stop: Arc<AtomicBool>,
+    /// Ends the sender, and the witness.
+    stops: [Arc<AtomicBool>; 2],
     rounds: Arc<AtomicU64>,
     seen: Arc<Mutex<Vec<Seen>>>,
     sender: JoinHandle<Result<()>>,
@@ -95,18 +99,19 @@ impl Traffic {
             .map(|one| PacketSocket::open(&one.namespace, "edge0"));
         let sockets = sockets.collect::<Result<Vec<_>>>()?;
         let frames: Vec<Vec<Vec<u8>>> = machines.iter().map(frames).collect();
-        let (stop, rounds) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let rounds = Arc::<AtomicU64>::default();
+        let stops = [(); 2].map(|()| Arc::<AtomicBool>::default());
         let seen = Arc::new(Mutex::new(vec![Seen::default(); nodes.len()]));
         let sender = {
-            let (stop, rounds) = (Arc::clone(&stop), Arc::clone(&rounds));
+            let (stop, rounds) = (Arc::clone(&stops[0]), Arc::clone(&rounds));
             std::thread::spawn(move || send(&socket, &frames, period, &stop, &rounds, outside))
         };
         let witness = {
-            let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
+            let (stop, seen) = (Arc::clone(&stops[1]), Arc::clone(&seen));
             std::thread::spawn(move || watch(&sockets, &stop, &seen))
         };
         Ok(Self {
-            stop,
+            stops,
             rounds,
             seen,
             sender,
@@ -123,8 +128,11 @@ impl Traffic {
     /// Forgets what the excepted and the banned source did.
     pub(super) fn reset(&self) {
         for one in lock(&self.seen).iter_mut() {
-            one.excepted = None;
-            one.banned = None;
+            *one = Seen {
+                open: one.open,
+                leaked: one.leaked,
+                ..Seen::default()
+            };
         }
     }
 
@@ -133,13 +141,15 @@ impl Traffic {
         let sent = self.rounds.load(Ordering::Acquire);
         let panicked = || anyhow!("a thread of the traffic panicked");
         // The sender ends first, and the witness when nothing more can come.
-        self.stop.store(true, Ordering::Release);
+        let [sender, witness] = &self.stops;
+        sender.store(true, Ordering::Release);
         self.sender.join().map_err(|_| panicked())??;
         let sent = sent.max(self.rounds.load(Ordering::Acquire));
         let overrun = overrun(site, &self.machines)?;
         let expected = sent * self.machines.len() as u64;
         let arrived = || lock(&self.seen).iter().map(|one| one.open).sum::<u64>();
         poll(LAST, || Ok((arrived() + overrun >= expected).then_some(())))?;
+        witness.store(true, Ordering::Release);
         self.witness.join().map_err(|_| panicked())??;
         let seen = lock(&self.seen).clone();
         Ok(Outcome {
@@ -180,7 +190,7 @@ fn send(
 
 fn watch(sockets: &[PacketSocket], stop: &AtomicBool, seen: &Mutex<Vec<Seen>>) -> Result<()> {
     let mut quiet = 0;
-    // When the sender has stopped, what is still in the sockets is read.
+    // In the end, what is still in the sockets is read.
     while quiet < 3 {
         let mut is_idle = true;
         for (number, socket) in sockets.iter().enumerate() {
@@ -193,10 +203,18 @@ fn watch(sockets: &[PacketSocket], stop: &AtomicBool, seen: &Mutex<Vec<Seen>>) -
                 let mut seen = lock(seen);
                 let seen = &mut seen[number];
                 match source.map(Ipv4Addr::from) {
-                    Some(OPEN) => seen.open += 1,
+                    Some(OPEN) => {
+                        seen.open += 1;
+                        if seen.unbanned.is_none() {
+                            seen.open_before = Some(arrival.at);
+                        }
+                    }
                     Some(BLOCKED) => seen.leaked += 1,
                     Some(EXCEPTED) => seen.excepted = seen.excepted.or(Some(arrival.at)),
-                    Some(BANNED) => seen.banned = Some(arrival.at),
+                    Some(BANNED) => {
+                        seen.banned = Some(arrival.at);
+                        seen.unbanned = seen.unbanned.or(seen.banned);
+                    }
                     _ => {}
                 }
             }

@@ -276,7 +276,7 @@ fn lost_in_a_wave(lab: &mut Small) -> Result<Vec<Row>> {
     let show = || site.operate(&["wave", "show", "--json"]);
     let answer = thread::scope(|scope| {
         let policy = "block = [\"RU\", \"KP\"]\n";
-        let apply = scope.spawn(|| site.apply(policy, &["--observe", "10s"]));
+        let apply = scope.spawn(|| site.apply(policy, &["--observe", "40s"]));
         let is_tried = poll(PATIENCE, || {
             let shown = show()?.json()?;
             let nodes = shown["nodes"].as_object();

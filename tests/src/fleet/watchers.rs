@@ -68,8 +68,12 @@ pub(super) fn watch(lab: &Lab, count: usize) -> Result<String> {
                 task.abort();
             }
             last.sort_unstable();
-            let (median, most) = (last[last.len() / 2], last[last.len() - 1]);
-            ensure!(most < Duration::from_millis(700), "the last after {most:?}");
+            let (least, median, most) = (last[0], last[last.len() / 2], last[last.len() - 1]);
+            // Other programs delay some of the rounds.
+            ensure!(
+                least < Duration::from_millis(700),
+                "to the last: at least {least:?}"
+            );
             anyhow::Ok(format!(
                 "to the last: median {median:.0?}, at most {most:.0?}"
             ))

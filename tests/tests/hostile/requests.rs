@@ -1,23 +1,26 @@
 //! Requests that are out of bounds, or too many: the daemon refuses them itself, past the checks of the client.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use geofence_tests::edge::PATIENCE;
 use geofence_tests::memory_limit::MemoryLimit;
 use geofence_tests::require_root;
 use geofence_tests::site::Site;
+use geofence_tests::wait::soon;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{CONFIGURATION, REFUSED_WITHIN, ensure_alive};
 
 fn begin(site: &Site, request: &str) -> Result<UnixStream> {
-    site.edge.begin_request(request, REFUSED_WITHIN)
+    site.edge.begin_request(request, PATIENCE)
 }
 
 fn say(site: &Site, request: &str) -> Result<String> {
-    site.edge.request(request, REFUSED_WITHIN)
+    soon(REFUSED_WITHIN, || site.edge.request(request, PATIENCE))
 }
 
 #[test]
@@ -134,14 +137,19 @@ fn many_waiting_changes_leave_the_control_socket_to_questions_and_to_the_end_of_
     site.edge.ask(&["reload"])?;
     let one = begun.elapsed();
     let reload = r#"{"version":1,"command":"reload"}"#;
-    let waiting: Vec<_> = (0..80).map(|_| begin(&site, reload)).collect();
+    let waiting = (0..80).map(|_| begin(&site, reload));
+    let waiting: Vec<UnixStream> = waiting.collect::<Result<_>>()?;
     site.done(&["status"]).context("beside 80 reloads")?;
     ensure!(site.edge.get("/livez")?.status == 200);
-    let answer = site.edge.ask(&["reload"])?;
-    ensure!(
-        answer.code == Some(1) && answer.stderr.contains("try again when"),
-        "{answer:?}"
-    );
+    // The last came when no place was left, unless the machine was slow.
+    let mut refusal = String::new();
+    for stream in waiting.iter().rev() {
+        BufReader::new(stream).read_line(&mut refusal)?;
+        if refusal.contains("try again when") {
+            break;
+        }
+    }
+    ensure!(refusal.contains("try again when"), "{refusal}");
     // There is no trial, which is said when the changes before it have ended, and not after all of them.
     let begun = Instant::now();
     let answer = site.edge.ask(&["revert"])?;

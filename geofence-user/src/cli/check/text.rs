@@ -10,7 +10,7 @@ use crate::compile::{Disagreement, Extents};
 use crate::config::XdpMode;
 use crate::model::countries;
 use crate::model::policy::{Action, CrossCheckRule, Lookup, Mail, Replies};
-use crate::model::text::grouped;
+use crate::model::text::{days_ago, grouped};
 use crate::model::word::Word;
 
 impl Effective {
@@ -211,11 +211,11 @@ impl Effective {
 impl Source {
     fn in_words(&self) -> String {
         format!(
-            "{} ({}), built {}, {} days ago: {} IPv4 and {} IPv6 prefixes",
+            "{} ({}), built {}, {}: {} IPv4 and {} IPv6 prefixes",
             self.name,
             self.database_type,
             self.built.date(),
-            self.age_days,
+            days_ago(self.age_days),
             grouped(self.prefixes_v4 as u64),
             grouped(self.prefixes_v6 as u64),
         )

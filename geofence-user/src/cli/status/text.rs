@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::model::attention::Item;
 use crate::model::json::{list, word};
 use crate::model::private_pins::PRIVATE_PINS;
+use crate::model::text::days_ago;
 use crate::model::units::UnixSeconds;
 use crate::os::privilege;
 
@@ -123,11 +124,8 @@ fn add_policy(status: &Value, lines: &mut Lines) {
     }
     for database in list(&status["databases"]) {
         let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
-        let age = match database["age_days"].as_u64() {
-            Some(0) => "today".to_owned(),
-            Some(1) => "1 day ago".to_owned(),
-            _ => format!("{} days ago", word(&database["age_days"])),
-        };
+        let age = database["age_days"].as_u64();
+        let age = age.map_or_else(|| "-".to_owned(), days_ago);
         let name = word(&database["name"]);
         lines.add("data", format_args!("{name}, built {built}, {age}"));
     }

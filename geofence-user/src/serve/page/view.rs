@@ -18,7 +18,7 @@ use crate::model::attention::{self, Item};
 use crate::model::countries;
 use crate::model::json::{list, word};
 use crate::model::quantity::{bits, rate};
-use crate::model::text::grouped;
+use crate::model::text::{days_ago, grouped};
 use crate::model::units::UnixSeconds;
 
 /// Everything on the page.
@@ -303,11 +303,8 @@ fn facts(status: &Value) -> Vec<(&'static str, String)> {
     }
     for database in list(&status["databases"]) {
         let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
-        let age = match database["age_days"].as_u64() {
-            Some(0) => "today".to_owned(),
-            Some(1) => "1 day ago".to_owned(),
-            _ => format!("{} days ago", word(&database["age_days"])),
-        };
+        let age = database["age_days"].as_u64();
+        let age = age.map_or_else(|| "-".to_owned(), days_ago);
         let name = word(&database["name"]);
         facts.push(("GeoIP data", format!("{name}, built {built}, {age}")));
     }
