@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::namespace::Namespace;
 
 /// How long connecting, and each pause of the server, may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// An answer longer than this means that something is wrong.
 const ANSWER_MAX: u64 = 64 << 20;
 

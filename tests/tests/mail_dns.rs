@@ -62,11 +62,13 @@ fn name_server_on_a_protected_address_opens_dns_to_blocked_countries() -> Result
     )?
     .context("DNS is not opened for a name server that has started")?;
     ensure!(!edge.passes(BLOCKED[0])?, "nothing but DNS is opened");
-    let said = edge.ask(&["status"])?.stdout;
-    ensure!(
-        said.contains("mail-dns   open: ") && said.contains(&format!("listens on {own}:53")),
-        "{said}"
-    );
+    // The kernel has the new image a moment before the status shows it.
+    poll(PATIENCE, || {
+        let said = edge.ask(&["status"])?.stdout;
+        let is_open = said.contains("mail-dns   open: ");
+        Ok((is_open && said.contains(&format!("listens on {own}:53"))).then_some(()))
+    })?
+    .context("the status does not show that DNS is open")?;
     drop(server);
     poll(PATIENCE, || {
         Ok((queries(&edge)? == [false; 4]).then_some(()))

@@ -142,9 +142,13 @@ fn command_that_waits_says_so_on_a_terminal_and_not_in_a_pipe() -> Result<()> {
     command.arg(geofence_tests::daemon::binary()?).arg("reload");
     terminal.run(command)?;
     asked.push(socket.accept()?.0);
-    let works = "geofence reload is at work, 1s";
     terminal.wait_for("word of the wait", PATIENCE, |screen| {
-        screen.contents().contains(works)
+        let text = screen.contents();
+        let since = text.split("geofence reload is at work, ").nth(1);
+        since.is_some_and(|since| {
+            let rest = since.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            rest.len() < since.len() && rest.starts_with('s')
+        })
     })?;
     for mut client in asked {
         client.write_all(b"{\"ok\":false,\"cause\":\"state\",\"error\":\"another day\"}\n")?;

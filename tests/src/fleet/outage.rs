@@ -44,8 +44,8 @@ pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Bans a source on every node for that many seconds, or for longer if the nodes need so long to report it. Returns when
-/// the ban ends.
+/// Bans a source on every node for that many seconds, or for longer if the nodes need so long to report it. Returns
+/// when the ban ends.
 fn banned_for(lab: &Lab, seconds: u64) -> Result<SystemTime> {
     let source = BANNED.to_string();
     for lasts in [seconds, 3 * seconds, 9 * seconds] {

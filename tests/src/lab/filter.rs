@@ -1,18 +1,17 @@
 //! The filter in the laboratory: running at the edge, and asked for its counters.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::network::{Network, OUTER};
 use crate::counters::Counters;
 use crate::daemon::{Daemon, geofence};
+use crate::edge::PATIENCE;
 use crate::http;
 use crate::namespace::Namespace;
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10317);
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the filter is to do while the steps run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

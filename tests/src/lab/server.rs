@@ -16,7 +16,7 @@ use crate::namespace::Namespace;
 use crate::wait::poll;
 
 /// How long a server may take until it answers.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PATIENCE: Duration = Duration::from_secs(240);
 /// How much of what it said is worth quoting.
 const QUOTED: usize = 2000;
 

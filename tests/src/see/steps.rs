@@ -120,15 +120,16 @@ fn totals(lab: &mut Lab) -> Result<Vec<Row>> {
         Scale::Short => (20, 10_000),
     };
     let flooded = flood(edge, networks, frames)?;
-    // What is still in the queues when the last frame is sent arrives within this time.
-    let mut last = (0, 0);
-    let settled = poll(PATIENCE, || {
+    // What is still in the queues when the last frame is sent is counted a moment later.
+    let mut last = (counted()?, (0, 0));
+    poll(PATIENCE, || {
         let now = counted()?;
-        let sums = (now.packets(), now.of("drop", None));
-        Ok((std::mem::replace(&mut last, sums) == sums).then_some(now))
+        let arrived = crate::link::arrived(&edge.pair.edge, edge.interface())?;
+        let are_equal = (now.packets(), now.of("drop", None)) == arrived;
+        last = (now, arrived);
+        Ok(are_equal.then_some(()))
     })?;
-    let after = settled.context("the counters do not settle")?;
-    let arrived = crate::link::arrived(&edge.pair.edge, edge.interface())?;
+    let (after, arrived) = last;
     let packets = after.packets() - before.packets();
     let dropped = after.of("drop", None) - before.of("drop", None);
     ensure!(flooded.reached > 0, "nothing of the flood has arrived");

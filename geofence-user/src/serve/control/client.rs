@@ -52,6 +52,12 @@ pub enum AskError {
     )]
     Silence { path: String },
     #[error(
+        "geofence has not answered at {path} within {} s. It may still be at work; `geofence status` shows what is \
+         active once it answers",
+        ANSWER_TIMEOUT.as_secs()
+    )]
+    Late { path: String },
+    #[error(
         "cannot read the answer from {path}: {answer:?}; the daemon may be of another version than this command"
     )]
     Foreign { path: String, answer: String },
@@ -60,7 +66,8 @@ pub enum AskError {
 impl AskError {
     fn of(cause: std::io::Error, instance: &Instance, path: String) -> Self {
         use ErrorKind::{
-            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, PermissionDenied,
+            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, PermissionDenied, TimedOut,
+            WouldBlock,
         };
         let kind = cause.kind();
         if matches!(kind, NotFound | ConnectionRefused) {
@@ -68,6 +75,8 @@ impl AskError {
             Self::NotRunning { instance, path }
         } else if matches!(kind, ConnectionReset | BrokenPipe) {
             Self::Silence { path }
+        } else if matches!(kind, WouldBlock | TimedOut) {
+            Self::Late { path }
         } else if kind == PermissionDenied {
             Self::Privilege
         } else {
@@ -132,4 +141,25 @@ fn exchange(socket: &Path, request: &Request) -> std::io::Result<String> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_answer_is_no_failure_of_the_system() {
+        let (mine, _theirs) = UnixStream::pair().unwrap();
+        mine.set_read_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        let cause = BufReader::new(mine)
+            .read_line(&mut String::new())
+            .unwrap_err();
+        let instance = Instance::default();
+        let said = AskError::of(cause, &instance, "/run/x".to_owned()).to_string();
+        assert!(
+            said.contains("not answered at /run/x within 120 s"),
+            "{said}"
+        );
+    }
 }
