@@ -10,9 +10,9 @@ use geofence_tests::edge::{Edge, PATIENCE};
 use geofence_tests::require_root;
 use nix::sys::signal::Signal;
 
-/// For how long a start may run on a core until it has taken the filter over: the quickest of them, because programs
-/// that share a core's caches slow each other down.
-const ADOPTION_MAX: Duration = Duration::from_secs(2);
+/// For how long a start of a debug build may run on cores, all threads together, until it has taken the filter over.
+/// The quickest of some: programs that share a core's caches slow each other down, to 2.6 s beside the other tests.
+const ADOPTION_MAX: Duration = Duration::from_secs(8);
 const STARTS: usize = 4;
 
 /// The links that hold the filter, by number: what adoption must not change.
