@@ -12,8 +12,9 @@ use nix::sys::signal::Signal;
 
 /// For how long a start of a debug build may run on cores, all threads together, until it has taken the filter over.
 /// The quickest of some: programs that share a core's caches slow each other down, to 2.6 s beside the other tests.
-const ADOPTION_MAX: Duration = Duration::from_secs(8);
-const STARTS: usize = 4;
+const ADOPTION_MAX: Duration = Duration::from_secs(4);
+/// How many starts are tried until one is quick enough.
+const STARTS_MAX: usize = 12;
 
 /// The links that hold the filter, by number: what adoption must not change.
 fn links(edge: &Edge) -> Result<Vec<String>> {
@@ -38,7 +39,10 @@ fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()
     assert_eq!(held.len(), 2, "{held:?}");
     let (mut dropped, mut quickest) = (1.0, Duration::MAX);
     let ends = [(Signal::SIGKILL, None), (Signal::SIGTERM, Some(0))];
-    for (signal, code) in ends.into_iter().cycle().take(STARTS) {
+    for (number, (signal, code)) in ends.into_iter().cycle().take(STARTS_MAX).enumerate() {
+        if number > ends.len() && quickest <= ADOPTION_MAX {
+            break;
+        }
         daemon.signal(signal)?;
         let ended = daemon.wait(PATIENCE)?;
         assert_eq!(ended.status.code(), code, "{}", ended.stderr);
@@ -60,7 +64,7 @@ fn killed_daemon_leaves_the_filter_and_the_next_adopts_it_in_time() -> Result<()
     }
     ensure!(
         quickest <= ADOPTION_MAX,
-        "expected a start to take over within {ADOPTION_MAX:?} of a core, but the quickest took {quickest:?}"
+        "expected a start to take over within {ADOPTION_MAX:?} on cores, but the quickest took {quickest:?}"
     );
     let ended = daemon.interrupt(PATIENCE)?;
     assert!(ended.status.success(), "{}", ended.stderr);

@@ -32,7 +32,7 @@ pub fn grouped(number: impl Into<u128>) -> String {
     out
 }
 
-/// How long ago a day is that many days back: `today`, `1 day ago`, `12 days ago`.
+/// How long ago something was, in days: `today`, `1 day ago`, `12 days ago`.
 #[must_use]
 pub fn days_ago(days: u64) -> String {
     match days {

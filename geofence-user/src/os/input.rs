@@ -167,7 +167,10 @@ fn too_large(bytes: u64, bytes_max: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use nix::sys::stat::Mode;
+    use nix::time::ClockId;
 
     use super::*;
 
@@ -175,6 +178,9 @@ mod tests {
     fn only_a_regular_file_within_its_bound_is_read() {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name);
+        // Time on a core: other programs do not add to it, and reading a large file would.
+        let used = || Duration::from(ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap());
+        let begun = used();
         fs::write(path("text"), "text").unwrap();
         assert_eq!(read(&path("text"), 4).unwrap(), b"text");
         assert_eq!(read_text(&path("text")).unwrap(), "text");
@@ -196,5 +202,6 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         let error = read(&path("absent"), 3).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(used() - begun < Duration::from_secs(1));
     }
 }

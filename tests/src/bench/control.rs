@@ -1,7 +1,6 @@
 //! Part seven: how soon a database or an exception takes effect, what memory it takes, and what the daemon costs at
 //! rest.
 
-use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -221,10 +220,10 @@ fn daemon(plan: &Plan, geofence: &Path, report: &mut Report) -> Result<()> {
         daemon.wait_healthy(METRICS, PATIENCE)?;
         let ready = milliseconds(begun.elapsed());
         let at_rest = if plan.smoke { AT_REST / 20 } else { AT_REST };
-        let before = processor_time(daemon.id())?;
+        let before = daemon.used()?;
         let watched = Instant::now();
         std::thread::sleep(at_rest);
-        let used = processor_time(daemon.id())? - before;
+        let used = daemon.used()? - before;
         let idle = 100.0 * used.as_secs_f64() / watched.elapsed().as_secs_f64();
         let resident = daemon.resident()?;
         let ended = daemon.interrupt(PATIENCE)?;
@@ -259,22 +258,6 @@ fn daemon(plan: &Plan, geofence: &Path, report: &mut Report) -> Result<()> {
     );
     report.target("Idle CPU of the daemon", true, 0.2, Unit::Percent, idle);
     Ok(())
-}
-
-/// What all threads of a process have used of processors.
-fn processor_time(id: u32) -> Result<Duration> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{id}/task")).context("listing the daemon's threads")? {
-        let path = task?.path().join("schedstat");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let first = text
-            .split_whitespace()
-            .next()
-            .and_then(|first| first.parse::<u64>().ok());
-        sum += first.with_context(|| format!("{} starts with no number", path.display()))?;
-    }
-    Ok(Duration::from_nanos(sum))
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -77,8 +77,8 @@ pub(super) fn row(
 
 /// Releases a policy to all nodes, or goes back to the one before; every node must have it then.
 pub(super) fn released(lab: &Lab, policy: &str, is_forward: bool) -> Result<()> {
-    // A busy machine sends at another pace than usually, and this policy stops nothing.
-    let trial = ["--observe", "3s", "--band", "0.1"];
+    // Beside other tests, the traffic goes at another pace than usually.
+    let trial = ["--observe", "3s", "--band", lab.scale_of("0.1", "0.5")];
     let answer = if is_forward {
         lab.site.apply(policy, &trial)
     } else {

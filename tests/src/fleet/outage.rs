@@ -14,6 +14,8 @@ use crate::wait::poll;
 
 /// How much later than its end a ban may still hold, while packets of another source arrive.
 const LATE_MAX: Duration = Duration::from_secs(2);
+/// How soon after the engine's return all nodes must follow it, in the whole form.
+const IN_SYNC_MAX: Duration = Duration::from_secs(60);
 
 /// All members are killed; a ban ends meanwhile, and a daemon starts.
 pub(super) fn away(lab: &mut Lab) -> Result<Vec<Row>> {
@@ -104,7 +106,7 @@ pub(super) fn returns(lab: &mut Lab) -> Result<Vec<Row>> {
     let revision = revision["header"]["revision"].to_string();
     lab.engine.control(0, "root", &["compact", &revision])?;
     let mut times = Vec::new();
-    let all = poll(PATIENCE, || {
+    let all = poll(lab.scale_of(PATIENCE, IN_SYNC_MAX), || {
         times = lab
             .traffic
             .seen()

@@ -123,7 +123,7 @@ pub(super) fn long_messages_under_scan(lab: &Lab, scale: Scale) -> Result<Vec<Ro
             list(&leaks)
         ),
         took: begun.elapsed(),
-        ok: leaks.is_empty() && dropped + lost >= probes && dropped > 0,
+        ok: leaks.is_empty() && dropped + lost >= probes && dropped > lost,
     });
     Ok(rows)
 }

@@ -40,14 +40,14 @@ const POLICY: &str =
 /// How much longer a busy machine may take for the renewals that must be seen.
 const LATE_MAX: Duration = Duration::from_secs(60);
 /// How long a neighbour may be looked for: one who asked us in between is known, and only asked back after 5 s.
-const FIND_PATIENCE: Duration = Duration::from_secs(60);
+const FIND_PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds between advertisements, and how long the route of one lasts: the first minute they come less regularly.
 const ADVERTISED: u32 = 4;
 const ROUTE_LASTS: u32 = 30;
 /// What the client does with what it is given; its first line is what the log shows.
 const SCRIPT: &str = r#"#!/bin/sh
 echo "client: $reason"
-keep="valid_lft $((new_dhcp_renewal_time * 8)) preferred_lft $((new_dhcp_renewal_time * 8))"
+keep="valid_lft $((new_dhcp_renewal_time * 2)) preferred_lft $((new_dhcp_renewal_time * 2))"
 case "$reason" in
 BOUND | RENEW | REBIND | REBOOT)
     ip -4 address replace "$new_ip_address/24" dev "$interface" $keep

@@ -1,7 +1,6 @@
 //! The protected machine that every step changes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -121,11 +120,6 @@ impl Site {
     /// For how long the daemon has waited for a core up to now.
     pub(super) fn waited(&self) -> Result<Waited> {
         self.daemon.as_ref().context("no daemon")?.waited()
-    }
-
-    /// For how long the daemon has run on a core up to now.
-    pub(super) fn used(&self) -> Result<Duration> {
-        self.daemon.as_ref().context("no daemon")?.used()
     }
 
     pub(super) fn reload(&self) -> Result<Answer> {

@@ -5,9 +5,8 @@ use std::fmt::{Display, Write as _};
 use serde_json::Value;
 
 use crate::model::attention::Item;
-use crate::model::json::{list, word};
+use crate::model::json::{database, list, word};
 use crate::model::private_pins::PRIVATE_PINS;
-use crate::model::text::days_ago;
 use crate::model::units::UnixSeconds;
 use crate::os::privilege;
 
@@ -122,12 +121,8 @@ fn add_policy(status: &Value, lines: &mut Lines) {
     if let Some(file) = status["configuration"].as_str() {
         lines.add("config", file);
     }
-    for database in list(&status["databases"]) {
-        let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
-        let age = database["age_days"].as_u64();
-        let age = age.map_or_else(|| "-".to_owned(), days_ago);
-        let name = word(&database["name"]);
-        lines.add("data", format_args!("{name}, built {built}, {age}"));
+    for one in list(&status["databases"]) {
+        lines.add("data", database(one));
     }
     let lists = list(&status["lists"]).count();
     if lists > 0 {

@@ -16,9 +16,9 @@ use crate::daemon::NewCounts;
 use crate::daemon::facts::Snapshot;
 use crate::model::attention::{self, Item};
 use crate::model::countries;
-use crate::model::json::{list, word};
+use crate::model::json::{database, list, word};
 use crate::model::quantity::{bits, rate};
-use crate::model::text::{days_ago, grouped};
+use crate::model::text::grouped;
 use crate::model::units::UnixSeconds;
 
 /// Everything on the page.
@@ -301,12 +301,8 @@ fn facts(status: &Value) -> Vec<(&'static str, String)> {
     if let Some(file) = status["configuration"].as_str() {
         facts.push(("Configuration", file.to_owned()));
     }
-    for database in list(&status["databases"]) {
-        let built = UnixSeconds(database["built"].as_u64().unwrap_or_default()).date();
-        let age = database["age_days"].as_u64();
-        let age = age.map_or_else(|| "-".to_owned(), days_ago);
-        let name = word(&database["name"]);
-        facts.push(("GeoIP data", format!("{name}, built {built}, {age}")));
+    for one in list(&status["databases"]) {
+        facts.push(("GeoIP data", database(one)));
     }
     let reloads = &status["reloads"];
     let mut said = format!(
