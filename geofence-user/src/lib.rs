@@ -25,3 +25,6 @@ pub mod mmdb_writer;
 #[cfg(test)]
 #[path = "../../tests/src/oracle/mod.rs"]
 pub mod oracle;
+#[cfg(test)]
+#[path = "../../tests/src/processor_time.rs"]
+pub mod processor_time;

@@ -138,6 +138,13 @@ impl Browser {
         self.wait_loaded().context("a click")
     }
 
+    /// Sends the form that has the focus with the Enter key, and waits for the page that follows.
+    pub fn submit(&mut self) -> Result<()> {
+        self.events.retain(|event| event["method"] != LOADED);
+        self.press("Enter", 13)?;
+        self.wait_loaded().context("the Enter key")
+    }
+
     /// Presses a key that has this name and code.
     pub fn press(&mut self, key: &str, code: u32) -> Result<()> {
         for kind in ["keyDown", "keyUp"] {

@@ -39,6 +39,7 @@ pub mod packet_socket;
 pub mod precedence;
 pub mod privilege;
 pub mod probe;
+pub mod processor_time;
 pub mod python;
 pub mod see;
 mod sent_counters;

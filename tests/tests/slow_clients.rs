@@ -102,7 +102,7 @@ fn idle_clients_delay_nothing() -> Result<()> {
     })?;
     // What the reload took is given back a moment later.
     let mut grown = 0;
-    let is_small = poll(ANSWER_MAX, || {
+    let is_small = poll(PATIENCE, || {
         grown = daemon.resident()?.saturating_sub(before);
         Ok((grown < MEMORY_MAX).then_some(()))
     })?;

@@ -4,18 +4,20 @@
 //! client and a server exchange datagrams through the same filter, one at a time, or the client numbers its datagrams
 //! and the server counts them. A second machine would be better; on one, sender and filter share the core of the flood.
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use geofence_common::maps::name;
 use geofence_tests::affinity::Pinned;
 use geofence_tests::bpf::Flood;
 use geofence_tests::frames::between;
 use geofence_tests::link::{self, Link, Pair};
 use geofence_tests::namespace::Namespace;
+use geofence_tests::wait::poll;
 use geofence_user::model::policy::Lookup;
 use nix::net::if_::if_nametoindex;
 
@@ -36,8 +38,12 @@ const PACE: u32 = 1_000;
 const PERIOD: Duration = Duration::from_millis(1);
 /// How often a numbered datagram is sent.
 const NUMBERED: Duration = Duration::from_micros(250);
-/// An answer that takes longer is lost.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A datagram without an answer for so long is lost, and is sent again.
+const LOST: Duration = Duration::from_secs(1);
+/// How often one is sent before the benchmark gives up.
+const ATTEMPTS: usize = 60;
+/// The number of the datagram that ends an exchange or a count.
+const END: u32 = u32::MAX;
 
 /// A filter under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +166,8 @@ struct Site {
     flood: Flood,
     client: UdpSocket,
     server: UdpSocket,
+    /// Which sample is taken: its datagrams carry this, and late ones of the sample before are skipped.
+    round: AtomicU32,
 }
 
 impl Site {
@@ -181,7 +189,7 @@ impl Site {
         let flood = sender.enter(|| Flood::new(opening.syn(), index))??;
         let socket = |namespace: &Namespace, own: SocketAddr| -> Result<UdpSocket> {
             let socket = namespace.enter(|| UdpSocket::bind(own))??;
-            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_read_timeout(Some(LOST))?;
             Ok(socket)
         };
         let client = socket(&sender, (pair.peer_addresses()[0], 40_000).into())?;
@@ -194,12 +202,14 @@ impl Site {
             flood,
             client,
             server,
+            round: AtomicU32::new(0),
         })
     }
 
     fn sample(&self, figure: Figure, is_short: bool) -> Result<f64> {
         let exchanges = if is_short { 50 } else { 2_000 };
         let frames = if is_short { 20_000 } else { 2_000_000 };
+        self.round.fetch_add(1, Ordering::AcqRel);
         match figure {
             Figure::Exchange { part, is_flooded } => {
                 let done = AtomicBool::new(!is_flooded);
@@ -239,50 +249,97 @@ impl Site {
         thread::scope(|scope| {
             let answers = scope.spawn(|| -> Result<()> {
                 let _pinned = Pinned::to(CORES[0])?;
-                let mut number = [0; 4];
-                for _ in 0..count {
-                    self.server.recv(&mut number).context("the server")?;
-                    self.server.send(&number)?;
-                }
-                Ok(())
+                self.serve(|number| self.send(&self.server, number))
             });
             let _pinned = Pinned::to(CORES[0])?;
-            let mut times = Vec::with_capacity(count);
-            for number in 0..count as u32 {
-                let begun = Instant::now();
-                self.client.send(&number.to_be_bytes())?;
-                let mut answer = [0; 4];
-                self.client.recv(&mut answer).context("the client")?;
-                times.push(begun.elapsed());
-                ensure!(answer == number.to_be_bytes(), "an answer out of order");
-            }
-            joined(answers)?;
-            Ok(times)
+            let times = (0..count as u32).map(|number| self.ask(number)).collect();
+            self.end(answers)?;
+            times
         })
+    }
+
+    /// How long the answer to a numbered datagram takes.
+    fn ask(&self, number: u32) -> Result<Duration> {
+        let begun = Instant::now();
+        for _ in 0..ATTEMPTS {
+            self.send(&self.client, number)?;
+            while let Some(answer) = self.receive(&self.client).context("the client")? {
+                if answer == number {
+                    return Ok(begun.elapsed());
+                }
+                ensure!(answer < number, "an answer that nobody asked for: {answer}");
+            }
+        }
+        bail!("no answer to datagram {number}, sent {ATTEMPTS} times")
+    }
+
+    fn send(&self, from: &UdpSocket, number: u32) -> Result<()> {
+        let datagram = [self.round.load(Ordering::Acquire), number].map(u32::to_be_bytes);
+        from.send(datagram.as_flattened())?;
+        Ok(())
+    }
+
+    /// The number in the next datagram of this sample; nothing if none comes in time.
+    fn receive(&self, at: &UdpSocket) -> io::Result<Option<u32>> {
+        let round = self.round.load(Ordering::Acquire);
+        loop {
+            let mut datagram = [[0; 4]; 2];
+            match at.recv(datagram.as_flattened_mut()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            let [of, number] = datagram.map(u32::from_be_bytes);
+            if of == round {
+                return Ok(Some(number));
+            }
+        }
+    }
+
+    /// Has the server take numbers until the last one comes.
+    fn serve(&self, mut take: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        let mut silent = 0;
+        while silent < ATTEMPTS {
+            match self.receive(&self.server).context("the server")? {
+                Some(END) => return Ok(()),
+                Some(number) => {
+                    take(number)?;
+                    silent = 0;
+                }
+                None => silent += 1,
+            }
+        }
+        bail!("the server has waited {silent} times {LOST:?} for a datagram")
+    }
+
+    /// Sends the server the last number until it has come.
+    fn end<T>(&self, server: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+        let ended = poll(LOST * ATTEMPTS as u32, || {
+            self.send(&self.client, END)?;
+            Ok(server.is_finished().then_some(()))
+        })?;
+        ended.context("the server does not end")?;
+        joined(server)
     }
 
     /// Sends so many frames as fast as they go while numbered datagrams pass. Returns the millions of frames a second,
     /// and the numbers that did not arrive.
     fn press(&self, frames: u32) -> Result<(f64, f64)> {
-        const LAST: u32 = u32::MAX;
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let counts = scope.spawn(|| -> Result<u32> {
-                let mut number = [0; 4];
                 let mut seen = 0;
-                loop {
-                    self.server.recv(&mut number).context("the server")?;
-                    if number == LAST.to_be_bytes() {
-                        return Ok(seen);
-                    }
+                self.serve(|_| {
                     seen += 1;
-                }
+                    Ok(())
+                })?;
+                Ok(seen)
             });
             let numbers = scope.spawn(|| -> Result<u32> {
                 let _pinned = Pinned::to(CORES[0])?;
                 let (mut due, mut sent) = (Instant::now(), 0_u32);
                 while !done.load(Ordering::Acquire) {
-                    self.client.send(&sent.to_be_bytes())?;
+                    self.send(&self.client, sent)?;
                     sent += 1;
                     due += NUMBERED;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -297,9 +354,7 @@ impl Site {
             })?;
             done.store(true, Ordering::Release);
             let sent = joined(numbers)?;
-            // The flood is over, so this one arrives.
-            self.client.send(&LAST.to_be_bytes())?;
-            let seen = joined(counts)?;
+            let seen = self.end(counts)?;
             let rate = f64::from(frames) / flooded?.as_secs_f64() / 1e6;
             Ok((rate, f64::from(sent - seen)))
         })

@@ -15,13 +15,13 @@ use geofence_common::address::Address;
 use geofence_common::flow::Table;
 use geofence_common::maps::{INTERFACES_MAX, name};
 use geofence_tests::namespace::Namespace;
+use geofence_tests::processor_time;
 use geofence_user::kernel::Filter;
 use geofence_user::model::filter_options::FilterOptions;
 use geofence_user::model::policy::Lookup;
 use geofence_user::prepare::Prepared;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::sets::Set;
@@ -292,20 +292,13 @@ pub(crate) fn run(program: &Xdp, frame: &[u8], repeat: u32) -> Result<Run> {
     let mut options = TestRunOptions::new();
     options.data_in = Some(frame);
     options.repeat = repeat;
-    let begun = processor_time()?;
+    let begun = processor_time::of_thread()?;
     let result = program.test_run(options).context("running a program")?;
-    let time = processor_time()?.saturating_sub(begun);
+    let time = processor_time::of_thread()?.saturating_sub(begun);
     Ok(Run {
         answer: result.return_value,
         time,
     })
-}
-
-/// What the calling thread has used of a processor.
-fn processor_time() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-        .context("reading the thread's clock")?
-        .into())
 }
 
 /// Keeps the calling thread, and those it starts, on one CPU.

@@ -21,10 +21,10 @@ fn new_changed_and_removed_files_of_conf_d_each_cause_a_reload() -> Result<()> {
     // An editor's file is none.
     fs::write(directory.join(".50-germany.toml"), "nonsense")?;
 
-    fs::write(&file, "block = [\"DE\"]\n")?;
+    site.write("conf.d/50-germany.toml", "block = [\"DE\"]\n")?;
     wait_metric(&site, SUCCEEDED, 1.0)?;
     assert_eq!(site.passes()?, [true, false], "a new file");
-    fs::write(&file, "block = [\"RU\", \"DE\"]\n")?;
+    site.write("conf.d/50-germany.toml", "block = [\"RU\", \"DE\"]\n")?;
     wait_metric(&site, SUCCEEDED, 2.0)?;
     assert_eq!(site.passes()?, [false, false], "a changed file");
     fs::remove_file(&file)?;

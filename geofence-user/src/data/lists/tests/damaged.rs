@@ -1,6 +1,6 @@
 //! A damaged list of any format ends in entries or in an error that can be shown.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -9,6 +9,7 @@ use super::samples::*;
 use crate::data::lists::read;
 use crate::model::list::Format;
 use crate::model::word::Word as _;
+use crate::processor_time;
 
 const SAMPLES: [&str; 9] = [
     PLAIN,
@@ -24,7 +25,7 @@ const SAMPLES: [&str; 9] = [
 
 /// Reads the bytes in every format. An error must be short, printable and soon.
 fn survives(bytes: &[u8]) {
-    let start = Instant::now();
+    let started = processor_time::of_thread().unwrap();
     for (word, format, _) in Format::WORDS {
         if let Err(error) = read(bytes, *format, "x.list", NOW) {
             let shown = error.to_string();
@@ -38,9 +39,15 @@ fn survives(bytes: &[u8]) {
             );
         }
     }
+    assert_soon(started, 60);
+}
+
+/// Reading, which began at this time of the thread, must not take a core for longer than so many seconds.
+fn assert_soon(started: Duration, seconds_max: u64) {
+    let taken = processor_time::of_thread().unwrap() - started;
     assert!(
-        start.elapsed() < Duration::from_secs(60),
-        "reading takes too long"
+        taken < Duration::from_secs(seconds_max),
+        "expected it within {seconds_max} s of a core, but it took {taken:?}"
     );
 }
 
@@ -123,12 +130,12 @@ fn many_elements_in_one_line_are_read_in_linear_time() {
     let element = |number: u32| std::net::Ipv4Addr::from(0x0500_0000 + number).to_string();
     let elements: Vec<_> = (0..300_000).map(element).collect();
     let text = format!("elements = {{ {} }}", elements.join(", "));
-    let start = Instant::now();
+    let started = processor_time::of_thread().unwrap();
     assert_eq!(
         read_as(Format::Nftables, &text).entries.len(),
         elements.len()
     );
-    assert!(start.elapsed() < Duration::from_secs(20));
+    assert_soon(started, 20);
 }
 
 proptest! {
