@@ -9,6 +9,7 @@ mod bench;
 mod beside;
 mod book;
 mod build;
+mod busy;
 mod demo;
 mod dist;
 mod exit_code;
@@ -72,6 +73,9 @@ enum Command {
     /// Without root, sudo is used when it works; otherwise the tests that need root are skipped and listed at the
     /// end. Exit code 0 when all passed, 1 when a test failed, 2 when the tests could not be built or run.
     Test {
+        /// Keep every core busy with other work meanwhile: a test must hold on such a machine as well
+        #[arg(long)]
+        busy: bool,
         /// Run only the tests whose names contain one of these
         filters: Vec<String>,
         /// Options for the test harness, for example `-- --nocapture`
@@ -185,7 +189,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Build { release } => build::run(release),
         Command::Lint { tidy: false } => lint::run(),
         Command::Lint { tidy: true } => lint::run_tidy(),
-        Command::Test { filters, options } => test::run(&filters, &options),
+        Command::Test {
+            busy,
+            filters,
+            options,
+        } => test::run(busy, &filters, &options),
         Command::Demo { arguments } => demo::run(arguments),
         Command::Lab { arguments } => lab::run(arguments),
         Command::Bench {
@@ -234,10 +242,16 @@ mod tests {
 
     #[test]
     fn test_tells_filters_from_harness_options() {
-        let cli = Cli::try_parse_from(["xtask", "test", "vlan", "--", "--nocapture"]).unwrap();
-        let Command::Test { filters, options } = cli.command else {
+        let line = ["xtask", "test", "--busy", "vlan", "--", "--nocapture"];
+        let Command::Test {
+            busy,
+            filters,
+            options,
+        } = Cli::try_parse_from(line).unwrap().command
+        else {
             panic!("not parsed as test");
         };
+        assert!(busy);
         assert_eq!(filters, ["vlan"]);
         assert_eq!(options, ["--nocapture"]);
     }

@@ -12,12 +12,14 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::beside::{self, Beside};
+use crate::busy::Busy;
 use crate::exit_code::{NO, TROUBLE};
 use crate::privilege::{self, Way};
 use crate::{process, setup, workspace};
 
-/// Builds and runs the tests whose names contain one of the filters, or all of them.
-pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
+/// Builds the tests, and runs those whose names contain one of the filters, or all of them; if asked, beside other work
+/// on every core.
+pub(crate) fn run(busy: bool, filters: &[String], options: &[String]) -> Result<ExitCode> {
     setup::run(setup::Scope::Test)?;
     let mut build = process::cargo(&["build"]);
     // Not --all-targets: benches are not run here. Binaries, because tests start them.
@@ -29,12 +31,14 @@ pub(crate) fn run(filters: &[String], options: &[String]) -> Result<ExitCode> {
 
     let way = privilege::offer("part of the tests")?;
     let notes = Notes::create()?;
+    let other_work = busy.then(Busy::every_core);
     let (tally, passed) = if filters.is_empty() && options.is_empty() {
         run_all(way, &notes)?
     } else {
         let cargo = process::cargo(&["test"]);
         run_tests(&mut cargo_test(cargo, way, &notes, filters, options))?
     };
+    drop(other_work);
     let skipped = report(&notes, way)?;
     notes.remove();
 
