@@ -49,7 +49,7 @@ mod tests {
         assert!(busy.threads.iter().all(|thread| !thread.is_finished()));
         let done = Arc::clone(&busy.done);
         drop(busy);
-        // Nobody else holds the flag: all of them have ended.
+        // No thread holds the flag: all of them have ended.
         assert_eq!(Arc::strong_count(&done), 1);
     }
 }

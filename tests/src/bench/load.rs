@@ -267,7 +267,10 @@ impl Site {
                 if answer == number {
                     return Ok(begun.elapsed());
                 }
-                ensure!(answer < number, "an answer that nobody asked for: {answer}");
+                ensure!(
+                    answer < number,
+                    "an answer to datagram {answer}, which was not sent"
+                );
             }
         }
         bail!("no answer to datagram {number}, sent {ATTEMPTS} times")
