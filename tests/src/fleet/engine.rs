@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
@@ -204,7 +203,7 @@ impl Engine {
     pub(super) fn stop(mut self) -> Result<()> {
         for mut running in self.running.drain(..).flatten() {
             running.signal(Signal::SIGTERM)?;
-            running.wait(Duration::from_secs(30))?;
+            running.wait(PATIENCE)?;
         }
         Ok(())
     }

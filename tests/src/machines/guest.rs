@@ -337,7 +337,7 @@ fn mail(edge: &Edge) -> Result<String> {
     ] {
         let to = SocketAddr::new(to, 25);
         let _server = server.enter(|| TcpListener::bind(to))??;
-        if call::tcp(client, from, to, Duration::from_secs(5))?.is_none() {
+        if call::tcp(client, from, to, PATIENCE)?.is_none() {
             bail!("no answer to mail {way}");
         }
     }

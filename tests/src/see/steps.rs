@@ -90,22 +90,23 @@ fn scrapes(lab: &mut Lab) -> Result<Vec<Row>> {
     poll(PATIENCE, || Ok((is_up()? == Some(1.0)).then_some(())))?
         .context("Prometheus does not reach geofence")?;
     let series = "geofence_packets_total{action=\"drop\",reason=\"country_blocked\"} == 0";
-    let blocked = ask::query(edge, series)?;
-    let countries: BTreeSet<_> = blocked
-        .iter()
-        .filter_map(|one| one["metric"]["country"].as_str())
-        .collect();
-    let seen = countries.iter().copied().collect::<Vec<_>>().join(", ");
+    // A scrape that takes longer than its limit makes the answer empty until the next one.
+    let expected = "BY, CN, KP, RU, UA";
+    let mut seen = String::new();
+    let is_seen = poll(PATIENCE, || {
+        let blocked = ask::query(edge, series)?;
+        let countries: BTreeSet<_> = blocked
+            .iter()
+            .filter_map(|one| one["metric"]["country"].as_str())
+            .collect();
+        seen = countries.iter().copied().collect::<Vec<_>>().join(", ");
+        Ok((seen == expected).then_some(()))
+    })?;
     Ok(vec![Row {
-        ok: seen == "BY, CN, KP, RU, UA",
+        ok: is_seen.is_some(),
         seen,
         took: begun.elapsed(),
-        ..row(
-            1,
-            "series with 0 before the first packet",
-            "BY, CN, KP, RU, UA",
-            begun,
-        )
+        ..row(1, "series with 0 before the first packet", expected, begun)
     }])
 }
 
